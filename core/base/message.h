@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the processes say to one another: one table of messages, one codec.
+ *
+ *   be32 length of what follows | be16 type | be16 number of fds | be32 id | fields
+ *   field 'q': be64      field 's': be32 length, bytes
+ *
+ * The table (message.c) says who may send what to whom and which fields it has.  A message that is
+ * not in it, from the wrong role, too long, or with a byte too many or too few ends the link: the
+ * peer is broken or hostile.  An id is the sender's own; a reply carries the id of its request.
+ */
+#ifndef SALLYPORT_MESSAGE_H
+#define SALLYPORT_MESSAGE_H
+
+#include "memory.h"
+
+enum role { ROLE_NONE, ROLE_MASTER, ROLE_KEEPER, ROLE_RECORDER, ROLE_WORKER, ROLE_CONSOLE, ROLE_CHECK, ROLES };
+const char *role_name(enum role r);
+
+enum message_type {
+	/* master → any */
+	MSG_EPOCH = 1,   /* fd: sealed memfd (epoch.h) | number */
+	MSG_LINK,        /* fd: socket | role of the peer, its index */
+	MSG_LISTENER,    /* fd: listening socket | name */
+	MSG_RING,        /* fds: memory, doorbell to recorder, doorbell to worker | worker index */
+	MSG_BOARD,       /* fd: memory | slot */
+	MSG_REOPEN,      /* fds: error log [, audit log for the recorder] */
+	MSG_QUIT,        /* graceful: 1 or 0 */
+	MSG_CALLER,      /* keeper: no fd; console: fd of the accepted connection | connection, uid, name */
+	MSG_WORKER_GONE, /* to keeper and recorder | worker index */
+	/* any → master */
+	MSG_READY,       /* up and locked down */
+	MSG_EPOCH_TAKEN, /* number, ok, text */
+	MSG_DRAINED,     /* worker: no session left */
+	MSG_CHECKED,     /* check: fd: memfd when ok | ok, text */
+
+	/* worker → keeper, and the answers */
+	MSG_AUTHENTICATE, /* session, kind, secret, user, target, part, address, protocol, tls */
+	MSG_ADMITTED,     /* session, what (enum sp_admit), text, bytes, principal (JSON), target, login, expires (wall µs), start (wall µs) */
+	MSG_PROVE,        /* session, mechanism, step, transcript, binding */
+	MSG_PROVED,       /* session, ok, bytes, text */
+	MSG_OPENED,       /* session */
+	MSG_CLOSED,       /* session, why (enum sp_why), text, operations, denied, rows, bytes */
+	MSG_RESUME,       /* session, principal (JSON), target, part, address, start, expires: after a keeper's restart */
+	MSG_CANCEL_KEY,   /* session, pid, key */
+	MSG_CANCEL,       /* address, pid, key */
+	MSG_CANCELLED,    /* session */
+	MSG_HOLD,         /* session, op, hash, rule, rule hash, by, count, within ms, next run, view (JSON for the approver), need reason */
+	MSG_HELD,         /* session, op, approval, short hash, text for the client */
+	MSG_DECISION,     /* session, op, approval, allow, by (JSON), text */
+	MSG_WITHDRAW,     /* session, op, text */
+	MSG_DERIVE,       /* purpose, name */
+	MSG_DERIVED,      /* purpose, name, key */
+	MSG_SIDE,         /* session id of a connection of the gateway's own, target, part, purpose: proofs for it are wanted */
+	/* keeper → worker */
+	MSG_KILL,         /* session, why (enum sp_why), text */
+	MSG_EXPIRES,      /* session, wall µs */
+
+	/* recorder → keeper, and the answers */
+	MSG_SIGN,         /* kind, session, blocks, frames, chain hash, bytes, wall µs */
+	MSG_SIGNED,       /* entry (ledger.h), signature */
+	MSG_FETCH,        /* keeper → recorder: session */
+	MSG_FETCHED,      /* fd: read only | session, ok, text */
+	MSG_AUDIT,        /* keeper → recorder: one JSON line */
+	MSG_REMOVE,       /* recorder → keeper: session whose retention ended; answered by MSG_SIGNED (tombstone) */
+	MSG_KEYS,         /* keeper → recorder: public signing key, redaction key */
+
+	/* console → keeper, and the answer */
+	MSG_CALL,         /* connection, bearer token, call (route.h), arguments (JSON) */
+	MSG_RESULT,       /* [fd] | status, JSON */
+	MESSAGES
+};
+
+#define MESSAGE_FIELDS 11
+#define MESSAGE_FDS 3
+#define MESSAGE_MAX (8u << 20)
+
+struct field {
+	uint64_t q;
+	struct sp_bytes s;
+};
+
+/* Field positions, by message: F(session) is 0 wherever a message names a session first. */
+struct message {
+	uint16_t type;
+	uint32_t id;
+	struct field f[MESSAGE_FIELDS];
+	int fd[MESSAGE_FDS]; /* -1: none.  Received fds belong to the receiver, who sets -1 on taking one */
+	unsigned nfds;
+};
+
+#define Q(v) { .q = (uint64_t)(v) }
+#define S(b) { .s = (b) }
+#define Z(str) { .s = sp_str(str) }
+
+/* True when the table lets `from` say this to `to`. */
+bool message_allowed(enum message_type type, enum role from, enum role to);
+const char *message_name(unsigned type);
+/* Appends the encoded message. */
+int message_encode(const struct message *m, struct buffer *out) SP_MUST;
+/*
+ * Decodes one message from the front of `in`: bytes used, 0 when more are needed, or a negative
+ * sp_rc.  Fields borrow from `in`.
+ */
+long message_decode(struct sp_bytes in, struct message *m_r) SP_MUST;
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The API's routes: one table, from which the console routes, the keeper authorises and the
+ * manual is printed.  What is not in it does not exist; a caller without the role gets 403.
+ */
+#ifndef SALLYPORT_ROUTE_H
+#define SALLYPORT_ROUTE_H
+
+#include "memory.h"
+
+enum caller_role { /* bits; a route needs one of its own */
+	MAY_USE = 1,      /* any verified principal: its own sessions and requests */
+	MAY_APPROVE = 2,
+	MAY_AUDIT = 4,
+	MAY_OPERATE = 8,  /* kill, reload state: admins and callers on the control socket */
+	MAY_MINT = 16     /* local issuer, where the conf says so */
+};
+
+enum call {
+	CALL_NONE, CALL_WHOAMI, CALL_SESSIONS, CALL_SESSION, CALL_KILL, CALL_RECORDING, CALL_VERIFY, CALL_SEARCH,
+	CALL_REQUESTS, CALL_REQUEST, CALL_APPROVE, CALL_DENY, CALL_TOKEN, CALL_REVOKE, CALL_TARGETS, CALL_KEYS, CALL_STATUS, CALLS
+};
+
+struct route {
+	const char *method, *path; /* "/api/v1/sessions/:id" */
+	enum call call;
+	unsigned role;
+	const char *help;
+};
+extern const struct route route_table[]; /* ends with a NULL method */
+
+/* NULL: no such route.  id_r: what stood for :id, in the path given. */
+const struct route *route_find(struct sp_bytes method, struct sp_bytes path, struct sp_bytes *id_r);
+
+#endif

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operations: what a module's classify() said of a text (a shape, shared and immutable), and one
+ * run of it (an op).  The sp_op_*() calls of module.h that fill attributes live in op.c, and so
+ * are the same in a worker, in `policy test` and in explain.
+ */
+#ifndef SALLYPORT_OP_H
+#define SALLYPORT_OP_H
+
+#include "../base/memory.h"
+
+enum known { ABSENT, PRESENT, UNKNOWN };
+
+struct value {
+	enum known known;
+	uint64_t number;        /* int, bool */
+	struct sp_bytes text;
+	struct sp_bytes *set;
+	size_t n, cap;
+};
+
+struct node {               /* one statement, nested ones too; node 0 is the root */
+	struct value *value;    /* by index in the module's attrs */
+};
+
+struct unclear {
+	const char *why;
+	struct sp_bytes name;
+};
+
+struct literal {
+	size_t offset, len;
+	unsigned param;
+	const char *column;     /* NULL: always hidden */
+};
+
+struct shape {              /* immutable once classified */
+	const struct sp_module *module;
+	const char *kind;
+	struct arena *arena;
+	struct sp_bytes text;
+	const char *tag;
+	struct node *node;
+	size_t nnodes, nodes_cap;
+	struct unclear *unclear;
+	size_t nunclear;
+	struct literal *literal;
+	size_t nliterals;
+	unsigned nattrs;
+	unsigned refs;
+	uint64_t serial;        /* unique in this process */
+};
+
+struct param {
+	uint32_t type;
+	uint16_t format;
+	bool null;
+	struct sp_bytes value;
+};
+
+/* The part of an operation that policies see.  The worker's struct sp_op begins with it. */
+struct op {
+	struct shape *shape;    /* counted */
+	const char *kind;       /* a prepared statement is asked as sql.prepare, run as sql.statement */
+	struct param *param;
+	unsigned nparams;
+	struct node *current;   /* while classify() runs */
+	bool failed;            /* an sp_op_ call did not succeed: unclear */
+};
+
+/* Runs the module's classify(); a failure makes the shape unclear, never NULL unless memory is out. */
+struct shape *shape_make(const struct sp_module *m, const struct sp_scope *scope, const char *kind, struct sp_bytes text);
+void shape_free(struct shape **s); /* drops one reference */
+/* Index of the attribute in the module's table, or -1. */
+int attr_find(const struct sp_module *m, const char *name);
+/* True when operations of this kind have the attribute. */
+bool attr_on(const struct sp_attr *a, const char *kind);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policies: Lua text in, verdicts out (DESIGN: every rule is asked, the strictest answer wins).
+ *
+ *   policy_load()  runs the files once in a sandbox: rules, tags and tests become C structures, and
+ *                  each `when` table a tree of predicates; only functions stay Lua.
+ *   policy_run     one per session: its facts, and on first need its own lua_State for functions.
+ *   policy_judge() one operation → one decision.  Pure but for what function rules do.
+ *
+ * Zero of everything here denies.
+ */
+#ifndef SALLYPORT_POLICY_H
+#define SALLYPORT_POLICY_H
+
+#include "../base/epoch.h"
+#include "../base/principal.h"
+#include "op.h"
+
+struct policy;
+struct policy_run;
+
+struct policy_limits {
+	uint64_t deadline_ms, memory;
+};
+
+/* Modules whose kinds and attributes the rules may name. */
+struct policy_schema {
+	const struct sp_module *const *module;
+	size_t n;
+};
+
+/*
+ * Loads the files of one target, in any order.  Every mistake is "file:line: what": unknown kind,
+ * attribute (with the nearest), decision, predicate, mask, empty `when` of an allow …
+ */
+int policy_load(const struct policy_source *const *files, size_t n, const struct policy_schema *schema,
+    const struct policy_limits *limits, struct policy **p_r, char **err_r) SP_MUST;
+struct policy *policy_ref(struct policy *p);
+void policy_free(struct policy **p);
+const uint8_t *policy_hash(const struct policy *p); /* DIGEST_LEN, over the files */
+/* Labels that rules read, for `-t`; NULL-terminated. */
+const char *const *policy_labels(const struct policy *p);
+
+struct fact {
+	const char *name;
+	struct sp_bytes value;
+};
+
+struct subject {
+	const struct principal *principal;
+	const struct target *target;
+	const char *session;    /* id */
+	const char *address;    /* of the client */
+	const char *module;
+	const struct fact *fact; /* sp_fact() */
+	size_t nfacts;
+	uint64_t now;            /* wall µs, for time predicates */
+};
+
+struct policy_run *policy_run_new(struct policy *p);
+void policy_run_free(struct policy_run **r);
+/* Follow a reload: functions and notes start anew. */
+void policy_run_switch(struct policy_run *r, struct policy *p);
+
+struct approval_rule {
+	const char *rule;
+	uint8_t hash[32];       /* of the rule as written */
+	const char *by;         /* group */
+	unsigned count;
+	uint64_t within;        /* ms */
+	bool reason, next_run, in_transaction, unseen, sponsor;
+	const char *text;
+};
+
+struct limit_rule {
+	const char *rule;
+	const char *per;        /* user, session, target, address */
+	uint64_t count, window; /* rate; 0 0: none */
+	uint64_t rows;          /* 0: none */
+};
+
+struct finding {            /* for explain and observe */
+	const char *rule, *file;
+	unsigned line;
+	bool applies, observed;
+	const char *decision;   /* deny, approve … */
+	const char *why;        /* which condition failed, or what it matched */
+};
+
+struct decision {
+	enum sp_what what;      /* SP_DENY is zero */
+	bool hold;              /* what == SP_ALLOW once all approvals are met */
+	enum sp_because because;
+	const char *rule, *text;/* what decided */
+	struct approval_rule *approval;
+	size_t napprovals;
+	struct limit_rule *limit;
+	size_t nlimits;
+	const char **observed;  /* names of observe rules that would have applied */
+	size_t nobserved;
+	uint64_t valid_until;   /* wall µs: the next edge of a time predicate; UINT64_MAX */
+	bool cacheable;         /* false: a function rule read parameters or notes */
+	struct arena *arena;    /* owns all of it; decision_free() */
+};
+void decision_free(struct decision *d);
+
+/* op->kind is a kind of the module, or "session".  findings_r may be NULL; else all rules are listed, in d's arena. */
+int policy_judge(struct policy_run *r, const struct subject *who, const struct op *op, struct decision *d_r,
+    struct finding **findings_r, size_t *nfindings_r) SP_MUST;
+
+/* ---- results and masks ---- */
+
+struct policy_masks;        /* one per result description; what sp_mask points into */
+
+/*
+ * Judges a described answer by the `sql.result`-like kind of the module, and "output" rules for
+ * detectors.  masks_r: one entry per column, NULL shown.  A deny puts its text into *d_r.
+ */
+int policy_judge_result(struct policy_run *r, const struct subject *who, const struct op *op, const char *kind,
+    const struct sp_column *column, size_t n, struct decision *d_r, struct policy_masks **masks_r) SP_MUST;
+const struct sp_mask *policy_mask(const struct policy_masks *m, size_t column);
+size_t policy_masked(const struct policy_masks *m); /* how many columns have one */
+void policy_masks_free(struct policy_masks **m);
+/* Keys of `mask.hash`: a callback gives the key of a tag or "" ; false: not there (yet), the value becomes NULL. */
+void policy_mask_keys(bool (*key)(void *owner, const char *tag, uint8_t key_r[32]), void *owner);
+
+/* True when schema.table.column carries any tag that a mask or an approval hides. */
+bool policy_tagged(const struct policy *p, struct sp_bytes column);
+/* Any column attribute of any node is tagged: its errors, literals and unknown columns are sensitive. */
+bool policy_touches_tagged(const struct policy *p, const struct op *op);
+const char *const *policy_tags(const struct policy *p); /* names, NULL-terminated */
+
+/* ---- tests and explanation ---- */
+
+struct policy_report {
+	unsigned run, failed;
+	struct buffer text;     /* a line per failure, with file:line */
+};
+/* The `test` entries of the loaded files and of the given *_test.lua files. */
+int policy_test(struct policy *p, const struct policy_source *const *tests, size_t n, const struct sp_module *module,
+    struct policy_report *report_r) SP_MUST;
+/* doc, kind, decision of every rule, as JSON: for `policy check --json` and the console. */
+int policy_describe(const struct policy *p, struct buffer *json) SP_MUST;
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is in a recording: frames, in blocks, in a chain.
+ *
+ * File  = "SLPREC01" | block*                                      (all integers big-endian)
+ * Block = magic "BK" | be16 flags | be32 number | be32 first frame | be32 frames | be64 wall µs |
+ *         be32 plain length | be32 stored length | stored bytes | hash[32]
+ *         hash = SHA-256(previous block's hash | everything of this block before the hash);
+ *         before the first block stands SHA-256("sallyport recording 1" | session id).
+ *         flags: 1 compressed (zstd), 2 sealed (seal.h; over what compression made)
+ * Frame = be32 length of what follows | u8 type | u8 flags | be16 channel | be32 op | be64 µs since
+ *         the session began (monotonic) | payload
+ * Payload of each type: a list of fields, each u8 key | be32 length | bytes, except FRAME_ROWS,
+ *         FRAME_OUTPUT and FRAME_INPUT, whose payload is the bytes.
+ *
+ * Changing a number makes old recordings unreadable.
+ */
+#ifndef SALLYPORT_FRAME_H
+#define SALLYPORT_FRAME_H
+
+#include "../base/digest.h"
+
+enum frame_type {
+	FRAME_HEADER = 1, /* who, where, which policy */
+	FRAME_OPERATION,
+	FRAME_VERDICT,
+	FRAME_COLUMNS,
+	FRAME_ROWS,       /* be16 fields, then per field be32 length (0xffffffff NULL) and bytes; many rows */
+	FRAME_OUTPUT,
+	FRAME_INPUT,
+	FRAME_NOTICE,
+	FRAME_DONE,
+	FRAME_OWN,        /* a statement of the gateway's own */
+	FRAME_HELD,
+	FRAME_RESIZE,
+	FRAME_CUT,        /* output beyond `head`: bytes, rows and hash of what is not stored */
+	FRAME_END,        /* the session ended in order */
+	FRAME_TORN,       /* written by the recorder: the worker died */
+	FRAMES
+};
+
+enum frame_key { /* fields of payloads; texts unless said */
+	KEY_SESSION = 1, KEY_PRINCIPAL /* JSON */, KEY_TARGET, KEY_PART, KEY_MODULE, KEY_VERSION, KEY_POLICY_HASH,
+	KEY_ADDRESS, KEY_LOGIN, KEY_STARTED /* be64 wall µs */, KEY_KIND, KEY_TEXT /* values hidden */, KEY_TAG,
+	KEY_TEXT_HASH /* SHA-256 of the exact text */, KEY_PARAM /* be32 type, be16 format, u8 null|hidden, bytes */,
+	KEY_WHAT /* allow deny kill held */, KEY_RULE, KEY_MESSAGE, KEY_APPROVAL, KEY_APPROVER, KEY_OBSERVED,
+	KEY_COLUMN /* u8 masked, be32 type, be16 format, name */, KEY_ROWS /* be64 */, KEY_BYTES /* be64 */, KEY_ERROR,
+	KEY_WHY, KEY_FACT /* name=value */, KEY_HASH, KEY_ATTRIBUTE /* node:name=value, for explain and backtest */,
+	KEY_PROTOCOL
+};
+
+struct frame {
+	enum frame_type type;
+	uint8_t flags;
+	uint16_t channel;
+	uint32_t op;
+	uint64_t at; /* µs since the session began */
+	struct sp_bytes payload;
+	uint32_t number; /* on reading: position in the recording, from 1 */
+};
+
+#define FRAME_HEAD 20
+#define FRAME_MAX (20u << 20)
+
+void frame_field(struct sp_writer *w, enum frame_key key, struct sp_bytes value);
+void frame_field_u64(struct sp_writer *w, enum frame_key key, uint64_t value);
+/* Next field of a payload: true while there is one; a malformed one sets r->bad. */
+bool frame_next_field(struct sp_reader *r, unsigned *key_r, struct sp_bytes *value_r);
+/* First field with that key, empty when none. */
+struct sp_bytes frame_get(const struct frame *f, enum frame_key key);
+int frame_encode(const struct frame *f, struct sp_writer *w) SP_MUST;
+int frame_decode(struct sp_reader *r, struct frame *f_r) SP_MUST;
+const char *frame_name(unsigned type);
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading and checking recordings: used by the recorder (recovery, retention), the console and the
+ * `sallyport` command.  A recording is hostile input like any other.
+ */
+#ifndef SALLYPORT_RECORDING_H
+#define SALLYPORT_RECORDING_H
+
+#include "frame.h"
+
+struct recording;
+
+/* Takes fd over.  auditor: X25519 private key for sealed recordings, or NULL. */
+int recording_open(int fd, const uint8_t *auditor, struct recording **r_r, const char **err_r) SP_MUST;
+void recording_close(struct recording **r);
+/* 1 a frame (borrowed until the next call), 0 the end, < 0 *err_r names block, frames and byte. */
+int recording_next(struct recording *r, struct frame *f_r, const char **err_r) SP_MUST;
+bool recording_sealed(const struct recording *r);
+const uint8_t *recording_session(const struct recording *r); /* from the header frame or the file name's id */
+
+/* ---- the ledger: how sessions chain to one another ---- */
+
+/*
+ * Entry = be64 number | u8 kind | session id[16] | be32 blocks | be32 frames | be64 bytes | chain hash[32] |
+ *         be64 wall µs | previous entry's hash[32] | signature[64] (Ed25519, over all before it)
+ * The file STORE/ledger is "SLPLED01" | public key[32] | entry*.
+ */
+enum ledger_kind { LEDGER_OPEN = 1, LEDGER_CHECKPOINT, LEDGER_CLOSE, LEDGER_TORN, LEDGER_TOMBSTONE };
+#define LEDGER_ENTRY 177
+
+struct ledger_entry {
+	uint64_t number;
+	enum ledger_kind kind;
+	uint8_t session[ID_LEN];
+	uint32_t blocks, frames;
+	uint64_t bytes;
+	uint8_t chain[DIGEST_LEN];
+	uint64_t wall;
+	uint8_t previous[DIGEST_LEN];
+	uint8_t signature[SIGNATURE_LEN];
+};
+void ledger_encode(const struct ledger_entry *e, uint8_t out[LEDGER_ENTRY]);
+int ledger_decode(struct sp_bytes in, struct ledger_entry *e_r) SP_MUST;
+
+struct verify_result {
+	bool ok;
+	char text[512];         /* what was found, naming session, block, frames, byte */
+	uint64_t sessions, blocks, frames;
+	uint64_t signed_at;     /* wall µs of the last checkpoint that holds */
+};
+/* One recording against its ledger entries (may be none: then only the chain). */
+int verify_recording(int fd, const char *name, const struct ledger_entry *e, size_t n, struct verify_result *v_r) SP_MUST;
+/* A whole store: ledger, every file, and an anchor file when given.  progress may be NULL. */
+int verify_store(const char *dir, const uint8_t *public_key, const char *anchor,
+    void (*progress)(uint64_t done, uint64_t all), struct verify_result *v_r) SP_MUST;
+
+#endif

@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The module ABI: everything a protocol needs to stand in the gateway, and nothing else.
+ *
+ *   client ──bytes──▶ data() ─▶ sp_op_new() ─▶ sp_ask() ─▶ verdict() ─allow─▶ sp_pass()/sp_put() ──▶ target
+ *   target ──bytes──▶ data() ─▶ sp_column…() masks ─▶ sp_record() ─▶ sp_pass()/sp_put() ─▶ sp_done() ──▶ client
+ *
+ * A module is one shared object that exports one `const struct sp_module sallyport_module`
+ * (see SP_MODULE).  It includes this header, <sallyport/wire.h> and its own files.  It opens no
+ * file and no socket, starts no thread and never blocks: the core calls it from one thread, and
+ * it asks the core.  modules/README.md builds one in eight steps.
+ *
+ * Ownership: every sp_bytes handed to a callback is borrowed until the callback returns; every
+ * sp_bytes handed to the core is copied by the core before the call returns.
+ * Units: sizes in bytes, times in milliseconds unless a name says otherwise.
+ * Errors: 0 (SP_OK) or a negative enum sp_rc; a callback that returns one ends its session.
+ */
+#ifndef SALLYPORT_MODULE_H
+#define SALLYPORT_MODULE_H
+
+#include <sallyport/wire.h>
+
+#define SP_ABI_MAJOR 1
+#define SP_ABI_MINOR 0
+
+#if defined(__GNUC__)
+#define SP_MUST __attribute__((warn_unused_result))
+#define SP_PRINTF(f, a) __attribute__((format(printf, f, a)))
+#define SP_EXPORT __attribute__((visibility("default")))
+#else
+#define SP_MUST
+#define SP_PRINTF(f, a)
+#define SP_EXPORT
+#endif
+
+enum sp_rc {
+	SP_OK = 0,
+	SP_EPROTO = -1,   /* malformed, out of phase or unknown */
+	SP_ETOOBIG = -2,  /* over a limit */
+	SP_ENOMEM = -3,
+	SP_EDENIED = -4,  /* refused by identity, policy or limit */
+	SP_EIO = -5,      /* peer gone, disk, socket */
+	SP_ECONF = -6,    /* configuration or policy text */
+	SP_ETIME = -7,    /* a deadline passed */
+	SP_EINTERNAL = -8 /* an invariant of ours */
+};
+
+struct sp_session; /* one client connection with one principal to one target */
+struct sp_op;      /* one thing asked for */
+struct sp_mask;    /* how one column is hidden */
+
+enum sp_side { SP_CLIENT, SP_TARGET };
+#define SP_OTHER(side) ((side) == SP_CLIENT ? SP_TARGET : SP_CLIENT)
+
+/* ---- what a module declares ---- */
+
+enum sp_type {
+	SP_TYPE_STRING = 1, /* const char *; attribute: one text */
+	SP_TYPE_BOOL,       /* bool; written on|off; attribute: true, false */
+	SP_TYPE_INT,        /* uint64_t */
+	SP_TYPE_SIZE,       /* uint64_t bytes; written 16m */
+	SP_TYPE_DURATION,   /* uint64_t milliseconds; written 30s */
+	SP_TYPE_STRINGS,    /* struct sp_strings; attribute: a set of texts */
+	SP_TYPE_COLUMNS     /* attribute only: a set of schema.table.column, what tags match */
+};
+
+struct sp_strings {
+	const char *const *v;
+	size_t n;
+};
+
+enum sp_where { SP_IN_MODULE = 1, SP_IN_LISTENER = 2, SP_IN_TARGET = 4 };
+
+/* One directive of the module's own: `NAME VALUE;`, stored at offset in the conf block. */
+struct sp_directive {
+	const char *name;
+	enum sp_type type;
+	unsigned where; /* enum sp_where, or-ed */
+	size_t offset;
+	const char *dflt; /* as it would be written; NULL: must be given */
+	const char *help; /* one sentence, for the manual */
+};
+
+enum sp_whose { SP_OF_OPERATION = 1, SP_OF_PRINCIPAL, SP_OF_TARGET };
+
+/* One attribute that policies may read.  Operations name it by its index in this table. */
+struct sp_attr {
+	const char *name;
+	enum sp_type type;
+	enum sp_whose whose;
+	const char *on;   /* kinds of operation that have it, by space: "sql.statement sql.prepare" */
+	const char *help;
+};
+
+enum sp_caps {
+	SP_CAP_STARTTLS = 1,  /* TLS begins in mid-stream, by sp_starttls() */
+	SP_CAP_MASK = 2,      /* hides columns */
+	SP_CAP_CREDENTIAL = 4 /* logs in to targets with sp_prove() */
+};
+
+/* ---- what the core tells a module ---- */
+
+enum sp_what { SP_DENY, SP_ALLOW, SP_KILL }; /* zero denies */
+enum sp_because { SP_BY_RULE, SP_BY_LIMIT, SP_BY_UNCLEAR, SP_BY_ERROR, SP_BY_PERSON };
+
+struct sp_verdict {
+	enum sp_what what;
+	enum sp_because because;
+	const char *rule;    /* name of the rule that decided, or "" */
+	const char *message; /* for the user: `blocked by rule "x": …`, whole */
+	const char *hint;    /* what to do, ending in `sallyport explain ID`; or "" */
+	uint32_t retry_after; /* seconds, for SP_BY_LIMIT */
+	uint64_t max_rows;   /* 0: no row limit; else end the answer in an error beyond it */
+};
+
+/* A verdict that has to wait for a person. */
+struct sp_hold {
+	const char *id;    /* the approval */
+	const char *hash;  /* short form of what is approved */
+	const char *rule, *text;
+	const char *by;    /* group of the approvers */
+	uint64_t within;   /* milliseconds left to decide */
+};
+
+enum sp_admit { SP_REFUSE, SP_ADMIT, SP_CHALLENGE, SP_RETRY };
+
+struct sp_admission {
+	enum sp_admit what;
+	const char *text;      /* SP_REFUSE, SP_RETRY: why, for the user */
+	struct sp_bytes bytes; /* SP_CHALLENGE: next message of the mechanism */
+	const char *principal; /* SP_ADMIT: display name */
+	const char *login;     /* SP_ADMIT: login name of the principal */
+};
+
+struct sp_answer { /* of sp_prove() */
+	bool ok;
+	struct sp_bytes bytes; /* the proof, ready for the wire */
+	const char *text;      /* !ok: why */
+};
+
+struct sp_tls { /* a finished handshake */
+	const char *alpn; /* "" when none */
+	const char *sni;
+};
+
+enum sp_why {
+	SP_END_EOF,      /* the other side left */
+	SP_END_SHUTDOWN, /* the gateway stops */
+	SP_END_REVOKED,  /* principal, grant or target gone; killed by a person */
+	SP_END_EXPIRED,
+	SP_END_IDLE,
+	SP_END_RULE,     /* a rule said kill */
+	SP_END_RECORDER, /* P8: the session can no longer be recorded */
+	SP_END_ERROR
+};
+
+/* Where classify() stands.  A policy test has no view and no session. */
+struct sp_scope {
+	const void *conf;
+	const void *view; /* the module's picture of the target's names, or NULL */
+};
+
+struct sp_module {
+	uint16_t abi_major, abi_minor; /* major ==, minor <=; these three never move */
+	uint32_t size;
+	const char *name;
+	unsigned caps; /* enum sp_caps */
+	const struct sp_directive *directives; /* ends with a NULL name */
+	const struct sp_attr *attrs;           /* ends with a NULL name */
+	const char *const *kinds;              /* kinds of operation, ends with NULL */
+	size_t conf_size, session_size;        /* zeroed blocks that the core owns */
+
+	/* A whole conf block is there: refuse it with a sentence in *err_r. */
+	int (*check)(void *conf, const char **err_r);
+	/* text → nodes and attributes of op.  Pure: the same for sessions, tests, explain, backtest. */
+	int (*classify)(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text);
+
+	/* A client is there, no principal yet. */
+	int (*accept)(struct sp_session *s);
+	/* The keeper's answer to sp_authenticate(). */
+	int (*admitted)(struct sp_session *s, const struct sp_admission *a);
+	/* The target is connected: log in with sp_prove(), then sp_ready(). */
+	int (*open)(struct sp_session *s);
+	/* Log-in's answer from the keeper. */
+	int (*proved)(struct sp_session *s, const struct sp_answer *a);
+	/*
+	 * Unconsumed bytes are there.  Called again when more come, and for what is left after any
+	 * other callback of this session: a module that waits for something returns SP_OK.
+	 */
+	int (*data)(struct sp_session *s, enum sp_side from);
+	/* The verdict waits for a person: tell the client. */
+	int (*held)(struct sp_session *s, struct sp_op *op, const struct sp_hold *h);
+	/* Exactly once per sp_ask() unless close() comes first; maybe before sp_ask() returns. */
+	int (*verdict)(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v);
+	int (*secure)(struct sp_session *s, enum sp_side side, const struct sp_tls *t);
+	/* Output to `side` went from full to drained. */
+	int (*drained)(struct sp_session *s, enum sp_side side);
+	/* The peer's half of the stream ended.  NULL: the session ends. */
+	int (*eof)(struct sp_session *s, enum sp_side side);
+	/* Someone proved to hold this session's cancel key. */
+	int (*cancel)(struct sp_session *s);
+	/* Tell the user, if the protocol can: expiry is near, shutdown. */
+	int (*notice)(struct sp_session *s, const char *text);
+	/* The protocol's own farewell to the client; close() follows once it is out. */
+	int (*end)(struct sp_session *s, enum sp_why why, const char *text);
+	void (*close)(struct sp_session *s);
+};
+
+/* ---- bytes ---- */
+
+/* What came from `from` and is not consumed.  Borrowed until the next call that consumes. */
+struct sp_bytes sp_peek(struct sp_session *s, enum sp_side from);
+/* Consume n bytes: to the other side as they are (no copy), or nowhere. */
+int sp_pass(struct sp_session *s, enum sp_side from, size_t n) SP_MUST;
+int sp_drop(struct sp_session *s, enum sp_side from, size_t n) SP_MUST;
+/* Do not call data() before n bytes are there; SP_ETOOBIG over `max`. */
+int sp_want(struct sp_session *s, enum sp_side from, size_t n, size_t max) SP_MUST;
+/* Append to what goes to `to`: copied, or written in place by the writer (valid until return). */
+int sp_put(struct sp_session *s, enum sp_side to, struct sp_bytes b) SP_MUST;
+struct sp_writer *sp_out(struct sp_session *s, enum sp_side to);
+/* True while the peer is slow: stop producing, drained() will come. */
+bool sp_full(struct sp_session *s, enum sp_side to);
+/* Send what is there, then half-close. */
+int sp_shut(struct sp_session *s, enum sp_side side) SP_MUST;
+
+enum sp_tls_mode { SP_TLS_OFF, SP_TLS_OPTIONAL, SP_TLS_REQUIRED };
+enum sp_tls_mode sp_tls_mode(const struct sp_session *s, enum sp_side side);
+bool sp_tls_active(const struct sp_session *s, enum sp_side side);
+/*
+ * Begin TLS on a side once its pending output is out.  Input must be fully consumed (bytes that
+ * came before the handshake are an attack), unless `direct`: they are the handshake's start.
+ */
+int sp_starttls(struct sp_session *s, enum sp_side side, bool direct, const char *alpn) SP_MUST;
+/* RFC 5929 tls-server-end-point of the target's certificate; empty without TLS. */
+struct sp_bytes sp_channel_binding(struct sp_session *s);
+
+/* ---- who ---- */
+
+enum sp_proof_kind { SP_PROOF_BEARER = 1 };
+
+struct sp_proof {
+	enum sp_proof_kind kind;
+	struct sp_bytes secret; /* the token; the core wipes its own copies */
+	const char *user;       /* the login name the client gave */
+	const char *target;     /* name of the target it asks for */
+	const char *part;       /* further part of the target (a database), or "" for its default */
+};
+/* Ask the keeper; admitted() answers.  Input already consumed is wiped until then. */
+int sp_authenticate(struct sp_session *s, const struct sp_proof *proof) SP_MUST;
+
+struct sp_challenge {
+	const char *mechanism;  /* "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "md5", "password" */
+	unsigned step;          /* 0, 1, … within the mechanism */
+	struct sp_bytes transcript; /* what the target sent at this step */
+	struct sp_bytes binding;    /* channel binding data, or empty */
+};
+/* Let the keeper answer the target's challenge; proved() brings it. */
+int sp_prove(struct sp_session *s, const struct sp_challenge *c) SP_MUST;
+/* Name under which the gateway logs in to the target, and what it may tell there of the user. */
+const char *sp_login(const struct sp_session *s);
+const char *sp_principal(const struct sp_session *s);
+const char *sp_session_id(const struct sp_session *s);
+const char *sp_target_name(const struct sp_session *s);
+const char *sp_target_part(const struct sp_session *s);
+/* Connected and logged in: operations may come. */
+int sp_ready(struct sp_session *s) SP_MUST;
+/* No route from here: tell the log why; returns rc. */
+int sp_fail(struct sp_session *s, int rc, const char *fmt, ...) SP_PRINTF(3, 4);
+
+/* ---- dial ---- */
+
+/* A key of ours by which another connection may cancel; 4 to 64 bytes, unique to the session. */
+int sp_cancel_key(struct sp_session *s, uint32_t pid, struct sp_bytes secret) SP_MUST;
+/* Someone presents a key: find its session on any worker and call its cancel(). */
+int sp_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes secret) SP_MUST;
+/*
+ * A connection of the gateway's own to the same target and part, with no client: open(), data()
+ * and close() run on it as on any other.  It outlives `s`.  Not an operation, never a user's text.
+ */
+struct sp_session *sp_side_session(struct sp_session *s, const char *purpose, void *cookie);
+const char *sp_purpose(const struct sp_session *s); /* "" for a client's session */
+void *sp_cookie(const struct sp_session *s);
+/* A zeroed block shared by this worker's sessions on one target and part; made at first need. */
+void *sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block));
+/* Some other session of this worker: call its data() soon, for what was waiting. */
+void sp_wake(struct sp_session *s);
+
+/* ---- operations ---- */
+
+/*
+ * What names mean from here on, and facts that policies, approvals and recordings see (database,
+ * role, search_path, transaction …).  Every change is a new scope: remembered verdicts do not cross.
+ */
+void sp_view(struct sp_session *s, const void *view, uint64_t version);
+int sp_fact(struct sp_session *s, const char *name, struct sp_bytes value) SP_MUST;
+
+/* A new operation; its text is classified, from the worker's cache when it was seen before. */
+struct sp_op *sp_op_new(struct sp_session *s, unsigned channel, const char *kind, struct sp_bytes text);
+/* The same text again, without a look-up: a prepared statement's next run. */
+struct sp_op *sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind);
+void sp_op_free(struct sp_op **op);
+struct sp_bytes sp_op_text(const struct sp_op *op);
+void *sp_op_cookie(const struct sp_op *op);
+void sp_op_set_cookie(struct sp_op *op, void *cookie);
+/* Which values go with it: hashed into approvals, recorded, read by function rules. */
+int sp_op_param(struct sp_op *op, unsigned index, uint32_t type, uint16_t format, bool null, struct sp_bytes value) SP_MUST;
+
+/* For classify(): attributes of the current node (the first is the root's own). */
+int sp_op_node(struct sp_op *op) SP_MUST;
+int sp_op_str(struct sp_op *op, unsigned attr, struct sp_bytes value) SP_MUST;
+int sp_op_add(struct sp_op *op, unsigned attr, struct sp_bytes value) SP_MUST; /* to a set */
+int sp_op_int(struct sp_op *op, unsigned attr, uint64_t value) SP_MUST;
+int sp_op_bool(struct sp_op *op, unsigned attr, bool value) SP_MUST;
+int sp_op_unknown(struct sp_op *op, unsigned attr) SP_MUST;
+/* We can't see into it: denied unless a rule allows exactly this (`allow = { unclear = why, name = … }`). */
+int sp_op_unclear(struct sp_op *op, const char *why, struct sp_bytes name) SP_MUST;
+/* A short stable name of what it does, for answers and logs: "UPDATE", "SELECT". */
+int sp_op_tag(struct sp_op *op, const char *tag) SP_MUST;
+
+/* A value inside the text or a parameter that recordings must not hold. */
+struct sp_literal {
+	size_t offset, len; /* in the text; len 0: it is a parameter */
+	unsigned param;
+	const char *column; /* hidden when this column is tagged; NULL: hidden always */
+};
+int sp_op_literal(struct sp_op *op, const struct sp_literal *l) SP_MUST;
+/* Reading attributes back (a module's own decisions, e.g. "does it return rows"). */
+bool sp_op_has(const struct sp_op *op, unsigned attr, const char *value);
+bool sp_op_is_unclear(const struct sp_op *op);
+
+/* Judge it.  verdict() comes, now or after a person's decision. */
+int sp_ask(struct sp_op *op) SP_MUST;
+/* The client gave up waiting, or the session did. */
+void sp_withdraw(struct sp_op *op);
+
+struct sp_outcome {
+	uint64_t rows;
+	const char *error; /* the target's error code, or "" */
+	const char *text;  /* its tag or message, masked */
+};
+/* The answer is complete: recorded, counted.  The operation is freed by sp_op_free(). */
+int sp_done(struct sp_op *op, const struct sp_outcome *o) SP_MUST;
+/* A statement of the gateway's own that goes to the target now: recorded before it is sent. */
+int sp_own_statement(struct sp_session *s, struct sp_bytes text) SP_MUST;
+
+/* ---- masks ---- */
+
+enum sp_source { SP_SOURCE_UNKNOWN, SP_SOURCE_COLUMN, SP_SOURCE_NONE }; /* zero hides */
+
+struct sp_column {
+	struct sp_bytes name;    /* as the client sees it */
+	enum sp_source known;
+	struct sp_bytes source;  /* SP_SOURCE_COLUMN: schema.table.column */
+	uint32_t type;           /* the protocol's own type number */
+	uint16_t format;
+	bool text;               /* the wire bytes are the text itself */
+};
+/* Describe an answer's columns, then judge them: how many are masked, or SP_EDENIED. */
+int sp_columns_begin(struct sp_op *op, unsigned n) SP_MUST;
+int sp_column(struct sp_op *op, unsigned i, const struct sp_column *c) SP_MUST;
+int sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r) SP_MUST;
+
+enum sp_mask_kind {
+	SP_MASK_NULL,   /* the value becomes NULL; zero hides most */
+	SP_MASK_TEXT,   /* text in, text out, by sp_mask_value() */
+	SP_MASK_YEAR,   /* a date or time keeps its year */
+	SP_MASK_DETECT  /* text in, text out; only what a detector finds is hidden */
+};
+/* NULL: column i is shown. */
+const struct sp_mask *sp_column_mask(const struct sp_op *op, unsigned i);
+enum sp_mask_kind sp_mask_kind(const struct sp_mask *m);
+/* Append the masked text to `out`; SP_EDENIED: it can't be masked, send NULL. */
+int sp_mask_value(const struct sp_mask *m, struct sp_bytes in, struct sp_writer *out) SP_MUST;
+/* True when errors, notices and the like of this operation must lose their values. */
+bool sp_op_sensitive(const struct sp_op *op);
+
+/* ---- record ---- */
+
+enum sp_stream {
+	SP_REC_ROWS = 1, /* rows as sent: be16 fields, then per field be32 length (-1 NULL) and bytes */
+	SP_REC_OUTPUT,   /* unstructured bytes to the client */
+	SP_REC_INPUT,    /* bytes from the client beside the operation's text (COPY in, stdin) */
+	SP_REC_NOTICE    /* a message to the client */
+};
+int sp_record(struct sp_session *s, const struct sp_op *op, enum sp_stream stream, struct sp_bytes b) SP_MUST;
+
+/* ---- other ---- */
+
+void *sp_state(const struct sp_session *s);      /* session_size bytes, the module's own */
+const void *sp_conf(const struct sp_session *s); /* conf_size bytes: module, then listener and target directives */
+void *sp_alloc(struct sp_session *s, size_t n);  /* zeroed; freed with the session */
+
+enum sp_level { SP_ERROR = 1, SP_WARN, SP_INFO, SP_DEBUG };
+void sp_log(const struct sp_session *s, enum sp_level level, const char *fmt, ...) SP_PRINTF(3, 4);
+/* One timer per session: data() is called with SP_CLIENT when it fires; 0 stops it. */
+void sp_timer(struct sp_session *s, uint64_t after);
+/* Random bytes fit for keys. */
+int sp_random(void *p, size_t n) SP_MUST;
+
+/* ---- the one symbol ---- */
+
+#define SP_MODULE_SYMBOL "sallyport_module"
+#ifdef SP_STATIC /* linked into a test or fuzzer: several modules side by side */
+#define SP_MODULE(id) const struct sp_module sallyport_module_##id
+#else
+#define SP_MODULE(id) \
+	__asm__(".pushsection .note.sallyport,\"a\",@note\n" \
+		".balign 4\n.long 10, 8, 1\n.asciz \"Sallyport\"\n.balign 4\n" \
+		".long " SP_STRING(SP_ABI_MAJOR) ", " SP_STRING(SP_ABI_MINOR) "\n.popsection"); \
+	SP_EXPORT extern const struct sp_module sallyport_module; \
+	const struct sp_module sallyport_module
+#endif
+#define SP_STRING_(x) #x
+#define SP_STRING(x) SP_STRING_(x)
+
+#endif
