@@ -206,6 +206,10 @@ struct sp_module {
 	void (*close)(struct sp_session *s);
 };
 
+#if defined(__GNUC__)
+#pragma GCC visibility push(default) /* the core's side of the ABI, found by modules at load */
+#endif
+
 /* ---- bytes ---- */
 
 /* What came from `from` and is not consumed.  Borrowed until the next call that consumes. */
@@ -396,6 +400,10 @@ void sp_log(const struct sp_session *s, enum sp_level level, const char *fmt, ..
 void sp_timer(struct sp_session *s, uint64_t after);
 /* Random bytes fit for keys. */
 int sp_random(void *p, size_t n) SP_MUST;
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 /* ---- the one symbol ---- */
 
