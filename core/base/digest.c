@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hashes, keys, signatures and their text forms, over GnuTLS. */
+#include <config.h>
+
+#include "digest.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/random.h>
+
+#include <gnutls/abstract.h>
+#include <gnutls/crypto.h>
+
+#include "log.h"
+
+/* The library failed at something that can't fail: nothing that we would say next could be trusted. */
+static void
+must(int rc, const char *what)
+{
+	if (rc >= 0)
+		return;
+	log_error("%s failed: %s", what, gnutls_strerror(rc));
+	abort();
+}
+
+void
+digest_sha256(struct sp_bytes in, uint8_t out[DIGEST_LEN])
+{
+	must(gnutls_hash_fast(GNUTLS_DIG_SHA256, in.p, in.len, out), "SHA-256");
+}
+
+void
+digest_hmac(struct sp_bytes key, struct sp_bytes in, uint8_t out[DIGEST_LEN])
+{
+	must(gnutls_hmac_fast(GNUTLS_MAC_SHA256, key.p, key.len, in.p, in.len, out), "HMAC");
+}
+
+void
+digest_derive(struct sp_bytes key, const char *purpose, struct sp_bytes name, uint8_t out[DIGEST_LEN])
+{
+	gnutls_hmac_hd_t h;
+	must(gnutls_hmac_init(&h, GNUTLS_MAC_SHA256, key.p, key.len), "HMAC");
+	must(gnutls_hmac(h, purpose, strlen(purpose) + 1), "HMAC");
+	must(gnutls_hmac(h, name.p, name.len), "HMAC");
+	gnutls_hmac_deinit(h, out);
+}
+
+struct digest {
+	gnutls_hash_hd_t h;
+};
+
+struct digest *
+digest_begin(void)
+{
+	struct digest *d = mem_alloc(sizeof(*d));
+	must(gnutls_hash_init(&d->h, GNUTLS_DIG_SHA256), "SHA-256");
+	return d;
+}
+
+void
+digest_add(struct digest *d, struct sp_bytes b)
+{
+	must(gnutls_hash(d->h, b.p, b.len), "SHA-256");
+}
+
+void
+digest_end(struct digest **d, uint8_t out[DIGEST_LEN])
+{
+	gnutls_hash_deinit((*d)->h, out);
+	free(*d);
+	*d = NULL;
+}
+
+/* ---- Ed25519 ---- */
+
+static gnutls_datum_t
+datum(struct sp_bytes b)
+{
+	return (gnutls_datum_t){ (unsigned char *)b.p, (unsigned)b.len };
+}
+
+/* GnuTLS computes the public half from the seed; the one we hand it only has to have the size. */
+static int
+private_key(const uint8_t seed[32], gnutls_privkey_t *key_r)
+{
+	gnutls_datum_t k = datum((struct sp_bytes){ seed, 32 }), x = k;
+	if (gnutls_privkey_init(key_r) < 0)
+		return SP_ENOMEM;
+	if (gnutls_privkey_import_ecc_raw(*key_r, GNUTLS_ECC_CURVE_ED25519, &x, NULL, &k) >= 0)
+		return SP_OK;
+	gnutls_privkey_deinit(*key_r);
+	return SP_EINTERNAL;
+}
+
+int
+digest_keypair(uint8_t seed_r[32], uint8_t public_r[32])
+{
+	gnutls_privkey_t key;
+	gnutls_datum_t x = { NULL, 0 };
+	random_bytes(seed_r, 32);
+	int rc = private_key(seed_r, &key);
+	if (rc != SP_OK)
+		return rc;
+	gnutls_pubkey_t public;
+	must(gnutls_pubkey_init(&public), "public key");
+	must(gnutls_pubkey_import_privkey(public, key, 0, 0), "public key");
+	must(gnutls_pubkey_export_ecc_raw(public, NULL, &x, NULL), "public key");
+	if (x.size == 32)
+		memcpy(public_r, x.data, 32);
+	else
+		rc = SP_EINTERNAL;
+	gnutls_free(x.data);
+	gnutls_pubkey_deinit(public);
+	gnutls_privkey_deinit(key);
+	return rc;
+}
+
+int
+digest_sign(const uint8_t seed[32], struct sp_bytes in, uint8_t out[SIGNATURE_LEN])
+{
+	gnutls_privkey_t key;
+	gnutls_datum_t sig = { NULL, 0 }, data = datum(in);
+	int rc = private_key(seed, &key);
+	if (rc != SP_OK)
+		return rc;
+	if (gnutls_privkey_sign_data2(key, GNUTLS_SIGN_EDDSA_ED25519, 0, &data, &sig) < 0 || sig.size != SIGNATURE_LEN)
+		rc = SP_EINTERNAL;
+	else
+		memcpy(out, sig.data, SIGNATURE_LEN);
+	gnutls_free(sig.data);
+	gnutls_privkey_deinit(key);
+	return rc;
+}
+
+bool
+digest_verify(const uint8_t public[32], struct sp_bytes in, const uint8_t sig[SIGNATURE_LEN])
+{
+	gnutls_pubkey_t key;
+	gnutls_datum_t x = datum((struct sp_bytes){ public, 32 }), data = datum(in);
+	gnutls_datum_t s = datum((struct sp_bytes){ sig, SIGNATURE_LEN });
+	if (gnutls_pubkey_init(&key) < 0)
+		return false;
+	bool good = gnutls_pubkey_import_ecc_raw(key, GNUTLS_ECC_CURVE_ED25519, &x, NULL) >= 0 &&
+	    gnutls_pubkey_verify_data2(key, GNUTLS_SIGN_EDDSA_ED25519, 0, &data, &s) >= 0;
+	gnutls_pubkey_deinit(key);
+	return good;
+}
+
+void
+random_bytes(void *p, size_t n)
+{
+	for (size_t done = 0; done < n;) {
+		ssize_t got = getrandom((uint8_t *)p + done, n - done, 0);
+		if (got < 0 && errno != EINTR) {
+			log_error("no random bytes: %s", strerror(errno));
+			abort();
+		}
+		done += got < 0 ? 0 : (size_t)got;
+	}
+}
+
+/* ---- text forms ---- */
+
+void
+text_hex(struct sp_bytes in, char *out)
+{
+	static const char digit[] = "0123456789abcdef";
+	for (size_t i = 0; i < in.len; i++) {
+		*out++ = digit[in.p[i] >> 4];
+		*out++ = digit[in.p[i] & 15];
+	}
+	*out = '\0';
+}
+
+static int
+hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+int
+text_unhex(const char *in, uint8_t *out, size_t len)
+{
+	if (strnlen(in, 2 * len + 1) != 2 * len)
+		return SP_EPROTO;
+	for (size_t i = 0; i < len; i++) {
+		int high = hex_value(in[2 * i]), low = hex_value(in[2 * i + 1]);
+		if (high < 0 || low < 0)
+			return SP_EPROTO;
+		out[i] = (uint8_t)(high << 4 | low);
+	}
+	return SP_OK;
+}
+
+static const char base64_digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+int
+text_base64url(struct sp_bytes in, struct buffer *out)
+{
+	struct sp_writer w = buffer_writer(out);
+	uint32_t bits = 0;
+	unsigned have = 0;
+	for (size_t i = 0; i < in.len; i++) {
+		bits = bits << 8 | in.p[i];
+		for (have += 8; have >= 6; have -= 6)
+			sp_wr_u8(&w, (uint8_t)base64_digit[bits >> (have - 6) & 63]);
+	}
+	if (have > 0)
+		sp_wr_u8(&w, (uint8_t)base64_digit[bits << (6 - have) & 63]);
+	return buffer_written(out, &w);
+}
+
+int
+text_unbase64url(struct sp_bytes in, struct buffer *out)
+{
+	struct sp_writer w = buffer_writer(out);
+	uint32_t bits = 0;
+	unsigned have = 0;
+	for (size_t i = 0; i < in.len; i++) {
+		const char *at = in.p[i] == 0 ? NULL : strchr(base64_digit, in.p[i]);
+		if (at == NULL)
+			return SP_EPROTO;
+		bits = bits << 6 | (uint32_t)(at - base64_digit);
+		have += 6;
+		if (have >= 8) {
+			have -= 8;
+			sp_wr_u8(&w, (uint8_t)(bits >> have));
+		}
+	}
+	/* Six bits left over: half a byte is missing.  Set bits left over: a second spelling of the same bytes. */
+	if (have >= 6 || (bits & ((1u << have) - 1)) != 0)
+		return SP_EPROTO;
+	return buffer_written(out, &w);
+}
+
+/* ---- identifiers ---- */
+
+static const char id_digit[] = "0123456789abcdefghjkmnpqrstvwxyz";
+
+void
+id_new(uint8_t id[ID_LEN])
+{
+	random_bytes(id, ID_LEN);
+}
+
+/* 130 bits for 128: the first letter has two bits to spare and is at most 7. */
+const char *
+id_format(const uint8_t id[ID_LEN], char out[ID_TEXT])
+{
+	uint32_t bits = 0;
+	unsigned have = 2, n = 0;
+	for (size_t i = 0; i < ID_LEN; i++) {
+		bits = bits << 8 | id[i];
+		for (have += 8; have >= 5; have -= 5)
+			out[n++] = id_digit[bits >> (have - 5) & 31];
+	}
+	out[n] = '\0';
+	return out;
+}
+
+/* As people write it: either case, and o for 0, i or l for 1. */
+static int
+id_value(char c)
+{
+	if (c >= 'A' && c <= 'Z')
+		c = (char)(c - 'A' + 'a');
+	if (c == 'o')
+		return 0;
+	if (c == 'i' || c == 'l')
+		return 1;
+	const char *at = c == '\0' ? NULL : strchr(id_digit, c);
+	return at == NULL ? -1 : (int)(at - id_digit);
+}
+
+int
+id_parse(const char *text, uint8_t id[ID_LEN])
+{
+	uint32_t bits = 0;
+	unsigned have = 0, n = 0;
+	memset(id, 0, ID_LEN);
+	if (strnlen(text, ID_TEXT) != ID_TEXT - 1 || id_value(text[0]) > 7)
+		return SP_EPROTO;
+	for (size_t i = 0; i < ID_TEXT - 1; i++) {
+		int v = id_value(text[i]);
+		if (v < 0)
+			return SP_EPROTO;
+		bits = bits << 5 | (uint32_t)v;
+		have += i == 0 ? 3 : 5;
+		if (have >= 8) {
+			have -= 8;
+			id[n++] = (uint8_t)(bits >> have);
+		}
+	}
+	return SP_OK;
+}
