@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Operations: what a module's classify() said of a text (a shape, shared and immutable), and one
- * run of it (an op).  The sp_op_*() calls of module.h that fill attributes live in op.c, and so
- * are the same in a worker, in `policy test` and in explain.
+ * run of it (an op).  The sp_op_*() calls of module.h that fill or read attributes live in op.c,
+ * and so are the same in a worker, in `policy test` and in explain: sp_op_node, _str, _add, _int,
+ * _bool, _unknown, _unclear, _tag, _literal, _param, _has, _is_unclear, _text, _cookie and
+ * _set_cookie.  The worker has sp_op_new, _again and _free.
  */
 #ifndef SALLYPORT_OP_H
 #define SALLYPORT_OP_H
@@ -47,6 +49,7 @@ struct shape {              /* immutable once classified */
 	struct literal *literal;
 	size_t nliterals;
 	unsigned nattrs;
+	bool failed;            /* classify() failed: denied, and no rule lifts it */
 	unsigned refs;
 	uint64_t serial;        /* unique in this process */
 };
@@ -65,12 +68,21 @@ struct op {
 	struct param *param;
 	unsigned nparams;
 	struct node *current;   /* while classify() runs */
-	bool failed;            /* an sp_op_ call did not succeed: unclear */
+	bool failed;            /* an sp_op_ call did not succeed: denied, and no rule lifts it */
+	struct arena *arena;    /* where sp_op_param() copies to; set by whoever makes the op */
+	void *cookie;           /* the module's own */
 };
+
+/* A text over this many statements, or of this many bytes of attributes, is a failure to classify. */
+#define SHAPE_NODES 1000
+#define SHAPE_MEMORY (16u << 20)
 
 /* Runs the module's classify(); a failure makes the shape unclear, never NULL unless memory is out. */
 struct shape *shape_make(const struct sp_module *m, const struct sp_scope *scope, const char *kind, struct sp_bytes text);
+struct shape *shape_ref(struct shape *s);
 void shape_free(struct shape **s); /* drops one reference */
+/* The same for an operation that has no text: `session`.  m may be NULL. */
+struct shape *shape_empty(const struct sp_module *m, const char *kind);
 /* Index of the attribute in the module's table, or -1. */
 int attr_find(const struct sp_module *m, const char *name);
 /* True when operations of this kind have the attribute. */

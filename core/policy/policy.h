@@ -38,8 +38,14 @@ int policy_load(const struct policy_source *const *files, size_t n, const struct
 struct policy *policy_ref(struct policy *p);
 void policy_free(struct policy **p);
 const uint8_t *policy_hash(const struct policy *p); /* DIGEST_LEN, over the files */
-/* Labels that rules read, for `-t`; NULL-terminated. */
-const char *const *policy_labels(const struct policy *p);
+/* Names in a `when` or `unless` that are no attribute: labels, which `-t` looks for on the target. */
+struct policy_label {
+	const char *name;       /* NULL ends the list */
+	const char *file;
+	unsigned line;
+	const char *nearest;    /* attribute that may have been meant, or NULL */
+};
+const struct policy_label *policy_labels(const struct policy *p);
 
 struct fact {
 	const char *name;
@@ -121,6 +127,12 @@ int policy_judge_result(struct policy_run *r, const struct subject *who, const s
 const struct sp_mask *policy_mask(const struct policy_masks *m, size_t column);
 size_t policy_masked(const struct policy_masks *m); /* how many columns have one */
 void policy_masks_free(struct policy_masks **m);
+/*
+ * An operation with effects must not run only for its answer to be denied: asked before it runs, with
+ * nothing known of the columns but what it reads and returns.  SP_ALLOW in d_r->what: nothing in the way.
+ */
+int policy_judge_result_before(struct policy_run *r, const struct subject *who, const struct op *op, const char *kind,
+    struct decision *d_r) SP_MUST;
 /* Keys of `mask.hash`: a callback gives the key of a tag or "" ; false: not there (yet), the value becomes NULL. */
 void policy_mask_keys(bool (*key)(void *owner, const char *tag, uint8_t key_r[32]), void *owner);
 
