@@ -307,14 +307,17 @@ sp_op_unclear(struct sp_op *sp, const char *why, struct sp_bytes name)
 
 	if (op->current == NULL)
 		return op_fail(op, SP_EINTERNAL);
+	size_t node = (size_t)(op->current - s->node);
 	for (size_t i = 0; i < s->nunclear && i < 64; i++)
-		if (strcmp(s->unclear[i].why, why) == 0 && sp_bytes_eq(s->unclear[i].name, name))
+		if (s->unclear[i].node == node && strcmp(s->unclear[i].why, why) == 0
+		    && sp_bytes_eq(s->unclear[i].name, name))
 			return SP_OK;
 	struct unclear *list = shape_grow(s, s->unclear, s->nunclear, sizeof(*list));
 	if (list == NULL)
 		return op_fail(op, SP_ENOMEM);
 	s->unclear = list;
 	struct unclear *u = &list[s->nunclear];
+	u->node = node;
 	u->why = arena_string(s->arena, sp_str(why));
 	u->name = arena_bytes(s->arena, name);
 	if (u->why == NULL || (name.len > 0 && u->name.p == NULL))

@@ -28,6 +28,7 @@ struct node {               /* one statement, nested ones too; node 0 is the roo
 struct unclear {
 	const char *why;
 	struct sp_bytes name;
+	size_t node;            /* where it stands: what an allow rule's `when` is asked about */
 };
 
 struct literal {
