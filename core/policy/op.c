@@ -7,6 +7,8 @@
  * A call with the wrong type, an index out of the table, or more than the caps allow, makes the whole
  * shape a failure: a classifier that was half understood must not be believed.
  */
+#include <config.h>
+
 #include "op.h"
 
 #include <assert.h>
