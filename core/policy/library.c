@@ -12,7 +12,7 @@
 
 #include "sandbox.h"
 
-static const char prelude[] = {
+static const uint8_t prelude[] = {
 #include "core/policy/prelude.inc"
 };
 
@@ -286,7 +286,7 @@ library_open(lua_State *L)
 	lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
 	forget(L, LUA_LOADED_TABLE);
 
-	if (luaL_loadbufferx(L, prelude, sizeof(prelude), "=prelude", "t") != LUA_OK)
+	if (luaL_loadbufferx(L, (const char *)prelude, sizeof(prelude), "=prelude", "t") != LUA_OK)
 		lua_error(L);
 	lua_rawgetp(L, LUA_REGISTRYINDEX, &library_key);
 	lua_setupvalue(L, -2, 1);
