@@ -61,6 +61,11 @@ struct frame {
 
 #define FRAME_HEAD 20
 #define FRAME_MAX (20u << 20)
+#define FRAME_ROW_NULL 0xffffffffu
+
+enum frame_flag {
+	FRAME_PART = 1 /* an operation's sealed half: its text and parameters; the clear half came first */
+};
 
 void frame_field(struct sp_writer *w, enum frame_key key, struct sp_bytes value);
 void frame_field_u64(struct sp_writer *w, enum frame_key key, uint64_t value);
@@ -68,8 +73,15 @@ void frame_field_u64(struct sp_writer *w, enum frame_key key, uint64_t value);
 bool frame_next_field(struct sp_reader *r, unsigned *key_r, struct sp_bytes *value_r);
 /* First field with that key, empty when none. */
 struct sp_bytes frame_get(const struct frame *f, enum frame_key key);
+bool frame_field_u64_get(struct sp_bytes value, uint64_t *v_r);
 int frame_encode(const struct frame *f, struct sp_writer *w) SP_MUST;
+/* Only the head, for a payload of that many bytes which the caller appends. */
+void frame_encode_head(const struct frame *f, size_t payload, struct sp_writer *w);
 int frame_decode(struct sp_reader *r, struct frame *f_r) SP_MUST;
+/* True for types whose payload is bytes, not fields. */
+bool frame_is_stream(unsigned type);
+/* 0 when the payload is what the type says: whole fields, or whole rows. */
+int frame_check(const struct frame *f) SP_MUST;
 const char *frame_name(unsigned type);
 
 #endif

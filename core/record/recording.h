@@ -24,6 +24,11 @@ const uint8_t *recording_session(const struct recording *r); /* from the header 
  * Entry = be64 number | u8 kind | session id[16] | be32 blocks | be32 frames | be64 bytes | chain hash[32] |
  *         be64 wall µs | previous entry's hash[32] | signature[64] (Ed25519, over all before it)
  * The file STORE/ledger is "SLPLED01" | public key[32] | entry*.
+ *
+ * An entry's hash is SHA-256 over its 177 bytes; before the first one stands
+ * SHA-256("sallyport ledger 1" | public key).  Numbers begin at 1.
+ *
+ * An anchor keeps copies elsewhere, one line each: … "sallyport-anchor " | number | " " | hex of the entry.
  */
 enum ledger_kind { LEDGER_OPEN = 1, LEDGER_CHECKPOINT, LEDGER_CLOSE, LEDGER_TORN, LEDGER_TOMBSTONE };
 #define LEDGER_ENTRY 177
@@ -39,8 +44,17 @@ struct ledger_entry {
 	uint8_t previous[DIGEST_LEN];
 	uint8_t signature[SIGNATURE_LEN];
 };
+#define LEDGER_SIGNED (LEDGER_ENTRY - SIGNATURE_LEN) /* what the signature is over */
+#define LEDGER_MAGIC "SLPLED01"
+#define LEDGER_HEAD (8 + 32)
+
 void ledger_encode(const struct ledger_entry *e, uint8_t out[LEDGER_ENTRY]);
 int ledger_decode(struct sp_bytes in, struct ledger_entry *e_r) SP_MUST;
+/* What `previous` of the first entry, and of the entry after this one, must be. */
+void ledger_first(const uint8_t public_key[32], uint8_t out[DIGEST_LEN]);
+void ledger_hash(const uint8_t entry[LEDGER_ENTRY], uint8_t out[DIGEST_LEN]);
+bool ledger_signed_by(const uint8_t entry[LEDGER_ENTRY], const uint8_t public_key[32]);
+const char *ledger_kind_name(unsigned kind);
 
 struct verify_result {
 	bool ok;

@@ -8,6 +8,9 @@
  * Positions only grow.  The worker's side trusts nothing it reads back but to pause; the recorder
  * checks every length against the ring before it copies.  The recorder reads a frame after
  * copying it, never before: a worker can't change what was taken.
+ *
+ * The memory is one page of positions, then the data, mapped twice in a row: no frame is ever
+ * split.  Record = u32 bytes that follow (native) | u32 0 | session[16] | frame (frame.h) | to 8.
  */
 #ifndef SALLYPORT_RING_H
 #define SALLYPORT_RING_H
@@ -23,7 +26,7 @@ void ring_unmap(struct ring **r);
 /* Worker.  0 when it does not fit (pause, then P8); else the position after it. */
 uint64_t ring_put(struct ring *r, const uint8_t session[ID_LEN], const struct frame *f, const struct sp_bytes *more, size_t nmore);
 /* Makes what was put visible; true when the recorder sleeps and its doorbell must be rung. */
-bool ring_publish(struct ring *r);
+bool ring_publish(struct ring *r); /* …also when the ring is half full: the tick need not be waited for */
 uint64_t ring_position(const struct ring *r);   /* published */
 uint64_t ring_journaled(const struct ring *r);  /* up to here it is in the recorder's journal */
 uint64_t ring_synced(const struct ring *r);     /* up to here it is on disk */
@@ -40,5 +43,11 @@ void ring_fail(struct ring *r, bool failed);
 bool ring_wake_wanted(struct ring *r);
 /* Before sleeping: true when it is still empty and the worker will ring. */
 bool ring_sleep(struct ring *r);
+/* What the kernel calls this memory: the same for every process, and no worker can change it. */
+uint64_t ring_identity(const struct ring *r);
+uint64_t ring_taken_position(const struct ring *r); /* after the last frame taken */
+uint64_t ring_waiting(const struct ring *r);        /* bytes published and not taken */
+/* After a crash: go on from where the journal says, which no worker could write. */
+int ring_seek(struct ring *r, uint64_t position) SP_MUST;
 
 #endif

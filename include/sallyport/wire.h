@@ -86,7 +86,7 @@ static inline uint16_t
 sp_rd_be16(struct sp_reader *r)
 {
 	struct sp_bytes v = sp_rd_take(r, 2);
-	return v.len == 0 ? 0 : (uint16_t)(v.p[0] << 8 | v.p[1]);
+	return (uint16_t)(v.len == 0 ? 0 : v.p[0] << 8 | v.p[1]);
 }
 
 static inline uint32_t

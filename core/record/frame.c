@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames and their fields: written by workers, read by everybody, trusted by nobody. */
+#include "frame.h"
+
+static const char *const frame_names[] = {
+	[0] = "none",
+	[FRAME_HEADER] = "header",
+	[FRAME_OPERATION] = "operation",
+	[FRAME_VERDICT] = "verdict",
+	[FRAME_COLUMNS] = "columns",
+	[FRAME_ROWS] = "rows",
+	[FRAME_OUTPUT] = "output",
+	[FRAME_INPUT] = "input",
+	[FRAME_NOTICE] = "notice",
+	[FRAME_DONE] = "done",
+	[FRAME_OWN] = "own",
+	[FRAME_HELD] = "held",
+	[FRAME_RESIZE] = "resize",
+	[FRAME_CUT] = "cut",
+	[FRAME_END] = "end",
+	[FRAME_TORN] = "torn",
+};
+_Static_assert(sizeof(frame_names) / sizeof(*frame_names) == FRAMES, "a name per frame type");
+
+const char *
+frame_name(unsigned type)
+{
+	return type < FRAMES ? frame_names[type] : "unknown";
+}
+
+bool
+frame_is_stream(unsigned type)
+{
+	return type == FRAME_ROWS || type == FRAME_OUTPUT || type == FRAME_INPUT;
+}
+
+void
+frame_field(struct sp_writer *w, enum frame_key key, struct sp_bytes value)
+{
+	if (value.len > FRAME_MAX) {
+		w->bad = true;
+		return;
+	}
+	sp_wr_u8(w, (uint8_t)key);
+	sp_wr_be32(w, (uint32_t)value.len);
+	sp_wr_put(w, value);
+}
+
+void
+frame_field_u64(struct sp_writer *w, enum frame_key key, uint64_t value)
+{
+	uint8_t b[8];
+	struct sp_writer v = sp_writer(b, sizeof(b));
+	sp_wr_be64(&v, value);
+	frame_field(w, key, sp_written(&v));
+}
+
+bool
+frame_field_u64_get(struct sp_bytes value, uint64_t *v_r)
+{
+	struct sp_reader r = sp_reader(value);
+	*v_r = sp_rd_be64(&r);
+	return sp_rd_done(&r);
+}
+
+bool
+frame_next_field(struct sp_reader *r, unsigned *key_r, struct sp_bytes *value_r)
+{
+	*key_r = 0;
+	*value_r = (struct sp_bytes){ NULL, 0 };
+	if (r->bad || r->left == 0)
+		return false;
+	*key_r = sp_rd_u8(r);
+	*value_r = sp_rd_take(r, sp_rd_be32(r));
+	return !r->bad;
+}
+
+struct sp_bytes
+frame_get(const struct frame *f, enum frame_key key)
+{
+	struct sp_reader r = sp_reader(f->payload);
+	struct sp_bytes value;
+	unsigned k;
+	if (frame_is_stream(f->type))
+		return (struct sp_bytes){ NULL, 0 };
+	while (frame_next_field(&r, &k, &value))
+		if (k == (unsigned)key)
+			return value;
+	return (struct sp_bytes){ NULL, 0 };
+}
+
+void
+frame_encode_head(const struct frame *f, size_t payload, struct sp_writer *w)
+{
+	if (payload > FRAME_MAX - FRAME_HEAD) {
+		w->bad = true;
+		return;
+	}
+	sp_wr_be32(w, (uint32_t)(FRAME_HEAD - 4 + payload));
+	sp_wr_u8(w, (uint8_t)f->type);
+	sp_wr_u8(w, f->flags);
+	sp_wr_be16(w, f->channel);
+	sp_wr_be32(w, f->op);
+	sp_wr_be64(w, f->at);
+}
+
+int
+frame_encode(const struct frame *f, struct sp_writer *w)
+{
+	frame_encode_head(f, f->payload.len, w);
+	sp_wr_put(w, f->payload);
+	return w->bad ? SP_ETOOBIG : SP_OK;
+}
+
+int
+frame_decode(struct sp_reader *r, struct frame *f_r)
+{
+	*f_r = (struct frame){ 0 };
+	uint32_t len = sp_rd_be32(r);
+	if (len < FRAME_HEAD - 4 || len > FRAME_MAX - 4)
+		return SP_EPROTO;
+	struct sp_reader body = sp_reader(sp_rd_take(r, len));
+	unsigned type = sp_rd_u8(&body);
+	f_r->type = (enum frame_type)type;
+	f_r->flags = sp_rd_u8(&body);
+	f_r->channel = sp_rd_be16(&body);
+	f_r->op = sp_rd_be32(&body);
+	f_r->at = sp_rd_be64(&body);
+	f_r->payload = sp_rd_rest(&body);
+	if (r->bad || body.bad || type == 0 || type >= FRAMES)
+		return SP_EPROTO;
+	return SP_OK;
+}
+
+static int
+check_rows(struct sp_bytes payload)
+{
+	struct sp_reader r = sp_reader(payload);
+	while (!r.bad && r.left > 0) {
+		unsigned fields = sp_rd_be16(&r);
+		for (unsigned i = 0; i < fields && !r.bad; i++) {
+			uint32_t len = sp_rd_be32(&r);
+			if (len != FRAME_ROW_NULL)
+				(void)sp_rd_take(&r, len);
+		}
+	}
+	return r.bad ? SP_EPROTO : SP_OK;
+}
+
+int
+frame_check(const struct frame *f)
+{
+	if (f->type == FRAME_ROWS)
+		return check_rows(f->payload);
+	if (frame_is_stream(f->type))
+		return SP_OK;
+	struct sp_reader r = sp_reader(f->payload);
+	struct sp_bytes value;
+	unsigned key;
+	while (frame_next_field(&r, &key, &value))
+		if (key == 0)
+			return SP_EPROTO;
+	return sp_rd_done(&r) ? SP_OK : SP_EPROTO;
+}

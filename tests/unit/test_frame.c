@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Frames: what is written is read back; what is malformed is refused. */
+#include "cunit_main.h"
+
+#include <stdlib.h>
+
+#include "core/record/recording.h"
+
+static struct sp_bytes
+encode(const struct frame *f, uint8_t *into, size_t cap)
+{
+	struct sp_writer w = sp_writer(into, cap);
+	CU_ASSERT_EQUAL(frame_encode(f, &w), SP_OK);
+	return sp_written(&w);
+}
+
+static void
+test_round_trip(void)
+{
+	uint8_t payload[256], bytes[512];
+	struct sp_writer p = sp_writer(payload, sizeof(payload));
+	frame_field(&p, KEY_TEXT, SP_LIT("SELECT 1"));
+	frame_field_u64(&p, KEY_ROWS, 42);
+	frame_field(&p, KEY_TAG, SP_LIT(""));
+	struct frame f = { .type = FRAME_OPERATION, .channel = 7, .op = 9, .at = 1234567, .payload = sp_written(&p) }, g;
+	struct sp_bytes b = encode(&f, bytes, sizeof(bytes));
+	CU_ASSERT_EQUAL(b.len, FRAME_HEAD + f.payload.len);
+	struct sp_reader r = sp_reader(b);
+	CU_ASSERT_EQUAL_FATAL(frame_decode(&r, &g), SP_OK);
+	CU_ASSERT(sp_rd_done(&r));
+	CU_ASSERT(g.type == f.type && g.channel == 7 && g.op == 9 && g.at == 1234567 && g.flags == 0);
+	CU_ASSERT_EQUAL(frame_check(&g), SP_OK);
+	uint64_t rows = 0;
+	CU_ASSERT(sp_bytes_is(frame_get(&g, KEY_TEXT), "SELECT 1"));
+	CU_ASSERT(frame_field_u64_get(frame_get(&g, KEY_ROWS), &rows) && rows == 42);
+	CU_ASSERT(!frame_field_u64_get(frame_get(&g, KEY_TEXT), &rows) || rows != 42);
+	CU_ASSERT_EQUAL(frame_get(&g, KEY_ERROR).len, 0);
+	CU_ASSERT_EQUAL(frame_get(&g, KEY_TAG).len, 0);
+}
+
+/* Every cut of a good frame is refused, and nothing is read behind it. */
+static void
+test_cut(void)
+{
+	uint8_t bytes[64], *exact;
+	struct frame f = { .type = FRAME_OUTPUT, .payload = SP_LIT("hello") }, g;
+	struct sp_bytes b = encode(&f, bytes, sizeof(bytes));
+	for (size_t n = 0; n < b.len; n++) {
+		exact = mem_alloc(n + 1);
+		memcpy(exact, b.p, n);
+		struct sp_reader r = sp_reader((struct sp_bytes){ exact, n });
+		CU_ASSERT(frame_decode(&r, &g) < 0);
+		free(exact);
+	}
+}
+
+static void
+test_odd(void)
+{
+	uint8_t bytes[64];
+	struct frame f = { .type = FRAME_OUTPUT, .payload = SP_LIT("hello") }, g;
+	struct sp_bytes b = encode(&f, bytes, sizeof(bytes));
+	static const struct { size_t at; uint8_t value; } odd[] = { { 4, 0 }, { 4, FRAMES }, { 4, 255 }, { 0, 255 }, { 3, 15 }, { 3, 0 } };
+	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
+		uint8_t was = bytes[odd[i].at];
+		bytes[odd[i].at] = odd[i].value;
+		struct sp_reader r = sp_reader(b);
+		CU_ASSERT(frame_decode(&r, &g) < 0);
+		bytes[odd[i].at] = was;
+	}
+}
+
+static void
+test_check(void)
+{
+	const struct {
+		enum frame_type type;
+		struct sp_bytes payload;
+		int rc;
+	} row[] = {
+		{ FRAME_VERDICT, SP_LIT(""), SP_OK },
+		{ FRAME_VERDICT, SP_LIT("\x10\0\0\0\5allow"), SP_OK },
+		{ FRAME_VERDICT, SP_LIT("\x10\0\0\0\6allow"), SP_EPROTO },
+		{ FRAME_VERDICT, SP_LIT("\x10\0\0\0"), SP_EPROTO },
+		{ FRAME_VERDICT, SP_LIT("\0\0\0\0\0"), SP_EPROTO },
+		{ FRAME_VERDICT, SP_LIT("\x10\xff\xff\xff\xff"), SP_EPROTO },
+		{ FRAME_OUTPUT, SP_LIT("\x10\xff"), SP_OK },
+		{ FRAME_ROWS, SP_LIT(""), SP_OK },
+		{ FRAME_ROWS, SP_LIT("\0\2\0\0\0\1x\xff\xff\xff\xff"), SP_OK },
+		{ FRAME_ROWS, SP_LIT("\0\2\0\0\0\1x\xff\xff\xff"), SP_EPROTO },
+		{ FRAME_ROWS, SP_LIT("\0\1\0\0\0\2x"), SP_EPROTO },
+		{ FRAME_ROWS, SP_LIT("\0\1\xff\xff\xff\xfex"), SP_EPROTO },
+		{ FRAME_ROWS, SP_LIT("\0"), SP_EPROTO },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct frame f = { .type = row[i].type, .payload = row[i].payload };
+		CU_ASSERT_EQUAL(frame_check(&f), row[i].rc);
+	}
+}
+
+static void
+test_too_big(void)
+{
+	uint8_t bytes[64];
+	struct sp_writer w = sp_writer(bytes, sizeof(bytes));
+	struct frame f = { .type = FRAME_OUTPUT };
+	frame_encode_head(&f, FRAME_MAX - FRAME_HEAD, &w);
+	CU_ASSERT(!w.bad);
+	frame_encode_head(&f, FRAME_MAX - FRAME_HEAD + 1, &w);
+	CU_ASSERT(w.bad);
+}
+
+static void
+test_names(void)
+{
+	for (unsigned i = 0; i < FRAMES; i++)
+		CU_ASSERT_PTR_NOT_NULL(frame_name(i));
+	CU_ASSERT_STRING_EQUAL(frame_name(255), "unknown");
+}
+
+static void
+test_ledger(void)
+{
+	struct ledger_entry e = { .number = 3, .kind = LEDGER_CLOSE, .blocks = 4, .frames = 5, .bytes = 6, .wall = 7 }, g;
+	uint8_t bytes[LEDGER_ENTRY], seed[32], key[32], other[32], first[DIGEST_LEN], next[DIGEST_LEN];
+	CU_ASSERT_EQUAL_FATAL(digest_keypair(seed, key), SP_OK);
+	memset(e.session, 1, ID_LEN);
+	memset(e.chain, 2, DIGEST_LEN);
+	ledger_first(key, e.previous);
+	ledger_encode(&e, bytes);
+	CU_ASSERT_EQUAL(digest_sign(seed, (struct sp_bytes){ bytes, LEDGER_SIGNED }, e.signature), SP_OK);
+	ledger_encode(&e, bytes);
+	CU_ASSERT_EQUAL_FATAL(ledger_decode((struct sp_bytes){ bytes, sizeof(bytes) }, &g), SP_OK);
+	CU_ASSERT(g.number == 3 && g.kind == LEDGER_CLOSE && g.blocks == 4 && g.frames == 5 && g.bytes == 6 && g.wall == 7);
+	CU_ASSERT(memcmp(g.signature, e.signature, SIGNATURE_LEN) == 0);
+	CU_ASSERT(ledger_signed_by(bytes, key));
+	memset(other, 9, sizeof(other));
+	CU_ASSERT(!ledger_signed_by(bytes, other));
+	ledger_first(key, first);
+	ledger_hash(bytes, next);
+	CU_ASSERT(memcmp(first, next, DIGEST_LEN) != 0);
+	bytes[8] = 0;
+	CU_ASSERT(ledger_decode((struct sp_bytes){ bytes, sizeof(bytes) }, &g) < 0);
+	CU_ASSERT(!ledger_signed_by(bytes, key));
+	bytes[8] = LEDGER_OPEN;
+	CU_ASSERT(ledger_decode((struct sp_bytes){ bytes, sizeof(bytes) - 1 }, &g) < 0);
+	CU_ASSERT_STRING_EQUAL(ledger_kind_name(LEDGER_TORN), "torn");
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "a frame comes back as it was", test_round_trip },
+		{ "every cut is refused", test_cut },
+		{ "odd heads are refused", test_odd },
+		{ "payloads are checked by type", test_check },
+		{ "too big is refused", test_too_big },
+		{ "every type has a name", test_names },
+		{ "ledger entries: bytes, hash, signature", test_ledger },
+		CU_TEST_INFO_NULL,
+	};
+	return cunit_main("frame", tests);
+}
