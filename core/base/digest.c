@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hashes, keys, signatures and their text forms, over GnuTLS. */
+/* Hashes, keys, signatures and their text forms, over GnuTLS and nettle. */
 #include <config.h>
 
 #include "digest.h"
@@ -8,8 +8,9 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
-#include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
+#include <gnutls/gnutls.h>
+#include <nettle/eddsa.h>
 
 #include "log.h"
 
@@ -71,79 +72,34 @@ digest_end(struct digest **d, uint8_t out[DIGEST_LEN])
 	*d = NULL;
 }
 
-/* ---- Ed25519 ---- */
-
-static gnutls_datum_t
-datum(struct sp_bytes b)
-{
-	return (gnutls_datum_t){ (unsigned char *)b.p, (unsigned)b.len };
-}
-
-/* GnuTLS computes the public half from the seed; the one we hand it only has to have the size. */
-static int
-private_key(const uint8_t seed[32], gnutls_privkey_t *key_r)
-{
-	gnutls_datum_t k = datum((struct sp_bytes){ seed, 32 }), x = k;
-	if (gnutls_privkey_init(key_r) < 0)
-		return SP_ENOMEM;
-	if (gnutls_privkey_import_ecc_raw(*key_r, GNUTLS_ECC_CURVE_ED25519, &x, NULL, &k) >= 0)
-		return SP_OK;
-	gnutls_privkey_deinit(*key_r);
-	return SP_EINTERNAL;
-}
+/*
+ * ---- Ed25519 ----
+ *
+ * By nettle: importing a raw private key into GnuTLS 3.7 needs the public half, does not check it,
+ * and would hand out whatever stood there, the seed included.
+ */
 
 int
 digest_keypair(uint8_t seed_r[32], uint8_t public_r[32])
 {
-	gnutls_privkey_t key;
-	gnutls_datum_t x = { NULL, 0 };
 	random_bytes(seed_r, 32);
-	int rc = private_key(seed_r, &key);
-	if (rc != SP_OK)
-		return rc;
-	gnutls_pubkey_t public;
-	must(gnutls_pubkey_init(&public), "public key");
-	must(gnutls_pubkey_import_privkey(public, key, 0, 0), "public key");
-	must(gnutls_pubkey_export_ecc_raw(public, NULL, &x, NULL), "public key");
-	if (x.size == 32)
-		memcpy(public_r, x.data, 32);
-	else
-		rc = SP_EINTERNAL;
-	gnutls_free(x.data);
-	gnutls_pubkey_deinit(public);
-	gnutls_privkey_deinit(key);
-	return rc;
+	ed25519_sha512_public_key(public_r, seed_r);
+	return SP_OK;
 }
 
 int
 digest_sign(const uint8_t seed[32], struct sp_bytes in, uint8_t out[SIGNATURE_LEN])
 {
-	gnutls_privkey_t key;
-	gnutls_datum_t sig = { NULL, 0 }, data = datum(in);
-	int rc = private_key(seed, &key);
-	if (rc != SP_OK)
-		return rc;
-	if (gnutls_privkey_sign_data2(key, GNUTLS_SIGN_EDDSA_ED25519, 0, &data, &sig) < 0 || sig.size != SIGNATURE_LEN)
-		rc = SP_EINTERNAL;
-	else
-		memcpy(out, sig.data, SIGNATURE_LEN);
-	gnutls_free(sig.data);
-	gnutls_privkey_deinit(key);
-	return rc;
+	uint8_t public[32];
+	ed25519_sha512_public_key(public, seed);
+	ed25519_sha512_sign(public, seed, in.len, in.p, out);
+	return SP_OK;
 }
 
 bool
 digest_verify(const uint8_t public[32], struct sp_bytes in, const uint8_t sig[SIGNATURE_LEN])
 {
-	gnutls_pubkey_t key;
-	gnutls_datum_t x = datum((struct sp_bytes){ public, 32 }), data = datum(in);
-	gnutls_datum_t s = datum((struct sp_bytes){ sig, SIGNATURE_LEN });
-	if (gnutls_pubkey_init(&key) < 0)
-		return false;
-	bool good = gnutls_pubkey_import_ecc_raw(key, GNUTLS_ECC_CURVE_ED25519, &x, NULL) >= 0 &&
-	    gnutls_pubkey_verify_data2(key, GNUTLS_SIGN_EDDSA_ED25519, 0, &data, &s) >= 0;
-	gnutls_pubkey_deinit(key);
-	return good;
+	return ed25519_sha512_verify(public, in.len, in.p, sig) == 1;
 }
 
 void

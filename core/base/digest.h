@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Hashes, keys, signatures and their text forms, over GnuTLS.  Failure of the library ends the process: no answer would be safe. */
+/* Hashes, keys, signatures and their text forms, over GnuTLS and nettle.  Failure of the library ends the process: no answer would be safe. */
 #ifndef SALLYPORT_DIGEST_H
 #define SALLYPORT_DIGEST_H
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Frames: what is written is read back; what is malformed is refused. */
+#include <config.h>
 #include "cunit_main.h"
 
 #include <stdlib.h>
