@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What names mean in one database: an immutable snapshot of its catalogue.
+ *
+ *   side session ─ pg_names_sql[] ─▶ rows ─▶ pg_names_feed() ─▶ pg_names_finish() ─▶ struct pg_names
+ *                                                                 shared by sessions, counted
+ *
+ * A session's own view of it (search_path, role, temporary tables) is a struct pg_view; that is what
+ * classify() gets as scope->view.
+ */
+#ifndef PG_NAMES_H
+#define PG_NAMES_H
+
+#include <sallyport/module.h>
+
+struct pg_names;
+struct pg_names_builder;
+
+struct pg_column {
+	int16_t attnum;
+	bool not_null;
+	uint32_t type;          /* pg_type.oid */
+	const char *name;
+};
+
+struct pg_relation {
+	uint32_t oid;
+	char kind;              /* pg_class.relkind: r v m p f S i c t */
+	bool partition;         /* of its parent */
+	const char *schema, *name;
+	const struct pg_column *column; /* by attnum; dropped ones are left out */
+	size_t ncolumns;
+	const uint32_t *parent; /* inheritance and partitioning */
+	size_t nparents;
+	const uint32_t *child;
+	size_t nchildren;
+};
+
+struct pg_function {
+	uint32_t oid;
+	const char *schema, *name;
+	char kind;              /* pg_proc.prokind: f p a w; o: operator, named by its symbol */
+	char volatility;        /* i s v */
+	int16_t min_args, max_args; /* max_args -1: variadic */
+	const char *extension;  /* it belongs to, or "" */
+};
+
+/* ---- building ---- */
+
+/* The catalogue queries; results in text format go to pg_names_feed() row by row, in any order of queries. */
+enum pg_names_query {
+	PG_NAMES_RELATIONS,     /* oid, schema, name, relkind, is partition */
+	PG_NAMES_COLUMNS,       /* relation oid, attnum, name, type oid, not null */
+	PG_NAMES_DEPENDS,       /* view oid, relation oid, attnum (0: all) it uses */
+	PG_NAMES_VIEWS,         /* view oid, definition */
+	PG_NAMES_INHERITS,      /* child oid, parent oid */
+	PG_NAMES_FUNCTIONS,     /* oid, schema, name, prokind, volatility, args, defaults, variadic, extension; not the built-in ones */
+	PG_NAMES_OPERATORS,     /* oid, schema, symbol, volatility, extension; not the built-in ones */
+	PG_NAMES_QUERIES
+};
+
+extern const char *const pg_names_sql[PG_NAMES_QUERIES];
+extern const unsigned char pg_names_fields[PG_NAMES_QUERIES];
+
+/* max: bytes of memory the snapshot may take; 0: 256 MB. */
+struct pg_names_builder *pg_names_begin(size_t max);
+/* One row; a NULL field has p == NULL.  SP_EPROTO: not what the query gives; SP_ETOOBIG. */
+int pg_names_feed(struct pg_names_builder *b, enum pg_names_query q, const struct sp_bytes *field, size_t n) SP_MUST;
+/* Ends the builder; NULL when memory is out.  version: any number that differs from earlier ones. */
+struct pg_names *pg_names_finish(struct pg_names_builder **b, uint64_t version);
+void pg_names_abandon(struct pg_names_builder **b);
+
+/* The same by hand, for tests. */
+int pg_names_add_relation(struct pg_names_builder *b, uint32_t oid, const char *schema, const char *name, char kind) SP_MUST;
+int pg_names_add_column(struct pg_names_builder *b, uint32_t relation, int16_t attnum, const char *name, uint32_t type) SP_MUST;
+int pg_names_add_depend(struct pg_names_builder *b, uint32_t view, uint32_t relation, int16_t attnum) SP_MUST;
+int pg_names_add_view(struct pg_names_builder *b, uint32_t view, const char *definition) SP_MUST;
+int pg_names_add_parent(struct pg_names_builder *b, uint32_t child, uint32_t parent) SP_MUST;
+int pg_names_add_function(struct pg_names_builder *b, const struct pg_function *f) SP_MUST;
+
+/* ---- asking ---- */
+
+struct pg_names *pg_names_ref(struct pg_names *n);
+void pg_names_free(struct pg_names **n); /* drops one reference */
+uint64_t pg_names_version(const struct pg_names *n);
+size_t pg_names_size(const struct pg_names *n); /* bytes it takes */
+
+const struct pg_relation *pg_names_relation(const struct pg_names *n, uint32_t oid);
+const struct pg_relation *pg_names_find(const struct pg_names *n, struct sp_bytes schema, struct sp_bytes name);
+const struct pg_column *pg_relation_column(const struct pg_relation *r, int16_t attnum);
+const struct pg_column *pg_relation_named(const struct pg_relation *r, struct sp_bytes name);
+/* Functions and operators of this name in any schema: an array of n_r, grouped by name. */
+const struct pg_function *pg_names_functions(const struct pg_names *n, struct sp_bytes name, size_t *n_r);
+
+/*
+ * Every column behind this one: itself, the same column of its parents, and for a view what its
+ * definition takes it from (all that the view uses, where the definition is not plain).  attnum 0:
+ * of all columns.  each() returns non-zero to stop; that is returned.
+ */
+typedef int pg_source_fn(void *owner, const struct pg_relation *r, const struct pg_column *c);
+int pg_names_sources(const struct pg_names *n, uint32_t oid, int16_t attnum, pg_source_fn *each, void *owner);
+
+/* Writes schema.table or schema.table.column (c may be NULL), with dots inside names escaped. */
+void pg_write_name(struct sp_writer *w, const struct pg_relation *r, const struct pg_column *c);
+
+/* ---- one session's view ---- */
+
+struct pg_view {
+	const struct pg_names *names;   /* NULL: not known */
+	const char *const *path;        /* schemas in order of search, pg_catalog where it is searched; see pg_path_parse() */
+	size_t npath;
+	bool path_unknown;              /* someone may have changed it unseen: unqualified names are "?.name" */
+	const char *const *temporary;   /* names of temporary tables of this session */
+	size_t ntemporary;
+	const char *role;               /* current_user, "" when unknown */
+	/* Text that SQL's PREPARE gave to a name; empty: not known.  NULL: none is. */
+	struct sp_bytes (*prepared)(const struct pg_view *v, struct sp_bytes name);
+	void *owner;
+};
+
+/*
+ * A search_path setting as written (`"$user", public`) → schemas in order of search, with pg_catalog
+ * first unless it is named.  path: room for `max` entries, their bytes in w.  SP_EPROTO: not a list
+ * of names; SP_ETOOBIG.
+ */
+int pg_path_parse(struct sp_bytes setting, const char *role, const char **path, size_t max, size_t *n_r, struct sp_writer *w) SP_MUST;
+/* What an unqualified (schema.len 0) or qualified name stands for in this session, or NULL. */
+const struct pg_relation *pg_view_find(const struct pg_view *v, struct sp_bytes schema, struct sp_bytes name);
+
+#endif

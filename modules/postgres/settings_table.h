@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Settings that clients may change, at startup or by SET: a name that is not here is refused at
+ * startup and unclear in a statement.  Values are checked, then passed on as they were written.
+ */
+#ifndef PG_SETTINGS_TABLE_H
+#define PG_SETTINGS_TABLE_H
+
+#include <sallyport/module.h>
+
+enum pg_setting_where {
+	PG_AT_STARTUP = 1, /* in the startup message, or -c NAME=VALUE in its `options` */
+	PG_BY_SET = 2      /* SET, RESET, set_config(), ALTER ROLE … SET */
+};
+
+struct pg_setting {
+	const char *name;  /* as the server writes it; compared without case */
+	unsigned where;
+	bool (*check)(struct sp_bytes value);
+	bool tracked;      /* changes what names mean: the session must follow it */
+	const char *help;
+};
+
+extern const struct pg_setting pg_settings[]; /* ends with a NULL name */
+
+enum pg_setting_answer { PG_SETTING_REFUSED, PG_SETTING_FINE, PG_SETTING_PINNED };
+
+const struct pg_setting *pg_setting_find(struct sp_bytes name);
+/* PINNED: must not be changed, whatever a rule says.  An empty value with reset true is RESET. */
+enum pg_setting_answer pg_setting_check(struct sp_bytes name, struct sp_bytes value, enum pg_setting_where where);
+/*
+ * Splits a startup message's `options` as the server does: -c NAME=VALUE and --NAME=VALUE with \ as
+ * escape.  Anything else, or too long: SP_EPROTO.  name, value are borrowed until each() returns;
+ * a negative answer of each() ends it.
+ */
+int pg_setting_options(struct sp_bytes options, int (*each)(void *owner, struct sp_bytes name, struct sp_bytes value),
+    void *owner) SP_MUST;
+
+#endif
