@@ -2,6 +2,9 @@
 /*
  * What the configuration says, as plain structs.  Every process fills its own copy from the
  * epoch's tree by the same tables (settings.c); nothing here is a secret, only where to find one.
+ *
+ * No string is NULL: what is not configured is "".  Files are absolute, or relative to the folder
+ * of the main file when `folder` is not set.
  */
 #ifndef SALLYPORT_SETTINGS_H
 #define SALLYPORT_SETTINGS_H
@@ -10,18 +13,19 @@
 
 struct tls_settings {
 	unsigned mode; /* target: TLS_OFF, TLS_REQUIRE, TLS_VERIFY_FULL */
-	const char *cert, *key, *ca;
-	const char *name; /* target: server name to verify, default the host */
+	const char *cert, *key;
+	const char *ca;   /* target: "" for the system's */
+	const char *name; /* target: server name to verify, "" for the host */
 };
 enum { TLS_VERIFY_FULL, TLS_REQUIRE, TLS_OFF }; /* zero verifies */
 
 struct secret_settings { /* login, catalogue */
-	const char *user, *secret; /* secret: file:PATH or env:NAME */
+	const char *user, *secret; /* secret: file:PATH or env:NAME, "" for none */
 	bool cleartext;            /* may be told to the target as it is */
 };
 
 struct listener {
-	struct block b;
+	struct block b;       /* b.next: the next listener */
 	const char *listen;   /* ADDRESS:PORT, [V6]:PORT */
 	const char *protocol;
 	const char *target;   /* "": chosen by the client */
@@ -41,8 +45,8 @@ struct target {
 	struct { struct sp_strings groups, users; } allow;
 	struct pairs label;
 	struct sp_strings policy;
-	struct { uint64_t connect, idle, login; } timeout;
-	struct { uint64_t sessions, per_user; } limit;
+	struct { uint64_t connect, idle, login; } timeout; /* ms; idle 0: none */
+	struct { uint64_t sessions, per_user; } limit;     /* 0: only the gateway's own */
 	unsigned mode; /* MODE_ENFORCE, MODE_OBSERVE */
 };
 enum { MODE_ENFORCE, MODE_OBSERVE };
@@ -62,11 +66,15 @@ enum { CLASS_HUMAN, CLASS_WORKLOAD, CLASS_AGENT };
 enum { TOKEN_ADDRESS, TOKEN_ONCE, TOKEN_ANY };
 
 struct settings {
+	const char *folder; /* of the main file; set before settings_fill() to make paths absolute */
+	const struct conf_node *tree; /* what it was filled from */
 	const char *user;
 	uint64_t workers; /* 0: auto */
 	struct sp_strings load_module;
-	struct { const char *path; unsigned level; } log;
-	const char *audit, *access;
+	const char *pid;
+	struct { const char *path; unsigned level; } log; /* path: stderr or a file; level: enum sp_level */
+	const char *audit;
+	const char *access; /* "": none */
 	struct { const char *path; const char *mode, *group; struct sp_strings may; } control; /* may: mint approve */
 	const char *store; /* sqlite:PATH */
 	struct {
@@ -80,7 +88,10 @@ struct settings {
 		const char *encrypt;  /* hex X25519 public key of the auditors, "" */
 		uint64_t ring;        /* bytes of each worker's ring */
 	} record;
-	struct { uint64_t deadline, memory; uint64_t statement_cache; } policy;
+	struct {
+		uint64_t deadline, memory;
+		uint64_t statement_cache; /* bytes of classified statements that a worker keeps */
+	} policy;
 	bool local_issuer;
 	bool local_issuer_beside; /* allowed beside real issuers */
 	struct { uint64_t sessions, per_user, per_address; } limit;
@@ -101,7 +112,21 @@ extern const struct directive settings_table[];
 /* From the tree; all in the arena. */
 int settings_fill(struct arena *a, const struct conf_node *top, struct settings *into, const char **err_r) SP_MUST;
 /* What the tables can't say: names that refer to nothing, local issuer beside real ones, … */
-int settings_check(const struct settings *s, const char **err_r) SP_MUST;
+int settings_check(struct arena *a, const struct settings *s, const char **err_r) SP_MUST;
 const struct target *settings_target(const struct settings *s, const char *name);
+const struct listener *settings_listener(const struct settings *s, const char *name);
+
+struct hostport {
+	char host[256]; /* without brackets */
+	uint16_t port;
+	bool literal;   /* an IP address, not a name */
+	bool loopback;  /* 127.0.0.0/8, ::1 */
+};
+/* "HOST:PORT", "[V6]:PORT". */
+int settings_hostport(const char *text, struct hostport *h_r) SP_MUST;
+/* The name that load_module's word stands for: "postgres" for itself and for "/x/postgres.so". */
+struct sp_bytes settings_module_name(const char *word);
+/* The rows of a listener and of a target: beside them stand directives of modules. */
+extern const struct directive settings_listener_table[], settings_target_table[];
 
 #endif

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tables of all directives of the core, and how they fill struct settings.  What a table can't say is in settings_check.c. */
+#include <config.h>
+
+#include "settings.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define END { .name = NULL }
+
+/* ---- what several share ---- */
+
+static const char *const tls_modes[] = { "verify-full", "require", "off", NULL };
+static const char *const levels[] = { "error", "warn", "info", "debug", NULL }; /* from SP_ERROR on */
+
+#define SECRET(member) offsetof(struct secret_settings, member)
+static const struct directive secret_params[] = {
+	{ .name = "user", .type = DIR_STRING, .offset = SECRET(user), .help = "login name at the target" },
+	{ .name = "secret", .type = DIR_STRING, .offset = SECRET(secret), .dflt = "",
+	    .help = "where its password is: `file:PATH` or `env:NAME`" },
+	{ .name = "cleartext", .type = DIR_BOOL, .offset = SECRET(cleartext), .dflt = "off",
+	    .help = "the target may be told the password as it is, over TLS" },
+	END,
+};
+
+/* ---- listener ---- */
+
+#define L(member) offsetof(struct listener, member)
+static const struct directive listener_tls[] = {
+	{ .name = "cert", .type = DIR_STRING, .offset = offsetof(struct tls_settings, cert), .help = "certificate chain, PEM" },
+	{ .name = "key", .type = DIR_STRING, .offset = offsetof(struct tls_settings, key), .help = "its private key, PEM" },
+	END,
+};
+static const struct directive listener_cleartext[] = {
+	{ .name = "loopback", .type = DIR_FLAG, .offset = L(cleartext),
+	    .help = "clients on this machine may send tokens without TLS" },
+	END,
+};
+static const struct directive listener_timeout[] = {
+	{ .name = "handshake", .type = DIR_DURATION, .offset = L(handshake), .dflt = "10s", .help = "until TLS stands" },
+	{ .name = "login", .type = DIR_DURATION, .offset = L(login), .dflt = "30s", .help = "until the client is admitted" },
+	END,
+};
+const struct directive settings_listener_table[] = {
+	{ .name = "listen", .type = DIR_STRING, .offset = L(listen), .help = "address and port: `0.0.0.0:5432`, `[::1]:5432`" },
+	{ .name = "protocol", .type = DIR_STRING, .offset = L(protocol), .help = "module that speaks with the clients" },
+	{ .name = "target", .type = DIR_STRING, .offset = L(target), .dflt = "", .help = "the one target; without it the client names one" },
+	{ .name = "tls", .type = DIR_PARAMS, .offset = L(tls), .dflt = "", .params = listener_tls, .help = "TLS to clients" },
+	{ .name = "cleartext", .type = DIR_PARAMS, .dflt = "", .params = listener_cleartext,
+	    .help = "without `tls`: refused on any other address than loopback" },
+	{ .name = "timeout", .type = DIR_PARAMS, .dflt = "", .params = listener_timeout, .help = "deadlines of a new connection" },
+	END,
+};
+
+/* ---- target ---- */
+
+#define T(member) offsetof(struct target, member)
+static const char *const target_modes[] = { "enforce", "observe", NULL };
+static const struct directive target_tls[] = {
+	{ .name = ":mode", .type = DIR_CHOICE, .offset = offsetof(struct tls_settings, mode), .dflt = "verify-full", .choices = tls_modes,
+	    .help = "certificate and name are verified; or TLS without a look at who answers; or none" },
+	{ .name = "ca", .type = DIR_STRING, .offset = offsetof(struct tls_settings, ca), .dflt = "",
+	    .help = "authorities to trust, PEM; without it the system's" },
+	{ .name = "name", .type = DIR_STRING, .offset = offsetof(struct tls_settings, name), .dflt = "",
+	    .help = "name in the certificate, when it is not the host of `server`" },
+	{ .name = "cert", .type = DIR_STRING, .offset = offsetof(struct tls_settings, cert), .dflt = "",
+	    .help = "certificate to show to the target, PEM" },
+	{ .name = "key", .type = DIR_STRING, .offset = offsetof(struct tls_settings, key), .dflt = "", .help = "its private key, PEM" },
+	END,
+};
+static const struct directive target_allow[] = {
+	{ .name = "groups", .type = DIR_STRINGS, .offset = T(allow.groups), .dflt = "", .help = "members of any of these groups" },
+	{ .name = "users", .type = DIR_STRINGS, .offset = T(allow.users), .dflt = "", .help = "these users" },
+	END,
+};
+static const struct directive target_timeout[] = {
+	{ .name = "connect", .type = DIR_DURATION, .offset = T(timeout.connect), .dflt = "5s", .help = "to connect, TLS included" },
+	{ .name = "login", .type = DIR_DURATION, .offset = T(timeout.login), .dflt = "15s", .help = "to log in" },
+	{ .name = "idle", .type = DIR_DURATION, .offset = T(timeout.idle), .dflt = "off", .help = "a session without operations ends after it" },
+	END,
+};
+static const struct directive target_limit[] = {
+	{ .name = "sessions", .type = DIR_INT, .offset = T(limit.sessions), .dflt = "0", .help = "sessions at once; 0: only the gateway's limit" },
+	{ .name = "per_user", .type = DIR_INT, .offset = T(limit.per_user), .dflt = "0", .help = "of these, one user's; 0: only the gateway's limit" },
+	END,
+};
+const struct directive settings_target_table[] = {
+	{ .name = "protocol", .type = DIR_STRING, .offset = T(protocol), .help = "module that speaks with the target" },
+	{ .name = "server", .type = DIR_STRING, .offset = T(server), .help = "host and port: `10.0.3.7:5432`" },
+	{ .name = "tls", .type = DIR_PARAMS, .offset = T(tls), .dflt = "", .params = target_tls, .help = "TLS to the target" },
+	{ .name = "login", .type = DIR_PARAMS, .offset = T(login), .dflt = "", .params = secret_params,
+	    .help = "how the gateway logs in; the password stays with the keeper" },
+	{ .name = "catalogue", .type = DIR_PARAMS, .offset = T(catalogue), .dflt = "", .params = secret_params,
+	    .help = "login of the connection that reads the target's catalogue; without it `login`" },
+	{ .name = "database", .type = DIR_STRING, .offset = T(database), .dflt = "", .help = "part of the target that `NAME` means; without it the target's name" },
+	{ .name = "databases", .type = DIR_STRINGS, .offset = T(databases), .dflt = "", .help = "further parts, asked for as `NAME/PART`; `*` for any" },
+	{ .name = "allow", .type = DIR_PARAMS, .dflt = "", .params = target_allow, .help = "who may have sessions; without it nobody" },
+	{ .name = "label", .type = DIR_PAIRS, .offset = T(label), .dflt = "", .help = "facts about the target that policies read" },
+	{ .name = "policy", .type = DIR_STRINGS, .offset = T(policy), .flags = DIR_MANY, .help = "policy files; all rules of all of them are asked" },
+	{ .name = "timeout", .type = DIR_PARAMS, .dflt = "", .params = target_timeout, .help = "deadlines of the target and of sessions" },
+	{ .name = "limit", .type = DIR_PARAMS, .dflt = "", .params = target_limit, .help = "how many sessions" },
+	{ .name = "mode", .type = DIR_CHOICE, .offset = T(mode), .dflt = "enforce", .choices = target_modes,
+	    .help = "`observe` lets everything run that the rules would refuse, and records what they would have done" },
+	END,
+};
+
+/* ---- identity ---- */
+
+#define I(member) offsetof(struct identity, member)
+static const char *const classes[] = { "human", "workload", "agent", NULL };
+static const char *const token_uses[] = { "address", "once", "any", NULL };
+static const struct directive identity_oidc[] = {
+	{ .name = "issuer", .type = DIR_STRING, .offset = I(oidc.issuer), .help = "what `iss` must be" },
+	{ .name = "audience", .type = DIR_STRING, .offset = I(oidc.audience), .help = "what `aud` must hold, for sessions" },
+	{ .name = "api_audience", .type = DIR_STRING, .offset = I(oidc.api_audience), .dflt = "",
+	    .help = "what `aud` must hold, for the API; without it none of its tokens is good there" },
+	{ .name = "jwks", .type = DIR_STRING, .offset = I(oidc.jwks), .help = "the issuer's public keys: `file:PATH`" },
+	END,
+};
+static const struct directive identity_user[] = {
+	{ .name = "claim", .type = DIR_STRING, .offset = I(user.claim), .dflt = "sub", .help = "claim that is the login name" },
+	{ .name = "show", .type = DIR_STRING, .offset = I(user.show), .dflt = "", .help = "claim to show to people; without it the login name" },
+	END,
+};
+static const struct directive identity_person[] = {
+	{ .name = "claim", .type = DIR_STRING, .offset = I(person.claim), .dflt = "", .help = "claim that tells persons apart, so that one has one vote" },
+	END,
+};
+static const struct directive identity_groups[] = {
+	{ .name = "claim", .type = DIR_STRING, .offset = I(groups.claim), .dflt = "groups", .help = "claim with the list of groups" },
+	END,
+};
+static const struct directive identity_roles[] = {
+	{ .name = "approver", .type = DIR_STRINGS, .offset = I(roles.approver), .dflt = "", .help = "groups whose members may decide requests" },
+	{ .name = "auditor", .type = DIR_STRINGS, .offset = I(roles.auditor), .dflt = "", .help = "groups whose members may read all recordings" },
+	{ .name = "admin", .type = DIR_STRINGS, .offset = I(roles.admin), .dflt = "", .help = "groups whose members may end sessions" },
+	END,
+};
+static const struct directive identity_table[] = {
+	{ .name = "oidc", .type = DIR_PARAMS, .params = identity_oidc, .help = "tokens of an OpenID provider" },
+	{ .name = "class", .type = DIR_CHOICE, .offset = I(class), .dflt = "human", .choices = classes, .help = "what its principals are" },
+	{ .name = "user", .type = DIR_PARAMS, .dflt = "", .params = identity_user, .help = "where the user's name is" },
+	{ .name = "person", .type = DIR_PARAMS, .dflt = "", .params = identity_person, .help = "who counts as one person" },
+	{ .name = "groups", .type = DIR_PARAMS, .dflt = "", .params = identity_groups, .help = "where the groups are" },
+	{ .name = "allow", .type = DIR_PAIRS, .offset = I(allow), .dflt = "", .help = "claims that must have these values, all of them" },
+	{ .name = "roles", .type = DIR_PARAMS, .dflt = "", .params = identity_roles, .help = "which groups may do more than use targets" },
+	{ .name = "token_use", .type = DIR_CHOICE, .offset = I(token_use), .dflt = "address", .choices = token_uses,
+	    .help = "from where one token is good again: the first address seen, nowhere, anywhere" },
+	{ .name = "max_age", .type = DIR_DURATION, .offset = I(max_age), .dflt = "12h", .help = "tokens with a longer life are refused" },
+	END,
+};
+
+/* ---- the top ---- */
+
+#define TOP(member) offsetof(struct settings, member)
+static const char *const syncs[] = { "group", "write", "always", NULL };
+static const struct directive log_params[] = {
+	{ .name = ":path", .type = DIR_STRING, .offset = TOP(log.path), .dflt = "stderr", .help = "a file, or `stderr`" },
+	{ .name = "level", .type = DIR_CHOICE, .offset = TOP(log.level), .dflt = "info", .choices = levels, .help = "what is written" },
+	END,
+};
+static const struct directive control_params[] = {
+	{ .name = ":path", .type = DIR_STRING, .offset = TOP(control.path), .dflt = "/run/sallyport/control.sock", .help = "a file" },
+	{ .name = "mode", .type = DIR_STRING, .offset = TOP(control.mode), .dflt = "0660", .help = "its permissions; never for everybody" },
+	{ .name = "group", .type = DIR_STRING, .offset = TOP(control.group), .dflt = "", .help = "its group" },
+	{ .name = "may", .type = DIR_STRINGS, .offset = TOP(control.may), .dflt = "",
+	    .help = "what callers may do beside operating: `mint` tokens, `approve`" },
+	END,
+};
+#define R(member) (offsetof(struct settings, record.member) - offsetof(struct settings, record))
+static const struct directive encrypt_params[] = {
+	{ .name = "to", .type = DIR_STRING, .offset = R(encrypt), .help = "the auditors' X25519 public key, 64 hexadecimal digits" },
+	END,
+};
+static const struct directive record_table[] = {
+	{ .name = "store", .type = DIR_STRING, .offset = R(store), .dflt = "/var/lib/sallyport/sessions", .help = "folder of the recordings" },
+	{ .name = "output", .type = DIR_STRING, .offset = R(output), .dflt = "full",
+	    .help = "how much of the answers: `full`, `off`, or `head=1m`, then size, rows and hash of the rest" },
+	{ .name = "sync", .type = DIR_CHOICE, .offset = R(sync), .dflt = "group", .choices = syncs,
+	    .help = "when a record is safe: on disk within 20 ms; in memory that outlives the worker; on disk before the operation goes on" },
+	{ .name = "sync_wait", .type = DIR_DURATION, .offset = R(sync_wait), .dflt = "1s", .help = "how long sessions wait for a slow disk before they end" },
+	{ .name = "keep", .type = DIR_DURATION, .offset = R(keep), .dflt = "off", .help = "recordings older than this are removed; `off`: none" },
+	{ .name = "max", .type = DIR_SIZE, .offset = R(max), .dflt = "off", .help = "the oldest are removed beyond this; `off`: none" },
+	{ .name = "anchor", .type = DIR_STRING, .offset = R(anchor), .dflt = "",
+	    .help = "where checkpoints also go, out of reach: `file:PATH`, `syslog:FACILITY`" },
+	{ .name = "encrypt", .type = DIR_PARAMS, .dflt = "", .params = encrypt_params, .help = "seals recordings: only the auditors read them" },
+	{ .name = "ring", .type = DIR_SIZE, .offset = R(ring), .dflt = "8m", .help = "memory between each worker and the recorder" },
+	END,
+};
+#define P(member) (offsetof(struct settings, policy.member) - offsetof(struct settings, policy))
+static const struct directive policy_table[] = {
+	{ .name = "deadline", .type = DIR_DURATION, .offset = P(deadline), .dflt = "20ms", .help = "for all function rules of one operation" },
+	{ .name = "memory", .type = DIR_SIZE, .offset = P(memory), .dflt = "8m", .help = "for the function rules of one session" },
+	{ .name = "statement_cache", .type = DIR_SIZE, .offset = P(statement_cache), .dflt = "16m", .help = "classified statements that a worker keeps" },
+	END,
+};
+static const struct directive issuer_params[] = {
+	{ .name = ":switch", .type = DIR_BOOL, .offset = TOP(local_issuer), .dflt = "off", .help = "the keeper may mint tokens" },
+	{ .name = "beside", .type = DIR_FLAG, .offset = TOP(local_issuer_beside), .help = "also beside real identities" },
+	END,
+};
+static const struct directive limit_params[] = {
+	{ .name = "sessions", .type = DIR_INT, .offset = TOP(limit.sessions), .dflt = "10000", .help = "on the whole gateway" },
+	{ .name = "per_user", .type = DIR_INT, .offset = TOP(limit.per_user), .dflt = "200", .help = "of one user" },
+	{ .name = "per_address", .type = DIR_INT, .offset = TOP(limit.per_address), .dflt = "1000", .help = "from one address" },
+	END,
+};
+static const struct directive module_table[] = { END };
+
+const struct directive settings_table[] = {
+	{ .name = "user", .type = DIR_STRING, .offset = TOP(user), .dflt = "sallyport", .help = "whom workers run as" },
+	{ .name = "workers", .type = DIR_INT, .offset = TOP(workers), .dflt = "auto", .flags = DIR_AUTO, .help = "worker processes; `auto`: one for each processor" },
+	{ .name = "load_module", .type = DIR_STRINGS, .offset = TOP(load_module), .dflt = "", .flags = DIR_MANY, .help = "protocols, by name or by absolute path" },
+	{ .name = "pid", .type = DIR_STRING, .offset = TOP(pid), .dflt = "/run/sallyport/sallyportd.pid", .help = "file with the master's process id" },
+	{ .name = "log", .type = DIR_PARAMS, .dflt = "", .params = log_params, .help = "the error log" },
+	{ .name = "audit", .type = DIR_STRING, .offset = TOP(audit), .dflt = "/var/log/sallyport/audit.jsonl", .help = "file with a line for each decision" },
+	{ .name = "access", .type = DIR_STRING, .offset = TOP(access), .dflt = "/var/log/sallyport/access.log", .help = "file with a line for each session, or `off`" },
+	{ .name = "control", .type = DIR_PARAMS, .dflt = "", .params = control_params, .help = "socket of the `sallyport` command" },
+	{ .name = "store", .type = DIR_STRING, .offset = TOP(store), .dflt = "sqlite:/var/lib/sallyport/state.db", .help = "where the keeper's state is: `sqlite:PATH`" },
+	{ .name = "record", .type = DIR_GROUP, .offset = TOP(record), .params = record_table, .help = "recordings" },
+	{ .name = "policy", .type = DIR_GROUP, .offset = TOP(policy), .params = policy_table, .help = "bounds of policies" },
+	{ .name = "local_issuer", .type = DIR_PARAMS, .dflt = "", .params = issuer_params, .help = "tokens of the gateway's own, for a first start" },
+	{ .name = "limit", .type = DIR_PARAMS, .dflt = "", .params = limit_params, .help = "sessions at once" },
+	{ .name = "shutdown_timeout", .type = DIR_DURATION, .offset = TOP(shutdown_timeout), .dflt = "5m", .help = "on `quit`, sessions may go on for this long" },
+	{ .name = "store_grace", .type = DIR_DURATION, .offset = TOP(store_grace), .dflt = "30s", .help = "how long sessions go on while the keeper does not answer" },
+	{ .name = "drain", .type = DIR_DURATION, .offset = TOP(drain), .dflt = "off", .help = "how long a running operation may go on after its token expired" },
+	{ .name = "listener", .type = DIR_BLOCK, .offset = TOP(listeners), .params = settings_listener_table, .size = sizeof(struct listener),
+	    .flags = DIR_OPEN, .help = "where clients connect" },
+	{ .name = "target", .type = DIR_BLOCK, .offset = TOP(targets), .params = settings_target_table, .size = sizeof(struct target),
+	    .flags = DIR_OPEN, .help = "what they connect to" },
+	{ .name = "identity", .type = DIR_BLOCK, .offset = TOP(identities), .params = identity_table, .size = sizeof(struct identity),
+	    .help = "who vouches for principals" },
+	{ .name = "module", .type = DIR_BLOCK, .offset = TOP(modules), .params = module_table, .size = sizeof(struct module_settings),
+	    .flags = DIR_OPEN, .help = "directives of a module for all its sessions" },
+	END,
+};
+
+/* ---- after the tables ---- */
+
+struct paths {
+	struct arena *arena;
+	const char *folder;
+	bool failed;
+};
+
+/* Makes what follows the prefix absolute; words without the prefix, and empty ones, stay. */
+static void
+resolve(struct paths *p, const char *prefix, const char **word)
+{
+	size_t skip = strlen(prefix);
+	if ((*word)[0] == '\0' || strncmp(*word, prefix, skip) != 0 || (*word)[skip] == '\0' || (*word)[skip] == '/')
+		return;
+	const char *whole = arena_printf(p->arena, "%s%s/%s", prefix, p->folder, *word + skip);
+	p->failed = p->failed || whole == NULL;
+	if (whole != NULL)
+		*word = whole;
+}
+
+static void
+resolve_tls(struct paths *p, struct tls_settings *tls)
+{
+	resolve(p, "", &tls->cert);
+	resolve(p, "", &tls->key);
+	resolve(p, "", &tls->ca);
+}
+
+static void
+resolve_set(struct paths *p, struct sp_strings *set, bool only_with_slash)
+{
+	const char **v = arena_alloc(p->arena, (set->n + 1) * sizeof(*v));
+	if (v == NULL) {
+		p->failed = true;
+		return;
+	}
+	for (size_t i = 0; i < set->n; i++) {
+		v[i] = set->v[i];
+		if (!only_with_slash || strchr(v[i], '/') != NULL)
+			resolve(p, "", &v[i]);
+	}
+	set->v = v;
+}
+
+static int
+resolve_all(struct arena *a, struct settings *s)
+{
+	struct paths p = { a, s->folder, false };
+	if (strcmp(s->log.path, "stderr") != 0)
+		resolve(&p, "", &s->log.path);
+	const char **plain[] = { &s->pid, &s->audit, &s->access, &s->control.path, &s->record.store };
+	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
+		resolve(&p, "", plain[i]);
+	resolve(&p, "sqlite:", &s->store);
+	resolve(&p, "file:", &s->record.anchor);
+	resolve_set(&p, &s->load_module, true);
+	for (struct listener *l = s->listeners; l != NULL; l = (struct listener *)l->b.next)
+		resolve_tls(&p, &l->tls);
+	for (struct target *t = s->targets; t != NULL; t = (struct target *)t->b.next) {
+		resolve_tls(&p, &t->tls);
+		resolve(&p, "file:", &t->login.secret);
+		resolve(&p, "file:", &t->catalogue.secret);
+		resolve_set(&p, &t->policy, false);
+	}
+	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next)
+		resolve(&p, "file:", &i->oidc.jwks);
+	return p.failed ? SP_ENOMEM : SP_OK;
+}
+
+static int
+derive_output(struct settings *s)
+{
+	if (strcmp(s->record.output, "full") == 0)
+		s->record.output_head = UINT64_MAX;
+	else if (strcmp(s->record.output, "off") == 0)
+		s->record.output_head = 0;
+	else if (strncmp(s->record.output, "head=", 5) != 0 || directive_size(s->record.output + 5, &s->record.output_head) != SP_OK)
+		return SP_ECONF;
+	return SP_OK;
+}
+
+int
+settings_fill(struct arena *a, const struct conf_node *top, struct settings *into, const char **err_r)
+{
+	struct place place = { .first = top, .file = top == NULL ? "configuration" : top->file };
+	int rc = directive_fill(a, settings_table, &place, into, err_r);
+	if (rc != SP_OK)
+		return rc;
+	into->tree = top;
+	into->log.level += SP_ERROR;
+	if (strcmp(into->access, "off") == 0)
+		into->access = "";
+	if (derive_output(into) != SP_OK) {
+		const struct conf_node *at = conf_find(top, "record");
+		return conf_error(a, err_r, at->file, at->line, "\"output\" is full, off, or head=SIZE such as head=1m");
+	}
+	if (into->folder != NULL && resolve_all(a, into) != SP_OK) {
+		*err_r = "the configuration takes more memory than it may";
+		return SP_ENOMEM;
+	}
+	return SP_OK;
+}
+
+/* ---- looking up ---- */
+
+const struct target *
+settings_target(const struct settings *s, const char *name)
+{
+	const struct target *t = s->targets;
+	while (t != NULL && strcmp(t->b.name, name) != 0)
+		t = (const struct target *)t->b.next;
+	return t;
+}
+
+const struct listener *
+settings_listener(const struct settings *s, const char *name)
+{
+	const struct listener *l = s->listeners;
+	while (l != NULL && strcmp(l->b.name, name) != 0)
+		l = (const struct listener *)l->b.next;
+	return l;
+}
+
+static int
+parse_port(const char *text, uint16_t *port_r)
+{
+	char *end;
+	if (text[0] < '0' || text[0] > '9')
+		return SP_ECONF;
+	unsigned long port = strtoul(text, &end, 10);
+	if (*end != '\0' || port == 0 || port > UINT16_MAX)
+		return SP_ECONF;
+	*port_r = (uint16_t)port;
+	return SP_OK;
+}
+
+static bool
+is_hostname(const char *host)
+{
+	return host[0] != '\0' && host[0] != '-' && host[0] != '.' &&
+	       host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")] == '\0';
+}
+
+int
+settings_hostport(const char *text, struct hostport *h)
+{
+	*h = (struct hostport){ .port = 0 };
+	bool bracket = text[0] == '[';
+	const char *end = bracket ? strchr(text, ']') : strrchr(text, ':');
+	const char *start = bracket ? text + 1 : text;
+	if (end == NULL || (size_t)(end - start) >= sizeof(h->host))
+		return SP_ECONF;
+	memcpy(h->host, start, (size_t)(end - start));
+	if (bracket && *++end != ':')
+		return SP_ECONF;
+	if (parse_port(end + 1, &h->port) != SP_OK)
+		return SP_ECONF;
+	struct in_addr v4;
+	struct in6_addr v6;
+	if (bracket) {
+		h->literal = inet_pton(AF_INET6, h->host, &v6) == 1;
+		h->loopback = h->literal && IN6_IS_ADDR_LOOPBACK(&v6);
+		return h->literal ? SP_OK : SP_ECONF;
+	}
+	h->literal = inet_pton(AF_INET, h->host, &v4) == 1;
+	h->loopback = h->literal && ntohl(v4.s_addr) >> 24 == 127;
+	return h->literal || is_hostname(h->host) ? SP_OK : SP_ECONF;
+}
+
+struct sp_bytes
+settings_module_name(const char *word)
+{
+	const char *slash = strrchr(word, '/');
+	struct sp_bytes name = sp_str(slash == NULL ? word : slash + 1);
+	if (slash != NULL && name.len > 3 && memcmp(name.p + name.len - 3, ".so", 3) == 0)
+		name.len -= 3;
+	return name;
+}

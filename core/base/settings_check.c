@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What tables can't say about settings: names that refer to nothing, doors left open by a contradiction. */
+#include <config.h>
+
+#include "settings.h"
+
+#include "log.h"
+
+struct check {
+	struct arena *arena;
+	const struct settings *s;
+	const char **err_r;
+};
+
+#define FAIL_AT(c, b, ...) conf_error((c)->arena, (c)->err_r, (b)->file, (b)->line, __VA_ARGS__)
+#define FAIL_TOP(c, name, ...) \
+	conf_error((c)->arena, (c)->err_r, file_of((c)->s, (name)), line_of((c)->s, (name)), __VA_ARGS__)
+#define QUOTE(word) log_quote(sp_str(word))
+
+/* Where a directive of the top stands, for errors about it. */
+static const char *
+file_of(const struct settings *s, const char *name)
+{
+	const struct conf_node *node = conf_find(s->tree, name);
+	return node == NULL ? "configuration" : node->file;
+}
+
+static unsigned
+line_of(const struct settings *s, const char *name)
+{
+	const struct conf_node *node = conf_find(s->tree, name);
+	return node == NULL ? 0 : node->line;
+}
+
+static bool
+starts(const char *word, const char *prefix)
+{
+	return strncmp(word, prefix, strlen(prefix)) == 0 && word[strlen(prefix)] != '\0';
+}
+
+static bool
+only(const char *word, const char *letters, size_t len)
+{
+	return strlen(word) == len && strspn(word, letters) == len;
+}
+
+static bool
+is_loaded(const struct settings *s, const char *protocol)
+{
+	for (size_t i = 0; i < s->load_module.n; i++)
+		if (sp_bytes_is(settings_module_name(s->load_module.v[i]), protocol))
+			return true;
+	return false;
+}
+
+static int
+check_protocol(struct check *c, const struct block *b, const char *protocol)
+{
+	if (is_loaded(c->s, protocol))
+		return SP_OK;
+	return FAIL_AT(c, b, "protocol \"%s\" has no module: \"load_module %s;\" is missing", QUOTE(protocol), QUOTE(protocol));
+}
+
+/* ---- listeners ---- */
+
+static int
+check_listener_secrecy(struct check *c, const struct listener *l, const struct hostport *at)
+{
+	bool tls = l->tls.cert[0] != '\0';
+	if (tls && l->tls.key[0] == '\0')
+		return FAIL_AT(c, &l->b, "\"tls\" needs both cert= and key=");
+	if (tls && l->cleartext)
+		return FAIL_AT(c, &l->b, "\"cleartext\" contradicts \"tls\": leave one of them out");
+	if (!tls && !l->cleartext)
+		return FAIL_AT(c, &l->b, "\"tls cert=… key=…\" is missing (or, for clients on this machine, \"cleartext loopback\")");
+	if (l->cleartext && !at->loopback)
+		return FAIL_AT(c, &l->b, "\"cleartext loopback\" on %s, which others reach too: tokens need TLS there", QUOTE(l->listen));
+	return SP_OK;
+}
+
+static int
+check_listener_target(struct check *c, const struct listener *l)
+{
+	if (l->target[0] == '\0')
+		return SP_OK;
+	const struct target *t = settings_target(c->s, l->target);
+	if (t == NULL)
+		return FAIL_AT(c, &l->b, "there is no target \"%s\"", QUOTE(l->target));
+	if (strcmp(t->protocol, l->protocol) != 0)
+		return FAIL_AT(c, &l->b, "the target \"%s\" speaks %s, not %s", t->b.name, QUOTE(t->protocol), QUOTE(l->protocol));
+	return SP_OK;
+}
+
+static int
+check_listener(struct check *c, const struct block *b)
+{
+	const struct listener *l = (const struct listener *)b;
+	struct hostport at;
+	if (settings_hostport(l->listen, &at) != SP_OK || !at.literal)
+		return FAIL_AT(c, b, "\"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, not \"%s\"", QUOTE(l->listen));
+	for (const struct block *o = &c->s->listeners->b; o != b; o = o->next)
+		if (strcmp(((const struct listener *)o)->listen, l->listen) == 0)
+			return FAIL_AT(c, b, "listener \"%s\" at %s:%u has the same address", o->name, o->file, o->line);
+	if (l->handshake == 0 || l->login == 0)
+		return FAIL_AT(c, b, "\"timeout\" of a listener can't be off: a silent client would stay for ever");
+	int rc = check_listener_secrecy(c, l, &at);
+	if (rc == SP_OK)
+		rc = check_protocol(c, b, l->protocol);
+	return rc == SP_OK ? check_listener_target(c, l) : rc;
+}
+
+/* ---- targets ---- */
+
+static int
+check_secret(struct check *c, const struct block *b, const char *name, const struct secret_settings *s)
+{
+	if (s->secret[0] != '\0' && !starts(s->secret, "file:") && !starts(s->secret, "env:"))
+		return FAIL_AT(c, b, "\"%s secret=\" says where the secret is: file:PATH or env:NAME", name);
+	if (s->cleartext && ((const struct target *)b)->tls.mode == TLS_OFF)
+		return FAIL_AT(c, b, "\"%s … cleartext on\" needs TLS to the target", name);
+	return SP_OK;
+}
+
+static int
+check_target_tls(struct check *c, const struct target *t)
+{
+	const struct tls_settings *tls = &t->tls;
+	if ((tls->cert[0] == '\0') != (tls->key[0] == '\0'))
+		return FAIL_AT(c, &t->b, "\"tls\" needs both cert= and key=, or none");
+	if (tls->mode == TLS_OFF && (tls->cert[0] != '\0' || tls->ca[0] != '\0' || tls->name[0] != '\0'))
+		return FAIL_AT(c, &t->b, "\"tls off\" takes no ca=, name=, cert= or key=");
+	if (tls->mode == TLS_REQUIRE && (tls->ca[0] != '\0' || tls->name[0] != '\0'))
+		return FAIL_AT(c, &t->b, "\"tls require\" verifies nothing: ca= and name= go with \"tls verify-full\"");
+	return SP_OK;
+}
+
+static int
+check_target(struct check *c, const struct block *b)
+{
+	const struct target *t = (const struct target *)b;
+	struct hostport at;
+	if (settings_hostport(t->server, &at) != SP_OK)
+		return FAIL_AT(c, b, "\"server\" takes a host and a port, db.example.com:5432, not \"%s\"", QUOTE(t->server));
+	if (t->timeout.connect == 0 || t->timeout.login == 0)
+		return FAIL_AT(c, b, "\"timeout connect= login=\" can't be off: a hung target would hold sessions for ever");
+	for (size_t i = 0; i < t->policy.n; i++)
+		for (size_t k = 0; k < i; k++)
+			if (strcmp(t->policy.v[i], t->policy.v[k]) == 0)
+				return FAIL_AT(c, b, "\"policy\" has %s twice", QUOTE(t->policy.v[i]));
+	int rc = check_protocol(c, b, t->protocol);
+	if (rc == SP_OK)
+		rc = check_target_tls(c, t);
+	if (rc == SP_OK)
+		rc = check_secret(c, b, "login", &t->login);
+	return rc == SP_OK ? check_secret(c, b, "catalogue", &t->catalogue) : rc;
+}
+
+/* ---- identities and modules ---- */
+
+static int
+check_identity(struct check *c, const struct block *b)
+{
+	const struct identity *i = (const struct identity *)b;
+	if (strcmp(b->name, "local") == 0 || strcmp(b->name, "unix") == 0)
+		return FAIL_AT(c, b, "the name \"%s\" is the gateway's own: choose another", b->name);
+	if (i->oidc.issuer[0] == '\0' || i->oidc.audience[0] == '\0')
+		return FAIL_AT(c, b, "\"oidc\" needs issuer= and audience=");
+	if (strcmp(i->oidc.audience, i->oidc.api_audience) == 0)
+		return FAIL_AT(c, b, "audience= and api_audience= must differ: a token for one is not good for the other");
+	if (!starts(i->oidc.jwks, "file:"))
+		return FAIL_AT(c, b, "\"oidc jwks=\" takes file:PATH");
+	if (i->user.claim[0] == '\0')
+		return FAIL_AT(c, b, "\"user claim=\" is empty");
+	if (i->class != CLASS_HUMAN && i->allow.n == 0)
+		return FAIL_AT(c, b, "an identity of class %s needs \"allow claim=value\": its issuer vouches for others' workloads too",
+		    i->class == CLASS_AGENT ? "agent" : "workload");
+	if (i->max_age == 0)
+		return FAIL_AT(c, b, "\"max_age\" can't be off");
+	for (const struct block *o = &c->s->identities->b; o != b; o = o->next) {
+		const struct identity *other = (const struct identity *)o;
+		if (strcmp(other->oidc.issuer, i->oidc.issuer) == 0 && strcmp(other->oidc.audience, i->oidc.audience) == 0)
+			return FAIL_AT(c, b, "identity \"%s\" has the same issuer and audience", o->name);
+	}
+	return SP_OK;
+}
+
+static int
+check_module(struct check *c, const struct block *b)
+{
+	if (is_loaded(c->s, b->name))
+		return SP_OK;
+	return FAIL_AT(c, b, "module \"%s\" is not loaded: \"load_module %s;\" is missing", b->name, b->name);
+}
+
+/* ---- the top ---- */
+
+static int
+check_load_module(struct check *c)
+{
+	const struct sp_strings *list = &c->s->load_module;
+	for (size_t i = 0; i < list->n; i++) {
+		struct sp_bytes name = settings_module_name(list->v[i]);
+		if (name.len == 0 || name.len > 63)
+			return FAIL_TOP(c, "load_module", "\"load_module %s\" is not a module's name", QUOTE(list->v[i]));
+		for (size_t k = 0; k < i; k++)
+			if (sp_bytes_eq(name, settings_module_name(list->v[k])))
+				return FAIL_TOP(c, "load_module", "\"load_module %s\" is given twice", QUOTE(list->v[i]));
+	}
+	return SP_OK;
+}
+
+static int
+check_control(struct check *c)
+{
+	const char *mode = c->s->control.mode;
+	if (!only(mode, "01234567", 4) || mode[0] != '0' || mode[3] != '0')
+		return FAIL_TOP(c, "control", "\"control mode=\" is like 0660, with nothing for others, not \"%s\"", QUOTE(mode));
+	for (size_t i = 0; i < c->s->control.may.n; i++)
+		if (strcmp(c->s->control.may.v[i], "mint") != 0 && strcmp(c->s->control.may.v[i], "approve") != 0)
+			return FAIL_TOP(c, "control", "\"control may=\" takes mint and approve, not \"%s\"", QUOTE(c->s->control.may.v[i]));
+	return SP_OK;
+}
+
+static int
+check_record(struct check *c)
+{
+	const char *anchor = c->s->record.anchor, *key = c->s->record.encrypt;
+	if (anchor[0] != '\0' && !starts(anchor, "file:") && !starts(anchor, "syslog:"))
+		return FAIL_TOP(c, "record", "\"anchor\" takes file:PATH or syslog:FACILITY, not \"%s\"", QUOTE(anchor));
+	if (key[0] != '\0' && !only(key, "0123456789abcdefABCDEF", 64))
+		return FAIL_TOP(c, "record", "\"encrypt to=\" takes 64 hexadecimal digits");
+	if (c->s->record.sync_wait == 0)
+		return FAIL_TOP(c, "record", "\"sync_wait\" can't be off");
+	if (c->s->record.ring < 1 << 20 || c->s->record.ring > 1 << 30)
+		return FAIL_TOP(c, "record", "\"ring\" is between 1m and 1g");
+	return SP_OK;
+}
+
+static int
+check_numbers(struct check *c)
+{
+	const struct settings *s = c->s;
+	if (s->workers > 256)
+		return FAIL_TOP(c, "workers", "\"workers\" is at most 256");
+	if (s->policy.deadline == 0 || s->policy.deadline > 1000)
+		return FAIL_TOP(c, "policy", "\"policy { deadline }\" is between 1ms and 1s");
+	if (s->policy.memory < 1 << 20 || s->policy.memory > 1 << 30)
+		return FAIL_TOP(c, "policy", "\"policy { memory }\" is between 1m and 1g");
+	if (s->limit.sessions == 0 || s->limit.per_user == 0 || s->limit.per_address == 0)
+		return FAIL_TOP(c, "limit", "\"limit\" of 0 would let nobody in");
+	if (!starts(s->store, "sqlite:"))
+		return FAIL_TOP(c, "store", "\"store\" takes sqlite:PATH, not \"%s\"", QUOTE(s->store));
+	if (s->audit[0] == '\0' || s->user[0] == '\0')
+		return FAIL_TOP(c, "audit", "\"audit\" and \"user\" can't be empty");
+	if (s->local_issuer && s->identities != NULL && !s->local_issuer_beside)
+		return FAIL_TOP(c, "local_issuer", "\"local_issuer on\" beside real identities: say \"local_issuer on beside\" if it is meant");
+	return SP_OK;
+}
+
+static int
+check_blocks(struct check *c, const struct block *first, int (*check)(struct check *c, const struct block *b))
+{
+	int rc = SP_OK;
+	for (const struct block *b = first; b != NULL && rc == SP_OK; b = b->next)
+		rc = check(c, b);
+	return rc;
+}
+
+int
+settings_check(struct arena *a, const struct settings *s, const char **err_r)
+{
+	struct check c = { a, s, err_r };
+	int (*const top[])(struct check *) = { check_load_module, check_control, check_record, check_numbers };
+	for (size_t i = 0; i < sizeof(top) / sizeof(top[0]); i++) {
+		int rc = top[i](&c);
+		if (rc != SP_OK)
+			return rc;
+	}
+	int rc = check_blocks(&c, (const struct block *)s->modules, check_module);
+	if (rc == SP_OK)
+		rc = check_blocks(&c, (const struct block *)s->identities, check_identity);
+	if (rc == SP_OK)
+		rc = check_blocks(&c, (const struct block *)s->targets, check_target);
+	return rc == SP_OK ? check_blocks(&c, (const struct block *)s->listeners, check_listener) : rc;
+}
