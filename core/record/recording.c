@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A recording's frames in their order.
+ *
+ * A sealed recording has two blocks for each moment, a clear one and a sealed one behind it.  With
+ * the auditor's key both are opened and merged by time; without, only the clear one is read.
+ */
+#include <config.h>
+
+#include "recording.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "block.h"
+
+struct lane { /* the frames of one block */
+	struct buffer plain;
+	struct sp_reader left;
+	uint32_t number, last; /* of the next frame; of the block's last */
+	struct frame head;     /* the next frame */
+	bool there;
+};
+
+struct recording {
+	int fd;
+	struct block_file file;
+	struct unseal *unseal;
+	struct lane lane[2]; /* clear, sealed */
+	struct block ahead;  /* read, and not opened: its lane is still busy */
+	bool has_ahead, at_end, sealed;
+	char text[320];
+};
+
+static int
+fail(struct recording *r, const char *text, const char **err_r)
+{
+	if (text != r->text)
+		(void)snprintf(r->text, sizeof(r->text), "%s", text);
+	*err_r = r->text;
+	return SP_EPROTO;
+}
+
+int
+recording_open(int fd, const uint8_t *auditor, struct recording **r_r, const char **err_r)
+{
+	static char text[256];
+	struct recording *r = mem_alloc(sizeof(*r));
+	*r = (struct recording){ .fd = fd };
+	*r_r = NULL;
+	*err_r = NULL;
+	if (block_file_open(&r->file, fd, NULL) != SP_OK) {
+		(void)snprintf(text, sizeof(text), "%s", r->file.text);
+		*err_r = text;
+		recording_close(&r);
+		return SP_EPROTO;
+	}
+	for (unsigned i = 0; i < 2; i++)
+		r->lane[i].plain.max = BLOCK_PLAIN_MAX;
+	if (auditor != NULL)
+		r->unseal = unseal_new(auditor, r->file.session);
+	*r_r = r;
+	return SP_OK;
+}
+
+void
+recording_close(struct recording **r)
+{
+	if (*r == NULL)
+		return;
+	for (unsigned i = 0; i < 2; i++)
+		buffer_free(&(*r)->lane[i].plain);
+	block_file_close(&(*r)->file);
+	unseal_free(&(*r)->unseal);
+	close((*r)->fd);
+	free(*r);
+	*r = NULL;
+}
+
+bool
+recording_sealed(const struct recording *r)
+{
+	return r->sealed;
+}
+
+const uint8_t *
+recording_session(const struct recording *r)
+{
+	return r->file.session;
+}
+
+/* The lane's next frame into its head. */
+static int
+lane_step(struct recording *r, struct lane *l, const char **err_r)
+{
+	l->there = false;
+	if (l->left.left == 0 && l->number > l->last)
+		return SP_OK;
+	if (l->number > l->last || frame_decode(&l->left, &l->head) != SP_OK || frame_check(&l->head) != SP_OK) {
+		(void)snprintf(r->text, sizeof(r->text), "frame %u, in the block at byte %llu, is malformed", l->number,
+		    (unsigned long long)r->file.from);
+		return fail(r, r->text, err_r);
+	}
+	l->head.number = l->number++;
+	l->there = true;
+	return SP_OK;
+}
+
+static int
+lane_open(struct recording *r, const struct block *b, const char **err_r)
+{
+	struct lane *l = &r->lane[(b->flags & BLOCK_SEALED) != 0];
+	int rc = block_plain(b, r->unseal, r->file.session, &l->plain);
+	if (rc != SP_OK) {
+		(void)snprintf(r->text, sizeof(r->text), "block %u, frames %u–%u, at byte %llu: %s", b->number, b->first,
+		    b->first + b->frames - 1, (unsigned long long)r->file.from,
+		    rc == SP_EDENIED ? "sealed to another key" : "its content cannot be unpacked");
+		return fail(r, r->text, err_r);
+	}
+	l->left = sp_reader(buffer_bytes(&l->plain));
+	l->number = b->first;
+	l->last = b->first + b->frames - 1;
+	return lane_step(r, l, err_r);
+}
+
+/* The next block that we can open, into r->ahead. */
+static int
+look_ahead(struct recording *r, const char **err_r)
+{
+	while (!r->has_ahead && !r->at_end) {
+		int rc = block_file_next(&r->file, &r->ahead);
+		if (rc < 0)
+			return fail(r, r->file.text, err_r);
+		r->at_end = rc == 0;
+		if (rc == 1 && (r->ahead.flags & BLOCK_SEALED) != 0)
+			r->sealed = true;
+		r->has_ahead = rc == 1 && ((r->ahead.flags & BLOCK_SEALED) == 0 || r->unseal != NULL);
+	}
+	return SP_OK;
+}
+
+/*
+ * Lanes are filled when both are empty, and the sealed one also while a clear block waits: the
+ * sealed half of a moment comes right behind the clear one.
+ */
+static int
+refill(struct recording *r, const char **err_r)
+{
+	int rc = look_ahead(r, err_r);
+	if (rc == SP_OK && !r->lane[0].there && !r->lane[1].there && r->has_ahead) {
+		r->has_ahead = false;
+		rc = lane_open(r, &r->ahead, err_r);
+		if (rc == SP_OK && r->unseal != NULL)
+			rc = look_ahead(r, err_r);
+	}
+	if (rc == SP_OK && r->has_ahead && (r->ahead.flags & BLOCK_SEALED) != 0 && !r->lane[1].there) {
+		r->has_ahead = false;
+		rc = lane_open(r, &r->ahead, err_r);
+	}
+	return rc;
+}
+
+static bool
+before(const struct frame *a, const struct frame *b)
+{
+	if (a->at != b->at)
+		return a->at < b->at;
+	if (a->op != b->op)
+		return a->op < b->op;
+	return a->type < b->type;
+}
+
+int
+recording_next(struct recording *r, struct frame *f_r, const char **err_r)
+{
+	struct lane *clear = &r->lane[0], *sealed = &r->lane[1];
+	*f_r = (struct frame){ 0 };
+	*err_r = NULL;
+	/* What was handed out last is borrowed until now: only here may its lane move on. */
+	for (unsigned i = 0; i < 2; i++)
+		if (r->lane[i].there && r->lane[i].head.type == 0 && lane_step(r, &r->lane[i], err_r) != SP_OK)
+			return SP_EPROTO;
+	if (!clear->there && !sealed->there && refill(r, err_r) != SP_OK)
+		return SP_EPROTO;
+	if (!clear->there && !sealed->there)
+		return 0;
+	struct lane *l = sealed->there && (!clear->there || before(&sealed->head, &clear->head)) ? sealed : clear;
+	*f_r = l->head;
+	l->head.type = (enum frame_type)0;
+	return 1;
+}
