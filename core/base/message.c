@@ -76,6 +76,7 @@ static const struct row table[MESSAGES] = {
 	[MSG_AUDIT] = { "audit", "s", K, R, 0, 0 },
 	[MSG_REMOVE] = { "remove", "s", R, K, 0, 0 },
 	[MSG_KEYS] = { "keys", "ss", K, R, 0, 0 },
+	[MSG_HAVE] = { "have", "q", R, K, 0, 0 },
 
 	[MSG_CALL] = { "call", "qsqs", C, K, 0, 0 },
 	[MSG_RESULT] = { "result", "qs", K, C, 0, 1 },

@@ -64,6 +64,7 @@ enum message_type {
 	MSG_AUDIT,        /* keeper → recorder: one JSON line */
 	MSG_REMOVE,       /* recorder → keeper: session whose retention ended; answered by MSG_SIGNED (tombstone) */
 	MSG_KEYS,         /* keeper → recorder: public signing key, redaction key */
+	MSG_HAVE,         /* recorder → keeper: number of the last ledger entry it holds; every later one follows as MSG_SIGNED */
 
 	/* console → keeper, and the answer */
 	MSG_CALL,         /* connection, bearer token, call (route.h), arguments (JSON) */

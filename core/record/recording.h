@@ -28,6 +28,9 @@ const uint8_t *recording_session(const struct recording *r); /* from the header 
  * An entry's hash is SHA-256 over its 177 bytes; before the first one stands
  * SHA-256("sallyport ledger 1" | public key).  Numbers begin at 1.
  *
+ * The keeper has every entry too: the recorder says which it has last (MSG_HAVE, after each MSG_KEYS
+ * and at a gap), and the keeper sends what is missing, in order, before anything new.
+ *
  * An anchor keeps copies elsewhere, one line each: … "sallyport-anchor " | number | " " | hex of the entry.
  */
 enum ledger_kind { LEDGER_OPEN = 1, LEDGER_CHECKPOINT, LEDGER_CLOSE, LEDGER_TORN, LEDGER_TOMBSTONE };
