@@ -311,6 +311,14 @@ has_wildcard(const char *path)
 	return strpbrk(path, "*?[") != NULL;
 }
 
+/* An unreadable folder must not pass for an empty one. */
+static int
+glob_stops(const char *path, int error)
+{
+	(void)path;
+	return error != ENOENT;
+}
+
 static int
 include(struct text *t, const struct conf_node *at, struct list *into)
 {
@@ -325,7 +333,7 @@ include(struct text *t, const struct conf_node *at, struct list *into)
 	if (pattern == NULL)
 		return no_memory(t);
 	glob_t found = { 0 };
-	int rc = glob(pattern, GLOB_ERR, NULL, &found); /* sorted, and without hidden files */
+	int rc = glob(pattern, 0, glob_stops, &found); /* sorted, and without hidden files */
 	if (rc == GLOB_NOMATCH && has_wildcard(at->args[0]))
 		return SP_OK;
 	if (rc != 0)

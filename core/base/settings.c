@@ -327,6 +327,8 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 	if (rc != SP_OK)
 		return rc;
 	into->tree = top;
+	for (struct listener *l = into->listeners; l != NULL; l = (struct listener *)l->b.next)
+		l->tls.ca = l->tls.name = ""; /* no rows for these */
 	into->log.level += SP_ERROR;
 	if (strcmp(into->access, "off") == 0)
 		into->access = "";

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Settings: DESIGN's example is understood, and every contradiction is refused with its place. */
+#include <config.h>
+#include "cunit_main.h"
+
+#include <stdio.h>
+
+#include "core/base/log.h"
+#include "core/base/settings.h"
+
+static struct arena *arena;
+static const char *err;
+static struct settings s;
+
+static int
+load(const char *text)
+{
+	struct conf_node *top;
+	arena_free(&arena);
+	arena = arena_new(0);
+	err = "";
+	s = (struct settings){ .folder = "/etc/sallyport" };
+	int rc = conf_parse(arena, "t", sp_str(text), &top, &err);
+	if (rc == SP_OK)
+		rc = settings_fill(arena, top, &s, &err);
+	return rc == SP_OK ? settings_check(arena, &s, &err) : rc;
+}
+
+static void
+refused(const char *text, const char *expected)
+{
+	CU_ASSERT_EQUAL(load(text), SP_ECONF);
+	if (strcmp(err, expected) != 0)
+		printf("\nfor %s\n  got  %s\n  want %s\n", text, err, expected);
+	CU_ASSERT_STRING_EQUAL(err, expected);
+}
+
+#define LISTENER "listener pg { listen 127.0.0.1:5432; protocol postgres; cleartext loopback; }"
+#define TARGET "target orders { protocol postgres; server db:5432; policy p.lua; }"
+
+static const char example[] =
+	"user sallyport; workers auto; load_module postgres;\n"
+	"log /var/log/sallyport/error.log level=warn; audit audit.jsonl; access off;\n"
+	"control /run/sallyport/control.sock mode=0660 group=adm may=mint,approve;\n"
+	"store sqlite:/var/lib/sallyport/state.db;\n"
+	"record { store /var/lib/sallyport/sessions; keep 90d; max 50g; sync always; sync_wait 2s; output head=1m;\n"
+	"  anchor file:anchor; encrypt to=00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff; }\n"
+	"identity corp { oidc issuer=https://idp.example.com audience=sallyport api_audience=sallyport-api jwks=file:jwks.json;\n"
+	"  class human; user claim=sub show=email; person claim=oid; groups claim=groups; roles approver=leads,dba; token_use once; }\n"
+	"identity ci { oidc issuer=https://ci.example.com audience=sallyport jwks=file:/x; class workload;\n"
+	"  allow repository_id=4711 ref=refs/heads/main; }\n"
+	"policy { deadline 20ms; memory 8m; }\n"
+	"local_issuer on beside;\n"
+	"module postgres { statement_max 2m; }\n"
+	"listener pg { listen 0.0.0.0:5432; protocol postgres; tls cert=tls/c.pem key=tls/k.pem; }\n"
+	"target orders { protocol postgres; server 10.0.3.7:5432; tls verify-full ca=/etc/ca.pem;\n"
+	"  login user=app_gw secret=file:secrets/orders; database orders; databases a b; allow groups=dba,dev users=ann;\n"
+	"  label env=prod; policy policies/common.lua policies/orders.lua; timeout connect=3s idle=30m;\n"
+	"  limit sessions=200 per_user=20; mode observe; row_max 16m; }\n";
+
+static void
+test_example(void)
+{
+	int rc = load(example);
+	if (rc != SP_OK)
+		printf("%s\n", err);
+	CU_ASSERT_EQUAL_FATAL(rc, SP_OK);
+	CU_ASSERT(s.workers == 0 && s.log.level == SP_WARN && s.load_module.n == 1);
+	CU_ASSERT_STRING_EQUAL(s.audit, "/etc/sallyport/audit.jsonl");
+	CU_ASSERT_STRING_EQUAL(s.access, "");
+	CU_ASSERT_EQUAL(s.control.may.n, 2);
+	CU_ASSERT(s.record.sync == SYNC_ALWAYS && s.record.output_head == 1 << 20 && s.record.max == UINT64_C(50) << 30);
+	CU_ASSERT_STRING_EQUAL(s.record.anchor, "file:/etc/sallyport/anchor");
+	CU_ASSERT(s.local_issuer && s.local_issuer_beside);
+	CU_ASSERT_STRING_EQUAL(s.listeners->tls.key, "/etc/sallyport/tls/k.pem");
+	CU_ASSERT(s.listeners->handshake == 10000 && s.listeners->login == 30000 && !s.listeners->cleartext);
+	const struct target *t = settings_target(&s, "orders");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(t);
+	CU_ASSERT_STRING_EQUAL(t->login.secret, "file:/etc/sallyport/secrets/orders");
+	CU_ASSERT_STRING_EQUAL(t->policy.v[1], "/etc/sallyport/policies/orders.lua");
+	CU_ASSERT_STRING_EQUAL(t->tls.ca, "/etc/ca.pem");
+	CU_ASSERT(t->timeout.connect == 3000 && t->timeout.login == 15000 && t->timeout.idle == 1800000);
+	CU_ASSERT(t->allow.groups.n == 2 && t->allow.users.n == 1 && t->mode == MODE_OBSERVE && t->databases.n == 2);
+	CU_ASSERT_STRING_EQUAL(t->catalogue.user, "");
+	CU_ASSERT_STRING_EQUAL(s.identities->oidc.jwks, "file:/etc/sallyport/jwks.json");
+	CU_ASSERT(s.identities->token_use == TOKEN_ONCE && s.identities->roles.approver.n == 2);
+	CU_ASSERT_PTR_NULL(settings_target(&s, "order"));
+	CU_ASSERT_PTR_NOT_NULL(settings_listener(&s, "pg"));
+}
+
+static void
+test_defaults(void)
+{
+	CU_ASSERT_EQUAL_FATAL(load("load_module postgres;" LISTENER TARGET), SP_OK);
+	CU_ASSERT(!s.local_issuer && s.record.output_head == UINT64_MAX && s.record.sync == SYNC_GROUP && s.record.keep == 0);
+	CU_ASSERT(s.targets->tls.mode == TLS_VERIFY_FULL && s.targets->mode == MODE_ENFORCE);
+	CU_ASSERT(s.targets->allow.groups.n == 0 && s.targets->allow.users.n == 0 && s.control.may.n == 0); /* nobody */
+	CU_ASSERT_STRING_EQUAL(s.log.path, "stderr");
+	CU_ASSERT_EQUAL(s.log.level, SP_INFO);
+}
+
+static void
+test_listener(void)
+{
+	refused(LISTENER, "t:1: protocol \"postgres\" has no module: \"load_module postgres;\" is missing");
+#define L(body) "load_module postgres; listener pg { protocol postgres; " body " }"
+	refused(L("listen 5432; cleartext loopback;"),
+	    "t:1: \"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, not \"5432\"");
+	refused(L("listen localhost:5432; cleartext loopback;"),
+	    "t:1: \"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, not \"localhost:5432\"");
+	refused(L("listen 0.0.0.0:5432; cleartext loopback;"),
+	    "t:1: \"cleartext loopback\" on 0.0.0.0:5432, which others reach too: tokens need TLS there");
+	refused(L("listen [::ffff:127.0.0.1]:5432; cleartext loopback;"),
+	    "t:1: \"cleartext loopback\" on [::ffff:127.0.0.1]:5432, which others reach too: tokens need TLS there");
+	refused(L("listen 127.0.0.1:5432;"),
+	    "t:1: \"tls cert=… key=…\" is missing (or, for clients on this machine, \"cleartext loopback\")");
+	refused(L("listen 127.0.0.1:5432; tls cert=a;"), "t:1: \"tls\" needs \"key=\"");
+	refused(L("listen 127.0.0.1:5432; cleartext;"), "t:1: \"cleartext\" needs arguments");
+	refused(L("listen 127.0.0.1:5432; cleartext loopback; tls cert=a key=b;"),
+	    "t:1: \"cleartext\" contradicts \"tls\": leave one of them out");
+	refused(L("listen 127.0.0.1:5432; cleartext loopback; target x;"), "t:1: there is no target \"x\"");
+	refused(L("listen 127.0.0.1:5432; cleartext loopback; timeout login=off;"),
+	    "t:1: \"timeout\" of a listener can't be off: a silent client would stay for ever");
+	refused("load_module postgres;" LISTENER "\nlistener b { protocol postgres; listen 127.0.0.1:5432; cleartext loopback; }",
+	    "t:2: listener \"pg\" at t:1 has the same address");
+	CU_ASSERT_EQUAL(load(L("listen [::1]:5432; cleartext loopback;")), SP_OK);
+	CU_ASSERT_EQUAL(load(L("listen 0.0.0.0:5432; tls cert=a key=b;")), SP_OK);
+}
+
+static void
+test_target(void)
+{
+#define T(body) "load_module postgres; target o { protocol postgres; " body " }"
+	refused(T("policy p;"), "t:1: \"server\" is missing");
+	refused(T("server a:1;"), "t:1: \"policy\" is missing");
+	refused(T("server a; policy p;"), "t:1: \"server\" takes a host and a port, db.example.com:5432, not \"a\"");
+	refused(T("server a:0; policy p;"), "t:1: \"server\" takes a host and a port, db.example.com:5432, not \"a:0\"");
+	refused(T("server \"a b:1\"; policy p;"), "t:1: \"server\" takes a host and a port, db.example.com:5432, not \"a b:1\"");
+	refused(T("server a:1; policy p p;"), "t:1: \"policy\" has /etc/sallyport/p twice");
+	refused(T("server a:1; policy p; login user=a secret=hunter2;"),
+	    "t:1: \"login secret=\" says where the secret is: file:PATH or env:NAME");
+	refused(T("server a:1; policy p; login secret=file:a;"), "t:1: \"login\" needs \"user=\"");
+	refused(T("server a:1; policy p; tls off; login user=a secret=file:a cleartext on;"),
+	    "t:1: \"login … cleartext on\" needs TLS to the target");
+	refused(T("server a:1; policy p; tls off ca=x;"), "t:1: \"tls off\" takes no ca=, name=, cert= or key=");
+	refused(T("server a:1; policy p; tls require ca=x;"),
+	    "t:1: \"tls require\" verifies nothing: ca= and name= go with \"tls verify-full\"");
+	refused(T("server a:1; policy p; tls verify-full cert=x;"), "t:1: \"tls\" needs both cert= and key=, or none");
+	refused(T("server a:1; policy p; tls on;"), "t:1: \"mode\" is one of verify-full, require, off, not \"on\"");
+	refused(T("server a:1; policy p; timeout connect=off;"),
+	    "t:1: \"timeout connect= login=\" can't be off: a hung target would hold sessions for ever");
+	refused(T("server a:1; policy p; access grant;") "x", "t:1: \"x\" does not end: \";\" is missing");
+	CU_ASSERT_EQUAL(load(T("server [::1]:1; policy p; tls ca=x; login user=a;")), SP_OK);
+}
+
+static void
+test_identity(void)
+{
+#define I(body) "identity a { " body " }"
+#define OIDC "oidc issuer=i audience=a jwks=file:j;"
+	refused(I(""), "t:1: \"oidc\" is missing");
+	refused(I("oidc issuer=i audience=a;"), "t:1: \"oidc\" needs \"jwks=\"");
+	refused(I("oidc issuer=i audience= jwks=file:j;"), "t:1: \"oidc\" needs issuer= and audience=");
+	refused(I("oidc issuer=i audience=a api_audience=a jwks=file:j;"),
+	    "t:1: audience= and api_audience= must differ: a token for one is not good for the other");
+	refused(I("oidc issuer=i audience=a jwks=https://x;"), "t:1: \"oidc jwks=\" takes file:PATH");
+	refused(I(OIDC "class workload;"),
+	    "t:1: an identity of class workload needs \"allow claim=value\": its issuer vouches for others' workloads too");
+	refused(I(OIDC "max_age off;"), "t:1: \"max_age\" can't be off");
+	refused("identity local { " OIDC " }", "t:1: the name \"local\" is the gateway's own: choose another");
+	refused(I(OIDC) "\nidentity b { " OIDC " }", "t:2: identity \"a\" has the same issuer and audience");
+	refused("local_issuer on;" I(OIDC),
+	    "t:1: \"local_issuer on\" beside real identities: say \"local_issuer on beside\" if it is meant");
+	CU_ASSERT_EQUAL(load("local_issuer on beside;" I(OIDC)), SP_OK);
+	CU_ASSERT_EQUAL(load("local_issuer on;"), SP_OK);
+}
+
+static void
+test_top(void)
+{
+	refused("lsten 1;", "t:1: unknown directive \"lsten\"");
+	refused("wrkers 1;", "t:1: unknown directive \"wrkers\", did you mean \"workers\"?");
+	refused("workers 257;", "t:1: \"workers\" is at most 256");
+	refused("load_module a a;", "t:1: \"load_module a\" is given twice");
+	refused("load_module a;\nload_module /x/a.so;", "t:1: \"load_module /x/a.so\" is given twice");
+	refused("module x { }", "t:1: module \"x\" is not loaded: \"load_module x;\" is missing");
+	refused("control /x mode=0666;", "t:1: \"control mode=\" is like 0660, with nothing for others, not \"0666\"");
+	refused("control /x may=all;", "t:1: \"control may=\" takes mint and approve, not \"all\"");
+	refused("\nrecord { output some; }", "t:2: \"output\" is full, off, or head=SIZE such as head=1m");
+	refused("record { anchor x; }", "t:1: \"anchor\" takes file:PATH or syslog:FACILITY, not \"x\"");
+	refused("record { encrypt to=xy; }", "t:1: \"encrypt to=\" takes 64 hexadecimal digits");
+	refused("record { ring 1k; }", "t:1: \"ring\" is between 1m and 1g");
+	refused("policy { deadline 2s; }", "t:1: \"policy { deadline }\" is between 1ms and 1s");
+	refused("store postgresql://x;", "t:1: \"store\" takes sqlite:PATH, not \"postgresql://x\"");
+	refused("limit sessions=0;", "t:1: \"limit\" of 0 would let nobody in");
+}
+
+static void
+test_hostport(void)
+{
+	static const struct { const char *text; bool ok, literal, loopback; } cases[] = {
+		{ "127.0.0.1:1", true, true, true }, { "127.9.9.9:65535", true, true, true }, { "[::1]:5432", true, true, true },
+		{ "10.0.0.1:5432", true, true, false }, { "[::]:5432", true, true, false }, { "db.example.com:5432", true, false, false },
+		{ "0:5432", true, false, false }, { "127.1:5432", true, false, false }, { ":5432", false, 0, 0 }, { "a", false, 0, 0 },
+		{ "a:", false, 0, 0 }, { "a:65536", false, 0, 0 }, { "a:1x", false, 0, 0 }, { "a:+1", false, 0, 0 }, { "[::1]", false, 0, 0 },
+		{ "[::1]5432", false, 0, 0 }, { "[a]:1", false, 0, 0 }, { "::1:5432", false, 0, 0 }, { "", false, 0, 0 }, { "-x:1", false, 0, 0 },
+	};
+	struct hostport h;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		bool ok = settings_hostport(cases[i].text, &h) == SP_OK;
+		CU_ASSERT_EQUAL(ok, cases[i].ok);
+		if (ok && (h.literal != cases[i].literal || h.loopback != cases[i].loopback))
+			CU_FAIL(cases[i].text);
+	}
+	CU_ASSERT(settings_hostport("[::1]:5432", &h) == SP_OK && h.port == 5432 && strcmp(h.host, "::1") == 0);
+	CU_ASSERT(sp_bytes_is(settings_module_name("postgres"), "postgres"));
+	CU_ASSERT(sp_bytes_is(settings_module_name("/a.b/postgres.so"), "postgres"));
+	CU_ASSERT(sp_bytes_is(settings_module_name("/a.so/"), ""));
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "example", test_example },
+		{ "defaults", test_defaults },
+		{ "listener", test_listener },
+		{ "target", test_target },
+		{ "identity", test_identity },
+		{ "top", test_top },
+		{ "hostport", test_hostport },
+		CU_TEST_INFO_NULL,
+	};
+	int rc = cunit_main("settings", tests);
+	arena_free(&arena);
+	return rc;
+}
