@@ -224,7 +224,10 @@ int sp_put(struct sp_session *s, enum sp_side to, struct sp_bytes b) SP_MUST;
 struct sp_writer *sp_out(struct sp_session *s, enum sp_side to);
 /* True while the peer is slow: stop producing, drained() will come. */
 bool sp_full(struct sp_session *s, enum sp_side to);
-/* Send what is there, then half-close. */
+/*
+ * Send what is there, then half-close.  A session whose client's side is shut (a side session:
+ * whose target's side is) ends as SP_END_EOF once that is out; end() is not called.
+ */
 int sp_shut(struct sp_session *s, enum sp_side side) SP_MUST;
 
 enum sp_tls_mode { SP_TLS_OFF, SP_TLS_OPTIONAL, SP_TLS_REQUIRED };
@@ -254,9 +257,21 @@ int sp_authenticate(struct sp_session *s, const struct sp_proof *proof) SP_MUST;
 
 struct sp_challenge {
 	const char *mechanism;  /* "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "md5", "password" */
-	unsigned step;          /* 0, 1, … within the mechanism */
-	struct sp_bytes transcript; /* what the target sent at this step */
-	struct sp_bytes binding;    /* channel binding data, or empty */
+	/*
+	 * SCRAM: 0 → client-first-message, 1 → client-final-message, 2 → ok with no bytes: the target's
+	 * signature is right.  Others: 0 only.
+	 */
+	unsigned step;
+	/*
+	 * What the target sent at this step.  SCRAM: 0 its list of mechanisms (NUL-terminated names), 1
+	 * server-first-message, 2 server-final-message.  md5: the salt.  password: empty.
+	 */
+	struct sp_bytes transcript;
+	/*
+	 * tls-server-end-point, or empty.  Given with plain SCRAM-SHA-256 too: then the target offered no
+	 * PLUS over TLS, and gs2 says "y", so that a stripped offer is noticed.
+	 */
+	struct sp_bytes binding;
 };
 /* Let the keeper answer the target's challenge; proved() brings it. */
 int sp_prove(struct sp_session *s, const struct sp_challenge *c) SP_MUST;
@@ -268,7 +283,10 @@ const char *sp_target_name(const struct sp_session *s);
 const char *sp_target_part(const struct sp_session *s);
 /* Connected and logged in: operations may come. */
 int sp_ready(struct sp_session *s) SP_MUST;
-/* No route from here: tell the log why; returns rc. */
+/*
+ * No route from here: tell the log why; returns rc, to be returned by the callback.  What was put
+ * for the client before still goes out (unless a record failed: P8); end() is not called.
+ */
 int sp_fail(struct sp_session *s, int rc, const char *fmt, ...) SP_PRINTF(3, 4);
 
 /* ---- dial ---- */
@@ -279,14 +297,16 @@ int sp_cancel_key(struct sp_session *s, uint32_t pid, struct sp_bytes secret) SP
 int sp_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes secret) SP_MUST;
 /*
  * A connection of the gateway's own to the same target and part, with no client: open(), data()
- * and close() run on it as on any other.  It outlives `s`.  Not an operation, never a user's text.
+ * and close() run on it as on any other; close() also when it could not be connected, but never
+ * before this call has returned (NULL: it was not made).  It outlives `s`.  Not an operation, never
+ * a user's text.
  */
 struct sp_session *sp_side_session(struct sp_session *s, const char *purpose, void *cookie);
 const char *sp_purpose(const struct sp_session *s); /* "" for a client's session */
 void *sp_cookie(const struct sp_session *s);
 /* A zeroed block shared by this worker's sessions on one target and part; made at first need. */
 void *sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block));
-/* Some other session of this worker: call its data() soon, for what was waiting. */
+/* Some other session of this worker: call its data() soon, for both sides that have bytes waiting. */
 void sp_wake(struct sp_session *s);
 
 /* ---- operations ---- */
@@ -300,7 +320,10 @@ int sp_fact(struct sp_session *s, const char *name, struct sp_bytes value) SP_MU
 
 /* A new operation; its text is classified, from the worker's cache when it was seen before. */
 struct sp_op *sp_op_new(struct sp_session *s, unsigned channel, const char *kind, struct sp_bytes text);
-/* The same text again, without a look-up: a prepared statement's next run. */
+/*
+ * The same text again, without a look-up: a prepared statement's next run.  Parameters of the model
+ * go with it until sp_op_param() gives others.
+ */
 struct sp_op *sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind);
 void sp_op_free(struct sp_op **op);
 struct sp_bytes sp_op_text(const struct sp_op *op);
@@ -332,10 +355,19 @@ int sp_op_literal(struct sp_op *op, const struct sp_literal *l) SP_MUST;
 bool sp_op_has(const struct sp_op *op, unsigned attr, const char *value);
 bool sp_op_is_unclear(const struct sp_op *op);
 
-/* Judge it.  verdict() comes, now or after a person's decision. */
+/*
+ * Judge it.  verdict() comes, now (before sp_ask() returns) or after a person's decision; the texts
+ * it brings are borrowed until it returns.
+ */
 int sp_ask(struct sp_op *op) SP_MUST;
-/* The client gave up waiting, or the session did. */
+/* The client gave up waiting, or the session did: no verdict() comes any more. */
 void sp_withdraw(struct sp_op *op);
+/*
+ * True while an allowed operation is still covered: epoch, principal, grant and target are what they
+ * were when it was judged.  False: what goes on of it (a cursor's next rows) must be asked anew, as
+ * sp_op_again() of it.
+ */
+bool sp_op_stands(const struct sp_op *op);
 
 struct sp_outcome {
 	uint64_t rows;
@@ -381,7 +413,11 @@ bool sp_op_sensitive(const struct sp_op *op);
 /* ---- record ---- */
 
 enum sp_stream {
-	SP_REC_ROWS = 1, /* rows as sent: be16 fields, then per field be32 length (-1 NULL) and bytes */
+	/*
+	 * Rows as sent: be16 fields, then per field be32 length (-1 NULL) and bytes; one after another.
+	 * Calls may cut anywhere: a reader joins them per operation.
+	 */
+	SP_REC_ROWS = 1,
 	SP_REC_OUTPUT,   /* unstructured bytes to the client */
 	SP_REC_INPUT,    /* bytes from the client beside the operation's text (COPY in, stdin) */
 	SP_REC_NOTICE    /* a message to the client */
