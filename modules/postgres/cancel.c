@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Cancelling: a client's key of ours becomes the server's key, on a connection of its own.
+ *
+ *   client ─CancelRequest(pid, our secret)─▶ sp_cancel() ─▶ the session, on any worker
+ *       held: the question is withdrawn     running: side session "cancel" ─▶ target
+ */
+#include "postgres.h"
+
+#include <stdlib.h>
+
+struct key { /* what the side session carries; its own, since it may outlive who asked */
+	uint32_t pid;
+	uint8_t secret[4];
+};
+
+int
+pg_cancel_target(struct pg *p)
+{
+	if (!p->keyed)
+		return SP_OK;
+	struct key *key = malloc(sizeof(*key));
+	if (key == NULL)
+		return SP_ENOMEM;
+	key->pid = p->pid;
+	memcpy(key->secret, p->secret, sizeof(key->secret));
+	if (sp_side_session(p->s, "cancel", key) == NULL) {
+		free(key);
+		sp_log(p->s, SP_WARN, "the request to cancel could not be sent to the target");
+	}
+	return SP_OK;
+}
+
+int
+pg_cancel_secured(struct pg *p)
+{
+	const struct key *key = sp_cookie(p->s);
+	struct sp_writer *w = pg_out(p, SP_TARGET);
+	size_t at = pg_begin(w, 0);
+	sp_wr_be32(w, 80877102);
+	sp_wr_be32(w, key->pid);
+	sp_wr_put(w, (struct sp_bytes){ key->secret, sizeof(key->secret) });
+	int rc = pg_end(w, at);
+	pg_enter_login(p, T_NONE);
+	return rc != SP_OK ? rc : sp_shut(p->s, SP_TARGET);
+}
+
+void
+pg_cancel_close(struct pg *p)
+{
+	if (strcmp(sp_purpose(p->s), "cancel") == 0)
+		free(sp_cookie(p->s));
+}
+
+int
+pg_cancelled(struct sp_session *s)
+{
+	struct pg *p = sp_state(s);
+	if (p->question.op != NULL && !p->question.answered) {
+		pg_question_withdraw(p, "57014", "canceling statement due to user request");
+		return SP_OK;
+	}
+	return pg_settled(p) ? SP_OK : pg_cancel_target(p);
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reading the target's names on a side session, and asking for the source of a column. */
+#include "catalogue.h"
+
+#include <stdlib.h>
+
+#define SCOPES 32u        /* different views of the names that are told apart and shared */
+#define SCOPE_MAX 1024u
+#define SOURCE_MAX (3 * 2 * PG_NAME_MAX + 3) /* schema.table.column, every byte escaped */
+
+enum stage { EMPTY, LOADING, READY, FAILED };
+
+struct scope {
+	uint64_t number;
+	size_t len;
+	uint8_t bytes[SCOPE_MAX];
+};
+
+struct catalogue {
+	struct pg_names *names;      /* counted; NULL until the first reading */
+	struct pg_names_builder *builder;
+	enum stage stage;
+	unsigned query;              /* enum pg_names_query under way */
+	struct sp_session *side;     /* NULL: none */
+	bool side_ready;
+	struct pg *members;
+	uint64_t asked, began, done; /* readings: wished for, the last that began, the last that ended */
+	struct scope *scope;         /* SCOPES of them, at first need */
+	unsigned scopes;
+	uint8_t source[SOURCE_MAX];  /* the last name written */
+};
+
+static uint64_t numbers; /* versions of anything in this worker */
+
+static void
+catalogue_end(void *block)
+{
+	struct catalogue *c = block;
+	pg_names_free(&c->names);
+	pg_names_abandon(&c->builder);
+	free(c->scope);
+}
+
+static struct catalogue *
+catalogue_of(struct pg *p)
+{
+	if (p->catalogue == NULL)
+		p->catalogue = sp_target_block(p->s, sizeof(struct catalogue), catalogue_end);
+	return p->catalogue;
+}
+
+static void
+wake_members(struct catalogue *c)
+{
+	for (struct pg *p = c->members; p != NULL; p = p->next_member)
+		sp_wake(p->s);
+}
+
+/* ---- reading ---- */
+
+static int
+send_query(struct pg *side, struct catalogue *c)
+{
+	struct sp_bytes text = sp_str(pg_names_sql[c->query]);
+	if (pg_expect_own(side, OWN_CATALOGUE, 'Z') == NULL)
+		return SP_EINTERNAL;
+	int rc = sp_own_statement(side->s, text);
+	return rc != SP_OK ? rc : pg_write_cstr(pg_out(side, SP_TARGET), 'Q', text);
+}
+
+static int
+reading_begin(struct pg *side, struct catalogue *c)
+{
+	pg_names_abandon(&c->builder);
+	c->builder = pg_names_begin(0);
+	if (c->builder == NULL)
+		return SP_ENOMEM;
+	c->stage = LOADING;
+	c->began = c->asked;
+	c->query = 0;
+	return send_query(side, c);
+}
+
+/* Begin a reading when one is wished for and none is under way. */
+static void
+reading_want(struct pg *p, struct catalogue *c)
+{
+	if (c->stage == LOADING || c->asked == c->done)
+		return;
+	if (c->side == NULL) {
+		c->stage = LOADING;
+		c->began = c->asked;
+		c->side_ready = false;
+		c->side = sp_side_session(p->s, "catalogue", NULL);
+		if (c->side == NULL) {
+			c->stage = FAILED;
+			c->done = c->began;
+		}
+		return;
+	}
+	if (c->side_ready && reading_begin(sp_state(c->side), c) != SP_OK) {
+		c->stage = FAILED;
+		c->done = c->began;
+	}
+}
+
+static void
+reading_end(struct catalogue *c, bool ok)
+{
+	c->done = c->began;
+	c->stage = ok ? READY : FAILED;
+	wake_members(c);
+}
+
+int
+pg_catalogue_ready(struct pg *p)
+{
+	struct catalogue *c = catalogue_of(p);
+	if (c == NULL || strcmp(sp_purpose(p->s), "catalogue") != 0)
+		return SP_EINTERNAL;
+	c->side_ready = true;
+	return reading_begin(p, c);
+}
+
+int
+pg_catalogue_row(struct pg *p, struct sp_bytes body)
+{
+	struct catalogue *c = catalogue_of(p);
+	struct sp_bytes field[16];
+	struct sp_reader r = sp_reader(body);
+	unsigned n = sp_rd_be16(&r);
+	if (n != pg_names_fields[c->query] || n > 16 || !pg_row_fits(body, (uint16_t)n))
+		return SP_EPROTO;
+	for (unsigned i = 0; i < n; i++) {
+		struct pg_value v = pg_next_value(&r);
+		field[i] = v.null ? (struct sp_bytes){ NULL, 0 } : v.bytes;
+	}
+	return pg_names_feed(c->builder, (enum pg_names_query)c->query, field, n);
+}
+
+int
+pg_catalogue_next(struct pg *p)
+{
+	struct catalogue *c = catalogue_of(p);
+	if (c->stage != LOADING)
+		return SP_OK; /* failed; its ReadyForQuery */
+	if (++c->query < PG_NAMES_QUERIES)
+		return send_query(p, c);
+	struct pg_names *names = pg_names_finish(&c->builder, ++numbers);
+	if (names == NULL) {
+		reading_end(c, false);
+		return SP_OK;
+	}
+	pg_names_free(&c->names);
+	c->names = names;
+	reading_end(c, true);
+	if (c->asked != c->done)
+		return reading_begin(p, c);
+	return SP_OK;
+}
+
+int
+pg_catalogue_failed(struct pg *p, const char *code)
+{
+	struct catalogue *c = catalogue_of(p);
+	sp_log(p->s, SP_WARN, "the target's catalogue could not be read: %s", code);
+	pg_names_abandon(&c->builder);
+	reading_end(c, false);
+	return SP_OK;
+}
+
+/* ---- members ---- */
+
+static void
+side_closed(struct pg *p)
+{
+	struct catalogue *c = p->catalogue;
+	if (c == NULL || c->side != p->s)
+		return;
+	c->side = NULL;
+	c->side_ready = false;
+	if (c->stage == LOADING)
+		reading_end(c, false);
+}
+
+int
+pg_catalogue_join(struct pg *p)
+{
+	struct catalogue *c = catalogue_of(p);
+	if (c == NULL)
+		return SP_ENOMEM;
+	if (!p->joined) {
+		p->joined = true;
+		p->next_member = c->members;
+		c->members = p;
+		if (c->names == NULL && c->stage != LOADING)
+			p->reading = ++c->asked;
+		else
+			p->reading = c->asked;
+		reading_want(p, c);
+	}
+	if (c->names != NULL)
+		return PG_PASS;
+	if (c->stage == LOADING)
+		return PG_WAIT;
+	return pg_fatal(p, "08006", "the target's catalogue could not be read");
+}
+
+void
+pg_catalogue_leave(struct pg *p)
+{
+	struct catalogue *c = p->catalogue;
+	if (strcmp(sp_purpose(p->s), "catalogue") == 0) {
+		(void)catalogue_of(p);
+		side_closed(p);
+		return;
+	}
+	if (c == NULL || !p->joined)
+		return;
+	struct pg **at = &c->members;
+	while (*at != NULL && *at != p)
+		at = &(*at)->next_member;
+	if (*at == p)
+		*at = p->next_member;
+	p->joined = false;
+}
+
+const struct pg_names *
+pg_catalogue_names(const struct pg *p)
+{
+	return p->catalogue == NULL ? NULL : p->catalogue->names;
+}
+
+uint64_t
+pg_catalogue_stale(struct pg *p)
+{
+	struct catalogue *c = catalogue_of(p);
+	uint64_t number = ++c->asked;
+	reading_want(p, c);
+	return number;
+}
+
+bool
+pg_catalogue_fresh(const struct pg *p, uint64_t since)
+{
+	return p->catalogue == NULL || p->catalogue->done >= since;
+}
+
+/* ---- asking ---- */
+
+int
+pg_catalogue_column(struct pg *p, uint32_t table, uint16_t attnum, struct sp_column *out)
+{
+	struct catalogue *c = catalogue_of(p);
+	out->known = SP_SOURCE_UNKNOWN;
+	if (table == 0 || c == NULL)
+		return SP_OK; /* an expression: the core knows what the statement touches */
+	const struct pg_relation *r = c->names == NULL ? NULL : pg_names_relation(c->names, table);
+	const struct pg_column *column = r == NULL ? NULL : pg_relation_column(r, (int16_t)attnum);
+	if (column == NULL && (int16_t)attnum > 0 && p->looked_up != table) {
+		/* Made since the last reading: look once.  A table of our own open transaction stays unknown. */
+		p->looked_up = table;
+		p->lookup = pg_catalogue_stale(p);
+	}
+	if (column == NULL)
+		return p->looked_up == table && !pg_catalogue_fresh(p, p->lookup) ? PG_WAIT : SP_OK;
+	struct sp_writer w = sp_writer(c->source, sizeof(c->source));
+	pg_write_name(&w, r, column);
+	if (w.bad)
+		return SP_OK;
+	out->known = SP_SOURCE_COLUMN;
+	out->source = sp_written(&w);
+	return SP_OK;
+}
+
+uint64_t
+pg_catalogue_scope(struct pg *p, struct sp_bytes description)
+{
+	struct catalogue *c = catalogue_of(p);
+	if (c == NULL || description.len > SCOPE_MAX)
+		return ++numbers;
+	if (c->scope == NULL)
+		c->scope = calloc(SCOPES, sizeof(*c->scope));
+	if (c->scope == NULL)
+		return ++numbers;
+	for (unsigned i = 0; i < SCOPES; i++) {
+		const struct scope *s = &c->scope[i];
+		if (s->number != 0 && sp_bytes_eq((struct sp_bytes){ s->bytes, s->len }, description))
+			return s->number;
+	}
+	struct scope *s = &c->scope[c->scopes++ % SCOPES];
+	s->number = ++numbers;
+	s->len = description.len;
+	if (description.len > 0)
+		memcpy(s->bytes, description.p, description.len);
+	return s->number;
+}

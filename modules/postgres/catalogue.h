@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The target's names in this worker: one snapshot per target and database, read by a connection of
+ * the gateway's own and shared by all sessions there.
+ *
+ *   EMPTY ─first session─▶ LOADING ─▶ READY ─DDL, unknown table─▶ LOADING (the old one serves on)
+ *                            └─error─▶ FAILED ─next session─▶ LOADING
+ */
+#ifndef PG_CATALOGUE_H
+#define PG_CATALOGUE_H
+
+#include "names.h"
+#include "postgres.h"
+
+/* Take part; PG_WAIT until a snapshot is there, PG_PASS once it is. */
+int pg_catalogue_join(struct pg *p) SP_MUST;
+void pg_catalogue_leave(struct pg *p); /* close(), of side sessions too */
+const struct pg_names *pg_catalogue_names(const struct pg *p);
+/* The catalogue may have changed: read it again.  Returns a number for pg_catalogue_fresh(). */
+uint64_t pg_catalogue_stale(struct pg *p);
+/* True when a reading that began after that number was given is in (or has failed). */
+bool pg_catalogue_fresh(const struct pg *p, uint64_t since);
+/* Where a column comes from; PG_WAIT while a table that nobody knew is looked up. */
+int pg_catalogue_column(struct pg *p, uint32_t table, uint16_t attnum, struct sp_column *c) SP_MUST;
+/* A number for this view of the names; equal views of this worker's sessions get equal numbers. */
+uint64_t pg_catalogue_scope(struct pg *p, struct sp_bytes description);
+
+/* On the side session: it is logged in; a row; the end of a query; an error. */
+int pg_catalogue_ready(struct pg *p) SP_MUST;
+int pg_catalogue_row(struct pg *p, struct sp_bytes body) SP_MUST;
+int pg_catalogue_next(struct pg *p) SP_MUST;
+int pg_catalogue_failed(struct pg *p, const char *code) SP_MUST;
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Asking for a verdict.  The message that asks stays in the input until it is there, so that
+ * "now" and "in fifteen minutes" are one path: the handler is simply run again.
+ */
+#include "postgres.h"
+
+#include <stdio.h>
+
+static int
+outcome(struct pg *p)
+{
+	struct pg_question *q = &p->question;
+	if (!q->answered)
+		return PG_WAIT;
+	if (q->what == SP_KILL)
+		return pg_fatal(p, q->refusal.code, "%s", q->refusal.message);
+	return q->what == SP_ALLOW ? PG_PASS : PG_DROP;
+}
+
+int
+pg_ask(struct pg *p, struct sp_op *op)
+{
+	struct pg_question *q = &p->question;
+	if (op == NULL)
+		return SP_ENOMEM;
+	*q = (struct pg_question){ .op = op };
+	int rc = sp_ask(op);
+	return rc != SP_OK ? rc : outcome(p);
+}
+
+int
+pg_asked(struct pg *p)
+{
+	return outcome(p);
+}
+
+struct sp_op *
+pg_question_take(struct pg *p)
+{
+	struct sp_op *op = p->question.op;
+	p->question.op = NULL;
+	p->question.answered = false;
+	return op;
+}
+
+void
+pg_question_clear(struct pg *p)
+{
+	struct pg_question *q = &p->question;
+	if (q->op != NULL)
+		sp_op_free(&q->op);
+	q->answered = q->held = false;
+	q->what = SP_DENY;
+}
+
+void
+pg_question_withdraw(struct pg *p, const char *code, const char *why)
+{
+	struct pg_question *q = &p->question;
+	if (q->op == NULL || q->answered)
+		return;
+	sp_withdraw(q->op);
+	q->answered = true;
+	q->what = SP_DENY;
+	pg_refusal_set(&q->refusal, code, why, "");
+}
+
+int
+pg_held(struct sp_session *s, struct sp_op *op, const struct sp_hold *h)
+{
+	struct pg *p = sp_state(s);
+	char message[512], hint[256];
+	if (op != p->question.op)
+		return SP_OK;
+	p->question.held = true;
+	(void)snprintf(message, sizeof(message), "held by rule \"%s\" until %s agrees: approval %s, hash %s", h->rule,
+	    h->by, h->id, h->hash);
+	(void)snprintf(hint, sizeof(hint), "%s%sAn approver runs: sallyport approve %s", h->text,
+	    *h->text == '\0' ? "" : " ", h->id);
+	return pg_notice_text(p, message, hint);
+}
+
+int
+pg_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v)
+{
+	struct pg *p = sp_state(s);
+	struct pg_question *q = &p->question;
+	if (op != q->op || q->answered)
+		return SP_OK; /* withdrawn while it was on its way */
+	q->answered = true;
+	q->held = false;
+	q->what = v->what;
+	q->max_rows = v->max_rows;
+	if (v->what != SP_ALLOW)
+		pg_refusal_set(&q->refusal, v->because == SP_BY_LIMIT ? "53400" : "42501", v->message, v->hint);
+	return SP_OK;
+}

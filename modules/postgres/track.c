@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Following search_path, role, temporary tables and the transaction; asking where we can't know. */
+#include "track.h"
+
+#include "attributes.h"
+#include "catalogue.h"
+
+#define PATH_MAX_SCHEMAS 32u
+#define TEMPORARY_MAX 64u
+#define OWN_NAME "sallyport_track"
+
+/*
+ * Names in full and operators by schema: whatever search_path the client has set, this reads the
+ * server's own.  Temporary tables by name, one per line; a name with a line feed spoils the list.
+ */
+static const char names_question[] =
+	"SELECT pg_catalog.current_setting('search_path'), current_user, pg_catalog.array_to_string(ARRAY("
+	"SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) "
+	"pg_catalog.pg_my_temp_schema() AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','p','v','S']::\"char\"[]) "
+	"ORDER BY 1), E'\\n')";
+
+/* What SQL's PREPARE and DEALLOCATE, or code that we can't see, made of the statements we know by text. */
+static const char prepared_question[] = "SELECT name, statement FROM pg_catalog.pg_prepared_statements";
+
+struct track {
+	bool asking;
+	bool unknown;               /* the server could not be asked: it may be anything */
+	uint64_t names;             /* version of the names in the view */
+	struct pg_view view;
+	const char *path[PATH_MAX_SCHEMAS], *temporary[TEMPORARY_MAX];
+	char role[PG_NAME_MAX + 1];
+	uint8_t path_bytes[1024], temporary_bytes[4096];
+};
+
+static struct track *
+track_of(struct pg *p)
+{
+	if (p->track == NULL)
+		p->track = sp_alloc(p->s, sizeof(struct track));
+	return p->track;
+}
+
+/* ---- traits: what a statement may change ---- */
+
+static bool
+has_effect(const struct sp_op *op, const char *effect)
+{
+	return sp_op_has(op, PG_A_EFFECTS, effect);
+}
+
+static bool
+sets_names(const struct sp_op *op)
+{
+	static const char *const setting[] = { "search_path", "role", "session_authorization", "all", "?" };
+	static const char *const verb[] = { "discard", "reset" };
+	for (size_t i = 0; i < sizeof(setting) / sizeof(*setting); i++)
+		if (sp_op_has(op, PG_A_SETTING, setting[i]))
+			return true;
+	for (size_t i = 0; i < sizeof(verb) / sizeof(*verb); i++)
+		if (sp_op_has(op, PG_A_VERB, verb[i]))
+			return true;
+	return false;
+}
+
+unsigned
+pg_traits(const struct sp_op *op)
+{
+	static const char *const begin[] = { "begin", "start transaction", "savepoint", "release" };
+	bool hidden = sp_op_is_unclear(op) || has_effect(op, "opaque") || has_effect(op, "execute");
+	unsigned traits = 0;
+	if (!hidden && !has_effect(op, "ddl") && !has_effect(op, "dcl") && !has_effect(op, "session"))
+		traits |= PG_PLAIN;
+	for (size_t i = 0; i < sizeof(begin) / sizeof(*begin); i++)
+		if (!hidden && sp_op_has(op, PG_A_VERB, begin[i]) && !sp_op_has(op, PG_A_VERB, "batch"))
+			traits |= PG_BEGINS;
+	if (sp_op_has(op, PG_A_COPY, "in"))
+		traits = (traits & ~(unsigned)PG_PLAIN) | PG_COPIES_IN;
+	if (sp_op_has(op, PG_A_COPY, "out"))
+		traits = (traits & ~(unsigned)PG_PLAIN) | PG_COPIES_OUT;
+	if (hidden || has_effect(op, "ddl"))
+		traits |= PG_NAMES | PG_SETTINGS;
+	if (sets_names(op))
+		traits |= PG_SETTINGS;
+	if (hidden || sp_op_has(op, PG_A_VERB, "deallocate") || sp_op_has(op, PG_A_VERB, "discard")
+	    || sp_op_has(op, PG_A_VERB, "prepare"))
+		traits |= PG_PREPARED;
+	return traits;
+}
+
+/* ---- the view ---- */
+
+static int
+tell_view(struct pg *p, struct track *t)
+{
+	uint8_t memory[6144];
+	struct sp_writer w = sp_writer(memory, sizeof(memory));
+	const struct pg_names *names = pg_catalogue_names(p);
+	t->names = names == NULL ? 0 : pg_names_version(names);
+	t->view.names = names;
+	t->view.path_unknown = t->unknown;
+	t->view.path = t->path;
+	t->view.temporary = t->temporary;
+	t->view.role = t->role;
+	sp_wr_be64(&w, t->names);
+	sp_wr_u8(&w, t->unknown);
+	sp_wr_cstr(&w, sp_str(t->role));
+	sp_wr_be32(&w, (uint32_t)t->view.npath);
+	for (size_t i = 0; i < t->view.npath; i++)
+		sp_wr_cstr(&w, sp_str(t->path[i]));
+	for (size_t i = 0; i < t->view.ntemporary; i++)
+		sp_wr_cstr(&w, sp_str(t->temporary[i]));
+	sp_view(p->s, &t->view, pg_catalogue_scope(p, (struct sp_bytes){ memory, w.bad ? SIZE_MAX : w.len }));
+	return sp_fact(p->s, "role", sp_str(t->role));
+}
+
+/* One name per line; a list that does not fit makes every unqualified name unknown. */
+static bool
+take_temporary(struct track *t, struct sp_bytes list)
+{
+	struct sp_writer w = sp_writer(t->temporary_bytes, sizeof(t->temporary_bytes));
+	struct sp_reader r = sp_reader(list);
+	t->view.ntemporary = 0;
+	while (r.left > 0) {
+		const char *at = (const char *)w.p + w.len;
+		struct sp_reader rest = r;
+		struct sp_bytes name = sp_rd_until(&r, '\n');
+		if (r.bad) {
+			r = rest;
+			name = sp_rd_rest(&r);
+		}
+		sp_wr_cstr(&w, name);
+		if (w.bad || t->view.ntemporary == TEMPORARY_MAX)
+			return false;
+		t->temporary[t->view.ntemporary++] = at;
+	}
+	return true;
+}
+
+static bool
+take_role(struct track *t, struct sp_bytes role)
+{
+	if (role.len > PG_NAME_MAX || (role.len > 0 && memchr(role.p, 0, role.len) != NULL))
+		return false;
+	if (role.len > 0)
+		memcpy(t->role, role.p, role.len);
+	t->role[role.len] = '\0';
+	return true;
+}
+
+static int
+names_row(struct pg *p, struct sp_bytes body)
+{
+	struct track *t = p->track;
+	struct sp_reader r = sp_reader(body);
+	if (!pg_row_fits(body, 3))
+		return SP_EPROTO;
+	(void)sp_rd_be16(&r);
+	struct pg_value path = pg_next_value(&r), role = pg_next_value(&r), temporary = pg_next_value(&r);
+	struct sp_writer w = sp_writer(t->path_bytes, sizeof(t->path_bytes));
+	t->view.npath = 0;
+	t->unknown = !take_role(t, role.bytes) || !take_temporary(t, temporary.bytes)
+	    || pg_path_parse(path.bytes, t->role, t->path, PATH_MAX_SCHEMAS, &t->view.npath, &w) != SP_OK;
+	return sp_fact(p->s, "search_path", path.bytes);
+}
+
+static int
+prepared_row(struct pg *p, struct sp_bytes body)
+{
+	struct sp_reader r = sp_reader(body);
+	if (!pg_row_fits(body, 2))
+		return SP_EPROTO;
+	(void)sp_rd_be16(&r);
+	struct pg_value name = pg_next_value(&r), text = pg_next_value(&r);
+	pg_statements_check(p, name.bytes, text.bytes);
+	return SP_OK;
+}
+
+int
+pg_track_row(struct pg *p, enum pg_own own, struct sp_bytes body)
+{
+	return own == OWN_NAMES ? names_row(p, body) : own == OWN_PREPARED ? prepared_row(p, body) : SP_EPROTO;
+}
+
+/* ---- asking ---- */
+
+static int
+write_question(struct sp_writer *w, struct sp_bytes text)
+{
+	int rc = pg_write_parse(w, OWN_NAME, text);
+	size_t at = pg_begin(w, 'B');
+	sp_wr_cstr(w, SP_LIT(OWN_NAME));
+	sp_wr_cstr(w, SP_LIT(OWN_NAME));
+	sp_wr_be16(w, 0);
+	sp_wr_be16(w, 0);
+	sp_wr_be16(w, 0);
+	if (rc == SP_OK)
+		rc = pg_end(w, at);
+	at = pg_begin(w, 'E');
+	sp_wr_cstr(w, SP_LIT(OWN_NAME));
+	sp_wr_be32(w, 0);
+	if (rc == SP_OK)
+		rc = pg_end(w, at);
+	/* closing the statement closes its portal */
+	return rc != SP_OK ? rc : pg_write_target(w, 'C', 'S', SP_LIT(OWN_NAME));
+}
+
+static int
+ask(struct pg *p, enum pg_own own, struct sp_bytes text)
+{
+	if (pg_expect_own(p, own, '3') == NULL)
+		return SP_EINTERNAL;
+	int rc = sp_own_statement(p->s, text);
+	return rc != SP_OK ? rc : write_question(pg_out(p, SP_TARGET), text);
+}
+
+static int
+ask_server(struct pg *p, struct track *t)
+{
+	bool amid = p->batch_sent;
+	t->asking = true;
+	p->flushed = true;
+	int rc = ask(p, OWN_NAMES, SP_LIT(names_question));
+	if (rc == SP_OK && p->doubtful)
+		rc = ask(p, OWN_PREPARED, SP_LIT(prepared_question));
+	if (rc == SP_OK && !amid && pg_expect_own(p, OWN_SYNC, 'Z') == NULL)
+		rc = SP_EINTERNAL;
+	if (rc == SP_OK)
+		rc = pg_write_empty(pg_out(p, SP_TARGET), amid ? 'H' : 'S');
+	return rc != SP_OK ? rc : PG_WAIT;
+}
+
+int
+pg_track(struct pg *p)
+{
+	struct track *t = track_of(p);
+	const struct pg_names *names = pg_catalogue_names(p);
+	if (t == NULL)
+		return SP_ENOMEM;
+	if (!p->dirty && t->names == (names == NULL ? 0 : pg_names_version(names)))
+		return PG_PASS;
+	if (p->question.op != NULL)
+		return PG_PASS; /* asked under the old view; the core judges again on release */
+	if (p->dirty && p->status != 'E') {
+		if (t->asking || !pg_settled(p))
+			return PG_WAIT;
+		return pg_unsent(p, SP_CLIENT) ? PG_AGAIN : ask_server(p, t);
+	}
+	if (p->dirty)
+		t->unknown = true; /* in a failed transaction only its end is of use; asked after that */
+	if (!pg_catalogue_fresh(p, p->reading))
+		return PG_WAIT;
+	int rc = tell_view(p, t);
+	return rc != SP_OK ? rc : PG_PASS;
+}
+
+void
+pg_track_complete(struct pg *p, enum pg_own own)
+{
+	if (own == OWN_PREPARED) {
+		pg_statements_checked(p);
+		p->doubtful = false;
+		return;
+	}
+	p->dirty = false;
+	p->track->names = UINT64_MAX; /* tell the view at the next look */
+	p->track->asking = false;
+}
+
+void
+pg_track_failed(struct pg *p)
+{
+	p->track->asking = false;
+	p->track->unknown = true;
+	p->track->names = UINT64_MAX;
+	p->dirty = false;
+	if (p->doubtful)
+		pg_statements_checked(p); /* none was seen: all are forgotten */
+	p->doubtful = false;
+}
+
+/* ---- what happened ---- */
+
+void
+pg_track_answer(struct pg *p, unsigned traits)
+{
+	if ((traits & PG_PLAIN) != 0)
+		return;
+	if ((traits & (PG_SETTINGS | PG_NAMES)) != 0 || p->touched)
+		p->dirty = true;
+	if ((traits & (PG_SETTINGS | PG_NAMES)) != 0)
+		p->touched = true;
+	if ((traits & PG_NAMES) != 0)
+		p->defined = true;
+	if ((traits & PG_PREPARED) != 0)
+		p->dirty = p->doubtful = true;
+}
+
+void
+pg_track_error(struct pg *p)
+{
+	if (p->touched)
+		p->dirty = true;
+}
+
+int
+pg_track_status(struct pg *p, uint8_t status)
+{
+	static const char *const name[] = { ['I'] = "idle", ['T'] = "open", ['E'] = "failed" };
+	uint8_t before = p->status;
+	p->began = false;
+	p->status = status;
+	if (status == 'I') {
+		if (p->touched && before != 'I')
+			p->dirty = true; /* committed or rolled back: what was set in it may be gone */
+		if (p->defined)
+			p->reading = pg_catalogue_stale(p);
+		p->touched = p->defined = false;
+	}
+	return status == before ? SP_OK : sp_fact(p->s, "transaction", sp_str(name[status]));
+}
+
+int
+pg_parameter_status(struct pg *p, const struct pg_message *m)
+{
+	struct sp_bytes name, value;
+	if (pg_read_parameter_status(m->body, &name, &value) != SP_OK)
+		return SP_EPROTO;
+	if (sp_bytes_is(name, "standard_conforming_strings") && !sp_bytes_is(value, "on"))
+		return pg_fatal(p, "0A000", "standard_conforming_strings is off: statements can't be read safely");
+	if (sp_bytes_is(name, "DateStyle"))
+		p->iso_dates = value.len >= 3 && memcmp(value.p, "ISO", 3) == 0;
+	return *sp_purpose(p->s) == '\0' ? PG_PASS : PG_DROP;
+}
+
+/* Asynchronous, from anyone: while masked rows are under way it might carry their values. */
+int
+pg_notification(struct pg *p, const struct pg_message *m)
+{
+	struct sp_bytes channel;
+	uint32_t pid;
+	if (pg_read_notification(m->body, &pid, &channel) != SP_OK)
+		return SP_EPROTO;
+	const struct pg_answer *a = pg_head(p);
+	const struct sp_op *op = a == NULL ? NULL : a->op != NULL ? a->op : a->portal != NULL ? a->portal->op : NULL;
+	if (op == NULL || !sp_op_sensitive(op))
+		return PG_PASS;
+	if (pg_behind(p, SP_TARGET))
+		return PG_AGAIN;
+	struct sp_writer *w = pg_out(p, SP_CLIENT);
+	size_t at = pg_begin(w, 'A');
+	sp_wr_be32(w, pid);
+	sp_wr_cstr(w, channel);
+	sp_wr_cstr(w, SP_LIT(""));
+	int rc = pg_end(w, at);
+	return rc != SP_OK ? rc : PG_DROP;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a session has changed about the meaning of its next statement: search_path, role, temporary
+ * tables, the transaction.
+ *
+ * Servers before 18 do not report search_path, and functions can set it unseen; so whenever a
+ * statement may have changed it, a recorded statement of our own asks the server before the next
+ * one is looked at.
+ */
+#ifndef PG_TRACK_H
+#define PG_TRACK_H
+
+#include "postgres.h"
+
+/* PG_PASS: names mean what the view says.  PG_WAIT: the server is being asked. */
+int pg_track(struct pg *p) SP_MUST;
+/* A statement was answered, or failed: what may be different now? */
+void pg_track_answer(struct pg *p, unsigned traits);
+void pg_track_error(struct pg *p);
+int pg_track_status(struct pg *p, uint8_t status) SP_MUST;
+
+/* Answers to our own statement. */
+int pg_track_row(struct pg *p, enum pg_own own, struct sp_bytes body) SP_MUST;
+void pg_track_complete(struct pg *p, enum pg_own own);
+void pg_track_failed(struct pg *p);
+
+#endif
