@@ -176,7 +176,7 @@ pg_portal_drop(struct pg *p, struct pg_portal **t)
 		return;
 	pg_statement_drop(p, &it->statement);
 	if (it->op != NULL && !it->finished)
-		(void)pg_finish(it->op, it->rows, "", SP_LIT(""));
+		p->unrecorded = pg_finish(it->op, it->rows, "", SP_LIT("")) != SP_OK || p->unrecorded;
 	if (it->op != NULL)
 		sp_op_free(&it->op);
 	it->next = p->free_portals;

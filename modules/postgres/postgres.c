@@ -364,7 +364,7 @@ pump_some(struct pg *p, enum sp_side from)
 	struct pg_message m = { .type = 0 };
 	(void)sp_rd_take(&left, p->run[from] + p->done[from]);
 	while (left.left > 0) {
-		const struct row *row;
+		const struct row *row = NULL;
 		if (sp_full(p->s, SP_OTHER(from)) || (from == SP_CLIENT && sp_full(p->s, SP_CLIENT)))
 			break;
 		if (from == SP_TARGET && pg_target_state(p) == T_LOCAL) {
@@ -395,7 +395,7 @@ pump(struct pg *p, enum sp_side from)
 		rc = pump_some(p, from);
 	while (rc == PG_AGAIN);
 	if (rc == PG_WAIT)
-		rc = pg_local(p);
+		rc = p->unrecorded ? SP_EIO : pg_local(p);
 	else
 		pg_record_discard();
 	/* We stop reading: the target must not sit on answers that we wait for. */

@@ -215,6 +215,7 @@ struct pg {
 	bool dirty;           /* names may mean something else: ask before the next statement */
 	bool touched;         /* … and may do so again when the transaction ends */
 	bool defined;         /* DDL ran in it */
+	bool unrecorded;      /* the end of an operation could not be written: P8 */
 	bool doubtful;        /* prepared statements may have come or gone by SQL */
 };
 
