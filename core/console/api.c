@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a request to a question, from its answer to a response.  What is not in a table does not
+ * exist: neither a route (route.c) nor an argument (below).
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../../modules/http/http.h"
+#include "../base/log.h"
+#include "console.h"
+
+#define TOKEN_MAX (64u << 10)
+#define ID_MAX 64
+
+enum argument_type { TEXT, FLAG, NUMBER, TEXTS };
+
+static const struct argument {
+	enum call call;
+	const char *name;
+	enum argument_type type;
+} arguments[] = {
+	{ CALL_SESSIONS, "live", FLAG },
+	{ CALL_SESSIONS, "user", TEXT },
+	{ CALL_SESSIONS, "target", TEXT },
+	{ CALL_SESSIONS, "limit", NUMBER },
+	{ CALL_KILL, "reason", TEXT },
+	{ CALL_SEARCH, "text", TEXT },
+	{ CALL_SEARCH, "user", TEXT },
+	{ CALL_SEARCH, "target", TEXT },
+	{ CALL_SEARCH, "since", TEXT },
+	{ CALL_SEARCH, "limit", NUMBER },
+	{ CALL_REQUESTS, "all", FLAG },
+	{ CALL_APPROVE, "comment", TEXT },
+	{ CALL_APPROVE, "hash", TEXT },
+	{ CALL_DENY, "comment", TEXT },
+	{ CALL_TOKEN, "user", TEXT },
+	{ CALL_TOKEN, "groups", TEXTS },
+	{ CALL_TOKEN, "ttl", NUMBER },
+	{ CALL_TOKEN, "api", FLAG },
+	{ CALL_TOKEN, "class", TEXT },
+	{ CALL_REVOKE, "user", TEXT },
+	{ .name = NULL },
+};
+
+static const struct argument *
+argument_find(enum call call, const char *name)
+{
+	const struct argument *a = arguments;
+	while (a->name != NULL && (a->call != call || strcmp(a->name, name) != 0))
+		a++;
+	return a->name == NULL ? NULL : a;
+}
+
+/* ---- arguments ---- */
+
+static bool
+type_fits(enum argument_type type, const json_t *value)
+{
+	size_t i;
+	json_t *element;
+	switch (type) {
+	case TEXT:
+		return json_is_string(value);
+	case FLAG:
+		return json_is_boolean(value);
+	case NUMBER:
+		return json_is_integer(value) && json_integer_value(value) >= 0;
+	case TEXTS:
+		json_array_foreach(value, i, element)
+			if (!json_is_string(element))
+				return false;
+		return json_is_array(value);
+	}
+	return false;
+}
+
+/* A query's word as the argument's type. */
+static json_t *
+word_value(enum argument_type type, struct sp_bytes word)
+{
+	if (type == TEXT)
+		return json_stringn((const char *)word.p, word.len); /* NULL when it is not UTF-8 */
+	if (type == FLAG && (sp_bytes_is(word, "1") || sp_bytes_is(word, "true") || word.len == 0))
+		return json_true();
+	if (type == FLAG && (sp_bytes_is(word, "0") || sp_bytes_is(word, "false")))
+		return json_false();
+	if (type != NUMBER || word.len == 0 || word.len > 15)
+		return NULL;
+	json_int_t n = 0;
+	for (size_t i = 0; i < word.len; i++) {
+		if (word.p[i] < '0' || word.p[i] > '9')
+			return NULL;
+		n = n * 10 + (word.p[i] - '0');
+	}
+	return json_integer(n);
+}
+
+/* false: the caller has its answer already. */
+static bool
+args_from_query(struct caller *c, enum call call, struct sp_bytes query, json_t *args)
+{
+	struct sp_reader r = sp_reader(query);
+	struct sp_bytes key, value;
+	while (http_query_next(&r, &key, &value)) {
+		char name[32], text[4096];
+		struct sp_writer n = sp_writer(name, sizeof(name)), t = sp_writer(text, sizeof(text));
+		http_decode(key, true, &n);
+		sp_wr_u8(&n, 0);
+		http_decode(value, true, &t);
+		const struct argument *a = n.bad ? NULL : argument_find(call, name);
+		if (a == NULL || json_object_get(args, name) != NULL) {
+			caller_refuse(c, 400, "\"%s\" is no argument of this call, or given twice", log_quote(key));
+			return false;
+		}
+		json_t *word = t.bad ? NULL : word_value(a->type, sp_written(&t));
+		if (word == NULL || json_object_set_new(args, a->name, word) != 0) {
+			caller_refuse(c, 400, "the value of \"%s\" is not of its type", a->name);
+			return false;
+		}
+	}
+	return true;
+}
+
+static bool
+args_from_body(struct caller *c, enum call call, const struct request *r, json_t *args)
+{
+	const char *name;
+	json_t *value;
+	bool good = true;
+	if (r->body.len == 0)
+		return true;
+	if (!http_name_is(r->type, "application/json") && !http_name_is(r->type, "application/json; charset=utf-8")) {
+		caller_refuse(c, 415, "the body must be application/json");
+		return false;
+	}
+	json_t *body = json_loadb((const char *)r->body.p, r->body.len, JSON_REJECT_DUPLICATES, NULL);
+	if (!json_is_object(body)) {
+		caller_refuse(c, 400, "the body must be one JSON object, each member once");
+		json_decref(body);
+		return false;
+	}
+	json_object_foreach(body, name, value) {
+		const struct argument *a = argument_find(call, name);
+		good = good && a != NULL && type_fits(a->type, value) && json_object_set(args, a->name, value) == 0;
+	}
+	if (!good)
+		caller_refuse(c, 400, "the body has a member that this call does not take, or of another type");
+	json_decref(body);
+	return good;
+}
+
+static bool
+id_is_plain(struct sp_bytes id)
+{
+	for (size_t i = 0; i < id.len; i++)
+		if ((id.p[i] < 'a' || id.p[i] > 'z') && (id.p[i] < '0' || id.p[i] > '9'))
+			return false;
+	return id.len > 0 && id.len <= ID_MAX;
+}
+
+/* NULL: the caller has its answer already. */
+static json_t *
+request_args(struct caller *c, const struct route *route, struct sp_bytes id, const struct request *r)
+{
+	json_t *args = json_object();
+	bool get = strcmp(route->method, "GET") == 0;
+	bool good = true;
+	if (id.p != NULL && (!id_is_plain(id) || json_object_set_new(args, "id", json_stringn((const char *)id.p, id.len)) != 0)) {
+		caller_refuse(c, 404, "\"%s\" is no id", log_quote(id));
+		good = false;
+	} else if (get ? r->body.len > 0 : r->query.len > 0) {
+		caller_refuse(c, 400, get ? "GET takes its arguments in the query" : "POST takes its arguments in the body");
+		good = false;
+	} else if (get) {
+		good = args_from_query(c, route->call, r->query, args);
+	} else {
+		good = args_from_body(c, route->call, r, args);
+	}
+	if (good)
+		return args;
+	json_decref(args);
+	return NULL;
+}
+
+/* The token of `Bearer TOKEN`; empty without one; false: malformed. */
+static bool
+bearer(struct sp_bytes field, struct sp_bytes *token_r)
+{
+	*token_r = (struct sp_bytes){ NULL, 0 };
+	if (field.p == NULL)
+		return true;
+	struct sp_reader r = sp_reader(field);
+	struct sp_bytes scheme = sp_rd_until(&r, ' ');
+	*token_r = sp_rd_rest(&r);
+	for (size_t i = 0; i < token_r->len; i++)
+		if (token_r->p[i] <= ' ' || token_r->p[i] > '~')
+			return false;
+	return http_name_is(scheme, "bearer") && token_r->len > 0 && token_r->len <= TOKEN_MAX;
+}
+
+/* ---- a question under way ---- */
+
+struct call_job {
+	struct job job;
+	struct caller *caller;
+	struct ask *ask;
+	enum call call;
+};
+
+static void
+call_end(struct job *job)
+{
+	struct call_job *j = (struct call_job *)job;
+	ask_cancel(&j->ask);
+	free(j);
+}
+
+static void
+take_recording(struct caller *c, struct answer *a)
+{
+	int fd = a->fd;
+	a->fd = -1;
+	caller_send_file(c, fd, "a recording");
+}
+
+static void
+on_answer(void *owner, struct answer *a)
+{
+	struct call_job *j = owner;
+	struct caller *c = j->caller;
+	enum call call = j->call;
+	j->ask = NULL;
+	if (a->status == 200 && a->fd >= 0 && call == CALL_RECORDING) {
+		take_recording(c, a);
+	} else if (a->status == 200 && a->fd >= 0 && call == CALL_VERIFY) {
+		verify_answer(c, a);
+	} else {
+		caller_reply(c, a->status, a->json);
+	}
+}
+
+void
+api_begin(struct caller *c, const struct request *r)
+{
+	struct sp_bytes id, token;
+	if (!http_path_is_plain(r->path)) {
+		caller_refuse(c, 400, "the path is not plain");
+		return;
+	}
+	const struct route *route = route_find(r->method, r->path, &id);
+	if (route == NULL) {
+		bool other = route_find(SP_LIT("GET"), r->path, &id) != NULL || route_find(SP_LIT("POST"), r->path, &id) != NULL;
+		caller_refuse(c, other ? 405 : 404, other ? "this call has another method" : "there is no such call");
+		return;
+	}
+	if (!bearer(r->authorization, &token)) {
+		caller_refuse(c, 401, "Authorization must be \"Bearer TOKEN\"");
+		return;
+	}
+	json_t *args = request_args(c, route, id, r);
+	if (args == NULL)
+		return;
+	if (route->call == CALL_SEARCH) {
+		search_begin(c, token, args);
+		return;
+	}
+	const struct question q = { caller_connection(c), token, route->call, args };
+	struct call_job *j = mem_alloc(sizeof(*j));
+	*j = (struct call_job){ .job = { .end = call_end }, .caller = c, .call = route->call };
+	j->ask = ask_keeper(caller_console(c), &q, on_answer, j);
+	json_decref(args);
+	caller_work(c, &j->job);
+	if (j->ask == NULL)
+		caller_refuse(c, 503, "out of memory");
+}

@@ -1,0 +1,558 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One connection of a caller: requests in, answers out, one at a time and in order.
+ *
+ *   HEAD ─▶ BODY ─▶ BUSY ─▶ SENDING ─▶ HEAD (keep-alive) or LAST ─▶ closed
+ *     └───────────────┘ no body          ▲
+ *                     BUSY ─▶ STREAMING ─┘  a file, or lines of a job
+ *
+ * Bounded by construction: input by the head's and the body's limit, output by one answer or by
+ * one piece of a stream, time by a deadline in each state.  A caller that closes its half is gone.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../../modules/http/http.h"
+#include "../base/log.h"
+#include "console.h"
+
+#define CALLERS 256
+#define CALLERS_PER_UID 128
+#define BODY_MAX (1u << 20)
+#define READ_SIZE (16u << 10)
+#define PIECE (64u << 10)
+#define ROUNDS 16      /* then other connections have their turn */
+#define HEAD_PATIENCE 15 /* seconds from a head's first byte to its last */
+
+enum state { HEAD, BODY, BUSY, SENDING, STREAMING, LAST, STATES };
+/* Seconds; what was sent begins them anew.  BUSY is bounded by the keeper's answer and the job's lines too. */
+static const int patience[] = { [HEAD] = 60, [BODY] = 30, [BUSY] = 600, [SENDING] = 60, [STREAMING] = 60, [LAST] = 10 };
+_Static_assert(sizeof(patience) / sizeof(*patience) == STATES, "every state has a deadline");
+
+struct caller {
+	struct console *console;
+	struct caller *next;
+	int fd;
+	uint64_t connection, uid;
+	enum state state;
+	struct event *readable, *writable, *slice, *deadline;
+	struct buffer in, body, out;
+	struct http_head head;
+	size_t head_len;
+	struct http_body framing;
+	bool keep_alive, chunked;
+	int file;            /* being sent, or -1 */
+	uint64_t file_left;
+	struct job *job;
+	bool job_ready, closing, busy;
+};
+
+struct console *
+caller_console(const struct caller *c)
+{
+	return c->console;
+}
+
+uint64_t
+caller_connection(const struct caller *c)
+{
+	return c->connection;
+}
+
+static void
+caller_wait(struct caller *c, int seconds)
+{
+	const struct timeval wait = { seconds, 0 };
+	if (event_add(c->deadline, &wait) != 0)
+		c->closing = true;
+}
+
+static void
+caller_enter(struct caller *c, enum state state)
+{
+	c->state = state;
+	caller_wait(c, patience[state]);
+}
+
+static void
+caller_flush(struct caller *c)
+{
+	while (c->out.len > 0) {
+		ssize_t n = send(c->fd, buffer_bytes(&c->out).p, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			break;
+		if (n <= 0) {
+			c->closing = true;
+			return;
+		}
+		buffer_drop(&c->out, (size_t)n);
+		caller_wait(c, patience[c->state]);
+	}
+	if (c->out.len > 0 && event_add(c->writable, NULL) != 0)
+		c->closing = true;
+}
+
+/* ---- answers ---- */
+
+static void
+answer_head(struct caller *c, unsigned status, const char *type, uint64_t length, bool known)
+{
+	struct sp_writer w = buffer_writer(&c->out);
+	http_put_status(&w, status);
+	http_put_field(&w, "Content-Type", sp_str(type));
+	c->chunked = !known && c->head.minor == 1;
+	if (known)
+		http_put_field_u64(&w, "Content-Length", length);
+	else if (c->chunked)
+		http_put_field(&w, "Transfer-Encoding", SP_LIT("chunked"));
+	else
+		c->keep_alive = false;
+	http_put_field(&w, "Cache-Control", SP_LIT("no-store"));
+	http_put_field(&w, "X-Content-Type-Options", SP_LIT("nosniff"));
+	if (status == 401)
+		http_put_field(&w, "WWW-Authenticate", SP_LIT("Bearer"));
+	if (status == 405)
+		http_put_field(&w, "Allow", SP_LIT("GET, POST"));
+	if (!c->keep_alive)
+		http_put_field(&w, "Connection", SP_LIT("close"));
+	http_put_end(&w);
+	if (buffer_written(&c->out, &w) != SP_OK)
+		c->closing = true;
+}
+
+void
+caller_reply(struct caller *c, unsigned status, struct sp_bytes json)
+{
+	answer_head(c, status, "application/json", json.len, true);
+	if (buffer_put(&c->out, json) != SP_OK)
+		c->closing = true;
+	caller_enter(c, SENDING);
+	event_active(c->slice, EV_WRITE, 0);
+}
+
+void
+caller_refuse(struct caller *c, unsigned status, const char *fmt, ...)
+{
+	char text[512];
+	va_list args;
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	json_t *object = json_pack("{ss}", "error", text);
+	char *json = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+	caller_reply(c, status, json == NULL ? SP_LIT("{\"error\": \"refused\"}") : sp_str(json));
+	free(json);
+	json_decref(object);
+}
+
+void
+caller_send_file(struct caller *c, int fd, const char *name)
+{
+	struct stat st;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || lseek(fd, 0, SEEK_SET) != 0) {
+		close(fd);
+		caller_refuse(c, 500, "the recording can't be read");
+		return;
+	}
+	log_debug("connection %llu reads %s", (unsigned long long)c->connection, name);
+	c->file = fd;
+	c->file_left = (uint64_t)st.st_size;
+	answer_head(c, 200, "application/octet-stream", c->file_left, true);
+	caller_enter(c, STREAMING);
+	event_active(c->slice, EV_WRITE, 0);
+}
+
+void
+caller_lines_begin(struct caller *c)
+{
+	answer_head(c, 200, "application/x-ndjson", 0, false);
+	caller_enter(c, STREAMING);
+}
+
+static void
+put_piece(struct caller *c, struct sp_bytes piece)
+{
+	struct sp_writer w = buffer_writer(&c->out);
+	if (c->chunked)
+		http_put_chunk(&w, piece);
+	else
+		sp_wr_put(&w, piece);
+	if (buffer_written(&c->out, &w) != SP_OK)
+		c->closing = true;
+}
+
+void
+caller_line(struct caller *c, json_t *object)
+{
+	struct buffer line = { .p = NULL };
+	char *json = object == NULL ? NULL : json_dumps(object, JSON_COMPACT);
+	json_decref(object);
+	if (json == NULL || buffer_printf(&line, "%s\n", json) != SP_OK)
+		c->closing = true;
+	else
+		put_piece(c, buffer_bytes(&line));
+	buffer_free(&line);
+	free(json);
+	if (!c->busy)
+		caller_flush(c);
+}
+
+void
+caller_lines_end(struct caller *c)
+{
+	if (c->chunked) {
+		struct sp_writer w = buffer_writer(&c->out);
+		http_put_last_chunk(&w);
+		if (buffer_written(&c->out, &w) != SP_OK)
+			c->closing = true;
+	}
+	caller_enter(c, SENDING);
+	event_active(c->slice, EV_WRITE, 0);
+}
+
+bool
+caller_full(const struct caller *c)
+{
+	return c->out.len >= PIECE;
+}
+
+void
+caller_work(struct caller *c, struct job *j)
+{
+	c->job = j;
+}
+
+void
+caller_work_ready(struct caller *c, bool ready)
+{
+	c->job_ready = ready;
+	if (ready)
+		event_active(c->slice, EV_WRITE, 0);
+}
+
+static void
+job_end(struct caller *c)
+{
+	struct job *j = c->job;
+	c->job = NULL;
+	c->job_ready = false;
+	if (j != NULL)
+		j->end(j);
+}
+
+/* ---- requests ---- */
+
+static void
+wipe_request(struct caller *c)
+{
+	struct sp_bytes in = buffer_bytes(&c->in);
+	if (in.len > 0)
+		mem_wipe(c->in.p + c->in.start, c->head_len < in.len ? c->head_len : in.len); /* it held a token */
+	buffer_drop(&c->in, c->head_len);
+	buffer_free(&c->body);
+	c->head_len = 0;
+}
+
+static void
+request_done(struct caller *c)
+{
+	struct sp_bytes head = { buffer_bytes(&c->in).p, c->head_len };
+	struct request r = {
+		.method = http_span(head, c->head.method),
+		.type = http_field(&c->head, head, "content-type"),
+		.authorization = http_field(&c->head, head, "authorization"),
+		.body = buffer_bytes(&c->body),
+	};
+	http_target_split(http_span(head, c->head.target), &r.path, &r.query);
+	caller_enter(c, BUSY);
+	api_begin(c, &r);
+}
+
+static void
+bad_request(struct caller *c, int error)
+{
+	log_info("connection %llu: %s", (unsigned long long)c->connection, http_error_text(error));
+	c->keep_alive = false;
+	caller_refuse(c, http_error_status(error), "%s", http_error_text(error));
+}
+
+/* True when something was consumed. */
+static bool
+read_head(struct caller *c)
+{
+	long n = http_head_parse(&c->head, buffer_bytes(&c->in));
+	if (n == 0)
+		return false;
+	if (n < 0) {
+		bad_request(c, (int)n);
+		return true;
+	}
+	c->head_len = (size_t)n;
+	c->keep_alive = c->head.keep_alive && !c->console->quitting;
+	http_body_begin(&c->framing, &c->head.framing);
+	if (c->head.framing.kind == HTTP_LENGTH && c->head.framing.length > BODY_MAX) {
+		c->keep_alive = false;
+		caller_refuse(c, 413, "the body is longer than 1 MB");
+		return true;
+	}
+	if (c->head.expect_continue && buffer_put(&c->out, SP_LIT("HTTP/1.1 100 Continue\r\n\r\n")) != SP_OK)
+		c->closing = true;
+	caller_enter(c, BODY);
+	return true;
+}
+
+static bool
+read_body(struct caller *c)
+{
+	struct sp_reader r = sp_reader(buffer_bytes(&c->in));
+	struct sp_bytes piece;
+	int rc;
+	(void)sp_rd_take(&r, c->head_len);
+	size_t before = r.left;
+	while ((rc = http_body_next(&c->framing, &r, &piece)) == HTTP_BODY_PIECE) {
+		if (piece.len > BODY_MAX - c->body.len || buffer_put(&c->body, piece) != SP_OK) {
+			c->keep_alive = false;
+			caller_refuse(c, 413, "the body is longer than 1 MB");
+			return true;
+		}
+	}
+	size_t used = before - r.left;
+	if (used > 0) { /* close the gap: what follows the body comes right after the head */
+		uint8_t *at = c->in.p + c->in.start + c->head_len;
+		memmove(at, at + used, before - used);
+		c->in.len -= used;
+	}
+	if (rc < 0)
+		bad_request(c, rc);
+	else if (rc == HTTP_BODY_END)
+		request_done(c);
+	return rc != HTTP_BODY_MORE;
+}
+
+/* The next piece of the file once the former one is out. */
+static bool
+send_piece(struct caller *c)
+{
+	caller_flush(c);
+	if (c->file < 0 || c->out.len > 0 || c->closing)
+		return false;
+	uint8_t piece[PIECE];
+	size_t want = c->file_left < sizeof(piece) ? (size_t)c->file_left : sizeof(piece);
+	ssize_t n = want == 0 ? 0 : read(c->file, piece, want);
+	if (want > 0 && n <= 0) {
+		c->closing = true; /* it became shorter: the length we promised can't be kept */
+		return false;
+	}
+	if (n > 0 && buffer_put(&c->out, (struct sp_bytes){ piece, (size_t)n }) != SP_OK)
+		c->closing = true;
+	c->file_left -= (uint64_t)n;
+	if (c->file_left == 0) {
+		close(c->file);
+		c->file = -1;
+		caller_enter(c, SENDING);
+	}
+	return true;
+}
+
+static bool
+sent(struct caller *c)
+{
+	caller_flush(c);
+	if (c->out.len > 0 || c->closing)
+		return false;
+	job_end(c);
+	wipe_request(c);
+	http_head_begin(&c->head, HTTP_REQUEST, NULL);
+	if (c->keep_alive && !c->console->quitting) {
+		caller_enter(c, HEAD);
+		return true;
+	}
+	/* Close our half and wait for the peer to close its own, so that the answer is not lost to a reset. */
+	(void)shutdown(c->fd, SHUT_WR);
+	caller_enter(c, LAST);
+	return true;
+}
+
+static bool
+caller_step(struct caller *c)
+{
+	switch (c->state) {
+	case HEAD:
+		return c->in.len > 0 && read_head(c);
+	case BODY:
+		return read_body(c);
+	case BUSY:
+		return false;
+	case STREAMING:
+		return send_piece(c);
+	case SENDING:
+		return sent(c);
+	case LAST:
+		buffer_free(&c->in);
+		return false;
+	case STATES:
+		break;
+	}
+	return false;
+}
+
+/* Everything that can be done now.  The caller may be gone after it. */
+static void
+caller_run(struct caller *c)
+{
+	const struct timeval soon = { 0, 0 };
+	if (c->busy)
+		return;
+	c->busy = true;
+	unsigned rounds = 0;
+	while (!c->closing && caller_step(c)) {
+		if (++rounds == ROUNDS) {
+			(void)event_add(c->slice, &soon);
+			break;
+		}
+	}
+	if (!c->closing)
+		caller_flush(c);
+	c->busy = false;
+	if (c->closing)
+		caller_free(&c);
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct caller *c = arg;
+	(void)what;
+	uint8_t *room = buffer_room(&c->in, READ_SIZE);
+	ssize_t n = room == NULL ? 0 : recv(fd, room, READ_SIZE, MSG_DONTWAIT);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) { /* gone, or it sends on and on while we work */
+		caller_free(&c);
+		return;
+	}
+	if (c->state == HEAD && c->in.len == 0)
+		caller_wait(c, HEAD_PATIENCE);
+	buffer_added(&c->in, (size_t)n);
+	caller_run(c);
+}
+
+static void
+on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct caller *c = arg;
+	(void)fd, (void)what;
+	caller_free(&c);
+}
+
+static void
+on_slice(evutil_socket_t fd, short what, void *arg)
+{
+	struct caller *c = arg;
+	(void)fd, (void)what;
+	if (c->job != NULL && c->job_ready && !caller_full(c))
+		c->job->step(c->job);
+	if (c->job != NULL && c->job_ready && !caller_full(c)) {
+		const struct timeval soon = { 0, 0 }; /* others first */
+		(void)event_add(c->slice, &soon);
+	}
+	caller_run(c);
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct caller *c = arg;
+	(void)fd, (void)what;
+	caller_flush(c);
+	if (c->job_ready && !caller_full(c))
+		event_active(c->slice, EV_WRITE, 0);
+	caller_run(c);
+}
+
+/* ---- begin and end ---- */
+
+void
+caller_new(struct console *console, int fd, uint64_t connection, uint64_t uid)
+{
+	unsigned same = 0;
+	for (const struct caller *o = console->callers; o != NULL; o = o->next)
+		same += o->uid == uid;
+	if (console->ncallers >= CALLERS || (uid != 0 && same >= CALLERS_PER_UID) || console->quitting) {
+		log_warn("connection %llu: refused, %u are open", (unsigned long long)connection, console->ncallers);
+		close(fd);
+		return;
+	}
+	struct caller *c = mem_alloc(sizeof(*c));
+	*c = (struct caller){ .console = console, .next = console->callers, .fd = fd, .connection = connection, .uid = uid,
+		.file = -1 };
+	c->in.max = HTTP_HEAD_MAX + 2 * READ_SIZE;
+	console->callers = c;
+	console->ncallers++;
+	(void)evutil_make_socket_nonblocking(fd);
+	c->readable = event_new(console->role.base, fd, EV_READ | EV_PERSIST, on_readable, c);
+	c->writable = event_new(console->role.base, fd, EV_WRITE, on_writable, c);
+	c->slice = event_new(console->role.base, -1, 0, on_slice, c);
+	c->deadline = event_new(console->role.base, -1, 0, on_deadline, c);
+	if (c->readable == NULL || c->writable == NULL || c->slice == NULL || c->deadline == NULL ||
+	    event_add(c->readable, NULL) != 0) {
+		caller_free(&c);
+		return;
+	}
+	http_head_begin(&c->head, HTTP_REQUEST, NULL);
+	caller_enter(c, HEAD);
+}
+
+static void
+end_event(struct event *e)
+{
+	if (e != NULL)
+		event_free(e);
+}
+
+void
+caller_free(struct caller **at)
+{
+	struct caller *c = *at;
+	*at = NULL;
+	job_end(c);
+	for (struct caller **p = &c->console->callers; *p != NULL; p = &(*p)->next)
+		if (*p == c) {
+			*p = c->next;
+			c->console->ncallers--;
+			break;
+		}
+	end_event(c->readable);
+	end_event(c->writable);
+	end_event(c->slice);
+	end_event(c->deadline);
+	close(c->fd);
+	if (c->file >= 0)
+		close(c->file);
+	buffer_free(&c->in);
+	buffer_free(&c->body);
+	buffer_free(&c->out);
+	if (c->console->quitting && c->console->ncallers == 0)
+		role_end(&c->console->role, 0);
+	free(c);
+}
+
+void
+callers_finish(struct console *console)
+{
+	for (struct caller *c = console->callers, *next; c != NULL; c = next) {
+		next = c->next;
+		c->keep_alive = false;
+		if (c->state == HEAD || c->state == LAST)
+			caller_free(&c);
+	}
+}

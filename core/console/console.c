@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The console's main: what master and the keeper say to it. */
+#include <config.h>
+
+#include <unistd.h>
+
+#include "../base/log.h"
+#include "console.h"
+
+static int
+on_keeper(void *owner, struct link *l, struct message *m)
+{
+	(void)l;
+	return m->type == MSG_RESULT ? ask_answered(owner, m) : SP_EPROTO;
+}
+
+static void
+on_keeper_gone(void *owner, struct link *l, const char *why)
+{
+	struct console *c = owner;
+	log_warn("keeper: %s", why);
+	if (c->keeper == l)
+		link_free(&c->keeper);
+	ask_lost(c);
+}
+
+static int
+console_link(void *owner, enum role peer, unsigned index, int fd)
+{
+	struct console *c = owner;
+	if (peer != ROLE_KEEPER) {
+		close(fd);
+		return SP_EPROTO;
+	}
+	if (c->keeper != NULL) {
+		link_free(&c->keeper);
+		ask_lost(c);
+	}
+	const struct link_handler handler = { .message = on_keeper, .gone = on_keeper_gone, .owner = c };
+	c->keeper = link_new(c->role.base, fd, ROLE_CONSOLE, ROLE_KEEPER, index, &handler);
+	return c->keeper == NULL ? SP_ENOMEM : SP_OK;
+}
+
+static int
+console_message(void *owner, struct link *l, struct message *m)
+{
+	struct console *c = owner;
+	(void)l;
+	if (m->type != MSG_CALLER || m->nfds != 1)
+		return SP_EPROTO;
+	int fd = m->fd[0];
+	m->fd[0] = -1;
+	caller_new(c, fd, m->f[0].q, m->f[1].q);
+	return SP_OK;
+}
+
+static int
+console_start(void *owner, struct epoch *e, const char **err_r)
+{
+	struct console *c = owner;
+	(void)err_r;
+	c->epoch = e;
+	return SP_OK;
+}
+
+static int
+console_epoch(void *owner, struct epoch *e, const char **err_r)
+{
+	struct console *c = owner;
+	(void)err_r;
+	epoch_free(&c->epoch);
+	c->epoch = e;
+	return SP_OK;
+}
+
+static void
+console_quit(void *owner, bool graceful)
+{
+	struct console *c = owner;
+	c->quitting = true;
+	if (graceful)
+		callers_finish(c); /* the last to leave ends the process */
+	if (!graceful || c->ncallers == 0)
+		role_end(&c->role, 0);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct console console;
+	static const struct role_handler handler = {
+		.start = console_start,
+		.epoch = console_epoch,
+		.link = console_link,
+		.message = console_message,
+		.quit = console_quit,
+	};
+	role_init(&console.role, ROLE_CONSOLE, argc, argv, &handler, &console);
+	return role_run(&console.role);
+}

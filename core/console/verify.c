@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Verifying one recording: its chain against what the keeper signed of it. */
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "../base/clock.h"
+#include "../record/recording.h"
+#include "console.h"
+
+struct evidence {
+	uint8_t key[32];
+	struct ledger_entry *entry;
+	size_t n;
+	const char *id;
+};
+
+/* The keeper's answer: key, and entries that it signed. */
+static int
+read_evidence(const json_t *root, struct evidence *e)
+{
+	const json_t *entries = json_object_get(root, "entries");
+	const char *key = json_string_value(json_object_get(root, "key"));
+	uint8_t bytes[LEDGER_ENTRY];
+	e->id = json_string_value(json_object_get(root, "id"));
+	if (e->id == NULL || key == NULL || text_unhex(key, e->key, sizeof(e->key)) != SP_OK)
+		return SP_EPROTO;
+	e->entry = mem_alloc((json_array_size(entries) + 1) * sizeof(*e->entry));
+	for (; e->n < json_array_size(entries); e->n++) {
+		const char *hex = json_string_value(json_array_get(entries, e->n));
+		if (hex == NULL || text_unhex(hex, bytes, sizeof(bytes)) != SP_OK || !ledger_signed_by(bytes, e->key) ||
+		    ledger_decode((struct sp_bytes){ bytes, sizeof(bytes) }, &e->entry[e->n]) != SP_OK)
+			return SP_EPROTO;
+	}
+	return SP_OK;
+}
+
+static void
+tell_result(struct caller *c, const struct evidence *e, const struct verify_result *v)
+{
+	char when[32];
+	json_t *json = json_pack("{sssbsssIsIsIss}", "id", e->id, "ok", v->ok, "text", v->text, "blocks", (json_int_t)v->blocks,
+	    "frames", (json_int_t)v->frames, "entries", (json_int_t)e->n, "signed_at",
+	    v->signed_at == 0 ? "" : clock_format(v->signed_at, when));
+	char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+	if (text == NULL)
+		caller_refuse(c, 500, "the result can't be written");
+	else
+		caller_reply(c, 200, sp_str(text));
+	free(text);
+	json_decref(json);
+}
+
+void
+verify_answer(struct caller *c, struct answer *a)
+{
+	struct evidence e = { .n = 0 };
+	struct verify_result v;
+	json_t *root = json_loadb((const char *)a->json.p, a->json.len, JSON_REJECT_DUPLICATES, NULL);
+	if (read_evidence(root, &e) != SP_OK) {
+		caller_refuse(c, 502, "a ledger entry of this session is malformed or not signed by the keeper's key");
+	} else {
+		int rc = verify_recording(a->fd, e.id, e.entry, e.n, &v);
+		v.ok = v.ok && rc == SP_OK;
+		tell_result(c, &e, &v);
+	}
+	free(e.entry);
+	json_decref(root);
+}
