@@ -28,16 +28,28 @@ clock_wall_us(void)
 	return clock_us(CLOCK_REALTIME);
 }
 
+/* Days since 1970 to a date of the Gregorian calendar, in eras of 400 years that begin in March. */
+static void
+civil_date(uint64_t days, unsigned *year_r, unsigned *month_r, unsigned *day_r)
+{
+	uint64_t shifted = days + 719468, era = shifted / 146097;
+	unsigned of_era = (unsigned)(shifted % 146097);
+	unsigned year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	unsigned of_year = of_era - (365 * year + year / 4 - year / 100), month = (5 * of_year + 2) / 153;
+	*day_r = of_year - (153 * month + 2) / 5 + 1;
+	*month_r = month < 10 ? month + 3 : month - 9;
+	*year_r = (unsigned)(era * 400) + year + (*month_r <= 2);
+}
+
+/* Without gmtime_r(), which takes a lock: the log is written from signal handlers too. */
 const char *
 clock_format(uint64_t wall_us, char buf[32])
 {
-	time_t s = (time_t)(wall_us / 1000000);
-	struct tm t;
-	if (gmtime_r(&s, &t) == NULL || t.tm_year > 9999 - 1900)
-		t = (struct tm){ .tm_year = 9999 - 1900, .tm_mon = 11, .tm_mday = 31 };
-	/* The remainders change nothing; they show the compiler that it fits. */
-	(void)snprintf(buf, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", (unsigned)(t.tm_year + 1900) % 10000,
-	    (unsigned)(t.tm_mon + 1) % 100, (unsigned)t.tm_mday % 100, (unsigned)t.tm_hour % 100,
-	    (unsigned)t.tm_min % 100, (unsigned)t.tm_sec % 100, (unsigned)(wall_us / 1000 % 1000));
+	const uint64_t last = 253402300799u; /* the end of 9999 */
+	uint64_t s = wall_us / 1000000 < last ? wall_us / 1000000 : last;
+	unsigned year, month, day, of_day = (unsigned)(s % 86400);
+	civil_date(s / 86400, &year, &month, &day);
+	(void)snprintf(buf, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", year % 10000, month % 100, day % 100,
+	    of_day / 3600, of_day / 60 % 60, of_day % 60, (unsigned)(wall_us / 1000 % 1000));
 	return buf;
 }

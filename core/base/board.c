@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The board: heartbeats and rate counters in shared memory.
+ *
+ *   key ─▶ bucket of 8 places, under one small lock ─▶ place: key, full_at
+ *
+ * full_at is when the bucket of tokens will be full again (GCRA's "theoretical arrival time"): in
+ * the past, nothing is used up, and forgetting the place loses nothing.
+ *
+ * The lock's word names its holder and the time it was taken.  One that stays the same for
+ * STEAL_MS belonged to a worker that died or was stopped inside, and is taken from it: the worst
+ * outcome is one count too many or too few.
+ */
+#include <config.h>
+
+#include "board.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "clock.h"
+
+#define BUCKETS 8192u
+#define PLACES 8u
+#define STEAL_MS 5
+#define SPINS 64
+#define NS_PER_MS 1000000u
+
+struct place {
+	uint8_t key[16];
+	uint64_t full_at; /* ns */
+};
+
+struct bucket {
+	_Alignas(64) _Atomic uint64_t lock; /* 0: free */
+	struct place place[PLACES];
+};
+
+struct slot {
+	_Alignas(64) _Atomic uint64_t beat;
+};
+
+struct shared {
+	struct slot slot[BOARD_SLOTS];
+	struct bucket bucket[BUCKETS];
+};
+
+struct board {
+	struct shared *shared;
+	uint64_t turn; /* makes each lock word of ours different from the one before */
+};
+
+int
+board_create(int *fd_r)
+{
+	*fd_r = memfd_create("sallyport-board", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (*fd_r < 0)
+		return SP_EIO;
+	if (ftruncate(*fd_r, sizeof(struct shared)) == 0 &&
+	    fcntl(*fd_r, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+		return SP_OK;
+	(void)close(*fd_r);
+	*fd_r = -1;
+	return SP_EIO;
+}
+
+int
+board_map(int fd, struct board **b_r)
+{
+	struct stat st;
+	*b_r = NULL;
+	if (fstat(fd, &st) != 0 || st.st_size != (off_t)sizeof(struct shared))
+		return SP_EPROTO;
+	int seals = fcntl(fd, F_GET_SEALS);
+	if (seals < 0 || (seals & F_SEAL_SHRINK) == 0)
+		return SP_EPROTO;
+	struct shared *s = mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (s == MAP_FAILED)
+		return SP_ENOMEM;
+	*b_r = mem_alloc(sizeof(**b_r));
+	(*b_r)->shared = s;
+	return SP_OK;
+}
+
+void
+board_unmap(struct board **b)
+{
+	if (*b == NULL)
+		return;
+	(void)munmap((*b)->shared, sizeof(struct shared));
+	free(*b);
+	*b = NULL;
+}
+
+void
+board_beat(struct board *b, unsigned slot, uint64_t now_ms)
+{
+	if (slot < BOARD_SLOTS)
+		atomic_store_explicit(&b->shared->slot[slot].beat, now_ms, memory_order_relaxed);
+}
+
+uint64_t
+board_last_beat(const struct board *b, unsigned slot)
+{
+	return slot < BOARD_SLOTS ? atomic_load_explicit(&b->shared->slot[slot].beat, memory_order_relaxed) : 0;
+}
+
+/* ---- the lock of a bucket ---- */
+
+static bool
+lock_take(struct bucket *k, uint64_t mine)
+{
+	uint64_t seen = 0;
+	if (atomic_compare_exchange_strong_explicit(&k->lock, &seen, mine, memory_order_acquire, memory_order_relaxed))
+		return true;
+	uint64_t begun = clock_mono_ms(), since = begun, holder = seen, now = begun;
+	for (unsigned spins = 1; now - begun < BOARD_WAIT_MS; spins++) {
+		seen = now - since >= STEAL_MS ? holder : 0;
+		if (atomic_compare_exchange_weak_explicit(&k->lock, &seen, mine, memory_order_acquire, memory_order_relaxed))
+			return true;
+		if (spins % SPINS != 0)
+			continue;
+		(void)sched_yield();
+		now = clock_mono_ms();
+		if (seen != holder) {
+			holder = seen;
+			since = now;
+		}
+	}
+	return false;
+}
+
+/* Unless it was stolen: then it is the thief's to give back. */
+static void
+lock_give(struct bucket *k, uint64_t mine)
+{
+	(void)atomic_compare_exchange_strong_explicit(&k->lock, &mine, 0, memory_order_release, memory_order_relaxed);
+}
+
+/* ---- counters ---- */
+
+/* The key's place, or one that nobody needs: the one that was full the longest.  NULL: all in use. */
+static struct place *
+place_find(struct bucket *k, const uint8_t key[16], uint64_t now)
+{
+	struct place *idle = NULL;
+	for (unsigned i = 0; i < PLACES; i++) {
+		struct place *p = &k->place[i];
+		if (memcmp(p->key, key, sizeof(p->key)) == 0)
+			return p;
+		if (p->full_at <= now && (idle == NULL || p->full_at < idle->full_at))
+			idle = p;
+	}
+	if (idle != NULL) {
+		memcpy(idle->key, key, sizeof(idle->key));
+		idle->full_at = 0;
+	}
+	return idle;
+}
+
+static bool
+place_charge(struct place *p, uint64_t each, uint64_t window, uint64_t now, uint64_t *wait_r)
+{
+	uint64_t full_at = p->full_at > now ? p->full_at : now;
+	/* Further away than any honest charge could bring it: a clock or a worker went wrong. */
+	if (full_at - now > window + each)
+		full_at = now + window;
+	uint64_t used = full_at - now;
+	if (used > window - each) {
+		*wait_r = used - (window - each);
+		return false;
+	}
+	p->full_at = full_at + each;
+	return true;
+}
+
+static struct bucket *
+bucket_of(struct board *b, const uint8_t key[16])
+{
+	uint32_t n;
+	memcpy(&n, key, sizeof(n));
+	return &b->shared->bucket[n % BUCKETS];
+}
+
+bool
+board_charge(struct board *b, const uint8_t key[16], const struct board_rate *rate, uint64_t now_ms,
+    uint64_t *retry_ms_r)
+{
+	*retry_ms_r = rate->window_ms;
+	if (rate->count == 0 || rate->window_ms == 0 || rate->window_ms > UINT64_MAX / 4 / NS_PER_MS ||
+	    now_ms > UINT64_MAX / 4 / NS_PER_MS)
+		return false;
+	uint64_t window = rate->window_ms * NS_PER_MS, now = now_ms * NS_PER_MS;
+	uint64_t each = rate->count >= window ? 1 : window / rate->count, wait = window;
+	struct bucket *k = bucket_of(b, key);
+	uint64_t mine = (uint64_t)getpid() << 32 | (++b->turn & UINT32_MAX);
+	if (!lock_take(k, mine))
+		return false;
+	struct place *p = place_find(k, key, now);
+	bool ok = p != NULL && place_charge(p, each, window, now, &wait);
+	lock_give(k, mine);
+	*retry_ms_r = ok ? 0 : (wait + NS_PER_MS - 1) / NS_PER_MS;
+	return ok;
+}

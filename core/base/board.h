@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The board: memory that all workers and master share.
+ *
+ *   heartbeats   one slot a worker, written by it, watched by master
+ *   counters     how much of a rate is used up, over all workers: a table of 65,536 keys
+ *
+ * A counter is a token bucket: `count` at once, then one each window / count; a full bucket holds
+ * no more than is used in one window.  Keys that are not in use any more make room for new ones;
+ * when a place is wanted and all are in use, the answer is no (P3).
+ *
+ * Workers trust one another here for limits, not for memory: whatever a broken one writes, the
+ * others read within bounds and wait no longer than BOARD_WAIT_MS.
+ */
+#ifndef SALLYPORT_BOARD_H
+#define SALLYPORT_BOARD_H
+
+#include "memory.h"
+
+#define BOARD_SLOTS 256
+#define BOARD_WAIT_MS 10
+
+struct board;
+
+int board_create(int *fd_r) SP_MUST;               /* master: a memfd that can't be resized */
+int board_map(int fd, struct board **b_r) SP_MUST; /* does not take fd over */
+void board_unmap(struct board **b);
+
+/* slot < BOARD_SLOTS, or nothing happens. */
+void board_beat(struct board *b, unsigned slot, uint64_t now_ms);
+uint64_t board_last_beat(const struct board *b, unsigned slot);
+
+struct board_rate {
+	uint64_t count, window_ms; /* neither 0: else the answer is no */
+};
+/*
+ * Takes one of `count` per window.  key: 128 bits of a hash over rule and whom it counts.
+ * false: over the limit, nothing was taken; *retry_ms_r says when there will be one.
+ */
+bool board_charge(struct board *b, const uint8_t key[16], const struct board_rate *rate, uint64_t now_ms,
+    uint64_t *retry_ms_r) SP_MUST;
+
+#endif

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Rates over many processes, places that make room, a lock whose holder died, a board that lies. */
+#include <config.h>
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/board.h"
+#include "core/base/clock.h"
+#include "core/base/digest.h"
+#include "cunit_main.h"
+
+static struct board *
+board_new(int *fd_r)
+{
+	struct board *b = NULL;
+	CU_ASSERT_EQUAL_FATAL(board_create(fd_r), SP_OK);
+	CU_ASSERT_EQUAL_FATAL(board_map(*fd_r, &b), SP_OK);
+	return b;
+}
+
+static void
+board_end(struct board **b, int fd)
+{
+	board_unmap(b);
+	CU_ASSERT_PTR_NULL(*b);
+	(void)close(fd);
+}
+
+static const struct board_rate five = { 5, 10000 };
+
+static void
+five_in_ten_seconds(void)
+{
+	int fd;
+	uint64_t retry;
+	struct board *b = board_new(&fd);
+	const uint8_t ann[16] = "ann", bob[16] = "bob";
+	for (unsigned i = 0; i < 5; i++)
+		CU_ASSERT_TRUE(board_charge(b, ann, &five, 100000, &retry));
+	CU_ASSERT_EQUAL(retry, 0);
+	CU_ASSERT_FALSE(board_charge(b, ann, &five, 100000, &retry));
+	CU_ASSERT_EQUAL(retry, 2000);
+	CU_ASSERT_FALSE(board_charge(b, ann, &five, 101000, &retry));
+	CU_ASSERT_EQUAL(retry, 1000);
+	CU_ASSERT_TRUE(board_charge(b, bob, &five, 101000, &retry));
+	CU_ASSERT_TRUE(board_charge(b, ann, &five, 102000, &retry));
+	CU_ASSERT_FALSE(board_charge(b, ann, &five, 102000, &retry));
+	/* a window later all is well again, and no better than that */
+	for (unsigned i = 0; i < 5; i++)
+		CU_ASSERT_TRUE(board_charge(b, ann, &five, 900000, &retry));
+	CU_ASSERT_FALSE(board_charge(b, ann, &five, 900000, &retry));
+	board_end(&b, fd);
+}
+
+static void
+odd_rates_deny(void)
+{
+	int fd;
+	uint64_t retry;
+	struct board *b = board_new(&fd);
+	const uint8_t key[16] = "k";
+	static const struct board_rate odd[] = { { 0, 0 }, { 0, 1000 }, { 5, 0 }, { 5, UINT64_MAX } };
+	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++)
+		CU_ASSERT_FALSE(board_charge(b, key, &odd[i], 1000, &retry));
+	CU_ASSERT_FALSE(board_charge(b, key, &five, UINT64_MAX, &retry));
+	const struct board_rate many = { UINT64_MAX, 1 }, one = { 1, 3600000 };
+	CU_ASSERT_TRUE(board_charge(b, key, &many, 1000, &retry));
+	CU_ASSERT_TRUE(board_charge(b, (const uint8_t *)"0123456789abcdef", &one, 1000, &retry));
+	CU_ASSERT_FALSE(board_charge(b, (const uint8_t *)"0123456789abcdef", &one, 1000, &retry));
+	CU_ASSERT_EQUAL(retry, 3600000);
+	board_end(&b, fd);
+}
+
+static void
+a_full_bucket_denies_and_makes_room(void)
+{
+	int fd;
+	uint64_t retry;
+	struct board *b = board_new(&fd);
+	uint8_t key[16] = { 0 };
+	for (uint8_t i = 0; i < 8; i++) { /* the first four bytes choose the bucket: all the same */
+		key[15] = i;
+		CU_ASSERT_TRUE(board_charge(b, key, &five, 100000u + i, &retry));
+	}
+	key[15] = 99;
+	CU_ASSERT_FALSE(board_charge(b, key, &five, 100100, &retry));
+	CU_ASSERT_TRUE(retry > 0);
+	CU_ASSERT_TRUE(board_charge(b, key, &five, 102000, &retry)); /* the first one's is unused again */
+	board_end(&b, fd);
+}
+
+static unsigned
+count_allowed(int fd, const uint8_t key[16], unsigned tries)
+{
+	struct board *b;
+	unsigned got = 0;
+	uint64_t retry;
+	const struct board_rate rate = { 1000, 60000 };
+	if (board_map(fd, &b) != SP_OK)
+		return 0;
+	for (unsigned i = 0; i < tries; i++)
+		got += board_charge(b, key, &rate, 500000, &retry);
+	board_unmap(&b);
+	return got;
+}
+
+static void
+workers_count_together(void)
+{
+	int fd, out[2];
+	struct board *b = board_new(&fd);
+	uint8_t key[16];
+	id_new(key);
+	CU_ASSERT_EQUAL_FATAL(pipe(out), 0);
+	for (unsigned i = 0; i < 4; i++) {
+		if (fork() == 0) {
+			unsigned got = count_allowed(fd, key, 2000);
+			_exit(write(out[1], &got, sizeof(got)) == sizeof(got) ? 0 : 1);
+		}
+	}
+	unsigned sum = 0, got;
+	for (unsigned i = 0; i < 4; i++) {
+		CU_ASSERT_EQUAL(read(out[0], &got, sizeof(got)), sizeof(got));
+		sum += got;
+		(void)wait(NULL);
+	}
+	CU_ASSERT_EQUAL(sum, 1000);
+	(void)close(out[0]), (void)close(out[1]);
+	board_end(&b, fd);
+}
+
+/* The words of a board as a broken or dying worker may leave them. */
+static uint64_t *
+board_words(int fd, size_t *n_r)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	uint64_t *p = mmap(NULL, (size_t)size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CU_ASSERT_NOT_EQUAL_FATAL(p, MAP_FAILED);
+	*n_r = (size_t)size / sizeof(*p);
+	return p;
+}
+
+static void
+a_dead_workers_lock_is_taken_from_it(void)
+{
+	int fd;
+	size_t n;
+	uint64_t retry;
+	struct board *b = board_new(&fd);
+	uint64_t *word = board_words(fd, &n);
+	const uint8_t key[16] = { 0 };
+	word[BOARD_SLOTS * 8] = 12345; /* the first bucket's lock */
+	uint64_t before = clock_mono_ms();
+	CU_ASSERT_TRUE(board_charge(b, key, &five, 1000, &retry));
+	CU_ASSERT_TRUE(clock_mono_ms() - before < 100);
+	CU_ASSERT_EQUAL(word[BOARD_SLOTS * 8], 0);
+	(void)munmap(word, n * sizeof(*word));
+	board_end(&b, fd);
+}
+
+static void
+whatever_stands_there_harms_nobody(void)
+{
+	int fd;
+	size_t n;
+	uint64_t retry;
+	struct board *b = board_new(&fd);
+	uint64_t *word = board_words(fd, &n);
+	for (unsigned round = 0; round < 3; round++) {
+		if (round == 0)
+			memset(word, 0xff, n * sizeof(*word));
+		else
+			random_bytes(word, n * sizeof(*word));
+		for (unsigned i = 0; i < 20; i++) {
+			uint8_t key[16];
+			id_new(key);
+			(void)!board_charge(b, key, &five, 1000000, &retry);
+			CU_ASSERT_TRUE(retry <= 10000);
+			(void)board_last_beat(b, i);
+		}
+	}
+	/* a place that says "used up for ever" heals with time */
+	memset(word, 0, n * sizeof(*word));
+	const uint8_t key[16] = { 0 };
+	CU_ASSERT_TRUE(board_charge(b, key, &five, 1000, &retry));
+	word[BOARD_SLOTS * 8 + 3] = UINT64_MAX; /* lock, key, full_at */
+	CU_ASSERT_FALSE(board_charge(b, key, &five, 1000, &retry));
+	CU_ASSERT_TRUE(retry <= 10000);
+	(void)munmap(word, n * sizeof(*word));
+	board_end(&b, fd);
+}
+
+static void
+only_a_board_is_mapped(void)
+{
+	struct board *b = (struct board *)&b;
+	int fd = memfd_create("x", MFD_ALLOW_SEALING);
+	CU_ASSERT_NOT_EQUAL(board_map(fd, &b), SP_OK);
+	CU_ASSERT_PTR_NULL(b);
+	int real;
+	CU_ASSERT_EQUAL_FATAL(board_create(&real), SP_OK);
+	off_t size = lseek(real, 0, SEEK_END);
+	CU_ASSERT_EQUAL(ftruncate(fd, size), 0);
+	CU_ASSERT_NOT_EQUAL(board_map(fd, &b), SP_OK); /* it could be cut under us */
+	CU_ASSERT_NOT_EQUAL(ftruncate(real, 0), 0);
+	(void)close(fd), (void)close(real);
+}
+
+static void
+hearts_beat(void)
+{
+	int fd;
+	struct board *b = board_new(&fd), *master;
+	CU_ASSERT_EQUAL_FATAL(board_map(fd, &master), SP_OK);
+	CU_ASSERT_EQUAL(board_last_beat(master, 3), 0);
+	board_beat(b, 3, 4711);
+	board_beat(b, BOARD_SLOTS, 1);
+	CU_ASSERT_EQUAL(board_last_beat(master, 3), 4711);
+	CU_ASSERT_EQUAL(board_last_beat(master, 2), 0);
+	CU_ASSERT_EQUAL(board_last_beat(master, BOARD_SLOTS), 0);
+	board_unmap(&master);
+	board_end(&b, fd);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "five in ten seconds", five_in_ten_seconds },
+		{ "odd rates deny", odd_rates_deny },
+		{ "a full bucket denies and makes room", a_full_bucket_denies_and_makes_room },
+		{ "workers count together", workers_count_together },
+		{ "a dead worker's lock is taken from it", a_dead_workers_lock_is_taken_from_it },
+		{ "whatever stands there harms nobody", whatever_stands_there_harms_nobody },
+		{ "only a board is mapped", only_a_board_is_mapped },
+		{ "hearts beat", hearts_beat },
+		CU_TEST_INFO_NULL,
+	};
+	return cunit_main("board", tests);
+}
