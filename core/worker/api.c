@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The calls of module.h that concern a session: bytes, who, dial, record, and small things. */
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "../base/clock.h"
+#include "epoch_use.h"
+#include "keeper_talk.h"
+#include "operation.h"
+#include "record.h"
+#include "session.h"
+
+#define ROWS_FRAME (64u << 10) /* longest payload of one FRAME_ROWS; longer goes on in the next */
+
+/* ---- bytes ---- */
+
+struct sp_bytes
+sp_peek(struct sp_session *s, enum sp_side from)
+{
+	return s->side[from].view;
+}
+
+int
+sp_pass(struct sp_session *s, enum sp_side from, size_t n)
+{
+	return stream_pass(&s->side[from], &s->side[SP_OTHER(from)], n);
+}
+
+int
+sp_drop(struct sp_session *s, enum sp_side from, size_t n)
+{
+	return stream_drop(&s->side[from], n);
+}
+
+int
+sp_want(struct sp_session *s, enum sp_side from, size_t n, size_t max)
+{
+	if (n > max)
+		return sp_fail(s, SP_ETOOBIG, "a message of %zu bytes is longer than the %zu allowed here", n, max);
+	s->side[from].want = n > 0 ? n : 1;
+	s->side[from].in.max = n + SCRATCH > (64u << 20) ? n + SCRATCH : 0;
+	return SP_OK;
+}
+
+int
+sp_put(struct sp_session *s, enum sp_side to, struct sp_bytes b)
+{
+	struct sp_writer *w = stream_writer(&s->side[to]);
+	sp_wr_put(w, b);
+	return w->bad ? SP_ENOMEM : SP_OK;
+}
+
+struct sp_writer *
+sp_out(struct sp_session *s, enum sp_side to)
+{
+	return stream_writer(&s->side[to]);
+}
+
+bool
+sp_full(struct sp_session *s, enum sp_side to)
+{
+	const struct stream *st = &s->side[to];
+	size_t writing = s->w->writer_stream == st ? s->w->writer.len - s->w->writer_start : 0;
+	return st->full || st->out.len + st->pending + writing > STREAM_HIGH;
+}
+
+int
+sp_shut(struct sp_session *s, enum sp_side side)
+{
+	s->side[side].shut = true;
+	return SP_OK;
+}
+
+enum sp_tls_mode
+sp_tls_mode(const struct sp_session *s, enum sp_side side)
+{
+	if (side == SP_TARGET)
+		return s->target->tls.mode == TLS_OFF ? SP_TLS_OFF : SP_TLS_REQUIRED;
+	const struct listener_use *l = s->listener == NULL ? NULL : epoch_use_listener(s->epoch, s->listener->b.name);
+	if (l == NULL || l->tls == NULL)
+		return SP_TLS_OFF;
+	return l->listener->cleartext ? SP_TLS_OPTIONAL : SP_TLS_REQUIRED;
+}
+
+bool
+sp_tls_active(const struct sp_session *s, enum sp_side side)
+{
+	return s->side[side].tls != NULL && tls_ready(s->side[side].tls);
+}
+
+int
+sp_starttls(struct sp_session *s, enum sp_side side, bool direct, const char *alpn)
+{
+	struct stream *st = &s->side[side];
+	if (st->tls != NULL || s->starttls[side].wanted)
+		return sp_fail(s, SP_EPROTO, "TLS was asked for twice");
+	if (!direct && st->view.len > 0)
+		return sp_fail(s, SP_EPROTO, "%zu bytes came in clear before the TLS handshake", st->view.len);
+	s->starttls[side].wanted = true;
+	s->starttls[side].direct = direct;
+	s->starttls[side].alpn = alpn;
+	return SP_OK;
+}
+
+struct sp_bytes
+sp_channel_binding(struct sp_session *s)
+{
+	struct tls *t = s->side[SP_TARGET].tls;
+	return t == NULL ? (struct sp_bytes){ NULL, 0 } : tls_end_point(t);
+}
+
+/* ---- who ---- */
+
+int
+sp_authenticate(struct sp_session *s, const struct sp_proof *proof)
+{
+	if (s->state != SESSION_ACCEPTED)
+		return sp_fail(s, SP_EPROTO, "a proof came in state %s", session_state_name(s->state));
+	return keeper_authenticate(s, proof);
+}
+
+int
+sp_prove(struct sp_session *s, const struct sp_challenge *c)
+{
+	return s->state == SESSION_LOGIN ? keeper_prove(s, c) : sp_fail(s, SP_EPROTO, "a challenge came in state %s", session_state_name(s->state));
+}
+
+const char *
+sp_login(const struct sp_session *s)
+{
+	return s->login == NULL ? "" : s->login;
+}
+
+const char *
+sp_principal(const struct sp_session *s)
+{
+	return s->principal.user == NULL ? "" : s->principal.user;
+}
+
+const char *
+sp_session_id(const struct sp_session *s)
+{
+	return s->name;
+}
+
+const char *
+sp_target_name(const struct sp_session *s)
+{
+	return s->target_name == NULL ? "" : s->target_name;
+}
+
+const char *
+sp_target_part(const struct sp_session *s)
+{
+	return s->part == NULL ? "" : s->part;
+}
+
+int
+sp_ready(struct sp_session *s)
+{
+	if (s->state != SESSION_LOGIN)
+		return sp_fail(s, SP_EINTERNAL, "the module is ready in state %s", session_state_name(s->state));
+	session_enter(s, SESSION_RUN);
+	s->deadline = 0;
+	s->active = s->w->now;
+	if (s->purpose[0] == '\0')
+		keeper_opened(s);
+	return SP_OK;
+}
+
+int
+sp_fail(struct sp_session *s, int rc, const char *fmt, ...)
+{
+	char text[600];
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	if (s->end_text == NULL) {
+		s->end_text = arena_string(s->arena, sp_str(text));
+		s->why = SP_END_ERROR;
+	}
+	sp_log(s, rc == SP_EIO ? SP_INFO : SP_WARN, "%s", text);
+	return rc;
+}
+
+/* ---- dial ---- */
+
+int
+sp_cancel_key(struct sp_session *s, uint32_t pid, struct sp_bytes secret)
+{
+	return keeper_cancel_key(s, pid, secret);
+}
+
+int
+sp_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes secret)
+{
+	return keeper_cancel(s, pid, secret);
+}
+
+struct sp_session *
+sp_side_session(struct sp_session *s, const char *purpose, void *cookie)
+{
+	return s->target == NULL ? NULL : session_side(s, purpose, cookie);
+}
+
+const char *
+sp_purpose(const struct sp_session *s)
+{
+	return s->purpose;
+}
+
+void *
+sp_cookie(const struct sp_session *s)
+{
+	return s->cookie;
+}
+
+/* Blocks live as long as the process: as many as there are targets and parts in use. */
+struct side_block {
+	struct side_block *next;
+	const struct sp_module *module;
+	char *target, *part;
+	void *block;
+};
+
+void *
+sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block))
+{
+	static struct side_block *blocks;
+	(void)end; /* the process's end is the block's */
+	for (struct side_block *b = blocks; b != NULL; b = b->next)
+		if (b->module == s->module && strcmp(b->target, s->target_name) == 0 && strcmp(b->part, s->part) == 0)
+			return b->block;
+	struct side_block *b = mem_alloc(sizeof(*b));
+	*b = (struct side_block){ blocks, s->module, mem_string(sp_str(s->target_name)), mem_string(sp_str(s->part)), mem_alloc(size) };
+	blocks = b;
+	return b->block;
+}
+
+void
+sp_wake(struct sp_session *s)
+{
+	session_kick(s);
+}
+
+/* ---- facts ---- */
+
+void
+sp_view(struct sp_session *s, const void *view, uint64_t version)
+{
+	if (s->view == view && s->view_version == version)
+		return;
+	s->view = view;
+	s->view_version = version;
+	scope_unref(&s->scope);
+}
+
+int
+sp_fact(struct sp_session *s, const char *name, struct sp_bytes value)
+{
+	size_t i = 0;
+	while (i < s->nfacts && strcmp(s->fact[i].name, name) != 0)
+		i++;
+	if (i == sizeof(s->fact) / sizeof(*s->fact))
+		return SP_ETOOBIG;
+	if (i < s->nfacts && sp_bytes_eq(s->fact[i].value, value))
+		return SP_OK;
+	struct sp_bytes copy = { (uint8_t *)mem_string(value), value.len };
+	if (i == s->nfacts)
+		s->fact[s->nfacts++] = (struct fact){ arena_string(s->arena, sp_str(name)), copy };
+	else {
+		free((void *)(uintptr_t)s->fact[i].value.p);
+		s->fact[i].value = copy;
+	}
+	scope_unref(&s->scope);
+	return SP_OK;
+}
+
+/* ---- record ---- */
+
+int
+sp_record(struct sp_session *s, const struct sp_op *op, enum sp_stream stream, struct sp_bytes b)
+{
+	static const enum frame_type type[] = { [SP_REC_ROWS] = FRAME_ROWS, [SP_REC_OUTPUT] = FRAME_OUTPUT, [SP_REC_INPUT] = FRAME_INPUT,
+		[SP_REC_NOTICE] = FRAME_NOTICE };
+	uint16_t channel = op == NULL ? 0 : op->channel;
+	uint32_t number = op == NULL ? 0 : op->number;
+	s->bytes += b.len;
+	if (stream == SP_REC_NOTICE) {
+		uint8_t space[1024];
+		struct sp_writer w = sp_writer(space, sizeof(space));
+		frame_field(&w, KEY_MESSAGE, (struct sp_bytes){ b.p, b.len < 1000 ? b.len : 1000 });
+		record_frame(s, FRAME_NOTICE, channel, number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+		return SP_OK;
+	}
+	while (b.len > 0) {
+		size_t n = b.len < ROWS_FRAME ? b.len : ROWS_FRAME;
+		record_frame(s, type[stream], channel, number, (struct sp_bytes){ b.p, n }, (struct sp_bytes){ NULL, 0 });
+		b.p += n;
+		b.len -= n;
+	}
+	return SP_OK;
+}
+
+/* ---- other ---- */
+
+void *
+sp_state(const struct sp_session *s)
+{
+	return s->state_block;
+}
+
+const void *
+sp_conf(const struct sp_session *s)
+{
+	return s->conf;
+}
+
+void *
+sp_alloc(struct sp_session *s, size_t n)
+{
+	return arena_alloc(s->arena, n);
+}
+
+void
+sp_log(const struct sp_session *s, enum sp_level level, const char *fmt, ...)
+{
+	char about[64];
+	va_list args;
+	snprintf(about, sizeof(about), "s=%s", s->name);
+	va_start(args, fmt);
+	log_about(level, about, fmt, args);
+	va_end(args);
+}
+
+static void
+on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct sp_session *s = arg;
+	(void)fd;
+	(void)what;
+	if (s->state >= SESSION_ENDING)
+		return;
+	s->w->now = clock_mono_ms();
+	session_enter_module(s);
+	(void)session_leave_module(s, s->module->data(s, SP_CLIENT));
+}
+
+void
+sp_timer(struct sp_session *s, uint64_t after)
+{
+	if (!s->timer_made)
+		event_assign(&s->timer, s->w->base, -1, 0, on_timer, s);
+	s->timer_made = true;
+	event_del(&s->timer);
+	struct timeval tv = { .tv_sec = (time_t)(after / 1000), .tv_usec = (suseconds_t)(after % 1000 * 1000) };
+	if (after > 0)
+		event_add(&s->timer, &tv);
+}
+
+int
+sp_random(void *p, size_t n)
+{
+	random_bytes(p, n);
+	return SP_OK;
+}

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See dial.h. */
+#include "dial.h"
+
+#include <errno.h>
+#include <event2/util.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "session.h"
+
+struct dial {
+	struct sp_session *s;
+	struct evdns_getaddrinfo_request *name;
+	struct evutil_addrinfo *list, *at;
+	struct event writable;
+	int fd;
+	bool waiting;
+};
+
+static void dial_next(struct dial *d);
+
+int
+dial_split(const char *server, char host[256], char port[8])
+{
+	const char *colon = strrchr(server, ':');
+	if (colon == NULL || colon[1] == '\0' || strlen(colon + 1) > 5)
+		return SP_ECONF;
+	size_t n = (size_t)(colon - server);
+	if (n >= 2 && server[0] == '[' && server[n - 1] == ']') {
+		server++;
+		n -= 2;
+	}
+	if (n == 0 || n > 255)
+		return SP_ECONF;
+	memcpy(host, server, n);
+	host[n] = '\0';
+	snprintf(port, 8, "%s", colon + 1);
+	return SP_OK;
+}
+
+static void
+dial_failed(struct dial *d, const char *why)
+{
+	char text[512];
+	snprintf(text, sizeof(text), "cannot reach target %s: %s", d->s->target_name, why);
+	session_fail(d->s, SP_EIO, text);
+}
+
+static void
+dial_drop_socket(struct dial *d)
+{
+	if (d->waiting)
+		event_del(&d->writable);
+	d->waiting = false;
+	if (d->fd >= 0)
+		close(d->fd);
+	d->fd = -1;
+}
+
+static void
+on_connected(evutil_socket_t fd, short what, void *arg)
+{
+	struct dial *d = arg;
+	int err = 0;
+	socklen_t len = sizeof(err);
+	(void)what;
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) != 0 || err != 0) {
+		dial_drop_socket(d);
+		errno = err;
+		dial_next(d);
+		return;
+	}
+	struct sp_session *s = d->s;
+	event_del(&d->writable);
+	d->waiting = false;
+	d->fd = -1;
+	dial_stop(s);
+	session_connected(s, fd);
+}
+
+/* The next address of the list, or the end of hope. */
+static void
+dial_next(struct dial *d)
+{
+	int on = 1, err = errno;
+	for (; d->at != NULL; d->at = d->at->ai_next) {
+		d->fd = socket(d->at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+		if (d->fd < 0) {
+			err = errno;
+			continue;
+		}
+		(void)setsockopt(d->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		(void)setsockopt(d->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+		if (connect(d->fd, d->at->ai_addr, (socklen_t)d->at->ai_addrlen) == 0 || errno == EINPROGRESS) {
+			d->at = d->at->ai_next;
+			event_assign(&d->writable, d->s->w->base, d->fd, EV_WRITE, on_connected, d);
+			event_add(&d->writable, NULL);
+			d->waiting = true;
+			return;
+		}
+		err = errno;
+		dial_drop_socket(d);
+	}
+	dial_failed(d, err == 0 ? "no address" : strerror(err));
+}
+
+static void
+on_resolved(int rc, struct evutil_addrinfo *list, void *arg)
+{
+	struct dial *d = arg;
+	d->name = NULL;
+	if (rc == EVUTIL_EAI_CANCEL)
+		return;
+	if (rc != 0) {
+		dial_failed(d, evutil_gai_strerror(rc));
+		return;
+	}
+	d->list = d->at = list;
+	errno = 0;
+	dial_next(d);
+}
+
+void
+dial_start(struct sp_session *s)
+{
+	char host[256], port[8];
+	struct dial *d = arena_alloc(s->arena, sizeof(*d));
+	s->dial = d;
+	d->s = s;
+	d->fd = -1;
+	s->deadline = s->w->now + s->target->timeout.connect;
+	if (dial_split(s->target->server, host, port) != SP_OK) {
+		dial_failed(d, "its `server` is not HOST:PORT");
+		return;
+	}
+	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP,
+		.ai_flags = EVUTIL_AI_NUMERICSERV | EVUTIL_AI_NUMERICHOST }, *list = NULL;
+	if (evutil_getaddrinfo(host, port, &hints, &list) == 0) {
+		on_resolved(0, list, d);
+		return;
+	}
+	if (s->w->dns == NULL) {
+		dial_failed(d, "names cannot be resolved here; give its address");
+		return;
+	}
+	hints.ai_flags = EVUTIL_AI_NUMERICSERV;
+	d->name = evdns_getaddrinfo(s->w->dns, host, port, &hints, on_resolved, d);
+}
+
+void
+dial_stop(struct sp_session *s)
+{
+	struct dial *d = s->dial;
+	if (d == NULL)
+		return;
+	s->dial = NULL;
+	if (d->name != NULL)
+		evdns_getaddrinfo_cancel(d->name);
+	dial_drop_socket(d);
+	if (d->list != NULL)
+		evutil_freeaddrinfo(d->list);
+}

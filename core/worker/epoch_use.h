@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a worker makes of an epoch: policies loaded, TLS credentials made, modules' conf blocks
+ * filled.  Counted: a session holds the epoch in which its listener, target and policy live.
+ */
+#ifndef SALLYPORT_EPOCH_USE_H
+#define SALLYPORT_EPOCH_USE_H
+
+#include "worker.h"
+
+struct target_use {
+	const struct target *target;
+	const struct sp_module *module;
+	struct policy *policy;
+	struct tls_credentials *tls;
+};
+
+struct listener_use {
+	const struct listener *listener;
+	const struct sp_module *module;
+	struct tls_credentials *tls;
+	const void *conf;        /* without a target: for a client of whom nothing is known */
+};
+
+struct worker_epoch {
+	struct epoch *epoch;
+	struct arena *arena;
+	unsigned refs;
+	struct target_use *target;
+	size_t ntargets;
+	struct listener_use *listener;
+	size_t nlisteners;
+};
+
+int epoch_use(struct worker *w, struct epoch *e, struct worker_epoch **u_r, const char **err_r) SP_MUST;
+struct worker_epoch *epoch_use_ref(struct worker_epoch *u);
+void epoch_use_unref(struct worker_epoch **u);
+struct target_use *epoch_use_target(struct worker_epoch *u, const char *name);
+struct listener_use *epoch_use_listener(struct worker_epoch *u, const char *name);
+
+#endif

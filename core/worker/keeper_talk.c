@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See keeper_talk.h. */
+#include "keeper_talk.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "../base/clock.h"
+#include "record.h"
+#include "session.h"
+
+#define MASK_KEYS 64
+
+static struct {
+	char tag[64];
+	uint8_t key[DIGEST_LEN];
+	bool have;
+} mask_key[MASK_KEYS];
+static size_t nmask_keys;
+
+static struct sp_bytes
+id_of(const struct sp_session *s)
+{
+	return (struct sp_bytes){ s->id, ID_LEN };
+}
+
+static int
+keeper_say(struct worker *w, const struct message *m)
+{
+	return w->keeper == NULL ? SP_EIO : link_send(w->keeper, m);
+}
+
+/* ---- asking ---- */
+
+int
+keeper_authenticate(struct sp_session *s, const struct sp_proof *p)
+{
+	struct message m = { .type = MSG_AUTHENTICATE, .f = { S(id_of(s)), Q(p->kind), S(p->secret), Z(p->user), Z(p->target),
+		Z(p->part), Z(s->address), Z(s->module->name), Q(s->side[SP_CLIENT].tls != NULL) } };
+	s->target_name = arena_string(s->arena, sp_str(p->target));
+	s->part = arena_string(s->arena, sp_str(p->part == NULL ? "" : p->part));
+	session_enter(s, SESSION_WHO);
+	s->deadline = s->w->now + s->listener->login;
+	int rc = keeper_say(s->w, &m);
+	return rc == SP_OK ? rc : sp_fail(s, rc, "the keeper is away: nobody can be admitted now");
+}
+
+int
+keeper_prove(struct sp_session *s, const struct sp_challenge *c)
+{
+	struct message m = { .type = MSG_PROVE, .f = { S(id_of(s)), Z(c->mechanism), Q(c->step), S(c->transcript), S(c->binding) } };
+	int rc = keeper_say(s->w, &m);
+	return rc == SP_OK ? rc : sp_fail(s, rc, "the keeper is away: the target's credential cannot be used");
+}
+
+void
+keeper_side(struct sp_session *s)
+{
+	struct message m = { .type = MSG_SIDE, .f = { S(id_of(s)), Z(s->target_name), Z(s->part), Z(s->purpose) } };
+	if (keeper_say(s->w, &m) != SP_OK)
+		sp_log(s, SP_WARN, "the keeper is away: the gateway's own connection cannot log in");
+}
+
+void
+keeper_opened(struct sp_session *s)
+{
+	struct message m = { .type = MSG_OPENED, .f = { S(id_of(s)) } };
+	if (keeper_say(s->w, &m) != SP_OK)
+		sp_log(s, SP_DEBUG, "the keeper is away and will hear of this session later");
+}
+
+void
+keeper_closed(struct sp_session *s)
+{
+	struct message m = { .type = MSG_CLOSED, .f = { S(id_of(s)), Q(s->why), Z(s->end_text == NULL ? "" : s->end_text),
+		Q(s->operations), Q(s->denied), Q(s->rows), Q(s->bytes) } };
+	if (s->target_name != NULL && keeper_say(s->w, &m) != SP_OK)
+		sp_log(s, SP_DEBUG, "the keeper is away and will not hear of this session's end");
+}
+
+int
+keeper_cancel_key(struct sp_session *s, uint32_t pid, struct sp_bytes key)
+{
+	struct message m = { .type = MSG_CANCEL_KEY, .f = { S(id_of(s)), Q(pid), S(key) } };
+	return keeper_say(s->w, &m);
+}
+
+int
+keeper_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes key)
+{
+	struct message m = { .type = MSG_CANCEL, .f = { Z(s->address), Q(pid), S(key) } };
+	return keeper_say(s->w, &m);
+}
+
+/* ---- holding ---- */
+
+static void
+hash_part(struct digest *d, struct sp_bytes b)
+{
+	uint8_t len[4];
+	struct sp_writer w = sp_writer(len, sizeof(len));
+	sp_wr_be32(&w, (uint32_t)b.len);
+	digest_add(d, sp_written(&w));
+	digest_add(d, b);
+}
+
+/*
+ * What an approval binds to (P7): version 1, every part with its length in front.  "Next run"
+ * leaves out session, credential and transaction.
+ */
+static void
+approval_hash(const struct sp_op *op, const struct approval_rule *a, uint8_t out[DIGEST_LEN])
+{
+	const struct sp_session *s = op->s;
+	const struct principal *p = &s->principal;
+	const char *const always[] = { p->issuer, p->subject, s->target_name, s->part, s->login };
+	struct digest *d = digest_begin();
+	hash_part(d, SP_LIT("sallyport approval 1"));
+	hash_part(d, a->next_run ? SP_LIT("next run") : SP_LIT("this session"));
+	hash_part(d, op->op.shape->text);
+	for (unsigned i = 0; i < op->op.nparams; i++) {
+		const struct param *v = &op->op.param[i];
+		uint8_t head[7];
+		struct sp_writer w = sp_writer(head, sizeof(head));
+		sp_wr_be32(&w, v->type);
+		sp_wr_be16(&w, v->format);
+		sp_wr_u8(&w, v->null);
+		hash_part(d, sp_written(&w));
+		hash_part(d, v->value);
+	}
+	for (size_t i = 0; i < sizeof(always) / sizeof(*always); i++)
+		hash_part(d, sp_str(always[i]));
+	for (size_t i = 0; i < s->nfacts; i++) {
+		if (a->next_run && strcmp(s->fact[i].name, "transaction") == 0)
+			continue;
+		hash_part(d, sp_str(s->fact[i].name));
+		hash_part(d, s->fact[i].value);
+	}
+	if (!a->next_run) {
+		hash_part(d, id_of(s));
+		hash_part(d, sp_str(p->token));
+	}
+	hash_part(d, (struct sp_bytes){ a->hash, sizeof(a->hash) });
+	digest_end(&d, out);
+}
+
+static json_t *
+json_text(struct sp_bytes b)
+{
+	json_t *j = json_stringn((const char *)b.p, b.len);
+	if (j != NULL)
+		return j;
+	char *hex = mem_alloc(2 * b.len + 1);
+	text_hex(b, hex);
+	j = json_pack("{s:s}", "hex", hex);
+	free(hex);
+	return j;
+}
+
+/* What the approver sees: all of it. */
+static char *
+approval_view(const struct sp_op *op, const struct approval_rule *a)
+{
+	const struct sp_session *s = op->s;
+	json_t *params = json_array(), *facts = json_object();
+	for (unsigned i = 0; i < op->op.nparams; i++)
+		json_array_append_new(params, op->op.param[i].null ? json_null() : json_text(op->op.param[i].value));
+	for (size_t i = 0; i < s->nfacts; i++)
+		json_object_set_new(facts, s->fact[i].name, json_text(s->fact[i].value));
+	json_t *j = json_pack("{s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "text", json_text(op->op.shape->text), "params", params,
+	    "facts", facts, "target", s->target_name, "database", s->part, "login", s->login, "session", s->name, "address", s->address,
+	    "tag", op->op.shape->tag == NULL ? "" : op->op.shape->tag, "rule_text", a->text == NULL ? "" : a->text, "next_run", a->next_run);
+	char *text = j == NULL ? NULL : json_dumps(j, JSON_COMPACT);
+	json_decref(j);
+	return text;
+}
+
+int
+keeper_hold(struct sp_op *op, const struct approval_rule *a)
+{
+	char *view = approval_view(op, a);
+	if (view == NULL)
+		return op_deny(op, SP_BY_ERROR, a->rule, "an approver could not be shown all of it", 0);
+	approval_hash(op, a, op->hash);
+	struct message m = { .type = MSG_HOLD, .f = { S(id_of(op->s)), Q(op->number), S(((struct sp_bytes){ op->hash, DIGEST_LEN })),
+		Z(a->rule), S(((struct sp_bytes){ a->hash, DIGEST_LEN })), Z(a->by), Q(a->count), Q(a->within), Q(a->next_run), Z(view),
+		Q(a->reason) } };
+	int rc = keeper_say(op->s->w, &m);
+	free(view);
+	return rc == SP_OK ? rc : op_deny(op, SP_BY_ERROR, a->rule, "it needs an approval, and the keeper is away; try again", 0);
+}
+
+void
+keeper_withdraw(struct sp_op *op, const char *text)
+{
+	struct message m = { .type = MSG_WITHDRAW, .f = { S(id_of(op->s)), Q(op->number), Z(text) } };
+	if (keeper_say(op->s->w, &m) != SP_OK)
+		sp_log(op->s, SP_WARN, "the keeper is away and could not be told of a withdrawal");
+}
+
+/* ---- keys ---- */
+
+static void
+keeper_derive(struct worker *w, const char *purpose, const char *name)
+{
+	struct message m = { .type = MSG_DERIVE, .f = { Z(purpose), Z(name) } };
+	if (keeper_say(w, &m) != SP_OK)
+		log_warn("the keeper is away and could not be asked for a key");
+}
+
+bool
+keeper_mask_key(void *owner, const char *tag, uint8_t key_r[DIGEST_LEN])
+{
+	for (size_t i = 0; i < nmask_keys; i++) {
+		if (strcmp(mask_key[i].tag, tag) != 0)
+			continue;
+		if (mask_key[i].have)
+			memcpy(key_r, mask_key[i].key, DIGEST_LEN);
+		return mask_key[i].have;
+	}
+	if (nmask_keys < MASK_KEYS && strlen(tag) < sizeof(mask_key[0].tag)) {
+		snprintf(mask_key[nmask_keys++].tag, sizeof(mask_key[0].tag), "%s", tag);
+		keeper_derive(owner, "mask", tag);
+	}
+	return false;
+}
+
+static void
+take_key(struct worker *w, const struct message *m)
+{
+	if (m->f[2].s.len != DIGEST_LEN)
+		return;
+	if (sp_bytes_is(m->f[0].s, "redact")) {
+		memcpy(w->redact_key, m->f[2].s.p, DIGEST_LEN);
+		w->have_redact_key = true;
+	}
+	for (size_t i = 0; i < nmask_keys && sp_bytes_is(m->f[0].s, "mask"); i++) {
+		if (!sp_bytes_is(m->f[1].s, mask_key[i].tag))
+			continue;
+		memcpy(mask_key[i].key, m->f[2].s.p, DIGEST_LEN);
+		mask_key[i].have = true;
+	}
+}
+
+/* ---- being told ---- */
+
+static int
+on_admitted(struct worker *w, struct sp_session *s, const struct message *m)
+{
+	struct sp_admission a = { .what = (enum sp_admit)m->f[1].q, .bytes = m->f[3].s };
+	(void)w;
+	if (s->state != SESSION_WHO)
+		return SP_OK;
+	a.text = arena_string(s->arena, m->f[2].s);
+	if (a.what == SP_ADMIT) {
+		s->principal_json = arena_string(s->arena, m->f[4].s);
+		if (principal_parse(s->arena, m->f[4].s, &s->principal) != SP_OK)
+			return SP_EPROTO;
+		s->target_name = arena_string(s->arena, m->f[5].s);
+		s->expires = m->f[7].q;
+		a.principal = s->principal.name != NULL && s->principal.name[0] != '\0' ? s->principal.name : s->principal.user;
+		a.login = s->principal.user;
+	}
+	session_admitted(s, &a);
+	return SP_OK;
+}
+
+static int
+on_proved(struct worker *w, struct sp_session *s, const struct message *m)
+{
+	(void)w;
+	if (s->state != SESSION_LOGIN)
+		return SP_OK;
+	struct sp_answer a = { .ok = m->f[1].q == 1, .bytes = m->f[2].s, .text = arena_string(s->arena, m->f[3].s) };
+	session_enter_module(s);
+	(void)session_leave_module(s, s->module->proved(s, &a));
+	return SP_OK;
+}
+
+static int
+on_cancelled(struct worker *w, struct sp_session *s, const struct message *m)
+{
+	(void)w;
+	(void)m;
+	if (s->state != SESSION_RUN || s->module->cancel == NULL)
+		return SP_OK;
+	session_enter_module(s);
+	(void)session_leave_module(s, s->module->cancel(s));
+	return SP_OK;
+}
+
+static int
+on_held(struct worker *w, struct sp_session *s, const struct message *m)
+{
+	char id[64], hash[32];
+	(void)w;
+	snprintf(id, sizeof(id), "%.*s", (int)(m->f[2].s.len < 63 ? m->f[2].s.len : 63), (const char *)m->f[2].s.p);
+	snprintf(hash, sizeof(hash), "%.*s", (int)(m->f[3].s.len < 31 ? m->f[3].s.len : 31), (const char *)m->f[3].s.p);
+	struct sp_hold h = { .id = id, .hash = hash };
+	op_held(s, (uint32_t)m->f[1].q, &h);
+	return SP_OK;
+}
+
+static int
+on_decision(struct worker *w, struct sp_session *s, const struct message *m)
+{
+	(void)w;
+	op_decided(s, (uint32_t)m->f[1].q, m->f[3].q == 1, m->f[4].s, m->f[5].s);
+	return SP_OK;
+}
+
+static int
+on_kill(struct worker *w, struct sp_session *s, const struct message *m)
+{
+	char text[256];
+	(void)w;
+	snprintf(text, sizeof(text), "%.*s", (int)(m->f[2].s.len < 255 ? m->f[2].s.len : 255), (const char *)m->f[2].s.p);
+	session_finish(s, m->f[1].q > SP_END_ERROR ? SP_END_REVOKED : (enum sp_why)m->f[1].q, text);
+	return SP_OK;
+}
+
+static int
+on_expires(struct worker *w, struct sp_session *s, const struct message *m)
+{
+	(void)w;
+	s->expires = m->f[1].q;
+	s->warned = 0;
+	return SP_OK;
+}
+
+/* Each of these names its session first. */
+static const struct {
+	enum message_type type;
+	int (*take)(struct worker *w, struct sp_session *s, const struct message *m);
+} told[] = {
+	{ MSG_ADMITTED, on_admitted }, { MSG_PROVED, on_proved }, { MSG_CANCELLED, on_cancelled }, { MSG_HELD, on_held },
+	{ MSG_DECISION, on_decision }, { MSG_KILL, on_kill },	  { MSG_EXPIRES, on_expires },
+};
+
+static int
+on_message(void *owner, struct link *l, struct message *m)
+{
+	struct worker *w = owner;
+	(void)l;
+	w->now = clock_mono_ms();
+	if (m->type == MSG_DERIVED) {
+		take_key(w, m);
+		return SP_OK;
+	}
+	for (size_t i = 0; i < sizeof(told) / sizeof(*told); i++) {
+		if (told[i].type != m->type)
+			continue;
+		struct sp_session *s = session_find(w, m->f[0].s);
+		return s == NULL ? SP_OK : told[i].take(w, s, m);
+	}
+	return SP_EPROTO;
+}
+
+static void
+on_gone(void *owner, struct link *l, const char *why)
+{
+	struct worker *w = owner;
+	(void)l;
+	log_warn("the keeper is away: %s", why);
+	link_free(&w->keeper);
+	w->keeper_lost = clock_mono_ms();
+}
+
+/* ---- coming and going ---- */
+
+static void
+keeper_resume(struct worker *w, struct sp_session *s)
+{
+	struct message m = { .type = MSG_RESUME, .f = { S(id_of(s)), Z(s->principal_json), Z(s->target_name), Z(s->part), Z(s->address),
+		Q(s->started), Q(s->expires) } };
+	if (keeper_say(w, &m) != SP_OK)
+		return;
+	LIST_EACH(n, next, &s->ops) {
+		struct sp_op *op = LIST_OF(n, struct sp_op, all);
+		if (op->state == OP_HELD && op->approval[0] == '\0')
+			log_debug("operation %u of session %s waits for an answer of the former keeper", op->number, s->name);
+	}
+}
+
+void
+keeper_connect(struct worker *w, int fd)
+{
+	struct link_handler h = { on_message, on_gone, w };
+	link_free(&w->keeper);
+	w->keeper = link_new(w->base, fd, ROLE_WORKER, ROLE_KEEPER, 0, &h);
+	w->keeper_lost = 0;
+	keeper_derive(w, "redact", "");
+	for (size_t i = 0; i < nmask_keys; i++)
+		keeper_derive(w, "mask", mask_key[i].tag);
+	LIST_EACH(n, next, &w->sessions) {
+		struct sp_session *s = LIST_OF(n, struct sp_session, all);
+		if (s->state == SESSION_WHO)
+			session_fail(s, SP_EIO, "the keeper went away while it was asked");
+		else if (s->purpose[0] != '\0' && s->state < SESSION_ENDING)
+			keeper_side(s);
+		else if (s->state >= SESSION_DIALING && s->state < SESSION_ENDING)
+			keeper_resume(w, s);
+	}
+}
+
+void
+keeper_tick(struct worker *w)
+{
+	if (w->keeper != NULL || w->keeper_lost == 0 || w->now - w->keeper_lost < w->epoch->epoch->settings.store_grace)
+		return;
+	LIST_EACH(n, next, &w->sessions) {
+		struct sp_session *s = LIST_OF(n, struct sp_session, all);
+		session_finish(s, SP_END_REVOKED, "the gateway could not check for too long whether you are still allowed");
+	}
+}

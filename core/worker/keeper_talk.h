@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a worker asks of the keeper, and what it is told.  While the keeper is away nobody is
+ * admitted and nothing is held; sessions go on for store_grace.
+ */
+#ifndef SALLYPORT_KEEPER_TALK_H
+#define SALLYPORT_KEEPER_TALK_H
+
+#include "operation.h"
+
+int keeper_authenticate(struct sp_session *s, const struct sp_proof *p) SP_MUST;
+int keeper_prove(struct sp_session *s, const struct sp_challenge *c) SP_MUST;
+void keeper_side(struct sp_session *s);
+void keeper_opened(struct sp_session *s);
+void keeper_closed(struct sp_session *s);
+int keeper_cancel_key(struct sp_session *s, uint32_t pid, struct sp_bytes key) SP_MUST;
+int keeper_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes key) SP_MUST;
+int keeper_hold(struct sp_op *op, const struct approval_rule *a) SP_MUST;
+void keeper_withdraw(struct sp_op *op, const char *text);
+/* The key of a tag's hash mask; false: asked for, not there yet. */
+bool keeper_mask_key(void *owner, const char *tag, uint8_t key_r[DIGEST_LEN]);
+
+/* A link to a (new) keeper: tell it of every session. */
+void keeper_connect(struct worker *w, int fd);
+void keeper_tick(struct worker *w);
+
+#endif

@@ -1,0 +1,652 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one path of an operation (DESIGN section 4): asked, judged, perhaps held, decided, done.
+ *
+ *     NEW ─ sp_ask ─▶ ASKED ─┬─ deny, kill ───────────────▶ DECIDED ─▶ DONE
+ *                            ├─ limit over ───────────────▶ DECIDED
+ *                            ├─ allow ─ recorded ─────────▶ DECIDED
+ *                            └─ hold ─▶ HELD ─ a person ─▶ ASKED (judged again)
+ */
+#include "operation.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "../base/clock.h"
+#include "dial.h"
+#include "epoch_use.h"
+#include "keeper_talk.h"
+#include "record.h"
+#include "session.h"
+
+#define RESULTS 64
+#define OPS_MAX 4096 /* asked and not done, of one session: pipelining */
+
+static const char session_kind[] = "session";
+
+/* ---- making and freeing ---- */
+
+static const char *
+kind_of(const struct sp_module *m, const char *kind)
+{
+	for (const char *const *k = m->kinds; k != NULL && *k != NULL; k++)
+		if (strcmp(*k, kind) == 0)
+			return *k;
+	return NULL;
+}
+
+static struct sp_op *
+op_new(struct sp_session *s, unsigned channel, const char *kind, struct shape *shape)
+{
+	struct sp_op *op = mem_alloc(sizeof(*op));
+	op->op.shape = shape;
+	op->op.kind = kind;
+	op->s = s;
+	op->channel = (uint16_t)channel;
+	op->number = ++s->op_last;
+	list_add(&s->ops, &op->all);
+	return op;
+}
+
+struct sp_op *
+sp_op_new(struct sp_session *s, unsigned channel, const char *kind, struct sp_bytes text)
+{
+	const char *known = kind_of(s->module, kind);
+	if (known == NULL)
+		return NULL;
+	struct shape *shape = shape_find(s, known, text);
+	return shape == NULL ? NULL : op_new(s, channel, known, shape);
+}
+
+struct sp_op *
+sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind)
+{
+	const char *known = kind_of(s->module, kind);
+	if (known == NULL)
+		return NULL;
+	/* names may mean something else by now: then the text is analysed anew */
+	struct shape *shape = shape_find(s, known, model->op.shape->text);
+	return shape == NULL ? NULL : op_new(s, model->channel, known, shape);
+}
+
+void
+sp_op_free(struct sp_op **opp)
+{
+	struct sp_op *op = *opp;
+	*opp = NULL;
+	if (op == NULL)
+		return;
+	if (op->state == OP_HELD)
+		keeper_withdraw(op, "the client gave up");
+	if (op->state != OP_NEW)
+		op->s->asked--;
+	list_remove(&op->all);
+	plan_unref(&op->plan);
+	shape_free(&op->op.shape);
+	for (unsigned i = 0; i < op->op.nparams; i++)
+		mem_wipe((void *)(uintptr_t)op->op.param[i].value.p, op->op.param[i].value.len);
+	for (unsigned i = 0; i < op->op.nparams; i++)
+		free((void *)(uintptr_t)op->op.param[i].value.p);
+	free(op->op.param);
+	buffer_free(&op->columns);
+	free(op->approver);
+	free(op);
+}
+
+void
+op_end_all(struct sp_session *s)
+{
+	LIST_EACH(n, next, &s->ops) {
+		struct sp_op *op = LIST_OF(n, struct sp_op, all);
+		sp_op_free(&op);
+	}
+}
+
+/* ---- recording ---- */
+
+static bool
+param_hidden(const struct sp_op *op, unsigned index)
+{
+	struct target_use *t = epoch_use_target(op->s->epoch, op->s->target_name);
+	const struct shape *shape = op->op.shape;
+	for (size_t i = 0; i < shape->nliterals; i++) {
+		const struct literal *l = &shape->literal[i];
+		if (l->len == 0 && l->param == index && (l->column == NULL || policy_tagged(t->policy, sp_str(l->column))))
+			return true;
+	}
+	return false;
+}
+
+static void
+record_operation(struct sp_op *op)
+{
+	struct sp_session *s = op->s;
+	struct buffer params = { 0 }, hidden = { 0 };
+	struct sp_writer w = buffer_writer(&params);
+	for (unsigned i = 0; i < op->op.nparams; i++) {
+		const struct param *p = &op->op.param[i];
+		bool hide = !p->null && param_hidden(op, i);
+		struct sp_bytes value = p->value;
+		if (hide && record_hidden(s->w, p->value, &hidden) == SP_OK)
+			value = buffer_bytes(&hidden);
+		sp_wr_u8(&w, KEY_PARAM);
+		sp_wr_be32(&w, (uint32_t)value.len + 7);
+		sp_wr_be32(&w, p->type);
+		sp_wr_be16(&w, p->format);
+		sp_wr_u8(&w, (uint8_t)((p->null ? 1 : 0) | (hide ? 2 : 0)));
+		sp_wr_put(&w, value);
+		buffer_free(&hidden);
+	}
+	if (buffer_written(&params, &w) == SP_OK)
+		record_frame(s, FRAME_OPERATION, op->channel, op->number, op->plan->record, buffer_bytes(&params));
+	buffer_free(&params);
+}
+
+/* A verdict that is not the plan's own: over a limit, after a person's decision. */
+static void
+record_verdict(struct sp_op *op, const char *what, const char *rule, const char *text)
+{
+	uint8_t space[2048];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	frame_field(&w, KEY_WHAT, sp_str(what));
+	frame_field(&w, KEY_RULE, (struct sp_bytes){ (const uint8_t *)rule, strnlen(rule, 200) });
+	frame_field(&w, KEY_MESSAGE, (struct sp_bytes){ (const uint8_t *)text, strnlen(text, 1000) });
+	if (op->approval[0] != '\0')
+		frame_field(&w, KEY_APPROVAL, sp_str(op->approval));
+	if (op->approver != NULL)
+		frame_field(&w, KEY_APPROVER, (struct sp_bytes){ (const uint8_t *)op->approver, strnlen(op->approver, 400) });
+	record_frame(op->s, FRAME_VERDICT, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+}
+
+/* ---- the answer to the module ---- */
+
+static const char *
+denial_hint(const struct sp_op *op, const char *todo)
+{
+	static char hint[320];
+	snprintf(hint, sizeof(hint), "%s%ssallyport explain %s.%u", todo, todo[0] == '\0' ? "" : " ", op->s->name, op->number);
+	return hint;
+}
+
+static int
+op_tell(struct sp_op *op, const struct sp_verdict *v)
+{
+	struct sp_session *s = op->s;
+	op->state = OP_DECIDED;
+	if (v->what != SP_ALLOW)
+		s->denied++;
+	else if (s->purpose[0] == '\0')
+		s->side[SP_TARGET].gate = record_gate(s->w);
+	if (op->op.kind == session_kind)
+		return session_judged(s, op, v);
+	int rc = s->module->verdict(s, op, v);
+	if (v->what == SP_KILL)
+		session_finish(s, SP_END_RULE, v->message);
+	return rc;
+}
+
+static int
+op_refuse(struct sp_op *op, const struct decision *d)
+{
+	char message[1200];
+	struct sp_verdict v = { .what = d->what == SP_KILL ? SP_KILL : SP_DENY, .because = d->because, .rule = d->rule == NULL ? "" : d->rule };
+	const char *text = d->text == NULL ? "" : d->text;
+	if (d->because == SP_BY_RULE)
+		snprintf(message, sizeof(message), "blocked by rule \"%s\": %s", v.rule, text);
+	else if (v.rule[0] != '\0')
+		snprintf(message, sizeof(message), "%s (rule \"%s\")", text, v.rule);
+	else
+		snprintf(message, sizeof(message), "%s", text);
+	v.message = message;
+	v.hint = denial_hint(op, "");
+	return op_tell(op, &v);
+}
+
+int
+op_deny(struct sp_op *op, enum sp_because because, const char *rule, const char *text, uint32_t retry_after)
+{
+	struct sp_verdict v = { .what = SP_DENY, .because = because, .rule = rule, .message = text, .retry_after = retry_after };
+	record_verdict(op, "deny", rule, text);
+	v.hint = denial_hint(op, "");
+	return op_tell(op, &v);
+}
+
+/* ---- limits ---- */
+
+static void
+limit_key(const struct sp_op *op, const struct limit_rule *l, uint8_t key[16])
+{
+	const struct sp_session *s = op->s;
+	uint8_t hash[DIGEST_LEN];
+	char text[1024];
+	const char *of = strcmp(l->per, "session") == 0 ? s->name
+	    : strcmp(l->per, "address") == 0		? s->address
+	    : strcmp(l->per, "target") == 0		? ""
+							: s->principal.subject;
+	int n = snprintf(text, sizeof(text), "%s\n%s\n%s\n%s\n%s", l->rule, s->target_name, l->per, s->principal.issuer, of);
+	digest_sha256((struct sp_bytes){ (const uint8_t *)text, n < 0 ? 0 : strnlen(text, sizeof(text)) }, hash);
+	memcpy(key, hash, 16);
+}
+
+/* Charges every rate; the first that is used up refuses. */
+static const struct limit_rule *
+limits_charge(struct sp_op *op, uint64_t *retry_ms_r)
+{
+	const struct decision *d = &op->plan->decision;
+	for (size_t i = 0; i < d->nlimits; i++) {
+		uint8_t key[16];
+		if (d->limit[i].window == 0)
+			continue;
+		limit_key(op, &d->limit[i], key);
+		if (!board_charge(op->s->w->board, key, d->limit[i].count, d->limit[i].window, op->s->w->now, retry_ms_r))
+			return &d->limit[i];
+	}
+	return NULL;
+}
+
+/* ---- judging ---- */
+
+static const struct approval_rule *
+missing_approval(const struct sp_op *op)
+{
+	const struct decision *d = &op->plan->decision;
+	for (size_t i = 0; i < d->napprovals; i++) {
+		bool have = false;
+		for (unsigned k = 0; k < op->napproved; k++)
+			have = have || memcmp(op->approved[k], d->approval[i].hash, DIGEST_LEN) == 0;
+		if (!have)
+			return &d->approval[i];
+	}
+	return NULL;
+}
+
+static int
+op_allow(struct sp_op *op)
+{
+	uint64_t retry = 0;
+	const struct limit_rule *over = op->plan->decision.nlimits > 0 ? limits_charge(op, &retry) : NULL;
+	if (over != NULL) {
+		char text[512];
+		uint32_t seconds = (uint32_t)((retry + 999) / 1000);
+		snprintf(text, sizeof(text), "blocked by rule \"%s\": more than %llu in %llu s; try again in %u s", over->rule,
+		    (unsigned long long)over->count, (unsigned long long)(over->window / 1000), seconds);
+		return op_deny(op, SP_BY_LIMIT, over->rule, text, seconds);
+	}
+	struct sp_verdict v = { .what = SP_ALLOW, .rule = "", .message = "", .hint = "", .max_rows = op->plan->max_rows };
+	if (op->napproved > 0)
+		record_verdict(op, "allow", op->plan->decision.napprovals > 0 ? op->plan->decision.approval[0].rule : "", "approved");
+	else
+		record_frame(op->s, FRAME_VERDICT, op->channel, op->number, op->plan->verdict, (struct sp_bytes){ NULL, 0 });
+	return op_tell(op, &v);
+}
+
+static int
+op_judge(struct sp_op *op)
+{
+	const struct decision *d = &op->plan->decision;
+	const struct approval_rule *a;
+	if (op->s->target->mode == MODE_OBSERVE || d->what == SP_ALLOW) {
+		a = d->what == SP_ALLOW && op->s->target->mode != MODE_OBSERVE ? missing_approval(op) : NULL;
+		if (a == NULL)
+			return op_allow(op);
+		if (op->napproved == sizeof(op->approved) / sizeof(op->approved[0]))
+			return op_deny(op, SP_BY_ERROR, a->rule, "too many approvals are asked for", 0);
+		op->state = OP_HELD;
+		return keeper_hold(op, a);
+	}
+	record_frame(op->s, FRAME_VERDICT, op->channel, op->number, op->plan->verdict, (struct sp_bytes){ NULL, 0 });
+	return op_refuse(op, d);
+}
+
+int
+sp_ask(struct sp_op *op)
+{
+	struct sp_session *s = op->s;
+	if (op->state != OP_NEW)
+		return sp_fail(s, SP_EINTERNAL, "an operation was asked twice");
+	if (++s->asked > OPS_MAX)
+		return sp_fail(s, SP_ETOOBIG, "more than %d operations wait for their end", OPS_MAX);
+	op->state = OP_ASKED;
+	op->asked = s->w->now;
+	s->active = s->w->now;
+	s->operations++;
+	if (op->plan == NULL)
+		op->plan = plan_find(op);
+	record_operation(op);
+	if (s->expires != 0 && clock_wall_us() >= s->expires) {
+		session_finish(s, SP_END_EXPIRED, "your token has expired; log in again");
+		return op_deny(op, SP_BY_ERROR, "", "your token has expired; log in again", 0);
+	}
+	if (record_failed(s->w)) {
+		session_finish(s, SP_END_RECORDER, "the session can no longer be recorded");
+		return op_deny(op, SP_BY_ERROR, "", "the session can no longer be recorded", 0);
+	}
+	return op_judge(op);
+}
+
+/* Under the rules of now: after a person's decision, after a reload. */
+static int
+op_judge_again(struct sp_op *op)
+{
+	plan_unref(&op->plan);
+	op->plan = plan_find(op);
+	op->state = OP_ASKED;
+	return op_judge(op);
+}
+
+void
+sp_withdraw(struct sp_op *op)
+{
+	if (op->state != OP_HELD)
+		return;
+	keeper_withdraw(op, "withdrawn by the client");
+	record_verdict(op, "deny", "", "withdrawn by the client");
+	op->state = OP_DECIDED;
+}
+
+/* ---- a person's part ---- */
+
+static struct sp_op *
+op_find_held(struct sp_session *s, uint32_t number)
+{
+	LIST_EACH(n, next, &s->ops) {
+		struct sp_op *op = LIST_OF(n, struct sp_op, all);
+		if (op->number == number && op->state == OP_HELD)
+			return op;
+	}
+	return NULL;
+}
+
+void
+op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h)
+{
+	struct sp_op *op = op_find_held(s, number);
+	if (op == NULL)
+		return;
+	snprintf(op->approval, sizeof(op->approval), "%s", h->id);
+	const struct approval_rule *a = missing_approval(op);
+	uint8_t space[512];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	frame_field(&w, KEY_APPROVAL, sp_str(h->id));
+	frame_field(&w, KEY_HASH, sp_str(h->hash));
+	frame_field(&w, KEY_RULE, sp_str(a == NULL ? "" : a->rule));
+	record_frame(s, FRAME_HELD, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+	struct sp_hold hold = { .id = h->id, .hash = h->hash, .rule = a == NULL ? "" : a->rule, .text = a == NULL ? "" : a->text,
+		.by = a == NULL ? "" : a->by, .within = a == NULL ? 0 : a->within };
+	session_enter_module(s);
+	int rc = SP_OK;
+	if (a != NULL && a->next_run) {
+		char text[700];
+		snprintf(text, sizeof(text), "rule \"%s\" wants an approval by %s: request %s (%s); run the same again once it is approved",
+		    a->rule, a->by, h->id, h->hash);
+		rc = op_deny(op, SP_BY_RULE, a->rule, text, 0);
+	} else if (s->module->held != NULL && op->op.kind != session_kind) {
+		rc = s->module->held(s, op, &hold);
+	}
+	(void)session_leave_module(s, rc);
+}
+
+void
+op_decided(struct sp_session *s, uint32_t number, bool allow, struct sp_bytes by, struct sp_bytes text)
+{
+	struct sp_op *op = op_find_held(s, number);
+	if (op == NULL)
+		return;
+	const struct approval_rule *a = missing_approval(op);
+	free(op->approver);
+	op->approver = mem_string(by);
+	session_enter_module(s);
+	int rc;
+	if (allow && a != NULL) {
+		memcpy(op->approved[op->napproved++], a->hash, DIGEST_LEN);
+		rc = op_judge_again(op);
+	} else {
+		char *why = mem_string(text);
+		rc = op_deny(op, SP_BY_PERSON, a == NULL ? "" : a->rule, why[0] != '\0' ? why : "the approval was refused", 0);
+		free(why);
+	}
+	(void)session_leave_module(s, rc);
+}
+
+void
+op_rejudge_all(struct sp_session *s)
+{
+	LIST_EACH(n, next, &s->ops) {
+		struct sp_op *op = LIST_OF(n, struct sp_op, all);
+		if (op->state != OP_HELD || op->approval[0] == '\0')
+			continue;
+		struct plan *now = plan_find(op);
+		const struct approval_rule *had = missing_approval(op);
+		bool same = false;
+		for (size_t i = 0; had != NULL && i < now->decision.napprovals; i++)
+			same = same || memcmp(now->decision.approval[i].hash, had->hash, DIGEST_LEN) == 0;
+		if (now->decision.what == SP_ALLOW && same) {
+			plan_unref(&op->plan);
+			op->plan = now;
+			continue;
+		}
+		plan_unref(&now);
+		keeper_withdraw(op, "the policy changed");
+		op->approval[0] = '\0';
+		session_enter_module(s);
+		(void)session_leave_module(s, op_judge_again(op));
+	}
+}
+
+/* ---- rules on the session itself ---- */
+
+void
+op_ask_session(struct sp_session *s)
+{
+	struct shape *shape = mem_alloc(sizeof(*shape));
+	unsigned nattrs = 0;
+	while (s->module->attrs[nattrs].name != NULL)
+		nattrs++;
+	shape->module = s->module;
+	shape->kind = session_kind;
+	shape->arena = arena_new(0);
+	shape->text = SP_LIT("");
+	shape->tag = "SESSION";
+	shape->nattrs = nattrs;
+	shape->node = arena_alloc(shape->arena, sizeof(*shape->node));
+	shape->node->value = arena_alloc(shape->arena, (nattrs + 1) * sizeof(*shape->node->value));
+	shape->nnodes = shape->nodes_cap = 1;
+	shape->refs = 1;
+	shape->serial = UINT64_MAX; /* never remembered: see sp_ask_session's plan_make() */
+	struct sp_op *op = op_new(s, 0, session_kind, shape);
+	session_enter_module(s);
+	op->plan = plan_make(op);
+	(void)session_leave_module(s, sp_ask(op));
+}
+
+int
+session_judged(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v)
+{
+	if (s->state != SESSION_DIALING)
+		return SP_OK;
+	if (v->what == SP_ALLOW)
+		dial_start(s);
+	else
+		session_finish(s, v->what == SP_KILL ? SP_END_RULE : SP_END_REVOKED, v->message);
+	op->state = OP_DONE;
+	sp_op_free(&op);
+	return SP_OK;
+}
+
+/* ---- results ---- */
+
+int
+sp_columns_begin(struct sp_op *op, unsigned n)
+{
+	(void)n;
+	buffer_drop(&op->columns, op->columns.len);
+	op->ncolumns = 0;
+	op->result = NULL;
+	return SP_OK;
+}
+
+int
+sp_column(struct sp_op *op, unsigned i, const struct sp_column *c)
+{
+	if (i != op->ncolumns)
+		return SP_EINTERNAL;
+	op->ncolumns++;
+	struct sp_writer w = buffer_writer(&op->columns);
+	sp_wr_be32(&w, c->type);
+	sp_wr_be16(&w, c->format);
+	sp_wr_u8(&w, (uint8_t)c->known);
+	sp_wr_u8(&w, c->text);
+	sp_wr_be32(&w, (uint32_t)c->name.len);
+	sp_wr_put(&w, c->name);
+	sp_wr_be32(&w, (uint32_t)c->source.len);
+	sp_wr_put(&w, c->source);
+	return buffer_written(&op->columns, &w);
+}
+
+static struct sp_column *
+columns_of(struct sp_bytes key, unsigned n)
+{
+	struct sp_column *c = mem_alloc((n + 1) * sizeof(*c));
+	struct sp_reader r = sp_reader(key);
+	for (unsigned i = 0; i < n; i++) {
+		c[i].type = sp_rd_be32(&r);
+		c[i].format = sp_rd_be16(&r);
+		c[i].known = (enum sp_source)sp_rd_u8(&r);
+		c[i].text = sp_rd_u8(&r);
+		c[i].name = sp_rd_take(&r, sp_rd_be32(&r));
+		c[i].source = sp_rd_take(&r, sp_rd_be32(&r));
+	}
+	return c;
+}
+
+static struct sp_bytes
+result_record(const struct sp_column *c, unsigned n, const struct policy_masks *masks)
+{
+	struct buffer b = { 0 };
+	struct sp_writer w = buffer_writer(&b);
+	for (unsigned i = 0; i < n; i++) {
+		sp_wr_u8(&w, KEY_COLUMN);
+		sp_wr_be32(&w, (uint32_t)c[i].name.len + 7);
+		sp_wr_u8(&w, masks != NULL && policy_mask(masks, i) != NULL);
+		sp_wr_be32(&w, c[i].type);
+		sp_wr_be16(&w, c[i].format);
+		sp_wr_put(&w, c[i].name);
+	}
+	struct sp_bytes out = { NULL, 0 };
+	if (buffer_written(&b, &w) == SP_OK && b.len > 0) {
+		uint8_t *p = mem_alloc(b.len);
+		memcpy(p, buffer_bytes(&b).p, b.len);
+		out = (struct sp_bytes){ p, b.len };
+	}
+	buffer_free(&b);
+	return out;
+}
+
+/* "sql.statement" → "sql.result" */
+static const char *
+result_kind(const struct sp_op *op)
+{
+	static char kind[64];
+	const char *dot = strchr(op->op.kind, '.');
+	snprintf(kind, sizeof(kind), "%.*s.result", dot == NULL ? 0 : (int)(dot - op->op.kind), op->op.kind);
+	return kind;
+}
+
+static struct result_plan *
+result_make(struct sp_op *op)
+{
+	struct subject who = session_subject(op->s);
+	struct result_plan *r = mem_alloc(sizeof(*r));
+	struct sp_bytes in = buffer_bytes(&op->columns);
+	uint8_t *key = mem_alloc(in.len + 1);
+	if (in.len > 0)
+		memcpy(key, in.p, in.len);
+	r->key = (struct sp_bytes){ key, in.len };
+	struct sp_column *c = columns_of(r->key, op->ncolumns);
+	int rc = policy_judge_result(op->s->run, &who, &op->op, result_kind(op), c, op->ncolumns, &r->decision, &r->masks);
+	if (rc != SP_OK)
+		r->decision = (struct decision){ .what = SP_DENY, .because = SP_BY_ERROR, .rule = "", .text = "the policy could not judge the answer" };
+	if (op->s->target->mode == MODE_OBSERVE) {
+		r->decision.what = SP_ALLOW;
+		policy_masks_free(&r->masks);
+	}
+	r->denied = r->decision.what != SP_ALLOW;
+	r->record = result_record(c, op->ncolumns, r->masks);
+	free(c);
+	r->next = op->plan->results;
+	op->plan->results = r;
+	if (++op->plan->nresults >= RESULTS)
+		op->plan->decision.valid_until = 0; /* too many descriptions of one text: plan it anew next time */
+	return r;
+}
+
+int
+sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r)
+{
+	static struct sp_verdict denied;
+	static char message[1200];
+	*denied_r = NULL;
+	if (op->plan == NULL)
+		return sp_fail(op->s, SP_EINTERNAL, "an answer came before the verdict");
+	struct result_plan *r = op->plan->results;
+	while (r != NULL && !sp_bytes_eq(r->key, buffer_bytes(&op->columns)))
+		r = r->next;
+	if (r == NULL)
+		r = result_make(op);
+	op->result = r;
+	if (r->denied) {
+		const char *rule = r->decision.rule == NULL ? "" : r->decision.rule, *text = r->decision.text == NULL ? "" : r->decision.text;
+		snprintf(message, sizeof(message), "blocked by rule \"%s\": %s", rule, text);
+		denied = (struct sp_verdict){ .what = r->decision.what, .because = r->decision.because, .rule = rule, .message = message };
+		record_verdict(op, "deny", rule, text);
+		denied.hint = denial_hint(op, "");
+		*denied_r = &denied;
+		op->s->denied++;
+		return SP_EDENIED;
+	}
+	if (r->record.len > 0)
+		record_frame(op->s, FRAME_COLUMNS, op->channel, op->number, r->record, (struct sp_bytes){ NULL, 0 });
+	return r->masks == NULL ? 0 : (int)policy_masked(r->masks);
+}
+
+const struct sp_mask *
+sp_column_mask(const struct sp_op *op, unsigned i)
+{
+	return op->result == NULL || op->result->masks == NULL ? NULL : policy_mask(op->result->masks, i);
+}
+
+bool
+sp_op_sensitive(const struct sp_op *op)
+{
+	return op->plan == NULL || op->plan->sensitive;
+}
+
+/* ---- the end of it ---- */
+
+int
+sp_done(struct sp_op *op, const struct sp_outcome *o)
+{
+	uint8_t space[1024];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	frame_field_u64(&w, KEY_ROWS, o->rows);
+	if (o->error != NULL && o->error[0] != '\0')
+		frame_field(&w, KEY_ERROR, (struct sp_bytes){ (const uint8_t *)o->error, strnlen(o->error, 32) });
+	if (o->text != NULL)
+		frame_field(&w, KEY_TAG, (struct sp_bytes){ (const uint8_t *)o->text, strnlen(o->text, 512) });
+	record_frame(op->s, FRAME_DONE, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+	op->s->rows += o->rows;
+	op->s->active = op->s->w->now;
+	op->state = OP_DONE;
+	return SP_OK;
+}
+
+int
+sp_own_statement(struct sp_session *s, struct sp_bytes text)
+{
+	uint8_t space[512];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	frame_field(&w, KEY_TEXT, (struct sp_bytes){ text.p, text.len < 400 ? text.len : 400 });
+	record_frame(s, FRAME_OWN, 0, 0, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+	s->side[SP_TARGET].gate = record_gate(s->w);
+	return SP_OK;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operations: the one path from sp_op_new() to the verdict (DESIGN section 4), and what is
+ * remembered of it.
+ *
+ * A *scope* is everything a verdict may depend on besides the text: epoch, principal, target,
+ * address, facts, the module's view.  A *plan* is what the rules said of a text in a scope.
+ */
+#ifndef SALLYPORT_OPERATION_H
+#define SALLYPORT_OPERATION_H
+
+#include "worker.h"
+
+struct scope;
+
+struct result_plan {             /* what the rules said of one description of the answer */
+	struct result_plan *next;
+	struct sp_bytes key;     /* the description */
+	struct policy_masks *masks;
+	struct sp_bytes record;  /* payload of its FRAME_COLUMNS */
+	bool denied;
+	struct decision decision;
+};
+
+struct plan {
+	struct plan *next;       /* in the scope's bucket */
+	struct scope *scope;     /* NULL once the scope is gone */
+	struct shape *shape;     /* counted */
+	const char *kind;
+	struct decision decision;
+	struct sp_bytes record;  /* payload of FRAME_OPERATION, but for parameters */
+	struct sp_bytes verdict; /* payload of FRAME_VERDICT */
+	struct result_plan *results;
+	unsigned nresults, refs;
+	bool sensitive;          /* touches a tagged column */
+	uint64_t max_rows;
+};
+
+enum op_state { OP_NEW, OP_ASKED, OP_HELD, OP_DECIDED, OP_DONE };
+
+struct sp_op {
+	struct op op;            /* first: what policies see */
+	struct list_node all;    /* in its session */
+	struct sp_session *s;
+	uint16_t channel;
+	uint32_t number;
+	enum op_state state;
+	struct plan *plan;       /* counted */
+	struct result_plan *result;
+	void *cookie;
+	unsigned ncolumns;
+	struct buffer columns;   /* the description of the answer, encoded: also its plan's key */
+	uint8_t hash[DIGEST_LEN];
+	uint8_t approved[4][DIGEST_LEN]; /* rules whose approval was given */
+	unsigned napproved;
+	char approval[64];       /* the one that is awaited */
+	char *approver;          /* who agreed */
+	uint64_t asked;          /* mono ms */
+};
+
+/* The keeper's answers. */
+void op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h);
+void op_decided(struct sp_session *s, uint32_t number, bool allow, struct sp_bytes by, struct sp_bytes text);
+/* The session ends: everything of it. */
+void op_end_all(struct sp_session *s);
+/* A new policy: what is held is judged again. */
+void op_rejudge_all(struct sp_session *s);
+/* May this session be at all?  Rules on "session"; then the target is dialled. */
+void op_ask_session(struct sp_session *s);
+int session_judged(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v) SP_MUST;
+/* Inside a callback: the answer is no, and recorded as such. */
+int op_deny(struct sp_op *op, enum sp_because because, const char *rule, const char *text, uint32_t retry_after) SP_MUST;
+
+/* ---- plans ---- */
+
+struct scope *scope_find(struct sp_session *s);
+void scope_unref(struct scope **c);
+struct plan *plan_find(struct sp_op *op);   /* remembered, or made now by asking the rules */
+struct plan *plan_make(struct sp_op *op);   /* asked anew */
+void plan_unref(struct plan **p);
+struct subject session_subject(const struct sp_session *s);
+/* Counted; NULL when memory is out. */
+struct shape *shape_find(struct sp_session *s, const char *kind, struct sp_bytes text);
+
+#endif

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is remembered: shapes (a text, analysed), scopes (all that a verdict may depend on besides
+ * the text) and plans (what the rules said of a shape in a scope).
+ *
+ * Nothing here is looked up by hash alone: every hit compares the whole key.  Both tables of a
+ * generation are dropped together when full, after one more life as the old generation.
+ */
+#include <stdio.h>
+
+#include "../base/clock.h"
+#include "epoch_use.h"
+#include "operation.h"
+#include "record.h"
+
+#define SHAPES 4096              /* buckets of a generation, and how many it may hold */
+#define SHAPE_BYTES (24u << 20)
+#define PLANS 128
+#define PLAN_LIMIT 8192
+#define SCOPES 256
+
+/* ---- hashing: fast, keyed by a random seed ---- */
+
+static uint64_t
+hash_bytes(struct sp_bytes b, uint64_t seed)
+{
+	static uint64_t key;
+	if (key == 0) {
+		random_bytes(&key, sizeof(key));
+		key |= 1;
+	}
+	uint64_t h = seed ^ key, v;
+	for (; b.len >= 8; b.p += 8, b.len -= 8) {
+		memcpy(&v, b.p, 8);
+		h = (h ^ v) * 0x9fb21c651e98df25u;
+		h ^= h >> 29;
+	}
+	v = b.len;
+	memcpy(&v, b.p == NULL ? (const uint8_t *)"" : b.p, b.len < 7 ? b.len : 7);
+	h = (h ^ v ^ (uint64_t)b.len << 56) * key;
+	return h ^ h >> 32;
+}
+
+/* ---- shapes ---- */
+
+struct kept_shape {
+	struct kept_shape *next;
+	struct shape *shape;
+	const void *view, *conf;
+	uint64_t version, hash;
+};
+
+static struct generation {
+	struct kept_shape *bucket[SHAPES];
+	size_t n, bytes;
+} young, old;
+
+static void
+generation_clear(struct generation *g)
+{
+	for (size_t i = 0; i < SHAPES; i++) {
+		for (struct kept_shape *k = g->bucket[i], *next; k != NULL; k = next) {
+			next = k->next;
+			shape_free(&k->shape);
+			free(k);
+		}
+	}
+	memset(g, 0, sizeof(*g));
+}
+
+static struct kept_shape **
+generation_find(struct generation *g, const struct sp_session *s, struct sp_bytes text, uint64_t hash)
+{
+	struct kept_shape **at = &g->bucket[hash % SHAPES];
+	for (; *at != NULL; at = &(*at)->next) {
+		const struct kept_shape *k = *at;
+		if (k->hash == hash && k->version == s->view_version && k->view == s->view && k->conf == s->conf &&
+		    k->shape->module == s->module && sp_bytes_eq(k->shape->text, text))
+			return at;
+	}
+	return NULL;
+}
+
+static void
+generation_add(struct generation *g, struct kept_shape *k)
+{
+	k->next = g->bucket[k->hash % SHAPES];
+	g->bucket[k->hash % SHAPES] = k;
+	g->n++;
+	g->bytes += k->shape->text.len + 512;
+}
+
+struct shape *
+shape_find(struct sp_session *s, const char *kind, struct sp_bytes text)
+{
+	uint64_t hash = hash_bytes(text, s->view_version ^ (uintptr_t)s->conf);
+	struct kept_shape **at = generation_find(&young, s, text, hash), *k;
+	if (at != NULL) {
+		(*at)->shape->refs++;
+		return (*at)->shape;
+	}
+	at = generation_find(&old, s, text, hash);
+	if (at != NULL) {
+		k = *at;
+		*at = k->next;
+	} else {
+		struct sp_scope scope = { s->conf, s->view };
+		struct shape *shape = shape_make(s->module, &scope, kind, text);
+		if (shape == NULL)
+			return NULL;
+		k = mem_alloc(sizeof(*k));
+		*k = (struct kept_shape){ .shape = shape, .view = s->view, .conf = s->conf, .version = s->view_version, .hash = hash };
+	}
+	if (young.n >= SHAPES || young.bytes > SHAPE_BYTES) {
+		generation_clear(&old);
+		old = young;
+		memset(&young, 0, sizeof(young));
+	}
+	generation_add(&young, k);
+	k->shape->refs++;
+	return k->shape;
+}
+
+/* ---- scopes ---- */
+
+struct scope {
+	struct scope *next;
+	struct buffer key;
+	uint64_t hash;
+	unsigned refs;
+	struct plan *bucket[PLANS];
+	size_t n;
+};
+
+static struct scope *scopes[SCOPES];
+
+static void
+key_add(struct sp_writer *w, struct sp_bytes b)
+{
+	sp_wr_be32(w, (uint32_t)b.len);
+	sp_wr_put(w, b);
+}
+
+static void
+scope_key(const struct sp_session *s, struct sp_writer *w)
+{
+	const struct principal *p = &s->principal;
+	const char *const who[] = { p->identity, p->issuer, p->subject, p->user, p->person, p->class, s->target_name, s->part, s->login, s->address };
+	sp_wr_be64(w, (uintptr_t)s->epoch);
+	sp_wr_be64(w, s->epoch->epoch->number);
+	sp_wr_be64(w, (uintptr_t)s->view);
+	sp_wr_be64(w, s->view_version);
+	sp_wr_be64(w, (uintptr_t)s->conf);
+	for (size_t i = 0; i < sizeof(who) / sizeof(*who); i++)
+		key_add(w, sp_str(who[i]));
+	sp_wr_be32(w, (uint32_t)p->groups.n);
+	for (size_t i = 0; i < p->groups.n; i++)
+		key_add(w, sp_str(p->groups.v[i]));
+	sp_wr_be32(w, (uint32_t)p->roles.n);
+	for (size_t i = 0; i < p->roles.n; i++)
+		key_add(w, sp_str(p->roles.v[i]));
+	for (size_t i = 0; i < s->nfacts; i++) {
+		key_add(w, sp_str(s->fact[i].name));
+		key_add(w, s->fact[i].value);
+	}
+}
+
+struct scope *
+scope_find(struct sp_session *s)
+{
+	if (s->scope != NULL)
+		return s->scope;
+	struct buffer key = { 0 };
+	struct sp_writer w = buffer_writer(&key);
+	scope_key(s, &w);
+	if (buffer_written(&key, &w) != SP_OK) {
+		buffer_free(&key);
+		return NULL;
+	}
+	uint64_t hash = hash_bytes(buffer_bytes(&key), 0);
+	struct scope *c = scopes[hash % SCOPES];
+	while (c != NULL && !(c->hash == hash && sp_bytes_eq(buffer_bytes(&c->key), buffer_bytes(&key))))
+		c = c->next;
+	if (c != NULL) {
+		buffer_free(&key);
+		c->refs++;
+	} else {
+		c = mem_alloc(sizeof(*c));
+		c->key = key;
+		c->hash = hash;
+		c->refs = 1;
+		c->next = scopes[hash % SCOPES];
+		scopes[hash % SCOPES] = c;
+	}
+	s->scope = c;
+	return c;
+}
+
+static void
+scope_clear(struct scope *c)
+{
+	for (size_t i = 0; i < PLANS; i++) {
+		for (struct plan *p = c->bucket[i], *next; p != NULL; p = next) {
+			next = p->next;
+			p->scope = NULL;
+			plan_unref(&p);
+		}
+		c->bucket[i] = NULL;
+	}
+	c->n = 0;
+}
+
+void
+scope_unref(struct scope **cp)
+{
+	struct scope *c = *cp;
+	*cp = NULL;
+	if (c == NULL || --c->refs > 0)
+		return;
+	struct scope **at = &scopes[c->hash % SCOPES];
+	while (*at != c)
+		at = &(*at)->next;
+	*at = c->next;
+	scope_clear(c);
+	buffer_free(&c->key);
+	free(c);
+}
+
+/* ---- plans ---- */
+
+static void
+result_free(struct result_plan *r)
+{
+	policy_masks_free(&r->masks);
+	decision_free(&r->decision);
+	free((void *)(uintptr_t)r->key.p);
+	free((void *)(uintptr_t)r->record.p);
+	free(r);
+}
+
+void
+plan_unref(struct plan **pp)
+{
+	struct plan *p = *pp;
+	*pp = NULL;
+	if (p == NULL || --p->refs > 0)
+		return;
+	for (struct result_plan *r = p->results, *next; r != NULL; r = next) {
+		next = r->next;
+		result_free(r);
+	}
+	decision_free(&p->decision);
+	shape_free(&p->shape);
+	free((void *)(uintptr_t)p->record.p);
+	free((void *)(uintptr_t)p->verdict.p);
+	free(p);
+}
+
+static struct sp_bytes
+bytes_keep(struct buffer *b)
+{
+	struct sp_bytes in = buffer_bytes(b);
+	uint8_t *p = mem_alloc(in.len + 1);
+	if (in.len > 0)
+		memcpy(p, in.p, in.len);
+	buffer_free(b);
+	return (struct sp_bytes){ p, in.len };
+}
+
+static void
+record_attributes(const struct shape *shape, struct sp_writer *w)
+{
+	char line[512];
+	for (size_t i = 0; i < shape->nnodes && i < 64; i++) {
+		for (unsigned k = 0; k < shape->nattrs; k++) {
+			const struct value *v = &shape->node[i].value[k];
+			const struct sp_attr *a = &shape->module->attrs[k];
+			if (v->known == ABSENT)
+				continue;
+			int n = snprintf(line, sizeof(line), "%zu:%s=", i, a->name);
+			size_t len = n < 0 ? 0 : (size_t)n;
+			if (v->known == UNKNOWN)
+				n = snprintf(line + len, sizeof(line) - len, "?");
+			else if (a->type == SP_TYPE_STRING)
+				n = snprintf(line + len, sizeof(line) - len, "%.*s", (int)(v->text.len < 400 ? v->text.len : 400), (const char *)v->text.p);
+			else if (a->type != SP_TYPE_STRINGS && a->type != SP_TYPE_COLUMNS)
+				n = snprintf(line + len, sizeof(line) - len, "%llu", (unsigned long long)v->number);
+			for (size_t j = 0; v->n > 0 && j < v->n && len < sizeof(line) - 2; j++) {
+				n = snprintf(line + len, sizeof(line) - len, "%s%.*s", j > 0 ? "," : "", (int)(v->set[j].len < 128 ? v->set[j].len : 128),
+				    (const char *)v->set[j].p);
+				len += n < 0 || (size_t)n >= sizeof(line) - len ? sizeof(line) - len - 1 : (size_t)n;
+			}
+			frame_field(w, KEY_ATTRIBUTE, (struct sp_bytes){ (uint8_t *)line, strnlen(line, sizeof(line)) });
+		}
+	}
+}
+
+static void
+plan_record(struct plan *p, struct sp_session *s, const struct policy *policy)
+{
+	struct buffer b = { 0 }, text = { 0 };
+	uint8_t hash[DIGEST_LEN];
+	struct sp_writer w = buffer_writer(&b);
+	frame_field(&w, KEY_KIND, sp_str(p->kind));
+	if (record_redact(s->w, policy, p->shape, &text) == SP_OK)
+		frame_field(&w, KEY_TEXT, buffer_bytes(&text));
+	digest_sha256(p->shape->text, hash);
+	frame_field(&w, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
+	if (p->shape->tag != NULL)
+		frame_field(&w, KEY_TAG, sp_str(p->shape->tag));
+	record_attributes(p->shape, &w);
+	for (size_t i = 0; i < s->nfacts; i++) {
+		char line[256];
+		int n = snprintf(line, sizeof(line), "%s=%.*s", s->fact[i].name, (int)(s->fact[i].value.len < 200 ? s->fact[i].value.len : 200),
+		    (const char *)s->fact[i].value.p);
+		frame_field(&w, KEY_FACT, (struct sp_bytes){ (uint8_t *)line, n < 0 ? 0 : strnlen(line, sizeof(line)) });
+	}
+	if (buffer_written(&b, &w) == SP_OK)
+		p->record = bytes_keep(&b);
+	buffer_free(&b);
+	buffer_free(&text);
+}
+
+/* The payload of FRAME_VERDICT. */
+static void
+plan_verdict(struct plan *p)
+{
+	struct buffer b = { 0 };
+	struct sp_writer w = buffer_writer(&b);
+	const struct decision *d = &p->decision;
+	frame_field(&w, KEY_WHAT, sp_str(d->what == SP_KILL ? "kill" : d->what == SP_DENY ? "deny" : d->hold ? "held" : "allow"));
+	if (d->rule != NULL && d->rule[0] != '\0')
+		frame_field(&w, KEY_RULE, sp_str(d->rule));
+	if (d->text != NULL && d->text[0] != '\0')
+		frame_field(&w, KEY_MESSAGE, sp_str(d->text));
+	for (size_t i = 0; i < d->nobserved; i++)
+		frame_field(&w, KEY_OBSERVED, sp_str(d->observed[i]));
+	if (buffer_written(&b, &w) == SP_OK)
+		p->verdict = bytes_keep(&b);
+	buffer_free(&b);
+}
+
+struct subject
+session_subject(const struct sp_session *s)
+{
+	return (struct subject){ .principal = &s->principal, .target = s->target, .session = s->name, .address = s->address,
+		.module = s->module->name, .fact = s->fact, .nfacts = s->nfacts, .now = clock_wall_us() };
+}
+
+/* A statement that is only prepared is judged as what it would be when it runs, for denials only. */
+static int
+judge_prepare(struct sp_session *s, struct sp_op *op, const struct subject *who, struct decision *d_r)
+{
+	struct op run = op->op;
+	char kind[64];
+	size_t base = strlen(op->op.kind) - strlen(".prepare");
+	snprintf(kind, sizeof(kind), "%.*s.statement", (int)base, op->op.kind);
+	run.kind = kind;
+	int rc = policy_judge(s->run, who, &run, d_r, NULL, NULL);
+	if (rc != SP_OK || d_r->what != SP_ALLOW)
+		return rc;
+	uint64_t until = d_r->valid_until;
+	decision_free(d_r);
+	rc = policy_judge(s->run, who, &op->op, d_r, NULL, NULL);
+	if (rc == SP_OK && d_r->valid_until > until)
+		d_r->valid_until = until;
+	d_r->hold = false;
+	d_r->nlimits = 0;
+	return rc;
+}
+
+static bool
+is_prepare(const char *kind)
+{
+	size_t n = strlen(kind), m = strlen(".prepare");
+	return n > m && strcmp(kind + n - m, ".prepare") == 0;
+}
+
+static int
+plan_judge(struct sp_op *op, struct decision *d_r)
+{
+	struct subject who = session_subject(op->s);
+	memset(d_r, 0, sizeof(*d_r));
+	int rc = is_prepare(op->op.kind) ? judge_prepare(op->s, op, &who, d_r) : policy_judge(op->s->run, &who, &op->op, d_r, NULL, NULL);
+	if (rc == SP_OK)
+		return SP_OK;
+	decision_free(d_r);
+	*d_r = (struct decision){ .what = SP_DENY, .because = SP_BY_ERROR, .rule = "", .text = "the policy could not be evaluated" };
+	return rc;
+}
+
+struct plan *
+plan_make(struct sp_op *op)
+{
+	struct sp_session *s = op->s;
+	struct plan *p = mem_alloc(sizeof(*p));
+	struct target_use *t = epoch_use_target(s->epoch, s->target_name);
+	p->refs = 1;
+	p->shape = op->op.shape;
+	p->shape->refs++;
+	p->kind = op->op.kind;
+	if (plan_judge(op, &p->decision) != SP_OK)
+		p->decision.cacheable = false;
+	p->sensitive = policy_touches_tagged(t->policy, &op->op);
+	for (size_t i = 0; i < p->decision.nlimits; i++) {
+		uint64_t rows = p->decision.limit[i].rows;
+		if (rows > 0 && (p->max_rows == 0 || rows < p->max_rows))
+			p->max_rows = rows;
+	}
+	plan_record(p, s, t->policy);
+	plan_verdict(p);
+	return p;
+}
+
+struct plan *
+plan_find(struct sp_op *op)
+{
+	struct scope *c = scope_find(op->s);
+	uint64_t serial = op->op.shape->serial;
+	if (c == NULL)
+		return plan_make(op);
+	struct plan **bucket = &c->bucket[serial % PLANS];
+	for (struct plan *p = *bucket; p != NULL; p = p->next) {
+		if (p->shape != op->op.shape || strcmp(p->kind, op->op.kind) != 0)
+			continue;
+		if (p->decision.valid_until <= clock_wall_us())
+			break;
+		p->refs++;
+		return p;
+	}
+	struct plan *p = plan_make(op);
+	if (!p->decision.cacheable)
+		return p;
+	if (c->n >= PLAN_LIMIT)
+		scope_clear(c);
+	p->scope = c;
+	p->next = *bucket; /* in front of one that went stale */
+	*bucket = p;
+	p->refs++;
+	c->n++;
+	return p;
+}

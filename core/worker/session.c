@@ -1,0 +1,568 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See session.h.
+ *
+ *     ACCEPTED ─▶ WHO ─▶ DIALING ─▶ LOGIN ─▶ RUN ─▶ ENDING ─▶ CLOSED
+ *        ▲─────────┘ (RETRY)              any state may end
+ *
+ * A closed session is freed at the next turn of the loop, when no event of its can be on the stack.
+ */
+#include "session.h"
+
+#include <gnutls/gnutls.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "dial.h"
+#include "epoch_use.h"
+#include "keeper_talk.h"
+#include "operation.h"
+#include "record.h"
+
+#define SESSION_MEMORY (64u << 20)
+#define FAREWELL_MS 2000
+
+static const char *const state_names[] = { "accepted", "who", "dialing", "login", "run", "ending", "closed" };
+_Static_assert(sizeof(state_names) / sizeof(*state_names) == SESSION_STATES, "a name for each state");
+
+/* Which states may follow which. */
+#define TO(st) (1u << SESSION_##st)
+static const unsigned state_edges[SESSION_STATES] = {
+	[SESSION_ACCEPTED] = TO(WHO) | TO(ENDING) | TO(CLOSED),
+	[SESSION_WHO] = TO(ACCEPTED) | TO(DIALING) | TO(ENDING) | TO(CLOSED),
+	[SESSION_DIALING] = TO(LOGIN) | TO(ENDING) | TO(CLOSED),
+	[SESSION_LOGIN] = TO(RUN) | TO(ENDING) | TO(CLOSED),
+	[SESSION_RUN] = TO(ENDING) | TO(CLOSED),
+	[SESSION_ENDING] = TO(CLOSED),
+	[SESSION_CLOSED] = 0,
+};
+
+const char *
+session_state_name(enum session_state st)
+{
+	return state_names[st];
+}
+
+void
+session_enter(struct sp_session *s, enum session_state to)
+{
+	if (!(state_edges[s->state] & 1u << to)) {
+		log_error("session %s cannot go from %s to %s", s->name, state_names[s->state], state_names[to]);
+		abort();
+	}
+	sp_log(s, SP_DEBUG, "session goes from %s to %s", state_names[s->state], state_names[to]);
+	s->state = to;
+}
+
+/* ---- making ---- */
+
+static struct sp_session *
+session_new(struct worker *w, const struct sp_module *m)
+{
+	struct arena *a = arena_new(SESSION_MEMORY);
+	struct sp_session *s = arena_alloc(a, sizeof(*s));
+	s->arena = a;
+	s->w = w;
+	s->module = m;
+	s->purpose = "";
+	s->state_block = m->session_size > 0 ? arena_alloc(a, m->session_size) : NULL;
+	id_new(s->id);
+	id_format(s->id, s->name);
+	s->started = clock_wall_us();
+	s->started_mono = clock_mono_us();
+	s->active = w->now;
+	list_init(&s->ops);
+	stream_init(&s->side[SP_CLIENT], s, SP_CLIENT);
+	stream_init(&s->side[SP_TARGET], s, SP_TARGET);
+	list_add(&w->sessions, &s->all);
+	w->nsessions++;
+	return s;
+}
+
+void
+session_accept(struct worker *w, const struct listener *l, int fd, const char *address)
+{
+	struct listener_use *use = epoch_use_listener(w->epoch, l->b.name);
+	struct sp_session *s = session_new(w, use->module);
+	s->epoch = epoch_use_ref(w->epoch);
+	s->listener = use->listener;
+	s->conf = use->conf;
+	snprintf(s->address, sizeof(s->address), "%s", address);
+	s->side[SP_CLIENT].wipe = true;
+	s->deadline = w->now + s->listener->handshake;
+	stream_open(&s->side[SP_CLIENT], fd);
+	session_enter_module(s);
+	(void)session_leave_module(s, s->module->accept == NULL ? SP_OK : s->module->accept(s));
+}
+
+struct sp_session *
+session_side(struct sp_session *like, const char *purpose, void *cookie)
+{
+	struct sp_session *s = session_new(like->w, like->module);
+	s->epoch = epoch_use_ref(like->epoch);
+	s->target = like->target;
+	s->conf = like->conf;
+	s->purpose = arena_string(s->arena, sp_str(purpose));
+	s->cookie = cookie;
+	s->target_name = arena_string(s->arena, sp_str(like->target_name));
+	s->part = arena_string(s->arena, sp_str(like->part));
+	s->login = s->target->catalogue.user != NULL && s->target->catalogue.user[0] != '\0' ? s->target->catalogue.user
+											 : s->target->login.user;
+	s->state = SESSION_WHO;
+	session_enter(s, SESSION_DIALING);
+	keeper_side(s);
+	dial_start(s);
+	return s;
+}
+
+struct sp_session *
+session_find(struct worker *w, struct sp_bytes id)
+{
+	LIST_EACH(n, next, &w->sessions) {
+		struct sp_session *s = LIST_OF(n, struct sp_session, all);
+		if (id.len == ID_LEN && memcmp(s->id, id.p, ID_LEN) == 0 && s->state != SESSION_CLOSED)
+			return s;
+	}
+	return NULL;
+}
+
+/* ---- the way into a module and out again ---- */
+
+void
+session_enter_module(struct sp_session *s)
+{
+	struct worker *w = s->w;
+	if (w->running != NULL) {
+		log_error("session %s is entered while %s runs", s->name, w->running->name);
+		abort();
+	}
+	w->running = s;
+	for (unsigned i = 0; i < 2; i++)
+		if (!s->side[i].view_in_scratch)
+			stream_begin(&s->side[i]);
+}
+
+static bool
+side_speaks(const struct sp_session *s, unsigned side)
+{
+	if (s->broken || s->state >= SESSION_ENDING || s->state == SESSION_DIALING)
+		return false;
+	if (side == SP_TARGET)
+		return s->state >= SESSION_LOGIN;
+	return s->state != SESSION_WHO;
+}
+
+static int
+session_eof(struct sp_session *s, struct stream *st)
+{
+	st->eof_told = true;
+	if (s->module->eof != NULL && s->state == SESSION_RUN)
+		return s->module->eof(s, st->side);
+	s->broken = true;
+	s->why = SP_END_EOF;
+	s->end_text = st->side == SP_CLIENT ? "the client left" : "the target closed the connection";
+	return SP_OK;
+}
+
+/* Offers what is unconsumed until nobody consumes any more. */
+static int
+session_pump(struct sp_session *s)
+{
+	bool progress = true;
+	int rc = SP_OK;
+	while (progress && rc == SP_OK) {
+		progress = false;
+		for (unsigned i = 0; i < 2 && rc == SP_OK; i++) {
+			struct stream *st = &s->side[i];
+			size_t before = st->view.len;
+			if (before == 0 || before < st->want || !side_speaks(s, i) || s->side[SP_OTHER(i)].full)
+				continue;
+			rc = s->module->data(s, (enum sp_side)i);
+			progress = progress || st->view.len < before;
+		}
+	}
+	for (unsigned i = 0; i < 2 && rc == SP_OK; i++)
+		if (s->side[i].eof && !s->side[i].eof_told && s->state < SESSION_ENDING)
+			rc = session_eof(s, &s->side[i]);
+	return rc;
+}
+
+static void
+writer_reset(struct worker *w)
+{
+	w->writer_stream = NULL;
+	w->writer.len = 0;
+	w->writer.bad = false;
+	if (w->writer.cap > 8 * SCRATCH) {
+		w->writer.p = realloc(w->writer.p, SCRATCH);
+		w->writer.cap = SCRATCH;
+	}
+}
+
+/* Frames first, then bytes; what is left of the input is kept. */
+static int
+session_settle(struct sp_session *s)
+{
+	record_publish(s->w);
+	int rc = stream_flush(&s->side[SP_TARGET]);
+	int client = stream_flush(&s->side[SP_CLIENT]);
+	for (unsigned i = 0; i < 2; i++)
+		stream_end(&s->side[i]);
+	writer_reset(s->w);
+	if (client != SP_OK && s->state < SESSION_ENDING) {
+		s->why = SP_END_EOF;
+		s->end_text = "the client left";
+	}
+	return rc != SP_OK ? rc : client;
+}
+
+static void
+session_close(struct sp_session *s)
+{
+	if (s->state == SESSION_CLOSED)
+		return;
+	session_enter(s, SESSION_CLOSED);
+	op_end_all(s);
+	if (s->header_written)
+		record_end(s);
+	record_publish(s->w);
+	s->w->running = s;
+	if (s->module->close != NULL)
+		s->module->close(s);
+	s->w->running = NULL;
+	writer_reset(s->w);
+	dial_stop(s);
+	stream_close(&s->side[SP_CLIENT]);
+	stream_close(&s->side[SP_TARGET]);
+	if (s->timer_made)
+		event_del(&s->timer);
+	keeper_closed(s);
+	session_kick(s);
+}
+
+static void
+session_arm(struct sp_session *s)
+{
+	stream_arm(&s->side[SP_CLIENT]);
+	stream_arm(&s->side[SP_TARGET]);
+}
+
+bool
+session_leave_module(struct sp_session *s, int rc)
+{
+	if (rc == SP_OK)
+		rc = session_pump(s);
+	int sent = session_settle(s);
+	s->w->running = NULL;
+	if (s->state == SESSION_CLOSED)
+		return true;
+	if (s->state == SESSION_ENDING) {
+		if (sent != SP_OK || stream_idle(&s->side[SP_CLIENT]))
+			session_close(s);
+		else
+			session_arm(s);
+		return s->state == SESSION_CLOSED;
+	}
+	if (rc != SP_OK || sent != SP_OK || s->broken) {
+		session_finish(s, s->why == 0 && (rc != SP_OK || sent != SP_OK) && s->end_text == NULL ? SP_END_ERROR : s->why,
+		    s->end_text != NULL ? s->end_text : "the connection is closed");
+		return s->state == SESSION_CLOSED;
+	}
+	session_begin_tls(s);
+	session_arm(s);
+	return false;
+}
+
+/* ---- from the streams ---- */
+
+bool
+session_input(struct stream *st)
+{
+	struct sp_session *s = st->s;
+	if (s->state == SESSION_CLOSED)
+		return true;
+	s->w->now = clock_mono_ms();
+	if (s->state == SESSION_ENDING) {
+		stream_end(st);
+		if (st->eof && st->side == SP_CLIENT)
+			session_close(s);
+		return true;
+	}
+	session_enter_module(s);
+	return session_leave_module(s, SP_OK);
+}
+
+void
+session_output(struct stream *st)
+{
+	struct sp_session *s = st->s;
+	bool was_full = st->full;
+	int rc = stream_flush(st);
+	if (rc != SP_OK) {
+		if (s->state < SESSION_ENDING)
+			session_finish(s, SP_END_EOF, st->side == SP_CLIENT ? "the client left" : "the target closed the connection");
+		else
+			session_close(s);
+		return;
+	}
+	if (s->state == SESSION_ENDING && stream_idle(&s->side[SP_CLIENT])) {
+		session_close(s);
+		return;
+	}
+	st->full = st->full && st->out.len > STREAM_LOW;
+	if (was_full && !st->full && s->state < SESSION_ENDING) {
+		session_enter_module(s);
+		int told = s->module->drained == NULL ? SP_OK : s->module->drained(s, st->side);
+		(void)session_leave_module(s, told);
+		return;
+	}
+	if (s->state < SESSION_ENDING)
+		session_begin_tls(s);
+	session_arm(s);
+}
+
+void
+session_secured(struct stream *st)
+{
+	struct sp_session *s = st->s;
+	struct sp_tls t = { .alpn = tls_alpn(st->tls), .sni = "" };
+	session_enter_module(s);
+	(void)session_leave_module(s, s->module->secure == NULL ? SP_OK : s->module->secure(s, st->side, &t));
+}
+
+void
+session_begin_tls(struct sp_session *s)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		struct stream *st = &s->side[i];
+		if (s->starttls[i].wanted && stream_idle(st) && s->state < SESSION_ENDING) {
+			s->starttls[i].wanted = false;
+			stream_begin_tls(st, s->starttls[i].direct, s->starttls[i].alpn);
+		}
+	}
+}
+
+/* ---- ends ---- */
+
+void
+session_fail(struct sp_session *s, int rc, const char *text)
+{
+	if (s->state >= SESSION_ENDING)
+		return;
+	(void)sp_fail(s, rc, "%s", text);
+	if (s->w->running == NULL)
+		session_finish(s, SP_END_ERROR, s->end_text);
+}
+
+void
+session_finish(struct sp_session *s, enum sp_why why, const char *text)
+{
+	if (s->state >= SESSION_ENDING)
+		return;
+	s->why = why;
+	s->end_text = arena_string(s->arena, sp_str(text));
+	if (s->w->running == s) {
+		s->broken = true;
+		return;
+	}
+	session_enter(s, SESSION_ENDING);
+	s->deadline = s->w->now + FAREWELL_MS;
+	sp_log(s, SP_INFO, "session ends: %s", s->end_text == NULL ? "" : s->end_text);
+	session_enter_module(s);
+	if (s->module->end != NULL)
+		(void)s->module->end(s, why, s->end_text == NULL ? "" : s->end_text);
+	s->side[SP_CLIENT].gate = 0;
+	s->side[SP_TARGET].gate = 0;
+	(void)session_leave_module(s, SP_OK);
+}
+
+void
+session_free(struct sp_session *s)
+{
+	struct worker *w = s->w;
+	list_remove(&s->all);
+	w->nsessions--;
+	for (size_t i = 0; i < s->nfacts; i++)
+		free((void *)(uintptr_t)s->fact[i].value.p);
+	policy_run_free(&s->run);
+	scope_unref(&s->scope);
+	epoch_use_unref(&s->epoch);
+	struct arena *a = s->arena;
+	arena_free(&a);
+}
+
+/* ---- who, and the target ---- */
+
+static int
+session_take_admission(struct sp_session *s, const struct sp_admission *a)
+{
+	struct target_use *t = epoch_use_target(s->epoch, s->target_name);
+	if (t == NULL || t->module != s->module)
+		return sp_fail(s, SP_EDENIED, "target %s is not in this configuration", log_quote(sp_str(s->target_name)));
+	s->target = t->target;
+	s->login = t->target->login.user;
+	s->part = s->part[0] != '\0' ? s->part : t->target->database;
+	s->conf = session_conf(s);
+	if (s->conf == NULL)
+		return SP_ECONF;
+	s->run = policy_run_new(t->policy);
+	(void)a;
+	return SP_OK;
+}
+
+void
+session_admitted(struct sp_session *s, const struct sp_admission *a)
+{
+	if (s->state != SESSION_WHO)
+		return;
+	int rc = a->what == SP_ADMIT ? session_take_admission(s, a) : SP_OK;
+	if (rc == SP_OK && a->what == SP_ADMIT) {
+		record_header(s);
+		session_enter(s, SESSION_DIALING);
+		s->side[SP_CLIENT].wipe = false;
+		s->deadline = s->w->now + s->target->timeout.connect;
+	} else if (a->what == SP_CHALLENGE || a->what == SP_RETRY) {
+		session_enter(s, SESSION_ACCEPTED);
+	}
+	session_enter_module(s);
+	if (rc == SP_OK)
+		rc = s->module->admitted(s, a);
+	if (session_leave_module(s, rc) || s->state != SESSION_DIALING)
+		return;
+	op_ask_session(s);
+}
+
+void
+session_connected(struct sp_session *s, int fd)
+{
+	stream_open(&s->side[SP_TARGET], fd);
+	session_enter(s, SESSION_LOGIN);
+	s->deadline = s->w->now + s->target->timeout.login;
+	session_enter_module(s);
+	(void)session_leave_module(s, s->module->open(s));
+}
+
+/* ---- time ---- */
+
+static void
+session_warn_expiry(struct sp_session *s, uint64_t now)
+{
+	static const struct { uint64_t before; const char *text; } notices[] = {
+		{ 300u * 1000000u, "your token expires in 5 minutes" },
+		{ 60u * 1000000u, "your token expires in 1 minute" },
+	};
+	while (s->warned < 2 && s->expires - now <= notices[s->warned].before) {
+		bool late = s->warned == 0 && s->expires - now <= notices[1].before;
+		const char *text = notices[s->warned++].text;
+		if (late || s->module->notice == NULL)
+			continue;
+		session_enter_module(s);
+		if (session_leave_module(s, s->module->notice(s, text)))
+			return;
+	}
+}
+
+void
+session_tick(struct sp_session *s)
+{
+	uint64_t wall = clock_wall_us();
+	if (s->state == SESSION_CLOSED)
+		return;
+	if (s->deadline != 0 && s->w->now >= s->deadline) {
+		if (s->state == SESSION_ENDING)
+			session_close(s);
+		else
+			session_fail(s, SP_ETIME, s->state == SESSION_DIALING ? "the target did not answer in time"
+						: s->state == SESSION_LOGIN   ? "the target did not log us in in time"
+									      : "the client did not say who it is in time");
+		return;
+	}
+	if (s->state != SESSION_RUN || s->purpose[0] != '\0')
+		return;
+	if (s->expires != 0 && wall >= s->expires) {
+		session_finish(s, SP_END_EXPIRED, "your token has expired; log in again");
+		return;
+	}
+	if (s->target->timeout.idle != 0 && s->w->now - s->active >= s->target->timeout.idle && s->ops.node.next == &s->ops.node) {
+		session_finish(s, SP_END_IDLE, "the session was idle for too long");
+		return;
+	}
+	if (s->expires != 0)
+		session_warn_expiry(s, wall);
+}
+
+void
+session_kick(struct sp_session *s)
+{
+	s->woken = true;
+	event_active(&s->w->kick, EV_TIMEOUT, 0);
+}
+
+void
+session_run_kicked(struct worker *w)
+{
+	w->now = clock_mono_ms();
+	LIST_EACH(n, next, &w->sessions) {
+		struct sp_session *s = LIST_OF(n, struct sp_session, all);
+		if (!s->woken)
+			continue;
+		s->woken = false;
+		if (s->state == SESSION_CLOSED) {
+			session_free(s);
+			continue;
+		}
+		if (s->state == SESSION_ENDING)
+			continue;
+		session_enter_module(s);
+		(void)session_leave_module(s, SP_OK);
+	}
+}
+
+void
+session_follow(struct sp_session *s)
+{
+	if (s->state >= SESSION_ENDING || s->epoch == s->w->epoch || s->target == NULL)
+		return;
+	struct target_use *t = epoch_use_target(s->w->epoch, s->target_name);
+	if (t == NULL || t->module != s->module) {
+		session_finish(s, SP_END_REVOKED, "the target is no longer configured");
+		return;
+	}
+	if (s->purpose[0] == '\0' && !session_allowed(s, t->target)) {
+		session_finish(s, SP_END_REVOKED, "you are no longer allowed to use this target");
+		return;
+	}
+	struct worker_epoch *old = s->epoch;
+	s->epoch = epoch_use_ref(s->w->epoch);
+	s->target = t->target;
+	s->listener = NULL;
+	if (s->run != NULL)
+		policy_run_switch(s->run, t->policy);
+	scope_unref(&s->scope);
+	op_rejudge_all(s);
+	epoch_use_unref(&old);
+}
+
+bool
+session_allowed(const struct sp_session *s, const struct target *t)
+{
+	for (size_t i = 0; i < t->allow.users.n; i++)
+		if (strcmp(t->allow.users.v[i], s->principal.user) == 0)
+			return true;
+	for (size_t i = 0; i < t->allow.groups.n; i++)
+		if (strings_have(&s->principal.groups, t->allow.groups.v[i]))
+			return true;
+	return false;
+}
+
+const void *
+session_conf(struct sp_session *s)
+{
+	void *conf = NULL;
+	const char *err = "";
+	int rc = module_conf(s->arena, s->module, &s->epoch->epoch->settings, s->listener, s->target, &conf, &err);
+	if (rc != SP_OK)
+		(void)sp_fail(s, rc, "%s", err);
+	return rc == SP_OK ? conf : NULL;
+}

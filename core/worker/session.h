@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The life of a session: its states, and the one way into a module's callbacks.
+ *
+ * Every callback runs between session_enter_module() and session_leave_module(): the former lays
+ * out what is unconsumed, the latter offers it again as long as somebody consumes, publishes the
+ * frames, and only then lets bytes out (P1).
+ */
+#ifndef SALLYPORT_SESSION_H
+#define SALLYPORT_SESSION_H
+
+#include "worker.h"
+
+/* A client was accepted on a listener.  Takes fd over. */
+void session_accept(struct worker *w, const struct listener *l, int fd, const char *address);
+/* A connection of the gateway's own, without a client. */
+struct sp_session *session_side(struct sp_session *like, const char *purpose, void *cookie);
+struct sp_session *session_find(struct worker *w, struct sp_bytes id);
+
+void session_enter(struct sp_session *s, enum session_state to);
+const char *session_state_name(enum session_state st);
+
+void session_enter_module(struct sp_session *s);
+/* rc: what the callback returned.  True when the session is gone. */
+bool session_leave_module(struct sp_session *s, int rc);
+
+/* From the streams.  True when the session is gone. */
+bool session_input(struct stream *st);
+void session_output(struct stream *st);
+void session_secured(struct stream *st);
+
+/* The keeper's answer; the dialled socket; TLS refused and the like. */
+void session_admitted(struct sp_session *s, const struct sp_admission *a);
+void session_connected(struct sp_session *s, int fd);
+void session_fail(struct sp_session *s, int rc, const char *text);
+/* The farewell, then the end. */
+void session_finish(struct sp_session *s, enum sp_why why, const char *text);
+/* Every tick: deadlines, idleness, expiry. */
+void session_tick(struct sp_session *s);
+/* At the next turn of the loop: data() for what was waiting. */
+void session_kick(struct sp_session *s);
+void session_run_kicked(struct worker *w);
+void session_free(struct sp_session *s);
+/* A new epoch: follow it, or end as revoked. */
+void session_follow(struct sp_session *s);
+bool session_allowed(const struct sp_session *s, const struct target *t);
+/* The module's conf block for this listener and target; NULL: sp_fail() was called. */
+const void *session_conf(struct sp_session *s);
+/* Starts the handshakes that sp_starttls() asked for, once the output before them is out. */
+void session_begin_tls(struct sp_session *s);
+
+#endif

@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See stream.h. */
+#include "stream.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "dial.h"
+#include "epoch_use.h"
+#include "record.h"
+#include "session.h"
+
+static void on_readable(evutil_socket_t fd, short what, void *arg);
+static void on_writable(evutil_socket_t fd, short what, void *arg);
+
+void
+stream_init(struct stream *st, struct sp_session *s, enum sp_side side)
+{
+	st->s = s;
+	st->side = side;
+	st->fd = -1;
+	st->want = 1;
+}
+
+void
+stream_open(struct stream *st, int fd)
+{
+	st->fd = fd;
+	event_assign(&st->readable, st->s->w->base, fd, EV_READ | EV_PERSIST, on_readable, st);
+	event_assign(&st->writable, st->s->w->base, fd, EV_WRITE | EV_PERSIST, on_writable, st);
+	st->made = true;
+}
+
+void
+stream_close(struct stream *st)
+{
+	if (st->made) {
+		event_del(&st->readable);
+		event_del(&st->writable);
+	}
+	if (st->tls != NULL && !st->error)
+		tls_bye(st->tls);
+	tls_free(&st->tls);
+	if (st->fd >= 0)
+		close(st->fd);
+	st->fd = -1;
+	st->made = st->reading = st->writing = false;
+	buffer_free(&st->in);
+	buffer_free(&st->out);
+	st->view = (struct sp_bytes){ NULL, 0 };
+	st->nsegments = 0;
+	st->pending = 0;
+}
+
+/* ---- input ---- */
+
+void
+stream_begin(struct stream *st)
+{
+	st->view = buffer_bytes(&st->in);
+	st->base = st->view.p;
+	st->view_in_scratch = false;
+}
+
+/* Small leftovers move to the scratch so that one read completes them; large ones grow in place. */
+static long
+stream_read(struct stream *st, uint8_t *to, size_t room)
+{
+	if (st->tls != NULL)
+		return tls_read(st->tls, to, room);
+	ssize_t n = recv(st->fd, to, room, 0);
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EINTR ? -1 : -2;
+}
+
+static long
+stream_fill(struct stream *st)
+{
+	struct worker *w = st->s->w;
+	struct sp_bytes old = buffer_bytes(&st->in);
+	if (old.len >= SCRATCH / 2) {
+		size_t room = st->want > old.len ? st->want - old.len : STREAM_INPUT;
+		if (room > SCRATCH)
+			room = SCRATCH;
+		uint8_t *to = buffer_room(&st->in, room);
+		long n = to == NULL ? -2 : stream_read(st, to, room);
+		if (n > 0)
+			buffer_added(&st->in, (size_t)n);
+		stream_begin(st);
+		return n;
+	}
+	if (old.len > 0)
+		memcpy(w->scratch, old.p, old.len);
+	long n = stream_read(st, w->scratch + old.len, SCRATCH - old.len);
+	if (n <= 0) {
+		stream_begin(st);
+		return n;
+	}
+	if (old.len > 0)
+		buffer_free(&st->in);
+	st->view = (struct sp_bytes){ w->scratch, old.len + (size_t)n };
+	st->base = w->scratch;
+	st->view_in_scratch = true;
+	return n;
+}
+
+void
+stream_end(struct stream *st)
+{
+	if (!st->view_in_scratch)
+		return;
+	if (st->view.len > 0 && buffer_put(&st->in, st->view) != SP_OK)
+		st->error = true;
+	if (st->wipe)
+		mem_wipe((void *)(uintptr_t)st->base, (size_t)(st->view.p - st->base) + st->view.len);
+	st->view_in_scratch = false;
+	stream_begin(st);
+}
+
+static int
+stream_consume(struct stream *st, size_t n)
+{
+	if (n > st->view.len)
+		return SP_EINTERNAL;
+	st->view.p += n;
+	st->view.len -= n;
+	st->want = 1;
+	if (!st->view_in_scratch) {
+		if (st->wipe)
+			mem_wipe(st->in.p + st->in.start, n);
+		/* the bytes stay where they are until stream_flush(): segments may point at them */
+		st->in.start += n;
+		st->in.len -= n;
+	}
+	return SP_OK;
+}
+
+int
+stream_drop(struct stream *st, size_t n)
+{
+	return stream_consume(st, n);
+}
+
+/* ---- output ---- */
+
+/* What the writer holds for its stream becomes a segment. */
+static void
+writer_commit(struct worker *w)
+{
+	struct stream *st = w->writer_stream;
+	w->writer_stream = NULL;
+	if (st == NULL || w->writer.len == w->writer_start)
+		return;
+	if (w->writer.bad)
+		st->error = true;
+	struct segment *g = &st->segment[st->nsegments++];
+	*g = (struct segment){ SEGMENT_WRITER, w->writer_start, w->writer.len - w->writer_start };
+	st->pending += g->len;
+}
+
+static const uint8_t *
+segment_bytes(const struct stream *st, const struct segment *g)
+{
+	const struct stream *from = &st->s->side[SP_OTHER(st->side)];
+	return g->where == SEGMENT_WRITER ? st->s->w->writer.p + g->offset : from->base + g->offset;
+}
+
+/* Segments become a copy: what the socket did not take, or may not have yet. */
+static void
+stream_fold(struct stream *st)
+{
+	if (st->s->w->writer_stream == st)
+		writer_commit(st->s->w);
+	for (unsigned i = 0; i < st->nsegments; i++) {
+		struct sp_bytes b = { segment_bytes(st, &st->segment[i]), st->segment[i].len };
+		if (buffer_put(&st->out, b) != SP_OK)
+			st->error = true;
+	}
+	st->nsegments = 0;
+	st->pending = 0;
+}
+
+static void
+segment_room(struct stream *st)
+{
+	if (st->nsegments + 1 >= STREAM_SEGMENTS)
+		stream_fold(st);
+}
+
+struct sp_writer *
+stream_writer(struct stream *st)
+{
+	struct worker *w = st->s->w;
+	if (w->writer_stream == st)
+		return &w->writer;
+	writer_commit(w);
+	segment_room(st);
+	w->writer_stream = st;
+	w->writer_start = w->writer.len;
+	return &w->writer;
+}
+
+int
+stream_pass(struct stream *from, struct stream *to, size_t n)
+{
+	if (n > from->view.len)
+		return SP_EINTERNAL;
+	if (to->s->w->writer_stream != NULL)
+		writer_commit(to->s->w);
+	size_t offset = (size_t)(from->view.p - from->base);
+	struct segment *last = to->nsegments > 0 ? &to->segment[to->nsegments - 1] : NULL;
+	if (last != NULL && last->where == SEGMENT_INPUT && last->offset + last->len == offset) {
+		last->len += n;
+	} else {
+		segment_room(to);
+		to->segment[to->nsegments++] = (struct segment){ SEGMENT_INPUT, offset, n };
+	}
+	to->pending += n;
+	return stream_consume(from, n);
+}
+
+/* What a plain socket takes now of `out` and the segments, in one call. */
+static int
+stream_send(struct stream *st)
+{
+	struct iovec iov[STREAM_SEGMENTS + 1];
+	unsigned n = 0;
+	struct sp_bytes old = buffer_bytes(&st->out);
+	if (old.len > 0)
+		iov[n++] = (struct iovec){ (void *)(uintptr_t)old.p, old.len };
+	for (unsigned i = 0; i < st->nsegments; i++)
+		iov[n++] = (struct iovec){ (void *)(uintptr_t)segment_bytes(st, &st->segment[i]), st->segment[i].len };
+	struct msghdr m = { .msg_iov = iov, .msg_iovlen = n };
+	ssize_t sent = sendmsg(st->fd, &m, MSG_NOSIGNAL);
+	if (sent < 0) {
+		if (errno != EAGAIN && errno != EINTR)
+			return SP_EIO;
+		sent = 0;
+	}
+	size_t all = old.len + st->pending;
+	if ((size_t)sent == all) {
+		buffer_drop(&st->out, old.len);
+		st->nsegments = 0;
+		st->pending = 0;
+		return SP_OK;
+	}
+	stream_fold(st);
+	buffer_drop(&st->out, (size_t)sent);
+	return SP_OK;
+}
+
+static int
+stream_send_tls(struct stream *st)
+{
+	stream_fold(st);
+	for (struct sp_bytes b = buffer_bytes(&st->out); b.len > 0; b = buffer_bytes(&st->out)) {
+		long n = tls_write(st->tls, b.p, b.len);
+		if (n == -1)
+			return SP_OK;
+		if (n < 0)
+			return SP_EIO;
+		buffer_drop(&st->out, (size_t)n);
+	}
+	return SP_OK;
+}
+
+bool
+stream_idle(const struct stream *st)
+{
+	return st->out.len == 0 && st->nsegments == 0 && st->s->w->writer_stream != st;
+}
+
+static bool
+stream_may_send(struct stream *st)
+{
+	if (st->fd < 0 || (st->tls != NULL && !tls_ready(st->tls)))
+		return false;
+	if (!record_durable(st->s->w, st->gate))
+		return false;
+	st->gate = 0;
+	return true;
+}
+
+int
+stream_flush(struct stream *st)
+{
+	struct worker *w = st->s->w;
+	if (w->writer_stream == st)
+		writer_commit(w);
+	int rc = SP_OK;
+	if (!stream_idle(st)) {
+		if (!stream_may_send(st))
+			stream_fold(st);
+		else
+			rc = st->tls == NULL ? stream_send(st) : stream_send_tls(st);
+	}
+	if (rc == SP_OK && st->error)
+		rc = SP_EIO;
+	if (st->out.len > STREAM_HIGH)
+		st->full = true;
+	if (st->out.len == 0 && st->out.cap > 0)
+		buffer_free(&st->out);
+	if (st->shut && !st->shut_done && stream_idle(st) && st->fd >= 0) {
+		st->shut_done = true;
+		if (st->tls != NULL)
+			tls_bye(st->tls);
+		shutdown(st->fd, SHUT_WR);
+	}
+	return rc;
+}
+
+/* ---- the loop ---- */
+
+static bool
+stream_wants_input(const struct stream *st)
+{
+	const struct sp_session *s = st->s;
+	const struct stream *other = &s->side[SP_OTHER(st->side)];
+	if (st->tls != NULL && !tls_ready(st->tls))
+		return true;
+	if (st->eof || st->error)
+		return false;
+	if (s->state == SESSION_ENDING)
+		return false;
+	if (other->full || record_behind(s->w))
+		return false;
+	return st->in.len < (st->want > STREAM_INPUT ? st->want : STREAM_INPUT);
+}
+
+static void
+arm(struct event *ev, bool *is, bool should)
+{
+	if (*is == should)
+		return;
+	*is = should;
+	if (should)
+		event_add(ev, NULL);
+	else
+		event_del(ev);
+}
+
+void
+stream_arm(struct stream *st)
+{
+	if (!st->made)
+		return;
+	bool handshake = st->tls != NULL && !tls_ready(st->tls);
+	bool was = st->reading;
+	arm(&st->readable, &st->reading, stream_wants_input(st));
+	/* what GnuTLS has already decrypted, the socket will not announce again */
+	if (!was && st->reading && !handshake && st->tls != NULL && tls_pending(st->tls))
+		event_active(&st->readable, EV_READ, 0);
+	if (!handshake)
+		arm(&st->writable, &st->writing, st->out.len > 0 && record_durable(st->s->w, st->gate));
+}
+
+static void
+stream_shake(struct stream *st)
+{
+	bool wants_write = false;
+	const char *err = NULL;
+	int rc = tls_handshake(st->tls, &wants_write, &err);
+	arm(&st->writable, &st->writing, rc == 0 && wants_write);
+	if (rc == 1)
+		session_secured(st);
+	else if (rc < 0) {
+		st->error = true;
+		session_fail(st->s, rc, err);
+	}
+}
+
+static void
+on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *st = arg;
+	(void)fd;
+	(void)what;
+	if (st->tls != NULL && !tls_ready(st->tls)) {
+		stream_shake(st);
+		return;
+	}
+	do {
+		long n = stream_fill(st);
+		if (n == -1)
+			return;
+		if (n == 0)
+			st->eof = true;
+		else if (n < 0)
+			st->eof = st->error = true;
+		if (session_input(st))
+			return; /* the session is gone */
+	} while (st->tls != NULL && !st->eof && tls_pending(st->tls) && stream_wants_input(st));
+}
+
+static void
+on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *st = arg;
+	(void)fd;
+	(void)what;
+	if (st->tls != NULL && !tls_ready(st->tls))
+		stream_shake(st);
+	else
+		session_output(st);
+}
+
+/* ---- TLS begins ---- */
+
+void
+stream_begin_tls(struct stream *st, bool direct, const char *alpn)
+{
+	struct sp_session *s = st->s;
+	struct tls_start start = { .alpn = alpn };
+	char host[256], port[8];
+	struct tls_credentials *c = NULL;
+	if (st->side == SP_CLIENT) {
+		struct listener_use *l = s->listener == NULL ? NULL : epoch_use_listener(s->epoch, s->listener->b.name);
+		c = l == NULL ? NULL : l->tls;
+	} else {
+		struct target_use *t = epoch_use_target(s->epoch, s->target_name);
+		c = t == NULL ? NULL : t->tls;
+		start.verify = s->target->tls.mode == TLS_VERIFY_FULL;
+		const char *name = s->target->tls.name; /* kept by GnuTLS as long as the session lives */
+		if (name != NULL && name[0] != '\0')
+			start.name = arena_string(s->arena, sp_str(name));
+		else if (dial_split(s->target->server, host, port) == SP_OK)
+			start.name = arena_string(s->arena, sp_str(host));
+	}
+	if (c == NULL) {
+		session_fail(s, SP_ECONF, "TLS was asked for on a side that has no certificate configured");
+		return;
+	}
+	struct sp_bytes early = buffer_bytes(&st->in);
+	if (early.len > 0 && !direct) {
+		session_fail(s, SP_EPROTO, "bytes came in clear before the TLS handshake");
+		return;
+	}
+	start.early = early;
+	int rc = tls_new(c, st->fd, &start, &st->tls);
+	if (rc != SP_OK) {
+		session_fail(s, rc, "cannot begin TLS");
+		return;
+	}
+	buffer_free(&st->in);
+	stream_begin(st);
+	stream_shake(st);
+}

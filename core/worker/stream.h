@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One socket of a session: bytes in, bytes out, TLS in between when asked for.
+ *
+ * What a wake-up reads stays in the worker's scratch memory while the module looks at it; what the
+ * module passes on is remembered as segments of that memory, and one writev sends them all when
+ * the module has returned.  Only what the socket does not take is copied, so an idle session owns
+ * no buffer at all.
+ */
+#ifndef SALLYPORT_STREAM_H
+#define SALLYPORT_STREAM_H
+
+#include <event2/event_struct.h>
+
+#include "../base/memory.h"
+#include "tls.h"
+
+struct sp_session;
+
+#define STREAM_SEGMENTS 32
+#define STREAM_HIGH (256u << 10) /* output waiting for the peer: beyond it the other side is not read */
+#define STREAM_LOW (64u << 10)
+#define STREAM_INPUT (64u << 10) /* unconsumed input: beyond it nothing is read unless wanted */
+
+enum segment_where { SEGMENT_INPUT, SEGMENT_WRITER };
+
+struct segment {
+	enum segment_where where;
+	size_t offset, len;
+};
+
+struct stream {
+	struct sp_session *s;
+	enum sp_side side;
+	int fd;
+	struct event readable, writable;
+	struct tls *tls;
+	struct buffer in;        /* unconsumed input between wake-ups */
+	struct sp_bytes view;    /* unconsumed input now: in scratch or in `in` */
+	const uint8_t *base;     /* segments of the other side's output count from here */
+	bool view_in_scratch;
+	size_t want;             /* do not call data() below this */
+	struct buffer out;       /* accepted, not yet taken by the socket */
+	struct segment segment[STREAM_SEGMENTS];
+	unsigned nsegments;
+	size_t pending;          /* bytes in segments */
+	uint64_t gate;           /* ring position that must be durable before output may leave; 0: none */
+	bool made, eof, eof_told, shut, shut_done, full, reading, writing, wipe, error;
+};
+
+void stream_init(struct stream *st, struct sp_session *s, enum sp_side side);
+/* Takes a connected, non-blocking fd. */
+void stream_open(struct stream *st, int fd);
+void stream_close(struct stream *st);
+/* Start the wake-up's view on what is there; end it, keeping what was not consumed. */
+void stream_begin(struct stream *st);
+void stream_end(struct stream *st);
+/* Consume n bytes of input, to the other side's output or nowhere. */
+int stream_pass(struct stream *from, struct stream *to, size_t n) SP_MUST;
+int stream_drop(struct stream *st, size_t n) SP_MUST;
+struct sp_writer *stream_writer(struct stream *st);
+/* Send what may be sent.  SP_EIO: the peer is gone. */
+int stream_flush(struct stream *st) SP_MUST;
+/* Reading on or off, writing awaited or not, by what the buffers say. */
+void stream_arm(struct stream *st);
+/* Starts the handshake as server to the client, as client to the target. */
+void stream_begin_tls(struct stream *st, bool direct, const char *alpn);
+bool stream_idle(const struct stream *st); /* nothing left to send */
+/* From the loop: bytes to read; to write.  stream.c calls session_input()/session_output(). */
+
+#endif

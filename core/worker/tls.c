@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See tls.h.  The transport is the socket itself, behind whatever was read before the handshake. */
+#include "tls.h"
+
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "../base/digest.h"
+
+#define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:%SAFE_RENEGOTIATION:-CURVE-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1"
+
+struct tls_credentials {
+	gnutls_certificate_credentials_t x509;
+	bool server;
+};
+
+struct tls {
+	gnutls_session_t session;
+	int fd;
+	struct buffer early;
+	const char *must_alpn;
+	bool ready, server;
+	char alpn[33];
+	uint8_t end_point[64];
+	size_t end_point_len;
+	char error[256];
+};
+
+static int
+credentials_fail(struct tls_credentials **c, const char *path, int rc, const char **err_r)
+{
+	static char text[512];
+	snprintf(text, sizeof(text), "certificate or key %s: %s", path, gnutls_strerror(rc));
+	*err_r = text;
+	tls_credentials_free(c);
+	return SP_ECONF;
+}
+
+static gnutls_datum_t
+file_datum(const struct epoch *e, const char *path)
+{
+	const struct epoch_file *f = epoch_find_file(e, path);
+	return f == NULL ? (gnutls_datum_t){ NULL, 0 }
+			 : (gnutls_datum_t){ (unsigned char *)f->content.p, (unsigned)f->content.len };
+}
+
+static struct tls_credentials *
+credentials_new(bool server)
+{
+	struct tls_credentials *c = mem_alloc(sizeof(*c));
+	c->server = server;
+	if (gnutls_certificate_allocate_credentials(&c->x509) != 0) {
+		free(c);
+		return NULL;
+	}
+	return c;
+}
+
+static int
+credentials_keypair(struct tls_credentials *c, const struct epoch *e, const struct tls_settings *t)
+{
+	gnutls_datum_t cert = file_datum(e, t->cert), key = file_datum(e, t->key);
+	return gnutls_certificate_set_x509_key_mem2(c->x509, &cert, &key, GNUTLS_X509_FMT_PEM, NULL, 0);
+}
+
+int
+tls_credentials_server(const struct epoch *e, const struct tls_settings *t, struct tls_credentials **c_r, const char **err_r)
+{
+	struct tls_credentials *c = credentials_new(true);
+	*c_r = NULL;
+	if (c == NULL)
+		return SP_ENOMEM;
+	int rc = credentials_keypair(c, e, t);
+	if (rc < 0)
+		return credentials_fail(&c, t->cert, rc, err_r);
+	gnutls_certificate_set_known_dh_params(c->x509, GNUTLS_SEC_PARAM_MEDIUM);
+	*c_r = c;
+	return SP_OK;
+}
+
+int
+tls_credentials_client(const struct epoch *e, const struct tls_settings *t, struct tls_credentials **c_r, const char **err_r)
+{
+	struct tls_credentials *c = credentials_new(false);
+	*c_r = NULL;
+	if (c == NULL)
+		return SP_ENOMEM;
+	int rc;
+	if (t->ca != NULL && t->ca[0] != '\0') {
+		gnutls_datum_t ca = file_datum(e, t->ca);
+		rc = gnutls_certificate_set_x509_trust_mem(c->x509, &ca, GNUTLS_X509_FMT_PEM);
+	} else {
+		rc = gnutls_certificate_set_x509_system_trust(c->x509);
+	}
+	if (rc < 0)
+		return credentials_fail(&c, t->ca, rc, err_r);
+	*c_r = c;
+	return SP_OK;
+}
+
+void
+tls_credentials_free(struct tls_credentials **c)
+{
+	if (*c == NULL)
+		return;
+	gnutls_certificate_free_credentials((*c)->x509);
+	free(*c);
+	*c = NULL;
+}
+
+/* ---- transport ---- */
+
+static ssize_t
+transport_pull(gnutls_transport_ptr_t p, void *to, size_t n)
+{
+	struct tls *t = p;
+	struct sp_bytes early = buffer_bytes(&t->early);
+	if (early.len > 0) {
+		if (n > early.len)
+			n = early.len;
+		memcpy(to, early.p, n);
+		buffer_drop(&t->early, n);
+		return (ssize_t)n;
+	}
+	ssize_t got = recv(t->fd, to, n, 0);
+	if (got < 0)
+		gnutls_transport_set_errno(t->session, errno);
+	return got;
+}
+
+static ssize_t
+transport_push(gnutls_transport_ptr_t p, const giovec_t *iov, int n)
+{
+	struct tls *t = p;
+	struct msghdr m = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
+	ssize_t sent = sendmsg(t->fd, &m, MSG_NOSIGNAL);
+	if (sent < 0)
+		gnutls_transport_set_errno(t->session, errno);
+	return sent;
+}
+
+static int
+transport_timeout(gnutls_transport_ptr_t p, unsigned ms)
+{
+	(void)p;
+	(void)ms;
+	return 1;
+}
+
+static int
+tls_prepare(struct tls *t, struct tls_credentials *c, const struct tls_start *start)
+{
+	if (gnutls_priority_set_direct(t->session, PRIORITY, NULL) != 0 ||
+	    gnutls_credentials_set(t->session, GNUTLS_CRD_CERTIFICATE, c->x509) != 0)
+		return SP_EINTERNAL;
+	if (start->alpn != NULL) {
+		gnutls_datum_t name = { (unsigned char *)start->alpn, (unsigned)strlen(start->alpn) };
+		if (gnutls_alpn_set_protocols(t->session, &name, 1, GNUTLS_ALPN_MANDATORY) != 0)
+			return SP_EINTERNAL;
+	}
+	if (!c->server && start->name != NULL) {
+		if (start->name[0] != '\0' && strspn(start->name, "0123456789.:") != strlen(start->name))
+			gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, start->name, strlen(start->name));
+		if (start->verify)
+			gnutls_session_set_verify_cert(t->session, start->name, 0);
+	}
+	gnutls_transport_set_ptr(t->session, t);
+	gnutls_transport_set_pull_function(t->session, transport_pull);
+	gnutls_transport_set_vec_push_function(t->session, transport_push);
+	gnutls_transport_set_pull_timeout_function(t->session, transport_timeout);
+	gnutls_handshake_set_timeout(t->session, GNUTLS_INDEFINITE_TIMEOUT);
+	return buffer_put(&t->early, start->early);
+}
+
+int
+tls_new(struct tls_credentials *c, int fd, const struct tls_start *start, struct tls **t_r)
+{
+	*t_r = NULL;
+	struct tls *t = mem_alloc(sizeof(*t));
+	t->fd = fd;
+	t->server = c->server;
+	t->must_alpn = start->alpn;
+	unsigned flags = (c->server ? GNUTLS_SERVER | GNUTLS_NO_TICKETS : GNUTLS_CLIENT | GNUTLS_NO_TICKETS) | GNUTLS_NONBLOCK;
+	if (gnutls_init(&t->session, flags) != 0) {
+		free(t);
+		return SP_ENOMEM;
+	}
+	int rc = tls_prepare(t, c, start);
+	if (rc != SP_OK) {
+		tls_free(&t);
+		return rc;
+	}
+	*t_r = t;
+	return SP_OK;
+}
+
+void
+tls_free(struct tls **t)
+{
+	if (*t == NULL)
+		return;
+	gnutls_deinit((*t)->session);
+	buffer_free(&(*t)->early);
+	mem_wipe(*t, sizeof(**t));
+	free(*t);
+	*t = NULL;
+}
+
+/* RFC 5929 section 4.1: MD5 and SHA-1 become SHA-256. */
+static gnutls_digest_algorithm_t
+end_point_digest(gnutls_x509_crt_t crt)
+{
+	int sign = gnutls_x509_crt_get_signature_algorithm(crt);
+	gnutls_digest_algorithm_t d = sign < 0 ? GNUTLS_DIG_UNKNOWN : gnutls_sign_get_hash_algorithm((gnutls_sign_algorithm_t)sign);
+	if (d == GNUTLS_DIG_MD5 || d == GNUTLS_DIG_SHA1)
+		return GNUTLS_DIG_SHA256;
+	return d;
+}
+
+static void
+end_point_compute(struct tls *t)
+{
+	unsigned n = 0;
+	const gnutls_datum_t *list = gnutls_certificate_get_peers(t->session, &n);
+	gnutls_x509_crt_t crt;
+	if (list == NULL || n == 0 || gnutls_x509_crt_init(&crt) != 0)
+		return;
+	if (gnutls_x509_crt_import(crt, &list[0], GNUTLS_X509_FMT_DER) == 0) {
+		gnutls_digest_algorithm_t d = end_point_digest(crt);
+		int len = gnutls_hash_get_len(d);
+		if (len > 0 && (size_t)len <= sizeof(t->end_point) &&
+		    gnutls_hash_fast(d, list[0].data, list[0].size, t->end_point) == 0)
+			t->end_point_len = (size_t)len;
+	}
+	gnutls_x509_crt_deinit(crt);
+}
+
+static int
+handshake_done(struct tls *t, const char **err_r)
+{
+	gnutls_datum_t alpn = { NULL, 0 };
+	if (gnutls_alpn_get_selected_protocol(t->session, &alpn) == 0 && alpn.size < sizeof(t->alpn))
+		memcpy(t->alpn, alpn.data, alpn.size);
+	if (t->must_alpn != NULL && strcmp(t->must_alpn, t->alpn) != 0) {
+		*err_r = "the peer did not choose the protocol that was asked for by ALPN";
+		return SP_EPROTO;
+	}
+	if (!t->server)
+		end_point_compute(t);
+	t->ready = true;
+	return 1;
+}
+
+static const char *
+handshake_error(struct tls *t, int rc)
+{
+	gnutls_datum_t why = { NULL, 0 };
+	if (rc == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR &&
+	    gnutls_certificate_verification_status_print(gnutls_session_get_verify_cert_status(t->session), GNUTLS_CRT_X509, &why, 0) == 0) {
+		snprintf(t->error, sizeof(t->error), "the server's certificate is not trusted: %s", (const char *)why.data);
+		gnutls_free(why.data);
+	} else if (rc == GNUTLS_E_FATAL_ALERT_RECEIVED) {
+		snprintf(t->error, sizeof(t->error), "the peer refused the handshake: %s",
+		    gnutls_alert_get_name(gnutls_alert_get(t->session)));
+	} else {
+		snprintf(t->error, sizeof(t->error), "TLS handshake: %s", gnutls_strerror(rc));
+	}
+	return t->error;
+}
+
+int
+tls_handshake(struct tls *t, bool *wants_write_r, const char **err_r)
+{
+	*wants_write_r = false;
+	int rc = gnutls_handshake(t->session);
+	if (rc == 0)
+		return handshake_done(t, err_r);
+	if (rc == GNUTLS_E_AGAIN || rc == GNUTLS_E_INTERRUPTED) {
+		*wants_write_r = gnutls_record_get_direction(t->session) == 1;
+		return 0;
+	}
+	if (!gnutls_error_is_fatal(rc))
+		return 0;
+	*err_r = handshake_error(t, rc);
+	gnutls_alert_send_appropriate(t->session, rc);
+	return SP_EPROTO;
+}
+
+bool
+tls_ready(const struct tls *t)
+{
+	return t->ready;
+}
+
+const char *
+tls_alpn(const struct tls *t)
+{
+	return t->alpn;
+}
+
+long
+tls_read(struct tls *t, void *p, size_t n)
+{
+	ssize_t got = gnutls_record_recv(t->session, p, n);
+	if (got >= 0)
+		return got;
+	if (got == GNUTLS_E_AGAIN || got == GNUTLS_E_INTERRUPTED)
+		return -1;
+	if (got == GNUTLS_E_PREMATURE_TERMINATION)
+		return 0;
+	if (got == GNUTLS_E_REHANDSHAKE || gnutls_error_is_fatal((int)got))
+		return -2;
+	return -1;
+}
+
+bool
+tls_pending(const struct tls *t)
+{
+	return gnutls_record_check_pending(t->session) > 0;
+}
+
+long
+tls_write(struct tls *t, const void *p, size_t n)
+{
+	ssize_t sent = gnutls_record_send(t->session, p, n);
+	if (sent >= 0)
+		return sent;
+	return sent == GNUTLS_E_AGAIN || sent == GNUTLS_E_INTERRUPTED ? -1 : -2;
+}
+
+void
+tls_bye(struct tls *t)
+{
+	if (t->ready)
+		(void)gnutls_bye(t->session, GNUTLS_SHUT_WR);
+}
+
+struct sp_bytes
+tls_end_point(struct tls *t)
+{
+	return (struct sp_bytes){ t->end_point, t->end_point_len };
+}

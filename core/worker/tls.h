@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * GnuTLS on a stream.  Credentials are made once per epoch; a session's TLS state is made when
+ * its handshake begins.  No renegotiation, TLS 1.2 and up, no compression.
+ */
+#ifndef SALLYPORT_TLS_H
+#define SALLYPORT_TLS_H
+
+#include "../base/epoch.h"
+
+struct tls;
+struct tls_credentials;
+
+/* What is before the handshake's first byte on the wire: bytes already read, or none. */
+struct tls_start {
+	const char *alpn; /* the only protocol spoken, mandatory when set */
+	const char *name; /* as client: the server's name; NULL as server */
+	bool verify;      /* as client */
+	struct sp_bytes early;
+};
+
+int tls_credentials_server(const struct epoch *e, const struct tls_settings *t, struct tls_credentials **c_r, const char **err_r) SP_MUST;
+int tls_credentials_client(const struct epoch *e, const struct tls_settings *t, struct tls_credentials **c_r, const char **err_r) SP_MUST;
+void tls_credentials_free(struct tls_credentials **c);
+
+int tls_new(struct tls_credentials *c, int fd, const struct tls_start *start, struct tls **t_r) SP_MUST;
+void tls_free(struct tls **t);
+/* 1 done, 0 wait (wants_write_r says for what), < 0 failed with a sentence. */
+int tls_handshake(struct tls *t, bool *wants_write_r, const char **err_r) SP_MUST;
+bool tls_ready(const struct tls *t);
+const char *tls_alpn(const struct tls *t);
+/* Bytes read, 0 at the end, -1 nothing now, < -1 failed. */
+long tls_read(struct tls *t, void *p, size_t n) SP_MUST;
+bool tls_pending(const struct tls *t);
+/* Bytes taken (maybe all into the record layer), -1 nothing now, < -1 failed.  After -1 the same bytes must come again. */
+long tls_write(struct tls *t, const void *p, size_t n) SP_MUST;
+void tls_bye(struct tls *t);
+/* RFC 5929 section 4.1: hash of the peer's certificate by its signature's hash. */
+struct sp_bytes tls_end_point(struct tls *t);
+
+#endif

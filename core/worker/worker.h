@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The worker: all of its sessions in one thread on one libevent loop.
+ *
+ * This header holds the two things that everybody here shares, the worker and its sessions; what
+ * can be done to them is in the header of the file that does it.
+ */
+#ifndef SALLYPORT_WORKER_H
+#define SALLYPORT_WORKER_H
+
+#include <event2/dns.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+
+#include "../base/board.h"
+#include "../base/digest.h"
+#include "../base/link.h"
+#include "../base/log.h"
+#include "../base/role.h"
+#include "../module/load.h"
+#include "../policy/policy.h"
+#include "../record/ring.h"
+#include "list.h"
+#include "stream.h"
+
+enum session_state {
+	SESSION_ACCEPTED, /* a client is there, nobody knows who */
+	SESSION_WHO,      /* the keeper is asked */
+	SESSION_DIALING,  /* connecting to the target */
+	SESSION_LOGIN,    /* the module logs in to it */
+	SESSION_RUN,
+	SESSION_ENDING,   /* the farewell goes out */
+	SESSION_CLOSED,
+	SESSION_STATES
+};
+
+struct worker_epoch;
+struct scope;
+struct side_block;
+
+struct sp_session {
+	struct list_node all;
+	struct worker *w;
+	const struct sp_module *module;
+	enum session_state state;
+	uint8_t id[ID_LEN];
+	char name[ID_TEXT];
+	struct arena *arena;
+	void *state_block;                /* the module's own */
+	struct stream side[2];
+	struct { bool wanted, direct; const char *alpn; } starttls[2];
+	struct dial *dial;
+
+	struct worker_epoch *epoch;       /* counted */
+	const struct listener *listener;  /* in epoch; NULL for a side session */
+	const struct target *target;      /* in epoch; NULL until admitted */
+	const void *conf;                 /* in epoch, or in the arena once changed for this session */
+	const char *purpose;              /* "" for a client's session */
+	void *cookie;
+	char address[64];
+
+	struct principal principal;
+	const char *principal_json;
+	const char *login, *target_name, *part;
+	uint64_t expires;                 /* wall µs, of the principal */
+	uint64_t started, started_mono;
+	uint64_t deadline;                /* mono ms, of the state; 0: none */
+	uint64_t active;                  /* mono ms, of the last operation */
+	unsigned warned;                  /* expiry notices given */
+
+	struct policy_run *run;
+	struct scope *scope;              /* counted; NULL: to be found anew */
+	struct fact fact[12];
+	size_t nfacts;
+	const void *view;
+	uint64_t view_version;
+
+	struct list_head ops;             /* asked and not done */
+	uint32_t op_last;
+	unsigned asked;
+	uint64_t operations, denied, rows, bytes;
+	uint64_t recorded;                /* ring position of this session's last frame */
+	uint64_t stalled_since;           /* mono ms: output waits for the recorder */
+	struct event timer;
+	bool timer_made, waiting_keeper, woken, header_written, broken;
+	enum sp_why why;
+	const char *end_text;
+};
+
+struct worker {
+	struct role_process *role;
+	struct event_base *base;
+	struct evdns_base *dns;
+	unsigned index;
+	struct link *keeper;              /* NULL while it is away */
+	uint64_t keeper_lost;             /* mono ms */
+	struct worker_epoch *epoch;
+	const struct sp_module *const *modules;
+	struct arena *arena;              /* the modules' */
+	struct list_head sessions;
+	size_t nsessions;
+	struct list_head listeners;
+	struct ring *ring;
+	int ring_bell, recorder_bell;     /* eventfds: ours to hear, ours to ring */
+	struct event bell, tick, kick;
+	struct buffer overflow;           /* frames the ring had no room for; output waits */
+	uint64_t overflow_since;
+	uint64_t unsynced_at, unsynced_position; /* when the oldest frame not on disk was published */
+	struct board *board;
+	unsigned board_slot;
+	struct sp_session *running;       /* whose callback is on the stack */
+	uint64_t now;                     /* mono ms, of this wake-up */
+	bool draining;
+	uint8_t redact_key[DIGEST_LEN];
+	bool have_redact_key;
+	uint8_t *scratch;                 /* SCRATCH bytes: what was just read */
+	struct sp_writer writer;          /* output being made, for writer_stream */
+	struct stream *writer_stream;
+	size_t writer_start;
+};
+
+extern struct worker the_worker;      /* one in a process; modules' calls need it */
+
+#define SCRATCH (128u << 10)
+
+#endif
