@@ -2,6 +2,7 @@
 /* The calls of module.h that concern a session: bytes, who, dial, record, and small things. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "../base/clock.h"
 #include "epoch_use.h"

@@ -2,6 +2,9 @@
 /* See epoch_use.h. */
 #include "epoch_use.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 static const struct epoch_file *
 need_file(const struct epoch *e, const char *path)
 {

@@ -3,9 +3,11 @@
 #include "keeper_talk.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <stdio.h>
 
 #include "../base/clock.h"
+#include "epoch_use.h"
 #include "record.h"
 #include "session.h"
 

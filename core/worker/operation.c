@@ -10,6 +10,7 @@
 #include "operation.h"
 
 #include <jansson.h>
+#include <stdlib.h>
 #include <stdio.h>
 
 #include "../base/clock.h"

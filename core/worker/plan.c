@@ -7,6 +7,7 @@
  * generation are dropped together when full, after one more life as the old generation.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "../base/clock.h"
 #include "epoch_use.h"

@@ -2,6 +2,8 @@
 /* See record.h. */
 #include "record.h"
 
+#include <config.h>
+
 #include <stdio.h>
 #include <unistd.h>
 

@@ -11,6 +11,7 @@
 
 #include <gnutls/gnutls.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "../base/clock.h"

@@ -8,6 +8,7 @@
 #include <gnutls/gnutls.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
