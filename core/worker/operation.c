@@ -43,6 +43,8 @@ op_new(struct sp_session *s, unsigned channel, const char *kind, struct shape *s
 	op->op.shape = shape;
 	op->op.kind = kind;
 	op->s = s;
+	op->view = s->view;
+	op->view_version = s->view_version;
 	op->channel = (uint16_t)channel;
 	op->number = ++s->op_last;
 	list_add(&s->ops, &op->all);
@@ -65,8 +67,11 @@ sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind)
 	const char *known = kind_of(s->module, kind);
 	if (known == NULL)
 		return NULL;
-	/* names may mean something else by now: then the text is analysed anew */
-	struct shape *shape = shape_find(s, known, model->op.shape->text);
+	struct shape *shape = model->op.shape;
+	if (model->view == s->view && model->view_version == s->view_version)
+		shape->refs++;
+	else /* names may mean something else by now */
+		shape = shape_find(s, known, shape->text);
 	return shape == NULL ? NULL : op_new(s, model->channel, known, shape);
 }
 

@@ -48,6 +48,8 @@ struct sp_op {
 	struct plan *plan;       /* counted */
 	struct result_plan *result;
 	void *cookie;
+	const void *view;        /* what names meant when it was made */
+	uint64_t view_version;
 	unsigned ncolumns;
 	struct buffer columns;   /* the description of the answer, encoded: also its plan's key */
 	uint8_t hash[DIGEST_LEN];
