@@ -21,6 +21,7 @@
 #include "session.h"
 
 #define RESULTS 64
+#define PARAMS_MAX (64u << 20) /* of one operation */
 #define OPS_MAX 4096 /* asked and not done, of one session: pipelining */
 
 static const char session_kind[] = "session";
@@ -39,7 +40,9 @@ kind_of(const struct sp_module *m, const char *kind)
 static struct sp_op *
 op_new(struct sp_session *s, unsigned channel, const char *kind, struct shape *shape)
 {
-	struct sp_op *op = mem_alloc(sizeof(*op));
+	struct arena *a = arena_new(PARAMS_MAX);
+	struct sp_op *op = arena_alloc(a, sizeof(*op));
+	op->op.arena = a;
 	op->op.shape = shape;
 	op->op.kind = kind;
 	op->s = s;
@@ -89,14 +92,10 @@ sp_op_free(struct sp_op **opp)
 	list_remove(&op->all);
 	plan_unref(&op->plan);
 	shape_free(&op->op.shape);
-	for (unsigned i = 0; i < op->op.nparams; i++)
-		mem_wipe((void *)(uintptr_t)op->op.param[i].value.p, op->op.param[i].value.len);
-	for (unsigned i = 0; i < op->op.nparams; i++)
-		free((void *)(uintptr_t)op->op.param[i].value.p);
-	free(op->op.param);
 	buffer_free(&op->columns);
 	free(op->approver);
-	free(op);
+	struct arena *a = op->op.arena;
+	arena_free(&a);
 }
 
 void
@@ -444,21 +443,11 @@ op_rejudge_all(struct sp_session *s)
 void
 op_ask_session(struct sp_session *s)
 {
-	struct shape *shape = mem_alloc(sizeof(*shape));
-	unsigned nattrs = 0;
-	while (s->module->attrs[nattrs].name != NULL)
-		nattrs++;
-	shape->module = s->module;
-	shape->kind = session_kind;
-	shape->arena = arena_new(0);
-	shape->text = SP_LIT("");
-	shape->tag = "SESSION";
-	shape->nattrs = nattrs;
-	shape->node = arena_alloc(shape->arena, sizeof(*shape->node));
-	shape->node->value = arena_alloc(shape->arena, (nattrs + 1) * sizeof(*shape->node->value));
-	shape->nnodes = shape->nodes_cap = 1;
-	shape->refs = 1;
-	shape->serial = UINT64_MAX; /* never remembered: see sp_ask_session's plan_make() */
+	struct shape *shape = shape_empty(s->module, session_kind);
+	if (shape == NULL) {
+		session_finish(s, SP_END_ERROR, "out of memory");
+		return;
+	}
 	struct sp_op *op = op_new(s, 0, session_kind, shape);
 	session_enter_module(s);
 	op->plan = plan_make(op);

@@ -47,7 +47,6 @@ struct sp_op {
 	enum op_state state;
 	struct plan *plan;       /* counted */
 	struct result_plan *result;
-	void *cookie;
 	const void *view;        /* what names meant when it was made */
 	uint64_t view_version;
 	unsigned ncolumns;
