@@ -23,25 +23,6 @@ struct dial {
 
 static void dial_next(struct dial *d);
 
-int
-dial_split(const char *server, char host[256], char port[8])
-{
-	const char *colon = strrchr(server, ':');
-	if (colon == NULL || colon[1] == '\0' || strlen(colon + 1) > 5)
-		return SP_ECONF;
-	size_t n = (size_t)(colon - server);
-	if (n >= 2 && server[0] == '[' && server[n - 1] == ']') {
-		server++;
-		n -= 2;
-	}
-	if (n == 0 || n > 255)
-		return SP_ECONF;
-	memcpy(host, server, n);
-	host[n] = '\0';
-	snprintf(port, 8, "%s", colon + 1);
-	return SP_OK;
-}
-
 static void
 dial_failed(struct dial *d, const char *why)
 {
@@ -127,19 +108,21 @@ on_resolved(int rc, struct evutil_addrinfo *list, void *arg)
 void
 dial_start(struct sp_session *s)
 {
-	char host[256], port[8];
+	struct hostport at;
+	char port[8];
 	struct dial *d = arena_alloc(s->arena, sizeof(*d));
 	s->dial = d;
 	d->s = s;
 	d->fd = -1;
 	s->deadline = s->w->now + s->target->timeout.connect;
-	if (dial_split(s->target->server, host, port) != SP_OK) {
+	if (settings_hostport(s->target->server, &at) != SP_OK) {
 		dial_failed(d, "its `server` is not HOST:PORT");
 		return;
 	}
+	snprintf(port, sizeof(port), "%u", (unsigned)at.port);
 	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP,
 		.ai_flags = EVUTIL_AI_NUMERICSERV | EVUTIL_AI_NUMERICHOST }, *list = NULL;
-	if (evutil_getaddrinfo(host, port, &hints, &list) == 0) {
+	if (evutil_getaddrinfo(at.host, port, &hints, &list) == 0) {
 		on_resolved(0, list, d);
 		return;
 	}
@@ -148,7 +131,7 @@ dial_start(struct sp_session *s)
 		return;
 	}
 	hints.ai_flags = EVUTIL_AI_NUMERICSERV;
-	d->name = evdns_getaddrinfo(s->w->dns, host, port, &hints, on_resolved, d);
+	d->name = evdns_getaddrinfo(s->w->dns, at.host, port, &hints, on_resolved, d);
 }
 
 void

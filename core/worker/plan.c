@@ -15,7 +15,6 @@
 #include "record.h"
 
 #define SHAPES 4096              /* buckets of a generation, and how many it may hold */
-#define SHAPE_BYTES (24u << 20)
 #define PLANS 128
 #define PLAN_LIMIT 8192
 #define SCOPES 256
@@ -112,7 +111,7 @@ shape_find(struct sp_session *s, const char *kind, struct sp_bytes text)
 		k = mem_alloc(sizeof(*k));
 		*k = (struct kept_shape){ .shape = shape, .view = s->view, .conf = s->conf, .version = s->view_version, .hash = hash };
 	}
-	if (young.n >= SHAPES || young.bytes > SHAPE_BYTES) {
+	if (young.n >= SHAPES || young.bytes > s->epoch->epoch->settings.policy.statement_cache / 2) {
 		generation_clear(&old);
 		old = young;
 		memset(&young, 0, sizeof(young));

@@ -108,8 +108,7 @@ session_side(struct sp_session *like, const char *purpose, void *cookie)
 	s->cookie = cookie;
 	s->target_name = arena_string(s->arena, sp_str(like->target_name));
 	s->part = arena_string(s->arena, sp_str(like->part));
-	s->login = s->target->catalogue.user != NULL && s->target->catalogue.user[0] != '\0' ? s->target->catalogue.user
-											 : s->target->login.user;
+	s->login = s->target->catalogue.user[0] != '\0' ? s->target->catalogue.user : s->target->login.user;
 	s->state = SESSION_WHO;
 	session_enter(s, SESSION_DIALING);
 	keeper_side(s);

@@ -7,7 +7,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "dial.h"
 #include "epoch_use.h"
 #include "record.h"
 #include "session.h"
@@ -414,7 +413,7 @@ stream_begin_tls(struct stream *st, bool direct, const char *alpn)
 {
 	struct sp_session *s = st->s;
 	struct tls_start start = { .alpn = alpn };
-	char host[256], port[8];
+	struct hostport at;
 	struct tls_credentials *c = NULL;
 	if (st->side == SP_CLIENT) {
 		struct listener_use *l = s->listener == NULL ? NULL : epoch_use_listener(s->epoch, s->listener->b.name);
@@ -424,10 +423,9 @@ stream_begin_tls(struct stream *st, bool direct, const char *alpn)
 		c = t == NULL ? NULL : t->tls;
 		start.verify = s->target->tls.mode == TLS_VERIFY_FULL;
 		const char *name = s->target->tls.name; /* kept by GnuTLS as long as the session lives */
-		if (name != NULL && name[0] != '\0')
-			start.name = arena_string(s->arena, sp_str(name));
-		else if (dial_split(s->target->server, host, port) == SP_OK)
-			start.name = arena_string(s->arena, sp_str(host));
+		if (name[0] == '\0' && settings_hostport(s->target->server, &at) == SP_OK)
+			name = at.host;
+		start.name = arena_string(s->arena, sp_str(name));
 	}
 	if (c == NULL) {
 		session_fail(s, SP_ECONF, "TLS was asked for on a side that has no certificate configured");
