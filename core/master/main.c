@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sallyportd: the command line. */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/role.h"
+#include "master.h"
+
+#define RELOAD_WAIT_MS 60000
+
+static const char usage[] =
+    "usage: sallyportd [-c FILE] [-f]            start, in the foreground with -f\n"
+    "       sallyportd [-c FILE] -t              test configuration, modules, policies and their tests\n"
+    "       sallyportd [-c FILE] -T              print the configuration as it is read, includes merged\n"
+    "       sallyportd [-c FILE] -s SIGNAL       reload, quit (sessions may end), stop (now), reopen (logs)\n"
+    "       sallyportd -V | -h\n"
+    "The configuration is " SYSCONFDIR "/sallyport/sallyport.conf unless -c names another.\n";
+
+/* -t and -T are the check process's work: this one never reads configuration as root. */
+static int
+run_check(struct master *m, const char *option)
+{
+	const char *path = child_program(m, ROLE_CHECK);
+	if (path == NULL)
+		return 1;
+	execl(path, "sallyport-check", option, m->conf_path, (char *)NULL);
+	fprintf(stderr, "sallyportd: cannot run %s: %s\n", path, strerror(errno));
+	return 1;
+}
+
+/* ---- -s ---- */
+
+static int
+pid_of(const char *pid_file)
+{
+	FILE *f = fopen(pid_file, "re");
+	int pid = 0;
+	if (f == NULL || fscanf(f, "%d", &pid) != 1)
+		pid = 0;
+	if (f != NULL)
+		fclose(f);
+	return pid > 1 && kill(pid, 0) == 0 ? pid : 0;
+}
+
+static unsigned
+status_of(const char *pid_file, char text[1024])
+{
+	char path[4096 + 8];
+	unsigned n = 0;
+	snprintf(path, sizeof(path), "%.4000s.status", pid_file);
+	FILE *f = fopen(path, "re");
+	text[0] = '\0';
+	if (f == NULL)
+		return 0;
+	if (fscanf(f, "%u %1023[^\n]", &n, text) < 1)
+		n = 0;
+	fclose(f);
+	return n;
+}
+
+static int
+wait_for_reload(const char *pid_file, unsigned before)
+{
+	char text[1024];
+	for (unsigned waited = 0; waited < RELOAD_WAIT_MS; waited += 50) {
+		if (status_of(pid_file, text) > before) {
+			if (strncmp(text, "ok", 2) == 0)
+				return 0;
+			fprintf(stderr, "sallyportd: the old configuration stays: %s\n", strncmp(text, "refused ", 8) == 0 ? text + 8 : text);
+			return 1;
+		}
+		usleep(50000);
+	}
+	fprintf(stderr, "sallyportd: no answer in a minute; the error log may say more\n");
+	return 1;
+}
+
+/* The pid file is named in the configuration, which only the check process reads. */
+static int
+pid_file_of(struct master *m, char out[PATH_MAX])
+{
+	int p[2];
+	const char *path = child_program(m, ROLE_CHECK);
+	if (path == NULL || pipe(p) != 0)
+		return SP_EIO;
+	pid_t pid = fork();
+	if (pid == 0) {
+		(void)dup2(p[1], STDOUT_FILENO);
+		execl(path, "sallyport-check", "--pid-file", m->conf_path, (char *)NULL);
+		_exit(127);
+	}
+	close(p[1]);
+	ssize_t n = read(p[0], out, PATH_MAX - 1);
+	close(p[0]);
+	out[n > 0 ? n : 0] = '\0';
+	out[strcspn(out, "\n")] = '\0';
+	return out[0] == '/' ? SP_OK : SP_ECONF;
+}
+
+static int
+send_signal(struct master *m, const char *what)
+{
+	static const struct { const char *name; int number; } signals[] = {
+		{ "reload", SIGHUP }, { "quit", SIGQUIT }, { "stop", SIGTERM }, { "reopen", SIGUSR1 },
+	};
+	char pid_file[PATH_MAX], text[1024];
+	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
+		if (strcmp(signals[i].name, what) != 0)
+			continue;
+		if (pid_file_of(m, pid_file) != SP_OK) {
+			fprintf(stderr, "sallyportd: %s does not say where the pid file is: try -t\n", m->conf_path);
+			return 1;
+		}
+		int pid = pid_of(pid_file);
+		unsigned before = status_of(pid_file, text);
+		if (pid == 0 || kill(pid, signals[i].number) != 0) {
+			fprintf(stderr, "sallyportd: not running, says %s\n", pid_file);
+			return 1;
+		}
+		return signals[i].number == SIGHUP ? wait_for_reload(pid_file, before) : 0;
+	}
+	fprintf(stderr, "sallyportd: -s takes reload, quit, stop or reopen, not \"%s\"\n", what);
+	return 2;
+}
+
+/* ---- starting ---- */
+
+/* The caller waits until everything is up, and learns why when it is not. */
+static int
+daemonize(struct master *m)
+{
+	int p[2];
+	char answer[1024];
+	if (pipe2(p, O_CLOEXEC) != 0)
+		return -1;
+	pid_t pid = fork();
+	if (pid == 0) {
+		close(p[0]);
+		m->parent = p[1];
+		int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		if (setsid() < 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
+			_exit(1);
+		return -1;
+	}
+	close(p[1]);
+	ssize_t n = pid < 0 ? -1 : read(p[0], answer, sizeof(answer) - 1);
+	answer[n > 0 ? n : 0] = '\0';
+	if (strcmp(answer, "ok") == 0)
+		return 0;
+	fprintf(stderr, "sallyportd: %s\n", n > 0 ? answer : "it did not start");
+	return 1;
+}
+
+static int
+start(struct master *m, bool foreground)
+{
+	m->root = geteuid() == 0;
+	if (!foreground) {
+		int status = daemonize(m);
+		if (status >= 0)
+			return status;
+	}
+	log_init("master", STDERR_FILENO, SP_INFO);
+	role_no_dumps();
+	m->log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+	return master_run(m);
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct master m = { .epoch_fd = -1, .public_fd = -1, .parent = -1, .control = -1, .store_lock = -1, .board_fd = -1 };
+	static char conf_path[PATH_MAX];
+	const char *conf = SYSCONFDIR "/sallyport/sallyport.conf", *what = NULL;
+	bool foreground = false;
+	const char *check = NULL;
+	static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { 0 } };
+	for (int o; (o = getopt_long(argc, argv, "c:tTs:fVh", longs, NULL)) != -1;) {
+		switch (o) {
+		case 'c': conf = optarg; break;
+		case 't': check = "-t"; break;
+		case 'T': check = "-T"; break;
+		case 's': what = optarg; break;
+		case 'f': foreground = true; break;
+		case 'V': puts("sallyportd " PACKAGE_VERSION); return 0;
+		case 'h': fputs(usage, stdout); return 0;
+		default: fputs(usage, stderr); return 2;
+		}
+	}
+	if (optind < argc) {
+		fputs(usage, stderr);
+		return 2;
+	}
+	if (realpath(conf, conf_path) == NULL) {
+		fprintf(stderr, "sallyportd: cannot read %s: %s\n", conf, strerror(errno));
+		return 1;
+	}
+	m.conf_path = conf_path;
+	m.root = geteuid() == 0;
+	if (check != NULL)
+		return run_check(&m, check);
+	return what != NULL ? send_signal(&m, what) : start(&m, foreground);
+}
