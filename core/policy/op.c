@@ -371,6 +371,8 @@ sp_op_param(struct sp_op *sp, unsigned index, uint32_t type, uint16_t format, bo
 {
 	struct op *op = op_of(sp);
 
+	if (index == 0)
+		op->nparams = 0; /* others than its model's */
 	if (op->arena == NULL || index != op->nparams)
 		return op_fail(op, SP_EINTERNAL); /* in order, without holes: they are hashed that way */
 	if (index == 0 || (index & (index - 1)) == 0) {

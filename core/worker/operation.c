@@ -75,7 +75,22 @@ sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind)
 		shape->refs++;
 	else /* names may mean something else by now */
 		shape = shape_find(s, known, shape->text);
-	return shape == NULL ? NULL : op_new(s, model->channel, known, shape);
+	struct sp_op *op = shape == NULL ? NULL : op_new(s, model->channel, known, shape);
+	for (unsigned i = 0; op != NULL && i < model->op.nparams; i++) {
+		const struct param *p = &model->op.param[i];
+		if (sp_op_param(op, i, p->type, p->format, p->null, p->value) != SP_OK)
+			break; /* remembered in the operation, which is denied for it */
+	}
+	return op;
+}
+
+bool
+sp_op_stands(const struct sp_op *op)
+{
+	const struct sp_session *s = op->s;
+	uint64_t now = clock_wall_us();
+	return op->plan != NULL && op->epoch == s->epoch->epoch->number && op->plan->decision.valid_until > now &&
+	    (s->expires == 0 || s->expires > now);
 }
 
 void
@@ -178,6 +193,7 @@ op_tell(struct sp_op *op, const struct sp_verdict *v)
 {
 	struct sp_session *s = op->s;
 	op->state = OP_DECIDED;
+	op->epoch = s->epoch->epoch->number;
 	if (v->what != SP_ALLOW)
 		s->denied++;
 	else if (s->purpose[0] == '\0')
@@ -243,7 +259,8 @@ limits_charge(struct sp_op *op, uint64_t *retry_ms_r)
 		if (d->limit[i].window == 0)
 			continue;
 		limit_key(op, &d->limit[i], key);
-		if (!board_charge(op->s->w->board, key, d->limit[i].count, d->limit[i].window, op->s->w->now, retry_ms_r))
+		const struct board_rate rate = { d->limit[i].count, d->limit[i].window };
+		if (!board_charge(op->s->w->board, key, &rate, op->s->w->now, retry_ms_r))
 			return &d->limit[i];
 	}
 	return NULL;

@@ -49,6 +49,7 @@ struct sp_op {
 	struct result_plan *result;
 	const void *view;        /* what names meant when it was made */
 	uint64_t view_version;
+	uint64_t epoch;          /* in which it was decided */
 	unsigned ncolumns;
 	struct buffer columns;   /* the description of the answer, encoded: also its plan's key */
 	uint8_t hash[DIGEST_LEN];

@@ -112,7 +112,7 @@ session_side(struct sp_session *like, const char *purpose, void *cookie)
 	s->state = SESSION_WHO;
 	session_enter(s, SESSION_DIALING);
 	keeper_side(s);
-	dial_start(s);
+	session_kick(s); /* dialled at the next turn: its caller is on the stack */
 	return s;
 }
 
@@ -264,6 +264,11 @@ session_leave_module(struct sp_session *s, int rc)
 			session_arm(s);
 		return s->state == SESSION_CLOSED;
 	}
+	s->failed = s->failed || rc != SP_OK; /* the module knows: no farewell */
+	if (sent == SP_OK && stream_shut_out(&s->side[s->purpose[0] == '\0' ? SP_CLIENT : SP_TARGET])) {
+		s->why = SP_END_EOF;
+		s->failed = s->broken = true;
+	}
 	if (rc != SP_OK || sent != SP_OK || s->broken) {
 		session_finish(s, s->why == 0 && (rc != SP_OK || sent != SP_OK) && s->end_text == NULL ? SP_END_ERROR : s->why,
 		    s->end_text != NULL ? s->end_text : "the connection is closed");
@@ -308,6 +313,11 @@ session_output(struct stream *st)
 	}
 	if (s->state == SESSION_ENDING && stream_idle(&s->side[SP_CLIENT])) {
 		session_close(s);
+		return;
+	}
+	if (s->state < SESSION_ENDING && stream_shut_out(&s->side[s->purpose[0] == '\0' ? SP_CLIENT : SP_TARGET])) {
+		s->failed = true;
+		session_finish(s, SP_END_EOF, s->end_text == NULL ? "the client left" : s->end_text);
 		return;
 	}
 	st->full = st->full && st->out.len > STREAM_LOW;
@@ -370,7 +380,7 @@ session_finish(struct sp_session *s, enum sp_why why, const char *text)
 	s->deadline = s->w->now + FAREWELL_MS;
 	sp_log(s, SP_INFO, "session ends: %s", s->end_text == NULL ? "" : s->end_text);
 	session_enter_module(s);
-	if (s->module->end != NULL)
+	if (s->module->end != NULL && !s->failed)
 		(void)s->module->end(s, why, s->end_text == NULL ? "" : s->end_text);
 	s->side[SP_CLIENT].gate = 0;
 	s->side[SP_TARGET].gate = 0;
@@ -514,6 +524,10 @@ session_run_kicked(struct worker *w)
 		}
 		if (s->state == SESSION_ENDING)
 			continue;
+		if (s->state == SESSION_DIALING && s->purpose[0] != '\0' && s->dial == NULL) {
+			dial_start(s);
+			continue;
+		}
 		session_enter_module(s);
 		(void)session_leave_module(s, SP_OK);
 	}

@@ -272,6 +272,12 @@ stream_idle(const struct stream *st)
 	return st->out.len == 0 && st->nsegments == 0 && st->s->w->writer_stream != st;
 }
 
+bool
+stream_shut_out(const struct stream *st)
+{
+	return st->shut && stream_idle(st);
+}
+
 static bool
 stream_may_send(struct stream *st)
 {

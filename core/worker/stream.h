@@ -66,6 +66,7 @@ void stream_arm(struct stream *st);
 /* Starts the handshake as server to the client, as client to the target. */
 void stream_begin_tls(struct stream *st, bool direct, const char *alpn);
 bool stream_idle(const struct stream *st); /* nothing left to send */
+bool stream_shut_out(const struct stream *st); /* shut, and all of it is out */
 /* From the loop: bytes to read; to write.  stream.c calls session_input()/session_output(). */
 
 #endif

@@ -216,7 +216,10 @@ worker_start(void *owner, struct epoch *e, const char **err_r)
 	event_assign(&w->kick, w->base, -1, 0, on_kick, w);
 	event_add(&w->tick, &tick);
 	w->now = clock_mono_ms();
-	return sandbox_enter(ROLE_WORKER, NULL, err_r);
+	rc = sandbox_enter(ROLE_WORKER, NULL);
+	if (rc != SP_OK)
+		*err_r = "the worker could not be locked down";
+	return rc;
 }
 
 static int

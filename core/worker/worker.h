@@ -82,7 +82,7 @@ struct sp_session {
 	uint64_t recorded;                /* ring position of this session's last frame */
 	uint64_t stalled_since;           /* mono ms: output waits for the recorder */
 	struct event timer;
-	bool timer_made, waiting_keeper, woken, header_written, broken;
+	bool timer_made, waiting_keeper, woken, header_written, broken, failed;
 	enum sp_why why;
 	const char *end_text;
 };
