@@ -163,7 +163,7 @@ started_by_master(int argc, char **argv, unsigned *index_r)
 		return false;
 	unsigned long index = strtoul(argv[1], &end, 10);
 	*index_r = (unsigned)index;
-	return end != argv[1] && *end == '\0' && index <= UINT16_MAX;
+	return end != argv[1] && *end == '\0' && index <= INT32_MAX;
 }
 
 void

@@ -23,6 +23,9 @@
 #include "../base/role.h"
 
 #define BACKLOG 1024
+#define LOCK_WAIT_MS 5000
+#define LOCK_STEP_MS 50
+#define NOBODY "nobody"
 
 /* ---- listeners ---- */
 
@@ -55,11 +58,12 @@ bind_address(const char *listen_at, char *why, size_t len)
 	return fd;
 }
 
+/* By address: a listener that is only renamed keeps its socket. */
 static struct bound *
-bound_find(const struct master *m, const char *name, const char *address)
+bound_find(const struct master *m, const char *address)
 {
 	for (struct bound *b = m->bound; b != NULL; b = b->next)
-		if (strcmp(b->name, name) == 0 && strcmp(b->address, address) == 0)
+		if (strcmp(b->address, address) == 0)
 			return b;
 	return NULL;
 }
@@ -83,7 +87,7 @@ bind_listeners(struct master *m, const struct epoch *e, char *why, size_t len)
 {
 	struct bound *had = m->bound;
 	for (const struct listener *l = e->settings.listeners; l != NULL; l = (const struct listener *)l->b.next) {
-		if (bound_find(m, l->b.name, l->listen) != NULL)
+		if (bound_find(m, l->listen) != NULL)
 			continue;
 		int fd = bind_address(l->listen, why, len);
 		if (fd < 0) {
@@ -98,14 +102,27 @@ bind_listeners(struct master *m, const struct epoch *e, char *why, size_t len)
 	return SP_OK;
 }
 
+static const struct listener *
+listener_at(const struct epoch *e, const char *address)
+{
+	for (const struct listener *l = e->settings.listeners; l != NULL; l = (const struct listener *)l->b.next)
+		if (strcmp(l->listen, address) == 0)
+			return l;
+	return NULL;
+}
+
 void
 bind_prune(struct master *m)
 {
 	for (struct bound *b = m->bound, *next; b != NULL; b = next) {
 		next = b->next;
-		const struct listener *l = settings_listener(&m->epoch->settings, b->name);
-		if (l == NULL || strcmp(l->listen, b->address) != 0)
+		const struct listener *l = listener_at(m->epoch, b->address);
+		if (l == NULL) {
 			bound_drop(m, b);
+		} else if (strcmp(l->b.name, b->name) != 0) {
+			free(b->name);
+			b->name = mem_string(sp_str(l->b.name));
+		}
 	}
 }
 
@@ -126,8 +143,14 @@ on_control(evutil_socket_t fd, short what, void *arg)
 	socklen_t len = sizeof(who);
 	(void)what;
 	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	if (client < 0)
+	if (client < 0) {
+		/* It stays readable: without descriptors the loop would spin.  The next tick tries again. */
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+			(void)event_del(&m->control_event);
+			m->control_paused = true;
+		}
 		return;
+	}
 	struct child *keeper = child_of(m, ROLE_KEEPER), *console = child_of(m, ROLE_CONSOLE);
 	if (keeper == NULL || console == NULL || getsockopt(client, SOL_SOCKET, SO_PEERCRED, &who, &len) != 0) {
 		close(client);
@@ -149,7 +172,15 @@ on_control(evutil_socket_t fd, short what, void *arg)
 	close(client);
 }
 
-static int
+void
+bind_control_resume(struct master *m)
+{
+	if (m->control_paused)
+		(void)event_add(&m->control_event, NULL);
+	m->control_paused = false;
+}
+
+int
 control_permissions(const struct settings *s)
 {
 	gid_t gid = (gid_t)-1;
@@ -179,6 +210,11 @@ bind_control(struct master *m)
 		return SP_ECONF;
 	}
 	memcpy(a.sun_path, s->control.path, strlen(s->control.path));
+	struct stat st;
+	if (lstat(s->control.path, &st) == 0 && !S_ISSOCK(st.st_mode)) {
+		log_error("control: %s is there and is no socket", s->control.path);
+		return SP_ECONF;
+	}
 	(void)unlink(s->control.path);
 	mode_t old = umask(0177);
 	m->control = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -186,8 +222,12 @@ bind_control(struct master *m)
 	(void)umask(old);
 	if (!ok) {
 		log_error("cannot listen on %s: %s", s->control.path, strerror(errno));
+		if (m->control >= 0)
+			(void)close(m->control);
+		m->control = -1; /* what is there is not ours to remove */
 		return SP_EIO;
 	}
+	m->control_path = mem_string(sp_str(s->control.path));
 	event_assign(&m->control_event, m->base, m->control, EV_READ | EV_PERSIST, on_control, m);
 	event_add(&m->control_event, NULL);
 	return control_permissions(s);
@@ -233,12 +273,17 @@ accounts_find(struct master *m)
 	return rc;
 }
 
-/* The folder and those above it; only the last one is the role's. */
+/*
+ * The folder and those above it; only the last one is the role's.  It is opened without following
+ * a link, and must be root's or the role's already: a role that owns the folder above could have
+ * put anything there.
+ */
 static int
 make_folder(struct master *m, const char *path, mode_t mode, enum role owner)
 {
 	char part[4096];
-	snprintf(part, sizeof(part), "%s", path);
+	struct stat st;
+	(void)snprintf(part, sizeof(part), "%s", path);
 	for (char *p = part + 1; *p != '\0'; p++) {
 		if (*p != '/')
 			continue;
@@ -246,16 +291,26 @@ make_folder(struct master *m, const char *path, mode_t mode, enum role owner)
 		(void)mkdir(part, 0755);
 		*p = '/';
 	}
-	if (mkdir(part, mode) != 0 && errno != EEXIST) {
+	if (mkdir(part, owner == ROLE_NONE ? mode : 0700) != 0 && errno != EEXIST) {
 		log_error("cannot make the folder %s: %s", part, strerror(errno));
 		return SP_EIO;
 	}
-	if (owner != ROLE_NONE && m->root &&
-	    (chown(part, m->account[owner].uid, m->account[owner].gid) != 0 || chmod(part, mode) != 0)) {
-		log_error("cannot give the folder %s to %s: %s", part, role_name(owner), strerror(errno));
-		return SP_EIO;
+	if (owner == ROLE_NONE || !m->root)
+		return SP_OK;
+	const struct account *a = &m->account[owner];
+	int fd = open(part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), error = errno;
+	bool ok = fd >= 0 && fstat(fd, &st) == 0 && (st.st_uid == 0 || st.st_uid == a->uid);
+	if (fd >= 0 && !ok)
+		log_error("the folder %s belongs to neither root nor the %s", part, role_name(owner));
+	else if (fd < 0)
+		log_error("cannot open the folder %s: %s", part, strerror(error));
+	if (ok && (fchown(fd, a->uid, a->gid) != 0 || fchmod(fd, mode) != 0)) {
+		log_error("cannot give the folder %s to the %s: %s", part, role_name(owner), strerror(errno));
+		ok = false;
 	}
-	return SP_OK;
+	if (fd >= 0)
+		(void)close(fd);
+	return ok ? SP_OK : SP_EIO;
 }
 
 static int
@@ -276,26 +331,42 @@ store_file(const char *store)
 	return strncmp(store, "sqlite:", 7) == 0 ? store + 7 : store;
 }
 
-/* Two masters on one store would both believe to be its only writer. */
+/*
+ * Two masters on one store would both believe to be its only writer.  Keeper and recorder hold the
+ * same lock: those of a master that was killed may need a moment to finish.
+ */
 static int
 lock_store(struct master *m)
 {
 	const char *path = m->epoch->settings.record.store;
 	m->store_lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (m->store_lock < 0 || flock(m->store_lock, LOCK_EX | LOCK_NB) != 0) {
-		log_error("%s is in use by another sallyportd, or cannot be locked: %s", path, strerror(errno));
-		return SP_EIO;
+	for (unsigned waited = 0; m->store_lock >= 0; waited += LOCK_STEP_MS) {
+		if (flock(m->store_lock, LOCK_EX | LOCK_NB) == 0)
+			return SP_OK;
+		if (errno != EWOULDBLOCK || waited >= LOCK_WAIT_MS)
+			break;
+		(void)usleep(LOCK_STEP_MS * 1000);
 	}
-	return SP_OK;
+	log_error("%s is in use by another sallyportd, or cannot be locked: %s", path, strerror(errno));
+	return SP_EIO;
+}
+
+/* The recordings may lie below the keeper's folder: the recorder has to get through it, not to see. */
+static mode_t
+store_folder_mode(const struct settings *s)
+{
+	const char *file = store_file(s->store), *slash = strrchr(file, '/');
+	size_t len = slash == NULL ? 0 : (size_t)(slash - file) + 1;
+	return len > 1 && strncmp(file, s->record.store, len) == 0 ? 0711 : 0700;
 }
 
 int
 prepare_folders(struct master *m)
 {
 	const struct settings *s = &m->epoch->settings;
-	int rc = make_folder(m, s->record.store, 0700, ROLE_RECORDER);
+	int rc = make_parent(m, store_file(s->store), store_folder_mode(s), ROLE_KEEPER);
 	if (rc == SP_OK)
-		rc = make_parent(m, store_file(s->store), 0700, ROLE_KEEPER);
+		rc = make_folder(m, s->record.store, 0700, ROLE_RECORDER);
 	if (rc == SP_OK)
 		rc = make_parent(m, s->control.path, 0755, ROLE_NONE);
 	if (rc == SP_OK)
@@ -310,15 +381,45 @@ prepare_folders(struct master *m)
 }
 
 int
-log_open(struct master *m, const char *path)
+account_before_all(struct master *m)
 {
-	if (path[0] == '\0')
-		return -1;
+	if (!m->root)
+		return SP_OK;
+	const struct passwd *pw = getpwnam(PACKAGE_NAME);
+	if (pw == NULL)
+		pw = getpwnam(NOBODY);
+	if (pw == NULL || pw->pw_uid == 0) {
+		log_error("there is neither a user " PACKAGE_NAME " nor " NOBODY ": a configuration is never read as root");
+		return SP_ECONF;
+	}
+	m->account[ROLE_CHECK] = (struct account){ pw->pw_uid, pw->pw_gid };
+	return SP_OK;
+}
+
+int
+log_open(const char *path)
+{
 	if (strcmp(path, "stderr") == 0)
-		return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+		return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0640);
 	if (fd < 0)
 		log_error("cannot open %s: %s", path, strerror(errno));
-	(void)m;
 	return fd;
+}
+
+/* The lock on it says that the number inside is alive, and is us. */
+int
+pid_write(struct master *m)
+{
+	m->pid_path = mem_string(sp_str(m->epoch->settings.pid));
+	m->pid_fd = open(m->pid_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (m->pid_fd < 0 || flock(m->pid_fd, LOCK_EX | LOCK_NB) != 0 || ftruncate(m->pid_fd, 0) != 0 ||
+	    dprintf(m->pid_fd, "%d\n", (int)getpid()) < 0) {
+		log_error("cannot write %s, or another sallyportd has it: %s", m->pid_path, strerror(errno));
+		if (m->pid_fd >= 0)
+			(void)close(m->pid_fd);
+		m->pid_fd = -1; /* the file is not ours to remove */
+		return SP_EIO;
+	}
+	return SP_OK;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Starting the others: fork, give up root, exec the role's own program, and hand out what it needs. */
+/* Starting the others: fork, give up root, exec the role's own program; and hearing them. */
 #include <config.h>
 
 #include "master.h"
@@ -12,33 +12,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "../base/clock.h"
 #include "../base/role.h"
-#include "../record/ring.h"
 
 #define STACK_BYTES (256u << 20) /* the SQL parser recurses: DEPENDENCIES, a limit of depth stands before it */
 #define MEMLOCK_BYTES (64u << 20)
-#define RING_KEPT_MS 60000
+#define LOCK_FD 4 /* of keeper and recorder: while either lives, the store stays locked */
 
 extern char **environ;
 
 /* ---- where the programs are ---- */
 
+/* Root starts what only root can change: the file and the folder that it is in. */
 static bool
-trusted_program(const struct master *m, const char *path)
+trusted_program(const struct master *m, const char *path, const char *folder)
 {
-	struct stat st;
-	if (stat(path, &st) != 0)
-		return false;
-	if (!m->root)
-		return true;
-	if (st.st_uid != 0 || (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
-		log_error("%s is not root's alone to write: it is not started", path);
+	const char *const both[] = { path, folder };
+	for (size_t i = 0; i < 2 && m->root; i++) {
+		struct stat st;
+		if (stat(both[i], &st) == 0 && st.st_uid == 0 && (st.st_mode & (S_IWGRP | S_IWOTH)) == 0)
+			continue;
+		log_error("%s is not root's alone to write: nothing from there is started", both[i]);
 		return false;
 	}
 	return true;
@@ -55,14 +54,13 @@ child_program(const struct master *m, enum role role)
 	self[n] = '\0';
 	char *slash = strrchr(self, '/');
 	*slash = '\0';
-	const char *const places[] = { "%s/../libexec/sallyport/sallyport-%s", "%s/sallyport-%s" };
+	const char *const places[] = { "/../libexec/sallyport", "" };
 	for (size_t i = 0; i < 2; i++) {
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wformat-nonliteral"
-		snprintf(path, sizeof(path), places[i], self, role_name(role));
-#pragma GCC diagnostic pop
+		char folder[PATH_MAX - 32];
+		(void)snprintf(folder, sizeof(folder), "%.*s%s", (int)(sizeof(folder) - 32), self, places[i]);
+		(void)snprintf(path, sizeof(path), "%s/sallyport-%s", folder, role_name(role));
 		if (access(path, X_OK) == 0)
-			return trusted_program(m, path) ? path : NULL;
+			return trusted_program(m, path, folder) ? path : NULL;
 	}
 	log_error("sallyport-%s is neither in libexec nor beside %s", role_name(role), self);
 	return NULL;
@@ -70,17 +68,17 @@ child_program(const struct master *m, enum role role)
 
 /* ---- in the child, before exec ---- */
 
+/* As much as is wanted, or as may be had: root in a container may not raise a hard limit. */
 static void
 limit(int what, rlim_t value)
 {
 	struct rlimit l;
-	if (getrlimit(what, &l) != 0)
+	if (getrlimit(what, &l) != 0 || (l.rlim_cur != RLIM_INFINITY && l.rlim_cur >= value && value != RLIM_INFINITY))
 		return;
-	if (l.rlim_max != RLIM_INFINITY && value > l.rlim_max && geteuid() != 0)
-		value = l.rlim_max;
-	l.rlim_cur = value;
-	if (l.rlim_max != RLIM_INFINITY && l.rlim_max < value)
-		l.rlim_max = value;
+	struct rlimit wanted = { value, l.rlim_max == RLIM_INFINITY || l.rlim_max > value ? l.rlim_max : value };
+	if (l.rlim_cur == RLIM_INFINITY || setrlimit(what, &wanted) == 0)
+		return;
+	l.rlim_cur = l.rlim_max;
 	(void)setrlimit(what, &l);
 }
 
@@ -97,6 +95,21 @@ child_limits(enum role role)
 		limit(RLIMIT_STACK, STACK_BYTES);
 }
 
+int
+child_become(const struct master *m, enum role role)
+{
+	const struct account *a = &m->account[role];
+	child_limits(role);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		return SP_EIO;
+	if (!m->root)
+		return SP_OK;
+	if (a->uid == 0 || setgroups(1, &a->gid) != 0 || setresgid(a->gid, a->gid, a->gid) != 0 ||
+	    setresuid(a->uid, a->uid, a->uid) != 0)
+		return SP_EDENIED;
+	return SP_OK;
+}
+
 /* The keeper's secrets may be in its environment; the others get what the tools of tests need. */
 static char **
 child_environment(enum role role)
@@ -104,7 +117,7 @@ child_environment(enum role role)
 	static const char *const kept[] = { "TZ=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "LSAN_OPTIONS=", "GCOV_PREFIX=" };
 	static char *out[8];
 	size_t n = 0;
-	if (role == ROLE_KEEPER || role == ROLE_CHECK)
+	if (role == ROLE_KEEPER)
 		return environ;
 	for (char **e = environ; *e != NULL; e++)
 		for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++)
@@ -114,30 +127,41 @@ child_environment(enum role role)
 	return out;
 }
 
+/* The descriptors of a role: 0 and 1 nothing, 2 the log, 3 master, 4 the lock where it holds one. */
+static int
+child_descriptors(const struct master *m, enum role role, int fd)
+{
+	bool locks = m->store_lock >= 0 && (role == ROLE_KEEPER || role == ROLE_RECORDER);
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	/* Out of the way first: any of them may stand where another has to go. */
+	int log = fcntl(m->log_fd, F_DUPFD_CLOEXEC, 16), link = fcntl(fd, F_DUPFD_CLOEXEC, 16);
+	int lock = locks ? fcntl(m->store_lock, F_DUPFD_CLOEXEC, 16) : -1;
+	if (null < 0 || log < 0 || link < 0 || (locks && lock < 0))
+		return SP_EIO;
+	if (dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0 ||
+	    dup2(link, ROLE_MASTER_FD) < 0 || (locks && dup2(lock, LOCK_FD) < 0))
+		return SP_EIO;
+	return close_range(locks ? LOCK_FD + 1 : LOCK_FD, ~0U, 0) == 0 ? SP_OK : SP_EIO;
+}
+
 static void
 child_exec(const struct master *m, enum role role, unsigned index, int fd, const char *path)
 {
-	char number[16], title[64];
+	char number[16], title[64], serve[] = "--serve";
 	sigset_t none;
-	const struct account *a = &m->account[role];
-	sigemptyset(&none);
-	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	if (dup2(m->log_fd, STDERR_FILENO) < 0 || dup2(fd, ROLE_MASTER_FD) < 0)
+	if (child_descriptors(m, role, fd) != SP_OK)
 		_exit(126);
-	(void)close_range(ROLE_MASTER_FD + 1, ~0U, 0);
-	child_limits(role);
-	if (m->root && (setgroups(1, &a->gid) != 0 || setresgid(a->gid, a->gid, a->gid) != 0 || setresuid(a->uid, a->uid, a->uid) != 0))
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (child_become(m, role) != SP_OK)
 		_exit(125);
 	if (role != ROLE_CHECK && chdir("/") != 0)
 		_exit(124);
-	snprintf(number, sizeof(number), "%u", index);
-	snprintf(title, sizeof(title), "sallyport-%s", role_name(role));
-	char *argv[4] = { title, number, NULL, NULL };
-	if (role == ROLE_CHECK) {
-		argv[1] = (char *)(uintptr_t)"--serve";
-		argv[2] = (char *)(uintptr_t)m->conf_path;
-	}
-	execve(path, argv, child_environment(role));
+	(void)snprintf(number, sizeof(number), "%u", index);
+	(void)snprintf(title, sizeof(title), "sallyport-%s", role_name(role));
+	char *conf = (char *)(uintptr_t)m->conf_path; /* execve() takes it without writing */
+	char *const plain[] = { title, number, NULL }, *const check[] = { title, serve, conf, NULL };
+	(void)execve(path, role == ROLE_CHECK ? check : plain, child_environment(role));
 	_exit(127);
 }
 
@@ -157,6 +181,7 @@ on_message(void *owner, struct link *l, struct message *msg)
 	case MSG_READY:
 		c->ready = true;
 		master_ready(m);
+		reload_ready(m, c);
 		return SP_OK;
 	case MSG_EPOCH_TAKEN:
 		reload_taken(m, c, msg);
@@ -172,7 +197,10 @@ on_message(void *owner, struct link *l, struct message *msg)
 	}
 }
 
-/* Its death is what counts: SIGCHLD tells. */
+/*
+ * For most, death is what counts, and SIGCHLD tells.  The check process answers and ends: its answer
+ * may come after its death was seen, so for it the end of the link counts.
+ */
 static void
 on_gone(void *owner, struct link *l, const char *why)
 {
@@ -183,8 +211,14 @@ on_gone(void *owner, struct link *l, const char *why)
 			continue;
 		log_debug("link to %s %u: %s", role_name(c->role), c->index, why);
 		link_free(&c->link);
-		if (kill(c->pid, 0) == 0 && m->phase < MASTER_DRAINING && c->role != ROLE_CHECK && !c->draining)
-			(void)kill(c->pid, SIGKILL); /* alive, but it broke the rules of the link */
+		if (c->role == ROLE_CHECK) {
+			(void)reload_lost(m, c);
+			if (c->dead)
+				child_forget(c);
+		} else if (m->phase < MASTER_DRAINING && !c->draining) {
+			(void)kill(c->pid, SIGKILL); /* alive, it broke the rules of the link; dead, it is not yet reaped */
+		}
+		return;
 	}
 }
 
@@ -207,9 +241,14 @@ child_start(struct master *m, enum role role, struct child **c_r)
 	if (c == NULL || path == NULL || link_pair(pair) != SP_OK)
 		return SP_EIO;
 	unsigned index = role == ROLE_WORKER ? ++m->last_index : 0;
+	/* The loop's signal handlers write to a pipe that a child shares until it has closed it. */
+	sigset_t all, before;
+	(void)sigfillset(&all);
+	(void)sigprocmask(SIG_SETMASK, &all, &before);
 	pid_t pid = fork();
 	if (pid == 0)
 		child_exec(m, role, index, pair[1], path);
+	(void)sigprocmask(SIG_SETMASK, &before, NULL);
 	close(pair[1]);
 	if (pid < 0) {
 		log_error("cannot fork: %s", strerror(errno));
@@ -239,151 +278,4 @@ child_of(struct master *m, enum role role)
 		if (m->child[i].role == role && m->child[i].link != NULL)
 			return &m->child[i];
 	return NULL;
-}
-
-/* ---- what it needs ---- */
-
-/* Two ends of a new socketpair for two children. */
-static int
-child_connect(struct child *a, struct child *b)
-{
-	int pair[2];
-	if (a == NULL || b == NULL || a->link == NULL || b->link == NULL)
-		return SP_OK;
-	if (link_pair(pair) != SP_OK)
-		return SP_EIO;
-	const struct message to_a = { .type = MSG_LINK, .f = { Q(b->role), Q(b->index) }, .fd = { pair[0], -1, -1 }, .nfds = 1 };
-	const struct message to_b = { .type = MSG_LINK, .f = { Q(a->role), Q(a->index) }, .fd = { pair[1], -1, -1 }, .nfds = 1 };
-	int rc = link_send(a->link, &to_a);
-	if (rc == SP_OK)
-		rc = link_send(b->link, &to_b);
-	close(pair[0]);
-	close(pair[1]);
-	return rc;
-}
-
-/* The keeper speaks with all of the others; nobody else with anybody. */
-static int
-child_connect_all(struct master *m, struct child *c)
-{
-	int rc = SP_OK;
-	if (c->role != ROLE_KEEPER)
-		return child_connect(child_of(m, ROLE_KEEPER), c);
-	for (unsigned i = 0; i < CHILDREN && rc == SP_OK; i++)
-		if (m->child[i].role > ROLE_KEEPER && m->child[i].role != ROLE_CHECK)
-			rc = child_connect(c, &m->child[i]);
-	return rc;
-}
-
-static struct ring_kept *
-ring_of(struct master *m, unsigned index)
-{
-	for (unsigned i = 0; i < CHILDREN; i++)
-		if (m->ring[i].used && m->ring[i].index == index)
-			return &m->ring[i];
-	return NULL;
-}
-
-int
-ring_new(struct master *m, struct child *worker)
-{
-	struct ring_kept *r = NULL;
-	for (unsigned i = 0; i < CHILDREN && r == NULL; i++)
-		if (!m->ring[i].used)
-			r = &m->ring[i];
-	if (r == NULL)
-		return SP_EIO;
-	*r = (struct ring_kept){ .index = worker->index, .memory = -1, .recorder_bell = -1, .worker_bell = -1 };
-	int rc = ring_create((size_t)m->epoch->settings.record.ring, &r->memory);
-	if (rc != SP_OK)
-		return rc;
-	r->recorder_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r->worker_bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	r->used = true;
-	return r->recorder_bell < 0 || r->worker_bell < 0 ? SP_EIO : SP_OK;
-}
-
-/* The recorder reads at the memory and its bell; the worker writes, and hears its own bell. */
-static int
-ring_hand(const struct ring_kept *r, struct child *to)
-{
-	if (to == NULL || to->link == NULL)
-		return SP_OK;
-	const struct message msg = { .type = MSG_RING, .f = { Q(r->index) }, .fd = { r->memory, r->recorder_bell, r->worker_bell }, .nfds = 3 };
-	return link_send(to->link, &msg);
-}
-
-static void
-ring_drop(struct ring_kept *r)
-{
-	close(r->memory);
-	close(r->recorder_bell);
-	close(r->worker_bell);
-	r->used = false;
-}
-
-void
-ring_forget_old(struct master *m, uint64_t now)
-{
-	for (unsigned i = 0; i < CHILDREN; i++)
-		if (m->ring[i].used && m->ring[i].gone != 0 && now - m->ring[i].gone > RING_KEPT_MS)
-			ring_drop(&m->ring[i]);
-}
-
-static int
-equip_recorder(struct master *m, struct child *c)
-{
-	int rc = SP_OK;
-	for (unsigned i = 0; i < CHILDREN && rc == SP_OK; i++) {
-		const struct ring_kept *r = &m->ring[i];
-		if (!r->used)
-			continue;
-		rc = ring_hand(r, c);
-		if (rc == SP_OK && r->gone != 0)
-			rc = link_send(c->link, &(struct message){ .type = MSG_WORKER_GONE, .f = { Q(r->index) } });
-	}
-	return rc;
-}
-
-static int
-equip_worker(struct master *m, struct child *c)
-{
-	struct ring_kept *r = ring_of(m, c->index);
-	const struct message board = { .type = MSG_BOARD, .f = { Q(c->slot) }, .fd = { m->board_fd, -1, -1 }, .nfds = 1 };
-	int rc = link_send(c->link, &board);
-	if (rc == SP_OK && r != NULL)
-		rc = ring_hand(r, c);
-	if (rc == SP_OK && r != NULL)
-		rc = ring_hand(r, child_of(m, ROLE_RECORDER));
-	for (const struct bound *b = m->bound; b != NULL && rc == SP_OK; b = b->next) {
-		const struct message l = { .type = MSG_LISTENER, .f = { Z(b->name) }, .fd = { b->fd, -1, -1 }, .nfds = 1 };
-		rc = link_send(c->link, &l);
-	}
-	return rc;
-}
-
-static int
-send_epoch(struct master *m, struct child *c)
-{
-	const struct message e = { .type = MSG_EPOCH, .f = { Q(m->epoch->number) }, .nfds = 1,
-		.fd = { c->role == ROLE_WORKER ? m->epoch_fd : m->public_fd, -1, -1 } };
-	c->taking = true;
-	return link_send(c->link, &e);
-}
-
-int
-child_equip(struct master *m, struct child *c)
-{
-	int rc = send_epoch(m, c);
-	if (rc == SP_OK && c->role == ROLE_RECORDER)
-		master_reopen(m); /* its audit and access logs */
-	if (rc == SP_OK && c->role == ROLE_WORKER)
-		rc = ring_new(m, c);
-	if (rc == SP_OK && c->role == ROLE_WORKER)
-		rc = equip_worker(m, c);
-	if (rc == SP_OK && c->role == ROLE_RECORDER)
-		rc = equip_recorder(m, c);
-	if (rc == SP_OK)
-		rc = child_connect_all(m, c);
-	return rc;
 }

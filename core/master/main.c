@@ -10,13 +10,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../base/clock.h"
 #include "../base/role.h"
 #include "master.h"
 
-#define RELOAD_WAIT_MS 60000
+#define RELOAD_WAIT_MS 120000
 
 static const char usage[] =
     "usage: sallyportd [-c FILE] [-f]            start, in the foreground with -f\n"
@@ -31,80 +34,95 @@ static int
 run_check(struct master *m, const char *option)
 {
 	const char *path = child_program(m, ROLE_CHECK);
-	if (path == NULL)
+	if (path == NULL || account_before_all(m) != SP_OK)
 		return 1;
-	execl(path, "sallyport-check", option, m->conf_path, (char *)NULL);
+	if (child_become(m, ROLE_CHECK) == SP_OK)
+		execl(path, "sallyport-check", option, m->conf_path, (char *)NULL);
 	fprintf(stderr, "sallyportd: cannot run %s: %s\n", path, strerror(errno));
 	return 1;
 }
 
 /* ---- -s ---- */
 
+/* 0: nobody holds the file's lock, so the number in it may be anybody's by now. */
 static int
 pid_of(const char *pid_file)
 {
-	FILE *f = fopen(pid_file, "re");
-	int pid = 0;
-	if (f == NULL || fscanf(f, "%d", &pid) != 1)
-		pid = 0;
-	if (f != NULL)
-		fclose(f);
-	return pid > 1 && kill(pid, 0) == 0 ? pid : 0;
+	int fd = open(pid_file, O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+	if (fd < 0)
+		return 0;
+	bool held = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	close(fd);
+	long pid = held && n > 0 ? strtol(text, NULL, 10) : 0;
+	return pid > 1 && pid <= INT_MAX ? (int)pid : 0;
 }
 
-static unsigned
+/* When what the status file speaks of had begun; 0: there is none. */
+static uint64_t
 status_of(const char *pid_file, char text[1024])
 {
 	char path[4096 + 8];
-	unsigned n = 0;
+	unsigned long long asked = 0;
 	snprintf(path, sizeof(path), "%.4000s.status", pid_file);
 	FILE *f = fopen(path, "re");
 	text[0] = '\0';
 	if (f == NULL)
 		return 0;
-	if (fscanf(f, "%u %1023[^\n]", &n, text) < 1)
-		n = 0;
+	if (fscanf(f, "%llu %1023[^\n]", &asked, text) < 1)
+		asked = 0;
 	fclose(f);
-	return n;
+	return asked;
 }
 
 static int
-wait_for_reload(const char *pid_file, unsigned before)
+wait_for_reload(const char *pid_file, uint64_t since)
 {
 	char text[1024];
 	for (unsigned waited = 0; waited < RELOAD_WAIT_MS; waited += 50) {
-		if (status_of(pid_file, text) > before) {
+		if (status_of(pid_file, text) >= since) {
 			if (strncmp(text, "ok", 2) == 0)
 				return 0;
 			fprintf(stderr, "sallyportd: the old configuration stays: %s\n", strncmp(text, "refused ", 8) == 0 ? text + 8 : text);
 			return 1;
 		}
+		if (pid_of(pid_file) == 0) {
+			fprintf(stderr, "sallyportd: it ended; the error log may say why\n");
+			return 1;
+		}
 		usleep(50000);
 	}
-	fprintf(stderr, "sallyportd: no answer in a minute; the error log may say more\n");
+	fprintf(stderr, "sallyportd: no answer in two minutes; the error log may say more\n");
 	return 1;
 }
 
-/* The pid file is named in the configuration, which only the check process reads. */
+/*
+ * The pid file is named in the configuration, which only the check process reads: `--pid-file` prints
+ * it out of any text that has blocks and words, right or wrong, and says on stderr why it can't.
+ */
 static int
 pid_file_of(struct master *m, char out[PATH_MAX])
 {
-	int p[2];
+	int p[2], status = 0;
+	size_t len = 0;
 	const char *path = child_program(m, ROLE_CHECK);
-	if (path == NULL || pipe(p) != 0)
+	if (path == NULL || account_before_all(m) != SP_OK || pipe2(p, O_CLOEXEC) != 0)
 		return SP_EIO;
 	pid_t pid = fork();
 	if (pid == 0) {
-		(void)dup2(p[1], STDOUT_FILENO);
-		execl(path, "sallyport-check", "--pid-file", m->conf_path, (char *)NULL);
+		if (dup2(p[1], STDOUT_FILENO) >= 0 && child_become(m, ROLE_CHECK) == SP_OK)
+			execl(path, "sallyport-check", "--pid-file", m->conf_path, (char *)NULL);
 		_exit(127);
 	}
 	close(p[1]);
-	ssize_t n = read(p[0], out, PATH_MAX - 1);
+	for (ssize_t n; len < PATH_MAX - 1 && (n = read(p[0], out + len, PATH_MAX - 1 - len)) > 0;)
+		len += (size_t)n;
 	close(p[0]);
-	out[n > 0 ? n : 0] = '\0';
+	out[len] = '\0';
 	out[strcspn(out, "\n")] = '\0';
-	return out[0] == '/' ? SP_OK : SP_ECONF;
+	bool ended = pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+	return ended && out[0] == '/' ? SP_OK : SP_ECONF;
 }
 
 static int
@@ -113,21 +131,21 @@ send_signal(struct master *m, const char *what)
 	static const struct { const char *name; int number; } signals[] = {
 		{ "reload", SIGHUP }, { "quit", SIGQUIT }, { "stop", SIGTERM }, { "reopen", SIGUSR1 },
 	};
-	char pid_file[PATH_MAX], text[1024];
+	char pid_file[PATH_MAX];
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
 		if (strcmp(signals[i].name, what) != 0)
 			continue;
 		if (pid_file_of(m, pid_file) != SP_OK) {
-			fprintf(stderr, "sallyportd: %s does not say where the pid file is: try -t\n", m->conf_path);
+			fprintf(stderr, "sallyportd: cannot learn from %s where the pid file is; nothing was signalled\n", m->conf_path);
 			return 1;
 		}
 		int pid = pid_of(pid_file);
-		unsigned before = status_of(pid_file, text);
+		uint64_t since = clock_mono_us();
 		if (pid == 0 || kill(pid, signals[i].number) != 0) {
 			fprintf(stderr, "sallyportd: not running, says %s\n", pid_file);
 			return 1;
 		}
-		return signals[i].number == SIGHUP ? wait_for_reload(pid_file, before) : 0;
+		return signals[i].number == SIGHUP ? wait_for_reload(pid_file, since) : 0;
 	}
 	fprintf(stderr, "sallyportd: -s takes reload, quit, stop or reopen, not \"%s\"\n", what);
 	return 2;
@@ -165,6 +183,7 @@ static int
 start(struct master *m, bool foreground)
 {
 	m->root = geteuid() == 0;
+	(void)umask(022);
 	if (!foreground) {
 		int status = daemonize(m);
 		if (status >= 0)
@@ -172,14 +191,17 @@ start(struct master *m, bool foreground)
 	}
 	log_init("master", STDERR_FILENO, SP_INFO);
 	role_no_dumps();
-	m->log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+	m->log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	if (m->log_fd < 0 || account_before_all(m) != SP_OK)
+		return 1;
 	return master_run(m);
 }
 
 int
 main(int argc, char **argv)
 {
-	static struct master m = { .epoch_fd = -1, .public_fd = -1, .parent = -1, .control = -1, .store_lock = -1, .board_fd = -1 };
+	static struct master m = { .epoch_fd = -1, .public_fd = -1, .parent = -1, .control = -1, .store_lock = -1, .board_fd = -1,
+		.pid_fd = -1, .reload = { .fd = -1, .public_fd = -1 } };
 	static char conf_path[PATH_MAX];
 	const char *conf = SYSCONFDIR "/sallyport/sallyport.conf", *what = NULL;
 	bool foreground = false;

@@ -27,6 +27,7 @@
 #define TICK_MS 100
 #define LATE_MS 300              /* a tick later than this says nothing about workers */
 #define STUCK_TICKS 10           /* a worker without a sign for a second is ended (P10) */
+#define TAKING_MS 30000          /* reading a configuration may take longer, not for ever */
 #define STOP_MS 5000             /* how long the processes of a phase may take to go */
 #define BACKOFF_FIRST 100
 #define BACKOFF_LAST 5000
@@ -44,6 +45,15 @@ alive(const struct master *m, enum role role)
 	for (unsigned i = 0; i < CHILDREN; i++)
 		if (m->child[i].role == role)
 			n++;
+	return n;
+}
+
+static unsigned
+all_alive(const struct master *m)
+{
+	unsigned n = 0;
+	for (unsigned r = ROLE_KEEPER; r < ROLES; r++)
+		n += alive(m, (enum role)r);
 	return n;
 }
 
@@ -103,11 +113,13 @@ phase_tick(struct master *m, uint64_t now)
 			master_enter(m, MASTER_LAST);
 		break;
 	case MASTER_LAST:
-		if (alive(m, ROLE_RECORDER) == 0)
+		if (alive(m, ROLE_RECORDER) == 0 && !m->keeper_told) {
 			tell_quit(m, ROLE_KEEPER, false);
+			m->keeper_told = true;
+		}
 		for (unsigned r = ROLE_KEEPER; r < ROLES && spent > STOP_MS; r++)
 			kill_all(m, (enum role)r);
-		if (alive(m, ROLE_KEEPER) + alive(m, ROLE_RECORDER) + alive(m, ROLE_CONSOLE) + alive(m, ROLE_WORKER) + alive(m, ROLE_CHECK) == 0)
+		if (all_alive(m) == 0)
 			(void)event_base_loopbreak(m->base);
 		break;
 	default:
@@ -117,96 +129,122 @@ phase_tick(struct master *m, uint64_t now)
 
 /* ---- starting everybody ---- */
 
-static unsigned
-workers_wanted(const struct master *m)
+unsigned
+master_workers_wanted(const struct settings *s)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	uint64_t n = m->epoch->settings.workers != 0 ? m->epoch->settings.workers : cpus > 0 ? (uint64_t)cpus : 1;
+	uint64_t n = s->workers != 0 ? s->workers : cpus > 0 ? (uint64_t)cpus : 1;
 	return n > CHILDREN / 4 ? CHILDREN / 4 : (unsigned)n;
 }
 
+/* A child that was started but could not be equipped is ended: its death starts another. */
 static int
-start_one(struct master *m, enum role role)
+start_one(struct master *m, enum role role, bool fresh)
 {
 	struct child *c;
 	int rc = child_start(m, role, &c);
-	if (rc == SP_OK)
-		rc = child_equip(m, c);
-	if (rc != SP_OK)
+	if (rc != SP_OK) {
 		log_error("%s cannot be started", role_name(role));
-	return rc;
+		return rc;
+	}
+	c->fresh = fresh;
+	if (child_equip(m, c) != SP_OK) {
+		log_error("%s %u cannot be given what it needs", role_name(role), c->index);
+		(void)kill(c->pid, SIGKILL);
+	}
+	return SP_OK;
+}
+
+int
+master_start_worker(struct master *m, bool fresh)
+{
+	return start_one(m, ROLE_WORKER, fresh);
 }
 
 static int
 start_all(struct master *m)
 {
-	int rc = start_one(m, ROLE_KEEPER);
+	int rc = start_one(m, ROLE_KEEPER, false);
 	if (rc == SP_OK)
-		rc = start_one(m, ROLE_RECORDER);
+		rc = start_one(m, ROLE_RECORDER, false);
 	if (rc == SP_OK)
-		rc = start_one(m, ROLE_CONSOLE);
-	for (unsigned i = workers_wanted(m); i > 0 && rc == SP_OK; i--)
-		rc = start_one(m, ROLE_WORKER);
+		rc = start_one(m, ROLE_CONSOLE, false);
+	for (unsigned i = master_workers_wanted(&m->epoch->settings); i > 0 && rc == SP_OK; i--)
+		rc = start_one(m, ROLE_WORKER, false);
 	return rc;
+}
+
+/* The error log goes to its file, or to that name again after it was moved away. */
+static int
+log_to_file(struct master *m)
+{
+	const char *path = m->epoch->settings.log.path;
+	int fd = log_open(path), own = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (own < 0) {
+		if (fd >= 0)
+			(void)close(fd);
+		return SP_EIO;
+	}
+	(void)close(m->log_fd);
+	m->log_fd = fd;
+	log_reopen(own);
+	return SP_OK;
 }
 
 static int
 first_configuration(struct master *m)
 {
-	const struct settings *s = &m->epoch->settings;
 	int rc = accounts_find(m);
 	if (rc == SP_OK)
 		rc = prepare_folders(m);
-	if (rc != SP_OK)
-		return rc;
-	if (strcmp(s->log.path, "stderr") != 0) {
-		m->log_fd = log_open(m, s->log.path);
-		if (m->log_fd < 0)
-			return SP_EIO;
-		log_reopen(fcntl(m->log_fd, F_DUPFD_CLOEXEC, 0));
-	}
-	rc = bind_control(m);
+	if (rc == SP_OK)
+		rc = log_to_file(m);
+	if (rc == SP_OK)
+		rc = pid_write(m);
+	if (rc == SP_OK)
+		rc = bind_control(m);
 	return rc == SP_OK ? start_all(m) : rc;
 }
 
 static void
-write_pid(const struct master *m)
+tell_parent(struct master *m, const char *text)
 {
-	FILE *f = fopen(m->epoch->settings.pid, "we");
-	if (f == NULL || fprintf(f, "%d\n", (int)getpid()) < 0)
-		log_warn("cannot write %s: %s", m->epoch->settings.pid, strerror(errno));
-	if (f != NULL && fclose(f) != 0)
-		log_warn("cannot write %s: %s", m->epoch->settings.pid, strerror(errno));
+	if (m->parent < 0)
+		return;
+	(void)!write(m->parent, text, strlen(text));
+	(void)close(m->parent);
+	m->parent = -1;
 }
 
-/* Called when a configuration has come, and whenever a child is ready. */
+void
+master_not_started(struct master *m, const char *why)
+{
+	tell_parent(m, why);
+	m->status = 1;
+	master_enter(m, MASTER_LAST);
+}
+
+/* Called when the first configuration has come, and whenever a child is ready. */
 void
 master_ready(struct master *m)
 {
 	if (m->phase != MASTER_STARTING)
 		return;
 	if (alive(m, ROLE_KEEPER) == 0) {
-		if (first_configuration(m) == SP_OK)
-			return;
-		m->status = 1;
-		static const char why[] = "it cannot start: the log says why";
-		if (m->parent >= 0)
-			(void)!write(m->parent, why, sizeof(why) - 1);
-		master_enter(m, MASTER_LAST);
+		if (first_configuration(m) != SP_OK)
+			master_not_started(m, "it cannot start: the error log says why");
 		return;
 	}
 	for (unsigned i = 0; i < CHILDREN; i++)
 		if (m->child[i].role != ROLE_NONE && m->child[i].role != ROLE_CHECK && !m->child[i].ready)
 			return;
-	write_pid(m);
-	master_status(m, true, "in force");
 	log_info("sallyportd %s is ready: %u workers, %s", PACKAGE_VERSION, alive(m, ROLE_WORKER), m->conf_path);
 	master_enter(m, MASTER_RUNNING);
-	if (m->parent >= 0) {
-		(void)!write(m->parent, "ok", 2);
-		close(m->parent);
-		m->parent = -1;
-	}
+	reload_status(m, clock_mono_us(), true, "started");
+	tell_parent(m, "ok");
+	if (m->reload_wanted)
+		reload_start(m);
+	m->reload_wanted = false;
 }
 
 /* ---- deaths ---- */
@@ -215,9 +253,7 @@ static void
 tell_worker_gone(struct master *m, const struct child *c)
 {
 	static const enum role told[] = { ROLE_KEEPER, ROLE_RECORDER };
-	for (unsigned i = 0; i < CHILDREN; i++)
-		if (m->ring[i].used && m->ring[i].index == c->index)
-			m->ring[i].gone = clock_mono_ms();
+	ring_mark_gone(m, c->index);
 	for (size_t i = 0; i < 2; i++) {
 		struct child *to = child_of(m, told[i]);
 		if (to != NULL && link_send(to->link, &(struct message){ .type = MSG_WORKER_GONE, .f = { Q(c->index) } }) != SP_OK)
@@ -230,7 +266,7 @@ log_death(const struct child *c, int status)
 {
 	if (WIFSIGNALED(status))
 		log_error("%s %u (process %d) was ended by signal %d", role_name(c->role), c->index, (int)c->pid, WTERMSIG(status));
-	else if (WEXITSTATUS(status) != 0)
+	else if (WEXITSTATUS(status) != 0 && c->role != ROLE_CHECK) /* its status is its answer */
 		log_error("%s %u (process %d) ended with status %d", role_name(c->role), c->index, (int)c->pid, WEXITSTATUS(status));
 }
 
@@ -243,33 +279,34 @@ restart_later(struct master *m, const struct child *c)
 	m->missing[c->role]++;
 }
 
-void
-master_child_died(struct master *m, struct child *c, int status)
+/* Recorder, keeper and console are needed while sessions drain; of workers nobody is missed then. */
+static bool
+is_missed(const struct master *m, const struct child *dead)
+{
+	if (dead->draining || m->phase > MASTER_DRAINING)
+		return false;
+	return m->phase == MASTER_RUNNING || dead->role != ROLE_WORKER;
+}
+
+static void
+child_died(struct master *m, struct child *c, int status)
 {
 	struct child dead = *c;
-	bool expected = m->phase >= MASTER_DRAINING || dead.draining;
-	if (dead.role == ROLE_CHECK) {
-		/* its answer may still be in the link */
-		if (m->check == c)
-			event_base_loop(m->base, EVLOOP_NONBLOCK);
-		child_forget(c);
-		if (m->check == c)
-			reload_check_died(m, status);
+	log_death(&dead, status);
+	if (dead.role == ROLE_CHECK && c->link != NULL) {
+		c->dead = true; /* forgotten when its link has been read to the end */
 		return;
 	}
-	log_death(&dead, status);
+	bool expected = dead.role == ROLE_CHECK || reload_lost(m, c);
 	child_forget(c);
+	if (dead.role == ROLE_CHECK)
+		return;
 	if (dead.role == ROLE_WORKER)
 		tell_worker_gone(m, &dead);
-	if (m->phase == MASTER_STARTING) {
-		static const char why[] = "a process did not come up: the log says why";
-		if (m->parent >= 0)
-			(void)!write(m->parent, why, sizeof(why) - 1);
-		m->status = 1;
-		master_enter(m, MASTER_LAST);
-	} else if (!expected) {
+	if (m->phase == MASTER_STARTING)
+		master_not_started(m, "a process did not come up: the error log says why");
+	else if (!expected && is_missed(m, &dead))
 		restart_later(m, &dead);
-	}
 }
 
 static void
@@ -278,8 +315,8 @@ reap(struct master *m)
 	int status;
 	for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
 		for (unsigned i = 0; i < CHILDREN; i++)
-			if (m->child[i].role != ROLE_NONE && m->child[i].pid == pid) {
-				master_child_died(m, &m->child[i], status);
+			if (m->child[i].role != ROLE_NONE && !m->child[i].dead && m->child[i].pid == pid) {
+				child_died(m, &m->child[i], status);
 				break;
 			}
 }
@@ -287,12 +324,12 @@ reap(struct master *m)
 static void
 restart_missing(struct master *m, uint64_t now)
 {
-	if (m->phase != MASTER_RUNNING)
+	if (m->phase != MASTER_RUNNING && m->phase != MASTER_DRAINING)
 		return;
 	for (unsigned r = ROLE_KEEPER; r < ROLES; r++) {
 		while (m->missing[r] > 0 && now >= m->restart_at[r]) {
 			m->missing[r]--;
-			if (start_one(m, (enum role)r) == SP_OK)
+			if (start_one(m, (enum role)r, false) == SP_OK)
 				continue;
 			m->missing[r]++;
 			m->restart_at[r] = now + BACKOFF_LAST;
@@ -302,19 +339,21 @@ restart_missing(struct master *m, uint64_t now)
 
 /* ---- the watchdog ---- */
 
+/* Any process must take a configuration some time; a worker must show every second that it lives. */
 static void
-watch_worker(struct master *m, struct child *c, bool on_time)
+watch(struct master *m, struct child *c, uint64_t now, bool on_time)
 {
-	uint64_t beat = board_last_beat(m->board, c->slot);
-	if (beat != c->beat || !on_time || !c->ready || c->taking) {
-		c->beat = beat;
-		c->missed = 0;
+	bool taking = c->taken != c->given, worker = c->role == ROLE_WORKER;
+	uint64_t beat = worker ? board_last_beat(m->board, c->slot) : 0;
+	bool silent = worker && beat == c->beat && on_time && c->ready && !taking;
+	c->beat = beat;
+	c->missed = silent ? c->missed + 1 : 0;
+	if (c->missed < STUCK_TICKS && !(taking && now - c->given_at > TAKING_MS))
 		return;
-	}
-	if (++c->missed < STUCK_TICKS)
-		return;
-	log_error("worker %u gave no sign for a second and is ended", c->index);
+	log_error("%s %u %s and is ended", role_name(c->role), c->index,
+	    taking ? "does not come to an end with a configuration" : "gave no sign for a second");
 	c->missed = 0;
+	c->given_at = now;
 	(void)kill(c->pid, SIGKILL);
 }
 
@@ -328,8 +367,10 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	m->last_tick = now;
 	for (unsigned i = 0; i < CHILDREN; i++)
-		if (m->child[i].role == ROLE_WORKER)
-			watch_worker(m, &m->child[i], on_time);
+		if (m->child[i].role != ROLE_NONE && m->child[i].role != ROLE_CHECK)
+			watch(m, &m->child[i], now, on_time);
+	bind_control_resume(m);
+	reload_tick(m, now);
 	restart_missing(m, now);
 	ring_forget_old(m, now);
 	phase_tick(m, now);
@@ -337,36 +378,27 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- signals ---- */
 
-void
-master_reopen(struct master *m)
+static void
+reopen_logs(struct master *m)
 {
-	const struct settings *s = &m->epoch->settings;
-	if (strcmp(s->log.path, "stderr") != 0) {
-		int fd = log_open(m, s->log.path);
-		if (fd < 0)
-			return;
-		close(m->log_fd);
-		m->log_fd = fd;
-		log_reopen(fcntl(fd, F_DUPFD_CLOEXEC, 0));
-	}
-	int audit = log_open(m, s->audit), access_log = log_open(m, s->access);
+	if (strcmp(m->epoch->settings.log.path, "stderr") != 0 && log_to_file(m) != SP_OK)
+		return;
 	for (unsigned i = 0; i < CHILDREN; i++) {
 		struct child *c = &m->child[i];
-		if (c->role == ROLE_NONE || c->role == ROLE_CHECK || c->link == NULL)
-			continue;
-		struct message r = { .type = MSG_REOPEN, .fd = { m->log_fd, -1, -1 }, .nfds = 1 };
-		if (c->role == ROLE_RECORDER && audit >= 0) {
-			r.fd[r.nfds++] = audit;
-			if (access_log >= 0)
-				r.fd[r.nfds++] = access_log;
-		}
-		if (link_send(c->link, &r) != SP_OK)
-			log_warn("%s cannot be told to reopen its log", role_name(c->role));
+		if (c->role != ROLE_NONE && c->role != ROLE_CHECK && c->link != NULL && child_give_logs(m, c) != SP_OK)
+			log_warn("%s %u cannot be told to reopen its log", role_name(c->role), c->index);
 	}
-	if (audit >= 0)
-		close(audit);
-	if (access_log >= 0)
-		close(access_log);
+}
+
+static void
+on_hangup(struct master *m)
+{
+	if (m->phase == MASTER_STARTING)
+		m->reload_wanted = true;
+	else if (m->phase == MASTER_RUNNING)
+		reload_start(m);
+	else
+		reload_status(m, clock_mono_us(), false, "sallyportd is ending");
 }
 
 static void
@@ -379,18 +411,17 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		reap(m);
 		break;
 	case SIGHUP:
-		if (m->phase == MASTER_RUNNING && reload_start(m) != SP_OK)
-			log_error("the configuration cannot be tried");
+		on_hangup(m);
 		break;
 	case SIGUSR1:
-		if (m->phase == MASTER_RUNNING)
-			master_reopen(m);
+		if (m->phase == MASTER_RUNNING || m->phase == MASTER_DRAINING)
+			reopen_logs(m);
 		break;
 	case SIGQUIT:
-		master_enter(m, m->phase == MASTER_STARTING ? MASTER_STOPPING : MASTER_DRAINING);
+		master_enter(m, m->phase == MASTER_STARTING ? MASTER_LAST : MASTER_DRAINING);
 		break;
 	default:
-		master_enter(m, MASTER_STOPPING);
+		master_enter(m, m->phase == MASTER_STARTING ? MASTER_LAST : MASTER_STOPPING);
 	}
 }
 
@@ -412,14 +443,13 @@ master_run(struct master *m)
 		log_error("no shared memory for the board");
 		return 1;
 	}
-	if (reload_start(m) != SP_OK)
-		return 1;
+	reload_start(m);
 	if (event_base_dispatch(m->base) < 0)
 		m->status = 1;
-	if (m->epoch != NULL && m->phase > MASTER_STARTING && m->status == 0) {
-		(void)unlink(m->epoch->settings.pid);
-		(void)unlink(m->epoch->settings.control.path);
-	}
+	if (m->control >= 0)
+		(void)unlink(m->control_path);
+	if (m->pid_path != NULL && m->pid_fd >= 0)
+		(void)unlink(m->pid_path);
 	log_info("sallyportd ends");
 	return m->status;
 }

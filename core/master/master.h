@@ -31,8 +31,12 @@ struct child {
 	unsigned slot;        /* of workers: on the board */
 	pid_t pid;
 	struct link *link;
-	bool ready, draining, taking; /* taking: an epoch is on its way */
-	uint64_t started;     /* mono ms */
+	bool ready, draining; /* draining: its end is expected */
+	bool fresh;           /* a worker of the configuration that is being taken over */
+	bool dead;            /* reaped, but its link may still hold an answer: check only */
+	uint64_t given;       /* number of the last epoch it was sent, */
+	uint64_t taken;       /* and of the last that it answered for */
+	uint64_t given_at, started; /* mono ms */
 	uint64_t beat;        /* as last seen */
 	unsigned missed;      /* ticks without a new one */
 };
@@ -48,6 +52,19 @@ struct bound {
 	struct bound *next;
 	char *name, *address;
 	int fd;
+};
+
+/* A configuration on its way into force: reload.c. */
+enum reload_stage { RELOAD_NONE, RELOAD_CHECK, RELOAD_WORKERS, RELOAD_KEEPER, RELOAD_RECORDER, RELOAD_OTHERS, RELOAD_STAGES };
+
+struct reload {
+	enum reload_stage stage;
+	struct child *check;
+	struct epoch *epoch;
+	int fd, public_fd;
+	uint64_t asked;          /* mono µs when the check process began: later changes are not in it */
+	uint64_t since;          /* mono ms of the stage's begin */
+	bool again;              /* asked for once more meanwhile */
 };
 
 enum master_phase { MASTER_STARTING, MASTER_RUNNING, MASTER_DRAINING, MASTER_STOPPING, MASTER_LAST };
@@ -76,9 +93,11 @@ struct master {
 	int parent;              /* pipe to who started us, until all are ready; -1 */
 	uint64_t restart_at[ROLES], backoff[ROLES];
 	unsigned missing[ROLES]; /* how many of a role are to be started again */
-	struct child *check;     /* a configuration is being tried */
-	pid_t check_pid;
-	unsigned reloads;        /* how many were asked for, for `-s reload` */
+	struct reload reload;
+	char *pid_path;          /* as at the start */
+	int pid_fd;              /* locked while we live */
+	char *control_path;      /* as at the start */
+	bool control_paused, keeper_told, reload_wanted;
 	int status;
 };
 
@@ -86,35 +105,51 @@ struct master {
 int child_start(struct master *m, enum role role, struct child **c_r) SP_MUST;
 void child_forget(struct child *c);
 struct child *child_of(struct master *m, enum role role); /* the first that is alive, or NULL */
-/* Everything that a new child must have: epoch, links, rings, listeners. */
-int child_equip(struct master *m, struct child *c) SP_MUST;
 /* A role's program, beside this one; NULL with a logged reason. */
 const char *child_program(const struct master *m, enum role role);
-void on_child_message_epoch(struct master *m, struct child *c, const struct message *msg);
-int ring_new(struct master *m, struct child *worker) SP_MUST;
+/* In a new process: that role's user, group and limits, for good. */
+int child_become(const struct master *m, enum role role) SP_MUST;
+
+/* equip.c */
+/* Everything that a new child must have: epoch, links, rings; listeners once its epoch is in force. */
+int child_equip(struct master *m, struct child *c) SP_MUST;
+int child_give_epoch(struct master *m, struct child *c) SP_MUST;
+int child_give_listeners(struct master *m, struct child *c) SP_MUST;
+int child_give_logs(struct master *m, struct child *c) SP_MUST;
+void ring_mark_gone(struct master *m, unsigned index);
 void ring_forget_old(struct master *m, uint64_t now);
 
 /* bind.c */
 int bind_listeners(struct master *m, const struct epoch *e, char *why, size_t len) SP_MUST;
 void bind_prune(struct master *m); /* close what the current epoch no longer has */
 int bind_control(struct master *m) SP_MUST;
+void bind_control_resume(struct master *m); /* after descriptors ran out */
+int control_permissions(const struct settings *s) SP_MUST;
 void bind_close(struct master *m);
 int prepare_folders(struct master *m) SP_MUST;
 int accounts_find(struct master *m) SP_MUST;
-int log_open(struct master *m, const char *path);
+/* Whom the check process runs as before any configuration could be read. */
+int account_before_all(struct master *m) SP_MUST;
+int log_open(const char *path); /* -1: logged, or none is wanted */
+int pid_write(struct master *m) SP_MUST;
 
 /* reload.c */
-int reload_start(struct master *m) SP_MUST;     /* a check process begins */
+void reload_start(struct master *m);            /* a check process begins, or will */
 void reload_checked(struct master *m, struct message *msg);
-void reload_check_died(struct master *m, int status);
 void reload_taken(struct master *m, struct child *c, const struct message *msg);
-void master_status(struct master *m, bool ok, const char *text);
+void reload_ready(struct master *m, struct child *c); /* a worker is up */
+/* Before the child is forgotten; true when the reload expected it and deals with it. */
+bool reload_lost(struct master *m, const struct child *c);
+void reload_tick(struct master *m, uint64_t now);
+/* The line beside the pid file that `sallyportd -s reload` reads. */
+void reload_status(struct master *m, uint64_t asked, bool ok, const char *text);
 
 /* master.c */
 void master_ready(struct master *m);
 void master_enter(struct master *m, enum master_phase phase);
-void master_child_died(struct master *m, struct child *c, int status);
+void master_not_started(struct master *m, const char *why); /* tells who started us, then ends */
+int master_start_worker(struct master *m, bool fresh) SP_MUST;
+unsigned master_workers_wanted(const struct settings *s);
 int master_run(struct master *m);
-void master_reopen(struct master *m);
 
 #endif

@@ -1,11 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A configuration comes into force (P11):
+ * A configuration comes into force (P11), or nothing happens:
  *
- *   HUP ─▶ check process reads and tries it ─no─▶ the old one stays, and the log says why
- *                     │ yes: a sealed epoch
- *                     ▼
- *          ports bound ─▶ EPOCH to everybody ─▶ all have answered: the status file says so
+ *   HUP ─▶ CHECK: a process of its own reads and tries it, and seals an epoch
+ *              │ new ports are bound
+ *          WORKERS: when modules change, new workers must come up under it
+ *          KEEPER, RECORDER: each takes it, one after the other
+ *              │ from here on it is the current one
+ *          OTHERS: workers and console take it; old workers drain, ports that are gone close
+ *
+ * A refusal, a death or a wait of STAGE_MS before that line takes everything back: who took the
+ * new one is given the old one again under a new number.  After the line, a process that can't
+ * follow is replaced by one that can.
  */
 #include <config.h>
 
@@ -19,62 +25,88 @@
 
 #include "../base/clock.h"
 
-/* One line beside the pid file, for `sallyportd -s reload` to read: how many, ok or why not. */
+#define STAGE_MS 30000
+#define WHY_BYTES 1024
+
+static const char *const stage_names[] = { "none", "check", "workers", "keeper", "recorder", "others" };
+_Static_assert(sizeof(stage_names) / sizeof(*stage_names) == RELOAD_STAGES, "a name for each stage");
+
+static void stage_enter(struct master *m, enum reload_stage stage);
+
+/* One line: when what was asked for began, ok or refused, why. */
 void
-master_status(struct master *m, bool ok, const char *text)
+reload_status(struct master *m, uint64_t asked, bool ok, const char *text)
 {
 	char path[4096 + 8], temporary[4096 + 16];
-	if (m->epoch == NULL)
+	if (m->pid_path == NULL)
 		return;
-	snprintf(path, sizeof(path), "%.4000s.status", m->epoch->settings.pid);
-	snprintf(temporary, sizeof(temporary), "%s.new", path);
-	FILE *f = fopen(temporary, "we");
-	if (f == NULL)
-		return;
-	fprintf(f, "%u %s %s\n", m->reloads, ok ? "ok" : "refused", text);
-	if (fclose(f) != 0 || rename(temporary, path) != 0)
+	(void)snprintf(path, sizeof(path), "%.4000s.status", m->pid_path);
+	(void)snprintf(temporary, sizeof(temporary), "%s.new", path);
+	(void)unlink(temporary);
+	FILE *f = fopen(temporary, "wex");
+	if (f == NULL) {
 		log_warn("cannot write %s", path);
+		return;
+	}
+	int printed = fprintf(f, "%llu %s %s\n", (unsigned long long)asked, ok ? "ok" : "refused", text);
+	if (fclose(f) != 0 || printed < 0 || rename(temporary, path) != 0)
+		log_warn("cannot write %s", path);
+}
+
+/* ---- stages ---- */
+
+static void
+reload_end(struct master *m)
+{
+	struct reload *r = &m->reload;
+	bool again = r->again;
+	epoch_free(&r->epoch);
+	if (r->fd >= 0)
+		(void)close(r->fd);
+	if (r->public_fd >= 0)
+		(void)close(r->public_fd);
+	*r = (struct reload){ .fd = -1, .public_fd = -1 };
+	if (again && m->phase <= MASTER_RUNNING)
+		reload_start(m);
+}
+
+/* Who took what is not to be gets the old one again, as something newer. */
+static void
+take_back(struct master *m)
+{
+	uint64_t refused = m->reload.epoch->number;
+	m->epoch->number = ++m->epochs;
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		struct child *c = &m->child[i];
+		if (c->role == ROLE_NONE || c->role == ROLE_CHECK)
+			continue;
+		if (c->fresh) {
+			c->draining = true;
+			(void)kill(c->pid, SIGKILL);
+		} else if (c->given == refused && child_give_epoch(m, c) != SP_OK) {
+			(void)kill(c->pid, SIGKILL);
+		}
+	}
+	bind_prune(m);
 }
 
 static void
 refuse(struct master *m, const char *why)
 {
-	log_error("the configuration is refused: %s", why);
+	struct reload *r = &m->reload;
+	char text[WHY_BYTES];
+	(void)snprintf(text, sizeof(text), "%s", why);
+	log_error("the configuration is refused: %s", text);
+	enum reload_stage stage = r->stage;
+	r->stage = RELOAD_NONE; /* what follows must not be taken for its answers */
 	if (m->phase == MASTER_STARTING) {
-		if (m->parent >= 0)
-			(void)!write(m->parent, why, strlen(why));
-		m->status = 1;
-		master_enter(m, MASTER_LAST);
+		master_not_started(m, text);
 		return;
 	}
-	master_status(m, false, why);
-}
-
-int
-reload_start(struct master *m)
-{
-	struct child *c;
-	if (m->check != NULL)
-		return SP_OK; /* one is being tried; what is on disk now is what it may still read */
-	m->reloads++;
-	int rc = child_start(m, ROLE_CHECK, &c);
-	if (rc != SP_OK) {
-		refuse(m, "the check process cannot be started");
-		return rc;
-	}
-	m->check = c;
-	m->check_pid = c->pid;
-	return SP_OK;
-}
-
-void
-reload_check_died(struct master *m, int status)
-{
-	if (m->check == NULL)
-		return;
-	m->check = NULL;
-	(void)status;
-	refuse(m, "the check process died without an answer");
+	if (stage > RELOAD_CHECK && stage < RELOAD_OTHERS)
+		take_back(m);
+	reload_status(m, r->asked, false, text);
+	reload_end(m);
 }
 
 static bool
@@ -88,124 +120,295 @@ same_words(const struct sp_strings *a, const struct sp_strings *b)
 	return true;
 }
 
-/* Other modules cannot be loaded behind a sandbox: new workers take over, the old ones drain. */
+/* Modules can't be loaded behind a sandbox: new workers come, and only then do the old ones go. */
 static void
-replace_workers(struct master *m)
+stage_workers(struct master *m)
 {
-	for (unsigned i = 0; i < CHILDREN; i++) {
-		struct child *c = &m->child[i];
-		if (c->role != ROLE_WORKER || c->draining || c->link == NULL)
-			continue;
-		c->draining = true;
-		if (link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(1) } }) != SP_OK)
-			log_warn("worker %u cannot be told to drain", c->index);
-		m->missing[ROLE_WORKER]++;
+	const struct settings *s = &m->reload.epoch->settings;
+	if (same_words(&m->epoch->settings.load_module, &s->load_module)) {
+		stage_enter(m, RELOAD_KEEPER);
+		return;
 	}
-}
-
-static void
-announce(struct master *m)
-{
-	for (unsigned i = 0; i < CHILDREN; i++) {
-		struct child *c = &m->child[i];
-		if (c->role == ROLE_NONE || c->role == ROLE_CHECK || c->link == NULL)
-			continue;
-		struct message e = { .type = MSG_EPOCH, .f = { Q(m->epoch->number) }, .nfds = 1,
-			.fd = { c->role == ROLE_WORKER ? m->epoch_fd : m->public_fd, -1, -1 } };
-		c->taking = true;
-		int rc = link_send(c->link, &e);
-		for (const struct bound *b = m->bound; b != NULL && rc == SP_OK && c->role == ROLE_WORKER && !c->draining; b = b->next) {
-			const struct message l = { .type = MSG_LISTENER, .f = { Z(b->name) }, .fd = { b->fd, -1, -1 }, .nfds = 1 };
-			rc = link_send(c->link, &l);
+	for (unsigned n = master_workers_wanted(s); n > 0; n--) {
+		if (master_start_worker(m, true) != SP_OK) {
+			refuse(m, "new workers cannot be started: the error log says why");
+			return;
 		}
-		if (rc != SP_OK)
-			log_warn("%s %u cannot be told of the new configuration", role_name(c->role), c->index);
 	}
 }
 
-/* Ports, uids and the control socket are looked at once; the rest is for everybody. */
-static int
-take_over(struct master *m, struct epoch *e, int fd, int public_fd)
+static void
+stage_one(struct master *m, enum role role)
 {
-	char why[512] = "";
-	if (bind_listeners(m, e, why, sizeof(why)) != SP_OK) {
-		refuse(m, why);
-		return SP_EIO;
+	struct child *c = child_of(m, role);
+	char why[128];
+	if (c != NULL && c->ready && child_give_epoch(m, c) == SP_OK)
+		return;
+	(void)snprintf(why, sizeof(why), "the %s is being started again: try once more", role_name(role));
+	refuse(m, why);
+}
+
+static void
+drain(struct child *c)
+{
+	c->draining = true;
+	if (link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(1) } }) != SP_OK)
+		log_warn("worker %u cannot be told to drain", c->index);
+}
+
+/* As many as are wanted now: more are started, the last ones drain. */
+static void
+adjust_workers(struct master *m)
+{
+	unsigned wanted = master_workers_wanted(&m->epoch->settings), have = 0;
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		struct child *c = &m->child[i];
+		if (c->role == ROLE_WORKER && !c->draining && c->link != NULL && ++have > wanted)
+			drain(c);
 	}
-	bool modules = m->epoch != NULL && !same_words(&m->epoch->settings.load_module, &e->settings.load_module);
+	if (have + m->missing[ROLE_WORKER] < wanted)
+		m->missing[ROLE_WORKER] = wanted - have;
+}
+
+static void
+announce(struct master *m, struct child *c, bool replaced)
+{
+	int rc = SP_OK;
+	if (c->role == ROLE_NONE || c->role == ROLE_CHECK || c->link == NULL)
+		return;
+	bool old = replaced && c->role == ROLE_WORKER && !c->fresh && !c->draining;
+	if (c->given != m->epoch->number)
+		rc = child_give_epoch(m, c);
+	if (rc == SP_OK && c->role == ROLE_WORKER && !old && !c->draining)
+		rc = child_give_listeners(m, c);
+	c->fresh = false;
+	if (old)
+		drain(c);
+	if (rc != SP_OK) {
+		log_error("%s %u cannot be told of the new configuration and is ended", role_name(c->role), c->index);
+		(void)kill(c->pid, SIGKILL);
+	}
+}
+
+/* The line in the picture above is here. */
+static void
+stage_others(struct master *m)
+{
+	struct reload *r = &m->reload;
 	struct epoch *old = m->epoch;
-	if (m->epoch_fd >= 0)
-		close(m->epoch_fd);
-	if (m->public_fd >= 0)
-		close(m->public_fd);
-	m->epoch = e;
-	m->epoch_fd = fd;
-	m->public_fd = public_fd;
-	log_level((enum sp_level)e->settings.log.level);
-	if (old != NULL) {
-		bind_prune(m);
-		if (modules)
-			replace_workers(m);
-		announce(m);
-		epoch_free(&old);
+	bool replaced = false;
+	for (unsigned i = 0; i < CHILDREN; i++)
+		replaced = replaced || (m->child[i].role == ROLE_WORKER && m->child[i].fresh);
+	(void)close(m->epoch_fd);
+	(void)close(m->public_fd);
+	m->epoch = r->epoch;
+	m->epoch_fd = r->fd;
+	m->public_fd = r->public_fd;
+	r->epoch = NULL;
+	r->fd = r->public_fd = -1;
+	log_level((enum sp_level)m->epoch->settings.log.level);
+	bind_prune(m);
+	if (replaced)
+		m->missing[ROLE_WORKER] = 0;
+	for (unsigned i = 0; i < CHILDREN; i++)
+		announce(m, &m->child[i], replaced);
+	adjust_workers(m);
+	if (strcmp(old->settings.control.path, m->epoch->settings.control.path) != 0)
+		log_warn("control: the socket moves to another path at the next start");
+	else if (control_permissions(&m->epoch->settings) != SP_OK)
+		log_warn("control: mode and group stay as they were");
+	epoch_free(&old);
+}
+
+static void
+stage_enter(struct master *m, enum reload_stage stage)
+{
+	log_debug("reload goes from %s to %s", stage_names[m->reload.stage], stage_names[stage]);
+	m->reload.stage = stage;
+	m->reload.since = clock_mono_ms();
+	switch (stage) {
+	case RELOAD_WORKERS:
+		stage_workers(m);
+		break;
+	case RELOAD_KEEPER:
+		stage_one(m, ROLE_KEEPER);
+		break;
+	case RELOAD_RECORDER:
+		stage_one(m, ROLE_RECORDER);
+		break;
+	case RELOAD_OTHERS:
+		stage_others(m);
+		break;
+	default:
+		break;
 	}
-	return SP_OK;
+}
+
+/* ---- what happens meanwhile ---- */
+
+void
+reload_start(struct master *m)
+{
+	struct reload *r = &m->reload;
+	if (r->stage != RELOAD_NONE || m->phase == MASTER_STARTING) {
+		/* The check process may have read what was changed since: it has to be read again. */
+		r->again = r->again || r->stage != RELOAD_NONE;
+		if (r->stage != RELOAD_NONE)
+			return;
+	}
+	*r = (struct reload){ .stage = RELOAD_CHECK, .fd = -1, .public_fd = -1, .asked = clock_mono_us(),
+		.since = clock_mono_ms() };
+	if (child_start(m, ROLE_CHECK, &r->check) != SP_OK)
+		refuse(m, "the check process cannot be started: the error log says why");
+}
+
+/* The first configuration has no old one to fall back to. */
+static void
+take_first(struct master *m)
+{
+	struct reload *r = &m->reload;
+	m->epoch = r->epoch;
+	m->epoch_fd = r->fd;
+	m->public_fd = r->public_fd;
+	r->epoch = NULL;
+	r->fd = r->public_fd = -1;
+	log_level((enum sp_level)m->epoch->settings.log.level);
+	reload_end(m);
+	master_ready(m);
 }
 
 void
 reload_checked(struct master *m, struct message *msg)
 {
-	const char *why = "";
-	char *text = mem_string(msg->f[1].s);
-	struct epoch *e = NULL;
-	int public_fd = -1;
-	m->check = NULL;
-	if (msg->f[0].q != 1 || msg->nfds != 1)
-		refuse(m, text);
-	else if (epoch_open(msg->fd[0], m->epochs + 1, &e, &why) != SP_OK)
-		refuse(m, why);
-	else if (epoch_seal_public(e, &public_fd) != SP_OK)
-		refuse(m, "it cannot be sealed");
-	else {
-		int fd = msg->fd[0];
-		if (text[0] != '\0')
-			log_info("%s", text);
-		if (take_over(m, e, fd, public_fd) == SP_OK) {
-			m->epochs++;
-			msg->fd[0] = -1;
-			master_ready(m);
-		} else {
-			close(public_fd);
-			epoch_free(&e);
-		}
+	struct reload *r = &m->reload;
+	const char *err = "";
+	char why[WHY_BYTES] = "";
+	if (r->stage != RELOAD_CHECK)
+		return;
+	(void)snprintf(why, sizeof(why), "%.*s", (int)(msg->f[1].s.len < sizeof(why) ? msg->f[1].s.len : sizeof(why) - 1),
+	    msg->f[1].s.len == 0 ? "" : (const char *)msg->f[1].s.p);
+	for (char *p = why; *p != '\0'; p++) {
+		if ((unsigned char)*p < 0x20)
+			*p = ' ';
 	}
-	free(text);
+	if (msg->f[0].q != 1 || msg->nfds != 1) {
+		refuse(m, why[0] == '\0' ? "the check process does not say why" : why);
+		return;
+	}
+	r->fd = msg->fd[0];
+	msg->fd[0] = -1;
+	if (epoch_open(r->fd, m->epochs + 1, &r->epoch, &err) != SP_OK) {
+		refuse(m, err);
+		return;
+	}
+	m->epochs++;
+	if (why[0] != '\0')
+		log_info("%s", why);
+	if (epoch_seal_public(r->epoch, &r->public_fd) != SP_OK)
+		refuse(m, "it cannot be sealed");
+	else if (bind_listeners(m, r->epoch, why, sizeof(why)) != SP_OK)
+		refuse(m, why);
+	else if (m->epoch == NULL)
+		take_first(m);
+	else
+		stage_enter(m, RELOAD_WORKERS);
+}
+
+void
+reload_ready(struct master *m, struct child *c)
+{
+	(void)c;
+	if (m->reload.stage != RELOAD_WORKERS)
+		return;
+	for (unsigned i = 0; i < CHILDREN; i++)
+		if (m->child[i].role == ROLE_WORKER && m->child[i].fresh && !m->child[i].draining && !m->child[i].ready)
+			return;
+	stage_enter(m, RELOAD_KEEPER);
+}
+
+static void
+refused_by(struct master *m, struct child *c, const struct message *msg)
+{
+	char why[WHY_BYTES];
+	const struct reload *r = &m->reload;
+	(void)snprintf(why, sizeof(why), "%s does not take it: %s", role_name(c->role), log_quote(msg->f[2].s));
+	if (m->phase == MASTER_STARTING || (r->epoch != NULL && c->given == r->epoch->number)) {
+		refuse(m, why);
+		return;
+	}
+	/* The others follow the new one: this process must not live on under the old. */
+	log_error("%s %u is ended: %s", role_name(c->role), c->index, why);
+	(void)kill(c->pid, SIGKILL);
+}
+
+static void
+settled(struct master *m)
+{
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		const struct child *c = &m->child[i];
+		if (c->role != ROLE_NONE && c->role != ROLE_CHECK && !c->draining && c->taken != m->epoch->number)
+			return;
+	}
+	log_info("configuration %llu is in force", (unsigned long long)m->epoch->number);
+	reload_status(m, m->reload.asked, true, "in force");
+	reload_end(m);
 }
 
 void
 reload_taken(struct master *m, struct child *c, const struct message *msg)
 {
-	c->taking = false;
-	if (msg->f[0].q != m->epoch->number)
-		return;
+	enum reload_stage stage = m->reload.stage;
+	if (msg->f[0].q != c->given)
+		return; /* an older one, overtaken since */
 	if (msg->f[1].q != 1) {
-		log_error("%s %u does not take configuration %llu: %s", role_name(c->role), c->index, (unsigned long long)m->epoch->number,
-		    log_quote(msg->f[2].s));
-		if (m->phase == MASTER_STARTING) {
-			char *why = mem_string(msg->f[2].s);
-			refuse(m, why);
-			free(why);
-		} else {
-			/* the others follow the new one: this process must not live on under the old */
-			(void)kill(c->pid, SIGKILL);
-		}
+		if (!c->draining)
+			refused_by(m, c, msg);
 		return;
 	}
-	for (unsigned i = 0; i < CHILDREN; i++)
-		if (m->child[i].role != ROLE_NONE && m->child[i].taking)
-			return;
-	if (m->phase == MASTER_RUNNING && m->epoch->number > 1) {
-		log_info("configuration %llu is in force", (unsigned long long)m->epoch->number);
-		master_status(m, true, "in force");
+	c->taken = c->given;
+	if (stage == RELOAD_KEEPER && c->role == ROLE_KEEPER)
+		stage_enter(m, RELOAD_RECORDER);
+	else if (stage == RELOAD_RECORDER && c->role == ROLE_RECORDER)
+		stage_enter(m, RELOAD_OTHERS);
+	else if (stage == RELOAD_OTHERS)
+		settled(m);
+}
+
+bool
+reload_lost(struct master *m, const struct child *c)
+{
+	struct reload *r = &m->reload;
+	if (r->stage == RELOAD_CHECK && r->check == c) {
+		r->check = NULL;
+		refuse(m, "the check process ended without an answer");
+		return true;
 	}
+	bool waited_for = (r->stage == RELOAD_WORKERS && c->role == ROLE_WORKER && c->fresh) ||
+	    (r->stage == RELOAD_KEEPER && c->role == ROLE_KEEPER) || (r->stage == RELOAD_RECORDER && c->role == ROLE_RECORDER);
+	bool fresh = c->fresh;
+	if (waited_for) {
+		char why[128];
+		(void)snprintf(why, sizeof(why), "%s %u ended while it took it", role_name(c->role), c->index);
+		refuse(m, why);
+	}
+	return fresh; /* a worker of what is not in force is not missed */
+}
+
+void
+reload_tick(struct master *m, uint64_t now)
+{
+	struct reload *r = &m->reload;
+	if (r->stage == RELOAD_NONE)
+		return;
+	if (r->stage == RELOAD_OTHERS) {
+		settled(m); /* one that was waited for may have ended */
+		return;
+	}
+	if (now - r->since < STAGE_MS)
+		return;
+	if (r->stage == RELOAD_CHECK && r->check != NULL)
+		(void)kill(r->check->pid, SIGKILL);
+	char why[128];
+	(void)snprintf(why, sizeof(why), "no answer in %u s at the stage \"%s\"", STAGE_MS / 1000, stage_names[r->stage]);
+	refuse(m, why);
 }
