@@ -209,6 +209,7 @@ static const struct narrowed narrowed_calls[] = {
 	WHEN(ALL, prlimit64, 2, UINT64_MAX, 0),   /* reading */
 };
 
+#ifndef SANITIZED
 /* These are made with signals blocked, where a trap would kill. */
 static const struct {
 	int number;
@@ -217,6 +218,7 @@ static const struct {
 	{ SCMP_SYS(clone), EPERM }, { SCMP_SYS(fork), EPERM }, { SCMP_SYS(vfork), EPERM },
 	{ SCMP_SYS(clone3), ENOSYS }, /* libc falls back to clone, which is refused */
 };
+#endif
 
 /* ---- seccomp: refusals ---- */
 
@@ -292,6 +294,7 @@ allow_narrowed(scmp_filter_ctx filter, unsigned self)
 	return rc;
 }
 
+#ifndef SANITIZED
 static int
 refuse_silently(scmp_filter_ctx filter)
 {
@@ -302,6 +305,7 @@ refuse_silently(scmp_filter_ctx filter)
 	}
 	return rc;
 }
+#endif
 
 static int
 fill_filter(scmp_filter_ctx filter, unsigned self)
