@@ -5,6 +5,11 @@
  *   it owns      listening sockets, the control socket, rings, the board, the current epoch
  *   it hears     signals, the death of children, READY and EPOCH_TAKEN, new control connections
  *   it reads     nothing from the network, and of the configuration only what the check process sealed
+ *
+ * What sallyport-check is asked for, always as an unprivileged user (with --serve also without our environment):
+ *   -t CONF, -T CONF   test or print it, for a person; exec'd by `sallyportd -t`
+ *   --pid-file CONF    print the value of `pid`, out of any text that has words and blocks
+ *   --serve CONF       fd 3 is a link to master: answer one CHECKED (with the sealed epoch), end
  */
 #ifndef SALLYPORT_MASTER_H
 #define SALLYPORT_MASTER_H
