@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See dial.h. */
+#include <config.h>
+
 #include "dial.h"
 
 #include <errno.h>

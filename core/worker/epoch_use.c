@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See epoch_use.h. */
+#include <config.h>
+
 #include "epoch_use.h"
 
 #include <stdio.h>

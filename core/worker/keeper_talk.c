@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See keeper_talk.h. */
+#include <config.h>
+
 #include "keeper_talk.h"
 
 #include <jansson.h>

@@ -7,6 +7,8 @@
  *                            ├─ allow ─ recorded ─────────▶ DECIDED
  *                            └─ hold ─▶ HELD ─ a person ─▶ ASKED (judged again)
  */
+#include <config.h>
+
 #include "operation.h"
 
 #include <jansson.h>

@@ -6,6 +6,8 @@
  * Nothing here is looked up by hash alone: every hit compares the whole key.  Both tables of a
  * generation are dropped together when full, after one more life as the old generation.
  */
+#include <config.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -7,6 +7,8 @@
  *
  * A closed session is freed at the next turn of the loop, when no event of its can be on the stack.
  */
+#include <config.h>
+
 #include "session.h"
 
 #include <gnutls/gnutls.h>

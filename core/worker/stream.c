@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See stream.h. */
+#include <config.h>
+
 #include "stream.h"
 
 #include <errno.h>

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* See tls.h.  The transport is the socket itself, behind whatever was read before the handshake. */
+#include <config.h>
+
 #include "tls.h"
 
 #include <errno.h>

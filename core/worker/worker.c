@@ -2,6 +2,8 @@
 /*
  * The worker process: master's messages, the listeners, the doorbell of the recorder, the tick.
  */
+#include <config.h>
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
