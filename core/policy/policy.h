@@ -30,6 +30,13 @@ struct policy_schema {
 };
 
 /*
+ * What a process needs that judges, made before it is locked down: time zones, the detectors'
+ * automaton, the timer that ends runaway rules.  Afterwards judging calls timer_settime, rt_sigreturn
+ * and clock_gettime, and takes SIGVTALRM.  Loading works without it where files can be read.
+ */
+int policy_prepare(void) SP_MUST;
+
+/*
  * Loads the files of one target, in any order.  Every mistake is "file:line: what": unknown kind,
  * attribute (with the nearest), decision, predicate, mask, empty `when` of an allow …
  */
@@ -97,7 +104,8 @@ struct decision {
 	enum sp_what what;      /* SP_DENY is zero */
 	bool hold;              /* what == SP_ALLOW once all approvals are met */
 	enum sp_because because;
-	const char *rule, *text;/* what decided */
+	const char *rule, *text;/* what decided; for the user */
+	const char *detail;     /* of a failed rule, for the log: what Lua said */
 	struct approval_rule *approval;
 	size_t napprovals;
 	struct limit_rule *limit;
@@ -106,6 +114,7 @@ struct decision {
 	size_t nobserved;
 	uint64_t valid_until;   /* wall µs: the next edge of a time predicate; UINT64_MAX */
 	bool cacheable;         /* false: a function rule read parameters or notes */
+	bool of_session;        /* a rule read the session's id or address: not for another session of the principal */
 	struct arena *arena;    /* owns all of it; decision_free() */
 };
 void decision_free(struct decision *d);
@@ -125,6 +134,7 @@ struct policy_masks;        /* one per result description; what sp_mask points i
 int policy_judge_result(struct policy_run *r, const struct subject *who, const struct op *op, const char *kind,
     const struct sp_column *column, size_t n, struct decision *d_r, struct policy_masks **masks_r) SP_MUST;
 const struct sp_mask *policy_mask(const struct policy_masks *m, size_t column);
+const char *policy_mask_rule(const struct policy_masks *m, size_t column); /* "" when shown */
 size_t policy_masked(const struct policy_masks *m); /* how many columns have one */
 void policy_masks_free(struct policy_masks **m);
 /*

@@ -357,7 +357,7 @@ sandbox_used(const struct sandbox *s)
 static const char loaded; /* its address is the key of the chunk just loaded */
 
 struct loading {
-	const char *name;
+	const char *name, *mode;
 	struct sp_bytes text;
 };
 
@@ -366,23 +366,37 @@ load_chunk(lua_State *L, void *arg)
 {
 	const struct loading *l = arg;
 
-	/* "t": text only; bytecode that somebody made could do anything to the state. */
-	if (luaL_loadbufferx(L, (const char *)l->text.p, l->text.len, l->name, "t") != LUA_OK)
+	if (luaL_loadbufferx(L, (const char *)l->text.p, l->text.len, l->name, l->mode) != LUA_OK)
 		lua_error(L);
 	library_push_globals(L);
 	lua_setupvalue(L, 1, 1); /* _ENV */
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &loaded);
 }
 
-int
-sandbox_load(struct sandbox *s, const char *name, struct sp_bytes text)
+static int
+load(struct sandbox *s, struct loading *l)
 {
-	struct loading l = { name, text };
-
-	if (sandbox_protect(s, load_chunk, &l) != SANDBOX_DONE)
+	if (sandbox_protect(s, load_chunk, l) != SANDBOX_DONE)
 		return SP_ECONF;
 	lua_rawgetp(s->L, LUA_REGISTRYINDEX, &loaded);
 	return SP_OK;
+}
+
+int
+sandbox_load(struct sandbox *s, const char *name, struct sp_bytes text)
+{
+	/* "t": text only; bytecode that somebody made could do anything to the state. */
+	struct loading l = { name, "t", text };
+
+	return load(s, &l);
+}
+
+int
+sandbox_load_compiled(struct sandbox *s, const char *name, struct sp_bytes code)
+{
+	struct loading l = { name, "b", code };
+
+	return load(s, &l);
 }
 
 void

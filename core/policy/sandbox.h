@@ -56,6 +56,8 @@ int sandbox_stop_skip(lua_State *L, const char *what);    /* does not return */
 
 /* Loads a chunk of text as a function whose globals are a copy of the library's, and pushes it. */
 int sandbox_load(struct sandbox *s, const char *name, struct sp_bytes text) SP_MUST;
+/* The same for what lua_dump() of ours made of such a chunk. */
+int sandbox_load_compiled(struct sandbox *s, const char *name, struct sp_bytes code) SP_MUST;
 /* After this no script can set a global. */
 void sandbox_freeze(struct sandbox *s);
 

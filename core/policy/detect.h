@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Detectors: what looks like a secret or personal data by its content.  A second net with stated
+ * limits, beside masks by column: docs/policies.md says what each finds and what it does not.
+ *
+ * One Hyperscan automaton for all of them marks where something may end; C code then finds where it
+ * begins, and checks it (Luhn, mod 97, a date that can be).
+ */
+#ifndef SALLYPORT_DETECT_H
+#define SALLYPORT_DETECT_H
+
+#include "../base/memory.h"
+
+enum detector {
+	DETECT_EMAIL, DETECT_CARD, DETECT_IBAN, DETECT_SSN, DETECT_PHONE, DETECT_IP, DETECT_JWT, DETECT_AWS_KEY,
+	DETECT_PRIVATE_KEY, DETECT_BEARER, DETECT_GITHUB_TOKEN, DETECT_SLACK_TOKEN, DETECTORS
+};
+extern const char *const detector_name[DETECTORS + 1]; /* NULL-terminated */
+
+/* Builds the automaton, once in a process; before the process is locked down. */
+int detect_prepare(void) SP_MUST;
+/* Bit of a detector, 0 when there is none of that name. */
+uint32_t detect_bit(const char *name);
+
+struct span {
+	size_t from, to;
+	enum detector what;
+};
+/*
+ * Everything the wanted detectors find, in order, overlaps joined.  At most `max` spans; more than
+ * that make the last one reach to the end: what was not looked at is not shown.
+ */
+size_t detect_find(uint32_t wanted, struct sp_bytes in, struct span *span, size_t max);
+
+/* ---- streams: the same across chunks ---- */
+
+struct detect_stream;
+struct detect_stream *detect_stream_new(uint32_t wanted);
+void detect_stream_free(struct detect_stream **s);
+/*
+ * Feeds a chunk and appends what can be shown to `out`, findings replaced.  What may be the beginning
+ * of a finding is held back until more comes, or until `last`: at most DETECT_HELD bytes.
+ */
+int detect_stream_feed(struct detect_stream *s, struct sp_bytes chunk, bool last, struct buffer *out) SP_MUST;
+#define DETECT_HELD (16u << 10)
+
+#endif

@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From an operation to a decision: every rule is asked about every statement in it.
+ *
+ *   kill > deny > (failed rule, unclear) > approve > limit > allow
+ *
+ * A restriction applies where its `when` fits or may fit and its `unless` does not surely fit; an
+ * allow applies where its `when` surely fits and its `unless` surely does not.
+ */
+#include <config.h>
+
+#include "judge.h"
+
+#include <stdlib.h>
+
+/* ---- runs ---- */
+
+struct policy_run *
+policy_run_new(struct policy *p)
+{
+	struct policy_run *r = mem_alloc(sizeof(*r));
+
+	r->p = policy_ref(p);
+	return r;
+}
+
+void
+policy_run_free(struct policy_run **rp)
+{
+	struct policy_run *r = *rp;
+
+	*rp = NULL;
+	if (r == NULL)
+		return;
+	function_close(r);
+	policy_free(&r->p);
+	free(r);
+}
+
+void
+policy_run_switch(struct policy_run *r, struct policy *p)
+{
+	struct policy *old = r->p;
+
+	function_close(r);
+	r->p = policy_ref(p);
+	policy_free(&old);
+}
+
+void
+decision_free(struct decision *d)
+{
+	struct arena *a = d->arena;
+
+	*d = (struct decision){ .what = SP_DENY };
+	arena_free(&a);
+}
+
+/* ---- one judgement ---- */
+
+int
+judging_begin(struct judging *j, struct policy_run *run, const struct subject *who, const struct op *op, struct arena *a)
+{
+	*j = (struct judging){ .run = run, .p = run->p, .arena = a, .valid_until = UINT64_MAX };
+	j->budget.allowed = run->p->limits.deadline_ms * 1000;
+	return asking_begin(&j->q, &run->p->schema, who, op, a);
+}
+
+void
+judging_end(struct judging *j)
+{
+	if (j->armed)
+		sandbox_disarm(j->run->box);
+	j->armed = false;
+}
+
+void
+judging_renew(struct judging *j)
+{
+	judging_end(j);
+	j->budget = (struct budget){ .allowed = j->budget.allowed };
+}
+
+bool
+judging_observes(const struct judging *j, const struct rule *r)
+{
+	const struct target *t = j->q.who->target;
+
+	/* A target in observe mode still needs its exceptions, or nothing would be left to observe. */
+	return r->observe || (t != NULL && t->mode == MODE_OBSERVE && r->decide != DECIDE_ALLOW);
+}
+
+void
+judging_fail(struct judging *j, const struct rule *r, const char *why, const char *detail)
+{
+	if (judging_observes(j, r) || j->broken != NULL)
+		return;
+	j->broken = r;
+	j->broken_why = why;
+	j->broken_detail = arena_string(j->arena, sp_str(detail));
+}
+
+void
+judging_edges(struct judging *j, const struct rule *r)
+{
+	j->of_session = j->of_session || r->of_session;
+	for (size_t i = 0; i < r->nwindows; i++) {
+		uint64_t next = window_next(r->window[i], j->q.who->now);
+		if (next < j->valid_until)
+			j->valid_until = next;
+	}
+}
+
+bool
+rule_is_on(const struct rule *r, const char *kind)
+{
+	for (size_t i = 0; r->on[i] != NULL; i++)
+		if (strcmp(r->on[i], kind) == 0)
+			return true;
+	return false;
+}
+
+/* ---- one rule ---- */
+
+/* A column of unknown source may be any that the operation touches, and nothing else. */
+static enum truth
+fits_unknown_column(struct judging *j, const struct condition *c, const struct value *v)
+{
+	if (v->known == UNKNOWN)
+		return MAYBE;
+	/* One that fits is enough to doubt, in exceptions as well. */
+	return test_fits(c->test, v, &c->attribute, true, &j->budget) == NO ? NO : MAYBE;
+}
+
+static enum truth
+condition_fits(struct judging *j, const struct condition *c, bool strict)
+{
+	struct value v = attribute_value(&c->attribute, &j->q);
+	const struct answer_column *column = j->q.column;
+
+	if (c->attribute.source == FROM_RESULT && column != NULL && column->unknown
+	    && (c->attribute.index[0] == RESULT_COLUMN || c->attribute.index[0] == RESULT_TABLE))
+		return fits_unknown_column(j, c, &v);
+	return test_fits(c->test, &v, &c->attribute, strict, &j->budget);
+}
+
+static enum truth
+clause_fits(struct judging *j, const struct rule *r, const struct clause *c, bool strict, struct reason *why)
+{
+	enum truth answer = YES;
+
+	*why = (struct reason){ .clause = c, .truth = YES };
+	if (c->function) {
+		answer = function_ask(j, r, c == &r->when);
+		why->truth = answer;
+		return answer;
+	}
+	for (size_t i = 0; i < c->n && answer != NO; i++) {
+		enum truth one = condition_fits(j, &c->condition[i], strict);
+		if (one < answer) {
+			answer = one;
+			why->condition = &c->condition[i];
+			why->truth = one;
+		}
+	}
+	return answer;
+}
+
+static void
+check_budget(struct judging *j, const struct rule *r)
+{
+	if (j->budget.spent)
+		judging_fail(j, r, "it ran out of time", "");
+	else if (j->budget.limit)
+		judging_fail(j, r, "a pattern took too many steps", "");
+	j->budget.limit = false;
+}
+
+bool
+rule_applies(struct judging *j, const struct rule *r, struct reason *why_r)
+{
+	bool permits = r->decide == DECIDE_ALLOW, applies;
+	struct reason why;
+
+	j->skipped = false;
+	enum truth when = clause_fits(j, r, &r->when, !permits, why_r);
+	check_budget(j, r);
+	applies = permits ? when == YES : when != NO;
+	if (applies && r->unless.given) {
+		enum truth unless = clause_fits(j, r, &r->unless, permits, &why);
+		check_budget(j, r);
+		if (permits ? unless != NO : unless == YES) {
+			*why_r = why;
+			applies = false;
+		}
+	}
+	/* Wanted parameters that come only with the run: it will be judged then. */
+	return applies && !j->skipped;
+}
+
+/* ---- explanation ---- */
+
+static const char *
+condition_text(struct judging *j, const struct condition *c)
+{
+	struct value v = attribute_value(&c->attribute, &j->q);
+	struct buffer b = { 0 };
+	const char *text = NULL;
+
+	if (buffer_printf(&b, "%s, and %s is ", c->text, c->attribute.name) == SP_OK
+	    && value_print(&v, c->attribute.type, &b) == SP_OK)
+		text = arena_string(j->arena, buffer_bytes(&b));
+	buffer_free(&b);
+	return text == NULL ? "" : text;
+}
+
+const char *
+reason_text(struct judging *j, const struct rule *r, const struct reason *why, bool applies)
+{
+	const char *clause = why->clause == &r->unless ? "unless" : "when";
+	const char *text = "";
+
+	if (j->skipped)
+		return "asked when the statement runs, with its parameters";
+	if (why->clause != NULL && why->clause->function)
+		return arena_printf(j->arena, "%s: the function says %s", clause,
+		    why->truth == YES ? "true" : why->truth == NO ? "false" : "it is not known");
+	if (why->condition != NULL)
+		return arena_printf(j->arena, "%s %s", clause, condition_text(j, why->condition));
+	if (!applies && why->clause == &r->unless)
+		clause = "unless";
+	for (size_t i = 0; why->clause != NULL && i < why->clause->n; i++)
+		text = arena_printf(j->arena, "%s%s%s", text == NULL ? "" : text, i == 0 ? "" : "; ",
+		    condition_text(j, &why->clause->condition[i]));
+	if (why->clause == NULL || why->clause->n == 0)
+		return "it has no condition";
+	return arena_printf(j->arena, "%s %s", clause, text == NULL ? "" : text);
+}
+
+static void
+add_finding(struct judging *j, struct finding *f, const struct rule *r, bool applies, const struct reason *why)
+{
+	const char *text = reason_text(j, r, why, applies);
+
+	*f = (struct finding){ .rule = r->name, .file = r->file, .line = r->line, .applies = applies,
+		.observed = applies && judging_observes(j, r), .decision = decide_name[r->decide], .why = text == NULL ? "" : text };
+}
+
+/* ---- decisions ---- */
+
+int
+decision_observe(struct decision *d, const char *rule)
+{
+	for (size_t i = 0; i < d->nobserved; i++)
+		if (strcmp(d->observed[i], rule) == 0)
+			return SP_OK;
+	const char **more = arena_alloc(d->arena, (d->nobserved + 1) * sizeof(*more));
+	if (more == NULL)
+		return SP_ENOMEM;
+	if (d->nobserved > 0)
+		memcpy(more, d->observed, d->nobserved * sizeof(*more));
+	more[d->nobserved++] = rule;
+	d->observed = more;
+	return SP_OK;
+}
+
+static int
+add_approval(struct judging *j, struct decision *d, const struct rule *r)
+{
+	struct approval_rule *more = arena_alloc(d->arena, (d->napprovals + 1) * sizeof(*more));
+	const struct principal *who = j->q.who->principal;
+
+	if (more == NULL)
+		return SP_ENOMEM;
+	if (d->napprovals > 0)
+		memcpy(more, d->approval, d->napprovals * sizeof(*more));
+	more[d->napprovals] = r->approval;
+	/* A program can't sit and wait: it comes again once a person agreed. */
+	if (!r->next_run_given)
+		more[d->napprovals].next_run = who == NULL || who->class == NULL || strcmp(who->class, "human") != 0;
+	d->approval = more;
+	d->napprovals++;
+	return SP_OK;
+}
+
+static int
+add_limit(struct decision *d, const struct rule *r)
+{
+	struct limit_rule *more = arena_alloc(d->arena, (d->nlimits + 1) * sizeof(*more));
+
+	if (more == NULL)
+		return SP_ENOMEM;
+	if (d->nlimits > 0)
+		memcpy(more, d->limit, d->nlimits * sizeof(*more));
+	more[d->nlimits++] = r->limit;
+	d->limit = more;
+	return SP_OK;
+}
+
+struct verdicts { /* what the rules said, before the strictest wins */
+	const struct rule *kill, *deny;
+	bool *lifted;         /* by index of the shape's unclear parts */
+};
+
+static int
+take(struct judging *j, struct decision *d, struct verdicts *v, const struct rule *r)
+{
+	if (judging_observes(j, r))
+		return decision_observe(d, r->name);
+	switch (r->decide) {
+	case DECIDE_KILL:
+		v->kill = v->kill == NULL ? r : v->kill;
+		return SP_OK;
+	case DECIDE_DENY:
+		v->deny = v->deny == NULL ? r : v->deny;
+		return SP_OK;
+	case DECIDE_APPROVE:
+		return j->prepare ? SP_OK : add_approval(j, d, r);
+	case DECIDE_LIMIT:
+		return j->prepare ? SP_OK : add_limit(d, r);
+	default:
+		return SP_OK;
+	}
+}
+
+/* A restriction applies when it does to any statement. */
+static bool
+ask_restriction(struct judging *j, const struct rule *r, struct reason *why_r)
+{
+	const struct shape *s = j->q.op == NULL ? NULL : j->q.op->shape;
+	struct reason why = { 0 };
+	size_t n = s == NULL ? 1 : s->nnodes;
+
+	for (size_t i = 0; i < n; i++) {
+		j->q.node = s == NULL ? NULL : &s->node[i];
+		bool applies = rule_applies(j, r, &why);
+		if (applies || i == 0)
+			*why_r = why;
+		if (applies)
+			return true; /* j->q.node is where */
+		if (j->budget.spent)
+			break;
+	}
+	if (s != NULL)
+		j->q.node = s->node;
+	return false;
+}
+
+static bool
+lifts(struct judging *j, const struct rule *r, const struct unclear *u)
+{
+	if (strcmp(r->allow.why, u->why) != 0)
+		return false;
+	if (r->allow.name == NULL)
+		return u->name.len == 0;
+	return test_fits_text(r->allow.name, u->name, false, &j->budget) == YES;
+}
+
+/* An allow is asked about the statement in which the unclear part stands. */
+static bool
+ask_allow(struct judging *j, const struct rule *r, struct verdicts *v, struct reason *why_r)
+{
+	const struct shape *s = j->q.op == NULL ? NULL : j->q.op->shape;
+	bool any = false;
+	struct reason why = { 0 };
+
+	*why_r = why;
+	for (size_t i = 0; s != NULL && i < s->nunclear; i++) {
+		const struct unclear *u = &s->unclear[i];
+		if (v->lifted[i] || !lifts(j, r, u) || u->node >= s->nnodes)
+			continue;
+		j->q.node = &s->node[u->node];
+		bool applies = rule_applies(j, r, &why);
+		if (applies || !any)
+			*why_r = why;
+		if (applies && !judging_observes(j, r))
+			v->lifted[i] = true;
+		any = any || applies;
+	}
+	if (s != NULL)
+		j->q.node = s->node;
+	return any;
+}
+
+/* Lengths first: no name of another's choosing makes the text long. */
+static const char *
+unclear_text(struct judging *j, const struct unclear *u)
+{
+	const char *why = arena_printf(j->arena, "unclear: %.40s", u->why);
+	struct buffer b = { 0 };
+
+	if (u->name.len > 0 && why != NULL && text_print((struct sp_bytes){ u->name.p, u->name.len > 80 ? 80 : u->name.len }, &b) == SP_OK) {
+		struct sp_bytes name = buffer_bytes(&b);
+		why = arena_printf(j->arena, "%s %.*s", why, (int)name.len, (const char *)name.p);
+	}
+	buffer_free(&b);
+	return why == NULL ? "unclear" : why;
+}
+
+static void
+refuse(struct decision *d, enum sp_what what, enum sp_because because, const char *rule, const char *text)
+{
+	d->what = what;
+	d->because = because;
+	d->rule = rule;
+	d->text = text;
+	d->hold = false;
+	d->approval = NULL;
+	d->limit = NULL;
+	d->napprovals = d->nlimits = 0;
+}
+
+/* The strictest wins. */
+static void
+conclude(struct judging *j, struct decision *d, const struct verdicts *v)
+{
+	const struct op *op = j->q.op;
+	const struct shape *s = op == NULL ? NULL : op->shape;
+
+	d->cacheable = !j->uncacheable;
+	d->of_session = j->of_session;
+	d->detail = "";
+	d->valid_until = j->valid_until;
+	if (v->kill != NULL) {
+		refuse(d, SP_KILL, SP_BY_RULE, v->kill->name, v->kill->text);
+		return;
+	}
+	if (v->deny != NULL) {
+		refuse(d, SP_DENY, SP_BY_RULE, v->deny->name, v->deny->text);
+		return;
+	}
+	if (j->broken != NULL) {
+		const char *text = arena_printf(j->arena, "the rule failed: %s", j->broken_why);
+		refuse(d, SP_DENY, SP_BY_ERROR, j->broken->name, text == NULL ? "the rule failed" : text);
+		d->detail = j->broken_detail == NULL ? "" : j->broken_detail;
+		return;
+	}
+	if (op != NULL && (op->failed || (s != NULL && s->failed))) {
+		refuse(d, SP_DENY, SP_BY_UNCLEAR, "", "it could not be analysed");
+		return;
+	}
+	for (size_t i = 0; s != NULL && i < s->nunclear; i++) {
+		if (!v->lifted[i]) {
+			refuse(d, SP_DENY, SP_BY_UNCLEAR, "", unclear_text(j, &s->unclear[i]));
+			return;
+		}
+	}
+	d->what = SP_ALLOW;
+	d->because = SP_BY_RULE;
+	d->hold = d->napprovals > 0;
+	d->rule = d->hold ? d->approval[0].rule : "";
+	d->text = d->hold ? d->approval[0].text : "";
+}
+
+/* "sql.prepare" is judged by the rules on "sql.statement", as far as they refuse. */
+static bool
+rule_concerns(const struct judging *j, const struct rule *r, const char *kind)
+{
+	char buf[64];
+
+	if (r->class == KIND_RESULT || r->class == KIND_OUTPUT)
+		return false;
+	return rule_is_on(r, kind) || (j->prepare && rule_is_on(r, kind_statement(kind, buf)));
+}
+
+/*
+ * Rules that count are asked before those that observe, which get time of their own: whatever
+ * happens to an observing rule, the verdict stays.
+ */
+static int
+ask_rules(struct judging *j, const char *kind, struct decision *d, struct verdicts *v, struct finding *findings, size_t *n_r)
+{
+	int rc = SP_OK;
+
+	for (int observing = 0; observing < 2; observing++) {
+		size_t n = 0;
+		for (size_t i = 0; i < j->p->nrules && rc == SP_OK; i++) {
+			const struct rule *r = j->p->rule[i];
+			struct reason why = { 0 };
+			if (!rule_concerns(j, r, kind))
+				continue;
+			n++;
+			if (judging_observes(j, r) != (observing != 0))
+				continue;
+			judging_edges(j, r);
+			bool applies = r->decide == DECIDE_ALLOW ? ask_allow(j, r, v, &why) : ask_restriction(j, r, &why);
+			if (applies)
+				rc = take(j, d, v, r);
+			if (findings != NULL)
+				add_finding(j, &findings[n - 1], r, applies, &why);
+		}
+		*n_r = n;
+		judging_renew(j);
+	}
+	return rc;
+}
+
+int
+policy_judge(struct policy_run *run, const struct subject *who, const struct op *op, struct decision *d_r,
+    struct finding **findings_r, size_t *nfindings_r)
+{
+	const struct shape *s = op->shape;
+	struct judging j;
+	struct verdicts v = { 0 };
+	struct finding *findings = NULL;
+	size_t n = 0;
+
+	*d_r = (struct decision){ .what = SP_DENY, .because = SP_BY_ERROR, .rule = "", .text = "out of memory",
+		.detail = "" };
+	if (findings_r != NULL) {
+		*findings_r = NULL;
+		*nfindings_r = 0;
+	}
+	d_r->arena = arena_new(0);
+	if (d_r->arena == NULL || judging_begin(&j, run, who, op, d_r->arena) != SP_OK)
+		return SP_ENOMEM;
+	j.prepare = kind_class(&run->p->schema, op->kind) == KIND_PREPARE;
+	j.kind = op->kind;
+	v.lifted = arena_alloc(d_r->arena, s == NULL ? 1 : s->nunclear + 1);
+	if (findings_r != NULL)
+		findings = arena_alloc(d_r->arena, (run->p->nrules + 1) * sizeof(*findings));
+	if (v.lifted == NULL || (findings_r != NULL && findings == NULL))
+		return SP_ENOMEM;
+	int rc = ask_rules(&j, op->kind, d_r, &v, findings, &n);
+	if (rc != SP_OK) {
+		refuse(d_r, SP_DENY, SP_BY_ERROR, "", "out of memory");
+		return rc;
+	}
+	conclude(&j, d_r, &v);
+	if (findings_r != NULL) {
+		*findings_r = findings;
+		*nfindings_r = n;
+	}
+	return SP_OK;
+}
