@@ -13,6 +13,7 @@
 
 #include "../base/digest.h"
 #include "../base/directive.h"
+#include "../base/log.h"
 #include "zone.h"
 
 #define NOON ((uint64_t)1767787200 * 1000000) /* Wednesday, 7 January 2026, 12:00 UTC */
@@ -609,13 +610,12 @@ static void *
 default_conf(const struct sp_module *m, struct arena *a)
 {
 	void *conf = arena_alloc(a, m->conf_size + 1);
-	const char *err;
+	const char *err = "";
 
 	if (conf == NULL || m->directives == NULL)
 		return conf;
-	(void)directive_fill_module(a, m->directives, SP_IN_MODULE, NULL, conf, &err);
-	(void)directive_fill_module(a, m->directives, SP_IN_LISTENER, NULL, conf, &err);
-	(void)directive_fill_module(a, m->directives, SP_IN_TARGET, NULL, conf, &err);
+	if (directive_fill_module(a, m->directives, NULL, 0, conf, &err) != SP_OK)
+		log_debug("module %s has a setting without a default: %s", m->name, err);
 	return conf;
 }
 

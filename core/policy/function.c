@@ -276,7 +276,7 @@ fit_read(struct policy_run *run, lua_State *L, const struct attribute *a)
 {
 	struct policy_source none = { .path = "fits()" };
 	struct loader l = { .p = run->p, .file = &none, .arena = run->fits_arena, .regexes = &run->regexes };
-	struct place at = { "fits()", 0 };
+	struct rule_place at = { "fits()", 0 };
 	struct test *t = test_read(&l, L, 2, a, &at);
 	char text[200] = "a predicate too large";
 

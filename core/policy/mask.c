@@ -118,7 +118,7 @@ method_print(const struct method *m, struct buffer *out)
 /* ---- from Lua ---- */
 
 static bool
-read_keep(struct loader *l, lua_State *L, int index, struct method *m, const struct place *at)
+read_keep(struct loader *l, lua_State *L, int index, struct method *m, const struct rule_place *at)
 {
 	static const char *const names[] = { "first", "last" };
 	unsigned *const value[] = { &m->first, &m->last };
@@ -140,10 +140,10 @@ read_keep(struct loader *l, lua_State *L, int index, struct method *m, const str
 	return true;
 }
 
-static bool read_method(struct loader *l, lua_State *L, int index, struct method *m, const struct place *at);
+static bool read_method(struct loader *l, lua_State *L, int index, struct method *m, const struct rule_place *at);
 
 static bool
-read_steps(struct loader *l, lua_State *L, int index, struct method *m, const struct place *at)
+read_steps(struct loader *l, lua_State *L, int index, struct method *m, const struct rule_place *at)
 {
 	size_t n = lua_rawlen(L, index);
 	struct method *step = arena_alloc(l->arena, (STEPS_MAX + 1) * sizeof(*step));
@@ -169,7 +169,7 @@ read_steps(struct loader *l, lua_State *L, int index, struct method *m, const st
 }
 
 static bool
-read_method(struct loader *l, lua_State *L, int index, struct method *m, const struct place *at)
+read_method(struct loader *l, lua_State *L, int index, struct method *m, const struct rule_place *at)
 {
 	static const char *const names[] = { "null", "redact", "hash", "date_year", "email", "keep", "compose", NULL };
 	static const enum method_kind kinds[] = { METHOD_NULL, METHOD_REDACT, METHOD_HASH, METHOD_DATE_YEAR, METHOD_EMAIL,
@@ -197,7 +197,7 @@ read_method(struct loader *l, lua_State *L, int index, struct method *m, const s
 }
 
 const struct method *
-method_read(struct loader *l, lua_State *L, int index, const struct place *at)
+method_read(struct loader *l, lua_State *L, int index, const struct rule_place *at)
 {
 	struct method *m = arena_alloc(l->arena, sizeof(*m));
 

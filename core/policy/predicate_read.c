@@ -323,7 +323,7 @@ read_test(struct reading *r, int index)
 }
 
 struct test *
-test_read(struct loader *l, lua_State *L, int index, const struct attribute *a, const struct place *at)
+test_read(struct loader *l, lua_State *L, int index, const struct attribute *a, const struct rule_place *at)
 {
 	struct reading r = { .l = l, .L = L, .a = a, .where = at->where, .line = at->line };
 

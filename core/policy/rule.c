@@ -230,7 +230,7 @@ static void
 read_condition(struct reading *rd, struct condition *list, size_t *n, const char *name)
 {
 	struct attribute a;
-	struct place at = { arena_printf(rd->l->arena, "rule \"%s\": %s", rd->r->name, name),
+	struct rule_place at = { arena_printf(rd->l->arena, "rule \"%s\": %s", rd->r->name, name),
 		loader_line_of(rd->l, rd->r->line, name) };
 
 	if (*n == CONDITIONS_MAX) {
@@ -444,7 +444,7 @@ read_limit(struct reading *rd)
 static void
 read_mask(struct reading *rd)
 {
-	struct place at = { arena_printf(rd->l->arena, "rule \"%s\": mask", rd->r->name),
+	struct rule_place at = { arena_printf(rd->l->arena, "rule \"%s\": mask", rd->r->name),
 		loader_line_of(rd->l, rd->r->line, "mask") };
 
 	rd->r->mask = method_read(rd->l, rd->L, -1, &at);
@@ -459,7 +459,7 @@ read_allow(struct reading *rd)
 {
 	static const char *const words[] = { "unclear", "name", NULL };
 	struct attribute name = { .name = "name", .type = SP_TYPE_STRING, .of_operation = true };
-	struct place at = { arena_printf(rd->l->arena, "rule \"%s\": allow: name", rd->r->name),
+	struct rule_place at = { arena_printf(rd->l->arena, "rule \"%s\": allow: name", rd->r->name),
 		loader_line_of(rd->l, rd->r->line, "allow") };
 
 	if (lua_type(rd->L, -1) == LUA_TTABLE) {

@@ -123,14 +123,14 @@ void rule_read(struct loader *l, lua_State *L, const char *name, unsigned line);
 void tag_read(struct loader *l, lua_State *L, const char *name, unsigned line);
 void rule_finish(struct loader *l); /* once all files are read: tags that rules name, sensitive tags */
 
-struct place { /* what an error text begins with */
+struct rule_place { /* what an error text begins with */
 	const char *where;
 	unsigned line;
 };
 
 /* The predicate at `index` for an attribute; NULL and a mistake noted. */
-struct test *test_read(struct loader *l, lua_State *L, int index, const struct attribute *a, const struct place *at);
+struct test *test_read(struct loader *l, lua_State *L, int index, const struct attribute *a, const struct rule_place *at);
 struct tag *tag_find(const struct policy *p, const char *name);
-const struct method *method_read(struct loader *l, lua_State *L, int index, const struct place *at);
+const struct method *method_read(struct loader *l, lua_State *L, int index, const struct rule_place *at);
 
 #endif
