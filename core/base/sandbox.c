@@ -355,6 +355,7 @@ sandbox_enter(enum role self, const struct sandbox_paths *paths)
 		log_error("no_new_privs: %s", strerror(errno));
 		return SP_EIO;
 	}
-	int rc = landlock_enter(paths);
+	static const struct sandbox_paths nothing = { NULL, NULL };
+	int rc = landlock_enter(paths == NULL ? &nothing : paths);
 	return rc == SP_OK ? seccomp_enter(self) : rc;
 }

@@ -21,7 +21,7 @@ struct sandbox_paths {
 	const char *const *write; /* directories: make, write, rename, remove; must be there */
 };
 
-/* Not SP_OK: the process must end, it may be locked down by half. */
+/* paths NULL: no files at all.  Not SP_OK: the process must end, it may be locked down by half. */
 int sandbox_enter(enum role self, const struct sandbox_paths *paths) SP_MUST;
 
 #endif
