@@ -79,11 +79,17 @@ digest_end(struct digest **d, uint8_t out[DIGEST_LEN])
  * and would hand out whatever stood there, the seed included.
  */
 
+void
+digest_public(const uint8_t seed[32], uint8_t public_r[32])
+{
+	ed25519_sha512_public_key(public_r, seed);
+}
+
 int
 digest_keypair(uint8_t seed_r[32], uint8_t public_r[32])
 {
 	random_bytes(seed_r, 32);
-	ed25519_sha512_public_key(public_r, seed_r);
+	digest_public(seed_r, public_r);
 	return SP_OK;
 }
 

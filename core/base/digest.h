@@ -23,6 +23,7 @@ void digest_end(struct digest **d, uint8_t out[DIGEST_LEN]);
 
 /* Ed25519 (RFC 8032). */
 int digest_keypair(uint8_t seed_r[32], uint8_t public_r[32]) SP_MUST;
+void digest_public(const uint8_t seed[32], uint8_t public_r[32]);
 int digest_sign(const uint8_t seed[32], struct sp_bytes in, uint8_t out[SIGNATURE_LEN]) SP_MUST;
 bool digest_verify(const uint8_t public[32], struct sp_bytes in, const uint8_t sig[SIGNATURE_LEN]);
 

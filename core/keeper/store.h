@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the keeper must not forget, in one SQLite file: sessions, approvals and votes, the ledger,
+ * revocations, where tokens were seen.
+ *
+ * Every statement is a row of one table (store.c) with the types of its arguments and columns, and
+ * is prepared once.  The first write opens a transaction; store_commit() ends it with an fsync, for
+ * all that was written since: whoever promises something waits for it (reply.h).
+ */
+#ifndef SALLYPORT_KEEPER_STORE_H
+#define SALLYPORT_KEEPER_STORE_H
+
+#include "../base/message.h"
+
+struct store;
+
+enum store_statement {
+	STORE_SESSION_ADD,       /* id, principal, issuer, subject, user, target, part, address, protocol, started */
+	STORE_SESSION_END,       /* ended, why, text, operations, denied, rows, bytes, id */
+	STORE_SESSION_OPEN_IDS,  /* → id */
+	STORE_SESSION_LIST,      /* before, live only, user, target, issuer, subject, limit → the columns of a session */
+	STORE_SESSION_GET,       /* id → the columns of a session */
+	STORE_TOKEN_SEEN,        /* token, address, expires; does nothing when it is there */
+	STORE_TOKEN_GET,         /* token → address */
+	STORE_TOKEN_FORGET,      /* now */
+	STORE_REVOKE,            /* kind, issuer, name, not before */
+	STORE_REVOKED,           /* issuer, subject, issuer, user → not before */
+	STORE_REVOKED_FORGET,    /* not before */
+	STORE_LEDGER_ADD,        /* number, session, kind, entry */
+	STORE_LEDGER_LAST,       /* → entry */
+	STORE_LEDGER_SESSION,    /* session → entry */
+	STORE_LEDGER_LAST_OF,    /* session → entry */
+	STORE_APPROVAL_ADD,      /* id, session, op, hash, rule, rule hash, by, count, created, expires, next run,
+	                            view, need reason, principal, issuer, subject, person, user, target */
+	STORE_APPROVAL_GET,      /* id → the columns of an approval */
+	STORE_APPROVAL_PREFIX,   /* first id, last id → id */
+	STORE_APPROVAL_LIST,     /* state or -1, limit → the columns of an approval */
+	STORE_APPROVAL_OF_OP,    /* session, op, hash, rule hash → the columns of an approval */
+	STORE_APPROVAL_OF_RUN,   /* hash, rule hash, issuer, subject, target, now → the columns of an approval */
+	STORE_APPROVAL_OF_SESSION, /* session, state → the columns of an approval */
+	STORE_APPROVAL_STATE,    /* state, decided, text, expires, id, state it must be in, now */
+	STORE_APPROVAL_PENDING,  /* issuer, subject → how many */
+	STORE_APPROVAL_DUE,      /* now → the columns of an approval */
+	STORE_APPROVAL_NEXT,     /* → when the next one expires */
+	STORE_VOTE_ADD,          /* approval, person, allow, by, reason, at */
+	STORE_VOTES,             /* approval → person, allow, by, reason, at */
+	STORE_STATEMENTS
+};
+
+/* Makes the file (0600) and its tables, or brings an older one up. */
+int store_open(const char *path, struct store **s_r, const char **err_r) SP_MUST;
+void store_close(struct store **s);
+
+/* A write; rows changed, or a negative sp_rc.  args as the statement's row says: Q() S() Z(). */
+long store_write(struct store *s, enum store_statement which, const struct field *args) SP_MUST;
+/* Each row's columns are borrowed until `row` returns; not SP_OK ends the walk and is returned.  NULL: none wanted. */
+typedef int store_row(void *owner, const struct field *row);
+int store_read(struct store *s, enum store_statement which, const struct field *args, store_row *row, void *owner) SP_MUST;
+/* Something was written that is not on disk yet. */
+bool store_dirty(const struct store *s);
+int store_commit(struct store *s) SP_MUST;
+
+#endif
