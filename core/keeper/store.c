@@ -93,7 +93,6 @@ static const struct {
 	[STORE_APPROVAL_PENDING] = { "SELECT count(*) FROM approval WHERE state = 0 AND issuer = ? AND subject = ?", "tt", "q" },
 	[STORE_APPROVAL_DUE] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE state IN (0, 1) AND expires <= ? LIMIT 100", "q",
 	    "tbqbtbtqqqqtqttttttqqt" },
-	[STORE_APPROVAL_NEXT] = { "SELECT coalesce(min(expires), 0) FROM approval WHERE state IN (0, 1)", "", "q" },
 	[STORE_VOTE_ADD] = { "INSERT INTO vote VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", "ttqttq", "" },
 	[STORE_VOTES] = { "SELECT person, allow, by, reason, at FROM vote WHERE approval = ? ORDER BY at", "t", "tqttq" },
 };

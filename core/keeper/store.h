@@ -41,7 +41,6 @@ enum store_statement {
 	STORE_APPROVAL_STATE,    /* state, decided, text, expires, id, state it must be in, now */
 	STORE_APPROVAL_PENDING,  /* issuer, subject → how many */
 	STORE_APPROVAL_DUE,      /* now → the columns of an approval */
-	STORE_APPROVAL_NEXT,     /* → when the next one expires */
 	STORE_VOTE_ADD,          /* approval, person, allow, by, reason, at */
 	STORE_VOTES,             /* approval → person, allow, by, reason, at */
 	STORE_STATEMENTS

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From AUTHENTICATE to ADMITTED. */
+#include <config.h>
+
+#include "admission.h"
+
+#include <stdio.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+
+#define PART_MAX 63
+
+struct admission {
+	struct keeper *k;
+	struct live *s;
+	const struct message *m;
+	struct verified who;
+	const struct target *target;
+	const char *why;  /* for the log */
+	const char *tell; /* for the client, when it may know more than "no" */
+};
+
+enum { F_SESSION, F_KIND, F_SECRET, F_USER, F_TARGET, F_PART, F_ADDRESS, F_PROTOCOL, F_TLS };
+
+static int
+refuse(struct admission *a, const char *why)
+{
+	a->why = why;
+	return SP_EDENIED;
+}
+
+static int
+check_token(struct admission *a)
+{
+	if (a->m->f[F_KIND].q != SP_PROOF_BEARER)
+		return refuse(a, "the kind of proof is not known here");
+	if (identity_verify(a->k->trust, a->m->f[F_SECRET].s, AUDIENCE_DATA, a->s->arena, &a->who, &a->why) != SP_OK)
+		return SP_EDENIED;
+	a->s->principal = a->who.principal;
+	return SP_OK;
+}
+
+static int
+check_revoked(struct admission *a)
+{
+	return identity_revoked(a->k->store, &a->s->principal, a->who.issued) ? refuse(a, "the principal was revoked") : SP_OK;
+}
+
+static int
+check_user(struct admission *a)
+{
+	struct sp_bytes user = a->m->f[F_USER].s;
+	if (sp_bytes_is(user, a->s->principal.user) || sp_bytes_is(user, "token"))
+		return SP_OK;
+	return refuse(a, "the client's user name is neither the principal's nor \"token\"");
+}
+
+static bool
+part_fits(const struct target *t, struct sp_bytes part)
+{
+	char text[PART_MAX + 1] = { 0 };
+	if (part.len == 0)
+		return true;
+	if (part.len > PART_MAX)
+		return false;
+	for (size_t i = 0; i < part.len; i++) {
+		if (part.p[i] < 0x20 || part.p[i] == 0x7f)
+			return false;
+	}
+	memcpy(text, part.p, part.len);
+	return strcmp(text, t->database[0] == '\0' ? t->b.name : t->database) == 0 || strings_have(&t->databases, text) ||
+	    strings_have(&t->databases, "*");
+}
+
+static int
+check_target(struct admission *a)
+{
+	const char *name = arena_string(a->s->arena, a->m->f[F_TARGET].s);
+	a->target = name == NULL || strlen(name) != a->m->f[F_TARGET].s.len ? NULL : settings_target(keeper_settings(a->k), name);
+	if (a->target == NULL)
+		return refuse(a, "there is no such target");
+	if (!sp_bytes_is(a->m->f[F_PROTOCOL].s, a->target->protocol))
+		return refuse(a, "the target speaks another protocol than the listener");
+	if (!admission_allows(a->target, &a->s->principal))
+		return refuse(a, "the target's allow names neither the user nor one of the groups");
+	if (!part_fits(a->target, a->m->f[F_PART].s))
+		return refuse(a, "the target does not allow that part (`databases`)");
+	return SP_OK;
+}
+
+static int
+check_limits(struct admission *a)
+{
+	const struct settings *s = keeper_settings(a->k);
+	struct live_count c = live_count(a->k, &a->s->principal, a->s->host, a->target->b.name);
+	const struct {
+		uint64_t have, limit;
+		bool set;
+		const char *why;
+	} row[] = {
+		{ c.all, s->limit.sessions, true, "limit sessions is reached" },
+		{ c.user, s->limit.per_user, true, "limit per_user is reached" },
+		{ c.address, s->limit.per_address, true, "limit per_address is reached" },
+		{ c.target, a->target->limit.sessions, a->target->limit.sessions > 0, "the target's limit sessions is reached" },
+		{ c.target_user, a->target->limit.per_user, a->target->limit.per_user > 0, "the target's limit per_user is reached" },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		if (!row[i].set || row[i].have < row[i].limit)
+			continue;
+		a->tell = "too many sessions; close one and try again";
+		return refuse(a, row[i].why);
+	}
+	return SP_OK;
+}
+
+static int
+same_address(void *owner, const struct field *row)
+{
+	return sp_bytes_is(row[0].s, owner) ? SP_OK : SP_EDENIED;
+}
+
+/* Last, so that a refusal does not use the token up. */
+static int
+check_use(struct admission *a)
+{
+	const struct principal *p = &a->s->principal;
+	if (a->who.token_use == TOKEN_ANY)
+		return SP_OK;
+	const struct field args[] = { Z(p->token), Z(a->s->host), Q(p->expires) };
+	long fresh = keeper_write(a->k, STORE_TOKEN_SEEN, args);
+	if (fresh < 0)
+		return refuse(a, "the store cannot be written");
+	if (fresh > 0)
+		return SP_OK;
+	if (a->who.token_use == TOKEN_ONCE)
+		return refuse(a, "the token was used before (token_use once)");
+	char *host = arena_string(a->s->arena, sp_str(a->s->host));
+	if (host == NULL || store_read(a->k->store, STORE_TOKEN_GET, args, same_address, host) != SP_OK)
+		return refuse(a, "the token was first seen from another address (token_use address)");
+	return SP_OK;
+}
+
+static int (*const checks[])(struct admission *a) = {
+	check_token, check_revoked, check_user, check_target, check_limits, check_use,
+};
+
+bool
+admission_allows(const struct target *t, const struct principal *p)
+{
+	for (size_t i = 0; i < t->allow.groups.n; i++) {
+		if (strings_have(&p->groups, t->allow.groups.v[i]))
+			return true;
+	}
+	return strings_have(&t->allow.users, p->user);
+}
+
+/* ---- answers ---- */
+
+static int
+remember(struct admission *a)
+{
+	struct live *s = a->s;
+	struct buffer json = { 0 };
+	int rc = principal_print(&s->principal, &json);
+	if (rc == SP_OK)
+		s->principal_json = arena_string(s->arena, buffer_bytes(&json));
+	buffer_free(&json);
+	s->target = arena_string(s->arena, sp_str(a->target->b.name));
+	s->part = arena_string(s->arena, a->m->f[F_PART].s);
+	s->protocol = arena_string(s->arena, a->m->f[F_PROTOCOL].s);
+	s->expires = s->principal.expires;
+	if (rc != SP_OK || s->principal_json == NULL || s->target == NULL || s->part == NULL || s->protocol == NULL)
+		return refuse(a, "no memory for a session");
+	const struct principal *p = &s->principal;
+	const struct field args[] = { S(((struct sp_bytes){ s->id, ID_LEN })), Z(s->principal_json), Z(p->issuer), Z(p->subject),
+		Z(p->user), Z(s->target), Z(s->part), Z(s->address), Z(s->protocol), Q(s->started) };
+	return keeper_write(a->k, STORE_SESSION_ADD, args) == 1 ? SP_OK : refuse(a, "there was a session with its id");
+}
+
+static void
+audit_admission(const struct admission *a, bool admitted)
+{
+	const struct live *s = a->s;
+	const char *user = s->principal.user;
+	const char *target = a->target == NULL ? log_quote(a->m->f[F_TARGET].s) : a->target->b.name;
+	json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:b}", "session", s->name, "target", target, "address", s->address, "user",
+	    user == NULL ? "" : user, "issuer", user == NULL ? "" : s->principal.issuer, "tls", a->m->f[F_TLS].q == 1);
+	if (!admitted)
+		(void)json_object_set_new(j, "why", json_string(a->why));
+	else
+		(void)json_object_set_new(j, "token", json_string(s->principal.token));
+	audit(a->k, admitted ? "admitted" : "refused", j);
+}
+
+static void
+answer_no(struct admission *a, struct link *l)
+{
+	char text[160];
+	log_warn("session %s: %s from %s may not use target %s: %s", a->s->name,
+	    a->s->principal.user == NULL ? "somebody" : log_quote(sp_str(a->s->principal.user)), log_quote(sp_str(a->s->address)),
+	    log_quote(a->m->f[F_TARGET].s), a->why);
+	audit_admission(a, false);
+	(void)snprintf(text, sizeof(text), "%s (session %s)", a->tell == NULL ? "access denied" : a->tell, a->s->name);
+	const struct message no = { .type = MSG_ADMITTED, .id = a->m->id, .f = { a->m->f[F_SESSION], Q(SP_REFUSE), Z(text) } };
+	reply(a->k, l, &no);
+	live_remove(a->k, a->s);
+}
+
+static void
+answer_yes(struct admission *a, struct link *l)
+{
+	const struct live *s = a->s;
+	log_info("session %s: %s from %s to target %s", s->name, log_quote(sp_str(s->principal.user)), log_quote(sp_str(s->address)),
+	    s->target);
+	audit_admission(a, true);
+	const struct message yes = { .type = MSG_ADMITTED, .id = a->m->id,
+		.f = { a->m->f[F_SESSION], Q(SP_ADMIT), Z(""), Z(""), Z(s->principal_json), Z(s->target), Z(a->target->login.user),
+		    Q(s->expires), Q(s->started) } };
+	reply(a->k, l, &yes);
+}
+
+int
+admission_authenticate(struct keeper *k, struct link *l, struct message *m)
+{
+	struct live *s = live_add(k, m->f[F_SESSION].s, worker_of(k, l));
+	if (s == NULL) {
+		log_error("worker[%u] used a session id twice, or an odd one", link_peer_index(l));
+		return SP_EPROTO;
+	}
+	struct admission a = { .k = k, .s = s, .m = m };
+	s->address = arena_string(s->arena, m->f[F_ADDRESS].s);
+	s->host = live_host(s->arena, m->f[F_ADDRESS].s);
+	s->target = s->part = s->protocol = "";
+	/* Until it is admitted it is nobody's and must not be counted. */
+	s->side = true;
+	int rc = s->address == NULL || s->host == NULL ? refuse(&a, "no memory for a session") : SP_OK;
+	for (size_t i = 0; rc == SP_OK && i < sizeof(checks) / sizeof(*checks); i++)
+		rc = checks[i](&a);
+	s->side = false;
+	if (rc == SP_OK)
+		rc = remember(&a);
+	if (rc == SP_OK)
+		answer_yes(&a, l);
+	else
+		answer_no(&a, l);
+	return SP_OK;
+}

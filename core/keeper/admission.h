@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * May this token, from there, have a session to that target?
+ *
+ * Every check is a row of one table (admission.c), in order; the first that fails refuses.  The
+ * client hears one sentence whatever failed; the log and the audit hear which.
+ */
+#ifndef SALLYPORT_KEEPER_ADMISSION_H
+#define SALLYPORT_KEEPER_ADMISSION_H
+
+#include "live.h"
+
+int admission_authenticate(struct keeper *k, struct link *l, struct message *m);
+/* True when the target's `allow` names the principal. */
+bool admission_allows(const struct target *t, const struct principal *p);
+
+#endif

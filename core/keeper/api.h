@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The API's calls: who asks, may they, the answer (core/console/README.md says what each takes and gives).
+ */
+#ifndef SALLYPORT_KEEPER_API_H
+#define SALLYPORT_KEEPER_API_H
+
+#include "keeper.h"
+
+/* One call under way. */
+struct api {
+	struct keeper *k;
+	struct link *link;
+	uint32_t id;
+	struct arena *arena;
+	struct verified who;
+	enum call call;
+	const json_t *args;
+	unsigned status;
+	json_t *answer;  /* owned */
+	bool later;      /* the recorder is asked first */
+};
+
+void api_open(struct keeper *k);
+void api_close(struct keeper *k);
+int api_call(struct keeper *k, struct link *l, struct message *m);
+/* Calls that came before master named their connection: again, or refused after a second. */
+void api_parked(struct keeper *k, bool all);
+void api_link_gone(struct keeper *k, const struct link *l);
+int api_fetched(struct keeper *k, struct link *l, struct message *m);
+
+/* ---- for the calls' own files ---- */
+
+/* {"error": …}; returns SP_EDENIED. */
+int api_refuse(struct api *a, unsigned status, const char *fmt, ...) SP_PRINTF(3, 4);
+const char *api_text(const struct api *a, const char *name); /* "" when it is not there */
+uint64_t api_number(const struct api *a, const char *name, uint64_t dflt);
+bool api_flag(const struct api *a, const char *name);
+bool api_may(const struct api *a, unsigned role);
+void api_set(struct api *a, const char *name, json_t *value); /* in the answer */
+void api_set_time(json_t *into, const char *name, uint64_t wall_us);
+/* Asks the recorder for a session's file; the answer, with the file, goes out when it comes. */
+int api_fetch(struct api *a, const char *session);
+
+/* api_session.c */
+int api_sessions(struct api *a);
+int api_session(struct api *a);
+int api_kill(struct api *a);
+int api_recording(struct api *a);
+int api_verify(struct api *a);
+int api_search(struct api *a);
+/* api_request.c */
+int api_requests(struct api *a);
+int api_request(struct api *a);
+int api_approve(struct api *a);
+int api_deny(struct api *a);
+/* api_admin.c */
+int api_whoami(struct api *a);
+int api_token(struct api *a);
+int api_revoke(struct api *a);
+int api_targets(struct api *a);
+int api_keys(struct api *a);
+int api_status(struct api *a);
+
+#endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The API: operations that wait for a person, and the person's word. */
+#include <config.h>
+
+#include "api.h"
+
+#include "approval.h"
+
+#define LIST_DEFAULT 200
+#define LIST_MAX 1000
+#define COMMENT_MAX 200
+
+static json_t *
+request_json(struct keeper *k, const struct approval *r)
+{
+	char session[ID_TEXT], hash[2 * DIGEST_LEN + 1];
+	uint64_t allow = 0;
+	json_t *votes = approval_votes(k, r, &allow);
+	text_hex((struct sp_bytes){ r->hash, DIGEST_LEN }, hash);
+	json_t *view = json_loads(r->view, JSON_REJECT_DUPLICATES, NULL);
+	json_t *j = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:b,s:b}", "id", r->id, "state", approval_state_name(r->state),
+	    "session", id_format(r->session, session), "op", (json_int_t)r->op, "user", r->who.user, "target", r->target, "rule", r->rule,
+	    "by", r->by, "count", (json_int_t)r->count, "votes", (json_int_t)allow, "hash", hash, "next_run", r->next_run, "reason",
+	    r->need_reason);
+	api_set_time(j, "asked", r->created);
+	api_set_time(j, "until", r->expires);
+	api_set_time(j, "decided", r->decided);
+	(void)json_object_set(j, "text", json_object_get(view, "text"));
+	if (r->state != APPROVAL_WAITING)
+		(void)json_object_set_new(j, "outcome", json_string(r->text));
+	(void)json_object_set_new(j, "decisions", votes);
+	json_decref(view);
+	return j;
+}
+
+struct listing {
+	struct api *a;
+	json_t *list;
+};
+
+static int
+add_request(void *owner, const struct approval *r)
+{
+	struct listing *g = owner;
+	if (approval_visible(r, &g->a->who) && json_array_append_new(g->list, request_json(g->a->k, r)) != 0)
+		return SP_ENOMEM;
+	return SP_OK;
+}
+
+int
+api_requests(struct api *a)
+{
+	struct listing g = { a, json_array() };
+	uint64_t limit = api_number(a, "limit", LIST_DEFAULT);
+	int rc = approval_list(a->k, api_flag(a, "all") ? -1 : APPROVAL_WAITING, limit > LIST_MAX ? LIST_MAX : limit, add_request, &g);
+	api_set(a, "requests", g.list);
+	return rc;
+}
+
+static int
+find(struct api *a, struct approval *r)
+{
+	int rc = approval_get(a->k, a->arena, api_text(a, "id"), r);
+	if (rc == SP_ETOOBIG)
+		return api_refuse(a, 409, "several requests begin like that: give more letters");
+	if (rc == SP_EPROTO || (rc == SP_OK && !approval_visible(r, &a->who) && approval_may_not(r, &a->who) != NULL))
+		return api_refuse(a, 404, "there is no such request");
+	return rc;
+}
+
+int
+api_request(struct api *a)
+{
+	struct approval r;
+	int rc = find(a, &r);
+	if (rc != SP_OK)
+		return rc;
+	json_decref(a->answer);
+	a->answer = request_json(a->k, &r);
+	api_set(a, "view", json_loads(r.view, JSON_REJECT_DUPLICATES, NULL));
+	return SP_OK;
+}
+
+/* What the approver looked at, when they say so, must be what is decided on. */
+static bool
+hash_fits(const struct approval *r, const char *hash)
+{
+	char whole[2 * DIGEST_LEN + 1];
+	size_t n = strlen(hash);
+	text_hex((struct sp_bytes){ r->hash, DIGEST_LEN }, whole);
+	return n == 0 || (n >= 12 && n <= 2 * DIGEST_LEN && strncmp(whole, hash, n) == 0);
+}
+
+static int
+decide(struct api *a, bool allow)
+{
+	struct approval r;
+	int rc = find(a, &r);
+	if (rc != SP_OK)
+		return rc;
+	struct decision d = { .allow = allow, .comment = api_text(a, "comment") };
+	if (strlen(d.comment) > COMMENT_MAX)
+		return api_refuse(a, 400, "the comment is longer than 200 bytes");
+	if (!hash_fits(&r, api_text(a, "hash")))
+		return api_refuse(a, 409, "the request is for other bytes than the hash says: look at it again");
+	approval_decide(a->k, &a->who, &r, &d);
+	if (d.status != 200)
+		return api_refuse(a, d.status, "%s", d.text);
+	api_set(a, "id", json_string(r.id));
+	api_set(a, "state", json_string(approval_state_name(d.state)));
+	api_set(a, "votes", json_integer((json_int_t)d.votes));
+	api_set(a, "count", json_integer((json_int_t)r.count));
+	return SP_OK;
+}
+
+int
+api_approve(struct api *a)
+{
+	return decide(a, true);
+}
+
+int
+api_deny(struct api *a)
+{
+	return decide(a, false);
+}

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Holding, voting, deciding, expiring. */
+#include <config.h>
+
+#include "approval.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+
+#define WAITING_MAX 50       /* of one principal (AP9) */
+#define WITHIN_MAX (7ull * 24 * 3600 * 1000)
+#define COUNT_MAX 16
+#define NEXT_RUN_US (600ull * 1000000) /* an approved next run may come within ten minutes */
+#define VIEW_MAX (2u << 20)
+#define SHORT_HASH 12
+#define LIST_ARENA (8u << 20)
+
+enum { F_SESSION, F_OP, F_HASH, F_RULE, F_RULE_HASH, F_BY, F_COUNT, F_WITHIN, F_NEXT_RUN, F_VIEW, F_REASON };
+
+static const char *const state_names[] = {
+	[APPROVAL_WAITING] = "waiting", [APPROVAL_APPROVED] = "approved", [APPROVAL_DENIED] = "denied", [APPROVAL_EXPIRED] = "expired",
+	[APPROVAL_WITHDRAWN] = "withdrawn", [APPROVAL_USED] = "used", [APPROVAL_GRANTED] = "approved",
+};
+_Static_assert(sizeof(state_names) / sizeof(*state_names) == APPROVAL_STATES, "every state has a name");
+
+const char *
+approval_state_name(unsigned state)
+{
+	return state < APPROVAL_STATES ? state_names[state] : "?";
+}
+
+/* ---- rows ---- */
+
+static bool
+copy(uint8_t *into, size_t n, struct sp_bytes from)
+{
+	if (from.len == n)
+		memcpy(into, from.p, n);
+	return from.len == n;
+}
+
+static int
+approval_load(struct arena *a, const struct field *row, struct approval *r)
+{
+	*r = (struct approval){ .id = arena_string(a, row[0].s), .op = (uint32_t)row[2].q, .rule = arena_string(a, row[4].s),
+		.by = arena_string(a, row[6].s), .count = row[7].q, .created = row[8].q, .expires = row[9].q, .next_run = row[10].q == 1,
+		.view = arena_string(a, row[11].s), .need_reason = row[12].q == 1, .target = arena_string(a, row[18].s),
+		.state = row[19].q < APPROVAL_STATES ? (enum approval_state)row[19].q : APPROVAL_DENIED, .decided = row[20].q,
+		.text = arena_string(a, row[21].s) };
+	if (r->id == NULL || r->rule == NULL || r->by == NULL || r->view == NULL || r->target == NULL || r->text == NULL)
+		return SP_ENOMEM;
+	if (!copy(r->session, ID_LEN, row[1].s) || !copy(r->hash, DIGEST_LEN, row[3].s) || !copy(r->rule_hash, DIGEST_LEN, row[5].s))
+		return SP_EPROTO;
+	return principal_parse(a, row[13].s, &r->who);
+}
+
+struct one {
+	struct arena *arena;
+	struct approval *a;
+	bool found;
+};
+
+static int
+take_one(void *owner, const struct field *row)
+{
+	struct one *o = owner;
+	o->found = true;
+	return approval_load(o->arena, row, o->a);
+}
+
+/* 1 found, 0 none. */
+static int
+find(struct keeper *k, struct arena *arena, enum store_statement which, const struct field *args, struct approval *a_r)
+{
+	struct one o = { arena, a_r, false };
+	int rc = store_read(k->store, which, args, take_one, &o);
+	return rc == SP_OK ? o.found : rc;
+}
+
+struct prefix {
+	char id[ID_TEXT];
+	unsigned n;
+};
+
+static int
+take_prefix(void *owner, const struct field *row)
+{
+	struct prefix *p = owner;
+	p->n++;
+	(void)snprintf(p->id, sizeof(p->id), "%.*s", (int)row[0].s.len, (const char *)row[0].s.p);
+	return SP_OK;
+}
+
+int
+approval_get(struct keeper *k, struct arena *a, const char *id, struct approval *a_r)
+{
+	char last[ID_TEXT + 1];
+	struct prefix p = { .n = 0 };
+	size_t n = strlen(id);
+	if (n < 4 || n >= ID_TEXT || strspn(id, "0123456789abcdefghjkmnpqrstvwxyz") != n)
+		return SP_EPROTO;
+	(void)snprintf(last, sizeof(last), "%s~", id);
+	const struct field range[] = { Z(id), Z(last) };
+	int rc = store_read(k->store, STORE_APPROVAL_PREFIX, range, take_prefix, &p);
+	if (rc != SP_OK || p.n != 1)
+		return rc != SP_OK ? rc : p.n > 1 ? SP_ETOOBIG : SP_EPROTO;
+	const struct field args[] = { Z(p.id) };
+	rc = find(k, a, STORE_APPROVAL_GET, args, a_r);
+	return rc == 1 ? SP_OK : rc == 0 ? SP_EPROTO : rc;
+}
+
+struct walk {
+	struct arena *arena;
+	struct approval *list;
+	size_t n, cap;
+};
+
+static int
+take_each(void *owner, const struct field *row)
+{
+	struct walk *w = owner;
+	if (w->n == w->cap) {
+		size_t cap = w->cap == 0 ? 32 : 2 * w->cap;
+		struct approval *list = mem_alloc(cap * sizeof(*list));
+		if (w->n > 0)
+			memcpy(list, w->list, w->n * sizeof(*list));
+		free(w->list);
+		w->list = list;
+		w->cap = cap;
+	}
+	int rc = approval_load(w->arena, row, &w->list[w->n]);
+	w->n += rc == SP_OK;
+	/* Beyond the arena the rest is left for the next time. */
+	return rc == SP_ENOMEM && w->n > 0 ? SP_OK : rc;
+}
+
+/* Collected first: what is called for each may write. */
+static int
+for_each(struct keeper *k, enum store_statement which, const struct field *args, int (*each)(void *owner, const struct approval *a),
+    void *owner)
+{
+	struct walk w = { .arena = arena_new(LIST_ARENA) };
+	int rc = w.arena == NULL ? SP_ENOMEM : store_read(k->store, which, args, take_each, &w);
+	for (size_t i = 0; rc == SP_OK && i < w.n; i++)
+		rc = each(owner, &w.list[i]);
+	free(w.list);
+	arena_free(&w.arena);
+	return rc;
+}
+
+int
+approval_list(struct keeper *k, int state, uint64_t limit, int (*each)(void *owner, const struct approval *a), void *owner)
+{
+	const struct field args[] = { Q((int64_t)state), Q(limit) };
+	return for_each(k, STORE_APPROVAL_LIST, args, each, owner);
+}
+
+/* ---- votes ---- */
+
+struct votes {
+	json_t *list;
+	uint64_t allow;
+};
+
+static int
+take_vote(void *owner, const struct field *row)
+{
+	struct votes *v = owner;
+	char when[32];
+	json_t *by = json_loadb((const char *)row[2].s.p, row[2].s.len, 0, NULL);
+	v->allow += row[1].q == 1;
+	if (by == NULL)
+		return SP_EPROTO;
+	(void)json_object_set_new(by, "allow", json_boolean(row[1].q == 1));
+	(void)json_object_set_new(by, "comment", json_stringn((const char *)row[3].s.p, row[3].s.len));
+	(void)json_object_set_new(by, "at", json_string(clock_format(row[4].q, when)));
+	return json_array_append_new(v->list, by) == 0 ? SP_OK : SP_ENOMEM;
+}
+
+json_t *
+approval_votes(struct keeper *k, const struct approval *a, uint64_t *allow_r)
+{
+	struct votes v = { .list = json_array() };
+	const struct field args[] = { Z(a->id) };
+	if (store_read(k->store, STORE_VOTES, args, take_vote, &v) != SP_OK)
+		log_error("the votes on request %s cannot be read", a->id);
+	*allow_r = v.allow;
+	return v.list;
+}
+
+/* ---- telling the worker ---- */
+
+static void
+tell(struct keeper *k, const struct approval *a, bool allow, const char *text)
+{
+	struct live *s = live_find(k, (struct sp_bytes){ a->session, ID_LEN });
+	uint64_t votes;
+	if (s == NULL)
+		return; /* told when its worker announces it */
+	json_t *by = approval_votes(k, a, &votes);
+	char *json = json_dumps(by, JSON_COMPACT);
+	const struct message m = { .type = MSG_DECISION, .f = { S(((struct sp_bytes){ a->session, ID_LEN })), Q(a->op), Z(a->id), Q(allow),
+		Z(json == NULL ? "[]" : json), Z(text) } };
+	reply(k, s->worker->link, &m);
+	free(json);
+	json_decref(by);
+}
+
+static json_t *
+about(const struct approval *a, const char *text)
+{
+	char hash[2 * DIGEST_LEN + 1], session[ID_TEXT];
+	text_hex((struct sp_bytes){ a->hash, DIGEST_LEN }, hash);
+	return json_pack("{s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:s}", "request", a->id, "session", id_format(a->session, session), "op",
+	    (json_int_t)a->op, "user", a->who.user, "target", a->target, "rule", a->rule, "hash", hash, "text", text);
+}
+
+/* The one way from WAITING (or APPROVED) to something else: true when it was us who did it. */
+static bool
+enter(struct keeper *k, const struct approval *a, enum approval_state to, uint64_t expires, const char *text)
+{
+	static const char *const events[] = { [APPROVAL_WAITING] = "held", [APPROVAL_APPROVED] = "approved", [APPROVAL_DENIED] = "denied",
+		[APPROVAL_EXPIRED] = "expired", [APPROVAL_WITHDRAWN] = "withdrawn", [APPROVAL_USED] = "used", [APPROVAL_GRANTED] = "approved" };
+	uint64_t now = clock_wall_us();
+	/* A decision must come in time; an end comes whenever it comes. */
+	bool ends = to == APPROVAL_EXPIRED || to == APPROVAL_WITHDRAWN;
+	const struct field args[] = { Q(to), Q(now), Z(text), Q(expires), Z(a->id), Q(a->state), Q(ends ? 0 : now) };
+	if (keeper_write(k, STORE_APPROVAL_STATE, args) != 1)
+		return false;
+	audit(k, events[to], about(a, text));
+	return true;
+}
+
+/* ---- holding ---- */
+
+static int
+take_count(void *owner, const struct field *row)
+{
+	*(uint64_t *)owner = row[0].q;
+	return SP_OK;
+}
+
+static const char *
+odd_hold(struct keeper *k, const struct live *s, const struct message *m)
+{
+	uint64_t waiting = 0;
+	const struct field args[] = { Z(s->principal.issuer), Z(s->principal.subject) };
+	json_t *view = m->f[F_VIEW].s.len > VIEW_MAX ? NULL : json_loadb((const char *)m->f[F_VIEW].s.p, m->f[F_VIEW].s.len,
+	    JSON_REJECT_DUPLICATES, NULL);
+	bool shown = json_is_object(view);
+	json_decref(view);
+	if (!shown)
+		return "an approver could not be shown all of it";
+	if (m->f[F_BY].s.len == 0 || m->f[F_COUNT].q < 1 || m->f[F_COUNT].q > COUNT_MAX || m->f[F_WITHIN].q < 1 ||
+	    m->f[F_WITHIN].q > WITHIN_MAX)
+		return "the rule does not say who may approve it, how many, or for how long it waits";
+	if (store_read(k->store, STORE_APPROVAL_PENDING, args, take_count, &waiting) != SP_OK || waiting >= WAITING_MAX)
+		return "too many of your requests are waiting";
+	return NULL;
+}
+
+static void
+tell_held(struct keeper *k, struct link *l, const struct message *m, const struct approval *a)
+{
+	char hash[2 * DIGEST_LEN + 1], text[512];
+	text_hex((struct sp_bytes){ a->hash, DIGEST_LEN }, hash);
+	hash[SHORT_HASH] = '\0';
+	if (a->next_run)
+		(void)snprintf(text, sizeof(text), "request %s (%s) waits for %s%s; once approved, run the same again within 10 minutes", a->id,
+		    hash, a->by, a->count > 1 ? ", more than one person" : "");
+	else
+		(void)snprintf(text, sizeof(text), "request %s (%s) waits for %s%s", a->id, hash, a->by,
+		    a->count > 1 ? ", more than one person" : "");
+	const struct message held = { .type = MSG_HELD, .id = m->id, .f = { m->f[F_SESSION], m->f[F_OP], Z(a->id), Z(hash), Z(text) } };
+	reply(k, l, &held);
+}
+
+/* An operation that asks again, after one of us was started anew, or a next run. */
+static bool
+known(struct keeper *k, struct link *l, struct live *s, const struct message *m)
+{
+	struct approval a;
+	struct arena *arena = arena_new(LIST_ARENA);
+	const struct principal *p = &s->principal;
+	const struct field again[] = { m->f[F_SESSION], m->f[F_OP], m->f[F_HASH], m->f[F_RULE_HASH] };
+	const struct field run[] = { m->f[F_HASH], m->f[F_RULE_HASH], Z(p->issuer), Z(p->subject), Z(s->target), Q(clock_wall_us()) };
+	bool next_run = m->f[F_NEXT_RUN].q == 1, done = false;
+	int rc = arena == NULL ? 0 : find(k, arena, next_run ? STORE_APPROVAL_OF_RUN : STORE_APPROVAL_OF_OP, next_run ? run : again, &a);
+	if (rc == 1 && a.state == APPROVAL_WAITING) {
+		tell_held(k, l, m, &a);
+		done = true;
+	} else if (rc == 1 && a.state == APPROVAL_APPROVED) {
+		memcpy(a.session, s->id, ID_LEN);
+		a.op = (uint32_t)m->f[F_OP].q;
+		done = enter(k, &a, APPROVAL_USED, a.expires, a.text);
+		if (done)
+			tell(k, &a, true, a.text);
+	} else if (rc == 1 && a.state == APPROVAL_GRANTED) {
+		tell(k, &a, true, a.text);
+		done = true;
+	}
+	arena_free(&arena);
+	return done;
+}
+
+static void
+answer_no(struct keeper *k, struct link *l, const struct message *m, const char *why)
+{
+	const struct message no = { .type = MSG_DECISION, .id = m->id, .f = { m->f[F_SESSION], m->f[F_OP], Z(""), Q(0), Z("[]"), Z(why) } };
+	reply(k, l, &no);
+}
+
+static int
+add(struct keeper *k, struct link *l, const struct live *s, const struct message *m)
+{
+	uint8_t id[ID_LEN];
+	char text[ID_TEXT];
+	uint64_t now = clock_wall_us(), expires = now + m->f[F_WITHIN].q * 1000;
+	const struct principal *p = &s->principal;
+	id_new(id);
+	struct approval a = { .id = id_format(id, text), .op = (uint32_t)m->f[F_OP].q, .by = arena_string(s->arena, m->f[F_BY].s),
+		.rule = arena_string(s->arena, m->f[F_RULE].s), .count = m->f[F_COUNT].q, .next_run = m->f[F_NEXT_RUN].q == 1,
+		.who = *p, .target = s->target };
+	if (a.by == NULL || a.rule == NULL)
+		return SP_ENOMEM;
+	memcpy(a.session, s->id, ID_LEN);
+	memcpy(a.hash, m->f[F_HASH].s.p, DIGEST_LEN);
+	const struct field args[] = { Z(a.id), m->f[F_SESSION], m->f[F_OP], m->f[F_HASH], m->f[F_RULE], m->f[F_RULE_HASH], m->f[F_BY],
+		m->f[F_COUNT], Q(now), Q(expires), Q(a.next_run), m->f[F_VIEW], Q(m->f[F_REASON].q == 1), Z(s->principal_json), Z(p->issuer),
+		Z(p->subject), Z(p->person), Z(p->user), Z(s->target) };
+	if (keeper_write(k, STORE_APPROVAL_ADD, args) != 1)
+		return SP_EIO;
+	audit(k, "held", about(&a, ""));
+	log_info("session %s: operation %u of %s waits for %s, request %s", s->name, a.op, log_quote(sp_str(p->user)),
+	    log_quote(m->f[F_BY].s), a.id);
+	tell_held(k, l, m, &a);
+	return SP_OK;
+}
+
+int
+approval_hold(struct keeper *k, struct link *l, struct message *m)
+{
+	struct live *s = live_of(k, m->f[F_SESSION].s, l);
+	if (m->f[F_HASH].s.len != DIGEST_LEN || m->f[F_RULE_HASH].s.len != DIGEST_LEN || m->f[F_OP].q > UINT32_MAX)
+		return SP_EPROTO;
+	if (s == NULL || s->side) {
+		answer_no(k, l, m, "the keeper does not know this session");
+		return SP_OK;
+	}
+	if (known(k, l, s, m))
+		return SP_OK;
+	const char *why = odd_hold(k, s, m);
+	if (why == NULL && add(k, l, s, m) != SP_OK)
+		why = "the request could not be stored";
+	if (why != NULL)
+		answer_no(k, l, m, why);
+	return SP_OK;
+}
+
+/* ---- ends that nobody decides ---- */
+
+struct ending {
+	struct keeper *k;
+	const struct live *s; /* only this operation of it, … */
+	uint64_t op;          /* … or all: UINT64_MAX */
+	const char *why;
+};
+
+static int
+withdraw_one(void *owner, const struct approval *a)
+{
+	const struct ending *e = owner;
+	if (e->op == UINT64_MAX || e->op == a->op)
+		(void)enter(e->k, a, APPROVAL_WITHDRAWN, a->expires, e->why);
+	return SP_OK;
+}
+
+static void
+withdraw(struct keeper *k, const struct live *s, uint64_t op, const char *why)
+{
+	struct ending e = { k, s, op, why };
+	const struct field args[] = { S(((struct sp_bytes){ s->id, ID_LEN })), Q(APPROVAL_WAITING) };
+	if (for_each(k, STORE_APPROVAL_OF_SESSION, args, withdraw_one, &e) != SP_OK)
+		log_error("the requests of session %s could not be withdrawn", s->name);
+}
+
+int
+approval_withdraw(struct keeper *k, struct link *l, struct message *m)
+{
+	struct live *s = live_of(k, m->f[0].s, l);
+	struct arena *a = arena_new(4096);
+	const char *why = a == NULL ? NULL : arena_string(a, sp_str(log_quote(m->f[2].s)));
+	if (s != NULL)
+		withdraw(k, s, m->f[1].q, why == NULL ? "" : why);
+	arena_free(&a);
+	return SP_OK;
+}
+
+void
+approval_withdraw_session(struct keeper *k, struct live *s, const char *why)
+{
+	if (!s->side)
+		withdraw(k, s, UINT64_MAX, why);
+}
+
+static int
+resend_one(void *owner, const struct approval *a)
+{
+	tell(owner, a, a->state == APPROVAL_GRANTED, a->text);
+	return SP_OK;
+}
+
+void
+approval_resume(struct keeper *k, struct live *s)
+{
+	static const enum approval_state decided[] = { APPROVAL_GRANTED, APPROVAL_DENIED, APPROVAL_EXPIRED };
+	for (size_t i = 0; i < sizeof(decided) / sizeof(*decided); i++) {
+		const struct field args[] = { S(((struct sp_bytes){ s->id, ID_LEN })), Q(decided[i]) };
+		if (for_each(k, STORE_APPROVAL_OF_SESSION, args, resend_one, k) != SP_OK)
+			log_error("session %s could not be told what was decided on its requests", s->name);
+	}
+}
+
+static int
+expire_one(void *owner, const struct approval *a)
+{
+	struct keeper *k = owner;
+	const char *why = "nobody decided in time";
+	if (enter(k, a, APPROVAL_EXPIRED, a->expires, why) && a->state == APPROVAL_WAITING && !a->next_run)
+		tell(k, a, false, why);
+	return SP_OK;
+}
+
+void
+approval_tick(struct keeper *k)
+{
+	const struct field args[] = { Q(clock_wall_us()) };
+	if (for_each(k, STORE_APPROVAL_DUE, args, expire_one, k) != SP_OK)
+		log_error("requests that nobody decided could not be ended");
+}
+
+static int
+settle_one(void *owner, const struct approval *a)
+{
+	struct keeper *k = owner;
+	if (!a->next_run && live_find(k, (struct sp_bytes){ a->session, ID_LEN }) == NULL)
+		(void)enter(k, a, APPROVAL_WITHDRAWN, a->expires, "its session was gone when the keeper came back");
+	return SP_OK;
+}
+
+void
+approval_settle(struct keeper *k)
+{
+	if (approval_list(k, APPROVAL_WAITING, INT32_MAX, settle_one, k) != SP_OK)
+		log_error("requests of former sessions could not be withdrawn");
+}
+
+/* ---- deciding ---- */
+
+bool
+approval_visible(const struct approval *a, const struct verified *v)
+{
+	if ((v->may & (MAY_AUDIT | MAY_OPERATE)) != 0 || strings_have(&v->principal.groups, a->by))
+		return true;
+	return strcmp(v->principal.issuer, a->who.issuer) == 0 && strcmp(v->principal.subject, a->who.subject) == 0;
+}
+
+const char *
+approval_may_not(const struct approval *a, const struct verified *v)
+{
+	const struct principal *p = &v->principal;
+	/* The operator of this host, where the conf says `control … may=approve`, stands for any group. */
+	bool by_socket = strcmp(p->identity, "unix") == 0;
+	if ((v->may & MAY_APPROVE) == 0 || strcmp(p->class, "human") != 0)
+		return "only a person may decide";
+	if (p->person[0] == '\0')
+		return "your identity does not say which person you are (`person claim=`), so you can't be counted";
+	if (identity_same(p, &a->who))
+		return "nobody decides on their own request";
+	if (!by_socket && !strings_have(&p->groups, a->by))
+		return "you are not in the group that the rule asks";
+	return NULL;
+}
+
+static void
+refuse(struct decision *d, unsigned status, const char *text)
+{
+	d->status = status;
+	d->text = text;
+}
+
+/* False: this person has voted before. */
+static bool
+vote(struct keeper *k, const struct verified *v, const struct approval *a, const struct decision *d)
+{
+	const struct principal *p = &v->principal;
+	json_t *by = json_pack("{s:s,s:s,s:s}", "user", p->user, "name", p->name, "issuer", p->issuer);
+	char *text = json_dumps(by, JSON_COMPACT);
+	json_decref(by);
+	const struct field args[] = { Z(a->id), Z(p->person), Q(d->allow), Z(text == NULL ? "{}" : text), Z(d->comment), Q(clock_wall_us()) };
+	long n = keeper_write(k, STORE_VOTE_ADD, args);
+	free(text);
+	return n == 1;
+}
+
+static void
+decide(struct keeper *k, const struct approval *a, struct decision *d, const char *by)
+{
+	char text[512];
+	(void)snprintf(text, sizeof(text), "%s by %s%s%s", d->allow ? "approved" : "denied", by, d->comment[0] == '\0' ? "" : ": ",
+	    d->comment);
+	d->state = !d->allow ? APPROVAL_DENIED : a->next_run ? APPROVAL_APPROVED : APPROVAL_GRANTED;
+	uint64_t until = a->next_run && d->allow ? clock_wall_us() + NEXT_RUN_US : a->expires;
+	if (!enter(k, a, d->state, until, text)) {
+		refuse(d, 409, "it was decided, withdrawn or expired a moment ago");
+		return;
+	}
+	if (!a->next_run)
+		tell(k, a, d->allow, text);
+}
+
+void
+approval_decide(struct keeper *k, const struct verified *v, const struct approval *a, struct decision *d)
+{
+	const char *why = approval_may_not(a, v);
+	*d = (struct decision){ .allow = d->allow, .comment = d->comment, .status = 200, .text = "", .state = a->state };
+	if (why != NULL) {
+		refuse(d, 403, why);
+		return;
+	}
+	if (a->state != APPROVAL_WAITING || a->expires <= clock_wall_us()) {
+		refuse(d, 409, "it does not wait for a decision any more");
+		return;
+	}
+	if (a->need_reason && d->comment[0] == '\0') {
+		refuse(d, 400, "the rule wants a reason: give a comment");
+		return;
+	}
+	if (!vote(k, v, a, d)) {
+		refuse(d, 409, "this person has voted before");
+		return;
+	}
+	json_t *votes = approval_votes(k, a, &d->votes);
+	json_decref(votes);
+	audit(k, d->allow ? "vote for" : "vote against", json_pack("{s:s,s:s,s:s,s:s}", "request", a->id, "by", v->principal.user, "issuer",
+	    v->principal.issuer, "comment", d->comment));
+	if (!d->allow || d->votes >= a->count)
+		decide(k, a, d, v->principal.name);
+}

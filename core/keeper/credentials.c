@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Targets' secrets, read once an epoch, and the SCRAM keys made of them: in locked memory, wiped.
+ * What was derived is kept with its secret, since 4096 rounds cost milliseconds.
+ */
+#include <config.h>
+
+#include "proof.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../base/log.h"
+#include "scram.h"
+
+#define SECRET_MAX 4096
+#define KEPT 4 /* sets of derived keys for one secret: a target has one salt, a hostile one many */
+
+struct derived {
+	uint8_t salt[SCRAM_SALT_MAX];
+	size_t salt_len;
+	uint32_t iterations;
+	struct sp_secret *keys;
+};
+
+struct entry {
+	struct entry *next;
+	const char *target;
+	bool catalogue;
+	struct credential c;
+	struct derived derived[KEPT];
+	size_t kept;
+};
+
+struct credentials {
+	struct entry *first;
+};
+
+static char error_text[512];
+
+static int
+read_file(const char *path, struct sp_secret **s_r, const char **why_r)
+{
+	uint8_t text[SECRET_MAX + 2];
+	struct stat st;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	*why_r = strerror(errno);
+	if (fd < 0)
+		return SP_EIO;
+	if (fstat(fd, &st) == 0 && (st.st_mode & S_IROTH) != 0)
+		log_warn("the secret %s is readable for everybody: chmod o-r", log_quote(sp_str(path)));
+	ssize_t n = read(fd, text, sizeof(text));
+	*why_r = n < 0 ? strerror(errno) : "is empty or longer than 4096 bytes";
+	(void)close(fd);
+	/* One newline at the end is the editor's. */
+	if (n > 0 && text[n - 1] == '\n')
+		n--;
+	bool fits = n > 0 && n <= SECRET_MAX;
+	if (fits && memchr(text, 0, (size_t)n) != NULL) {
+		*why_r = "has a NUL in it";
+		fits = false;
+	}
+	*s_r = fits ? secret_new((struct sp_bytes){ text, (size_t)n }) : NULL;
+	if (fits && *s_r == NULL)
+		*why_r = "was read, but there is no locked memory for it (RLIMIT_MEMLOCK)";
+	mem_wipe(text, sizeof(text));
+	return *s_r == NULL ? SP_EIO : SP_OK;
+}
+
+static int
+read_secret(const char *where, struct sp_secret **s_r, const char **why_r)
+{
+	*s_r = NULL;
+	if (strncmp(where, "file:", 5) == 0)
+		return read_file(where + 5, s_r, why_r);
+	if (strncmp(where, "env:", 4) != 0) {
+		*why_r = "must be file:PATH or env:NAME";
+		return SP_ECONF;
+	}
+	const char *text = getenv(where + 4);
+	*why_r = "is not in the environment, or empty";
+	if (text == NULL || text[0] == '\0' || strlen(text) > SECRET_MAX)
+		return SP_ECONF;
+	*s_r = secret_new(sp_str(text));
+	*why_r = "was read, but there is no locked memory for it (RLIMIT_MEMLOCK)";
+	return *s_r == NULL ? SP_EIO : SP_OK;
+}
+
+static int
+add(struct credentials *c, const struct target *t, bool catalogue, const char **err_r)
+{
+	const struct secret_settings *s = catalogue ? &t->catalogue : &t->login;
+	struct entry *e = mem_alloc(sizeof(*e));
+	const char *why = "";
+	*e = (struct entry){ .next = c->first, .target = t->b.name, .catalogue = catalogue,
+		.c = { .user = s->user, .cleartext = s->cleartext && t->tls.mode != TLS_OFF } };
+	c->first = e;
+	int rc = s->secret[0] == '\0' ? SP_OK : read_secret(s->secret, &e->c.secret, &why);
+	if (rc == SP_OK)
+		return rc;
+	(void)snprintf(error_text, sizeof(error_text), "%s:%u: target %s: the secret %s %s", t->b.file, t->b.line, t->b.name,
+	    s->secret, why);
+	*err_r = error_text;
+	return rc;
+}
+
+int
+credentials_new(const struct settings *s, struct credentials **c_r, const char **err_r)
+{
+	struct credentials *c = mem_alloc(sizeof(*c));
+	int rc = SP_OK;
+	for (const struct target *t = s->targets; rc == SP_OK && t != NULL; t = (const struct target *)t->b.next) {
+		rc = add(c, t, false, err_r);
+		if (rc == SP_OK && t->catalogue.user[0] != '\0')
+			rc = add(c, t, true, err_r);
+	}
+	if (rc != SP_OK)
+		credentials_free(&c);
+	*c_r = c;
+	return rc;
+}
+
+void
+credentials_free(struct credentials **c)
+{
+	if (*c == NULL)
+		return;
+	for (struct entry *e = (*c)->first, *next; e != NULL; e = next) {
+		next = e->next;
+		secret_free(&e->c.secret);
+		for (size_t i = 0; i < KEPT; i++)
+			secret_free(&e->derived[i].keys);
+		free(e);
+	}
+	free(*c);
+	*c = NULL;
+}
+
+const struct credential *
+credentials_find(const struct credentials *c, const char *target, bool catalogue)
+{
+	const struct credential *login = NULL;
+	for (const struct entry *e = c->first; e != NULL; e = e->next) {
+		if (strcmp(e->target, target) != 0)
+			continue;
+		if (e->catalogue == catalogue)
+			return &e->c;
+		if (!e->catalogue)
+			login = &e->c;
+	}
+	return login;
+}
+
+/* ---- derived keys ---- */
+
+static struct entry *
+entry_of(struct credentials *c, const struct credential *who)
+{
+	struct entry *e = c->first;
+	while (e != NULL && &e->c != who)
+		e = e->next;
+	return e;
+}
+
+const struct scram_keys *
+credentials_keys(struct credentials *c, const struct credential *who, struct sp_bytes salt, uint32_t iterations)
+{
+	const struct entry *e = entry_of(c, who);
+	for (size_t i = 0; e != NULL && i < KEPT; i++) {
+		const struct derived *d = &e->derived[i];
+		if (d->keys != NULL && d->iterations == iterations && sp_bytes_eq((struct sp_bytes){ d->salt, d->salt_len }, salt))
+			return (const struct scram_keys *)(const void *)secret_bytes(d->keys).p;
+	}
+	return NULL;
+}
+
+void
+credentials_keep(struct credentials *c, const struct credential *who, struct sp_bytes salt, uint32_t iterations, struct sp_bytes keys)
+{
+	struct entry *e = entry_of(c, who);
+	struct sp_secret *s = e == NULL || salt.len > SCRAM_SALT_MAX ? NULL : secret_new(keys);
+	if (s == NULL)
+		return;
+	struct derived *d = &e->derived[e->kept++ % KEPT];
+	secret_free(&d->keys);
+	memcpy(d->salt, salt.p, salt.len);
+	d->salt_len = salt.len;
+	d->iterations = iterations;
+	d->keys = s;
+}

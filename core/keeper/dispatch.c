@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper's table of messages, its links and its epochs.
+ */
+#include <config.h>
+
+#include "keeper.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "admission.h"
+#include "api.h"
+#include "approval.h"
+#include "caller.h"
+#include "cancel.h"
+#include "ledger.h"
+#include "live.h"
+#include "proof.h"
+
+static int derive(struct keeper *k, struct link *l, struct message *m);
+
+/* By message; message.c says who may send which.  No row: the link ends. */
+static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct message *m) = {
+	[MSG_AUTHENTICATE] = admission_authenticate,
+	[MSG_PROVE] = proof_prove,
+	[MSG_OPENED] = live_opened,
+	[MSG_CLOSED] = live_closed,
+	[MSG_RESUME] = live_resume,
+	[MSG_SIDE] = live_side,
+	[MSG_CANCEL_KEY] = cancel_key,
+	[MSG_CANCEL] = cancel_request,
+	[MSG_HOLD] = approval_hold,
+	[MSG_WITHDRAW] = approval_withdraw,
+	[MSG_DERIVE] = derive,
+	[MSG_SIGN] = ledger_sign,
+	[MSG_REMOVE] = ledger_remove,
+	[MSG_FETCHED] = api_fetched,
+	[MSG_CALL] = api_call,
+};
+
+const struct settings *
+keeper_settings(const struct keeper *k)
+{
+	return &k->epoch->settings;
+}
+
+struct worker *
+worker_of(struct keeper *k, const struct link *l)
+{
+	struct worker *w = k->workers;
+	while (w != NULL && w->link != l)
+		w = w->next;
+	return w;
+}
+
+/* Keys for what workers hash: never the ones that sign or prove. */
+static int
+derive(struct keeper *k, struct link *l, struct message *m)
+{
+	static const char *const purposes[] = { "mask", "redact" };
+	uint8_t key[DIGEST_LEN];
+	for (size_t i = 0; i < sizeof(purposes) / sizeof(*purposes); i++) {
+		if (!sp_bytes_is(m->f[0].s, purposes[i]))
+			continue;
+		keys_derive(&k->keys, purposes[i], m->f[1].s, key);
+		const struct message out = { .type = MSG_DERIVED, .id = m->id, .f = { m->f[0], m->f[1], S(((struct sp_bytes){ key, sizeof(key) })) } };
+		reply(k, l, &out);
+		mem_wipe(key, sizeof(key));
+		return SP_OK;
+	}
+	log_warn("worker[%u] asks for a key for %s, which is no purpose", link_peer_index(l), log_quote(m->f[0].s));
+	return SP_EPROTO;
+}
+
+/* ---- links ---- */
+
+static int
+on_message(void *owner, struct link *l, struct message *m)
+{
+	struct keeper *k = owner;
+	return handlers[m->type] == NULL ? SP_EPROTO : handlers[m->type](k, l, m);
+}
+
+static void
+drop_link(struct keeper *k, struct link **l)
+{
+	if (*l == NULL)
+		return;
+	reply_forget(k, *l);
+	api_link_gone(k, *l);
+	link_free(l);
+}
+
+static void
+on_peer_gone(void *owner, struct link *l, const char *why)
+{
+	struct keeper *k = owner;
+	log_warn("%s: %s", role_name(link_peer(l)), why);
+	drop_link(k, l == k->recorder ? &k->recorder : &k->console);
+}
+
+static int
+on_worker_message(void *owner, struct link *l, struct message *m)
+{
+	struct worker *w = owner;
+	return on_message(w->k, l, m);
+}
+
+static void
+worker_end(struct worker *w)
+{
+	struct keeper *k = w->k;
+	for (struct worker **at = &k->workers; *at != NULL; at = &(*at)->next) {
+		if (*at != w)
+			continue;
+		*at = w->next;
+		break;
+	}
+	live_worker_gone(k, w);
+	drop_link(k, &w->link);
+	free(w);
+}
+
+static void
+on_worker_gone(void *owner, struct link *l, const char *why)
+{
+	log_warn("worker[%u]: %s", link_peer_index(l), why);
+	worker_end(owner);
+}
+
+static int
+link_worker(struct keeper *k, unsigned index, int fd)
+{
+	struct worker *w = mem_alloc(sizeof(*w));
+	const struct link_handler handler = { on_worker_message, on_worker_gone, w };
+	/* A former one of that index is another process: it ends by its own link. */
+	*w = (struct worker){ .next = k->workers, .k = k, .index = index };
+	w->link = link_new(k->base, fd, ROLE_KEEPER, ROLE_WORKER, index, &handler);
+	k->workers = w;
+	return SP_OK;
+}
+
+int
+keeper_link(struct keeper *k, enum role peer, unsigned index, int fd)
+{
+	const struct link_handler handler = { on_message, on_peer_gone, k };
+	switch (peer) {
+	case ROLE_WORKER:
+		return link_worker(k, index, fd);
+	case ROLE_RECORDER:
+		drop_link(k, &k->recorder);
+		k->recorder = link_new(k->base, fd, ROLE_KEEPER, ROLE_RECORDER, index, &handler);
+		ledger_keys(k);
+		audit_flush(k);
+		return SP_OK;
+	case ROLE_CONSOLE:
+		drop_link(k, &k->console);
+		k->console = link_new(k->base, fd, ROLE_KEEPER, ROLE_CONSOLE, index, &handler);
+		return SP_OK;
+	default:
+		(void)close(fd);
+		return SP_EPROTO;
+	}
+}
+
+/* Master saw it die; its link may not have said so yet.  A new process may have its index already: that one is not meant. */
+static void
+worker_gone(struct keeper *k, uint64_t index)
+{
+	struct worker *oldest = NULL;
+	for (struct worker *w = k->workers; w != NULL; w = w->next) {
+		if (w->index == index)
+			oldest = w;
+	}
+	if (oldest != NULL)
+		worker_end(oldest);
+}
+
+int
+keeper_told(struct keeper *k, struct message *m)
+{
+	switch (m->type) {
+	case MSG_CALLER:
+		(void)caller_add(k, m);
+		api_parked(k, false);
+		return SP_OK;
+	case MSG_WORKER_GONE:
+		worker_gone(k, m->f[0].q);
+		return SP_OK;
+	default:
+		return SP_EPROTO;
+	}
+}
+
+/* ---- epochs ---- */
+
+static const char *
+store_path(const struct settings *s, const char **err_r)
+{
+	if (strncmp(s->store, "sqlite:", 7) == 0 && s->store[7] == '/')
+		return s->store + 7;
+	*err_r = "store must be sqlite:/PATH";
+	return NULL;
+}
+
+/* What of an epoch has to be read and checked before it can be taken. */
+static int
+take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
+{
+	struct trust *trust = NULL;
+	struct credentials *credentials = NULL;
+	int rc = e->settings.local_issuer ? keys_issuer(&k->keys, err_r) : SP_OK;
+	if (rc == SP_OK)
+		rc = trust_new(&e->settings, &k->keys, &trust, err_r);
+	if (rc == SP_OK)
+		rc = credentials_new(&e->settings, &credentials, err_r);
+	if (rc != SP_OK) {
+		trust_free(&trust);
+		return rc;
+	}
+	trust_free(&k->trust);
+	credentials_free(&k->credentials);
+	if (k->epoch != e)
+		epoch_free(&k->epoch);
+	k->trust = trust;
+	k->credentials = credentials;
+	k->epoch = e;
+	return SP_OK;
+}
+
+/* Who lost an identity or a target has no session any more. */
+static void
+end_disallowed(struct keeper *k)
+{
+	for (struct live *s = live_first(k); s != NULL; s = s->all_next) {
+		const struct target *t = settings_target(keeper_settings(k), s->target);
+		if (t == NULL)
+			live_kill(k, s, SP_END_REVOKED, "its target is gone from the configuration");
+		else if (!s->side && !admission_allows(t, &s->principal))
+			live_kill(k, s, SP_END_REVOKED, "the target does not allow this principal any more");
+	}
+}
+
+int
+keeper_epoch(struct keeper *k, struct epoch *e, const char **err_r)
+{
+	const char *path = store_path(&e->settings, err_r);
+	if (path == NULL)
+		return SP_ECONF;
+	if (strcmp(e->settings.store, keeper_settings(k)->store) != 0) {
+		*err_r = "another store needs a restart";
+		return SP_ECONF;
+	}
+	int rc = take_epoch(k, e, err_r);
+	if (rc == SP_OK)
+		end_disallowed(k);
+	return rc;
+}
+
+/* ---- start, time, end ---- */
+
+static void
+forget_old(struct keeper *k)
+{
+	const struct field args[] = { Q(clock_wall_us()) };
+	(void)keeper_write(k, STORE_TOKEN_FORGET, args);
+}
+
+static void
+on_tick(evutil_socket_t fd, short what, void *owner)
+{
+	(void)fd, (void)what;
+	struct keeper *k = owner;
+	uint64_t age = clock_wall_us() - k->started, grace = keeper_settings(k)->store_grace * 1000;
+	approval_tick(k);
+	api_parked(k, false);
+	if (!k->settled && age >= grace) {
+		k->settled = true;
+		live_settle(k);
+		approval_settle(k);
+	}
+	if (++k->ticks % 60 == 0)
+		forget_old(k);
+}
+
+static void
+on_derive(evutil_socket_t fd, short what, void *owner)
+{
+	(void)fd, (void)what;
+	proof_derive(owner);
+}
+
+static char *
+folder_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	return mem_string((struct sp_bytes){ (const uint8_t *)path, slash == path ? 1 : (size_t)(slash - path) });
+}
+
+int
+keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const char **err_r)
+{
+	const char *path = store_path(&e->settings, err_r);
+	k->base = base;
+	k->epoch = e;
+	k->started = clock_wall_us();
+	if (path == NULL)
+		return SP_ECONF;
+	char *folder = folder_of(path);
+	int rc = keys_open(folder, &k->keys, err_r);
+	free(folder);
+	if (rc == SP_OK)
+		rc = store_open(path, &k->store, err_r);
+	if (rc == SP_OK)
+		rc = ledger_open(k, err_r);
+	if (rc == SP_OK)
+		rc = take_epoch(k, e, err_r);
+	if (rc != SP_OK)
+		return rc;
+	reply_open(k);
+	live_open(k);
+	cancel_open(k);
+	caller_open(k);
+	api_open(k);
+	k->derive = evtimer_new(base, on_derive, k);
+	k->tick = event_new(base, -1, EV_PERSIST, on_tick, k);
+	if (k->derive == NULL || k->tick == NULL || event_add(k->tick, &(struct timeval){ 1, 0 }) != 0) {
+		*err_r = "no timer";
+		return SP_ENOMEM;
+	}
+	return SP_OK;
+}
+
+void
+keeper_close(struct keeper *k)
+{
+	drop_link(k, &k->recorder);
+	drop_link(k, &k->console);
+	while (k->workers != NULL) {
+		struct worker *w = k->workers;
+		k->workers = w->next;
+		drop_link(k, &w->link);
+		/* Sessions are not over: workers will announce them to the next keeper. */
+		free(w);
+	}
+	live_close(k);
+	cancel_close(k);
+	caller_close(k);
+	api_close(k);
+	if (k->derive != NULL)
+		event_free(k->derive);
+	if (k->tick != NULL)
+		event_free(k->tick);
+	reply_close(k);
+	ledger_close(k);
+	store_close(&k->store);
+	trust_free(&k->trust);
+	credentials_free(&k->credentials);
+	keys_close(&k->keys);
+	buffer_free(&k->audit);
+	epoch_free(&k->epoch);
+}

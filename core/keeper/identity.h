@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a token to a principal: which issuer vouches, by which keys, and what its claims mean here.
+ *
+ * One struct trust stands for the identities of one epoch, keys read.  The local issuer is one more
+ * identity, named "local".
+ */
+#ifndef SALLYPORT_KEEPER_IDENTITY_H
+#define SALLYPORT_KEEPER_IDENTITY_H
+
+#include "../base/principal.h"
+#include "../base/route.h"
+#include "../base/settings.h"
+#include "keys.h"
+#include "store.h"
+
+#define LOCAL_ISSUER "sallyport:local"
+#define LOCAL_AUDIENCE_DATA "sallyport:data"
+#define LOCAL_AUDIENCE_API "sallyport:api"
+
+struct trust;
+
+enum audience { AUDIENCE_DATA = 1, AUDIENCE_API };
+
+/* s outlives it.  *err_r is good until the next call. */
+int trust_new(const struct settings *s, const struct keys *keys, struct trust **t_r, const char **err_r) SP_MUST;
+void trust_free(struct trust **t);
+
+struct verified {
+	struct principal principal;
+	unsigned token_use;      /* TOKEN_… */
+	unsigned may;            /* enum caller_role, or-ed */
+	uint64_t issued;         /* wall µs */
+};
+
+/*
+ * What in the arena; *err_r is a sentence for the log.  Revocation is the caller's to check, by
+ * identity_revoked(): it needs the store.
+ */
+int identity_verify(const struct trust *t, struct sp_bytes token, enum audience audience, struct arena *a,
+    struct verified *v_r, const char **err_r) SP_MUST;
+/* True when it was revoked after it was issued; also when the store does not say. */
+bool identity_revoked(struct store *s, const struct principal *p, uint64_t issued);
+
+/* A caller on the control socket. */
+int identity_unix(const struct settings *s, struct sp_bytes name, struct arena *a, struct verified *v_r) SP_MUST;
+/* The same person, as far as anybody can tell: nobody decides on their own request. */
+bool identity_same(const struct principal *a, const struct principal *b);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keeper: who it talks to, and what its files share.
+ *
+ *   worker ×N ── authenticate, prove, hold … ──▶ ┌────────┐ ◀── sign, remove ── recorder
+ *   console ──── call ─────────────────────────▶ │ keeper │ ◀── epoch, caller … ── master
+ *                                                └───┬────┘
+ *                                               store, keys, secrets
+ *
+ * Each concern is one file with one or more handlers; keeper_handlers (dispatch.c) names them by
+ * message.  A handler answers with reply(): what was promised is on disk before the answer leaves.
+ */
+#ifndef SALLYPORT_KEEPER_KEEPER_H
+#define SALLYPORT_KEEPER_KEEPER_H
+
+#include <event2/event.h>
+#include <jansson.h>
+
+#include "../base/epoch.h"
+#include "../base/link.h"
+#include "identity.h"
+#include "keys.h"
+#include "store.h"
+
+struct approvals;
+struct callers;
+struct cancels;
+struct credentials;
+struct ledger;
+struct live;
+struct live_table;
+struct fetches;
+
+struct worker {
+	struct worker *next;
+	struct keeper *k;
+	struct link *link;
+	unsigned index;
+};
+
+struct reply {
+	struct reply *next;
+	struct link *link; /* NULL: its peer has gone */
+	struct message m;
+	struct buffer bytes;
+};
+
+struct keeper {
+	struct event_base *base;
+	struct epoch *epoch;
+	struct store *store;
+	struct keys keys;
+	struct trust *trust;             /* of the epoch */
+	struct credentials *credentials; /* of the epoch, and what was derived from them */
+	struct live_table *live;
+	struct approvals *approvals;
+	struct cancels *cancels;
+	struct callers *callers;
+	struct fetches *fetches;
+	struct ledger *ledger;
+	struct worker *workers;
+	struct link *recorder, *console;
+	struct buffer audit;             /* lines for a recorder that is away */
+	struct reply *replies, **replies_end;
+	struct event *commit;            /* soon: commit, then let the replies go */
+	struct event *tick;              /* every second */
+	struct live *deriving;           /* sessions whose SCRAM keys are being made (proof.c) */
+	struct event *derive;
+	uint64_t started;                /* wall µs */
+	uint64_t ticks;
+	bool settled;                    /* store_grace is over: who did not resume is gone */
+	void (*failed)(struct keeper *k); /* the store can't be written: nothing may be promised any more */
+};
+
+/* Everything but the links.  e is the keeper's from here on, also when it fails. */
+int keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const char **err_r) SP_MUST;
+void keeper_close(struct keeper *k);
+/* A later epoch: all of it or nothing; e is the keeper's when it was taken. */
+int keeper_epoch(struct keeper *k, struct epoch *e, const char **err_r) SP_MUST;
+/* A new link; fd is the keeper's.  It replaces an older one to the recorder or the console. */
+int keeper_link(struct keeper *k, enum role peer, unsigned index, int fd) SP_MUST;
+/* From master. */
+int keeper_told(struct keeper *k, struct message *m) SP_MUST;
+const struct settings *keeper_settings(const struct keeper *k);
+
+/* The worker at the other end, or NULL. */
+struct worker *worker_of(struct keeper *k, const struct link *l);
+
+/* ---- reply.c ---- */
+
+/* store_write(), and a commit soon; a failure ends the keeper. */
+long keeper_write(struct keeper *k, enum store_statement which, const struct field *args);
+/* Copies m and sends it once everything written so far is on disk; at once when nothing is. */
+void reply(struct keeper *k, struct link *l, const struct message *m);
+/* The link is going: its replies go nowhere. */
+void reply_forget(struct keeper *k, const struct link *l);
+void reply_open(struct keeper *k);
+void reply_close(struct keeper *k);
+/* One line of the audit log.  Takes the object over; adds when. */
+void audit(struct keeper *k, const char *event, json_t *members);
+void audit_flush(struct keeper *k);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sessions as the keeper knows them: admitted, not yet closed, each on one worker's link.
+ *
+ *   admission ─▶ LIVE_ADMITTED ── OPENED ─▶ LIVE_OPEN ── CLOSED, worker gone ─▶ gone
+ *   SIDE ──────▶ LIVE_ADMITTED (side: no principal; only proofs for the target's catalogue login)
+ *
+ * Limits are counted here; after a restart workers announce theirs again (RESUME).
+ */
+#ifndef SALLYPORT_KEEPER_LIVE_H
+#define SALLYPORT_KEEPER_LIVE_H
+
+#include "keeper.h"
+
+enum live_state { LIVE_ADMITTED, LIVE_OPEN };
+#define LIVE_TORN 100 /* beside enum sp_why, in the store: it ended without a word */
+
+struct proof;
+
+struct live {
+	struct live *next, *all_next, **all_at;
+	uint8_t id[ID_LEN];
+	char name[ID_TEXT];
+	enum live_state state;
+	bool side;
+	struct worker *worker;
+	struct arena *arena;         /* all strings below */
+	struct principal principal;
+	const char *principal_json;
+	const char *target, *part, *address, *host, *protocol;
+	uint64_t started, expires;   /* wall µs */
+	struct proof *proof;         /* login under way */
+	struct cancel_key *cancel;
+	unsigned holds;
+};
+
+void live_open(struct keeper *k);
+void live_close(struct keeper *k);
+struct live *live_add(struct keeper *k, struct sp_bytes id, struct worker *w); /* NULL: there is one, or the id is none */
+struct live *live_find(struct keeper *k, struct sp_bytes id);
+/* …on that worker, else NULL. */
+struct live *live_of(struct keeper *k, struct sp_bytes id, const struct link *l);
+void live_remove(struct keeper *k, struct live *s);
+struct live *live_first(struct keeper *k);
+/* The address without its port. */
+const char *live_host(struct arena *a, struct sp_bytes address);
+
+struct live_count {
+	uint64_t all, user, address, target, target_user;
+};
+/* How many there are beside a new one of this principal, host and target. */
+struct live_count live_count(struct keeper *k, const struct principal *p, const char *host, const char *target);
+
+/* End it: MSG_KILL to its worker. */
+void live_kill(struct keeper *k, struct live *s, enum sp_why why, const char *text);
+
+int live_opened(struct keeper *k, struct link *l, struct message *m);
+int live_closed(struct keeper *k, struct link *l, struct message *m);
+int live_resume(struct keeper *k, struct link *l, struct message *m);
+int live_side(struct keeper *k, struct link *l, struct message *m);
+/* All of its sessions are gone. */
+void live_worker_gone(struct keeper *k, struct worker *w);
+/* store_grace after the start: what the store calls live and nobody announced is torn. */
+void live_settle(struct keeper *k);
+
+#endif

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One login of one session: mechanism, step, answer. */
+#include <config.h>
+
+#include "proof.h"
+
+#include <gnutls/crypto.h>
+#include <stdlib.h>
+
+#include "../base/log.h"
+#include "scram.h"
+
+#define ROUNDS 1000 /* of PBKDF2 in one turn of the loop: half a millisecond */
+
+struct proof {
+	const struct mechanism *mechanism;
+	unsigned step; /* the next one */
+	bool dead;     /* nothing more is proved for this session */
+	struct scram scram;
+	struct scram_derivation *derivation;
+	struct live *next;   /* deriving after this one */
+	uint32_t id;         /* of the request that waits for it */
+};
+
+struct challenge {
+	struct keeper *k;
+	struct live *s;
+	struct proof *p;
+	const struct credential *who;
+	struct sp_bytes in, binding;
+	struct buffer *out;
+	const char *why;
+	bool later; /* the answer comes when the keys are there */
+};
+
+struct mechanism {
+	const char *name;
+	unsigned steps;
+	int (*step)(struct challenge *c);
+};
+
+static int
+fail(struct challenge *c, const char *why)
+{
+	c->why = why;
+	return SP_EDENIED;
+}
+
+/* ---- mechanisms ---- */
+
+static int
+prove_password(struct challenge *c)
+{
+	if (!c->who->cleartext)
+		return fail(c, "the target wants the password in clear text: `login … cleartext on`, with TLS, would allow it");
+	return buffer_put(c->out, secret_bytes(c->who->secret));
+}
+
+static void
+md5_hex(struct sp_bytes a, struct sp_bytes b, char out[33])
+{
+	gnutls_hash_hd_t h;
+	uint8_t sum[16] = { 0 };
+	if (gnutls_hash_init(&h, GNUTLS_DIG_MD5) < 0 || gnutls_hash(h, a.p, a.len) < 0 || gnutls_hash(h, b.p, b.len) < 0)
+		abort();
+	gnutls_hash_deinit(h, sum);
+	text_hex((struct sp_bytes){ sum, sizeof(sum) }, out);
+	mem_wipe(sum, sizeof(sum));
+}
+
+/* "md5" md5hex(md5hex(password user) salt), as PostgreSQL has it. */
+static int
+prove_md5(struct challenge *c)
+{
+	char inner[33], outer[33];
+	if (c->in.len != 4)
+		return fail(c, "the target's md5 salt is not 4 bytes");
+	md5_hex(secret_bytes(c->who->secret), sp_str(c->who->user), inner);
+	md5_hex(sp_str(inner), c->in, outer);
+	int rc = buffer_printf(c->out, "md5%s", outer);
+	mem_wipe(inner, sizeof(inner));
+	mem_wipe(outer, sizeof(outer));
+	return rc;
+}
+
+static int
+scram_answer(struct challenge *c, const struct scram_keys *keys)
+{
+	return scram_final(&c->p->scram, keys, c->out);
+}
+
+static struct sp_bytes
+salt_of(const struct proof *p)
+{
+	return (struct sp_bytes){ p->scram.salt, p->scram.salt_len };
+}
+
+static void
+derive_soon(struct keeper *k)
+{
+	(void)event_add(k->derive, &(struct timeval){ 0, 0 });
+}
+
+static int
+prove_scram(struct challenge *c)
+{
+	struct proof *p = c->p;
+	bool plus = strcmp(p->mechanism->name, "SCRAM-SHA-256-PLUS") == 0;
+	if (p->step == 0)
+		return scram_first(&p->scram, plus, c->binding, c->out) == SP_OK ? SP_OK :
+		    fail(c, "there is no TLS channel that the login could be bound to");
+	if (p->step == 2)
+		return scram_server_final(&p->scram, c->in, &c->why);
+	int rc = scram_server_first(&p->scram, c->in, &c->why);
+	if (rc != SP_OK)
+		return rc;
+	const struct scram_keys *keys = credentials_keys(c->k->credentials, c->who, salt_of(p), p->scram.iterations);
+	if (keys != NULL)
+		return scram_answer(c, keys);
+	p->derivation = scram_derive_begin(secret_bytes(c->who->secret), salt_of(p), p->scram.iterations);
+	p->next = c->k->deriving;
+	c->k->deriving = c->s;
+	c->later = true;
+	derive_soon(c->k);
+	return SP_OK;
+}
+
+static const struct mechanism mechanisms[] = {
+	{ "SCRAM-SHA-256-PLUS", 3, prove_scram },
+	{ "SCRAM-SHA-256", 3, prove_scram },
+	{ "md5", 1, prove_md5 },
+	{ "password", 1, prove_password },
+};
+
+/* ---- one request ---- */
+
+static void
+answer(struct keeper *k, struct live *s, uint32_t id, bool ok, struct sp_bytes bytes, const char *why)
+{
+	const struct message m = { .type = MSG_PROVED, .id = id,
+		.f = { S(((struct sp_bytes){ s->id, ID_LEN })), Q(ok), S(ok ? bytes : ((struct sp_bytes){ NULL, 0 })), Z(ok ? "" : why) } };
+	if (!ok)
+		log_warn("session %s: no login to target %s: %s", s->name, log_quote(sp_str(s->target)), why);
+	reply(k, s->worker->link, &m);
+}
+
+static int
+choose(struct challenge *c, struct sp_bytes mechanism, uint64_t step)
+{
+	if (c->p->dead || c->p->derivation != NULL)
+		return fail(c, "its login is over, or a step is under way");
+	for (size_t i = 0; c->p->mechanism == NULL && i < sizeof(mechanisms) / sizeof(*mechanisms); i++) {
+		if (sp_bytes_is(mechanism, mechanisms[i].name))
+			c->p->mechanism = &mechanisms[i];
+	}
+	if (c->p->mechanism == NULL)
+		return fail(c, "the mechanism is not known here");
+	if (!sp_bytes_is(mechanism, c->p->mechanism->name) || step != c->p->step || step >= c->p->mechanism->steps)
+		return fail(c, "the steps of its login are out of order");
+	if (c->who == NULL || c->who->secret == NULL)
+		return fail(c, "its target has no secret (`login … secret=`)");
+	return SP_OK;
+}
+
+int
+proof_prove(struct keeper *k, struct link *l, struct message *m)
+{
+	struct live *s = live_of(k, m->f[0].s, l);
+	if (s == NULL || s->state != LIVE_ADMITTED) {
+		const struct message no = { .type = MSG_PROVED, .id = m->id,
+			.f = { S(m->f[0].s), Q(0), Z(""), Z("the session was not admitted, or is logged in already") } };
+		log_warn("worker[%u] asks for a proof that no session of its needs", link_peer_index(l));
+		reply(k, l, &no);
+		return SP_OK;
+	}
+	if (s->proof == NULL)
+		s->proof = mem_alloc(sizeof(*s->proof));
+	struct buffer out = { 0 };
+	struct challenge c = { k, s, s->proof, credentials_find(k->credentials, s->target, s->side), m->f[3].s, m->f[4].s, &out,
+		"no memory for a proof", false };
+	int rc = choose(&c, m->f[1].s, m->f[2].q);
+	if (rc == SP_OK)
+		rc = s->proof->mechanism->step(&c);
+	s->proof->dead = s->proof->dead || rc != SP_OK;
+	s->proof->step++;
+	s->proof->id = m->id;
+	if (!c.later)
+		answer(k, s, m->id, rc == SP_OK, buffer_bytes(&out), c.why);
+	buffer_free(&out);
+	return SP_OK;
+}
+
+/* ---- deriving ---- */
+
+static void
+unlink_deriving(struct keeper *k, struct live *s)
+{
+	for (struct live **at = &k->deriving; *at != NULL; at = &(*at)->proof->next) {
+		if (*at == s) {
+			*at = s->proof->next;
+			return;
+		}
+	}
+}
+
+static void
+derived(struct keeper *k, struct live *s, const struct scram_keys *keys)
+{
+	struct proof *p = s->proof;
+	struct buffer out = { 0 };
+	const struct credential *who = credentials_find(k->credentials, s->target, s->side);
+	scram_derive_end(&p->derivation);
+	if (who != NULL)
+		credentials_keep(k->credentials, who, salt_of(p), p->scram.iterations, (struct sp_bytes){ keys->client, sizeof(*keys) });
+	int rc = scram_final(&p->scram, keys, &out);
+	p->dead = p->dead || rc != SP_OK;
+	answer(k, s, p->id, rc == SP_OK, buffer_bytes(&out), "no memory for a proof");
+	buffer_free(&out);
+}
+
+/* One slice of the oldest, which then stands last: nobody's million rounds delay another's thousands. */
+void
+proof_derive(struct keeper *k)
+{
+	struct live **at = &k->deriving;
+	struct scram_keys keys;
+	while (*at != NULL && (*at)->proof->next != NULL)
+		at = &(*at)->proof->next;
+	struct live *s = *at;
+	if (s == NULL)
+		return;
+	*at = NULL;
+	if (scram_derive_step(s->proof->derivation, ROUNDS, &keys)) {
+		derived(k, s, &keys);
+	} else {
+		s->proof->next = k->deriving;
+		k->deriving = s;
+	}
+	mem_wipe(&keys, sizeof(keys));
+	if (k->deriving != NULL)
+		derive_soon(k);
+}
+
+void
+proof_end(struct keeper *k, struct live *s)
+{
+	if (s->proof == NULL)
+		return;
+	if (s->proof->derivation != NULL)
+		unlink_deriving(k, s);
+	scram_derive_end(&s->proof->derivation);
+	scram_clear(&s->proof->scram);
+	mem_wipe(s->proof, sizeof(*s->proof));
+	free(s->proof);
+	s->proof = NULL;
+}

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Logging in to targets: the worker brings what the target said, the keeper answers for the
+ * credential, and only for a session that it admitted to that target and that is not open yet.
+ *
+ *   mechanism              step  what the target said        what is answered
+ *   SCRAM-SHA-256[-PLUS]   0     nothing                     client-first-message
+ *                          1     server-first-message        client-final-message
+ *                          2     server-final-message        nothing; ok: it is the right server
+ *   md5                    0     the salt, 4 bytes           "md5" and 32 hexadecimal digits
+ *   password               0     nothing                     the password (only where `cleartext on`)
+ *
+ * Answers carry no NUL and no framing.  A session logs in once: after a wrong step nothing is proved.
+ */
+#ifndef SALLYPORT_KEEPER_PROOF_H
+#define SALLYPORT_KEEPER_PROOF_H
+
+#include "live.h"
+
+int proof_prove(struct keeper *k, struct link *l, struct message *m);
+void proof_end(struct keeper *k, struct live *s);
+/* A slice of the work on SCRAM keys; k->derive calls it while there is some. */
+void proof_derive(struct keeper *k);
+
+/* ---- credentials.c ---- */
+
+struct credential {
+	const char *user;
+	struct sp_secret *secret; /* NULL: none */
+	bool cleartext;
+};
+
+/* Reads every target's secrets.  *err_r is good until the next call. */
+int credentials_new(const struct settings *s, struct credentials **c_r, const char **err_r) SP_MUST;
+void credentials_free(struct credentials **c);
+/* The login of a target, or its catalogue's; NULL: no such target. */
+const struct credential *credentials_find(const struct credentials *c, const char *target, bool catalogue);
+
+struct scram_keys;
+/* Derived keys that were kept, in locked memory; NULL: none for that salt. */
+const struct scram_keys *credentials_keys(struct credentials *c, const struct credential *who, struct sp_bytes salt, uint32_t iterations);
+void credentials_keep(struct credentials *c, const struct credential *who, struct sp_bytes salt, uint32_t iterations, struct sp_bytes keys);
+
+#endif

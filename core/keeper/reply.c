@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Answers that wait for the disk.
+ *
+ *   handler ─ store_write() … reply() ─▶ queue ─▶ one commit for all of this turn of the loop ─▶ sent
+ *
+ * A commit that fails ends the keeper: what it said from memory could not be trusted after its
+ * next start.  Master starts it again, and workers tell what lives (RESUME).
+ */
+#include <config.h>
+
+#include "keeper.h"
+
+#include <stdlib.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+
+#define AUDIT_WAITING (4u << 20)
+
+static void
+send(struct link *l, const struct message *m)
+{
+	if (l != NULL && link_send(l, m) != SP_OK)
+		log_warn("the answer %s to %s[%u] could not be sent", message_name(m->type), role_name(link_peer(l)),
+		    link_peer_index(l));
+}
+
+static void
+free_reply(struct reply *r)
+{
+	buffer_free(&r->bytes);
+	free(r);
+}
+
+static void
+send_all(struct keeper *k)
+{
+	struct reply *r = k->replies;
+	k->replies = NULL;
+	k->replies_end = &k->replies;
+	while (r != NULL) {
+		struct reply *next = r->next;
+		struct message m;
+		if (r->link != NULL && message_decode(buffer_bytes(&r->bytes), &m) > 0)
+			send(r->link, &m);
+		free_reply(r);
+		r = next;
+	}
+}
+
+static void
+on_commit(evutil_socket_t fd, short what, void *owner)
+{
+	(void)fd, (void)what;
+	struct keeper *k = owner;
+	if (store_commit(k->store) == SP_OK) {
+		send_all(k);
+		return;
+	}
+	log_error("the store cannot be written: the keeper ends, so that nothing is promised that is not kept");
+	k->failed(k);
+}
+
+long
+keeper_write(struct keeper *k, enum store_statement which, const struct field *args)
+{
+	long n = store_write(k->store, which, args);
+	event_active(k->commit, EV_TIMEOUT, 0);
+	if (n < 0)
+		k->failed(k);
+	return n;
+}
+
+void
+reply(struct keeper *k, struct link *l, const struct message *m)
+{
+	if (!store_dirty(k->store) && k->replies == NULL) {
+		send(l, m);
+		return;
+	}
+	/* Descriptors go at once or not at all: what promises something has none. */
+	struct reply *r = mem_alloc(sizeof(*r));
+	r->link = l;
+	if (message_encode(m, &r->bytes) != SP_OK) {
+		log_error("the answer %s is too long", message_name(m->type));
+		free_reply(r);
+		return;
+	}
+	*k->replies_end = r;
+	k->replies_end = &r->next;
+}
+
+void
+reply_forget(struct keeper *k, const struct link *l)
+{
+	for (struct reply *r = k->replies; r != NULL; r = r->next) {
+		if (r->link == l)
+			r->link = NULL;
+	}
+}
+
+void
+reply_open(struct keeper *k)
+{
+	k->replies_end = &k->replies;
+	k->commit = event_new(k->base, -1, 0, on_commit, k);
+	if (k->commit == NULL)
+		abort();
+}
+
+void
+reply_close(struct keeper *k)
+{
+	if (k->commit != NULL)
+		event_free(k->commit);
+	k->commit = NULL;
+	while (k->replies != NULL) {
+		struct reply *next = k->replies->next;
+		free_reply(k->replies);
+		k->replies = next;
+	}
+}
+
+/* ---- audit ---- */
+
+/* Lines are kept, each with its NUL, while the recorder is away: it is started again in a moment. */
+void
+audit(struct keeper *k, const char *event, json_t *members)
+{
+	char when[32];
+	json_t *line = json_pack("{s:s,s:s}", "time", clock_format(clock_wall_us(), when), "event", event);
+	if (line == NULL || members == NULL || json_object_update(line, members) != 0)
+		log_error("no memory for a line of the audit log");
+	json_decref(members);
+	char *text = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_decref(line);
+	if (text != NULL && k->audit.len < AUDIT_WAITING && buffer_put(&k->audit, (struct sp_bytes){ (uint8_t *)text, strlen(text) + 1 }) == SP_OK)
+		audit_flush(k);
+	else
+		log_error("a line of the audit log was lost: the recorder has been away for too long: %s", event);
+	free(text);
+}
+
+void
+audit_flush(struct keeper *k)
+{
+	while (k->recorder != NULL && k->audit.len > 0) {
+		struct sp_reader r = sp_reader(buffer_bytes(&k->audit));
+		struct sp_bytes line = sp_rd_cstr(&r);
+		const struct message m = { .type = MSG_AUDIT, .f = { S(line) } };
+		if (r.bad || link_send(k->recorder, &m) != SP_OK)
+			return;
+		buffer_drop(&k->audit, line.len + 1);
+	}
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SCRAM-SHA-256 and -PLUS, the client's side (RFC 5802, 7677; tls-server-end-point of RFC 5929).
+ *
+ *   scram_first()     ─▶ client-first
+ *   server-first ─▶ scram_server_first()   parsed; salt and iterations known
+ *   scram_derive_…()  keys, in slices: a target may ask for a million rounds
+ *   scram_final()     ─▶ client-final
+ *   server-final ─▶ scram_server_final()   is it the server that has our verifier?
+ *
+ * Everything the target says is bounded before it is used (THREATS PG21).
+ */
+#ifndef SALLYPORT_KEEPER_SCRAM_H
+#define SALLYPORT_KEEPER_SCRAM_H
+
+#include "../base/digest.h"
+
+#define SCRAM_ITERATIONS_MIN 4096u
+#define SCRAM_ITERATIONS_MAX 1000000u
+#define SCRAM_SALT_MIN 4
+#define SCRAM_SALT_MAX 128
+#define SCRAM_MESSAGE_MAX 2048
+
+struct scram_keys {
+	uint8_t client[DIGEST_LEN], server[DIGEST_LEN];
+};
+
+struct scram {
+	char nonce[48];           /* ours */
+	struct buffer first;      /* client-first-bare */
+	struct buffer header;     /* gs2 header and channel binding data */
+	struct buffer server;     /* server-first */
+	struct sp_bytes combined; /* nonce of both, in server */
+	uint8_t salt[SCRAM_SALT_MAX];
+	size_t salt_len;
+	uint32_t iterations;
+	uint8_t expected[DIGEST_LEN]; /* the server's signature */
+};
+
+/*
+ * plus: bind to the TLS channel, with `binding`.  Without plus, a binding that we could have used
+ * is said to be unused ('y'), so that a server which offered -PLUS sees that somebody took it away.
+ */
+int scram_first(struct scram *s, bool plus, struct sp_bytes binding, struct buffer *out) SP_MUST;
+int scram_server_first(struct scram *s, struct sp_bytes in, const char **err_r) SP_MUST;
+int scram_final(struct scram *s, const struct scram_keys *k, struct buffer *out) SP_MUST;
+int scram_server_final(const struct scram *s, struct sp_bytes in, const char **err_r) SP_MUST;
+void scram_clear(struct scram *s);
+
+/* PBKDF2 under way. */
+struct scram_derivation;
+struct scram_derivation *scram_derive_begin(struct sp_bytes password, struct sp_bytes salt, uint32_t iterations);
+/* At most so many rounds; true when keys_r holds the result. */
+bool scram_derive_step(struct scram_derivation *d, uint32_t rounds, struct scram_keys *keys_r);
+void scram_derive_end(struct scram_derivation **d);
+
+#endif
