@@ -19,7 +19,7 @@
 #define AUDIT_WAITING (4u << 20)
 
 static void
-send(struct link *l, const struct message *m)
+send_now(struct link *l, const struct message *m)
 {
 	if (l != NULL && link_send(l, m) != SP_OK)
 		log_warn("the answer %s to %s[%u] could not be sent", message_name(m->type), role_name(link_peer(l)),
@@ -43,7 +43,7 @@ send_all(struct keeper *k)
 		struct reply *next = r->next;
 		struct message m;
 		if (r->link != NULL && message_decode(buffer_bytes(&r->bytes), &m) > 0)
-			send(r->link, &m);
+			send_now(r->link, &m);
 		free_reply(r);
 		r = next;
 	}
@@ -76,7 +76,7 @@ void
 reply(struct keeper *k, struct link *l, const struct message *m)
 {
 	if (!store_dirty(k->store) && k->replies == NULL) {
-		send(l, m);
+		send_now(l, m);
 		return;
 	}
 	/* Descriptors go at once or not at all: what promises something has none. */
