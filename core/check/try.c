@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See try.h.  Every problem is reported, not the first alone. */
+#include <config.h>
+
+#include "try.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../module/load.h"
+#include "../policy/policy.h"
+
+#define TESTS_MAX 256
+
+static void
+problem(struct trial *t, const char *text)
+{
+	t->problems++;
+	if (buffer_printf(&t->text, "%s\n", text) != SP_OK)
+		t->problems++;
+}
+
+static bool
+has_label(const struct target *target, const char *name)
+{
+	for (size_t i = 0; i < target->label.n; i++)
+		if (strcmp(target->label.key[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* A rule that reads a label which its target lacks would silently never, or always, apply. */
+static void
+try_labels(const struct target *target, const struct policy *p, struct trial *t)
+{
+	char text[1024];
+	for (const struct policy_label *l = policy_labels(p); l != NULL && l->name != NULL; l++) {
+		if (has_label(target, l->name))
+			continue;
+		snprintf(text, sizeof(text), "%s:%u: \"%s\" is no attribute, and target %s has no such label%s%s%s", l->file, l->line, l->name,
+		    target->b.name, l->nearest == NULL ? "" : ": did you mean \"", l->nearest == NULL ? "" : l->nearest, l->nearest == NULL ? "" : "\"?");
+		problem(t, text);
+	}
+}
+
+static void
+try_policy_tests(const struct epoch *e, const struct target *target, struct policy *p, const struct sp_module *m, struct trial *t)
+{
+	const struct policy_source *tests[TESTS_MAX];
+	struct policy_report report = { 0 };
+	size_t n = 0;
+	for (size_t i = 0; i < target->policy.n && n < TESTS_MAX; i++) {
+		tests[n] = epoch_find_test(e, target->policy.v[i]);
+		n += tests[n] != NULL;
+	}
+	if (policy_test(p, tests, n, m, &report) != SP_OK)
+		problem(t, "the policy tests could not be run");
+	t->tests += report.run;
+	t->problems += report.failed;
+	if (report.text.len > 0 && buffer_put(&t->text, buffer_bytes(&report.text)) != SP_OK)
+		t->problems++;
+	buffer_free(&report.text);
+}
+
+static void
+try_policy(const struct epoch *e, const struct target *target, const struct policy_schema *schema, const struct sp_module *m, struct trial *t)
+{
+	const struct settings *s = &e->settings;
+	const struct policy_source **list = arena_alloc(e->arena, (target->policy.n + 1) * sizeof(struct policy_source *));
+	const struct policy_limits limits = { s->policy.deadline, s->policy.memory };
+	struct policy *p = NULL;
+	char *err = NULL;
+	for (size_t i = 0; i < target->policy.n; i++)
+		list[i] = epoch_find_policy(e, target->policy.v[i]);
+	if (policy_load(list, target->policy.n, schema, &limits, &p, &err) != SP_OK) {
+		problem(t, err == NULL ? "a policy cannot be loaded" : err);
+	} else {
+		try_labels(target, p, t);
+		try_policy_tests(e, target, p, m, t);
+	}
+	free(err);
+	policy_free(&p);
+}
+
+static void
+try_conf(const struct epoch *e, const struct sp_module *m, const struct listener *l, const struct target *target, struct trial *t)
+{
+	void *conf = NULL;
+	const char *err = "";
+	if (module_conf(e->arena, m, &e->settings, l, target, &conf, &err) != SP_OK)
+		problem(t, err);
+}
+
+static void
+try_target(const struct epoch *e, const struct sp_module *const *modules, const struct policy_schema *schema, const struct target *target, struct trial *t)
+{
+	char text[512];
+	const struct sp_module *m = modules_find(modules, target->protocol);
+	t->targets++;
+	if (m == NULL) {
+		snprintf(text, sizeof(text), "%s:%u: protocol %s has no module: load_module %s;", target->b.file, target->b.line, target->protocol,
+		    target->protocol);
+		problem(t, text);
+		return;
+	}
+	for (const struct listener *l = e->settings.listeners; l != NULL; l = (const struct listener *)l->b.next)
+		if (strcmp(l->protocol, target->protocol) == 0)
+			try_conf(e, m, l, target, t);
+	try_policy(e, target, schema, m, t);
+	if (target->mode == MODE_OBSERVE &&
+	    buffer_printf(&t->warnings, "target %s is in observe mode: nothing is denied, held or masked there\n", target->b.name) != SP_OK)
+		t->problems++;
+}
+
+void
+trial_run(const struct epoch *e, struct trial *t)
+{
+	const struct sp_module *const *modules = NULL;
+	const char *err = "";
+	struct policy_schema schema = { 0 };
+	if (modules_load(e->arena, &e->settings, &modules, &err) != SP_OK) {
+		problem(t, err);
+		return;
+	}
+	schema.module = modules;
+	while (modules[schema.n] != NULL)
+		schema.n++;
+	t->modules = (unsigned)schema.n;
+	for (const struct target *target = e->settings.targets; target != NULL; target = (const struct target *)target->b.next)
+		try_target(e, modules, &schema, target, t);
+}
