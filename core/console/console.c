@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../base/sandbox.h"
 #include "console.h"
 
 static int
@@ -57,8 +58,12 @@ console_message(void *owner, struct link *l, struct message *m)
 static int
 console_start(void *owner, struct epoch *e, const char **err_r)
 {
+	static const struct sandbox_paths nothing = { NULL, NULL };
 	struct console *c = owner;
-	(void)err_r;
+	if (sandbox_enter(ROLE_CONSOLE, &nothing) != SP_OK) {
+		*err_r = "the sandbox can't be entered";
+		return SP_EINTERNAL;
+	}
 	c->epoch = e;
 	return SP_OK;
 }
