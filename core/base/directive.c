@@ -463,16 +463,16 @@ is_name(const char *name)
 static int
 fill_block(struct fill *f, const struct directive *d, const struct conf_node *node, void *into)
 {
-	struct block **tail = member(into, d);
+	struct conf_block **tail = member(into, d);
 	if (node->nargs != 1 || !is_name(node->args[0]))
 		return FAIL(f, "\"%s\" takes one name of a-z, 0-9, _ and -, and a block", d->name);
 	for (; *tail != NULL; tail = &(*tail)->next)
 		if (strcmp((*tail)->name, node->args[0]) == 0)
 			return FAIL(f, "there is another %s \"%s\" at %s:%u", d->name, node->args[0], (*tail)->file, (*tail)->line);
-	struct block *b = arena_alloc(f->arena, d->size);
+	struct conf_block *b = arena_alloc(f->arena, d->size);
 	if (b == NULL)
 		return no_memory(f);
-	*b = (struct block){ .name = node->args[0], .file = node->file, .line = node->line, .node = node };
+	*b = (struct conf_block){ .name = node->args[0], .file = node->file, .line = node->line, .node = node };
 	*tail = b;
 	struct place place = { node->child, node->file, node->line, (d->flags & DIR_OPEN) != 0 };
 	return directive_fill(f->arena, d->params, &place, b, f->err_r);

@@ -32,7 +32,7 @@ enum directive_type {
 	DIR_PARAMS,      /* a struct, by the table params */
 	DIR_PAIRS,       /* struct pairs: any key=value words */
 	DIR_GROUP,       /* a struct, by the table params, written as a block */
-	DIR_BLOCK        /* list of struct, by the table params; size bytes each; first member is struct block */
+	DIR_BLOCK        /* list of struct, by the table params; size bytes each; first member is struct conf_block */
 };
 
 struct pairs {
@@ -41,8 +41,8 @@ struct pairs {
 };
 
 /* Head of every struct that a DIR_BLOCK row fills. */
-struct block {
-	struct block *next;
+struct conf_block {
+	struct conf_block *next;
 	const char *name; /* first word after the directive */
 	const char *file;
 	unsigned line;

@@ -95,7 +95,7 @@ epoch_find_test(const struct epoch *e, const char *policy_path)
 
 struct gather {
 	struct epoch *e;
-	const struct block *at; /* the block that wants a file */
+	const struct conf_block *at; /* the block that wants a file */
 	const char **err_r;
 };
 

@@ -25,7 +25,7 @@ struct secret_settings { /* login, catalogue */
 };
 
 struct listener {
-	struct block b;       /* b.next: the next listener */
+	struct conf_block b;       /* b.next: the next listener */
 	const char *listen;   /* ADDRESS:PORT, [V6]:PORT */
 	const char *protocol;
 	const char *target;   /* "": chosen by the client */
@@ -35,7 +35,7 @@ struct listener {
 };
 
 struct target {
-	struct block b;
+	struct conf_block b;
 	const char *protocol;
 	const char *server;   /* HOST:PORT */
 	struct tls_settings tls;
@@ -52,7 +52,7 @@ struct target {
 enum { MODE_ENFORCE, MODE_OBSERVE };
 
 struct identity {
-	struct block b;
+	struct conf_block b;
 	struct { const char *issuer, *audience, *api_audience, *jwks; } oidc; /* jwks: file:PATH */
 	unsigned class; /* CLASS_… */
 	struct { const char *claim, *show; } user;
@@ -104,7 +104,7 @@ struct settings {
 enum { SYNC_GROUP, SYNC_WRITE, SYNC_ALWAYS };
 
 struct module_settings {
-	struct block b;
+	struct conf_block b;
 };
 
 extern const struct directive settings_table[];

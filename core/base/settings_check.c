@@ -54,7 +54,7 @@ is_loaded(const struct settings *s, const char *protocol)
 }
 
 static int
-check_protocol(struct check *c, const struct block *b, const char *protocol)
+check_protocol(struct check *c, const struct conf_block *b, const char *protocol)
 {
 	if (is_loaded(c->s, protocol))
 		return SP_OK;
@@ -92,13 +92,13 @@ check_listener_target(struct check *c, const struct listener *l)
 }
 
 static int
-check_listener(struct check *c, const struct block *b)
+check_listener(struct check *c, const struct conf_block *b)
 {
 	const struct listener *l = (const struct listener *)b;
 	struct hostport at;
 	if (settings_hostport(l->listen, &at) != SP_OK || !at.literal)
 		return FAIL_AT(c, b, "\"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, not \"%s\"", QUOTE(l->listen));
-	for (const struct block *o = &c->s->listeners->b; o != b; o = o->next)
+	for (const struct conf_block *o = &c->s->listeners->b; o != b; o = o->next)
 		if (strcmp(((const struct listener *)o)->listen, l->listen) == 0)
 			return FAIL_AT(c, b, "listener \"%s\" at %s:%u has the same address", o->name, o->file, o->line);
 	if (l->handshake == 0 || l->login == 0)
@@ -112,7 +112,7 @@ check_listener(struct check *c, const struct block *b)
 /* ---- targets ---- */
 
 static int
-check_secret(struct check *c, const struct block *b, const char *name, const struct secret_settings *s)
+check_secret(struct check *c, const struct conf_block *b, const char *name, const struct secret_settings *s)
 {
 	if (s->secret[0] != '\0' && !starts(s->secret, "file:") && !starts(s->secret, "env:"))
 		return FAIL_AT(c, b, "\"%s secret=\" says where the secret is: file:PATH or env:NAME", name);
@@ -135,7 +135,7 @@ check_target_tls(struct check *c, const struct target *t)
 }
 
 static int
-check_target(struct check *c, const struct block *b)
+check_target(struct check *c, const struct conf_block *b)
 {
 	const struct target *t = (const struct target *)b;
 	struct hostport at;
@@ -158,7 +158,7 @@ check_target(struct check *c, const struct block *b)
 /* ---- identities and modules ---- */
 
 static int
-check_identity(struct check *c, const struct block *b)
+check_identity(struct check *c, const struct conf_block *b)
 {
 	const struct identity *i = (const struct identity *)b;
 	if (strcmp(b->name, "local") == 0 || strcmp(b->name, "unix") == 0)
@@ -176,7 +176,7 @@ check_identity(struct check *c, const struct block *b)
 		    i->class == CLASS_AGENT ? "agent" : "workload");
 	if (i->max_age == 0)
 		return FAIL_AT(c, b, "\"max_age\" can't be off");
-	for (const struct block *o = &c->s->identities->b; o != b; o = o->next) {
+	for (const struct conf_block *o = &c->s->identities->b; o != b; o = o->next) {
 		const struct identity *other = (const struct identity *)o;
 		if (strcmp(other->oidc.issuer, i->oidc.issuer) == 0 && strcmp(other->oidc.audience, i->oidc.audience) == 0)
 			return FAIL_AT(c, b, "identity \"%s\" has the same issuer and audience", o->name);
@@ -185,7 +185,7 @@ check_identity(struct check *c, const struct block *b)
 }
 
 static int
-check_module(struct check *c, const struct block *b)
+check_module(struct check *c, const struct conf_block *b)
 {
 	if (is_loaded(c->s, b->name))
 		return SP_OK;
@@ -258,10 +258,10 @@ check_numbers(struct check *c)
 }
 
 static int
-check_blocks(struct check *c, const struct block *first, int (*check)(struct check *c, const struct block *b))
+check_blocks(struct check *c, const struct conf_block *first, int (*check)(struct check *c, const struct conf_block *b))
 {
 	int rc = SP_OK;
-	for (const struct block *b = first; b != NULL && rc == SP_OK; b = b->next)
+	for (const struct conf_block *b = first; b != NULL && rc == SP_OK; b = b->next)
 		rc = check(c, b);
 	return rc;
 }
@@ -276,10 +276,10 @@ settings_check(struct arena *a, const struct settings *s, const char **err_r)
 		if (rc != SP_OK)
 			return rc;
 	}
-	int rc = check_blocks(&c, (const struct block *)s->modules, check_module);
+	int rc = check_blocks(&c, (const struct conf_block *)s->modules, check_module);
 	if (rc == SP_OK)
-		rc = check_blocks(&c, (const struct block *)s->identities, check_identity);
+		rc = check_blocks(&c, (const struct conf_block *)s->identities, check_identity);
 	if (rc == SP_OK)
-		rc = check_blocks(&c, (const struct block *)s->targets, check_target);
-	return rc == SP_OK ? check_blocks(&c, (const struct block *)s->listeners, check_listener) : rc;
+		rc = check_blocks(&c, (const struct conf_block *)s->targets, check_target);
+	return rc == SP_OK ? check_blocks(&c, (const struct conf_block *)s->listeners, check_listener) : rc;
 }

@@ -343,7 +343,7 @@ find_settings(const struct settings *s, const char *name)
 }
 
 static void
-add_block(struct module_place *place, size_t *n, enum sp_where where, const struct block *b, const struct directive *core)
+add_block(struct module_place *place, size_t *n, enum sp_where where, const struct conf_block *b, const struct directive *core)
 {
 	if (b != NULL)
 		place[(*n)++] = (struct module_place){ where, b->node == NULL ? NULL : b->node->child, b->file, b->line, core };

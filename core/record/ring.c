@@ -237,6 +237,12 @@ ring_waiting(const struct ring *r)
 	return atomic_load_explicit(&r->shared->published, memory_order_acquire) - r->take;
 }
 
+bool
+ring_filling(const struct ring *r)
+{
+	return ring_waiting(r) > r->size / 4;
+}
+
 int
 ring_seek(struct ring *r, uint64_t position)
 {

@@ -47,6 +47,7 @@ bool ring_sleep(struct ring *r);
 uint64_t ring_identity(const struct ring *r);
 uint64_t ring_taken_position(const struct ring *r); /* after the last frame taken */
 uint64_t ring_waiting(const struct ring *r);        /* bytes published and not taken */
+bool ring_filling(const struct ring *r);            /* a quarter of it waits */
 /* After a crash: go on from where the journal says, which no worker could write. */
 int ring_seek(struct ring *r, uint64_t position) SP_MUST;
 

@@ -8,7 +8,7 @@
 #include "core/base/directive.h"
 
 struct inner {
-	struct block b;
+	struct conf_block b;
 	const char *word;
 };
 

@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The audit log, a line for each decision, and the access log, a line for each session; both are
+ * JSON lines that begin `{"time":"…","session":"…","frame":N,` and are told apart by session and
+ * frame: after a crash the lines of the last moments are derived again, and only what is missing
+ * is written.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "../record/text.h"
+#include "recorder.h"
+
+#define SEEN_TAIL (32u << 20) /* of the log that is looked through after a crash */
+
+/* ---- files of lines ---- */
+
+int
+lines_open(struct lines *l, const char *path)
+{
+	l->fd = open(path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	return l->fd < 0 ? SP_EIO : SP_OK;
+}
+
+void
+lines_swap(struct lines *l, int fd)
+{
+	if (l->fd >= 0) {
+		(void)fdatasync(l->fd);
+		close(l->fd);
+	}
+	l->fd = fd;
+	l->unsynced = false;
+}
+
+void
+lines_close(struct lines *l)
+{
+	lines_swap(l, -1);
+	buffer_free(&l->pending);
+}
+
+/* What a full disk took only in part is taken back: a line is there whole or not at all. */
+int
+lines_write(struct lines *l)
+{
+	struct stat st;
+	while (l->fd >= 0 && l->pending.len > 0) {
+		struct sp_bytes b = buffer_bytes(&l->pending);
+		if (fstat(l->fd, &st) != 0)
+			return SP_EIO;
+		ssize_t n = write(l->fd, b.p, b.len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < (ssize_t)b.len) {
+			int error = n < 0 ? errno : ENOSPC;
+			if (n > 0)
+				(void)!ftruncate(l->fd, st.st_size);
+			errno = error;
+			return SP_EIO;
+		}
+		l->unsynced = true;
+		buffer_drop(&l->pending, b.len);
+	}
+	buffer_drop(&l->pending, l->pending.len);
+	return SP_OK;
+}
+
+int
+lines_sync(struct lines *l)
+{
+	if (l->fd < 0 || !l->unsynced)
+		return SP_OK;
+	if (fdatasync(l->fd) != 0 && errno != EINVAL && errno != EROFS) /* a pipe or terminal has no disk */
+		return SP_EIO;
+	l->unsynced = false;
+	return SP_OK;
+}
+
+/* ---- what is there already ---- */
+
+struct audit_key {
+	char id[ID_TEXT - 1];
+	uint32_t frame;
+};
+
+struct audit_seen {
+	struct audit_key *key;
+	size_t n;
+};
+
+static int
+compare(const void *a, const void *b)
+{
+	const struct audit_key *x = a, *y = b;
+	int c = memcmp(x->id, y->id, sizeof(x->id));
+	return c != 0 ? c : x->frame < y->frame ? -1 : x->frame > y->frame;
+}
+
+static bool
+key_of(const char *line, struct audit_key *k)
+{
+	static const char before_id[] = "\"session\":\"", before_frame[] = "\",\"frame\":";
+	const char *at = strstr(line, before_id);
+	*k = (struct audit_key){ .frame = 0 };
+	if (at == NULL)
+		return false;
+	at += sizeof(before_id) - 1;
+	if (strnlen(at, sizeof(k->id)) < sizeof(k->id))
+		return false;
+	memcpy(k->id, at, sizeof(k->id));
+	at += sizeof(k->id);
+	if (strncmp(at, before_frame, sizeof(before_frame) - 1) != 0)
+		return false;
+	k->frame = (uint32_t)strtoul(at + sizeof(before_frame) - 1, NULL, 10);
+	return true;
+}
+
+static void
+collect(struct audit_seen *seen, int fd)
+{
+	struct stat st;
+	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+		return;
+	size_t len = (uint64_t)st.st_size < SEEN_TAIL ? (size_t)st.st_size : SEEN_TAIL, cap = seen->n;
+	char *text = mem_alloc(len + 1);
+	text[len] = '\0';
+	if (read_at(fd, text, len, (uint64_t)st.st_size - len) != SP_OK)
+		len = 0;
+	char *end = text + len;
+	for (char *line = text, *next; line < end; line = next) {
+		char *stop = memchr(line, '\n', (size_t)(end - line));
+		next = stop == NULL ? end : stop + 1;
+		*(next - 1) = '\0';
+		if (seen->n == cap) {
+			cap = 2 * cap + 1024;
+			struct audit_key *more = mem_alloc(cap * sizeof(*more));
+			if (seen->n > 0)
+				memcpy(more, seen->key, seen->n * sizeof(*more));
+			free(seen->key);
+			seen->key = more;
+		}
+		seen->n += key_of(line, &seen->key[seen->n]);
+	}
+	free(text);
+}
+
+struct audit_seen *
+audit_seen_load(int audit, int access)
+{
+	struct audit_seen *seen = mem_alloc(sizeof(*seen));
+	*seen = (struct audit_seen){ NULL, 0 };
+	collect(seen, audit);
+	collect(seen, access);
+	if (seen->n > 0)
+		qsort(seen->key, seen->n, sizeof(*seen->key), compare);
+	return seen;
+}
+
+void
+audit_seen_free(struct audit_seen **a)
+{
+	if (*a == NULL)
+		return;
+	free((*a)->key);
+	free(*a);
+	*a = NULL;
+}
+
+static bool
+is_there(const struct recorder *r, const char *id, uint32_t number)
+{
+	struct audit_key k = { .frame = number };
+	if (r->seen == NULL || r->seen->n == 0)
+		return false;
+	memcpy(k.id, id, sizeof(k.id));
+	return bsearch(&k, r->seen->key, r->seen->n, sizeof(k), compare) != NULL;
+}
+
+/* ---- lines ---- */
+
+static void
+line_begin(struct sp_writer *w, const struct recorder *r, const char *id, uint32_t number)
+{
+	char time[32];
+	sp_wr_u8(w, '{');
+	text_json_member(w, "time", sp_str(clock_format(r->wall, time)));
+	text_json_member(w, "session", sp_str(id));
+	text_json_number(w, "frame", number);
+}
+
+static void
+line_end(struct lines *l, struct sp_writer *w)
+{
+	sp_wr_put(w, SP_LIT("}\n"));
+	if (buffer_written(&l->pending, w) != SP_OK) {
+		log_error("%s", "no memory for a line of the audit log: starting anew");
+		abort();
+	}
+}
+
+static void
+write_decision(struct sp_writer *w, const struct frame *f)
+{
+	static const struct {
+		enum frame_key key;
+		const char *name;
+		bool always;
+	} member[] = {
+		{ KEY_RULE, "rule", true },
+		{ KEY_MESSAGE, "text", false },
+		{ KEY_APPROVAL, "approval", false },
+		{ KEY_APPROVER, "approver", false },
+		{ KEY_OBSERVED, "observed", false },
+	};
+	struct sp_bytes what = frame_get(f, KEY_WHAT);
+	text_json_member(w, "verdict", what.len == 0 && f->type == FRAME_HELD ? SP_LIT("held") : what);
+	for (size_t i = 0; i < sizeof(member) / sizeof(*member); i++) {
+		struct sp_bytes value = frame_get(f, member[i].key);
+		if (member[i].always || value.len > 0)
+			text_json_member(w, member[i].name, value);
+	}
+}
+
+void
+audit_decision(struct recorder *r, struct session *s, const struct frame *f, uint32_t number)
+{
+	char id[ID_TEXT];
+	id_format(s->id, id);
+	if (r->quiet || is_there(r, id, number))
+		return;
+	const struct operation *o = operation_find(s, f->op);
+	struct sp_writer w = buffer_writer(&r->audit.pending);
+	line_begin(&w, r, id, number);
+	text_json_number(&w, "op", f->op);
+	sp_wr_u8(&w, ',');
+	text_put(&w, s->who);
+	text_json_member(&w, "kind", o == NULL ? frame_get(f, KEY_KIND) : sp_str(o->kind));
+	text_json_member(&w, "tag", o == NULL ? frame_get(f, KEY_TAG) : sp_str(o->tag));
+	write_decision(&w, f);
+	struct sp_bytes policy = frame_get(f, KEY_POLICY_HASH);
+	if (policy.len > 0)
+		text_json_hex(&w, "judged_by", policy); /* a reload since the session began */
+	if (o != NULL && o->known)
+		text_json_hex(&w, "sha256", (struct sp_bytes){ o->text_hash, DIGEST_LEN });
+	line_end(&r->audit, &w);
+}
+
+void
+access_line(struct recorder *r, const struct session *s, const struct frame *f, uint32_t number)
+{
+	char id[ID_TEXT], started[32];
+	id_format(s->id, id);
+	if (r->quiet || r->access.fd < 0 || is_there(r, id, number))
+		return;
+	struct sp_bytes why = frame_get(f, KEY_WHY);
+	struct sp_writer w = buffer_writer(&r->access.pending);
+	line_begin(&w, r, id, number);
+	sp_wr_u8(&w, ',');
+	text_put(&w, s->who);
+	text_json_member(&w, "started", sp_str(clock_format(s->started, started)));
+	text_json_number(&w, "duration_ms", s->state.last_at / 1000);
+	text_json_number(&w, "operations", s->state.operations);
+	text_json_number(&w, "denied", s->state.denied);
+	text_json_number(&w, "held", s->state.held);
+	text_json_number(&w, "rows", s->state.rows);
+	text_json_number(&w, "bytes", s->state.bytes);
+	text_json_member(&w, "end", f->type == FRAME_TORN ? SP_LIT("torn") : SP_LIT("end"));
+	text_json_member(&w, "why", why);
+	struct sp_bytes text = frame_get(f, KEY_MESSAGE);
+	if (text.len > 0)
+		text_json_member(&w, "text", text);
+	line_end(&r->access, &w);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where frames go: into the clear or the sealed block, and for output only as far as `output head`
+ * allows.  What is left out of one operation is counted and hashed, and stated by a FRAME_CUT in
+ * the same tick, so that a crash leaves no gap in what is known.
+ */
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "../base/log.h"
+#include "recorder.h"
+
+static const bool sealed_types[FRAMES] = {
+	[FRAME_COLUMNS] = true, [FRAME_ROWS] = true, [FRAME_OUTPUT] = true, [FRAME_INPUT] = true, [FRAME_NOTICE] = true,
+};
+
+static void
+frames_add(struct session *s, const struct frame *f, bool sealed)
+{
+	struct frames *to = sealed ? &s->sealed : &s->clear;
+	size_t len = FRAME_HEAD + f->payload.len;
+	uint8_t *into = buffer_room(&to->bytes, len);
+	struct sp_writer w = sp_writer(into, len);
+	if (into == NULL || frame_encode(f, &w) != SP_OK) {
+		log_error("no memory for a frame of %zu bytes: starting anew", len);
+		abort();
+	}
+	buffer_added(&to->bytes, len);
+	to->n++;
+}
+
+/* An operation's frame in two: kind, tag and hash in the clear, all the rest sealed. */
+static void
+add_halves(struct session *s, const struct frame *f)
+{
+	struct sp_reader fields = sp_reader(f->payload);
+	struct sp_bytes value;
+	unsigned key;
+	uint8_t *space = mem_alloc(2 * f->payload.len + 1);
+	struct sp_writer clear = sp_writer(space, f->payload.len), sealed = sp_writer(space + f->payload.len, f->payload.len);
+	while (frame_next_field(&fields, &key, &value)) {
+		bool open = key == KEY_KIND || key == KEY_TAG || key == KEY_TEXT_HASH;
+		frame_field(open ? &clear : &sealed, (enum frame_key)key, value);
+	}
+	struct frame half = *f;
+	half.payload = sp_written(&clear);
+	frames_add(s, &half, false);
+	half.payload = sp_written(&sealed);
+	half.flags = FRAME_PART;
+	frames_add(s, &half, true);
+	free(space);
+}
+
+void
+frames_store(struct recorder *r, struct session *s, const struct frame *f)
+{
+	if (r->options.seals && f->type == FRAME_OPERATION)
+		add_halves(s, f);
+	else
+		frames_add(s, f, r->options.seals && sealed_types[f->type]);
+}
+
+/* Whole rows that fit into `room` bytes, and how many rows come after them. */
+static size_t
+rows_that_fit(struct sp_bytes payload, uint64_t room, uint64_t *after_r)
+{
+	struct sp_reader r = sp_reader(payload);
+	size_t fit = 0;
+	*after_r = 0;
+	while (r.left > 0 && !r.bad) {
+		unsigned fields = sp_rd_be16(&r);
+		for (unsigned i = 0; i < fields; i++) {
+			uint32_t len = sp_rd_be32(&r);
+			if (len != FRAME_ROW_NULL)
+				(void)sp_rd_take(&r, len);
+		}
+		if (*after_r == 0 && payload.len - r.left <= room)
+			fit = payload.len - r.left;
+		else
+			(*after_r)++;
+	}
+	return fit;
+}
+
+void
+cut_stream(struct recorder *r, struct session *s, const struct frame *f)
+{
+	struct frame kept = *f;
+	s->state.bytes += f->type == FRAME_INPUT ? 0 : f->payload.len;
+	if (r->options.head == UINT64_MAX) {
+		frames_store(r, s, f);
+		return;
+	}
+	struct operation *o = operation_get(s, f);
+	uint64_t room = o->stored < r->options.head ? r->options.head - o->stored : 0, rows = 0;
+	if (f->type == FRAME_ROWS)
+		kept.payload.len = rows_that_fit(f->payload, room, &rows);
+	else if (kept.payload.len > room)
+		kept.payload.len = (size_t)room;
+	o->stored += kept.payload.len;
+	/* Once something was left out, the operation is cut: nothing behind it is stored. */
+	struct sp_reader rest = sp_reader(f->payload);
+	(void)sp_rd_take(&rest, kept.payload.len);
+	struct sp_bytes left = sp_rd_rest(&rest);
+	if (kept.payload.len > 0 || f->payload.len == 0)
+		frames_store(r, s, &kept);
+	if (left.len == 0)
+		return;
+	o->stored = UINT64_MAX;
+	if (o->cut == NULL)
+		o->cut = digest_begin();
+	digest_add(o->cut, left);
+	o->cut_bytes += left.len;
+	o->cut_rows += rows;
+}
+
+void
+cut_flush(struct session *s, struct operation *o)
+{
+	uint8_t bytes[3 * 5 + 8 + 8 + DIGEST_LEN], hash[DIGEST_LEN];
+	struct sp_writer w = sp_writer(bytes, sizeof(bytes));
+	if (o == NULL || o->cut == NULL)
+		return;
+	digest_end(&o->cut, hash);
+	frame_field_u64(&w, KEY_BYTES, o->cut_bytes);
+	frame_field_u64(&w, KEY_ROWS, o->cut_rows);
+	frame_field(&w, KEY_HASH, (struct sp_bytes){ hash, sizeof(hash) });
+	const struct frame f = { .type = FRAME_CUT, .channel = o->channel, .op = o->op, .at = s->state.last_at, .payload = sp_written(&w) };
+	frames_add(s, &f, false);
+	o->cut_bytes = o->cut_rows = 0;
+}
+
+void
+cut_flush_all(struct session *s)
+{
+	for (size_t i = 0; i < s->noperations; i++)
+		cut_flush(s, &s->operation[i]);
+}

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is remembered of a session while it runs: who, which operations, how many. */
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "../base/principal.h"
+#include "../record/text.h"
+#include "recorder.h"
+
+/* ---- who ---- */
+
+static void
+write_who(struct sp_writer *w, const struct frame *f, const struct principal *p)
+{
+	text_json_member(w, "user", sp_str(p->user));
+	text_json_member(w, "identity", sp_str(p->identity));
+	text_json_member(w, "issuer", sp_str(p->issuer));
+	text_json_member(w, "subject", sp_str(p->subject));
+	text_json_member(w, "class", sp_str(p->class));
+	text_json_member(w, "target", frame_get(f, KEY_TARGET));
+	text_json_member(w, "part", frame_get(f, KEY_PART));
+	text_json_member(w, "module", frame_get(f, KEY_MODULE));
+	text_json_member(w, "address", frame_get(f, KEY_ADDRESS));
+	text_json_member(w, "login", frame_get(f, KEY_LOGIN));
+	text_json_hex(w, "policy", frame_get(f, KEY_POLICY_HASH));
+}
+
+int
+facts_header(struct session *s, const struct frame *f)
+{
+	struct buffer text = { .max = 1u << 20 };
+	struct principal p;
+	struct arena *a = arena_new(0);
+	int rc = a == NULL ? SP_ENOMEM : principal_parse(a, frame_get(f, KEY_PRINCIPAL), &p);
+	if (rc == SP_OK && !frame_field_u64_get(frame_get(f, KEY_STARTED), &s->started))
+		rc = SP_EPROTO;
+	if (rc == SP_OK) {
+		struct sp_writer w = buffer_writer(&text);
+		write_who(&w, f, &p);
+		rc = buffer_written(&text, &w);
+	}
+	free(s->who);
+	s->who = rc == SP_OK ? mem_string(buffer_bytes(&text)) : NULL;
+	buffer_free(&text);
+	arena_free(&a);
+	return rc;
+}
+
+/* ---- operations under way ---- */
+
+struct operation *
+operation_find(struct session *s, uint32_t op)
+{
+	for (size_t i = s->noperations; i > 0; i--)
+		if (s->operation[i - 1].op == op)
+			return &s->operation[i - 1];
+	return NULL;
+}
+
+void
+operation_drop(struct session *s, size_t i)
+{
+	struct operation *o = &s->operation[i];
+	uint8_t hash[DIGEST_LEN];
+	if (o->cut != NULL)
+		digest_end(&o->cut, hash);
+	s->noperations--;
+	memmove(o, o + 1, (s->noperations - i) * sizeof(*o));
+}
+
+/* The oldest makes room: a client may leave any number of statements unfinished. */
+struct operation *
+operation_get(struct session *s, const struct frame *f)
+{
+	struct operation *o = operation_find(s, f->op);
+	if (o != NULL)
+		return o;
+	if (s->noperations == OPERATIONS_MAX) {
+		cut_flush(s, &s->operation[0]);
+		operation_drop(s, 0);
+	}
+	if ((s->noperations & (s->noperations + 1)) == 0) { /* 0, 1, 3, 7 …: full */
+		size_t cap = 2 * s->noperations + 1;
+		struct operation *more = mem_alloc(cap * sizeof(*more));
+		if (s->noperations > 0)
+			memcpy(more, s->operation, s->noperations * sizeof(*more));
+		free(s->operation);
+		s->operation = more;
+	}
+	o = &s->operation[s->noperations++];
+	*o = (struct operation){ .op = f->op, .channel = f->channel, .from = s->bytes };
+	return o;
+}
+
+uint64_t
+operations_from(const struct session *s)
+{
+	return s->noperations == 0 ? s->bytes : s->operation[0].from;
+}
+
+static void
+operation_end(struct session *s, uint32_t op)
+{
+	struct operation *o = operation_find(s, op);
+	if (o != NULL)
+		operation_drop(s, (size_t)(o - s->operation));
+}
+
+static void
+copy_text(char *into, size_t cap, struct sp_bytes from)
+{
+	size_t n = from.len < cap ? from.len : cap - 1;
+	if (n > 0)
+		memcpy(into, from.p, n);
+	into[n] = '\0';
+}
+
+static void
+operation_begins(const struct recorder *r, struct session *s, const struct frame *f)
+{
+	struct operation *o = operation_get(s, f);
+	struct sp_bytes hash = frame_get(f, KEY_TEXT_HASH);
+	copy_text(o->kind, sizeof(o->kind), frame_get(f, KEY_KIND));
+	copy_text(o->tag, sizeof(o->tag), frame_get(f, KEY_TAG));
+	o->known = hash.len == DIGEST_LEN;
+	if (o->known)
+		memcpy(o->text_hash, hash.p, DIGEST_LEN);
+	s->state.operations += !r->recovering;
+}
+
+/* ---- frames ---- */
+
+static void
+on_verdict(struct recorder *r, struct session *s, const struct frame *f, uint32_t number)
+{
+	struct sp_bytes what = frame_get(f, KEY_WHAT);
+	bool refused = sp_bytes_is(what, "deny") || sp_bytes_is(what, "kill");
+	audit_decision(r, s, f, number);
+	if (!r->recovering) {
+		s->state.denied += refused;
+		s->state.held += f->type == FRAME_HELD || sp_bytes_is(what, "held");
+	}
+	if (refused)
+		operation_end(s, f->op);
+}
+
+void
+facts_frame(struct recorder *r, struct session *s, const struct frame *f, uint32_t number)
+{
+	uint64_t rows;
+	switch (f->type) {
+	case FRAME_OPERATION:
+		operation_begins(r, s, f);
+		break;
+	case FRAME_VERDICT:
+	case FRAME_HELD:
+		on_verdict(r, s, f, number);
+		break;
+	case FRAME_DONE:
+		if (frame_field_u64_get(frame_get(f, KEY_ROWS), &rows) && !r->recovering)
+			s->state.rows += rows;
+		operation_end(s, f->op);
+		break;
+	case FRAME_END:
+	case FRAME_TORN:
+		access_line(r, s, f, number);
+		break;
+	default:
+		break;
+	}
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Session files, written from blocks that stand in the journal already.
+ *
+ *   file_add(): in memory ─(256 KB, 2 s, the end)─▶ file_flush(): in the file
+ *      ─(a segment is full, or the session is over)─▶ files_progress(): on disk ─▶ the segment may go
+ *
+ * Syncs are done a few at a time, so that a thousand files do not hold up a tick.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "recorder.h"
+
+#define FILE_FLUSH (256u << 10)
+#define FILE_AGE 2000     /* ms */
+#define SYNC_BUDGET 3000  /* µs of each tick */
+#define FLUSH_BUDGET 5000
+
+static int
+complain(const struct session *s, const char *what)
+{
+	char id[ID_TEXT];
+	int error = errno;
+	log_error("session %s: its file cannot be %s: %s", id_format(s->id, id), what, strerror(error));
+	errno = error;
+	return SP_EIO;
+}
+
+void
+file_add(struct recorder *r, struct session *s, struct sp_bytes block)
+{
+	if (s->file.len == 0)
+		s->file_since = r->now;
+	if (buffer_put(&s->file, block) != SP_OK) {
+		log_error("no memory for a block of %zu bytes: starting anew", block.len);
+		abort();
+	}
+	if (!s->buffered)
+		TAILQ_INSERT_TAIL(&r->buffered, s, in_buffered);
+	if (!s->unsynced) {
+		TAILQ_INSERT_TAIL(&r->unsynced, s, in_unsynced);
+		s->segment = r->journal.segment;
+	}
+	s->buffered = s->unsynced = true;
+}
+
+int
+file_flush(struct recorder *r, struct session *s)
+{
+	uint64_t at = s->bytes - s->file.len;
+	if (s->file.len == 0)
+		return SP_OK;
+	/* The first write makes the file, with the magic that every block's offset already counts. */
+	if (at == RECORDING_HEAD && store_write(&r->store, s->id, 0, SP_LIT(RECORDING_MAGIC)) != SP_OK)
+		return complain(s, "made");
+	if (store_write(&r->store, s->id, at, buffer_bytes(&s->file)) != SP_OK)
+		return complain(s, "written");
+	buffer_free(&s->file);
+	return SP_OK;
+}
+
+static int
+flush_due(struct recorder *r)
+{
+	uint64_t stop = clock_mono_us() + FLUSH_BUDGET;
+	struct session *s;
+	while ((s = TAILQ_FIRST(&r->buffered)) != NULL && clock_mono_us() < stop) {
+		if (s->file.len > 0 && r->now - s->file_since < FILE_AGE && s->state.state == SESSION_LIVE)
+			return SP_OK;
+		if (file_flush(r, s) != SP_OK)
+			return SP_EIO;
+		TAILQ_REMOVE(&r->buffered, s, in_buffered);
+		s->buffered = false;
+	}
+	return SP_OK;
+}
+
+int
+file_sync(struct recorder *r, struct session *s)
+{
+	if (file_flush(r, s) != SP_OK)
+		return SP_EIO;
+	if (!s->unsynced)
+		return SP_OK;
+	if ((s->doubtful ? store_renew(&r->store, s->id) : store_sync(&r->store, s->id, s->fresh)) != SP_OK) {
+		s->doubtful = true;
+		return complain(s, "brought to disk");
+	}
+	s->fresh = s->doubtful = false;
+	s->segment = 0;
+	s->unsynced = false;
+	TAILQ_REMOVE(&r->unsynced, s, in_unsynced);
+	return SP_OK;
+}
+
+/* Sessions whose blocks are in a full segment, some at a time. */
+static int
+sync_due(struct recorder *r)
+{
+	uint64_t stop = clock_mono_us() + SYNC_BUDGET;
+	struct session *s;
+	while ((s = TAILQ_FIRST(&r->unsynced)) != NULL && s->segment < r->journal.segment && clock_mono_us() < stop)
+		if (file_sync(r, s) != SP_OK)
+			return SP_EIO;
+	return SP_OK;
+}
+
+/* Segments before the one that the oldest unsynced block is in have served. */
+static int
+remove_segments(struct recorder *r)
+{
+	const struct session *first = TAILQ_FIRST(&r->unsynced);
+	uint64_t keep = first == NULL ? r->journal.segment : first->segment;
+	if (r->census_due || r->sync_due || r->audited < r->rotated)
+		return SP_OK; /* the new segment must first stand for the old ones */
+	for (; r->journal.oldest < keep; r->journal.oldest++)
+		if (journal_remove(&r->journal, r->journal.oldest) != SP_OK) {
+			log_error("a journal segment cannot be removed: %s", strerror(errno));
+			return SP_EIO;
+		}
+	return SP_OK;
+}
+
+int
+files_progress(struct recorder *r)
+{
+	/* A flood of blocks goes out at once, whoever's they are. */
+	for (struct session *s = r->touched; s != NULL; s = s->next_touched)
+		if (s->file.len >= FILE_FLUSH && file_flush(r, s) != SP_OK)
+			return SP_EIO;
+	if (flush_due(r) != SP_OK || sync_due(r) != SP_OK)
+		return SP_EIO;
+	return remove_segments(r);
+}

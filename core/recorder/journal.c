@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Writing the journal: batches and segments. */
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "journal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "journal_file.h"
+#include "store.h"
+
+#define BATCH_MAX (256u << 20)
+
+void
+batch_begin(struct batch *b)
+{
+	buffer_drop(&b->records, b->records.len);
+	buffer_drop(&b->blocks, b->blocks.len);
+	b->records.max = b->blocks.max = BATCH_MAX;
+	b->entries = 0;
+}
+
+void
+batch_free(struct batch *b)
+{
+	buffer_free(&b->records);
+	buffer_free(&b->blocks);
+}
+
+/* Our own small records: without memory for them nothing can be promised any more. */
+static void
+put_record(struct batch *b, const uint8_t *record, size_t len)
+{
+	uint8_t *into = buffer_room(&b->records, len);
+	if (into == NULL)
+		abort();
+	memcpy(into, record, len);
+	buffer_added(&b->records, len);
+}
+
+void
+batch_ring(struct batch *b, uint64_t identity, uint64_t position)
+{
+	uint8_t bytes[JOURNAL_RING];
+	struct sp_writer w = sp_writer(bytes, sizeof(bytes));
+	sp_wr_u8(&w, 'R');
+	sp_wr_be64(&w, identity);
+	sp_wr_be64(&w, position);
+	put_record(b, bytes, w.len);
+}
+
+static void
+write_state(struct sp_writer *w, const struct journal_state *s)
+{
+	sp_wr_u8(w, (uint8_t)s->state);
+	sp_wr_be32(w, s->blocks);
+	sp_wr_be32(w, s->frames);
+	sp_wr_be64(w, s->from);
+	sp_wr_be64(w, s->operations);
+	sp_wr_be64(w, s->denied);
+	sp_wr_be64(w, s->held);
+	sp_wr_be64(w, s->rows);
+	sp_wr_be64(w, s->bytes);
+	sp_wr_be64(w, s->last_at);
+}
+
+void
+batch_entry(struct batch *b, const struct journal_entry *e)
+{
+	uint8_t bytes[JOURNAL_ENTRY];
+	struct sp_writer w = sp_writer(bytes, sizeof(bytes));
+	sp_wr_u8(&w, 'S');
+	sp_wr_put(&w, (struct sp_bytes){ e->session, ID_LEN });
+	sp_wr_be64(&w, e->ring);
+	sp_wr_be64(&w, e->offset);
+	sp_wr_be32(&w, (uint32_t)e->block.len);
+	write_state(&w, &e->state);
+	sp_wr_put(&w, (struct sp_bytes){ e->previous, DIGEST_LEN });
+	sp_wr_put(&w, (struct sp_bytes){ e->hash, DIGEST_LEN });
+	put_record(b, bytes, w.len);
+	b->entries++;
+}
+
+const char *
+journal_name(uint64_t segment, char name[JOURNAL_NAME])
+{
+	(void)snprintf(name, JOURNAL_NAME, "%08llu.jnl", (unsigned long long)segment);
+	return name;
+}
+
+void
+journal_close(struct journal *j)
+{
+	if (j->fd >= 0)
+		close(j->fd);
+	j->fd = -1;
+}
+
+int
+journal_rotate(struct journal *j)
+{
+	char name[JOURNAL_NAME];
+	uint8_t head[JOURNAL_HEAD];
+	struct sp_writer w = sp_writer(head, sizeof(head));
+	sp_wr_put(&w, SP_LIT(JOURNAL_MAGIC));
+	sp_wr_be64(&w, j->segment + 1);
+	journal_name(j->segment + 1, name);
+	/* One may be there whose first batch never came to be. */
+	int fd = openat(j->dir, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (fd < 0)
+		return SP_EIO;
+	if (write_at(fd, sp_written(&w), 0) != SP_OK || fsync(fd) != 0 || fsync(j->dir) != 0) {
+		int error = errno;
+		close(fd);
+		errno = error;
+		return SP_EIO;
+	}
+	journal_close(j);
+	j->fd = fd;
+	j->segment++;
+	j->size = sizeof(head);
+	if (j->oldest == 0)
+		j->oldest = j->segment;
+	return SP_OK;
+}
+
+static size_t
+total(const struct iovec *part, int n)
+{
+	size_t sum = 0;
+	for (int i = 0; i < n; i++)
+		sum += part[i].iov_len;
+	return sum;
+}
+
+/* Usually one call; the kernel may take less at a time. */
+static int
+write_parts(int fd, struct iovec *part, int n, uint64_t at)
+{
+	while (total(part, n) > 0) {
+		ssize_t done = pwritev(fd, part, n, (off_t)at);
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return SP_EIO;
+		at += (uint64_t)done;
+		for (int i = 0; i < n && done > 0; i++) {
+			size_t step = (size_t)done < part[i].iov_len ? (size_t)done : part[i].iov_len;
+			part[i].iov_base = (uint8_t *)part[i].iov_base + step;
+			part[i].iov_len -= step;
+			done -= (ssize_t)step;
+		}
+	}
+	return SP_OK;
+}
+
+int
+journal_append(struct journal *j, struct batch *b)
+{
+	uint8_t head[JOURNAL_BATCH], hash[DIGEST_LEN];
+	struct sp_writer w = sp_writer(head, sizeof(head));
+	struct sp_bytes records = buffer_bytes(&b->records), blocks = buffer_bytes(&b->blocks);
+	b->number = j->batch + 1;
+	sp_wr_be32(&w, JOURNAL_BATCH_MAGIC);
+	sp_wr_be32(&w, (uint32_t)records.len);
+	sp_wr_be32(&w, (uint32_t)blocks.len);
+	sp_wr_be64(&w, b->number);
+	sp_wr_be64(&w, b->wall);
+	sp_wr_be64(&w, b->audited);
+	struct digest *d = digest_begin();
+	digest_add(d, sp_written(&w));
+	digest_add(d, records);
+	digest_end(&d, hash);
+	struct iovec part[] = { { head, sizeof(head) }, { (void *)records.p, records.len }, { hash, sizeof(hash) },
+		{ (void *)blocks.p, blocks.len } };
+	const int n = sizeof(part) / sizeof(*part);
+	size_t len = total(part, n);
+	if (write_parts(j->fd, part, n, j->size) != SP_OK) {
+		int error = errno;
+		(void)!ftruncate(j->fd, (off_t)j->size);
+		errno = error;
+		return SP_EIO;
+	}
+	j->size += len;
+	j->batch = b->number;
+	return SP_OK;
+}
+
+int
+journal_sync(struct journal *j)
+{
+	return fdatasync(j->fd) == 0 ? SP_OK : SP_EIO;
+}
+
+int
+journal_remove(struct journal *j, uint64_t segment)
+{
+	char name[JOURNAL_NAME];
+	if (unlinkat(j->dir, journal_name(segment, name), 0) != 0 && errno != ENOENT)
+		return SP_EIO;
+	return fsync(j->dir) == 0 ? SP_OK : SP_EIO;
+}

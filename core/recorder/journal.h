@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The journal: every tick's blocks of all sessions, in one write and one fdatasync (P1).
+ *
+ * Segment = "SLPJNL01" | be64 number | batch*            STORE/journal/NNNNNNNN.jnl
+ * Batch   = be32 magic | be32 bytes of records | be32 bytes of blocks | be64 batch number | be64 wall µs |
+ *           be64 batch up to which the audit log is on disk | records | SHA-256 of all that | blocks
+ * Record  = 'R' | ring: be64 identity, be64 position                     frames before it are in the journal
+ *         | 'S' | session[16] | be64 ring | be64 offset in the session's file | be32 length of the block |
+ *           state as it is after the block (struct journal_state) | previous hash[32] | hash[32]
+ *
+ * A batch is there whole or not at all: a torn one is found by its hashes.  So frames and ring
+ * positions can't disagree, and nothing is lost or written twice by a crash.  The first batch of a
+ * segment names every ring and, with empty blocks, every session that is not finished; older
+ * segments may then go once the session files hold what they held.
+ */
+#ifndef SALLYPORT_RECORDER_JOURNAL_H
+#define SALLYPORT_RECORDER_JOURNAL_H
+
+#include "../record/block.h"
+
+#define JOURNAL_SEGMENT (64u << 20)
+
+enum session_state { SESSION_LIVE, SESSION_ENDED, SESSION_TORN, SESSION_STATES };
+
+struct journal_state {
+	enum session_state state;
+	uint32_t blocks, frames;
+	uint64_t from; /* offset of the block where the oldest operation under way began */
+	uint64_t operations, denied, held, rows, bytes; /* for the access log */
+	uint64_t last_at; /* µs since the session began, of the last frame */
+};
+
+struct journal_entry {
+	uint8_t session[ID_LEN];
+	uint64_t ring, offset;
+	struct journal_state state;
+	uint8_t previous[DIGEST_LEN], hash[DIGEST_LEN];
+	struct sp_bytes block; /* empty: only says that the session is there */
+};
+
+struct batch {
+	uint64_t number, wall, audited;
+	struct buffer records, blocks;
+	unsigned entries;
+};
+
+void batch_begin(struct batch *b);
+void batch_free(struct batch *b);
+void batch_ring(struct batch *b, uint64_t identity, uint64_t position);
+/* e->block must be the last bytes put into b->blocks, or empty. */
+void batch_entry(struct batch *b, const struct journal_entry *e);
+
+struct journal {
+	int dir, fd;
+	uint64_t segment, size; /* of the one written to */
+	uint64_t batch;         /* number of the last one */
+	uint64_t oldest;        /* segment that still exists */
+};
+
+/* The next segment; the first time, after journal_replay(), behind all that are there. */
+int journal_rotate(struct journal *j) SP_MUST;
+/* One write.  On failure nothing of it counts: call again, or journal_rotate() and again. */
+int journal_append(struct journal *j, struct batch *b) SP_MUST;
+int journal_sync(struct journal *j) SP_MUST;
+int journal_remove(struct journal *j, uint64_t segment) SP_MUST;
+void journal_close(struct journal *j);
+
+struct journal_reader {
+	int (*ring)(void *owner, uint64_t identity, uint64_t position);
+	int (*entry)(void *owner, const struct batch *b, const struct journal_entry *e);
+	void *owner;
+};
+/*
+ * All whole batches of all segments in their order.  A torn batch ends its segment; in any but the
+ * last segment that is damage: logged, and `damaged_r` set.
+ */
+int journal_replay(struct journal *j, const struct journal_reader *reader, bool *damaged_r) SP_MUST;
+
+#endif

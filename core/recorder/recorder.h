@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The recorder: the only process that can write recordings.
+ *
+ *   rings ─▶ take.c: whose frame is it, is it well-formed ─▶ facts.c: what the audit log says of it
+ *                 │                                          cut.c: what `output head` leaves out
+ *                 ▼
+ *          session: this tick's frames ─▶ blocks ─▶ tick.c: one batch ─▶ journal, fdatasync
+ *                                                     │                     └▶ rings: taken, synced, wake
+ *                                                     ├▶ files.c: session files, some time later
+ *                                                     └▶ sign.c: checkpoints by the keeper ─▶ ledger, anchor
+ *
+ * One thread.  What was taken from a ring is released there only after it stands in the journal; a
+ * failure anywhere before that leaves everything as it was, to be tried again (P8).
+ */
+#ifndef SALLYPORT_RECORDER_RECORDER_H
+#define SALLYPORT_RECORDER_RECORDER_H
+
+#include <sys/queue.h>
+
+#include "../base/message.h"
+#include "../base/settings.h"
+#include "../record/block.h"
+#include "../record/recording.h"
+#include "../record/ring.h"
+#include "journal.h"
+#include "store.h"
+
+struct options {
+	uint64_t keep, max;  /* retention: age in ms, bytes; 0: for ever */
+	uint64_t head;       /* bytes of output kept of each operation */
+	unsigned sync;       /* SYNC_… */
+	bool seals;
+	uint8_t auditor[SEAL_KEY];
+};
+
+/* ---- one session ---- */
+
+#define OPERATIONS_MAX 64
+
+struct operation {       /* one under way: what a later verdict's audit line says of it */
+	uint32_t op;
+	bool known;          /* its operation frame was seen */
+	char kind[40], tag[40];
+	uint8_t text_hash[DIGEST_LEN];
+	uint64_t from;       /* offset of the block it began in */
+	uint64_t stored;     /* bytes of output stored */
+	uint64_t cut_bytes, cut_rows; /* left out in this tick, and their hash */
+	struct digest *cut;
+	uint16_t channel;
+};
+
+struct frames {          /* of this tick, of one kind: clear or sealed */
+	struct buffer bytes;
+	uint32_t n;
+};
+
+struct source;
+
+struct session {
+	uint8_t id[ID_LEN];
+	struct session *next;         /* in its bucket */
+	struct source *source;        /* NULL: its worker is gone, or not yet back after our restart */
+	uint64_t ring;
+	struct journal_state state;   /* frames: in closed blocks */
+	uint64_t bytes;               /* of the file, blocks not yet in it included */
+	uint8_t chain[DIGEST_LEN];
+	bool ending;                  /* its last frame was taken */
+
+	struct frames clear, sealed;
+	struct session *next_touched;
+	bool touched;
+	struct seal *seal;
+
+	char *who;                    /* JSON members: who, target, address, policy */
+	struct operation *operation;
+	size_t noperations;
+	uint64_t started;             /* wall µs */
+
+	struct buffer file;           /* blocks journaled, not yet in the file, which is `bytes - file.len` long */
+	uint64_t file_since;          /* mono ms */
+	TAILQ_ENTRY(session) in_buffered, in_unsynced;
+	bool buffered, unsynced;      /* …is in that queue */
+	bool fresh;                   /* the file's name is not yet on disk */
+	bool doubtful;                /* a sync of the file failed */
+	uint64_t segment;             /* the oldest that holds blocks which the file has not on disk; 0: none */
+
+	struct {                      /* the ledger */
+		uint32_t blocks;          /* of the last entry */
+		uint64_t bytes, at;       /* …and when, mono ms */
+		bool opened, closed, removed;
+		uint64_t asked;           /* mono ms; 0: nothing is under way */
+	} sign;
+};
+
+/* ---- one ring ---- */
+
+struct source {
+	struct source *next;
+	unsigned worker;
+	struct ring *ring;
+	int wake, bell;               /* eventfds: to the worker, to us; -1: none */
+	struct event *event;          /* of the bell */
+	bool gone;                    /* the worker died: its sessions are torn once the ring is empty */
+	bool broken;                  /* what it said can't be: nothing more is taken from it */
+};
+
+/* ---- all of it ---- */
+
+#define SESSION_BUCKETS 4096
+
+/* Where a batch stands: each stage is tried until it succeeds, and only then comes the next. */
+enum stage { STAGE_IDLE, STAGE_WRITE, STAGE_SYNC, STAGE_LINES };
+
+struct lines {                   /* a log: lines not yet in it */
+	int fd;
+	struct buffer pending;
+	bool unsynced;
+};
+
+struct ledger_file {
+	int fd, anchor;
+	bool syslog;
+	bool have_key;
+	uint8_t key[32];
+	uint64_t number;             /* of the last entry */
+	uint8_t previous[DIGEST_LEN];
+	bool unsynced, gap;          /* gap: entries are missing, the keeper has them */
+};
+
+struct retention;
+struct audit_seen;
+struct recovered;
+struct event;
+
+struct recorder {
+	struct options options;
+	struct store store;
+	struct journal journal;
+	struct batch batch;
+	struct block_maker *maker;
+	struct buffer frame;         /* the one just taken */
+
+	struct source *sources;
+	struct session *bucket[SESSION_BUCKETS];
+	size_t nsessions;
+	struct session *touched;
+	TAILQ_HEAD(, session) buffered, unsynced; /* oldest first */
+
+	enum stage stage;
+	bool failing;
+	uint64_t retry_at;           /* mono ms */
+	bool doubtful;               /* the disk failed to sync the segment: go on in another one */
+	bool census_due;             /* the segment does not yet name all sessions */
+	bool sync_due;               /* `sync write`: journaled, not yet on disk */
+	bool recovering;             /* facts are read again, not counted again */
+	uint64_t now, wall;          /* of this tick: mono ms, wall µs */
+	uint64_t swept;              /* mono ms */
+	uint64_t settled;            /* mono ms: sessions whose ring is not back by then are torn; 0: done */
+
+	struct lines audit, access;
+	uint64_t audited;            /* batch up to which the audit log is on disk */
+	uint64_t rotated;            /* last batch of the segments before the present one */
+	struct audit_seen *seen;     /* while recovering: lines that are there already */
+	bool quiet;                  /* while recovering: no lines for what was audited before */
+	struct recovered *recovered; /* ring positions by the journal */
+
+	struct ledger_file ledger;
+	int (*send)(void *owner, const struct message *m); /* to the keeper; NULL: it is away */
+	void *send_owner;
+	struct retention *retention;
+};
+
+/* recorder.c */
+struct paths {
+	const char *store, *audit, *access, *anchor; /* access, anchor: NULL or "" for none */
+};
+/* Opens everything and recovers what a crash left. */
+int recorder_open(struct recorder *r, const struct paths *p, const struct options *o, const char **err_r) SP_MUST;
+void recorder_close(struct recorder *r);
+/* Takes wake and bell over, not memory. */
+int recorder_ring(struct recorder *r, unsigned worker, int memory, int wake, int bell, struct source **s_r) SP_MUST;
+void recorder_worker_gone(struct recorder *r, unsigned worker);
+void recorder_reopen(struct recorder *r, int audit, int access);
+/* A decision of the keeper's, for the audit log. */
+int recorder_audit(struct recorder *r, struct sp_bytes json) SP_MUST;
+/* A read-only file with all that is journaled of the session, or -1 and why. */
+int recorder_fetch(struct recorder *r, struct sp_bytes session, const char **err_r);
+int options_from(const struct settings *s, struct options *o_r, const char **err_r) SP_MUST;
+
+/* Before the end of the process: takes what is left; `tear`: the workers are dead, all sessions end torn. */
+void recorder_finish(struct recorder *r, bool tear);
+void source_free(struct recorder *r, struct source *src);
+
+/* tick.c: true when there was work. */
+bool recorder_tick(struct recorder *r);
+/* True when every ring is empty and its worker will ring. */
+bool recorder_sleep(struct recorder *r);
+/* True when a ring is filling up: the next tick should be now. */
+bool recorder_pressed(const struct recorder *r);
+
+/* take.c */
+void take_all(struct recorder *r);
+void session_frame(struct recorder *r, struct session *s, const struct frame *f);
+void session_tear(struct recorder *r, struct session *s, const char *why);
+
+/* session.c */
+struct session *session_find(struct recorder *r, const uint8_t id[ID_LEN]);
+struct session *session_new(struct recorder *r, const uint8_t id[ID_LEN]);
+void session_free(struct recorder *r, struct session *s);
+void session_touch(struct recorder *r, struct session *s);
+/* This tick's frames become one or two blocks of the batch. */
+void session_close_blocks(struct recorder *r, struct session *s);
+void session_entry(const struct session *s, struct journal_entry *e_r);
+uint32_t session_next_number(const struct session *s); /* of a clear frame added now */
+
+/* facts.c */
+int facts_header(struct session *s, const struct frame *f) SP_MUST;
+void facts_frame(struct recorder *r, struct session *s, const struct frame *f, uint32_t number);
+struct operation *operation_find(struct session *s, uint32_t op);
+struct operation *operation_get(struct session *s, const struct frame *f);
+void operation_drop(struct session *s, size_t i);
+uint64_t operations_from(const struct session *s);
+
+/* cut.c */
+/* Stores what may be stored of a stream frame, counts and hashes the rest. */
+void cut_stream(struct recorder *r, struct session *s, const struct frame *f);
+/* What was left out, as a frame: before the operation's end, and at the end of each tick. */
+void cut_flush(struct session *s, struct operation *o);
+void cut_flush_all(struct session *s);
+/* Stores a frame where its type belongs, clear or sealed. */
+void frames_store(struct recorder *r, struct session *s, const struct frame *f);
+
+/* audit.c */
+int lines_open(struct lines *l, const char *path) SP_MUST;
+void lines_swap(struct lines *l, int fd);
+int lines_write(struct lines *l) SP_MUST;
+int lines_sync(struct lines *l) SP_MUST;
+void lines_close(struct lines *l);
+void audit_decision(struct recorder *r, struct session *s, const struct frame *f, uint32_t number);
+void access_line(struct recorder *r, const struct session *s, const struct frame *f, uint32_t number);
+/* What the ends of both logs hold; fds may be -1. */
+struct audit_seen *audit_seen_load(int audit, int access);
+void audit_seen_free(struct audit_seen **a);
+
+/* files.c */
+void file_add(struct recorder *r, struct session *s, struct sp_bytes block);
+int file_flush(struct recorder *r, struct session *s) SP_MUST;
+int files_progress(struct recorder *r) SP_MUST;
+/* The file holds all that is journaled, and is on disk. */
+int file_sync(struct recorder *r, struct session *s) SP_MUST;
+
+/* sign.c */
+int ledger_open(struct recorder *r, const char *anchor, const char **err_r) SP_MUST;
+void ledger_close(struct recorder *r);
+int ledger_sync(struct recorder *r) SP_MUST;
+int sign_keys(struct recorder *r, struct sp_bytes key) SP_MUST;
+int sign_answer(struct recorder *r, struct sp_bytes entry, struct sp_bytes signature) SP_MUST;
+void sign_sessions(struct recorder *r);
+void sign_keeper_gone(struct recorder *r);
+
+/* retain.c */
+struct retention *retention_new(void);
+void retention_free(struct retention **t);
+void retention_step(struct recorder *r);
+void retention_tombstone(struct recorder *r, const uint8_t session[ID_LEN]);
+
+/* recover.c */
+int recorder_recover(struct recorder *r, const char **err_r) SP_MUST;
+void recovered_free(struct recovered **d);
+/* Where the journal says the ring was taken to; false: it does not know it. */
+bool recovered_position(struct recorder *r, uint64_t ring, uint64_t *position_r);
+
+#endif

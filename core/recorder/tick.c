@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One tick: take, make one batch, write, sync, release, then see to the files.
+ *
+ *   IDLE ─frames─▶ WRITE ─▶ SYNC ─rings released─▶ LINES ─▶ IDLE
+ *
+ * A stage that fails is tried again a little later; meanwhile nothing is taken, the rings say that
+ * the recorder can't write, and the workers end their sessions (P8).  Nothing published is lost:
+ * it waits in the ring or in the batch.
+ */
+#include <config.h>
+
+#include <errno.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "recorder.h"
+
+#define RETRY_MS 250
+#define SWEEP_MS 500
+#define OVER_BUDGET 5000    /* µs of each sweep, for files of sessions that are over */
+#define BUSY (1u << 20)     /* bytes in one tick: compress faster */
+#define VERY_BUSY (6u << 20)
+
+/* ---- failing and recovering ---- */
+
+static void
+wake(struct source *src)
+{
+	uint64_t one = 1;
+	if (src->wake >= 0 && write(src->wake, &one, sizeof(one)) < 0)
+		log_debug("worker %u: its doorbell is full", src->worker);
+}
+
+static void
+set_failing(struct recorder *r, bool failing)
+{
+	r->failing = failing;
+	for (struct source *src = r->sources; src != NULL; src = src->next) {
+		ring_fail(src->ring, failing || src->broken);
+		wake(src);
+	}
+}
+
+static bool
+fails(struct recorder *r)
+{
+	r->retry_at = r->now + RETRY_MS;
+	if (!r->failing) {
+		log_error("recordings cannot be written: %s; sessions are stopped until they can", strerror(errno));
+		set_failing(r, true);
+	}
+	return true;
+}
+
+static void
+works(struct recorder *r)
+{
+	if (!r->failing)
+		return;
+	log_info("recordings can be written again");
+	set_failing(r, false);
+}
+
+/* ---- the batch ---- */
+
+/* Compression keeps up with what comes, or gives way. */
+static int
+level_for(size_t bytes)
+{
+	return bytes > VERY_BUSY ? -20 : bytes > BUSY ? -5 : 1;
+}
+
+static bool
+make_batch(struct recorder *r)
+{
+	size_t bytes = 0;
+	batch_begin(&r->batch);
+	r->wall = clock_wall_us();
+	r->batch.wall = r->wall;
+	take_all(r);
+	for (struct session *s = r->touched; s != NULL; s = s->next_touched)
+		bytes += s->clear.bytes.len + s->sealed.bytes.len;
+	block_maker_level(r->maker, level_for(bytes + r->batch.blocks.len));
+	for (struct session *s = r->touched; s != NULL; s = s->next_touched)
+		session_close_blocks(r, s);
+	if (r->batch.entries == 0)
+		return false;
+	for (struct source *src = r->sources; src != NULL; src = src->next)
+		batch_ring(&r->batch, ring_identity(src->ring), ring_taken_position(src->ring));
+	return true;
+}
+
+static int
+rotate(struct recorder *r)
+{
+	if (journal_rotate(&r->journal) != SP_OK)
+		return SP_EIO;
+	r->rotated = r->journal.batch;
+	r->census_due = true;
+	r->doubtful = false;
+	return SP_OK;
+}
+
+static int
+stage_write(struct recorder *r)
+{
+	if (r->doubtful && rotate(r) != SP_OK)
+		return SP_EIO;
+	r->batch.audited = r->audited;
+	if (journal_append(&r->journal, &r->batch) != SP_OK)
+		return SP_EIO;
+	r->stage = STAGE_SYNC;
+	return SP_OK;
+}
+
+static void
+release(struct recorder *r, bool synced)
+{
+	for (struct source *src = r->sources; src != NULL; src = src->next) {
+		ring_taken(src->ring);
+		if (synced)
+			ring_synced_set(src->ring);
+		if (ring_wake_wanted(src->ring))
+			wake(src);
+	}
+}
+
+static int
+stage_sync(struct recorder *r)
+{
+	bool lazy = r->options.sync == SYNC_WRITE;
+	if (!lazy && journal_sync(&r->journal) != SP_OK) {
+		/* What the kernel failed to write it may have dropped: the batch is written again, elsewhere. */
+		r->doubtful = true;
+		r->stage = STAGE_WRITE;
+		return SP_EIO;
+	}
+	r->sync_due = r->sync_due || lazy;
+	release(r, !lazy);
+	r->stage = STAGE_LINES;
+	return SP_OK;
+}
+
+static int
+stage_lines(struct recorder *r)
+{
+	if (lines_write(&r->audit) != SP_OK || lines_write(&r->access) != SP_OK)
+		return SP_EIO;
+	r->stage = STAGE_IDLE;
+	return SP_OK;
+}
+
+static int
+commit(struct recorder *r)
+{
+	static int (*const stage[])(struct recorder *) = {
+		[STAGE_WRITE] = stage_write, [STAGE_SYNC] = stage_sync, [STAGE_LINES] = stage_lines,
+	};
+	while (r->stage != STAGE_IDLE)
+		if (stage[r->stage](r) != SP_OK)
+			return SP_EIO;
+	return SP_OK;
+}
+
+/* ---- what is not urgent ---- */
+
+/* Every ring and every session that is not finished, so that older segments may go. */
+static int
+take_census(struct recorder *r)
+{
+	batch_begin(&r->batch);
+	r->batch.wall = clock_wall_us();
+	r->batch.audited = r->audited;
+	for (struct source *src = r->sources; src != NULL; src = src->next)
+		batch_ring(&r->batch, ring_identity(src->ring), ring_taken_position(src->ring));
+	for (size_t i = 0; i < SESSION_BUCKETS; i++)
+		for (struct session *s = r->bucket[i]; s != NULL; s = s->next) {
+			struct journal_entry e;
+			session_entry(s, &e);
+			batch_entry(&r->batch, &e);
+		}
+	if (journal_append(&r->journal, &r->batch) != SP_OK || journal_sync(&r->journal) != SP_OK)
+		return SP_EIO;
+	r->census_due = false;
+	return SP_OK;
+}
+
+/* `sync write`: now and then, and when it fails the session files must stand for the segment. */
+static int
+sync_lazily(struct recorder *r)
+{
+	if (!r->sync_due)
+		return SP_OK;
+	if (!r->doubtful && journal_sync(&r->journal) != SP_OK)
+		r->doubtful = true;
+	if (r->doubtful) {
+		for (struct session *s; (s = TAILQ_FIRST(&r->unsynced)) != NULL;)
+			if (file_sync(r, s) != SP_OK)
+				return SP_EIO;
+		if (rotate(r) != SP_OK || take_census(r) != SP_OK)
+			return SP_EIO;
+	}
+	r->sync_due = false;
+	release(r, true);
+	return SP_OK;
+}
+
+/* Sessions that are over: their files to disk, their ends into the ledger, then they are forgotten. */
+static int
+see_off(struct recorder *r)
+{
+	uint64_t stop = clock_mono_us() + OVER_BUDGET;
+	for (size_t i = 0; i < SESSION_BUCKETS; i++)
+		for (struct session *s = r->bucket[i], *next; s != NULL; s = next) {
+			next = s->next;
+			if (s->state.state == SESSION_LIVE)
+				continue;
+			if ((s->file.len > 0 || s->unsynced) && clock_mono_us() < stop && file_sync(r, s) != SP_OK)
+				return SP_EIO;
+			if (s->file.len == 0 && !s->unsynced && s->sign.closed)
+				session_free(r, s);
+		}
+	return SP_OK;
+}
+
+static void
+forget_sources(struct recorder *r)
+{
+	for (struct source *src = r->sources, *next; src != NULL; src = next) {
+		next = src->next;
+		if (src->gone && (src->broken || ring_waiting(src->ring) == 0))
+			source_free(r, src);
+	}
+}
+
+static int
+sweep(struct recorder *r)
+{
+	if (r->now - r->swept < SWEEP_MS && r->swept != 0)
+		return SP_OK;
+	r->swept = r->now;
+	if (sync_lazily(r) != SP_OK || lines_sync(&r->audit) != SP_OK || lines_sync(&r->access) != SP_OK)
+		return SP_EIO;
+	r->audited = r->journal.batch;
+	if (see_off(r) != SP_OK || ledger_sync(r) != SP_OK)
+		return SP_EIO;
+	forget_sources(r);
+	sign_sessions(r);
+	retention_step(r);
+	return SP_OK;
+}
+
+static int
+keep_house(struct recorder *r)
+{
+	if (r->journal.size >= JOURNAL_SEGMENT && rotate(r) != SP_OK)
+		return SP_EIO;
+	if (r->census_due && take_census(r) != SP_OK)
+		return SP_EIO;
+	if (files_progress(r) != SP_OK)
+		return SP_EIO;
+	for (struct session *s = r->touched, *next; s != NULL; s = next) {
+		next = s->next_touched;
+		s->touched = false;
+		s->next_touched = NULL;
+	}
+	r->touched = NULL;
+	return sweep(r);
+}
+
+bool
+recorder_tick(struct recorder *r)
+{
+	r->now = clock_mono_ms();
+	if (r->failing && r->now < r->retry_at)
+		return true;
+	bool work = r->stage != STAGE_IDLE;
+	if (!work && make_batch(r)) {
+		r->stage = STAGE_WRITE;
+		work = true;
+	}
+	if (commit(r) != SP_OK || keep_house(r) != SP_OK)
+		return fails(r);
+	works(r);
+	return work;
+}
+
+bool
+recorder_sleep(struct recorder *r)
+{
+	bool all = true;
+	for (struct source *src = r->sources; src != NULL; src = src->next)
+		all = (src->broken || ring_sleep(src->ring)) && all;
+	return all && !r->failing && r->stage == STAGE_IDLE;
+}
+
+bool
+recorder_pressed(const struct recorder *r)
+{
+	for (const struct source *src = r->sources; src != NULL; src = src->next)
+		if (!src->broken && ring_filling(src->ring))
+			return true;
+	return false;
+}
