@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The `sallyport` command: one table of subcommands, each a row of what it takes and one function.
+ *
+ *   main.c        the table, help, options          client.c  asking the gateway over its control socket
+ *   print.c       tables, safe text, progress       the rest  the subcommands, by what they are about
+ *
+ * Exit status: 0 done, 1 refused or not so (a verify that fails, a denied call), 2 misused.
+ */
+#ifndef SALLYPORT_COMMAND_H
+#define SALLYPORT_COMMAND_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "../base/memory.h"
+
+enum { DONE = 0, FAILED = 1, MISUSED = 2 };
+
+/* ---- what a subcommand takes ---- */
+
+struct option_row {
+	const char *name;    /* "user": --user */
+	const char *value;   /* what the value is called in help; NULL: a flag */
+	const char *help;
+};
+
+#define WORDS 8
+#define OPTIONS 16
+
+struct run;
+
+struct command {
+	const char *name;      /* "approve", "policy check" */
+	const char *words;     /* "ID", "ID [FILE…]" */
+	unsigned min, max;     /* how many words */
+	const char *help;      /* one sentence */
+	const char *more;      /* further sentences for --help, or NULL */
+	const struct option_row *options; /* ends with a NULL name, or NULL */
+	int (*run)(struct run *r);
+};
+
+struct run { /* one invocation */
+	const struct command *command;
+	const char *value[OPTIONS]; /* by row of command->options; "" for a flag that is given */
+	const char *word[WORDS + 1];
+	unsigned nwords;
+	const char *control, *token_file; /* of every subcommand that asks the gateway */
+	bool json;
+};
+
+extern const struct command commands[]; /* ends with a NULL name */
+extern const struct option_row common_options[];
+
+/* Reads argv (after the program's name) into *r: DONE, MISUSED, or -1 when help was wanted and printed. */
+int run_parse(struct run *r, int argc, char **argv);
+/* The option's value; NULL when not given.  Naming one that the command lacks is a mistake of ours. */
+const char *option(const struct run *r, const char *name);
+bool flag(const struct run *r, const char *name);
+/* Prints how the command is used; to stderr after a mistake. */
+void command_help(const struct command *c);
+int misused(const struct run *r, const char *fmt, ...) SP_PRINTF(2, 3);
+/* "sallyport: …" on stderr; returns FAILED. */
+int failed(const char *fmt, ...) SP_PRINTF(1, 2);
+
+/* ---- asking the gateway (client.c) ---- */
+
+/* The answer as JSON: DONE, or FAILED after having said why.  path: "/api/v1/…"; args of GET become its query.  args: a reference of the callee's, or NULL. */
+int client_call(const struct run *r, const char *method, const char *path, json_t *args, json_t **answer_r) SP_MUST;
+/* Calls each() for every line of the answer. */
+int client_lines(const struct run *r, const char *path, json_t *args, int (*each)(void *owner, json_t *line), void *owner) SP_MUST;
+/* Writes the answer's bytes to fd. */
+int client_fetch(const struct run *r, const char *path, int fd) SP_MUST;
+/* "/api/v1/sessions/" + id + tail, once the word looks like an id or its beginning. */
+int client_path(const char *collection, const char *id, const char *tail, char path_r[256]) SP_MUST;
+
+/* ---- printing (print.c) ---- */
+
+/* Text of others, fit for a terminal: controls, bidirectional and invisible characters are written out. */
+void print_safe(FILE *out, struct sp_bytes text, size_t most);
+/* Rows of texts in aligned columns. */
+struct table;
+struct table *table_new(const char *const *heads); /* ends with NULL */
+void table_cell(struct table *t, const char *text);
+void table_print(struct table **t);
+/* Member of an object as a cell: strings safe, numbers, booleans; "" when absent. */
+void table_member(struct table *t, const json_t *object, const char *name);
+/* "name  value" lines of an object's members, in the order of names (NULL-terminated). */
+void print_members(const json_t *object, const char *const *names);
+int print_json(const json_t *object);
+/* A bar on a terminal, nothing elsewhere; all 0: unknown.  print_progress_end() clears it. */
+void print_progress(const char *what, uint64_t done, uint64_t all);
+void print_progress_end(void);
+
+/* ---- the subcommands ---- */
+
+int run_token(struct run *r);
+int run_whoami(struct run *r);
+int run_targets(struct run *r);
+int run_status(struct run *r);
+int run_revoke(struct run *r);
+int run_requests(struct run *r);
+int run_approve(struct run *r);
+int run_deny(struct run *r);
+int run_sessions(struct run *r);
+int run_kill(struct run *r);
+int run_replay(struct run *r);
+int run_search(struct run *r);
+int run_export(struct run *r);
+int run_verify(struct run *r);
+int run_policy_check(struct run *r);
+int run_policy_test(struct run *r);
+int run_help(struct run *r);
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Subcommands about people, sessions and requests: each one call, and its answer as a table. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "../base/conf.h"
+#include "../base/directive.h"
+#include "command.h"
+
+/* GET path, and the list `name` of the answer as a table with these columns. */
+static int
+list(struct run *r, const char *path, json_t *args, const char *name, const char *const *columns)
+{
+	json_t *answer;
+	const json_t *row;
+	size_t i;
+	char head[12][24];
+	const char *heads[13] = { NULL };
+	int rc = client_call(r, "GET", path, args, &answer);
+	if (rc != DONE)
+		return rc;
+	if (r->json) {
+		rc = print_json(answer);
+		json_decref(answer);
+		return rc;
+	}
+	for (size_t k = 0; columns[k] != NULL && k < 12; k++) {
+		for (size_t c = 0; c < sizeof(head[k]); c++) {
+			char letter = columns[k][c];
+			head[k][c] = letter >= 'a' && letter <= 'z' ? (char)(letter - 32) : letter;
+			if (letter == '\0')
+				break;
+		}
+		heads[k] = head[k];
+	}
+	struct table *t = table_new(heads);
+	json_array_foreach(json_object_get(answer, name), i, row)
+		for (size_t k = 0; columns[k] != NULL; k++)
+			table_member(t, row, columns[k]);
+	table_print(&t);
+	json_decref(answer);
+	return DONE;
+}
+
+/* One call whose answer is one object. */
+static int
+object(struct run *r, const char *method, const char *path, json_t *args, const char *const *members)
+{
+	json_t *answer;
+	int rc = client_call(r, method, path, args, &answer);
+	if (rc != DONE)
+		return rc;
+	if (r->json)
+		rc = print_json(answer);
+	else
+		print_members(answer, members);
+	json_decref(answer);
+	return rc;
+}
+
+static void
+set_text(json_t *args, const char *name, const char *value)
+{
+	if (value != NULL)
+		(void)json_object_set_new(args, name, json_string(value));
+}
+
+/* ---- who ---- */
+
+static json_t *
+split_words(const char *list)
+{
+	json_t *words = json_array();
+	struct sp_reader r = sp_reader(sp_str(list));
+	while (r.left > 0) {
+		struct sp_reader rest = r;
+		struct sp_bytes word = sp_rd_until(&r, ',');
+		if (r.bad) {
+			word = sp_rd_rest(&rest);
+			r = rest;
+		}
+		if (word.len > 0)
+			(void)json_array_append_new(words, json_stringn((const char *)word.p, word.len));
+	}
+	return words;
+}
+
+int
+run_token(struct run *r)
+{
+	const char *user = option(r, "user"), *groups = option(r, "groups"), *ttl = option(r, "ttl");
+	uint64_t ms = 600000;
+	json_t *answer;
+	if (user == NULL || user[0] == '\0')
+		return misused(r, "it needs --user NAME");
+	if (ttl != NULL && (directive_duration(ttl, &ms) != SP_OK || ms == 0))
+		return misused(r, "--ttl takes a duration with its unit, such as 10m, not \"%s\"", ttl);
+	json_t *args = json_pack("{sssIsbsN}", "user", user, "ttl", (json_int_t)ms, "api", flag(r, "api"), "groups",
+	    split_words(groups == NULL ? "" : groups));
+	set_text(args, "class", option(r, "class"));
+	int rc = client_call(r, "POST", "/api/v1/token", args, &answer);
+	if (rc != DONE)
+		return rc;
+	const char *token = json_string_value(json_object_get(answer, "token"));
+	if (r->json)
+		rc = print_json(answer);
+	else if (token == NULL)
+		rc = failed("the gateway's answer has no token");
+	else
+		(void)printf("%s\n", token);
+	json_decref(answer);
+	return rc;
+}
+
+int
+run_whoami(struct run *r)
+{
+	static const char *const members[] = { "user", "name", "identity", "issuer", "subject", "class", "groups", "roles", "may",
+		"expires", NULL };
+	return object(r, "GET", "/api/v1/whoami", NULL, members);
+}
+
+int
+run_revoke(struct run *r)
+{
+	static const char *const members[] = { "user", "ended", NULL };
+	const char *user = option(r, "user");
+	if (user == NULL || user[0] == '\0')
+		return misused(r, "it needs --user NAME");
+	return object(r, "POST", "/api/v1/revoke", json_pack("{ss}", "user", user), members);
+}
+
+int
+run_targets(struct run *r)
+{
+	static const char *const columns[] = { "name", "protocol", "database", NULL };
+	return list(r, "/api/v1/targets", NULL, "targets", columns);
+}
+
+int
+run_status(struct run *r)
+{
+	static const char *const members[] = { "version", "epoch", "epoch_hash", "started", "sessions", "held", NULL };
+	static const char *const heads[] = { "WORKER", "PID", "SESSIONS", NULL };
+	json_t *answer;
+	const json_t *row;
+	size_t i;
+	int rc = client_call(r, "GET", "/api/v1/status", NULL, &answer);
+	if (rc != DONE)
+		return rc;
+	if (r->json) {
+		rc = print_json(answer);
+		json_decref(answer);
+		return rc;
+	}
+	print_members(answer, members);
+	if (json_array_size(json_object_get(answer, "workers")) > 0) {
+		struct table *t = table_new(heads);
+		json_array_foreach(json_object_get(answer, "workers"), i, row) {
+			table_member(t, row, "index");
+			table_member(t, row, "pid");
+			table_member(t, row, "sessions");
+		}
+		(void)printf("\n");
+		table_print(&t);
+	}
+	json_decref(answer);
+	return DONE;
+}
+
+/* ---- sessions ---- */
+
+int
+run_sessions(struct run *r)
+{
+	static const char *const columns[] = { "id", "user", "target", "part", "state", "started", "operations", "denied", "rows",
+		"address", NULL };
+	const char *limit = option(r, "limit");
+	json_t *args = json_object();
+	if (flag(r, "live"))
+		(void)json_object_set_new(args, "live", json_true());
+	set_text(args, "user", option(r, "user"));
+	set_text(args, "target", option(r, "target"));
+	if (limit != NULL)
+		(void)json_object_set_new(args, "limit", json_integer(strtoll(limit, NULL, 10)));
+	return list(r, "/api/v1/sessions", args, "sessions", columns);
+}
+
+int
+run_kill(struct run *r)
+{
+	static const char *const members[] = { "id", "killed", NULL };
+	char path[256];
+	json_t *args = json_object();
+	if (client_path("sessions", r->word[0], "/kill", path) != DONE) {
+		json_decref(args);
+		return FAILED;
+	}
+	set_text(args, "reason", option(r, "reason"));
+	return object(r, "POST", path, args, members);
+}
+
+/* ---- requests ---- */
+
+/* Everything that an approver must see, none of it able to hide. */
+static void
+print_request(const json_t *request)
+{
+	static const char *const members[] = { "id", "state", "user", "target", "session", "rule", "by", "count", "votes", "hash",
+		"asked", "until", "reason", NULL };
+	const char *name;
+	json_t *value;
+	print_members(request, members);
+	const json_t *view = json_object_get(request, "view");
+	json_object_foreach((json_t *)view, name, value) {
+		const char *names[] = { name, NULL };
+		if (json_is_string(value) && strlen(json_string_value(value)) > 60) {
+			(void)printf("%s:\n    ", name);
+			print_safe(stdout, (struct sp_bytes){ (const uint8_t *)json_string_value(value), json_string_length(value) }, 0);
+			(void)printf("\n");
+		} else if (json_is_object(value) || (json_is_array(value) && !json_is_string(json_array_get(value, 0)))) {
+			char *text = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII);
+			(void)printf("%s: %s\n", name, text == NULL ? "" : text);
+			free(text);
+		} else {
+			print_members(view, names);
+		}
+	}
+}
+
+int
+run_requests(struct run *r)
+{
+	static const char *const columns[] = { "id", "state", "user", "target", "rule", "by", "until", "text", NULL };
+	char path[256];
+	json_t *answer;
+	if (r->nwords == 0)
+		return list(r, "/api/v1/requests", flag(r, "all") ? json_pack("{sb}", "all", 1) : NULL, "requests", columns);
+	int rc = client_path("requests", r->word[0], "", path);
+	if (rc == DONE)
+		rc = client_call(r, "GET", path, NULL, &answer);
+	if (rc != DONE)
+		return rc;
+	if (r->json)
+		rc = print_json(answer);
+	else
+		print_request(answer);
+	json_decref(answer);
+	return rc;
+}
+
+/* The decision names the hash of what was seen: a request that changed in between is not decided. */
+static int
+decide(struct run *r, const char *verb)
+{
+	static const char *const members[] = { "id", "state", "votes", "count", NULL };
+	char path[256], tail[16];
+	json_t *seen, *args = json_object();
+	set_text(args, "comment", option(r, "comment"));
+	if (strcmp(verb, "approve") == 0) {
+		int rc = client_path("requests", r->word[0], "", path);
+		if (rc == DONE)
+			rc = client_call(r, "GET", path, NULL, &seen);
+		if (rc != DONE) {
+			json_decref(args);
+			return rc;
+		}
+		set_text(args, "hash", json_string_value(json_object_get(seen, "hash")));
+		if (!r->json)
+			print_request(seen);
+		json_decref(seen);
+	}
+	(void)snprintf(tail, sizeof(tail), "/%s", verb);
+	if (client_path("requests", r->word[0], tail, path) != DONE) {
+		json_decref(args);
+		return FAILED;
+	}
+	if (!r->json && strcmp(verb, "approve") == 0)
+		(void)printf("\n");
+	return object(r, "POST", path, args, members);
+}
+
+int
+run_approve(struct run *r)
+{
+	return decide(r, "approve");
+}
+
+int
+run_deny(struct run *r)
+{
+	return decide(r, "deny");
+}

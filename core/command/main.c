@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The table of subcommands, and finding the one that is meant. */
+#include <config.h>
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "../base/conf.h"
+#include "../base/log.h"
+#include "command.h"
+
+static const struct option_row token_options[] = {
+	{ "user", "NAME", "whose token" },
+	{ "groups", "A,B", "its groups" },
+	{ "ttl", "TIME", "how long it lives, such as 10m" },
+	{ "class", "CLASS", "human, workload or agent" },
+	{ "api", NULL, "for the API instead of targets" },
+	{ NULL, NULL, NULL },
+};
+static const struct option_row user_options[] = { { "user", "NAME", "whom" }, { NULL, NULL, NULL } };
+static const struct option_row request_options[] = { { "all", NULL, "decided ones too" }, { NULL, NULL, NULL } };
+static const struct option_row comment_options[] = { { "comment", "TEXT", "what the asker is told" }, { NULL, NULL, NULL } };
+static const struct option_row session_options[] = {
+	{ "live", NULL, "only those that are open" },
+	{ "user", "NAME", "only this user's" },
+	{ "target", "NAME", "only to this target" },
+	{ "limit", "N", "at most N, newest first" },
+	{ NULL, NULL, NULL },
+};
+static const struct option_row kill_options[] = { { "reason", "TEXT", "what the user is told" }, { NULL, NULL, NULL } };
+static const struct option_row replay_options[] = {
+	{ "format", "FORM", "text or jsonl" },
+	{ "speed", "N", "as it happened, N times as fast; default: at once" },
+	{ NULL, NULL, NULL },
+};
+static const struct option_row search_options[] = {
+	{ "user", "NAME", "only this user's sessions" },
+	{ "target", "NAME", "only sessions to this target" },
+	{ NULL, NULL, NULL },
+};
+static const struct option_row verify_options[] = {
+	{ "anchor", "FILE", "checkpoints that were kept elsewhere" },
+	{ "key", "HEX", "the keeper's public key, when it is known" },
+	{ NULL, NULL, NULL },
+};
+
+const struct command commands[] = {
+	{ .name = "whoami", .words = "", .help = "Show who you are to the gateway.", .run = run_whoami },
+	{ .name = "token", .words = "", .options = token_options, .run = run_token, .help = "Make a short-lived token by the local issuer.",
+	    .more = "Only where the configuration says `local_issuer on` and `control … may=mint`; each use is in the audit log." },
+	{ .name = "targets", .words = "", .help = "List the targets that you may use.", .run = run_targets },
+	{ .name = "requests", .words = "[ID]", .max = 1, .options = request_options, .run = run_requests,
+	    .help = "List operations that wait for approval, or show one with all that an approver must see." },
+	{ .name = "approve", .words = "ID", .min = 1, .max = 1, .options = comment_options, .run = run_approve, .help = "Let a held operation run." },
+	{ .name = "deny", .words = "ID", .min = 1, .max = 1, .options = comment_options, .run = run_deny, .help = "Refuse a held operation." },
+	{ .name = "sessions", .words = "", .options = session_options, .run = run_sessions, .help = "List sessions, live and past." },
+	{ .name = "kill", .words = "ID", .min = 1, .max = 1, .options = kill_options, .run = run_kill, .help = "End a live session." },
+	{ .name = "revoke", .words = "", .options = user_options, .run = run_revoke, .help = "End a user's sessions and refuse tokens issued before now." },
+	{ .name = "replay", .words = "ID|FILE", .min = 1, .max = 1, .options = replay_options, .run = run_replay, .help = "Show what happened in a session." },
+	{ .name = "export", .words = "ID FILE", .min = 2, .max = 2, .run = run_export, .help = "Save a session's recording." },
+	{ .name = "search", .words = "TEXT", .min = 1, .max = 1, .options = search_options, .run = run_search, .help = "Find text in recordings." },
+	{ .name = "verify", .words = "ID|FILE|DIR", .min = 1, .max = 1, .options = verify_options, .run = run_verify,
+	    .help = "Prove that a recording, or a whole store, was not changed." },
+	{ .name = "policy check", .words = "FILE…", .min = 1, .max = WORDS, .run = run_policy_check, .help = "Load policy files and list their rules." },
+	{ .name = "policy test", .words = "FILE…", .min = 1, .max = WORDS, .run = run_policy_test,
+	    .help = "Run the tests of policy files, with the classifier that sessions use." },
+	{ .name = "status", .words = "", .help = "Show how the gateway is.", .run = run_status },
+	{ .name = "help", .words = "[COMMAND]", .max = 2, .help = "Show this, or how a command is used.", .run = run_help },
+	{ .name = NULL },
+};
+
+static void
+print_all(FILE *out)
+{
+	(void)fprintf(out, "usage: sallyport COMMAND …\n\n");
+	for (const struct command *c = commands; c->name != NULL; c++)
+		(void)fprintf(out, "  %-14s %s\n", c->name, c->help);
+	(void)fprintf(out, "\n`sallyport COMMAND --help` says more. The gateway is found by --control PATH, $SALLYPORT_CONTROL or\n"
+			   "the default socket; who you are by --token-file FILE, $SALLYPORT_TOKEN or your account.\n");
+}
+
+/* "policy test" is two words of argv; *used_r says how many. */
+static const struct command *
+find(int argc, char **argv, int *used_r)
+{
+	char two[128];
+	(void)snprintf(two, sizeof(two), "%s %s", argv[1], argc > 2 ? argv[2] : "");
+	for (const struct command *c = commands; c->name != NULL; c++) {
+		if (strcmp(c->name, argv[1]) == 0) {
+			*used_r = 1;
+			return c;
+		}
+		if (strcmp(c->name, two) == 0) {
+			*used_r = 2;
+			return c;
+		}
+	}
+	return NULL;
+}
+
+static int
+unknown(const char *word)
+{
+	const char *names[sizeof(commands) / sizeof(*commands)];
+	size_t n = 0;
+	for (const struct command *c = commands; c->name != NULL; c++)
+		names[n++] = c->name;
+	names[n] = NULL;
+	const char *near = conf_nearest(word, names);
+	(void)fprintf(stderr, "sallyport: there is no command \"%s\"%s%s%s; try `sallyport help`\n", word, near == NULL ? "" : ", did you mean \"",
+	    near == NULL ? "" : near, near == NULL ? "" : "\"?");
+	return MISUSED;
+}
+
+int
+run_help(struct run *r)
+{
+	char *argv[3] = { NULL, (char *)(uintptr_t)r->word[0], (char *)(uintptr_t)r->word[1] };
+	int used;
+	if (r->nwords == 0) {
+		print_all(stdout);
+		return DONE;
+	}
+	const struct command *c = find(r->nwords > 1 ? 3 : 2, argv, &used);
+	if (c == NULL)
+		return unknown(r->word[0]);
+	command_help(c);
+	return DONE;
+}
+
+int
+main(int argc, char **argv)
+{
+	static struct run run;
+	int used = 0;
+	(void)setlocale(LC_CTYPE, "C.UTF-8");
+	log_init("sallyport", 2, SP_WARN);
+	if (argc < 2) {
+		print_all(stderr);
+		return MISUSED;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
+		print_all(stdout);
+		return DONE;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		(void)puts("sallyport " PACKAGE_VERSION);
+		return DONE;
+	}
+	run.command = find(argc, argv, &used);
+	if (run.command == NULL)
+		return unknown(argv[1]);
+	int rc = run_parse(&run, argc - 1 - used, argv + 1 + used);
+	if (rc == -1)
+		return DONE;
+	return rc != DONE ? rc : run.command->run(&run);
+}

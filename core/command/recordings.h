@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the subcommands about recordings share. */
+#ifndef SALLYPORT_RECORDINGS_H
+#define SALLYPORT_RECORDINGS_H
+
+#include "command.h"
+
+/* A file of that name, or the session's recording from the gateway: a readable fd, or -1 after having said why. */
+int recording_fetch(const struct run *r, const char *what);
+
+#endif
