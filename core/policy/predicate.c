@@ -236,7 +236,7 @@ static enum truth
 match_text(const struct test *t, struct sp_bytes text, bool strict, bool exact, struct budget *b)
 {
 	bool fold = strict && !exact;
-	struct sp_bytes head, tail;
+	struct sp_bytes head = { NULL, 0 }, tail = { NULL, 0 };
 
 	if (!step(b))
 		return MAYBE;

@@ -5,11 +5,12 @@
  */
 #include <config.h>
 
-#ifndef SANITIZED
 #include <errno.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifndef SANITIZED /* AddressSanitizer brings its own */
 
 extern void __libc_free(void *p);
 extern void *__libc_malloc(size_t n);
