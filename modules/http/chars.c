@@ -130,8 +130,10 @@ http_decode(struct sp_bytes in, bool form, struct sp_writer *w)
 		if (c == '%') {
 			struct sp_bytes two = sp_rd_take(&r, 2);
 			int high = two.len == 2 ? chars_hex(two.p[0]) : -1, low = two.len == 2 ? chars_hex(two.p[1]) : -1;
-			if (high < 0 || low < 0 || (high == 0 && low == 0))
+			if (high < 0 || low < 0 || (high == 0 && low == 0)) {
 				w->bad = true;
+				return;
+			}
 			c = (uint8_t)((high << 4 | low) & 0xff);
 		}
 		sp_wr_u8(w, c);
