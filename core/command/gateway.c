@@ -97,7 +97,7 @@ run_token(struct run *r)
 		return misused(r, "it needs --user NAME");
 	if (ttl != NULL && (directive_duration(ttl, &ms) != SP_OK || ms == 0))
 		return misused(r, "--ttl takes a duration with its unit, such as 10m, not \"%s\"", ttl);
-	json_t *args = json_pack("{sssIsbsN}", "user", user, "ttl", (json_int_t)ms, "api", flag(r, "api"), "groups",
+	json_t *args = json_pack("{sssIsbso}", "user", user, "ttl", (json_int_t)ms, "api", flag(r, "api"), "groups",
 	    split_words(groups == NULL ? "" : groups));
 	set_text(args, "class", option(r, "class"));
 	int rc = client_call(r, "POST", "/api/v1/token", args, &answer);

@@ -108,7 +108,7 @@ tell_match(struct search *s, const struct frame *f, json_t *text)
 {
 	const json_t *session = session_now(s);
 	s->matches++;
-	caller_line(s->caller, json_pack("{s{sOsOsOsIsIsIsssN}}", "match", "session", json_object_get(session, "id"), "user",
+	caller_line(s->caller, json_pack("{s{sOsOsOsIsIsIssso}}", "match", "session", json_object_get(session, "id"), "user",
 	    json_object_get(session, "user"), "target", json_object_get(session, "target"), "op", (json_int_t)f->op, "frame",
 	    (json_int_t)f->number, "at", (json_int_t)f->at, "kind", frame_name(f->type), "text", text));
 }

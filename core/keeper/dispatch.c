@@ -36,6 +36,7 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_WITHDRAW] = approval_withdraw,
 	[MSG_DERIVE] = derive,
 	[MSG_SIGN] = ledger_sign,
+	[MSG_HAVE] = ledger_have,
 	[MSG_REMOVE] = ledger_remove,
 	[MSG_FETCHED] = api_fetched,
 	[MSG_CALL] = api_call,

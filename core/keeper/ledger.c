@@ -162,6 +162,30 @@ ledger_sign(struct keeper *k, struct link *l, struct message *m)
 	return SP_OK;
 }
 
+struct catching_up {
+	struct keeper *k;
+	struct link *link;
+};
+
+static int
+give_again(void *owner, const struct field *row)
+{
+	const struct catching_up *c = owner;
+	struct ledger_entry e;
+	int rc = ledger_decode(row[0].s, &e);
+	if (rc == SP_OK)
+		answer(c->k, c->link, 0, &e);
+	return rc;
+}
+
+int
+ledger_have(struct keeper *k, struct link *l, struct message *m)
+{
+	struct catching_up c = { k, l };
+	const struct field args[] = { Q(m->f[0].q) };
+	return m->f[0].q > INT64_MAX ? SP_EPROTO : store_read(k->store, STORE_LEDGER_SINCE, args, give_again, &c);
+}
+
 /* Retention by age can be checked here; by size only the recorder knows. */
 static const char *
 too_early(struct keeper *k, const struct ledger_entry *last, struct sp_bytes session)

@@ -14,6 +14,8 @@
 int ledger_open(struct keeper *k, const char **err_r) SP_MUST;
 void ledger_close(struct keeper *k);
 int ledger_sign(struct keeper *k, struct link *l, struct message *m);
+/* The recorder says which entry it has last: what came after it, in order. */
+int ledger_have(struct keeper *k, struct link *l, struct message *m);
 int ledger_remove(struct keeper *k, struct link *l, struct message *m);
 /* A recorder is there: it needs the public key, and the key of hidden values. */
 void ledger_keys(struct keeper *k);

@@ -73,6 +73,7 @@ static const struct {
 	[STORE_LEDGER_ADD] = { "INSERT INTO ledger VALUES(?, ?, ?, ?)", "qbqb", "" },
 	[STORE_LEDGER_LAST] = { "SELECT entry FROM ledger ORDER BY number DESC LIMIT 1", "", "b" },
 	[STORE_LEDGER_SESSION] = { "SELECT entry FROM ledger WHERE session = ? ORDER BY number", "b", "b" },
+	[STORE_LEDGER_SINCE] = { "SELECT entry FROM ledger WHERE number > ? ORDER BY number LIMIT 4096", "q", "b" },
 	[STORE_LEDGER_LAST_OF] = { "SELECT entry FROM ledger WHERE session = ? ORDER BY number DESC LIMIT 1", "b", "b" },
 	[STORE_APPROVAL_ADD] = { "INSERT INTO approval(id, session, op, hash, rule, rule_hash, by, count, created, expires, next_run,"
 	    " view, need_reason, principal, issuer, subject, person, user, target)"

@@ -30,6 +30,7 @@ enum store_statement {
 	STORE_LEDGER_LAST,       /* → entry */
 	STORE_LEDGER_SESSION,    /* session → entry */
 	STORE_LEDGER_LAST_OF,    /* session → entry */
+	STORE_LEDGER_SINCE,      /* number → entries after it */
 	STORE_APPROVAL_ADD,      /* id, session, op, hash, rule, rule hash, by, count, created, expires, next run,
 	                            view, need reason, principal, issuer, subject, person, user, target */
 	STORE_APPROVAL_GET,      /* id → the columns of an approval */

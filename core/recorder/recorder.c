@@ -46,7 +46,9 @@ recorder_open(struct recorder *r, const struct paths *p, const struct options *o
 	r->batch.blocks.max = SIZE_MAX / 4;
 	r->batch.records.max = SIZE_MAX / 4;
 	r->retention = retention_new();
-	if (lines_open(&r->audit, p->audit) != SP_OK || lines_open(&r->access, p->access) != SP_OK) {
+	/* "": master hands the files in a moment, and lines wait for them */
+	if ((p->audit[0] != '\0' && lines_open(&r->audit, p->audit) != SP_OK) ||
+	    (p->access[0] != '\0' && lines_open(&r->access, p->access) != SP_OK)) {
 		*err_r = "the audit or access log cannot be opened";
 		return SP_EIO;
 	}

@@ -261,8 +261,10 @@ sign_answer(struct recorder *r, struct sp_bytes entry, struct sp_bytes signature
 	memcpy(bytes + LEDGER_SIGNED, signature.p, SIGNATURE_LEN);
 	if (ledger_decode((struct sp_bytes){ bytes, sizeof(bytes) }, &e) != SP_OK || !ledger_signed_by(bytes, l->key))
 		return SP_EPROTO;
-	if (e.number <= l->number)
-		return SP_OK; /* sent again */
+	if (e.number <= l->number) {
+		session_signed(r, &e); /* sent again: the answer was lost, not the entry */
+		return SP_OK;
+	}
 	if (e.number != l->number + 1 || memcmp(e.previous, l->previous, DIGEST_LEN) != 0) {
 		log_warn("ledger: entry %llu comes after entry %llu: asking for what is between",
 		    (unsigned long long)e.number, (unsigned long long)l->number);
