@@ -301,6 +301,37 @@ folder_of(const char *path)
 	return mem_string((struct sp_bytes){ (const uint8_t *)path, slash == path ? 1 : (size_t)(slash - path) });
 }
 
+static void
+add_folder(char **list, size_t *n, size_t max, const char *where)
+{
+	if (strncmp(where, "file:/", 6) != 0 || *n == max)
+		return;
+	char *folder = folder_of(where + 5);
+	for (size_t i = 0; i < *n; i++) {
+		if (strcmp(list[i], folder) == 0) {
+			free(folder);
+			return;
+		}
+	}
+	list[(*n)++] = folder;
+}
+
+size_t
+keeper_files(const struct keeper *k, char **folder_r, size_t max)
+{
+	const struct settings *s = keeper_settings(k);
+	size_t n = 0;
+	if (max > 0 && s->folder != NULL && s->folder[0] == '/')
+		folder_r[n++] = mem_string(sp_str(s->folder));
+	for (const struct target *t = s->targets; t != NULL; t = (const struct target *)t->b.next) {
+		add_folder(folder_r, &n, max, t->login.secret);
+		add_folder(folder_r, &n, max, t->catalogue.secret);
+	}
+	for (const struct identity *i = s->identities; i != NULL; i = (const struct identity *)i->b.next)
+		add_folder(folder_r, &n, max, i->oidc.jwks);
+	return n;
+}
+
 int
 keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const char **err_r)
 {

@@ -10,6 +10,9 @@
 
 #include "../base/log.h"
 #include "../base/role.h"
+#include "../base/sandbox.h"
+
+#define READ_MAX 256
 
 static struct role_process process;
 static struct keeper keeper;
@@ -21,12 +24,29 @@ on_failed(struct keeper *k)
 	role_end(&process, 1);
 }
 
+/* The folders, so that a file may be replaced by rename; and the conf's own, for secrets of later epochs. */
+static int
+lock_down(struct keeper *k)
+{
+	char *folder[READ_MAX + 1] = { NULL };
+	const char *const write[] = { k->keys.folder, NULL };
+	size_t n = keeper_files(k, folder, READ_MAX);
+	const struct sandbox_paths paths = { (const char *const *)folder, write };
+	int rc = sandbox_enter(ROLE_KEEPER, &paths);
+	while (n > 0)
+		free(folder[--n]);
+	return rc;
+}
+
 static int
 on_start(void *owner, struct epoch *e, const char **err_r)
 {
 	struct keeper *k = owner;
 	k->failed = on_failed;
-	return keeper_open(k, process.base, e, err_r);
+	int rc = keeper_open(k, process.base, e, err_r);
+	if (rc == SP_OK && (rc = lock_down(k)) != SP_OK)
+		*err_r = "the keeper could not be locked down";
+	return rc;
 }
 
 static int
