@@ -289,6 +289,8 @@ pg_key_data(struct pg *p, const struct pg_message *m)
 	size_t len = p->version == (3u << 16) ? 4 : sizeof(key);
 	if (p->keyed)
 		return SP_EPROTO;
+	if (pg_behind(p, SP_TARGET))
+		return PG_AGAIN;
 	p->keyed = true;
 	p->pid = sp_rd_be32(&r);
 	struct sp_bytes secret = sp_rd_take(&r, sizeof(p->secret));
