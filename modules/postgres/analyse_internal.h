@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One analysis under way: what its files share.
+ *
+ *   analyse.c           the text: limits, parse, statements, hand-over to the operation
+ *   analyse_note.c      what was found: names, sets per statement, unclear parts, literals
+ *   analyse_scope.c     what a name stands for: FROM items, WITH, columns
+ *   analyse_expr.c      expressions: columns, functions, literals that belong to a column
+ *   analyse_query.c     SELECT, INSERT, UPDATE, DELETE, MERGE, COPY
+ *   analyse_where.c     does a WHERE restrict anything
+ *   analyse_utility.c   every other statement, by table
+ *
+ * All memory is the analysis's own and goes with it.  When it runs out, `failed` is set, nothing more
+ * is found, and the whole is unclear.
+ */
+#ifndef PG_ANALYSE_INTERNAL_H
+#define PG_ANALYSE_INTERNAL_H
+
+#include <sallyport/module.h>
+
+#include "analyse.h"
+#include "analyse_functions.h"
+#include "analyse_scan.h"
+#include "attributes.h"
+#include "names.h"
+#include "walk.h"
+
+/* ---- what was found (analyse_note.c) ---- */
+
+struct name {               /* each text once per analysis */
+	struct sp_bytes text;
+	uint32_t id;
+	uint32_t hash;
+};
+
+struct unclear_part {
+	struct unclear_part *next;
+	const char *why;
+	struct sp_bytes name;
+};
+
+struct set {
+	const struct name **v;
+	size_t n, cap;
+};
+
+struct stmt {               /* becomes a node of the operation */
+	struct stmt *parent;
+	uint32_t id;
+	const char *verb, *object, *copy;
+	struct sp_bytes language;
+	unsigned effects;
+	struct set set[PG_ATTRS]; /* of the attributes that are sets */
+	int8_t where, analyze, temporary, locking; /* 0 absent, 1 false, 2 true */
+	bool nested, prepared, limited, limit_unknown;
+	uint64_t limit, rows;
+	const PgQuery__SelectStmt *select; /* the statement's own query: where and limit are of it */
+	struct unclear_part *unclear, **unclear_end;
+};
+
+struct literal {
+	size_t offset, len;     /* len 0: parameter */
+	unsigned param;
+};
+
+/* An expression whose literals and columns belong together. */
+struct group {
+	struct group *outer;
+	struct set columns;
+	size_t first;           /* literal of its own */
+	struct span {
+		size_t first, last;
+	} *span;                /* literals of sub-selects and WITH that it refers to */
+	size_t nspans, spans_cap;
+};
+
+struct hidden {
+	uint32_t literal;
+	const struct name *column; /* NULL: always */
+};
+
+/* ---- what names stand for (analyse_scope.c) ---- */
+
+struct outputs {            /* names of a sub-select's columns */
+	struct sp_bytes *v;
+	size_t n;
+	bool open;              /* and others that we can't name */
+};
+
+struct range {              /* a FROM item */
+	struct range *next;
+	struct sp_bytes alias, schema; /* schema: as written */
+	bool aliased;           /* by AS: the table's own name does not count */
+	bool only;
+	const struct pg_relation *relation; /* NULL: derived, or a table not in the snapshot */
+	const struct name *table;           /* schema.name; NULL: derived */
+	struct sp_bytes *renamed; /* AS t (a, b) */
+	size_t nrenamed;
+	struct outputs outputs; /* derived */
+	struct range *joined, *joined_end; /* an aliased join: its members, end exclusive, in the scope's list */
+	size_t first, last;     /* literals inside a derived one */
+};
+
+struct cte {
+	struct cte *next;
+	struct range derived;
+};
+
+struct scope {
+	struct scope *outer;
+	struct range *ranges;
+	struct cte *ctes;
+};
+
+struct analysis {
+	struct sp_op *op;
+	const struct pg_view *view;
+	struct sp_bytes text;   /* that offsets speak of */
+	bool quiet;             /* text of another origin: literals are not noted */
+	unsigned depth;         /* of texts inside texts */
+	struct chunk *chunks;
+	size_t used, cap;
+	bool failed;
+	struct name **names;    /* open addressing */
+	size_t nnames, names_cap;
+	uint64_t *marks;        /* (name, statement, attribute) that are noted already */
+	size_t nmarks, marks_cap;
+	struct stmt *stmt, **all;
+	size_t nstmts, all_cap;
+	struct scope *scope;
+	struct group *group;
+	struct literal *literal;
+	size_t nliterals, literals_cap;
+	struct hidden *hidden;
+	size_t nhidden, hidden_cap;
+	size_t begin, end;      /* of the top-level statement under way, in text */
+	bool secret;            /* every literal is one */
+	bool pinned;            /* changes what must not change */
+	unsigned statements;    /* top-level ones */
+};
+
+/* analyse_note.c */
+void *analyse_alloc(struct analysis *a, size_t n); /* zeroed; NULL and failed when out */
+void analyse_release(struct analysis *a);
+/* An array with room for one more element, or NULL. */
+void *analyse_grow(struct analysis *a, void *array, size_t n, size_t *cap, size_t size);
+struct sp_bytes analyse_copy(struct analysis *a, struct sp_bytes b);
+const struct name *analyse_name(struct analysis *a, struct sp_bytes text);
+/* schema.name or schema.table.column with dots escaped; a part of length 0 is left out. */
+const struct name *analyse_dotted(struct analysis *a, struct sp_bytes x, struct sp_bytes y, struct sp_bytes z);
+struct stmt *analyse_stmt(struct analysis *a, const char *verb); /* a new node, inside the current one */
+void note_effects(struct analysis *a, unsigned effects);
+void note_add(struct analysis *a, enum pg_attr attr, const struct name *name);
+void note_text(struct analysis *a, enum pg_attr attr, struct sp_bytes text);
+void note_unclear(struct analysis *a, const char *why, struct sp_bytes name);
+void note_option(struct analysis *a, const char *word);
+void note_flag(int8_t *flag, bool value);
+void note_set_add(struct analysis *a, struct set *s, const struct name *name);
+/* A literal at this place of the text (or a parameter): joins the groups under way. */
+void note_literal(struct analysis *a, int32_t location);
+void note_param(struct analysis *a, int32_t number);
+void note_hidden(struct analysis *a, uint32_t literal, const struct name *column);
+/* Every string of a part of the text is hidden; `numbers`: and every number. */
+void note_hide_text(struct analysis *a, size_t from, size_t to, bool numbers);
+void group_begin(struct analysis *a, struct group *g);
+void group_column(struct analysis *a, const struct name *column);
+void group_literals(struct analysis *a, size_t first, size_t last);
+void group_end(struct analysis *a);
+int analyse_emit(struct analysis *a);
+
+/* analyse_scope.c */
+void scope_begin(struct analysis *a, struct scope *s);
+void scope_end(struct analysis *a);
+struct range *scope_range(struct analysis *a); /* appended to the scope, empty */
+/* What a table's name stands for, as schema.name; relation_r: its columns, if known. */
+const struct name *scope_table(struct analysis *a, const PgQuery__RangeVar *v, const struct pg_relation **relation_r);
+/* The name of one that a statement makes. */
+const struct name *scope_new_name(struct analysis *a, const PgQuery__RangeVar *v);
+/* …and noted in tables, tables_read, tables_written with what is behind it. */
+const struct name *note_table(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects, const struct pg_relation **relation_r);
+/* …by its name alone; whole: with all columns read. */
+void note_table_named(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, unsigned effects, bool whole);
+/* A table that statements like UPDATE name: read and written through this range. */
+struct range *scope_target(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects);
+void scope_from_table(struct analysis *a, const PgQuery__RangeVar *v);
+void scope_alias(struct analysis *a, struct range *r, const PgQuery__Alias *alias);
+void scope_column(struct analysis *a, const PgQuery__ColumnRef *c);
+void scope_star(struct analysis *a); /* all columns of all ranges */
+void scope_all(struct analysis *a, const struct range *r, unsigned effects);
+/* A column of the range by name, read or written. */
+void scope_named(struct analysis *a, const struct range *r, struct sp_bytes name, unsigned effects);
+struct range *scope_find(struct analysis *a, struct sp_bytes alias);
+enum belongs { BELONGS_NO, BELONGS_MAYBE, BELONGS_YES };
+enum belongs scope_belongs(const struct range *r, struct sp_bytes column);
+bool scope_has(const struct analysis *a, struct sp_bytes name);
+struct cte *scope_cte(struct analysis *a, struct sp_bytes name);
+struct outputs analyse_outputs(struct analysis *a, size_t n, PgQuery__Node **targets);
+/* Does `c` name a column of r, seen from the scope under way? */
+bool scope_is_of(struct analysis *a, const PgQuery__ColumnRef *c, const struct range *r);
+
+/* analyse_expr.c */
+void analyse_visit(struct analysis *a, const ProtobufCMessage *m);
+void analyse_list(struct analysis *a, size_t n, PgQuery__Node **v);
+/* One expression with a group of its own; columns: what it is assigned to, or NULL. */
+void analyse_grouped(struct analysis *a, const ProtobufCMessage *m, const struct set *columns);
+/* A condition: each term of AND, OR and NOT is a group. */
+void analyse_condition(struct analysis *a, const ProtobufCMessage *m);
+void note_function_named(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, size_t nargs);
+/* The text of a constant, from casts of it too; p NULL: not a constant, or NULL. */
+struct sp_bytes analyse_constant(struct analysis *a, const ProtobufCMessage *m);
+struct sp_bytes analyse_string(const PgQuery__Node *n); /* of a String, or empty */
+/* Names in a list of String nodes: the last two, or one. */
+void analyse_qualified(size_t n, PgQuery__Node **v, struct sp_bytes *schema_r, struct sp_bytes *name_r);
+
+/* analyse_query.c */
+void analyse_select(struct analysis *a, const PgQuery__SelectStmt *s, struct outputs *outputs_r);
+void analyse_insert(struct analysis *a, const PgQuery__InsertStmt *s, struct outputs *outputs_r);
+void analyse_update(struct analysis *a, const PgQuery__UpdateStmt *s, struct outputs *outputs_r);
+void analyse_delete(struct analysis *a, const PgQuery__DeleteStmt *s, struct outputs *outputs_r);
+void analyse_merge(struct analysis *a, const PgQuery__MergeStmt *s);
+void analyse_copy_stmt(struct analysis *a, const PgQuery__CopyStmt *s);
+void analyse_from(struct analysis *a, const ProtobufCMessage *item);
+
+/* analyse_where.c: target NULL: any column will do */
+bool where_restricts(struct analysis *a, const ProtobufCMessage *where, const struct range *target);
+
+/* analyse_utility.c: the statement `a->stmt` was made for */
+void analyse_statement(struct analysis *a, const ProtobufCMessage *m, struct outputs *outputs_r);
+/* …as a node inside the current one. */
+void analyse_nested(struct analysis *a, const ProtobufCMessage *m, struct outputs *outputs_r);
+void note_setting(struct analysis *a, struct sp_bytes name, struct sp_bytes value, bool known);
+/* A text of SQL that will run: parsed and judged as nested statements; false when it can't be. */
+bool analyse_inner_text(struct analysis *a, struct sp_bytes text);
+
+#define VISIT(a, p) do { if ((p) != NULL) analyse_visit(a, walk_inside(&(p)->base)); } while (0)
+
+#endif

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a name stands for: FROM items and WITH in their scopes, columns by alias, as the server looks
+ * them up.  Where the snapshot of the catalogue does not say, every table that may be meant counts:
+ * too many columns are found then, never too few.
+ */
+#include "analyse_internal.h"
+
+static const struct sp_bytes none = { NULL, 0 }, unknown = { (const uint8_t *)"?", 1 }, star = { (const uint8_t *)"*", 1 };
+
+void
+scope_begin(struct analysis *a, struct scope *s)
+{
+	*s = (struct scope){ .outer = a->scope };
+	a->scope = s;
+}
+
+void
+scope_end(struct analysis *a)
+{
+	a->scope = a->scope->outer;
+}
+
+struct range *
+scope_range(struct analysis *a)
+{
+	struct range *r = analyse_alloc(a, sizeof(*r));
+
+	if (r == NULL)
+		return NULL;
+	struct range **end = &a->scope->ranges;
+	while (*end != NULL)
+		end = &(*end)->next;
+	*end = r;
+	return r;
+}
+
+struct cte *
+scope_cte(struct analysis *a, struct sp_bytes name)
+{
+	for (const struct scope *s = a->scope; s != NULL; s = s->outer)
+		for (struct cte *c = s->ctes; c != NULL; c = c->next)
+			if (sp_bytes_eq(c->derived.alias, name))
+				return c;
+	return NULL;
+}
+
+/* ---- tables ---- */
+
+static bool
+is_temporary(const struct pg_view *v, struct sp_bytes name)
+{
+	for (size_t i = 0; i < v->ntemporary; i++)
+		if (sp_bytes_is(name, v->temporary[i]))
+			return true;
+	return false;
+}
+
+static const struct name *
+table_name(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, const struct pg_relation **relation_r)
+{
+	const struct pg_view *v = a->view;
+
+	*relation_r = NULL;
+	if (v != NULL && (schema.len == 0 || sp_bytes_is(schema, "pg_temp")) && is_temporary(v, name))
+		return analyse_dotted(a, sp_str("pg_temp"), name, none);
+	if (v != NULL && v->names != NULL && (schema.len > 0 || !v->path_unknown))
+		*relation_r = pg_view_find(v, schema, name);
+	if (*relation_r != NULL)
+		return analyse_dotted(a, sp_str((*relation_r)->schema), sp_str((*relation_r)->name), none);
+	if (schema.len > 0)
+		return analyse_dotted(a, schema, name, none);
+	if (pg_builtin_relation(name) && (v == NULL || !v->path_unknown))
+		return analyse_dotted(a, sp_str("pg_catalog"), name, none);
+	return analyse_dotted(a, v == NULL ? sp_str("public") : unknown, name, none);
+}
+
+const struct name *
+scope_table(struct analysis *a, const PgQuery__RangeVar *v, const struct pg_relation **relation_r)
+{
+	return table_name(a, sp_str(v->schemaname), sp_str(v->relname), relation_r);
+}
+
+const struct name *
+scope_new_name(struct analysis *a, const PgQuery__RangeVar *v)
+{
+	const struct pg_view *view = a->view;
+	const struct pg_relation *there;
+
+	if (sp_bytes_is(sp_str(v->relpersistence), "t") && v->schemaname[0] == '\0')
+		return analyse_dotted(a, sp_str("pg_temp"), sp_str(v->relname), none);
+	if (v->schemaname[0] != '\0' || view == NULL)
+		return table_name(a, v->schemaname[0] != '\0' ? sp_str(v->schemaname) : sp_str("public"), sp_str(v->relname), &there);
+	for (size_t i = 0; i < view->npath && !view->path_unknown; i++)
+		if (strcmp(view->path[i], "pg_catalog") != 0)
+			return analyse_dotted(a, sp_str(view->path[i]), sp_str(v->relname), none);
+	return analyse_dotted(a, unknown, sp_str(v->relname), none);
+}
+
+static void
+add_table(struct analysis *a, const struct name *table, unsigned effects)
+{
+	note_add(a, PG_A_TABLES, table);
+	if ((effects & PG_READ) != 0)
+		note_add(a, PG_A_TABLES_READ, table);
+	if ((effects & PG_WRITE) != 0)
+		note_add(a, PG_A_TABLES_WRITTEN, table);
+}
+
+struct touch {              /* for callbacks */
+	struct analysis *a;
+	unsigned effects;
+	const struct pg_relation *last;
+};
+
+static int
+touch_table(void *owner, const struct pg_relation *r, const struct pg_column *c)
+{
+	struct touch *t = owner;
+
+	(void)c;
+	if (r != t->last) /* a table's columns come one after another */
+		add_table(t->a, analyse_dotted(t->a, sp_str(r->schema), sp_str(r->name), none), t->effects);
+	t->last = r;
+	return t->a->failed;
+}
+
+/* What else is reached by this name: tables behind a view, parents, children that are no partitions. */
+static void
+add_behind(struct analysis *a, const struct pg_relation *r, bool children, unsigned effects)
+{
+	struct touch t = { a, effects, NULL };
+
+	(void)pg_names_sources(a->view->names, r->oid, 0, touch_table, &t);
+	for (size_t i = 0; i < r->nchildren && children; i++) {
+		const struct pg_relation *child = pg_names_relation(a->view->names, r->child[i]);
+		if (child != NULL && !child->partition)
+			(void)touch_table(&t, child, NULL);
+	}
+}
+
+const struct name *
+note_table(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects, const struct pg_relation **relation_r)
+{
+	const struct pg_relation *r;
+	const struct name *table = scope_table(a, v, &r);
+
+	add_table(a, table, effects);
+	if (r != NULL)
+		add_behind(a, r, v->inh, effects);
+	if (relation_r != NULL)
+		*relation_r = r;
+	return table;
+}
+
+void
+note_table_named(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, unsigned effects, bool whole)
+{
+	const struct pg_relation *r;
+	struct range range = { .table = table_name(a, schema, name, &r) };
+
+	range.relation = r;
+	add_table(a, range.table, effects);
+	if (r != NULL)
+		add_behind(a, r, true, effects);
+	if (whole && range.table != NULL)
+		scope_all(a, &range, PG_READ);
+}
+
+/* ---- ranges ---- */
+
+void
+scope_alias(struct analysis *a, struct range *r, const PgQuery__Alias *alias)
+{
+	if (alias == NULL || r == NULL)
+		return;
+	r->alias = sp_str(alias->aliasname);
+	r->aliased = true;
+	r->renamed = analyse_alloc(a, (alias->n_colnames + 1) * sizeof(*r->renamed));
+	for (size_t i = 0; i < alias->n_colnames && r->renamed != NULL; i++)
+		r->renamed[r->nrenamed++] = analyse_string(alias->colnames[i]);
+}
+
+static struct range *
+table_range(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects)
+{
+	struct range *r = scope_range(a);
+
+	if (r == NULL)
+		return NULL;
+	r->table = note_table(a, v, effects, &r->relation);
+	r->schema = sp_str(v->schemaname);
+	r->alias = sp_str(v->relname);
+	r->only = !v->inh;
+	scope_alias(a, r, v->alias);
+	return r;
+}
+
+struct range *
+scope_target(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects)
+{
+	return table_range(a, v, effects);
+}
+
+void
+scope_from_table(struct analysis *a, const PgQuery__RangeVar *v)
+{
+	const struct cte *c = v->schemaname[0] == '\0' ? scope_cte(a, sp_str(v->relname)) : NULL;
+
+	if (c == NULL) {
+		(void)table_range(a, v, PG_READ);
+		return;
+	}
+	struct range *r = scope_range(a);
+	if (r == NULL)
+		return;
+	r->alias = c->derived.alias;
+	r->outputs = c->derived.outputs;
+	r->first = c->derived.first;
+	r->last = c->derived.last;
+	scope_alias(a, r, v->alias);
+}
+
+struct range *
+scope_find(struct analysis *a, struct sp_bytes alias)
+{
+	for (const struct scope *s = a->scope; s != NULL; s = s->outer)
+		for (struct range *r = s->ranges; r != NULL; r = r->next)
+			if (sp_bytes_eq(r->alias, alias))
+				return r;
+	return NULL;
+}
+
+/* ---- columns ---- */
+
+static bool
+is_system_column(struct sp_bytes name)
+{
+	static const char *const system[] = { "ctid", "xmin", "xmax", "cmin", "cmax", "tableoid" };
+	for (size_t i = 0; i < sizeof(system) / sizeof(*system); i++)
+		if (sp_bytes_is(name, system[i]))
+			return true;
+	return false;
+}
+
+/* Position among the names that AS t (a, b) gave, or SIZE_MAX. */
+static size_t
+renamed_at(const struct range *r, struct sp_bytes name)
+{
+	for (size_t i = 0; i < r->nrenamed; i++)
+		if (sp_bytes_eq(r->renamed[i], name))
+			return i;
+	return SIZE_MAX;
+}
+
+static const struct pg_column *
+known_column(const struct range *r, struct sp_bytes name)
+{
+	size_t i = renamed_at(r, name);
+
+	if (i != SIZE_MAX)
+		return i < r->relation->ncolumns ? &r->relation->column[i] : NULL;
+	const struct pg_column *c = pg_relation_named(r->relation, name);
+	return c != NULL && (size_t)(c - r->relation->column) >= r->nrenamed ? c : NULL;
+}
+
+static enum belongs
+derived_has(const struct range *r, struct sp_bytes name)
+{
+	if (renamed_at(r, name) != SIZE_MAX)
+		return BELONGS_YES;
+	for (size_t i = r->nrenamed; i < r->outputs.n; i++)
+		if (sp_bytes_eq(r->outputs.v[i], name))
+			return BELONGS_YES;
+	return r->outputs.open ? BELONGS_MAYBE : BELONGS_NO;
+}
+
+enum belongs
+scope_belongs(const struct range *r, struct sp_bytes name)
+{
+	enum belongs best = BELONGS_NO;
+
+	for (const struct range *j = r->joined; j != NULL && j != r->joined_end; j = j->next) {
+		enum belongs b = scope_belongs(j, name);
+		best = b > best ? b : best;
+	}
+	if (r->joined != NULL)
+		return renamed_at(r, name) != SIZE_MAX ? BELONGS_MAYBE : best;
+	if (r->table == NULL)
+		return derived_has(r, name);
+	if (is_system_column(name))
+		return BELONGS_YES;
+	if (r->relation == NULL)
+		return BELONGS_MAYBE;
+	return known_column(r, name) != NULL ? BELONGS_YES : BELONGS_NO;
+}
+
+static void
+add_column(struct analysis *a, const struct name *column, unsigned effects)
+{
+	note_add(a, PG_A_COLUMNS, column);
+	if ((effects & PG_READ) != 0)
+		note_add(a, PG_A_COLUMNS_READ, column);
+	if ((effects & PG_WRITE) != 0)
+		note_add(a, PG_A_COLUMNS_WRITTEN, column);
+	group_column(a, column);
+}
+
+static int
+touch_column(void *owner, const struct pg_relation *r, const struct pg_column *c)
+{
+	struct touch *t = owner;
+
+	if (c != NULL)
+		add_column(t->a, analyse_dotted(t->a, sp_str(r->schema), sp_str(r->name), sp_str(c->name)), t->effects);
+	return t->a->failed;
+}
+
+/* schema.table + column → the column's full name */
+static void
+add_part(struct analysis *a, const struct name *table, struct sp_bytes column, unsigned effects)
+{
+	size_t room = table->text.len + 2 * column.len + 1;
+	uint8_t *p = analyse_alloc(a, room);
+
+	if (p == NULL)
+		return;
+	struct sp_writer w = sp_writer(p, room);
+	sp_wr_put(&w, table->text);
+	sp_wr_u8(&w, '.');
+	for (size_t i = 0; i < column.len; i++) {
+		if (column.p[i] == '.' || column.p[i] == '\\')
+			sp_wr_u8(&w, '\\');
+		sp_wr_u8(&w, column.p[i]);
+	}
+	add_column(a, analyse_name(a, sp_written(&w)), effects);
+}
+
+void
+scope_all(struct analysis *a, const struct range *r, unsigned effects)
+{
+	struct touch t = { a, effects, NULL };
+
+	if (r->joined != NULL) {
+		for (const struct range *j = r->joined; j != NULL && j != r->joined_end; j = j->next)
+			scope_all(a, j, effects);
+		return;
+	}
+	if (r->table == NULL)
+		group_literals(a, r->first, r->last);
+	else if (r->relation == NULL || r->relation->ncolumns == 0)
+		add_part(a, r->table, star, effects);
+	else
+		(void)pg_names_sources(a->view->names, r->relation->oid, 0, touch_column, &t);
+}
+
+/* The columns of a joined range of this name. */
+static void
+joined_named(struct analysis *a, const struct range *r, struct sp_bytes name, unsigned effects)
+{
+	if (renamed_at(r, name) != SIZE_MAX) {
+		scope_all(a, r, effects);
+		return;
+	}
+	for (const struct range *j = r->joined; j != NULL && j != r->joined_end; j = j->next)
+		if (scope_belongs(j, name) != BELONGS_NO)
+			scope_named(a, j, name, effects);
+}
+
+void
+scope_named(struct analysis *a, const struct range *r, struct sp_bytes name, unsigned effects)
+{
+	struct touch t = { a, effects, NULL };
+
+	if (r->joined != NULL) {
+		joined_named(a, r, name, effects);
+		return;
+	}
+	if (r->table == NULL) {
+		group_literals(a, r->first, r->last);
+		return;
+	}
+	if (r->relation == NULL) {
+		if (renamed_at(r, name) != SIZE_MAX)
+			scope_all(a, r, effects);
+		else
+			add_part(a, r->table, name, effects);
+		return;
+	}
+	const struct pg_column *c = known_column(r, name);
+	if (c != NULL)
+		(void)pg_names_sources(a->view->names, r->relation->oid, c->attnum, touch_column, &t);
+	else
+		add_part(a, r->table, name, effects);
+}
+
+/*
+ * t.name where t has no such column: the server takes it for the function name(t), which sees the
+ * whole row; or it is a mistake.
+ */
+static void
+row_function(struct analysis *a, const struct range *r, struct sp_bytes name)
+{
+	scope_all(a, r, PG_READ);
+	note_function_named(a, none, name, 1);
+}
+
+static void
+qualified(struct analysis *a, const struct range *r, struct sp_bytes name)
+{
+	if (scope_belongs(r, name) == BELONGS_NO && r->relation != NULL)
+		row_function(a, r, name);
+	else
+		scope_named(a, r, name, PG_READ);
+}
+
+/* One name alone: a column of the innermost scope that has it, else a whole row. */
+static void
+unqualified(struct analysis *a, struct sp_bytes name)
+{
+	bool found = false, maybe = false;
+
+	for (const struct scope *s = a->scope; s != NULL && !found; s = s->outer)
+		for (struct range *r = s->ranges; r != NULL; r = r->next) {
+			enum belongs b = scope_belongs(r, name);
+			found = found || b == BELONGS_YES;
+			maybe = maybe || b == BELONGS_MAYBE;
+			if (b != BELONGS_NO)
+				scope_named(a, r, name, PG_READ);
+		}
+	const struct range *row = found ? NULL : scope_find(a, name);
+	if (row != NULL)
+		scope_all(a, row, PG_READ);
+	else if (!found && !maybe)
+		add_column(a, analyse_dotted(a, unknown, unknown, name), PG_READ);
+}
+
+/* Does this scope itself have such a column, for sure or maybe? */
+bool
+scope_has(const struct analysis *a, struct sp_bytes name)
+{
+	for (const struct range *r = a->scope == NULL ? NULL : a->scope->ranges; r != NULL; r = r->next)
+		if (scope_belongs(r, name) != BELONGS_NO)
+			return true;
+	return false;
+}
+
+/* The range that schema.table names. */
+static const struct range *
+find_table(const struct analysis *a, struct sp_bytes schema, struct sp_bytes table)
+{
+	for (const struct scope *s = a->scope; s != NULL; s = s->outer)
+		for (const struct range *r = s->ranges; r != NULL; r = r->next) {
+			if (r->aliased || r->table == NULL || !sp_bytes_eq(r->alias, table))
+				continue;
+			if (sp_bytes_eq(r->schema, schema) || r->schema.len == 0)
+				return r;
+		}
+	return NULL;
+}
+
+static bool
+is_star(const PgQuery__Node *n)
+{
+	return n->node_case == PG_QUERY__NODE__NODE_A_STAR;
+}
+
+void
+scope_star(struct analysis *a)
+{
+	for (const struct range *r = a->scope == NULL ? NULL : a->scope->ranges; r != NULL; r = r->next)
+		if (r->joined == NULL)
+			scope_all(a, r, PG_READ);
+}
+
+/* `name` or `name.*` behind a range that is found, or not. */
+static void
+of_range(struct analysis *a, const struct range *r, struct sp_bytes schema, struct sp_bytes table, const PgQuery__Node *last)
+{
+	if (r != NULL && is_star(last))
+		scope_all(a, r, PG_READ);
+	else if (r != NULL)
+		qualified(a, r, analyse_string(last));
+	else
+		add_column(a, analyse_dotted(a, schema, table, is_star(last) ? star : analyse_string(last)), PG_READ);
+}
+
+void
+scope_column(struct analysis *a, const PgQuery__ColumnRef *c)
+{
+	size_t n = c->n_fields;
+	const PgQuery__Node *last = n == 0 ? NULL : c->fields[n - 1];
+
+	if (n == 0)
+		return;
+	if (n == 1 && is_star(last)) {
+		scope_star(a);
+	} else if (n == 1) {
+		unqualified(a, analyse_string(last));
+	} else if (n == 2) {
+		struct sp_bytes alias = analyse_string(c->fields[0]);
+		of_range(a, scope_find(a, alias), unknown, alias, last);
+	} else {
+		struct sp_bytes schema = analyse_string(c->fields[n - 3]), table = analyse_string(c->fields[n - 2]);
+		of_range(a, find_table(a, schema, table), schema, table, last);
+	}
+}
+
+bool
+scope_is_of(struct analysis *a, const PgQuery__ColumnRef *c, const struct range *r)
+{
+	size_t n = c->n_fields;
+
+	if (n == 0)
+		return false;
+	if (n == 1 && is_star(c->fields[0]))
+		return false;
+	struct sp_bytes name = analyse_string(c->fields[n - 1]);
+	if (n == 1)
+		return scope_belongs(r, name) != BELONGS_NO;
+	if (n == 2)
+		return scope_find(a, analyse_string(c->fields[0])) == r;
+	return find_table(a, analyse_string(c->fields[n - 3]), analyse_string(c->fields[n - 2])) == r;
+}
+
+/* ---- names of a sub-select's columns ---- */
+
+/* The name that the server gives a column without AS: see FigureColname(). */
+static struct sp_bytes
+figure_name(const ProtobufCMessage *m)
+{
+	if (m == NULL)
+		return none;
+	switch (walk_case_of(m)) {
+	case PG_QUERY__NODE__NODE_COLUMN_REF: {
+		const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)m;
+		return c->n_fields == 0 || is_star(c->fields[c->n_fields - 1]) ? none : analyse_string(c->fields[c->n_fields - 1]);
+	}
+	case PG_QUERY__NODE__NODE_FUNC_CALL: {
+		const PgQuery__FuncCall *f = (const PgQuery__FuncCall *)m;
+		return f->n_funcname == 0 ? none : analyse_string(f->funcname[f->n_funcname - 1]);
+	}
+	case PG_QUERY__NODE__NODE_TYPE_CAST: {
+		const PgQuery__TypeCast *t = (const PgQuery__TypeCast *)m;
+		struct sp_bytes name = figure_name(WALK(t->arg));
+		if (name.len == 0 && t->type_name != NULL && t->type_name->n_names > 0)
+			name = analyse_string(t->type_name->names[t->type_name->n_names - 1]);
+		return name;
+	}
+	case PG_QUERY__NODE__NODE_COLLATE_CLAUSE:
+		return figure_name(WALK(((const PgQuery__CollateClause *)m)->arg));
+	default:
+		return none;
+	}
+}
+
+static bool
+ends_in_star(const ProtobufCMessage *m)
+{
+	if (walk_case_of(m) == PG_QUERY__NODE__NODE_COLUMN_REF) {
+		const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)m;
+		return c->n_fields > 0 && is_star(c->fields[c->n_fields - 1]);
+	}
+	if (walk_case_of(m) == PG_QUERY__NODE__NODE_A_INDIRECTION) {
+		const PgQuery__AIndirection *i = (const PgQuery__AIndirection *)m;
+		return i->n_indirection > 0 && is_star(i->indirection[i->n_indirection - 1]);
+	}
+	return false;
+}
+
+/* A name that we can't tell (of an expression) makes the list open, unless nothing else is named so. */
+struct outputs
+analyse_outputs(struct analysis *a, size_t n, PgQuery__Node **targets)
+{
+	struct outputs o = { .v = analyse_alloc(a, (n + 1) * sizeof(*o.v)) };
+
+	for (size_t i = 0; i < n && o.v != NULL; i++) {
+		const PgQuery__ResTarget *t = targets[i]->res_target;
+		if (targets[i]->node_case != PG_QUERY__NODE__NODE_RES_TARGET || t->val == NULL)
+			continue;
+		const ProtobufCMessage *val = WALK(t->val);
+		o.v[o.n] = t->name[0] != '\0' ? sp_str(t->name) : figure_name(val);
+		if (o.v[o.n].len == 0 || (val != NULL && t->name[0] == '\0' && ends_in_star(val)))
+			o.open = true;
+		o.n++;
+	}
+	return o;
+}
