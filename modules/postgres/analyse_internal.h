@@ -23,6 +23,7 @@
 #include "analyse_scan.h"
 #include "attributes.h"
 #include "names.h"
+#include "settings_table.h"
 #include "walk.h"
 
 /* ---- what was found (analyse_note.c) ---- */

@@ -1,0 +1,602 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See names.h.  Rows are collected as they come; finish() sorts them and gives each relation its share. */
+#include "names.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define MEMORY_MAX (256u << 20)
+#define DEPTH_MAX 32
+#define USER "NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
+
+const char *const pg_names_sql[PG_NAMES_QUERIES] = {
+	[PG_NAMES_RELATIONS] = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition FROM pg_catalog.pg_class c "
+			       "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
+	[PG_NAMES_COLUMNS] = "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull FROM pg_catalog.pg_attribute a "
+			     "WHERE a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped",
+	[PG_NAMES_DEPENDS] = "SELECT DISTINCT r.ev_class, d.refobjid, d.refobjsubid FROM pg_catalog.pg_depend d "
+			     "JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid "
+			     "WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass "
+			     "AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass "
+			     "AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class",
+	[PG_NAMES_VIEWS] = "SELECT 0, '' WHERE false",
+	[PG_NAMES_INHERITS] = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits",
+	[PG_NAMES_FUNCTIONS] = "SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, p.pronargs, p.pronargdefaults, "
+			       "p.provariadic OPERATOR(pg_catalog.<>) 0, '' FROM pg_catalog.pg_proc p "
+			       "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace "
+			       "WHERE p.oid OPERATOR(pg_catalog.>=) 16384",
+	[PG_NAMES_OPERATORS] = "SELECT o.oid, n.nspname, o.oprname, 'v', '' FROM pg_catalog.pg_operator o "
+			       "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace "
+			       "WHERE o.oid OPERATOR(pg_catalog.>=) 16384",
+};
+
+const unsigned char pg_names_fields[PG_NAMES_QUERIES] = { 5, 5, 3, 2, 2, 9, 5 };
+
+struct column_row {
+	uint32_t relation;
+	struct pg_column column;
+};
+
+struct link_row {          /* a view and what it uses; a child and its parent */
+	uint32_t from, to;
+	int16_t attnum;
+};
+
+struct array {
+	void *v;
+	size_t n, cap;
+};
+
+struct pg_names {
+	unsigned refs;
+	uint64_t version;
+	size_t size, max;
+	struct array strings, relations, columns, depends, parents, functions, lists;
+	const struct pg_relation **by_name;
+};
+
+struct pg_names_builder {
+	struct pg_names *names;
+	bool failed;
+};
+
+/* ---- memory ---- */
+
+static void *
+grow(struct pg_names *n, struct array *a, size_t size)
+{
+	if (a->n == a->cap) {
+		size_t cap = a->cap == 0 ? 64 : 2 * a->cap;
+		void *v = n->size > n->max - cap * size || cap * size > n->max ? NULL : realloc(a->v, cap * size);
+		if (v == NULL)
+			return NULL;
+		n->size += (cap - a->cap) * size;
+		a->v = v;
+		a->cap = cap;
+	}
+	return memset((char *)a->v + a->n++ * size, 0, size);
+}
+
+static const char *
+keep(struct pg_names *n, struct sp_bytes s)
+{
+	char **at = grow(n, &n->strings, sizeof(*at));
+	char *copy = at == NULL ? NULL : calloc(1, s.len + 1);
+	if (copy == NULL)
+		return NULL;
+	if (s.len > 0)
+		memcpy(copy, s.p, s.len);
+	n->size += s.len + 1;
+	*at = copy;
+	return copy;
+}
+
+struct pg_names_builder *
+pg_names_begin(size_t max)
+{
+	struct pg_names_builder *b = calloc(1, sizeof(*b));
+	if (b == NULL || (b->names = calloc(1, sizeof(*b->names))) == NULL) {
+		free(b);
+		return NULL;
+	}
+	b->names->max = max == 0 ? MEMORY_MAX : max;
+	b->names->refs = 1;
+	return b;
+}
+
+void
+pg_names_abandon(struct pg_names_builder **b)
+{
+	if (*b == NULL)
+		return;
+	pg_names_free(&(*b)->names);
+	free(*b);
+	*b = NULL;
+}
+
+struct pg_names *
+pg_names_ref(struct pg_names *n)
+{
+	n->refs++;
+	return n;
+}
+
+static void
+free_all(struct array *a)
+{
+	for (size_t i = 0; i < a->n; i++)
+		free(((void **)a->v)[i]);
+	free(a->v);
+}
+
+void
+pg_names_free(struct pg_names **np)
+{
+	struct pg_names *n = *np;
+	*np = NULL;
+	if (n == NULL || --n->refs > 0)
+		return;
+	free_all(&n->strings);
+	free_all(&n->lists);
+	free(n->relations.v);
+	free(n->columns.v);
+	free(n->depends.v);
+	free(n->parents.v);
+	free(n->functions.v);
+	free(n->by_name);
+	free(n);
+}
+
+/* ---- rows ---- */
+
+int
+pg_names_add_relation(struct pg_names_builder *b, uint32_t oid, const char *schema, const char *name, char kind)
+{
+	struct pg_relation *r = grow(b->names, &b->names->relations, sizeof(*r));
+	if (r == NULL)
+		return SP_ETOOBIG;
+	*r = (struct pg_relation){ .oid = oid, .kind = kind, .schema = keep(b->names, sp_str(schema)), .name = keep(b->names, sp_str(name)) };
+	return r->schema == NULL || r->name == NULL ? SP_ETOOBIG : SP_OK;
+}
+
+int
+pg_names_add_column(struct pg_names_builder *b, uint32_t relation, int16_t attnum, const char *name, uint32_t type)
+{
+	struct column_row *c = grow(b->names, &b->names->columns, sizeof(*c));
+	if (c == NULL)
+		return SP_ETOOBIG;
+	*c = (struct column_row){ relation, { .attnum = attnum, .type = type, .name = keep(b->names, sp_str(name)) } };
+	return c->column.name == NULL ? SP_ETOOBIG : SP_OK;
+}
+
+static int
+add_link(struct pg_names *n, struct array *a, uint32_t from, uint32_t to, int16_t attnum)
+{
+	struct link_row *l = grow(n, a, sizeof(*l));
+	if (l == NULL)
+		return SP_ETOOBIG;
+	*l = (struct link_row){ from, to, attnum };
+	return SP_OK;
+}
+
+int
+pg_names_add_depend(struct pg_names_builder *b, uint32_t view, uint32_t relation, int16_t attnum)
+{
+	return add_link(b->names, &b->names->depends, view, relation, attnum);
+}
+
+/* What a view uses is enough to know what is behind it; its definition is not kept. */
+int
+pg_names_add_view(struct pg_names_builder *b, uint32_t view, const char *definition)
+{
+	(void)b;
+	(void)view;
+	(void)definition;
+	return SP_OK;
+}
+
+int
+pg_names_add_parent(struct pg_names_builder *b, uint32_t child, uint32_t parent)
+{
+	return add_link(b->names, &b->names->parents, child, parent, 0);
+}
+
+int
+pg_names_add_function(struct pg_names_builder *b, const struct pg_function *from)
+{
+	struct pg_function *f = grow(b->names, &b->names->functions, sizeof(*f));
+	if (f == NULL)
+		return SP_ETOOBIG;
+	*f = *from;
+	f->schema = keep(b->names, sp_str(from->schema));
+	f->name = keep(b->names, sp_str(from->name));
+	f->extension = keep(b->names, sp_str(from->extension));
+	return f->schema == NULL || f->name == NULL || f->extension == NULL ? SP_ETOOBIG : SP_OK;
+}
+
+static bool
+number(struct sp_bytes b, uint32_t *n_r)
+{
+	uint64_t n = 0;
+	*n_r = 0;
+	for (size_t i = 0; i < b.len; i++) {
+		if (b.p[i] < '0' || b.p[i] > '9' || i > 9)
+			return false;
+		n = n * 10 + (uint64_t)(b.p[i] - '0');
+	}
+	*n_r = (uint32_t)n;
+	return b.len > 0 && n <= UINT32_MAX;
+}
+
+static int
+feed_function(struct pg_names_builder *b, const struct sp_bytes *f, const char *const *text, bool operator)
+{
+	uint32_t oid, args = 2, defaults = 0;
+	if (!number(f[0], &oid) || (!operator && (!number(f[5], &args) || !number(f[6], &defaults))) || args > 100 || defaults > args)
+		return SP_EPROTO;
+	bool variadic = !operator && sp_bytes_is(f[7], "t");
+	const struct pg_function fn = { .oid = oid, .schema = text[1], .name = text[2], .kind = operator ? 'o' : text[3][0],
+		.volatility = operator ? text[3][0] : text[4][0], .min_args = (int16_t)(args - defaults), .max_args = variadic ? -1 : (int16_t)args,
+		.extension = operator ? text[4] : text[8] };
+	return pg_names_add_function(b, &fn);
+}
+
+static int
+feed_row(struct pg_names_builder *b, enum pg_names_query q, const struct sp_bytes *f, const char *const *text)
+{
+	uint32_t x = 0, y = 0, z = 0;
+	int rc;
+	switch (q) {
+	case PG_NAMES_RELATIONS:
+		return number(f[0], &x) && f[3].len == 1 ? pg_names_add_relation(b, x, text[1], text[2], text[3][0]) : SP_EPROTO;
+	case PG_NAMES_COLUMNS:
+		if (!number(f[0], &x) || !number(f[1], &y) || !number(f[3], &z) || y > INT16_MAX)
+			return SP_EPROTO;
+		rc = pg_names_add_column(b, x, (int16_t)y, text[2], z);
+		if (rc == SP_OK)
+			((struct column_row *)b->names->columns.v)[b->names->columns.n - 1].column.not_null = sp_bytes_is(f[4], "t");
+		return rc;
+	case PG_NAMES_DEPENDS:
+		if (!number(f[0], &x) || !number(f[1], &y) || !number(f[2], &z) || z > INT16_MAX)
+			return SP_EPROTO;
+		return pg_names_add_depend(b, x, y, (int16_t)z);
+	case PG_NAMES_INHERITS:
+		return number(f[0], &x) && number(f[1], &y) ? pg_names_add_parent(b, x, y) : SP_EPROTO;
+	case PG_NAMES_FUNCTIONS:
+	case PG_NAMES_OPERATORS:
+		return feed_function(b, f, text, q == PG_NAMES_OPERATORS);
+	default:
+		return SP_OK;
+	}
+}
+
+int
+pg_names_feed(struct pg_names_builder *b, enum pg_names_query q, const struct sp_bytes *field, size_t n)
+{
+	char space[9][256];
+	const char *text[9];
+	if (q >= PG_NAMES_QUERIES || n != pg_names_fields[q])
+		return SP_EPROTO;
+	for (size_t i = 0; i < n; i++) {
+		if (field[i].p == NULL || field[i].len >= sizeof(space[i]))
+			return SP_EPROTO;
+		memcpy(space[i], field[i].p, field[i].len);
+		space[i][field[i].len] = '\0';
+		text[i] = space[i];
+	}
+	int rc = feed_row(b, q, field, text);
+	b->failed = b->failed || rc != SP_OK;
+	return rc;
+}
+
+/* ---- the snapshot ---- */
+
+static int
+by_oid(const void *a, const void *b)
+{
+	const struct pg_relation *x = a, *y = b;
+	return x->oid < y->oid ? -1 : x->oid > y->oid;
+}
+
+static int
+by_place(const void *a, const void *b)
+{
+	const struct column_row *x = a, *y = b;
+	if (x->relation != y->relation)
+		return x->relation < y->relation ? -1 : 1;
+	return x->column.attnum - y->column.attnum;
+}
+
+static int
+by_from(const void *a, const void *b)
+{
+	const struct link_row *x = a, *y = b;
+	return x->from < y->from ? -1 : x->from > y->from;
+}
+
+static int
+by_schema(const void *a, const void *b)
+{
+	const struct pg_relation *x = *(const struct pg_relation *const *)a, *y = *(const struct pg_relation *const *)b;
+	int c = strcmp(x->schema, y->schema);
+	return c != 0 ? c : strcmp(x->name, y->name);
+}
+
+static int
+by_function(const void *a, const void *b)
+{
+	const struct pg_function *x = a, *y = b;
+	return strcmp(x->name, y->name);
+}
+
+static void
+sort(struct array *a, size_t size, int (*compare)(const void *, const void *))
+{
+	if (a->n > 1)
+		qsort(a->v, a->n, size, compare);
+}
+
+/* Columns stand in one array, sorted: each relation gets a copy of its run. */
+static bool
+share_columns(struct pg_names *n)
+{
+	const struct column_row *row = n->columns.v;
+	struct pg_relation *r = n->relations.v;
+	size_t at = 0;
+	for (size_t i = 0; i < n->relations.n; i++) {
+		while (at < n->columns.n && row[at].relation < r[i].oid)
+			at++;
+		size_t first = at;
+		while (at < n->columns.n && row[at].relation == r[i].oid)
+			at++;
+		void **slot = at == first ? NULL : grow(n, &n->lists, sizeof(*slot));
+		struct pg_column *c = slot == NULL ? NULL : calloc(at - first, sizeof(*c));
+		if (at > first && c == NULL)
+			return false;
+		for (size_t k = first; k < at; k++)
+			c[k - first] = row[k].column;
+		if (slot != NULL)
+			*slot = c;
+		r[i].column = c;
+		r[i].ncolumns = at - first;
+	}
+	return true;
+}
+
+struct pg_names *
+pg_names_finish(struct pg_names_builder **bp, uint64_t version)
+{
+	struct pg_names *n = (*bp)->names;
+	n->version = version;
+	sort(&n->relations, sizeof(struct pg_relation), by_oid);
+	sort(&n->columns, sizeof(struct column_row), by_place);
+	sort(&n->depends, sizeof(struct link_row), by_from);
+	sort(&n->parents, sizeof(struct link_row), by_from);
+	sort(&n->functions, sizeof(struct pg_function), by_function);
+	n->by_name = calloc(n->relations.n + 1, sizeof(*n->by_name));
+	if ((*bp)->failed || n->by_name == NULL || !share_columns(n)) {
+		pg_names_abandon(bp);
+		return NULL;
+	}
+	for (size_t i = 0; i < n->relations.n; i++)
+		n->by_name[i] = (const struct pg_relation *)n->relations.v + i;
+	if (n->relations.n > 1)
+		qsort(n->by_name, n->relations.n, sizeof(*n->by_name), by_schema);
+	free(*bp);
+	*bp = NULL;
+	return n;
+}
+
+uint64_t
+pg_names_version(const struct pg_names *n)
+{
+	return n->version;
+}
+
+size_t
+pg_names_size(const struct pg_names *n)
+{
+	return n->size;
+}
+
+/* ---- asking ---- */
+
+const struct pg_relation *
+pg_names_relation(const struct pg_names *n, uint32_t oid)
+{
+	const struct pg_relation key = { .oid = oid };
+	return n->relations.n == 0 ? NULL : bsearch(&key, n->relations.v, n->relations.n, sizeof(key), by_oid);
+}
+
+const struct pg_relation *
+pg_names_find(const struct pg_names *n, struct sp_bytes schema, struct sp_bytes name)
+{
+	char s[256], t[256];
+	if (schema.len >= sizeof(s) || name.len >= sizeof(t) || n->relations.n == 0)
+		return NULL;
+	memcpy(s, schema.p, schema.len);
+	memcpy(t, name.p, name.len);
+	s[schema.len] = t[name.len] = '\0';
+	const struct pg_relation key = { .schema = s, .name = t }, *at = &key;
+	const struct pg_relation **found = bsearch(&at, n->by_name, n->relations.n, sizeof(*n->by_name), by_schema);
+	return found == NULL ? NULL : *found;
+}
+
+const struct pg_column *
+pg_relation_column(const struct pg_relation *r, int16_t attnum)
+{
+	for (size_t i = 0; i < r->ncolumns; i++)
+		if (r->column[i].attnum == attnum)
+			return &r->column[i];
+	return NULL;
+}
+
+const struct pg_column *
+pg_relation_named(const struct pg_relation *r, struct sp_bytes name)
+{
+	for (size_t i = 0; i < r->ncolumns; i++)
+		if (sp_bytes_is(name, r->column[i].name))
+			return &r->column[i];
+	return NULL;
+}
+
+const struct pg_function *
+pg_names_functions(const struct pg_names *n, struct sp_bytes name, size_t *n_r)
+{
+	const struct pg_function *f = n->functions.v;
+	*n_r = 0;
+	for (size_t i = 0; i < n->functions.n; i++) {
+		if (!sp_bytes_is(name, f[i].name))
+			continue;
+		size_t end = i;
+		while (end < n->functions.n && sp_bytes_is(name, f[end].name))
+			end++;
+		*n_r = end - i;
+		return &f[i];
+	}
+	return NULL;
+}
+
+struct sources {
+	const struct pg_names *names;
+	pg_source_fn *each;
+	void *owner;
+};
+
+static int
+sources_of(const struct sources *s, uint32_t oid, int16_t attnum, unsigned depth)
+{
+	const struct pg_relation *r = pg_names_relation(s->names, oid);
+	const struct link_row *use = s->names->depends.v, *up = s->names->parents.v;
+	int rc = 0;
+	if (r == NULL || depth > DEPTH_MAX)
+		return 0;
+	for (size_t i = 0; i < r->ncolumns && rc == 0; i++)
+		if (attnum == 0 || r->column[i].attnum == attnum)
+			rc = s->each(s->owner, r, &r->column[i]);
+	/* a view's column may come from anything that the view uses */
+	for (size_t i = 0; i < s->names->depends.n && rc == 0; i++)
+		if (use[i].from == oid)
+			rc = sources_of(s, use[i].to, use[i].attnum, depth + 1);
+	const struct pg_column *c = attnum == 0 ? NULL : pg_relation_column(r, attnum);
+	for (size_t i = 0; i < s->names->parents.n && rc == 0; i++) {
+		const struct pg_relation *parent = up[i].from == oid ? pg_names_relation(s->names, up[i].to) : NULL;
+		const struct pg_column *same = parent == NULL || c == NULL ? NULL : pg_relation_named(parent, sp_str(c->name));
+		if (parent != NULL && (attnum == 0 || same != NULL))
+			rc = sources_of(s, parent->oid, same == NULL ? 0 : same->attnum, depth + 1);
+	}
+	return rc;
+}
+
+int
+pg_names_sources(const struct pg_names *n, uint32_t oid, int16_t attnum, pg_source_fn *each, void *owner)
+{
+	const struct sources s = { n, each, owner };
+	return sources_of(&s, oid, attnum, 0);
+}
+
+static void
+write_part(struct sp_writer *w, const char *part)
+{
+	for (; *part != '\0'; part++) {
+		if (*part == '.' || *part == '\\')
+			sp_wr_u8(w, '\\');
+		sp_wr_u8(w, (uint8_t)*part);
+	}
+}
+
+void
+pg_write_name(struct sp_writer *w, const struct pg_relation *r, const struct pg_column *c)
+{
+	write_part(w, r->schema);
+	sp_wr_u8(w, '.');
+	write_part(w, r->name);
+	if (c == NULL)
+		return;
+	sp_wr_u8(w, '.');
+	write_part(w, c->name);
+}
+
+/* ---- one session's view ---- */
+
+/* One name of a list, folded unless quoted; false: not a name. */
+static bool
+path_name(struct sp_reader *r, struct sp_writer *w)
+{
+	bool quoted = r->left > 0 && *r->p == '"';
+	size_t n = 0;
+	if (quoted)
+		(void)sp_rd_u8(r);
+	while (r->left > 0) {
+		uint8_t c = *r->p;
+		if (!quoted && (c == ',' || c == ' '))
+			break;
+		(void)sp_rd_u8(r);
+		if (quoted && c == '"') {
+			if (r->left == 0 || *r->p != '"')
+				return n > 0;
+			(void)sp_rd_u8(r);
+		}
+		sp_wr_u8(w, !quoted && c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c);
+		n++;
+	}
+	return n > 0 && !quoted;
+}
+
+static void
+skip_blanks(struct sp_reader *r)
+{
+	while (r->left > 0 && *r->p == ' ')
+		(void)sp_rd_u8(r);
+}
+
+int
+pg_path_parse(struct sp_bytes setting, const char *role, const char **path, size_t max, size_t *n_r, struct sp_writer *w)
+{
+	struct sp_reader r = sp_reader(setting);
+	bool catalog = false;
+	size_t n = 0;
+	*n_r = 0;
+	for (skip_blanks(&r); r.left > 0; skip_blanks(&r)) {
+		size_t at = w->len;
+		if (!path_name(&r, w))
+			return SP_EPROTO;
+		sp_wr_u8(w, 0);
+		if (w->bad || n + 1 >= max)
+			return SP_ETOOBIG;
+		const char *name = (const char *)w->p + at;
+		name = strcmp(name, "$user") == 0 ? role : name;
+		catalog = catalog || strcmp(name, "pg_catalog") == 0;
+		path[n++] = name;
+		skip_blanks(&r);
+		if (r.left > 0 && sp_rd_u8(&r) != ',')
+			return SP_EPROTO;
+	}
+	if (!catalog) {
+		memmove(&path[1], &path[0], n * sizeof(*path));
+		path[0] = "pg_catalog";
+		n++;
+	}
+	*n_r = n;
+	return SP_OK;
+}
+
+const struct pg_relation *
+pg_view_find(const struct pg_view *v, struct sp_bytes schema, struct sp_bytes name)
+{
+	if (v->names == NULL)
+		return NULL;
+	if (schema.len > 0)
+		return pg_names_find(v->names, schema, name);
+	if (v->path_unknown)
+		return NULL;
+	for (size_t i = 0; i < v->ntemporary; i++)
+		if (sp_bytes_is(name, v->temporary[i]))
+			return NULL;
+	for (size_t i = 0; i < v->npath; i++) {
+		const struct pg_relation *r = pg_names_find(v->names, sp_str(v->path[i]), name);
+		if (r != NULL)
+			return r;
+	}
+	return NULL;
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See settings_table.h. */
+#include "settings_table.h"
+
+#include <string.h>
+#include <strings.h>
+
+#define VALUE_MAX 512
+#define BOTH (PG_AT_STARTUP | PG_BY_SET)
+
+static bool
+plain(struct sp_bytes v)
+{
+	for (size_t i = 0; i < v.len; i++)
+		if (v.p[i] < 0x20 || v.p[i] == 0x7f)
+			return false;
+	return v.len < VALUE_MAX;
+}
+
+static bool
+short_name(struct sp_bytes v)
+{
+	return plain(v) && v.len < 64;
+}
+
+/* The texts that we judge are UTF-8; another encoding would make them mean something else. */
+static bool
+utf8(struct sp_bytes v)
+{
+	return (v.len == 4 && strncasecmp((const char *)v.p, "utf8", 4) == 0) || (v.len == 5 && strncasecmp((const char *)v.p, "utf-8", 5) == 0) ||
+	    (v.len == 7 && strncasecmp((const char *)v.p, "unicode", 7) == 0);
+}
+
+static bool
+amount(struct sp_bytes v)
+{
+	size_t digits = 0;
+	while (digits < v.len && ((v.p[digits] >= '0' && v.p[digits] <= '9') || (digits == 0 && v.p[0] == '-')))
+		digits++;
+	return digits > 0 && v.len - digits <= 3 && plain(v);
+}
+
+static bool
+word_of(struct sp_bytes v, const char *const *words)
+{
+	for (; *words != NULL; words++)
+		if (v.len == strlen(*words) && strncasecmp((const char *)v.p, *words, v.len) == 0)
+			return true;
+	return false;
+}
+
+static bool
+switch_value(struct sp_bytes v)
+{
+	static const char *const words[] = { "on", "off", "true", "false", "yes", "no", "1", "0", NULL };
+	return word_of(v, words);
+}
+
+static bool
+isolation(struct sp_bytes v)
+{
+	static const char *const words[] = { "read uncommitted", "read committed", "repeatable read", "serializable", NULL };
+	return word_of(v, words);
+}
+
+static bool
+bytea_form(struct sp_bytes v)
+{
+	static const char *const words[] = { "hex", "escape", NULL };
+	return word_of(v, words);
+}
+
+static bool
+level(struct sp_bytes v)
+{
+	static const char *const words[] = { "debug5", "debug4", "debug3", "debug2", "debug1", "debug", "log", "notice", "info", "warning", "error", NULL };
+	return word_of(v, words);
+}
+
+const struct pg_setting pg_settings[] = {
+	{ "application_name", BOTH, plain, false, "what the client calls itself" },
+	{ "bytea_output", BOTH, bytea_form, false, "how bytea is written" },
+	{ "client_encoding", BOTH, utf8, false, "UTF8 only: statements are judged as UTF-8" },
+	{ "client_min_messages", BOTH, level, false, "which notices the client gets" },
+	{ "DateStyle", BOTH, short_name, false, "how dates are written and read" },
+	{ "default_transaction_deferrable", BOTH, switch_value, false, "of new transactions" },
+	{ "default_transaction_isolation", BOTH, isolation, false, "of new transactions" },
+	{ "default_transaction_read_only", BOTH, switch_value, false, "of new transactions" },
+	{ "extra_float_digits", BOTH, amount, false, "precision of floating point output" },
+	{ "geqo", BOTH, switch_value, false, "JDBC's and pg_dump's habit" },
+	{ "idle_in_transaction_session_timeout", BOTH, amount, false, "a limit of time" },
+	{ "idle_session_timeout", BOTH, amount, false, "a limit of time" },
+	{ "IntervalStyle", BOTH, short_name, false, "how intervals are written" },
+	{ "jit", BOTH, switch_value, false, "whether queries are compiled" },
+	{ "lock_timeout", BOTH, amount, false, "a limit of time" },
+	{ "row_security", PG_BY_SET, switch_value, false, "pg_dump turns it off: hidden rows are then an error" },
+	{ "search_path", BOTH, plain, true, "which schemas unqualified names are searched in" },
+	{ "statement_timeout", BOTH, amount, false, "a limit of time" },
+	{ "synchronize_seqscans", PG_BY_SET, switch_value, false, "pg_dump's habit" },
+	{ "TimeZone", BOTH, short_name, false, "in which zone times are shown" },
+	{ "transaction_isolation", PG_BY_SET, isolation, false, "of this transaction" },
+	{ "transaction_read_only", PG_BY_SET, switch_value, false, "of this transaction" },
+	{ "transaction_deferrable", PG_BY_SET, switch_value, false, "of this transaction" },
+	{ NULL, 0, NULL, false, NULL },
+};
+
+static bool
+same_name(struct sp_bytes a, const char *b)
+{
+	return a.len == strlen(b) && strncasecmp((const char *)a.p, b, a.len) == 0;
+}
+
+const struct pg_setting *
+pg_setting_find(struct sp_bytes name)
+{
+	for (const struct pg_setting *s = pg_settings; s->name != NULL; s++)
+		if (same_name(name, s->name))
+			return s;
+	return NULL;
+}
+
+/* Texts would mean other things after a change of these, or somebody else would run them. */
+static bool
+pinned(struct sp_bytes name)
+{
+	static const char *const names[] = { "standard_conforming_strings", "session_authorization", "role", "backslash_quote",
+		"sallyport.user", "sallyport.session", NULL };
+	for (const char *const *n = names; *n != NULL; n++)
+		if (same_name(name, *n))
+			return true;
+	return false;
+}
+
+enum pg_setting_answer
+pg_setting_check(struct sp_bytes name, struct sp_bytes value, enum pg_setting_where where)
+{
+	const struct pg_setting *s = pg_setting_find(name);
+	if (pinned(name)) /* saying what is so already does no harm */
+		return same_name(name, "standard_conforming_strings") && sp_bytes_is(value, "on") ? PG_SETTING_FINE : PG_SETTING_PINNED;
+	if (s == NULL || (s->where & where) == 0 || !s->check(value))
+		return PG_SETTING_REFUSED;
+	return PG_SETTING_FINE;
+}
+
+/* ---- options ---- */
+
+/* The next word as the server's pg_split_opts() cuts it; length 0 at the end. */
+static int
+next_word(struct sp_reader *r, struct sp_writer *w)
+{
+	while (r->left > 0 && (*r->p == ' ' || *r->p == '\t' || *r->p == '\n'))
+		(void)sp_rd_u8(r);
+	while (r->left > 0 && *r->p != ' ' && *r->p != '\t' && *r->p != '\n') {
+		uint8_t c = sp_rd_u8(r);
+		if (c == '\\' && r->left > 0)
+			c = sp_rd_u8(r);
+		sp_wr_u8(w, c);
+	}
+	return w->bad ? SP_EPROTO : SP_OK;
+}
+
+int
+pg_setting_options(struct sp_bytes options, int (*each)(void *owner, struct sp_bytes name, struct sp_bytes value), void *owner)
+{
+	struct sp_reader r = sp_reader(options);
+	for (;;) {
+		uint8_t space[VALUE_MAX + 64];
+		struct sp_writer w = sp_writer(space, sizeof(space));
+		int rc = next_word(&r, &w);
+		if (rc != SP_OK || w.len == 0)
+			return rc;
+		struct sp_reader word = sp_reader(sp_written(&w));
+		struct sp_bytes lead = sp_rd_take(&word, 2);
+		if (sp_bytes_is(lead, "-c") && word.left == 0) {
+			w.len = 0;
+			if (next_word(&r, &w) != SP_OK || w.len == 0)
+				return SP_EPROTO;
+			word = sp_reader(sp_written(&w));
+		} else if (!sp_bytes_is(lead, "-c") && !sp_bytes_is(lead, "--")) {
+			return SP_EPROTO;
+		}
+		struct sp_bytes name = sp_rd_until(&word, '='), value = sp_rd_rest(&word);
+		if (word.bad || name.len == 0)
+			return SP_EPROTO;
+		rc = each(owner, name, value);
+		if (rc < 0)
+			return rc;
+	}
+}
