@@ -93,6 +93,7 @@ judging_observes(const struct judging *j, const struct rule *r)
 void
 judging_fail(struct judging *j, const struct rule *r, const char *why, const char *detail)
 {
+	j->failed = true;
 	if (judging_observes(j, r) || j->broken != NULL)
 		return;
 	j->broken = r;
@@ -182,7 +183,7 @@ rule_applies(struct judging *j, const struct rule *r, struct reason *why_r)
 	bool permits = r->decide == DECIDE_ALLOW, applies;
 	struct reason why;
 
-	j->skipped = false;
+	j->skipped = j->failed = false;
 	enum truth when = clause_fits(j, r, &r->when, !permits, why_r);
 	check_budget(j, r);
 	applies = permits ? when == YES : when != NO;
@@ -194,6 +195,9 @@ rule_applies(struct judging *j, const struct rule *r, struct reason *why_r)
 			applies = false;
 		}
 	}
+	/* A rule that failed denies by itself; in observe mode it is told as one that would have applied. */
+	if (j->failed)
+		return judging_observes(j, r) && !permits;
 	/* Wanted parameters that come only with the run: it will be judged then. */
 	return applies && !j->skipped;
 }

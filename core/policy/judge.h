@@ -40,6 +40,7 @@ struct judging {
 	const char *kind;            /* whose attributes functions read */
 	const struct rule *broken;   /* the first rule that failed, and why */
 	const char *broken_why, *broken_detail;
+	bool failed;                 /* the rule just asked did */
 	bool skipped;                /* the last function wanted what is not there yet */
 	uint64_t valid_until;
 };
