@@ -1,0 +1,1026 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The keeper by its messages: admission, proofs, cancel keys, approvals, the ledger, the API. */
+#include <config.h>
+
+#include <fcntl.h>
+
+#include "cunit_main.h"
+#include "keeper_fake.h"
+
+#include "core/record/recording.h"
+
+static const char conf[] =
+    "local_issuer on;\n"
+    "control /tmp/nowhere.sock may=mint,approve;\n"
+    "store_grace 1s;\n"
+    "load_module postgres;\n"
+    "record { keep 90d; }\n"
+    "target orders { protocol postgres; server 127.0.0.1:5; tls off; policy p.lua; allow groups=dba,dev users=eve;"
+    " login user=app secret=env:KEEPER_TEST_SECRET; databases one; limit sessions=4 per_user=2; label env=prod; }\n"
+    "target hidden { protocol postgres; server 127.0.0.1:6; tls off; policy p.lua; allow groups=nobody;"
+    " login user=app secret=env:KEEPER_TEST_SECRET; }\n"
+    "target clear { protocol postgres; server 127.0.0.1:7; tls require; policy p.lua; allow groups=dev;"
+    " login user=app secret=env:KEEPER_TEST_SECRET cleartext=on; }\n";
+
+static struct fake f;
+
+static void
+start_at(const char *text)
+{
+	const char *why = "";
+	(void)setenv("KEEPER_TEST_SECRET", "pencil", 1);
+	fake_folder(&f);
+	int rc = fake_start(&f, text, &why);
+	if (rc != SP_OK)
+		printf("%s\n", why);
+	CU_ASSERT_EQUAL_FATAL(rc, SP_OK);
+	fake_links(&f);
+}
+
+static void
+start(void)
+{
+	start_at(conf);
+}
+
+static void
+stop(void)
+{
+	fake_stop(&f);
+	fake_clean(&f);
+}
+
+static void
+restart(void)
+{
+	const char *why = "";
+	fake_stop(&f);
+	CU_ASSERT_EQUAL_FATAL(fake_start(&f, conf, &why), SP_OK);
+	fake_links(&f);
+}
+
+/* ---- as a client would ---- */
+
+static const char *
+token_of(const char *user, const char *group, enum audience audience)
+{
+	static char text[8][2048];
+	static unsigned turn;
+	char *out = text[turn++ % 8];
+	struct buffer b = { 0 };
+	uint64_t expires;
+	const char *why = "";
+	const struct token_request q = { .user = user, .class = "human", .groups = { &group, group == NULL ? 0 : 1 }, .ttl = 600000,
+		.audience = audience };
+	CU_ASSERT_EQUAL_FATAL(issuer_mint(&f.k.keys.issuer, &q, &b, &expires, &why), SP_OK);
+	(void)snprintf(out, sizeof(text[0]), "%.*s", (int)b.len, (const char *)buffer_bytes(&b).p);
+	buffer_free(&b);
+	return out;
+}
+
+static uint8_t ids[64][ID_LEN];
+
+static struct sp_bytes
+id(unsigned n)
+{
+	if (ids[n][0] == 0 && ids[n][1] == 0)
+		id_new(ids[n]);
+	return (struct sp_bytes){ ids[n], ID_LEN };
+}
+
+static void
+new_ids(void)
+{
+	memset(ids, 0, sizeof(ids));
+}
+
+static const struct message *
+authenticate_at(struct peer *w, unsigned n, const char *token, const char *user, const char *target, const char *address)
+{
+	struct message m = { .type = MSG_AUTHENTICATE, .f = { S(id(n)), Q(SP_PROOF_BEARER), Z(token), Z(user), Z(target), Z(""), Z(address),
+	    Z("postgres"), Q(1) } };
+	return fake_ask(&f, w, &m, MSG_ADMITTED);
+}
+
+static bool
+admitted(unsigned n, const char *token, const char *user, const char *target)
+{
+	const struct message *m = authenticate_at(&f.worker, n, token, user, target, "10.0.0.1:4711");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT(sp_bytes_eq(m->f[0].s, id(n)));
+	return m->f[1].q == SP_ADMIT;
+}
+
+static void
+opened(unsigned n)
+{
+	struct message m = { .type = MSG_OPENED, .f = { S(id(n)) } };
+	(void)fake_ask(&f, &f.worker, &m, 0);
+}
+
+static void
+closed(unsigned n)
+{
+	struct message m = { .type = MSG_CLOSED, .f = { S(id(n)), Q(SP_END_EOF), Z(""), Q(3), Q(1), Q(10), Q(100) } };
+	(void)fake_ask(&f, &f.worker, &m, 0);
+}
+
+/* A call to the API; the answer's JSON is the caller's. */
+static json_t *
+call(const char *token, uint64_t connection, enum call which, const char *args, unsigned status)
+{
+	struct message m = { .type = MSG_CALL, .f = { Q(connection), Z(token), Q(which), Z(args) } };
+	const struct message *r = fake_ask(&f, &f.console, &m, MSG_RESULT);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	CU_ASSERT_EQUAL(r->id, m.id);
+	CU_ASSERT_EQUAL(r->f[0].q, status);
+	json_t *j = json_loadb((const char *)r->f[1].s.p, r->f[1].s.len, 0, NULL);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(j);
+	if (r->f[0].q != status)
+		printf("wanted %u, got %u: %.*s\n", status, (unsigned)r->f[0].q, (int)r->f[1].s.len, (const char *)r->f[1].s.p);
+	return j;
+}
+
+static void
+caller(uint64_t connection, const char *name)
+{
+	struct message m = { .type = MSG_CALLER, .f = { Q(connection), Q(1000), Z(name) } };
+	CU_ASSERT_EQUAL(keeper_told(&f.k, &m), SP_OK);
+}
+
+static void
+expect_call(const char *token, uint64_t connection, enum call which, const char *args, unsigned status)
+{
+	json_decref(call(token, connection, which, args, status));
+}
+
+/* ---- admission ---- */
+
+static void
+test_admit(void)
+{
+	start();
+	new_ids();
+	const struct message *m = authenticate_at(&f.worker, 0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders", "10.0.0.1:1");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT_EQUAL_FATAL(m->f[1].q, SP_ADMIT);
+	CU_ASSERT(sp_bytes_is(m->f[5].s, "orders"));
+	CU_ASSERT(sp_bytes_is(m->f[6].s, "app"));
+	struct arena *a = arena_new(0);
+	struct principal p;
+	CU_ASSERT_EQUAL(principal_parse(a, m->f[4].s, &p), SP_OK);
+	CU_ASSERT_STRING_EQUAL(p.user, "ann");
+	CU_ASSERT_STRING_EQUAL(p.identity, "local");
+	CU_ASSERT_STRING_EQUAL(p.person, "ann");
+	CU_ASSERT_EQUAL(p.expires, m->f[7].q);
+	arena_free(&a);
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.recorder, MSG_KEYS));
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.recorder, MSG_AUDIT));
+	stop();
+}
+
+static void
+test_refuse(void)
+{
+	const struct {
+		const char *user, *group, *as, *target;
+		enum audience audience;
+		bool admit;
+	} row[] = {
+		{ "ann", "dba", "ann", "orders", AUDIENCE_DATA, true },
+		{ "ann", "dba", "token", "orders", AUDIENCE_DATA, true },
+		{ "eve", "x", "eve", "orders", AUDIENCE_DATA, true }, /* by name */
+		{ "ann", "dba", "bob", "orders", AUDIENCE_DATA, false },
+		{ "ann", "dba", "", "orders", AUDIENCE_DATA, false },
+		{ "ann", "dba", "ANN", "orders", AUDIENCE_DATA, false },
+		{ "ann", "DBA", "ann", "orders", AUDIENCE_DATA, false },
+		{ "ann", NULL, "ann", "orders", AUDIENCE_DATA, false },
+		{ "ann", "dba", "ann", "hidden", AUDIENCE_DATA, false },
+		{ "ann", "dba", "ann", "nothing", AUDIENCE_DATA, false },
+		{ "ann", "dba", "ann", "", AUDIENCE_DATA, false },
+		{ "ann", "dba", "ann", "orders", AUDIENCE_API, false }, /* another audience */
+	};
+	start();
+	new_ids();
+	for (unsigned i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		bool yes = admitted(i, token_of(row[i].user, row[i].group, row[i].audience), row[i].as, row[i].target);
+		CU_ASSERT_EQUAL(yes, row[i].admit);
+		if (yes)
+			closed(i);
+	}
+	CU_ASSERT(!admitted(40, "nonsense", "ann", "orders"));
+	CU_ASSERT(!admitted(41, "", "ann", "orders"));
+	stop();
+}
+
+static void
+test_one_text_for_all(void)
+{
+	char first[64] = "", text[64];
+	const char *const targets[] = { "hidden", "nothing", "orders" };
+	start();
+	new_ids();
+	for (unsigned i = 0; i < 3; i++) {
+		const struct message *m = authenticate_at(&f.worker, i, i == 2 ? "x.y.z" : token_of("ann", "dba", AUDIENCE_DATA), "ann", targets[i],
+		    "10.0.0.1:1");
+		CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+		(void)snprintf(text, sizeof(text), "%.*s", 13, (const char *)m->f[2].s.p);
+		if (i == 0)
+			(void)snprintf(first, sizeof(first), "%s", text);
+		CU_ASSERT_STRING_EQUAL(text, first);
+		CU_ASSERT_EQUAL(m->f[4].s.len, 0);
+		CU_ASSERT_EQUAL(m->f[7].q, 0);
+	}
+	stop();
+}
+
+static void
+test_limits(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT(admitted(1, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT(!admitted(2, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders")); /* per_user=2 */
+	CU_ASSERT(admitted(3, token_of("bob", "dba", AUDIENCE_DATA), "bob", "orders"));
+	CU_ASSERT(admitted(4, token_of("joe", "dba", AUDIENCE_DATA), "joe", "orders"));
+	CU_ASSERT(!admitted(5, token_of("kim", "dba", AUDIENCE_DATA), "kim", "orders")); /* sessions=4 */
+	closed(0);
+	CU_ASSERT(admitted(6, token_of("kim", "dba", AUDIENCE_DATA), "kim", "orders"));
+	fake_leave(&f, &f.worker); /* its worker dies: all of them are free again */
+	fake_connect(&f, &f.worker, ROLE_WORKER, 3);
+	CU_ASSERT(admitted(7, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	stop();
+}
+
+static void
+test_token_use(void)
+{
+	start();
+	new_ids();
+	const char *token = token_of("ann", "dba", AUDIENCE_DATA);
+	const struct message *m = authenticate_at(&f.worker, 0, token, "ann", "orders", "10.0.0.1:5");
+	CU_ASSERT(m != NULL && m->f[1].q == SP_ADMIT);
+	m = authenticate_at(&f.worker, 1, token, "ann", "orders", "10.0.0.1:6");
+	CU_ASSERT(m != NULL && m->f[1].q == SP_ADMIT);
+	closed(0);
+	m = authenticate_at(&f.worker, 2, token, "ann", "orders", "10.0.0.2:5"); /* stolen */
+	CU_ASSERT(m != NULL && m->f[1].q == SP_REFUSE);
+	m = authenticate_at(&f.worker, 3, token, "ann", "orders", "[10.0.0.1]:5");
+	CU_ASSERT(m != NULL && m->f[1].q == SP_ADMIT);
+	stop();
+}
+
+static void
+test_session_ids(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	/* Another worker takes the same id: its link ends, the session stays. */
+	(void)authenticate_at(&f.other, 0, token_of("bob", "dba", AUDIENCE_DATA), "bob", "orders", "10.0.0.1:1");
+	CU_ASSERT(f.other.gone);
+	CU_ASSERT_PTR_NOT_NULL(live_find(&f.k, id(0)));
+	stop();
+	start();
+	new_ids();
+	struct message m = { .type = MSG_AUTHENTICATE, .f = { S(SP_LIT("short")), Q(1), Z("x"), Z("a"), Z("b"), Z(""), Z("1.1.1.1:1"),
+	    Z("postgres"), Q(1) } };
+	(void)fake_ask(&f, &f.worker, &m, 0);
+	CU_ASSERT(f.worker.gone);
+	stop();
+}
+
+/* ---- proofs ---- */
+
+static const struct message *
+prove_from(struct peer *w, unsigned n, const char *mechanism, uint64_t step, const char *transcript, const char *binding)
+{
+	struct message m = { .type = MSG_PROVE, .f = { S(id(n)), Z(mechanism), Q(step), Z(transcript), Z(binding) } };
+	const struct message *r = fake_ask(&f, w, &m, MSG_PROVED);
+	for (unsigned i = 0; r == NULL && i < 1000; i++) { /* keys are made in slices */
+		(void)event_base_loop(f.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+		r = fake_heard(w, MSG_PROVED);
+	}
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	return r;
+}
+
+static const struct message *
+prove(unsigned n, const char *mechanism, uint64_t step, const char *transcript)
+{
+	return prove_from(&f.worker, n, mechanism, step, transcript, "");
+}
+
+static void
+test_md5(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	const struct message *m = prove(0, "md5", 0, "\x01\x02\x03\x04");
+	CU_ASSERT_EQUAL(m->f[1].q, 1);
+	/* md5(md5("pencilapp") "\1\2\3\4"), by md5sum */
+	CU_ASSERT(sp_bytes_is(m->f[2].s, "md54bfca4ca571b8df74c2fc2247888d96f"));
+	/* Once only. */
+	m = prove(0, "md5", 0, "\x01\x02\x03\x05");
+	CU_ASSERT_EQUAL(m->f[1].q, 0);
+	CU_ASSERT_EQUAL(m->f[2].s.len, 0);
+	CU_ASSERT(admitted(1, token_of("bob", "dba", AUDIENCE_DATA), "bob", "orders"));
+	CU_ASSERT_EQUAL(prove(1, "md5", 0, "12345")->f[1].q, 0);
+	stop();
+}
+
+static void
+test_scram_flow(void)
+{
+	char server_first[512];
+	start();
+	new_ids();
+	for (unsigned i = 0; i < 2; i++) { /* the second has its keys already */
+		CU_ASSERT(admitted(i, token_of(i == 0 ? "ann" : "bob", "dba", AUDIENCE_DATA), "token", "orders"));
+		const struct message *m = prove(i, "SCRAM-SHA-256", 0, "");
+		CU_ASSERT_EQUAL_FATAL(m->f[1].q, 1);
+		CU_ASSERT_EQUAL(memcmp(m->f[2].s.p, "n,,n=,r=", 8), 0);
+		(void)snprintf(server_first, sizeof(server_first), "r=%.*sxyz,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096", (int)(m->f[2].s.len - 8),
+		    (const char *)m->f[2].s.p + 8);
+		m = prove(i, "SCRAM-SHA-256", 1, server_first);
+		CU_ASSERT_EQUAL(m->f[1].q, 1);
+		CU_ASSERT_EQUAL(memcmp(m->f[2].s.p, "c=biws,r=", 9), 0);
+		/* A server that does not know the verifier is told apart. */
+		m = prove(i, "SCRAM-SHA-256", 2, "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+		CU_ASSERT_EQUAL(m->f[1].q, 0);
+	}
+	stop();
+}
+
+static void
+test_proofs_refused(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT_EQUAL(prove(0, "md5", 0, "abcd")->f[1].q, 0); /* nobody was admitted */
+	CU_ASSERT(admitted(1, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT_EQUAL(prove_from(&f.other, 1, "md5", 0, "abcd", "")->f[1].q, 0); /* another worker's session */
+	CU_ASSERT_EQUAL(prove(1, "GSSAPI", 0, "")->f[1].q, 0);
+	closed(1);
+	CU_ASSERT(admitted(2, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT_EQUAL(prove(2, "SCRAM-SHA-256-PLUS", 0, "")->f[1].q, 0); /* nothing to bind to */
+	closed(2);
+	CU_ASSERT(admitted(3, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT_EQUAL(prove(3, "password", 0, "")->f[1].q, 0); /* cleartext is off */
+	closed(3);
+	CU_ASSERT(admitted(4, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	opened(4);
+	CU_ASSERT_EQUAL(prove(4, "md5", 0, "abcd")->f[1].q, 0); /* logged in already */
+	CU_ASSERT(admitted(5, token_of("dan", "dev", AUDIENCE_DATA), "dan", "clear"));
+	const struct message *m = prove(5, "password", 0, "");
+	CU_ASSERT(m->f[1].q == 1 && sp_bytes_is(m->f[2].s, "pencil"));
+	stop();
+}
+
+static void
+test_side(void)
+{
+	start();
+	new_ids();
+	struct message side = { .type = MSG_SIDE, .f = { S(id(9)), Z("orders"), Z(""), Z("catalogue") } };
+	(void)fake_ask(&f, &f.worker, &side, 0);
+	CU_ASSERT_EQUAL(prove(9, "md5", 0, "abcd")->f[1].q, 0); /* no session to that target */
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	(void)fake_ask(&f, &f.worker, &side, 0);
+	CU_ASSERT_EQUAL(prove(9, "md5", 0, "abcd")->f[1].q, 1);
+	struct message other = { .type = MSG_SIDE, .f = { S(id(10)), Z("hidden"), Z(""), Z("catalogue") } };
+	(void)fake_ask(&f, &f.worker, &other, 0);
+	CU_ASSERT_EQUAL(prove(10, "md5", 0, "abcd")->f[1].q, 0);
+	stop();
+}
+
+/* ---- cancel ---- */
+
+static void
+cancel(struct peer *from, const char *address, uint64_t pid, struct sp_bytes key)
+{
+	struct message m = { .type = MSG_CANCEL, .f = { Z(address), Q(pid), S(key) } };
+	fake_forget(&f.worker);
+	(void)fake_ask(&f, from, &m, 0);
+}
+
+/* PG18 */
+static void
+test_cancel(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT(admitted(1, token_of("bob", "dba", AUDIENCE_DATA), "bob", "orders"));
+	struct message key = { .type = MSG_CANCEL_KEY, .f = { S(id(0)), Q(77), S(SP_LIT("abcd")) } };
+	(void)fake_ask(&f, &f.worker, &key, 0);
+	struct message key1 = { .type = MSG_CANCEL_KEY, .f = { S(id(1)), Q(78), S(SP_LIT("abcd")) } };
+	(void)fake_ask(&f, &f.worker, &key1, 0);
+	cancel(&f.other, "10.0.0.9:1", 77, SP_LIT("abcd"));
+	const struct message *m = fake_heard(&f.worker, MSG_CANCELLED);
+	CU_ASSERT(m != NULL && sp_bytes_eq(m->f[0].s, id(0)));
+	cancel(&f.other, "10.0.0.9:1", 77, SP_LIT("abce"));
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_CANCELLED));
+	cancel(&f.other, "10.0.0.9:1", 76, SP_LIT("abcd"));
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_CANCELLED));
+	closed(0);
+	cancel(&f.other, "10.0.0.9:1", 77, SP_LIT("abcd"));
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_CANCELLED));
+	for (unsigned i = 0; i < 40; i++)
+		cancel(&f.other, "10.0.0.9:1", 1, SP_LIT("guess"));
+	cancel(&f.other, "10.0.0.9:1", 78, SP_LIT("abcd")); /* too fast by now */
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_CANCELLED));
+	cancel(&f.other, "10.0.0.8:1", 78, SP_LIT("abcd"));
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.worker, MSG_CANCELLED));
+	stop();
+}
+
+/* ---- approvals ---- */
+
+static struct message
+hold_message(unsigned n, uint64_t op, const char *by, uint64_t count, uint64_t within, bool next_run)
+{
+	static const uint8_t rule[DIGEST_LEN] = "rule";
+	static uint8_t hash[DIGEST_LEN];
+	memset(hash, (int)op, sizeof(hash));
+	struct message m = { .type = MSG_HOLD, .f = { S(id(n)), Q(op), S(((struct sp_bytes){ hash, DIGEST_LEN })), Z("ddl-needs-dba"),
+	    S(((struct sp_bytes){ rule, DIGEST_LEN })), Z(by), Q(count), Q(within), Q(next_run), Z("{\"text\":\"DROP TABLE t\"}"), Q(0) } };
+	return m;
+}
+
+/* The request's id, in one of a few buffers. */
+static const char *
+hold(unsigned n, uint64_t op, const char *by, uint64_t count, bool next_run)
+{
+	static char text[4][64];
+	static unsigned turn;
+	char *out = text[turn++ % 4];
+	struct message m = hold_message(n, op, by, count, 60000, next_run);
+	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_HELD);
+	out[0] = '\0';
+	if (r != NULL)
+		(void)snprintf(out, sizeof(text[0]), "%.*s", (int)r->f[2].s.len, (const char *)r->f[2].s.p);
+	return out;
+}
+
+static const char *
+with_id(const char *id_text)
+{
+	static char text[128];
+	(void)snprintf(text, sizeof(text), "{\"id\":\"%s\"}", id_text);
+	return text;
+}
+
+static void
+test_approve(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	const char *request = hold(0, 1, "dba", 1, false);
+	CU_ASSERT_EQUAL_FATAL(strlen(request), 26);
+	const char *bob = token_of("bob", "dba", AUDIENCE_API), *ann = token_of("ann", "dba", AUDIENCE_API),
+	    *joe = token_of("joe", "dev", AUDIENCE_API);
+	json_t *j = call(bob, 0, CALL_REQUESTS, "{}", 200);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(j, "requests")), 1);
+	json_decref(j);
+	j = call(joe, 0, CALL_REQUESTS, "{}", 200); /* not joe's business */
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(j, "requests")), 0);
+	json_decref(j);
+	j = call(bob, 0, CALL_REQUEST, with_id(request), 200);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(json_object_get(j, "view"), "text")), "DROP TABLE t");
+	json_decref(j);
+	expect_call(joe, 0, CALL_APPROVE, with_id(request), 404);
+	expect_call(ann, 0, CALL_APPROVE, with_id(request), 403); /* AP5: her own */
+	expect_call(token_of("bob", "dba", AUDIENCE_DATA), 0, CALL_APPROVE, with_id(request), 401);
+	fake_forget(&f.worker);
+	char short_id[128];
+	(void)snprintf(short_id, sizeof(short_id), "{\"id\":\"%.8s\",\"comment\":\"go on\",\"hash\":\"010101010101\"}", request);
+	j = call(bob, 0, CALL_APPROVE, short_id, 200);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(j, "state")), "approved");
+	json_decref(j);
+	const struct message *m = fake_heard(&f.worker, MSG_DECISION);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT(m->f[1].q == 1 && m->f[3].q == 1);
+	CU_ASSERT(sp_bytes_is(m->f[2].s, request));
+	fake_forget(&f.worker);
+	expect_call(bob, 0, CALL_APPROVE, with_id(request), 409); /* AP6 */
+	expect_call(bob, 0, CALL_DENY, with_id(request), 409);
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_DECISION));
+	stop();
+}
+
+static void
+test_two_persons(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	const char *request = hold(0, 1, "dba", 2, false);
+	const char *bob = token_of("bob", "dba", AUDIENCE_API), *kim = token_of("kim", "dba", AUDIENCE_API);
+	json_t *j = call(bob, 0, CALL_APPROVE, with_id(request), 200);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(j, "state")), "waiting");
+	json_decref(j);
+	expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 409); /* one person, one vote */
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_DECISION));
+	expect_call(kim, 0, CALL_APPROVE, with_id(request), 200);
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.worker, MSG_DECISION));
+	request = hold(0, 2, "dba", 2, false);
+	expect_call(bob, 0, CALL_APPROVE, with_id(request), 200);
+	fake_forget(&f.worker);
+	expect_call(kim, 0, CALL_DENY, with_id(request), 200);
+	const struct message *m = fake_heard(&f.worker, MSG_DECISION);
+	CU_ASSERT(m != NULL && m->f[3].q == 0);
+	stop();
+}
+
+static void
+test_next_run(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	const char *request = hold(0, 5, "dba", 1, true);
+	CU_ASSERT_EQUAL_FATAL(strlen(request), 26);
+	CU_ASSERT_STRING_EQUAL(hold(0, 5, "dba", 1, true), request); /* asked again: the same request */
+	closed(0);
+	expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 200);
+	/* Somebody else does not get it. */
+	CU_ASSERT(admitted(1, token_of("joe", "dev", AUDIENCE_DATA), "joe", "orders"));
+	struct message m = hold_message(1, 5, "dba", 1, 60000, true);
+	CU_ASSERT_PTR_NULL(fake_ask(&f, &f.worker, &m, MSG_DECISION));
+	/* The same principal does, in another session, once. */
+	CU_ASSERT(admitted(2, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	m = hold_message(2, 5, "dba", 1, 60000, true);
+	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
+	CU_ASSERT(r != NULL && r->f[3].q == 1 && sp_bytes_is(r->f[2].s, request));
+	m = hold_message(2, 5, "dba", 1, 60000, true);
+	CU_ASSERT_PTR_NULL(fake_ask(&f, &f.worker, &m, MSG_DECISION));
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.worker, MSG_HELD));
+	stop();
+}
+
+static void
+test_withdrawn(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	const char *request = hold(0, 1, "dba", 1, false), *bob = token_of("bob", "dba", AUDIENCE_API);
+	struct message w = { .type = MSG_WITHDRAW, .f = { S(id(0)), Q(1), Z("cancelled") } };
+	(void)fake_ask(&f, &f.worker, &w, 0);
+	expect_call(bob, 0, CALL_APPROVE, with_id(request), 409);
+	request = hold(0, 2, "dba", 1, false);
+	closed(0);
+	expect_call(bob, 0, CALL_APPROVE, with_id(request), 409);
+	CU_ASSERT(admitted(1, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	request = hold(1, 3, "dba", 1, false);
+	fake_leave(&f, &f.worker);
+	expect_call(bob, 0, CALL_APPROVE, with_id(request), 409);
+	json_t *j = call(bob, 0, CALL_REQUEST, with_id(request), 200);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(j, "state")), "withdrawn");
+	json_decref(j);
+	stop();
+}
+
+static void
+test_expired(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	struct message m = hold_message(0, 1, "dba", 1, 10, false);
+	CU_ASSERT_PTR_NOT_NULL(fake_ask(&f, &f.worker, &m, MSG_HELD));
+	(void)usleep(15000);
+	approval_tick(&f.k);
+	fake_turn(&f);
+	const struct message *r = fake_heard(&f.worker, MSG_DECISION);
+	CU_ASSERT(r != NULL && r->f[3].q == 0);
+	stop();
+}
+
+/* A request that can't be shown, or is one too many, is refused (AP1, AP9). */
+static void
+test_odd_holds(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	struct message m = hold_message(0, 1, "dba", 1, 60000, false);
+	m.f[9] = (struct field)Z("{\"text\":1,\"text\":2}");
+	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
+	CU_ASSERT(r != NULL && r->f[3].q == 0);
+	m = hold_message(0, 1, "", 1, 60000, false);
+	r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
+	CU_ASSERT(r != NULL && r->f[3].q == 0);
+	m = hold_message(3, 1, "dba", 1, 60000, false); /* no such session */
+	r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
+	CU_ASSERT(r != NULL && r->f[3].q == 0);
+	for (unsigned i = 0; i < 50; i++)
+		CU_ASSERT_EQUAL(strlen(hold(0, 10 + i, "dba", 1, false)), 26);
+	m = hold_message(0, 100, "dba", 1, 60000, false);
+	r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
+	CU_ASSERT(r != NULL && r->f[3].q == 0);
+	stop();
+}
+
+/* ---- after a restart ---- */
+
+static char *
+principal_of(unsigned n)
+{
+	struct live *s = live_find(&f.k, id(n));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	return mem_string(sp_str(s->principal_json));
+}
+
+static const struct message *
+resume(unsigned n, const char *principal)
+{
+	struct message m = { .type = MSG_RESUME, .f = { S(id(n)), Z(principal), Z("orders"), Z(""), Z("10.0.0.1:1"), Q(1), Q(2) } };
+	return fake_ask(&f, &f.worker, &m, MSG_KILL);
+}
+
+static void
+test_resume(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT(admitted(1, token_of("bob", "dev", AUDIENCE_DATA), "bob", "orders"));
+	opened(0);
+	char request[32], lost[32], *ann = principal_of(0), *bob = principal_of(1);
+	(void)snprintf(request, sizeof(request), "%s", hold(0, 1, "dba", 1, false));
+	(void)snprintf(lost, sizeof(lost), "%s", hold(1, 1, "dba", 1, false));
+	restart();
+	CU_ASSERT_PTR_NOT_NULL(resume(5, ann));   /* never admitted */
+	CU_ASSERT_PTR_NOT_NULL(resume(1, ann));   /* as somebody else */
+	CU_ASSERT_PTR_NULL(resume(0, ann));
+	/* It asks again: the same request. */
+	CU_ASSERT_STRING_EQUAL(hold(0, 1, "dba", 1, false), request);
+	/* bob's worker never came back. */
+	live_settle(&f.k);
+	approval_settle(&f.k);
+	const char *kim = token_of("kim", "dba", AUDIENCE_API);
+	expect_call(kim, 0, CALL_APPROVE, with_id(lost), 409);
+	expect_call(kim, 0, CALL_APPROVE, with_id(request), 200);
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.worker, MSG_DECISION));
+	/* Decided, and then nobody was there to hear it. */
+	restart();
+	CU_ASSERT_PTR_NULL(resume(0, ann));
+	const struct message *m = fake_heard(&f.worker, MSG_DECISION);
+	CU_ASSERT(m != NULL && m->f[3].q == 1);
+	caller(1, "root");
+	json_t *j = call("", 1, CALL_SESSIONS, "{\"user\":\"bob\"}", 200);
+	const json_t *s = json_array_get(json_object_get(j, "sessions"), 0);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(s, "state")), "torn");
+	json_decref(j);
+	free(ann);
+	free(bob);
+	stop();
+}
+
+/* ---- revocation ---- */
+
+/* P6, AP7 */
+static void
+test_revoke(void)
+{
+	start();
+	new_ids();
+	caller(1, "root");
+	const char *token = token_of("ann", "dba", AUDIENCE_DATA), *api = token_of("ann", "dba", AUDIENCE_API);
+	CU_ASSERT(admitted(0, token, "ann", "orders"));
+	CU_ASSERT(admitted(1, token_of("bob", "dba", AUDIENCE_DATA), "bob", "orders"));
+	fake_forget(&f.worker);
+	json_t *j = call("", 1, CALL_REVOKE, "{\"user\":\"ann\"}", 200);
+	CU_ASSERT_EQUAL(json_integer_value(json_object_get(j, "ended")), 1);
+	json_decref(j);
+	const struct message *m = fake_heard(&f.worker, MSG_KILL);
+	CU_ASSERT(m != NULL && sp_bytes_eq(m->f[0].s, id(0)) && m->f[1].q == SP_END_REVOKED);
+	closed(0);
+	CU_ASSERT(!admitted(2, token, "ann", "orders"));
+	expect_call(api, 0, CALL_WHOAMI, "{}", 401);
+	restart();
+	CU_ASSERT(!admitted(3, token, "ann", "orders"));
+	stop();
+}
+
+static void
+test_kill(void)
+{
+	char args[128], name[ID_TEXT];
+	start();
+	new_ids();
+	caller(1, "ops");
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	(void)snprintf(args, sizeof(args), "{\"id\":\"%.6s\"}", id_format(id(0).p, name));
+	expect_call(token_of("ann", "dba", AUDIENCE_API), 0, CALL_KILL, args, 403);
+	fake_forget(&f.worker);
+	expect_call("", 1, CALL_KILL, args, 200);
+	const struct message *m = fake_heard(&f.worker, MSG_KILL);
+	CU_ASSERT(m != NULL && sp_bytes_eq(m->f[0].s, id(0)));
+	closed(0);
+	expect_call("", 1, CALL_KILL, args, 409);
+	stop();
+}
+
+/* ---- the ledger ---- */
+
+static const struct message *
+sign(enum ledger_kind kind, unsigned n, uint64_t blocks, const char *chain)
+{
+	uint8_t hash[DIGEST_LEN] = { 0 };
+	(void)memcpy(hash, chain, strlen(chain));
+	struct message m = { .type = MSG_SIGN, .f = { Q(kind), S(id(n)), Q(blocks), Q(blocks * 10), S(((struct sp_bytes){ hash, DIGEST_LEN })),
+	    Q(blocks * 1000), Q(0) } };
+	const struct message *r = fake_ask(&f, &f.recorder, &m, MSG_SIGNED);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	CU_ASSERT_EQUAL(r->id, m.id);
+	return r;
+}
+
+/* P9 */
+static void
+test_ledger(void)
+{
+	struct ledger_entry e, last;
+	uint8_t hash[DIGEST_LEN];
+	start();
+	new_ids();
+	const struct message *m = sign(LEDGER_OPEN, 0, 0, "");
+	CU_ASSERT_EQUAL_FATAL(m->f[0].s.len, LEDGER_ENTRY);
+	CU_ASSERT_EQUAL(m->f[1].s.len, SIGNATURE_LEN);
+	CU_ASSERT(ledger_signed_by(m->f[0].s.p, f.k.keys.signing.public));
+	CU_ASSERT_EQUAL(ledger_decode(m->f[0].s, &e), SP_OK);
+	ledger_first(f.k.keys.signing.public, hash);
+	CU_ASSERT(e.number == 1 && memcmp(e.previous, hash, DIGEST_LEN) == 0);
+	ledger_hash(m->f[0].s.p, hash);
+	m = sign(LEDGER_CHECKPOINT, 0, 2, "abc");
+	CU_ASSERT_EQUAL(ledger_decode(m->f[0].s, &last), SP_OK);
+	CU_ASSERT(last.number == 2 && memcmp(last.previous, hash, DIGEST_LEN) == 0 && last.wall >= e.wall);
+	CU_ASSERT_EQUAL(sign(LEDGER_CHECKPOINT, 0, 1, "abd")->f[0].s.len, 0); /* shorter than it was */
+	CU_ASSERT_EQUAL(sign(LEDGER_OPEN, 0, 3, "abd")->f[0].s.len, 0);
+	CU_ASSERT_EQUAL(sign(LEDGER_TOMBSTONE, 0, 3, "abd")->f[0].s.len, 0);
+	m = sign(LEDGER_CLOSE, 0, 3, "end");
+	CU_ASSERT_EQUAL(ledger_decode(m->f[0].s, &last), SP_OK);
+	CU_ASSERT_EQUAL(last.number, 3);
+	ledger_hash(m->f[0].s.p, hash);
+	CU_ASSERT_EQUAL(sign(LEDGER_CHECKPOINT, 0, 4, "more")->f[0].s.len, 0); /* it has ended */
+	restart();
+	m = sign(LEDGER_CLOSE, 0, 3, "end"); /* the answer was lost: the same again */
+	CU_ASSERT_EQUAL(ledger_decode(m->f[0].s, &last), SP_OK);
+	CU_ASSERT_EQUAL(last.number, 3);
+	m = sign(LEDGER_OPEN, 1, 0, "");
+	CU_ASSERT_EQUAL(ledger_decode(m->f[0].s, &last), SP_OK);
+	CU_ASSERT(last.number == 4 && memcmp(last.previous, hash, DIGEST_LEN) == 0);
+	/* Retention is 90 days: no tombstone yet. */
+	struct message gone = { .type = MSG_REMOVE, .f = { S(id(0)) } };
+	m = fake_ask(&f, &f.recorder, &gone, MSG_SIGNED);
+	CU_ASSERT(m != NULL && m->f[0].s.len == 0);
+	stop();
+}
+
+/* ---- the API ---- */
+
+static void
+test_whoami(void)
+{
+	start();
+	json_t *j = call(token_of("ann", "dba", AUDIENCE_API), 0, CALL_WHOAMI, "", 200);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(j, "user")), "ann");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(j, "class")), "human");
+	json_decref(j);
+	caller(7, "root");
+	j = call("", 7, CALL_WHOAMI, "{}", 200);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(j, "user")), "unix:root");
+	json_decref(j);
+	expect_call("rubbish", 7, CALL_WHOAMI, "{}", 401); /* a bad token is not saved by the connection */
+	expect_call(token_of("ann", "dba", AUDIENCE_DATA), 0, CALL_WHOAMI, "{}", 401);
+	expect_call("", 7, CALL_WHOAMI, "[]", 400);
+	expect_call("", 7, CALL_WHOAMI, "{\"a\":1,\"a\":2}", 400); /* MC6 */
+	expect_call("", 7, CALLS, "{}", 404);
+	expect_call("", 7, CALL_NONE, "{}", 404);
+	stop();
+}
+
+/* The console may be quicker than master. */
+static void
+test_parked(void)
+{
+	start();
+	struct message m = { .type = MSG_CALL, .f = { Q(9), Z(""), Q(CALL_WHOAMI), Z("{}") } };
+	CU_ASSERT_PTR_NULL(fake_ask(&f, &f.console, &m, MSG_RESULT));
+	caller(9, "root");
+	fake_turn(&f);
+	const struct message *r = fake_heard(&f.console, MSG_RESULT);
+	CU_ASSERT(r != NULL && r->f[0].q == 200 && r->id == m.id);
+	struct message never = { .type = MSG_CALL, .f = { Q(10), Z(""), Q(CALL_WHOAMI), Z("{}") } };
+	CU_ASSERT_PTR_NULL(fake_ask(&f, &f.console, &never, MSG_RESULT));
+	(void)usleep(1100000);
+	fake_turn(&f);
+	r = fake_heard(&f.console, MSG_RESULT);
+	CU_ASSERT(r != NULL && r->f[0].q == 401);
+	stop();
+}
+
+static void
+test_mint(void)
+{
+	start();
+	new_ids();
+	caller(1, "root");
+	expect_call(token_of("ann", "dba", AUDIENCE_API), 0, CALL_TOKEN, "{\"user\":\"eve\"}", 403);
+	json_t *j = call("", 1, CALL_TOKEN, "{\"user\":\"zoe\",\"groups\":[\"dba\"],\"ttl\":60000}", 200);
+	CU_ASSERT(admitted(0, json_string_value(json_object_get(j, "token")), "zoe", "orders"));
+	json_decref(j);
+	j = call("", 1, CALL_TOKEN, "{\"user\":\"zoe\",\"groups\":[\"dba\"],\"api\":true,\"class\":\"agent\"}", 200);
+	json_t *who = call(json_string_value(json_object_get(j, "token")), 0, CALL_WHOAMI, "", 200);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(who, "class")), "agent");
+	json_decref(who);
+	json_decref(j);
+	const char *const bad[] = { "{}", "{\"user\":\"a b\"}", "{\"user\":\"token\"}", "{\"user\":\"a\",\"groups\":\"x\"}",
+		"{\"user\":\"a\",\"groups\":[1]}", "{\"user\":\"a\",\"ttl\":1}", "{\"user\":\"a\",\"ttl\":999999999999}",
+		"{\"user\":\"a\",\"class\":\"god\"}" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		expect_call("", 1, CALL_TOKEN, bad[i], 400);
+	stop();
+}
+
+/* ID6: every route for every kind of caller. */
+static void
+test_roles(void)
+{
+	const struct {
+		const char *group;
+		unsigned may;
+	} row[] = { { NULL, MAY_USE | MAY_APPROVE }, { "auditor", MAY_USE | MAY_APPROVE | MAY_AUDIT }, { "admin", MAY_USE | MAY_APPROVE | MAY_OPERATE } };
+	start();
+	for (const struct route *r = route_table; r->method != NULL; r++) {
+		for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+			struct message m = { .type = MSG_CALL, .f = { Q(0), Z(token_of("u", row[i].group, AUDIENCE_API)), Q(r->call), Z("{}") } };
+			const struct message *a = fake_ask(&f, &f.console, &m, MSG_RESULT);
+			CU_ASSERT_PTR_NOT_NULL_FATAL(a);
+			CU_ASSERT_EQUAL((row[i].may & r->role) == 0, a->f[0].q == 403);
+			CU_ASSERT_NOT_EQUAL(a->f[0].q, 503);
+		}
+		expect_call("x", 0, r->call, "{}", 401);
+	}
+	stop();
+}
+
+static void
+test_visibility(void)
+{
+	char args[64], name[ID_TEXT];
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	(void)snprintf(args, sizeof(args), "{\"id\":\"%s\"}", id_format(id(0).p, name));
+	const char *ann = token_of("ann", "dba", AUDIENCE_API), *bob = token_of("bob", "dba", AUDIENCE_API);
+	expect_call(ann, 0, CALL_SESSION, args, 200);
+	expect_call(bob, 0, CALL_SESSION, args, 404); /* ID7 */
+	json_t *j = call(bob, 0, CALL_SESSIONS, "{}", 200);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(j, "sessions")), 0);
+	json_decref(j);
+	j = call(ann, 0, CALL_SESSIONS, "{\"live\":true}", 200);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(j, "sessions")), 1);
+	json_decref(j);
+	j = call(ann, 0, CALL_TARGETS, "{}", 200);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(j, "targets")), 1);
+	json_decref(j);
+	expect_call(ann, 0, CALL_RECORDING, args, 403);
+	expect_call(bob, 0, CALL_SESSION, "{\"id\":\"../../x\"}", 404); /* RC3 */
+	stop();
+}
+
+static void
+test_fetch(void)
+{
+	char args[64], name[ID_TEXT];
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	(void)sign(LEDGER_OPEN, 0, 0, "");
+	(void)snprintf(args, sizeof(args), "{\"id\":\"%s\"}", id_format(id(0).p, name));
+	caller(1, "root");
+	fake_forget(&f.recorder);
+	struct message m = { .type = MSG_CALL, .f = { Q(1), Z(""), Q(CALL_VERIFY), Z(args) } };
+	CU_ASSERT_PTR_NULL(fake_ask(&f, &f.console, &m, MSG_RESULT));
+	const struct message *q = fake_heard(&f.recorder, MSG_FETCH);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(q);
+	CU_ASSERT(sp_bytes_eq(q->f[0].s, id(0)));
+	FILE *file = tmpfile();
+	struct message found = { .type = MSG_FETCHED, .id = q->id, .f = { S(id(0)), Q(1), Z("") }, .nfds = 1, .fd = { fileno(file), -1, -1 } };
+	CU_ASSERT_EQUAL(link_send(f.recorder.link, &found), SP_OK);
+	fake_turn(&f);
+	(void)fclose(file);
+	const struct message *r = fake_heard(&f.console, MSG_RESULT);
+	CU_ASSERT(r != NULL && r->f[0].q == 200 && r->nfds == 1 && r->fd[0] >= 0);
+	CU_ASSERT_EQUAL(r->id, m.id);
+	CU_ASSERT_PTR_NOT_NULL(strstr((const char *)r->f[1].s.p, "entries"));
+	/* The recorder dies while it is asked. */
+	struct message again = { .type = MSG_CALL, .f = { Q(1), Z(""), Q(CALL_RECORDING), Z(args) } };
+	CU_ASSERT_PTR_NULL(fake_ask(&f, &f.console, &again, MSG_RESULT));
+	fake_leave(&f, &f.recorder);
+	r = fake_heard(&f.console, MSG_RESULT);
+	CU_ASSERT(r != NULL && r->f[0].q == 503);
+	stop();
+}
+
+/* ---- epochs and derivations ---- */
+
+static void
+test_epoch(void)
+{
+	char text[1024];
+	const char *why = "";
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT(admitted(1, token_of("eve", "x", AUDIENCE_DATA), "eve", "orders"));
+	(void)snprintf(text, sizeof(text), "store sqlite:%s/state.db; local_issuer on; load_module postgres; target orders { protocol postgres;"
+	    " server 127.0.0.1:5; tls off; policy p.lua; allow groups=dba; login user=app secret=file:%s/none; }", f.folder, f.folder);
+	struct epoch *bad = fake_epoch(text, 2);
+	CU_ASSERT_EQUAL(keeper_epoch(&f.k, bad, &why), SP_EIO);
+	CU_ASSERT_PTR_NOT_NULL(strstr(why, "target orders"));
+	epoch_free(&bad);
+	CU_ASSERT_EQUAL(f.k.epoch->number, 1);
+	fake_file(&f, "none", "word\n");
+	fake_forget(&f.worker);
+	CU_ASSERT_EQUAL(keeper_epoch(&f.k, fake_epoch(text, 3), &why), SP_OK);
+	fake_turn(&f);
+	/* eve is not allowed any more; ann is. */
+	CU_ASSERT_EQUAL(f.worker.n, 1);
+	const struct message *m = fake_heard(&f.worker, MSG_KILL);
+	CU_ASSERT(m != NULL && sp_bytes_eq(m->f[0].s, id(1)));
+	(void)snprintf(text, sizeof(text), "%s/none", f.folder);
+	(void)unlink(text);
+	stop();
+}
+
+static void
+test_derive(void)
+{
+	uint8_t first[DIGEST_LEN];
+	start();
+	struct message m = { .type = MSG_DERIVE, .f = { Z("mask"), Z("pii") } };
+	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_DERIVED);
+	CU_ASSERT_FATAL(r != NULL && r->f[2].s.len == DIGEST_LEN);
+	memcpy(first, r->f[2].s.p, DIGEST_LEN);
+	struct message other = { .type = MSG_DERIVE, .f = { Z("redact"), Z("pii") } };
+	r = fake_ask(&f, &f.worker, &other, MSG_DERIVED);
+	CU_ASSERT(r != NULL && memcmp(first, r->f[2].s.p, DIGEST_LEN) != 0);
+	restart();
+	r = fake_ask(&f, &f.worker, &m, MSG_DERIVED);
+	CU_ASSERT(r != NULL && memcmp(first, r->f[2].s.p, DIGEST_LEN) == 0);
+	struct message evil = { .type = MSG_DERIVE, .f = { Z("sign"), Z("") } };
+	(void)fake_ask(&f, &f.worker, &evil, MSG_DERIVED);
+	CU_ASSERT(f.worker.gone);
+	stop();
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "a token opens a session", test_admit },
+		{ "everything else is refused", test_refuse },
+		{ "a refusal says the same whatever failed", test_one_text_for_all },
+		{ "limits", test_limits },
+		{ "a token is good where it was first seen", test_token_use },
+		{ "session ids belong to one worker", test_session_ids },
+		{ "md5", test_md5 },
+		{ "SCRAM by messages", test_scram_flow },
+		{ "proofs for nobody else", test_proofs_refused },
+		{ "side sessions", test_side },
+		{ "cancel keys", test_cancel },
+		{ "an approval", test_approve },
+		{ "two persons", test_two_persons },
+		{ "next run", test_next_run },
+		{ "withdrawn", test_withdrawn },
+		{ "nobody decides in time", test_expired },
+		{ "odd requests", test_odd_holds },
+		{ "sessions resume, or are gone", test_resume },
+		{ "revocation", test_revoke },
+		{ "kill", test_kill },
+		{ "the ledger", test_ledger },
+		{ "whoami", test_whoami },
+		{ "calls before their caller", test_parked },
+		{ "minting", test_mint },
+		{ "routes and roles", test_roles },
+		{ "one sees one's own", test_visibility },
+		{ "recordings are handed out", test_fetch },
+		{ "epochs", test_epoch },
+		{ "derived keys", test_derive },
+		CU_TEST_INFO_NULL,
+	};
+	log_init("test", open("/dev/null", O_WRONLY | O_CLOEXEC), SP_ERROR);
+	return cunit_main("keeper", tests);
+}
