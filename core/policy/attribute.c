@@ -176,13 +176,15 @@ attribute_find(const struct policy_schema *schema, const char *kind, const char 
 	a_r->of_operation = true;
 	if (class == KIND_RESULT && find_in_rows(result_row, RESULT_ATTRS, name, a_r))
 		return true;
-	a_r->source = FROM_NODE;
-	if (find_in_modules(schema, kind, name, a_r))
-		return true;
+	/* The core's before the module's: no module may stand in for who asks. */
 	a_r->of_operation = false;
 	a_r->source = FROM_CORE;
 	if (find_in_rows(core_row, CORE_ATTRS, name, a_r) && (a_r->index[0] != CORE_DETECT || class == KIND_OUTPUT))
 		return true;
+	a_r->source = FROM_NODE;
+	if (find_in_modules(schema, kind, name, a_r))
+		return true;
+	a_r->of_operation = a_r->exact = false;
 	a_r->source = FROM_FACT;
 	a_r->type = SP_TYPE_STRING;
 	for (size_t i = 0; fact_name[i] != NULL; i++)

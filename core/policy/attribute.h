@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What rules may read, by name: first the module's attributes of the kind, `root.` before one for the
- * whole, then what the core knows of everybody, then the labels of the target.
+ * What rules may read, by name: what the core knows of everybody, the module's attributes of the kind,
+ * with `root.` before one for the whole, and what is none of these: labels of the target.
  */
 #ifndef SALLYPORT_ATTRIBUTE_H
 #define SALLYPORT_ATTRIBUTE_H

@@ -53,19 +53,19 @@ text_tail(struct sp_bytes t, size_t n)
 }
 
 /*
- * A name one of whose parts is not resolved ("?.orders") may be any name that fits what is known.
- * Finds the text before the first such part and after the last.
+ * A name one of whose parts is not resolved ("?.orders", "crm.people.*") may be any that fits what is
+ * known of it.  Finds the text before the first such part and after the last.
  */
 static bool
 unresolved(struct sp_bytes t, struct sp_bytes *head_r, struct sp_bytes *tail_r)
 {
 	bool found = false;
 
-	if (t.len < 3 || memchr(t.p, '?', t.len) == NULL)
+	if (t.len == 0 || (memchr(t.p, '?', t.len) == NULL && memchr(t.p, '*', t.len) == NULL))
 		return false;
 	for (size_t i = 0; i < t.len; i++) {
 		bool begins = i == 0 || t.p[i - 1] == '.', ends = i + 1 == t.len || t.p[i + 1] == '.';
-		if (t.p[i] != '?' || !begins || !ends)
+		if ((t.p[i] != '?' && t.p[i] != '*') || !begins || !ends)
 			continue;
 		if (!found)
 			*head_r = text_head(t, i);

@@ -207,7 +207,11 @@ worker_start(void *owner, struct epoch *e, const char **err_r)
 {
 	struct worker *w = owner;
 	struct timeval tick = { .tv_usec = TICK_MS * 1000 };
-	int rc = modules_load(w->arena, &e->settings, &w->modules, err_r);
+	int rc = policy_prepare(); /* time zones are files: read before the sandbox takes them away */
+	if (rc != SP_OK)
+		*err_r = "rules could not be given a clock";
+	if (rc == SP_OK)
+		rc = modules_load(w->arena, &e->settings, &w->modules, err_r);
 	if (rc == SP_OK)
 		rc = epoch_use(w, e, &w->epoch, err_r);
 	if (rc != SP_OK)

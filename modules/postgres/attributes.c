@@ -30,7 +30,7 @@ const struct sp_attr pg_attrs[PG_ATTRS + 1] = {
 	    "Kind of the object that a definition or privilege is about: table, view, index, function, role, schema, database …"),
 	[PG_A_OBJECTS] = ATTR("objects", STRINGS, ON_BOTH,
 	    "Names of the objects that it creates, changes, drops, or sets privileges on."),
-	[PG_A_ROLES] = ATTR("roles", STRINGS, ON_BOTH,
+	[PG_A_ROLES] = ATTR("roles_named", STRINGS, ON_BOTH,
 	    "Roles that it creates, changes, takes on, grants to or revokes from."),
 	[PG_A_WHERE] = ATTR("where", BOOL, ON_BOTH,
 	    "True when a WHERE restricts its rows; false without one, and for one that is, or is likely, always true "
