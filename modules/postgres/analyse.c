@@ -1,135 +1,249 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* From the text to the operation: limits, parse, statements one by one, hand-over.  See analyse.h. */
+/*
+ * From a text to an operation: limits, parse, statements one by one, hand-over.
+ *
+ * libpg_query recurses: about 2 kB of stack for each level of nesting, in its parser's output and
+ * again when the tree is unpacked.  A text that may be deep is analysed on a stack of its own, which
+ * is given back to the system afterwards; what is deeper than PG_DEPTH_MAX is refused unparsed.
+ */
+#define _GNU_SOURCE /* MAP_ANONYMOUS and its kin */
 #include "analyse_internal.h"
 
 #include <pg_query.h>
 #include <stdlib.h>
-#include <string.h>
+#include <sys/mman.h>
+#include <ucontext.h>
 
-#define INNER_DEPTH 8
+#include "postgres.h"
 
-static const struct sp_bytes none = { NULL, 0 };
+#define SHALLOW 64u                 /* levels that any stack has room for */
+#define DEEP_STACK (256u << 20)
+#define TEXTS_IN_TEXTS 4u
+#define MEMORY (64u << 20)          /* of one analysis, and … */
+#define MEMORY_PER_BYTE 256u        /* … for each byte of text */
+#define PATIENCE 200000u
 
-/* Where the grammar stopped, for the name of `syntax`. */
-static struct sp_bytes
-word_at(struct sp_bytes text, int cursor)
+/* ---- parsing ---- */
+
+static void *
+tree_alloc(void *owner, size_t n)
 {
-	size_t at = cursor > 0 ? (size_t)cursor - 1 : 0;
-	if (at >= text.len)
-		return none;
+	return analyse_alloc(owner, n);
+}
+
+static void
+tree_free(void *owner, void *p)
+{
+	(void)owner;
+	(void)p; /* with the analysis */
+}
+
+/* The word at which the grammar gave up. */
+static struct sp_bytes
+error_word(const struct analysis *a, struct sp_bytes text, const PgQueryError *e)
+{
+	size_t at = 0;
+
+	(void)a;
+	for (int i = 1; i < e->cursorpos && at < text.len; at++) /* it counts characters */
+		if (at + 1 == text.len || (text.p[at + 1] & 0xc0) != 0x80)
+			i++;
 	struct pg_scan s = pg_scan(text, at);
 	struct pg_token t = pg_scan_next(&s);
-	return (struct sp_bytes){ text.p + t.offset, t.len > 63 ? 63 : t.len };
+	if (t.kind == PG_TOKEN_STRING || t.kind == PG_TOKEN_DOLLAR || t.kind == PG_TOKEN_BAD)
+		return sp_str("a constant");
+	return t.len == 0 ? sp_str("end of text") : (struct sp_bytes){ text.p + t.offset, t.len < 64 ? t.len : 64 };
 }
 
-static void
-opaque_text(struct analysis *a, const char *why, struct sp_bytes name)
+/* The tree, in the analysis's memory; NULL: unclear, word_r says where. */
+static const PgQuery__ParseResult *
+parse(struct analysis *a, struct sp_bytes text, struct sp_bytes *word_r)
 {
-	if (a->stmt == NULL)
-		a->stmt = analyse_stmt(a, "unknown");
-	note_effects(a, PG_OPAQUE);
-	note_unclear(a, why, analyse_copy(a, name));
-	note_hide_text(a, 0, a->text.len, true);
-}
-
-static PgQuery__ParseResult *
-parse(struct analysis *a, struct sp_bytes text, struct sp_bytes *stopped_r)
-{
-	char *copy = analyse_alloc(a, text.len + 1);
-	*stopped_r = none;
-	if (copy == NULL)
-		return NULL;
-	if (text.len > 0)
-		memcpy(copy, text.p, text.len);
-	PgQueryProtobufParseResult r = pg_query_parse_protobuf(copy);
+	ProtobufCAllocator allocator = { tree_alloc, tree_free, a };
 	PgQuery__ParseResult *tree = NULL;
-	if (r.error == NULL)
-		tree = pg_query__parse_result__unpack(NULL, r.parse_tree.len, (const uint8_t *)r.parse_tree.data);
+	struct sp_bytes copy = analyse_copy(a, text); /* ends in NUL */
+
+	*word_r = (struct sp_bytes){ NULL, 0 };
+	if (copy.p == NULL)
+		return NULL;
+	PgQueryProtobufParseResult r = pg_query_parse_protobuf((const char *)copy.p);
+	if (r.error != NULL)
+		*word_r = analyse_copy(a, error_word(a, text, r.error));
 	else
-		*stopped_r = analyse_copy(a, word_at(text, r.error->cursorpos));
+		tree = pg_query__parse_result__unpack(&allocator, r.parse_tree.len, (const uint8_t *)r.parse_tree.data);
 	pg_query_free_protobuf_parse_result(r);
 	return tree;
-}
-
-/* Why this text is not even parsed, or NULL. */
-static const char *
-too_hard(struct sp_bytes text)
-{
-	if (text.len > PG_STATEMENT_MAX)
-		return "size";
-	if (!pg_scan_utf8(text))
-		return "encoding";
-	return pg_scan_depth(text) >= PG_DEPTH_MAX ? "depth" : NULL;
-}
-
-static void
-bounds(struct analysis *a, const PgQuery__RawStmt *s)
-{
-	size_t from = s->stmt_location < 0 ? 0 : (size_t)s->stmt_location;
-	a->begin = from > a->text.len ? a->text.len : from;
-	a->end = s->stmt_len <= 0 || (size_t)s->stmt_len > a->text.len - a->begin ? a->text.len : a->begin + (size_t)s->stmt_len;
-}
-
-static void
-statements(struct analysis *a, const PgQuery__ParseResult *tree)
-{
-	a->statements = (unsigned)tree->n_stmts;
-	if (tree->n_stmts == 0) {
-		a->stmt = analyse_stmt(a, "empty");
-		return;
-	}
-	if (tree->n_stmts == 1) {
-		bounds(a, tree->stmts[0]);
-		a->stmt = analyse_stmt(a, "unknown");
-		analyse_statement(a, WALK(tree->stmts[0]->stmt), NULL);
-		return;
-	}
-	struct stmt *batch = a->stmt = analyse_stmt(a, "batch");
-	for (size_t i = 0; i < tree->n_stmts && !a->failed; i++) {
-		bounds(a, tree->stmts[i]);
-		a->stmt = batch;
-		analyse_nested(a, WALK(tree->stmts[i]->stmt), NULL);
-	}
-	a->stmt = batch;
 }
 
 bool
 analyse_inner_text(struct analysis *a, struct sp_bytes text)
 {
-	struct sp_bytes stopped, outer = a->text;
-	bool quiet = a->quiet;
-	PgQuery__ParseResult *tree = a->depth >= INNER_DEPTH || too_hard(text) != NULL ? NULL : parse(a, text, &stopped);
-	if (tree == NULL)
+	struct sp_bytes word;
+	bool was_quiet = a->quiet;
+	struct scope *scope = a->scope;
+	struct group *group = a->group;
+
+	if (a->depth == TEXTS_IN_TEXTS || !pg_scan_utf8(text) || pg_scan_depth(text) >= SHALLOW)
+		return false;
+	const PgQuery__ParseResult *tree = parse(a, text, &word);
+	if (tree == NULL || tree->n_stmts == 0)
 		return false;
 	a->depth++;
 	a->quiet = true;
-	a->text = text;
+	a->scope = NULL;
+	a->group = NULL;
 	for (size_t i = 0; i < tree->n_stmts; i++)
 		analyse_nested(a, WALK(tree->stmts[i]->stmt), NULL);
-	a->text = outer;
-	a->quiet = quiet;
+	a->scope = scope;
+	a->group = group;
+	a->quiet = was_quiet;
 	a->depth--;
-	pg_query__parse_result__free_unpacked(tree, NULL);
 	return true;
+}
+
+/* ---- one text ---- */
+
+static void
+one_statement(struct analysis *a, const PgQuery__RawStmt *raw)
+{
+	a->begin = raw->stmt_location > 0 ? (size_t)raw->stmt_location : 0;
+	a->end = raw->stmt_len > 0 ? a->begin + (size_t)raw->stmt_len : a->text.len;
+	a->hide_settings = false;
+	analyse_statement(a, WALK(raw->stmt), NULL);
+	if (a->hide_settings)
+		note_hide_text(a, a->begin, a->end, false);
+}
+
+static void
+every_statement(struct analysis *a, const PgQuery__ParseResult *tree)
+{
+	a->statements = (unsigned)tree->n_stmts;
+	a->stmt = analyse_stmt(a, tree->n_stmts == 0 ? "empty" : tree->n_stmts == 1 ? "unclear" : "batch");
+	if (tree->n_stmts == 1) {
+		one_statement(a, tree->stmts[0]);
+		return;
+	}
+	struct stmt *batch = a->stmt;
+	for (size_t i = 0; i < tree->n_stmts && !a->failed; i++) {
+		a->stmt = analyse_stmt(a, "unclear");
+		one_statement(a, tree->stmts[i]);
+		a->stmt = batch;
+	}
+}
+
+/* A text that stays dark: why, and no literal of it may be recorded. */
+static void
+dark(struct analysis *a, const char *why, struct sp_bytes name)
+{
+	a->stmt = analyse_stmt(a, "unclear");
+	note_effects(a, PG_OPAQUE);
+	note_unclear(a, why, name);
+	note_hide_text(a, 0, a->text.len, true);
+}
+
+static void
+analyse(struct analysis *a)
+{
+	struct sp_bytes word;
+	const PgQuery__ParseResult *tree = parse(a, a->text, &word);
+
+	if (a->failed)
+		return;
+	if (tree == NULL)
+		dark(a, "syntax", word);
+	else
+		every_statement(a, tree);
+}
+
+/* ---- the deep stack ---- */
+
+static struct {
+	uint8_t *stack;
+	struct analysis *job;
+	ucontext_t here, there;
+} deep;
+
+static void
+deep_main(void)
+{
+	analyse(deep.job);
+}
+
+/* One thread classifies: a module never starts another. */
+static void
+analyse_deep(struct analysis *a)
+{
+	if (deep.stack == NULL) {
+		void *p = mmap(NULL, DEEP_STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+		deep.stack = p == MAP_FAILED ? NULL : p;
+	}
+	if (deep.stack == NULL || getcontext(&deep.there) != 0) {
+		dark(a, "depth", (struct sp_bytes){ NULL, 0 });
+		return;
+	}
+	deep.there.uc_stack.ss_sp = deep.stack;
+	deep.there.uc_stack.ss_size = DEEP_STACK;
+	deep.there.uc_link = &deep.here;
+	deep.job = a;
+	makecontext(&deep.there, deep_main, 0);
+	(void)swapcontext(&deep.here, &deep.there);
+	(void)madvise(deep.stack, DEEP_STACK, MADV_DONTNEED);
+}
+
+/* ---- the way in ---- */
+
+static void
+analyse_text(struct analysis *a, uint64_t max)
+{
+	struct sp_bytes none = { NULL, 0 };
+
+	if (a->text.len > max) {
+		dark(a, "size", none);
+		return;
+	}
+	if (!pg_scan_utf8(a->text)) {
+		dark(a, "encoding", none);
+		return;
+	}
+	size_t depth = pg_scan_depth(a->text);
+	if (depth >= PG_DEPTH_MAX)
+		dark(a, "depth", none);
+	else if (depth >= SHALLOW)
+		analyse_deep(a);
+	else
+		analyse(a);
+}
+
+/* Ran out of memory or nodes: what was found is not the whole, so none of it counts. */
+static int
+emit_failure(struct analysis *a)
+{
+	int rc = sp_op_str(a->op, PG_A_VERB, SP_LIT("unclear"));
+	struct sp_literal all = { .len = a->text.len };
+
+	if (rc == SP_OK)
+		rc = sp_op_add(a->op, PG_A_EFFECTS, SP_LIT("opaque"));
+	if (rc == SP_OK)
+		rc = sp_op_int(a->op, PG_A_SIZE, a->text.len);
+	if (rc == SP_OK)
+		rc = sp_op_tag(a->op, "UNCLEAR");
+	if (rc == SP_OK && a->text.len > 0)
+		rc = sp_op_literal(a->op, &all);
+	return rc == SP_OK ? sp_op_unclear(a->op, "size", SP_LIT("analysis")) : rc;
 }
 
 int
 pg_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 {
-	struct analysis a = { .op = op, .view = scope->view, .text = text, .end = text.len };
-	struct sp_bytes stopped;
-	PgQuery__ParseResult *tree = NULL;
-	const char *why = too_hard(text);
-	if (why != NULL) {
-		opaque_text(&a, why, none);
-	} else if ((tree = parse(&a, text, &stopped)) == NULL) {
-		opaque_text(&a, "syntax", stopped);
-	} else {
-		statements(&a, tree);
-	}
-	int rc = a.failed ? SP_ENOMEM : analyse_emit(&a);
-	if (tree != NULL)
-		pg_query__parse_result__free_unpacked(tree, NULL);
+	const struct pg_view *view = scope == NULL ? NULL : scope->view;
+	const struct pg_conf *conf = scope == NULL ? NULL : scope->conf;
+	struct analysis a = { .op = op, .view = view, .text = text, .patience = PATIENCE };
+
+	a.cap = MEMORY + (text.len < PG_STATEMENT_MAX ? text.len : PG_STATEMENT_MAX) * MEMORY_PER_BYTE;
+	analyse_text(&a, conf == NULL || conf->statement_max == 0 ? PG_STATEMENT_MAX : conf->statement_max);
+	int rc = a.failed ? emit_failure(&a) : analyse_emit(&a);
+	if (a.pinned)
+		rc = SP_EDENIED;
 	analyse_release(&a);
 	return rc;
 }

@@ -119,7 +119,7 @@ foreign_function(struct analysis *a, struct sp_bytes schema, struct sp_bytes nam
 
 	if (full == NULL)
 		return;
-	if (f != NULL && f->volatility != 'v' && class.special == PG_PLAIN)
+	if (f != NULL && f->volatility != 'v' && class.special == PG_ORDINARY)
 		class.effects = 0;
 	note_add(a, PG_A_FUNCTIONS, full);
 	note_effects(a, class.effects);
@@ -270,7 +270,7 @@ special_call(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes 
 	case PG_LARGE:
 		large_object(a, class.effects);
 		break;
-	case PG_PLAIN:
+	case PG_ORDINARY:
 	case PG_SECRETS:
 		break;
 	}

@@ -23,7 +23,7 @@ enum pg_effect {
 extern const char *const pg_effect_name[PG_EFFECTS];
 
 enum pg_special {
-	PG_PLAIN,
+	PG_ORDINARY,
 	PG_SETS,      /* set_config(name, value, local) */
 	PG_RUNS,      /* runs SQL that an argument holds */
 	PG_TABLE_IN,  /* the first argument names a table that is read whole */

@@ -8,7 +8,8 @@
  *   analyse_expr.c      expressions: columns, functions, literals that belong to a column
  *   analyse_query.c     SELECT, INSERT, UPDATE, DELETE, MERGE, COPY
  *   analyse_where.c     does a WHERE restrict anything
- *   analyse_utility.c   every other statement, by table
+ *   analyse_utility.c   every statement, by table
+ *   analyse_define.c    definitions, roles and privileges
  *
  * All memory is the analysis's own and goes with it.  When it runs out, `failed` is set, nothing more
  * is found, and the whole is unclear.
@@ -50,7 +51,7 @@ struct stmt {               /* becomes a node of the operation */
 	uint32_t id;
 	const char *verb, *object, *copy;
 	struct sp_bytes language;
-	unsigned effects;
+	unsigned effects;       /* enum pg_effect, or-ed */
 	struct set set[PG_ATTRS]; /* of the attributes that are sets */
 	int8_t where, analyze, temporary, locking; /* 0 absent, 1 false, 2 true */
 	bool nested, prepared, limited, limit_unknown;
@@ -134,9 +135,13 @@ struct analysis {
 	size_t nliterals, literals_cap;
 	struct hidden *hidden;
 	size_t nhidden, hidden_cap;
+	bool hide_all;          /* too many literals to name */
 	size_t begin, end;      /* of the top-level statement under way, in text */
 	bool secret;            /* every literal is one */
 	bool pinned;            /* changes what must not change */
+	unsigned patience;      /* steps left to look into conditions */
+	bool hide_settings;     /* a setting of somebody's own: its value may be a secret */
+	struct outputs *outputs; /* of the statement under way */
 	unsigned statements;    /* top-level ones */
 };
 
@@ -163,6 +168,8 @@ void note_param(struct analysis *a, int32_t number);
 void note_hidden(struct analysis *a, uint32_t literal, const struct name *column);
 /* Every string of a part of the text is hidden; `numbers`: and every number. */
 void note_hide_text(struct analysis *a, size_t from, size_t to, bool numbers);
+/* The body of a function or block: literals inside it. */
+void note_hide_code(struct analysis *a, size_t from, size_t to);
 void group_begin(struct analysis *a, struct group *g);
 void group_column(struct analysis *a, const struct name *column);
 void group_literals(struct analysis *a, size_t first, size_t last);
@@ -225,10 +232,36 @@ void analyse_from(struct analysis *a, const ProtobufCMessage *item);
 /* analyse_where.c: target NULL: any column will do */
 bool where_restricts(struct analysis *a, const ProtobufCMessage *where, const struct range *target);
 
+/* analyse_define.c: the rest of a definition, node by node; tables in it are touched with `effects` */
+void analyse_define(struct analysis *a, const ProtobufCMessage *m, unsigned effects);
+void analyse_define_list(struct analysis *a, size_t n, PgQuery__Node **v, unsigned effects);
+const char *define_kind(PgQuery__ObjectType type);
+const char *analyse_joined(struct analysis *a, const char *x, const char *y); /* "x y" */
+const char *analyse_concat(struct analysis *a, const char *x, const char *y); /* "xy" */
+/* A role in a list; CURRENT_USER and the like by their names. */
+void note_role(struct analysis *a, const PgQuery__RoleSpec *r);
+/* Names of objects of a kind, as DROP, COMMENT and the like list them. */
+void note_object(struct analysis *a, PgQuery__ObjectType type, const ProtobufCMessage *m, unsigned effects);
+void define_table(struct analysis *a, const ProtobufCMessage *m);
+void define_table_as(struct analysis *a, const ProtobufCMessage *m);
+void define_view(struct analysis *a, const ProtobufCMessage *m);
+void define_rule(struct analysis *a, const ProtobufCMessage *m);
+void define_trigger(struct analysis *a, const ProtobufCMessage *m);
+void define_function(struct analysis *a, const ProtobufCMessage *m);
+void define_schema(struct analysis *a, const ProtobufCMessage *m);
+void define_drop(struct analysis *a, const ProtobufCMessage *m);
+void define_alter_table(struct analysis *a, const ProtobufCMessage *m);
+void define_rename(struct analysis *a, const ProtobufCMessage *m);
+void define_grant(struct analysis *a, const ProtobufCMessage *m);
+void define_grant_role(struct analysis *a, const ProtobufCMessage *m);
+void define_role(struct analysis *a, const ProtobufCMessage *m);
+void define_plain(struct analysis *a, const ProtobufCMessage *m); /* what has a table, options, names */
+
 /* analyse_utility.c: the statement `a->stmt` was made for */
 void analyse_statement(struct analysis *a, const ProtobufCMessage *m, struct outputs *outputs_r);
 /* …as a node inside the current one. */
 void analyse_nested(struct analysis *a, const ProtobufCMessage *m, struct outputs *outputs_r);
+void note_set_stmt(struct analysis *a, const PgQuery__VariableSetStmt *s);
 void note_setting(struct analysis *a, struct sp_bytes name, struct sp_bytes value, bool known);
 /* A text of SQL that will run: parsed and judged as nested statements; false when it can't be. */
 bool analyse_inner_text(struct analysis *a, struct sp_bytes text);

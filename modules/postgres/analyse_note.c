@@ -294,8 +294,8 @@ note_hidden(struct analysis *a, uint32_t literal, const struct name *column)
 	uint64_t key = (uint64_t)(column == NULL ? 0 : column->id) << 32 | (uint64_t)literal << 1;
 
 	if (a->nhidden >= HIDDEN_MAX)
-		a->failed = true;
-	if (!mark(a, key | (1ull << 62)))
+		a->hide_all = true;
+	if (a->hide_all || !mark(a, key | (1ull << 62)))
 		return;
 	struct hidden *h = analyse_grow(a, a->hidden, a->nhidden, &a->hidden_cap, sizeof(*h));
 	if (h == NULL)
@@ -342,28 +342,53 @@ note_literal(struct analysis *a, int32_t location)
 void
 note_param(struct analysis *a, int32_t number)
 {
-	if (a->stmt != NULL)
-		for (struct stmt *s = a->stmt; s != NULL; s = s->parent)
-			s->prepared = true;
-	if (!a->quiet && number > 0)
-		literal_add(a, (struct literal){ .param = (unsigned)number - 1 });
+	if (a->quiet || number <= 0)
+		return;
+	for (struct stmt *s = a->stmt; s != NULL; s = s->parent)
+		s->prepared = true;
+	literal_add(a, (struct literal){ .param = (unsigned)number - 1 });
+}
+
+static void
+hide(struct analysis *a, size_t offset, size_t len)
+{
+	literal_add(a, (struct literal){ .offset = offset, .len = len });
+	if (!a->failed)
+		note_hidden(a, (uint32_t)a->nliterals - 1, NULL);
 }
 
 void
 note_hide_text(struct analysis *a, size_t from, size_t to, bool numbers)
 {
-	struct pg_scan s = pg_scan(a->text, from);
+	struct pg_scan s = pg_scan((struct sp_bytes){ a->text.p, to < a->text.len ? to : a->text.len }, from);
 
+	if (a->quiet)
+		return;
 	for (;;) {
 		struct pg_token t = pg_scan_next(&s);
-		if (t.kind == PG_TOKEN_END || t.offset >= to)
+		if (t.kind == PG_TOKEN_END)
 			return;
-		bool open = t.kind == PG_TOKEN_BAD; /* an open string: all the rest may be its text */
-		if (t.kind == PG_TOKEN_STRING || t.kind == PG_TOKEN_DOLLAR || (numbers && t.kind == PG_TOKEN_NUMBER) ||
-		    (open && t.len > 1)) {
-			literal_add(a, (struct literal){ .offset = t.offset, .len = t.len });
-			note_hidden(a, (uint32_t)a->nliterals - 1, NULL);
-		}
+		bool open = t.kind == PG_TOKEN_BAD && t.len > 1; /* an open string: all the rest may be its text */
+		if (t.kind == PG_TOKEN_STRING || t.kind == PG_TOKEN_DOLLAR || (numbers && t.kind == PG_TOKEN_NUMBER) || open)
+			hide(a, t.offset, t.len);
+	}
+}
+
+void
+note_hide_code(struct analysis *a, size_t from, size_t to)
+{
+	struct pg_scan s = pg_scan((struct sp_bytes){ a->text.p, to < a->text.len ? to : a->text.len }, from);
+
+	if (a->quiet)
+		return;
+	for (;;) {
+		struct pg_token t = pg_scan_next(&s);
+		if (t.kind == PG_TOKEN_END)
+			return;
+		if (t.kind == PG_TOKEN_DOLLAR) /* verbatim: its own literals can be told apart */
+			note_hide_text(a, t.body, t.body + t.body_len, true);
+		else if (t.kind == PG_TOKEN_STRING)
+			hide(a, t.offset, t.len);
 	}
 }
 
@@ -524,6 +549,10 @@ analyse_emit(struct analysis *a)
 			rc = sp_op_node(a->op);
 		if (rc == SP_OK)
 			rc = emit_stmt(a, a->all[i]);
+	}
+	if (a->hide_all && rc == SP_OK) { /* too many to name: none of the text is kept */
+		struct sp_literal all = { .len = a->text.len };
+		return sp_op_literal(a->op, &all);
 	}
 	for (size_t i = 0; i < a->nhidden && rc == SP_OK; i++)
 		rc = emit_hidden(a, &a->hidden[i]);

@@ -8,7 +8,7 @@
  *   NEVER      no row passes: that restricts, too
  *   HARDLY     true for every row, or nobody can tell that it isn't
  *
- * HARDLY is the answer to everything that is not understood.
+ * HARDLY is the answer to everything that is not understood, and where patience ends.
  */
 #include "analyse_internal.h"
 
@@ -37,8 +37,9 @@ look_for_column(void *owner, const ProtobufCMessage *m)
 {
 	struct dependence *d = owner;
 
-	if (m == NULL || d->found)
+	if (m == NULL || d->found || d->q->a->patience == 0)
 		return;
+	d->q->a->patience--;
 	walk_case which = walk_case_of(m);
 	if (which == PG_QUERY__NODE__NODE_CURRENT_OF_EXPR)
 		d->found = true;
@@ -607,7 +608,7 @@ judge_case(const struct question *q, const PgQuery__CaseExpr *c, bool negated)
 		else
 			return HARDLY;
 	}
-	return restricts && (depends(q, &c->base)) && otherwise != NULL ? RESTRICTS : restricts && depends(q, &c->base) ? RESTRICTS : HARDLY;
+	return restricts && depends(q, &c->base) ? RESTRICTS : HARDLY;
 }
 
 static enum verdict
@@ -629,13 +630,10 @@ judge(const struct question *q, const ProtobufCMessage *m, bool negated)
 		return judge_sublink(q, (const PgQuery__SubLink *)m, negated);
 	case PG_QUERY__NODE__NODE_CASE_EXPR:
 		return judge_case(q, (const PgQuery__CaseExpr *)m, negated);
-	case PG_QUERY__NODE__NODE_COALESCE_EXPR: {
-		const PgQuery__CoalesceExpr *c = (const PgQuery__CoalesceExpr *)m;
-		for (size_t i = 0; i < c->n_args; i++) /* coalesce(x, true) lets every NULL through: that still restricts */
-			if (i == 0 && judge(q, WALK(c->args[i]), negated) != RESTRICTS)
-				return judge(q, WALK(c->args[i]), negated);
-		return depends(q, m) ? RESTRICTS : HARDLY;
-	}
+	case PG_QUERY__NODE__NODE_COALESCE_EXPR: /* its first argument decides; coalesce(x, true) restricts still */
+		if (((const PgQuery__CoalesceExpr *)m)->n_args == 0)
+			return HARDLY;
+		return judge(q, WALK(((const PgQuery__CoalesceExpr *)m)->args[0]), negated);
 	case PG_QUERY__NODE__NODE_COLUMN_REF:
 	case PG_QUERY__NODE__NODE_FUNC_CALL:
 	case PG_QUERY__NODE__NODE_A_INDIRECTION:
