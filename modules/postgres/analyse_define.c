@@ -6,6 +6,8 @@
  */
 #include "analyse_internal.h"
 
+#include <strings.h>
+
 static const struct sp_bytes none = { NULL, 0 };
 
 /* ---- objects ---- */
@@ -115,6 +117,26 @@ note_role(struct analysis *a, const PgQuery__RoleSpec *r)
 		return;
 	bool special = r->roletype < sizeof(name) / sizeof(*name) && name[r->roletype] != NULL;
 	note_text(a, PG_A_ROLES, sp_str(special ? name[r->roletype] : r->rolename));
+}
+
+/* An option's value: on, unless it says off. */
+bool
+define_is_on(const ProtobufCMessage *m)
+{
+	static const char *const off[] = { "off", "false", "no", "0" };
+
+	if (m == NULL)
+		return true;
+	if (walk_case_of(m) == PG_QUERY__NODE__NODE_BOOLEAN)
+		return ((const PgQuery__Boolean *)m)->boolval;
+	if (walk_case_of(m) == PG_QUERY__NODE__NODE_INTEGER)
+		return ((const PgQuery__Integer *)m)->ival != 0;
+	if (walk_case_of(m) != PG_QUERY__NODE__NODE_STRING)
+		return true;
+	for (size_t i = 0; i < sizeof(off) / sizeof(*off); i++)
+		if (strcasecmp(((const PgQuery__String *)m)->sval, off[i]) == 0)
+			return false;
+	return true;
 }
 
 /* A list of Strings: the last two are schema and name. */
@@ -579,7 +601,7 @@ function_option(struct analysis *a, const PgQuery__DefElem *e)
 
 	if (strcmp(e->defname, "language") == 0)
 		a->stmt->language = analyse_constant(a, arg);
-	else if (strcmp(e->defname, "security") == 0 && sp_bytes_is(analyse_constant(a, arg), "true"))
+	else if (strcmp(e->defname, "security") == 0 && define_is_on(arg))
 		note_option(a, "security definer");
 	else if (strcmp(e->defname, "set") == 0)
 		analyse_define(a, arg, 0);
@@ -812,15 +834,11 @@ role_option(struct analysis *a, const PgQuery__DefElem *e)
 		{ "superuser", "superuser" }, { "createrole", "createrole" }, { "createdb", "createdb" }, { "canlogin", "login" },
 		{ "inherit", "inherit" }, { "isreplication", "replication" }, { "bypassrls", "bypassrls" },
 	};
-	struct sp_bytes value = analyse_constant(a, WALK(e->arg));
 
 	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
 		if (strcmp(e->defname, words[i].name) != 0)
 			continue;
-		const ProtobufCMessage *m = WALK(e->arg);
-		bool off = m != NULL && walk_case_of(m) == PG_QUERY__NODE__NODE_BOOLEAN && !((const PgQuery__Boolean *)m)->boolval;
-		off = off || sp_bytes_is(value, "false") || sp_bytes_is(value, "0");
-		note_option(a, off ? analyse_joined(a, "no", words[i].on) : words[i].on);
+		note_option(a, define_is_on(WALK(e->arg)) ? words[i].on : analyse_joined(a, "no", words[i].on));
 	}
 	if (strcmp(e->defname, "password") == 0) {
 		note_option(a, "password");

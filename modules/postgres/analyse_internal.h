@@ -235,6 +235,7 @@ bool where_restricts(struct analysis *a, const ProtobufCMessage *where, const st
 /* analyse_define.c: the rest of a definition, node by node; tables in it are touched with `effects` */
 void analyse_define(struct analysis *a, const ProtobufCMessage *m, unsigned effects);
 void analyse_define_list(struct analysis *a, size_t n, PgQuery__Node **v, unsigned effects);
+bool define_is_on(const ProtobufCMessage *m);
 const char *define_kind(PgQuery__ObjectType type);
 const char *analyse_joined(struct analysis *a, const char *x, const char *y); /* "x y" */
 const char *analyse_concat(struct analysis *a, const char *x, const char *y); /* "xy" */

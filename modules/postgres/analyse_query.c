@@ -528,7 +528,8 @@ analyse_insert(struct analysis *a, const PgQuery__InsertStmt *s, struct outputs 
 	note_effects(a, PG_WRITE);
 	scope_begin(a, &scope);
 	with_clause(a, s->with_clause);
-	struct range *target = s->relation == NULL ? NULL : scope_target(a, s->relation, PG_WRITE);
+	bool reads = s->n_returning_list > 0 || s->on_conflict_clause != NULL;
+	struct range *target = s->relation == NULL ? NULL : scope_target(a, s->relation, reads ? PG_READ | PG_WRITE : PG_WRITE);
 	if (target != NULL) {
 		t.range = target;
 		insert_columns(a, &t, s->n_cols, s->cols);
@@ -560,8 +561,9 @@ analyse_update(struct analysis *a, const PgQuery__UpdateStmt *s, struct outputs 
 	note_effects(a, PG_WRITE);
 	scope_begin(a, &scope);
 	with_clause(a, s->with_clause);
-	struct range *target = s->relation == NULL ? NULL : scope_target(a, s->relation, PG_WRITE);
-	if (s->n_from_clause > 0 || s->where_clause != NULL)
+	bool reads = s->n_from_clause > 0 || s->where_clause != NULL || s->n_returning_list > 0;
+	struct range *target = s->relation == NULL ? NULL : scope_target(a, s->relation, reads ? PG_READ | PG_WRITE : PG_WRITE);
+	if (reads)
 		note_effects(a, PG_READ);
 	from_list(a, s->n_from_clause, s->from_clause);
 	assign(a, target, s->n_target_list, s->target_list);
@@ -580,8 +582,9 @@ analyse_delete(struct analysis *a, const PgQuery__DeleteStmt *s, struct outputs 
 	note_effects(a, PG_WRITE);
 	scope_begin(a, &scope);
 	with_clause(a, s->with_clause);
-	struct range *target = s->relation == NULL ? NULL : scope_target(a, s->relation, PG_WRITE);
-	if (s->n_using_clause > 0 || s->where_clause != NULL)
+	bool reads = s->n_using_clause > 0 || s->where_clause != NULL || s->n_returning_list > 0;
+	struct range *target = s->relation == NULL ? NULL : scope_target(a, s->relation, reads ? PG_READ | PG_WRITE : PG_WRITE);
+	if (reads)
 		note_effects(a, PG_READ);
 	from_list(a, s->n_using_clause, s->using_clause);
 	analyse_condition(a, WALK(s->where_clause));

@@ -364,13 +364,8 @@ do_explain(struct analysis *a, const ProtobufCMessage *m)
 		const PgQuery__DefElem *e = s->options[i]->def_elem;
 		if (s->options[i]->node_case != PG_QUERY__NODE__NODE_DEF_ELEM)
 			continue;
-		struct sp_bytes value = lower_case(a, analyse_constant(a, WALK(e->arg)));
-		bool off = sp_bytes_is(value, "off") || sp_bytes_is(value, "false") || sp_bytes_is(value, "0");
-		const ProtobufCMessage *arg = WALK(e->arg);
-		if (arg != NULL && walk_case_of(arg) == PG_QUERY__NODE__NODE_INTEGER)
-			off = ((const PgQuery__Integer *)arg)->ival == 0;
 		if (strcmp(e->defname, "analyze") == 0)
-			analyze = analyze || !off;
+			analyze = analyze || define_is_on(WALK(e->arg));
 		note_option(a, e->defname);
 	}
 	note_flag(&a->stmt->analyze, analyze);
