@@ -95,6 +95,13 @@ GIVES(void *, NULL, sp_cookie, const struct sp_session *s)
 GIVES(void *, NULL, sp_target_block, struct sp_session *s, size_t size, void (*end)(void *block))
 DOES_NOTHING(sp_wake, struct sp_session *s)
 
+bool
+sp_op_stands(const struct sp_op *op)
+{
+	(void)op;
+	return false;
+}
+
 DOES_NOTHING(sp_view, struct sp_session *s, const void *view, uint64_t version)
 REFUSES(sp_fact, struct sp_session *s, const char *name, struct sp_bytes value)
 GIVES(struct sp_op *, NULL, sp_op_new, struct sp_session *s, unsigned channel, const char *kind, struct sp_bytes text)

@@ -422,6 +422,7 @@ static int
 on_accept(struct sp_session *s)
 {
 	struct pg *p = state_of(s);
+	table_index(); /* cheap, and check() may not have been asked yet in this process */
 	p->client = C_START;
 	p->login = T_NONE;
 	return SP_OK;
