@@ -147,7 +147,8 @@ pg_login_secured(struct pg *p)
 static int
 prove(struct pg *p, const char *mechanism, unsigned step, struct sp_bytes transcript)
 {
-	(void)snprintf(p->mechanism, sizeof(p->mechanism), "%s", mechanism);
+	if (mechanism != p->mechanism) /* the steps after the first name their own */
+		(void)snprintf(p->mechanism, sizeof(p->mechanism), "%s", mechanism);
 	p->step = step;
 	pg_enter_login(p, T_PROVING);
 	struct sp_challenge c = { p->mechanism, step, transcript, sp_channel_binding(p->s) };
