@@ -367,6 +367,8 @@ pump_some(struct pg *p, enum sp_side from)
 		const struct row *row = NULL;
 		if (sp_full(p->s, SP_OTHER(from)) || (from == SP_CLIENT && sp_full(p->s, SP_CLIENT)))
 			break;
+		if (from == SP_TARGET && p->login == T_PROVING)
+			break; /* the keeper computes; what came with the challenge is read after it */
 		if (from == SP_TARGET && pg_target_state(p) == T_LOCAL) {
 			int rc = run_flush(p, from);
 			if (rc == SP_OK)
