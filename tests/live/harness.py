@@ -308,6 +308,8 @@ class Gateway:
              "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
              "-keyout", self.dir / "tls" / "key.pem", "-out", self.dir / "tls" / "cert.pem"], check=True)
         (self.dir / "tls" / "key.pem").chmod(0o600)
+        if IS_ROOT:  # the workers' key: read by the check process, which has the workers' uid
+            shutil.chown(self.dir / "tls" / "key.pem", "sallyport", "sallyport")
 
     @property
     def conf_file(self):
