@@ -214,5 +214,6 @@ pg_finish(struct sp_op *op, uint64_t rows, const char *code, struct sp_bytes tex
 		memcpy(copy, text.p, n);
 	copy[n] = '\0';
 	struct sp_outcome o = { rows, code, copy };
-	return sp_done(op, &o);
+	int rc = pg_record_flush(); /* its rows stand before its end, and the batch forgets it */
+	return rc != SP_OK ? rc : sp_done(op, &o);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A core made of memory: sessions, buffers and a script instead of sockets, keeper and policies. */
+#include <config.h>
+
 #include "fake_core.h"
 
 #include <stdarg.h>

@@ -3,6 +3,8 @@
  * The PostgreSQL module against its transcripts: each played whole, byte by byte, and cut at every
  * place; and the walk: every message in every state, from both sides, does what the table says.
  */
+#include <config.h>
+
 #include "postgres_target.h"
 #include "transcript.h"
 

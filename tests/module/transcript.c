@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading transcripts and holding a module to them. */
+#include <config.h>
+
 #include "transcript.h"
 
 #include <ctype.h>
