@@ -188,7 +188,7 @@ tls_new(struct tls_credentials *c, int fd, const struct tls_start *start, struct
 	struct tls *t = mem_alloc(sizeof(*t));
 	t->fd = fd;
 	t->server = c->server;
-	t->must_alpn = start->alpn;
+	t->must_alpn = start->must_alpn ? start->alpn : NULL;
 	unsigned flags = (c->server ? GNUTLS_SERVER | GNUTLS_NO_TICKETS : GNUTLS_CLIENT | GNUTLS_NO_TICKETS) | GNUTLS_NONBLOCK;
 	if (gnutls_init(&t->session, flags) != 0) {
 		free(t);

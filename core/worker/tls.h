@@ -13,7 +13,8 @@ struct tls_credentials;
 
 /* What is before the handshake's first byte on the wire: bytes already read, or none. */
 struct tls_start {
-	const char *alpn; /* the only protocol spoken, mandatory when set */
+	const char *alpn; /* the only protocol spoken: a peer that names others is refused */
+	bool must_alpn;   /* … and so is one that names none: TLS at once, where nothing else told the protocol */
 	const char *name; /* as client: the server's name; NULL as server */
 	bool verify;      /* as client */
 	struct sp_bytes early;

@@ -161,11 +161,12 @@ class Postgres:
     def log(self):
         return (self.folder / "log").read_text(errors="replace")
 
-    def make_orders(self):
+    def make_orders(self, more=""):
+        """The database orders, with `more` SQL run as its owner."""
         self.sql("CREATE ROLE app_gw LOGIN PASSWORD '%s'" % self.password, "postgres")
         self.sql("CREATE DATABASE orders OWNER app_gw", "postgres")
         done = run(["psql", "-h", self.folder, "-p", self.port, "-U", "postgres", "-d", "orders", "-Xq",
-                    "-v", "ON_ERROR_STOP=1"], stdin=ORDERS_SQL)
+                    "-v", "ON_ERROR_STOP=1"], stdin=ORDERS_SQL + more)
         if done.code != 0:
             raise AssertionError(f"orders database: {done!r}")
 
@@ -434,7 +435,7 @@ class World:
         self.tokens = {}
         self.pg = self.gateway = None
         self.pg = Postgres(self.dir / "pg", conf.pop("pg_conf", ""))
-        self.pg.make_orders()
+        self.pg.make_orders(conf.pop("sql", ""))
         self.gateway = Gateway(self.dir / "gateway", self.stage, self.pg, **conf)
 
     def start(self):
