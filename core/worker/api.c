@@ -78,8 +78,8 @@ enum sp_tls_mode
 sp_tls_mode(const struct sp_session *s, enum sp_side side)
 {
 	if (side == SP_TARGET)
-		return s->target->tls.mode == TLS_OFF ? SP_TLS_OFF : SP_TLS_REQUIRED;
-	const struct listener_use *l = s->listener == NULL ? NULL : epoch_use_listener(s->epoch, s->listener->b.name);
+		return s->home->tls.mode == TLS_OFF ? SP_TLS_OFF : SP_TLS_REQUIRED;
+	const struct listener_use *l = s->listener == NULL ? NULL : epoch_use_listener(s->heard, s->listener->b.name);
 	if (l == NULL || l->tls == NULL)
 		return SP_TLS_OFF;
 	return l->listener->cleartext ? SP_TLS_OPTIONAL : SP_TLS_REQUIRED;
@@ -168,6 +168,7 @@ sp_ready(struct sp_session *s)
 	s->active = s->w->now;
 	if (s->purpose[0] == '\0')
 		keeper_opened(s);
+	session_follow(s); /* an epoch that came while it logged in */
 	return SP_OK;
 }
 
@@ -223,7 +224,7 @@ sp_cookie(const struct sp_session *s)
 struct side_block {
 	struct side_block *next;
 	const struct sp_module *module;
-	char *target, *part;
+	char *target, *part, *server;
 	void *block;
 };
 
@@ -233,10 +234,12 @@ sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block))
 	static struct side_block *blocks;
 	(void)end; /* the process's end is the block's */
 	for (struct side_block *b = blocks; b != NULL; b = b->next)
-		if (b->module == s->module && strcmp(b->target, s->target_name) == 0 && strcmp(b->part, s->part) == 0)
+		if (b->module == s->module && strcmp(b->target, s->target_name) == 0 && strcmp(b->part, s->part) == 0 &&
+		    strcmp(b->server, s->home->server) == 0)
 			return b->block;
 	struct side_block *b = mem_alloc(sizeof(*b));
-	*b = (struct side_block){ blocks, s->module, mem_string(sp_str(s->target_name)), mem_string(sp_str(s->part)), mem_alloc(size) };
+	*b = (struct side_block){ blocks, s->module, mem_string(sp_str(s->target_name)), mem_string(sp_str(s->part)),
+		mem_string(sp_str(s->home->server)), mem_alloc(size) };
 	blocks = b;
 	return b->block;
 }

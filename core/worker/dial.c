@@ -116,8 +116,8 @@ dial_start(struct sp_session *s)
 	s->dial = d;
 	d->s = s;
 	d->fd = -1;
-	s->deadline = s->w->now + s->target->timeout.connect;
-	if (settings_hostport(s->target->server, &at) != SP_OK) {
+	s->deadline = s->w->now + s->home->timeout.connect;
+	if (settings_hostport(s->home->server, &at) != SP_OK) {
 		dial_failed(d, "its `server` is not HOST:PORT");
 		return;
 	}

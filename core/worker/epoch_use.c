@@ -155,3 +155,20 @@ epoch_use_listener(struct worker_epoch *u, const char *name)
 			return &u->listener[i];
 	return NULL;
 }
+
+const void *
+epoch_use_conf(struct worker_epoch *u, struct target_use *t, const struct listener *l, const char **err_r)
+{
+	void *conf = NULL;
+	struct listener_use *now = epoch_use_listener(u, l->b.name);
+	*err_r = "";
+	for (struct conf_use *c = t->confs; c != NULL; c = c->next)
+		if (strcmp(c->listener, l->b.name) == 0)
+			return c->conf;
+	if (module_conf(u->arena, t->module, &u->epoch->settings, now == NULL ? NULL : now->listener, t->target, &conf, err_r) != SP_OK)
+		return NULL;
+	struct conf_use *c = arena_alloc(u->arena, sizeof(*c));
+	*c = (struct conf_use){ t->confs, arena_string(u->arena, sp_str(l->b.name)), conf };
+	t->confs = c;
+	return conf;
+}

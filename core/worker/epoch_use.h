@@ -1,18 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a worker makes of an epoch: policies loaded, TLS credentials made, modules' conf blocks
- * filled.  Counted: a session holds the epoch in which its listener, target and policy live.
+ * filled.  Counted: a session holds the epochs in which its listener, target and policy live.
  */
 #ifndef SALLYPORT_EPOCH_USE_H
 #define SALLYPORT_EPOCH_USE_H
 
 #include "worker.h"
 
+struct conf_use {                /* a module's block for one listener and target */
+	struct conf_use *next;
+	const char *listener;
+	const void *conf;
+};
+
 struct target_use {
 	const struct target *target;
 	const struct sp_module *module;
 	struct policy *policy;
 	struct tls_credentials *tls;
+	struct conf_use *confs;  /* made at first need */
 };
 
 struct listener_use {
@@ -37,5 +44,10 @@ struct worker_epoch *epoch_use_ref(struct worker_epoch *u);
 void epoch_use_unref(struct worker_epoch **u);
 struct target_use *epoch_use_target(struct worker_epoch *u, const char *name);
 struct listener_use *epoch_use_listener(struct worker_epoch *u, const char *name);
+/*
+ * The module's block for a session from l (which may be of an older epoch) to t; lives as long as u.
+ * NULL with a sentence: what the module's check() says of that pair.
+ */
+const void *epoch_use_conf(struct worker_epoch *u, struct target_use *t, const struct listener *l, const char **err_r);
 
 #endif

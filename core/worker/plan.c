@@ -49,7 +49,7 @@ struct kept_shape {
 	struct kept_shape *next;
 	struct shape *shape;
 	const void *view, *conf;
-	uint64_t version, hash;
+	uint64_t version, epoch, hash; /* epoch: where conf is */
 };
 
 static struct generation {
@@ -77,7 +77,7 @@ generation_find(struct generation *g, const struct sp_session *s, struct sp_byte
 	for (; *at != NULL; at = &(*at)->next) {
 		const struct kept_shape *k = *at;
 		if (k->hash == hash && k->version == s->view_version && k->view == s->view && k->conf == s->conf &&
-		    k->shape->module == s->module && sp_bytes_eq(k->shape->text, text))
+		    k->epoch == s->dialled->epoch->number && k->shape->module == s->module && sp_bytes_eq(k->shape->text, text))
 			return at;
 	}
 	return NULL;
@@ -111,7 +111,8 @@ shape_find(struct sp_session *s, const char *kind, struct sp_bytes text)
 		if (shape == NULL)
 			return NULL;
 		k = mem_alloc(sizeof(*k));
-		*k = (struct kept_shape){ .shape = shape, .view = s->view, .conf = s->conf, .version = s->view_version, .hash = hash };
+		*k = (struct kept_shape){ .shape = shape, .view = s->view, .conf = s->conf, .version = s->view_version,
+			.epoch = s->dialled->epoch->number, .hash = hash };
 	}
 	if (young.n >= SHAPES || young.bytes > s->epoch->epoch->settings.policy.statement_cache / 2) {
 		generation_clear(&old);

@@ -89,6 +89,7 @@ session_accept(struct worker *w, const struct listener *l, int fd, const char *a
 	struct listener_use *use = epoch_use_listener(w->epoch, l->b.name);
 	struct sp_session *s = session_new(w, use->module);
 	s->epoch = epoch_use_ref(w->epoch);
+	s->heard = epoch_use_ref(w->epoch);
 	s->listener = use->listener;
 	s->conf = use->conf;
 	snprintf(s->address, sizeof(s->address), "%s", address);
@@ -103,14 +104,15 @@ struct sp_session *
 session_side(struct sp_session *like, const char *purpose, void *cookie)
 {
 	struct sp_session *s = session_new(like->w, like->module);
-	s->epoch = epoch_use_ref(like->epoch);
-	s->target = like->target;
-	s->conf = like->conf;
+	s->epoch = epoch_use_ref(like->dialled);
+	s->dialled = epoch_use_ref(like->dialled);
+	s->target = s->home = like->home;
+	s->conf = like->conf; /* in dialled */
 	s->purpose = arena_string(s->arena, sp_str(purpose));
 	s->cookie = cookie;
 	s->target_name = arena_string(s->arena, sp_str(like->target_name));
 	s->part = arena_string(s->arena, sp_str(like->part));
-	s->login = s->target->catalogue.user[0] != '\0' ? s->target->catalogue.user : s->target->login.user;
+	s->login = s->home->catalogue.user[0] != '\0' ? s->home->catalogue.user : s->home->login.user;
 	s->state = SESSION_WHO;
 	session_enter(s, SESSION_DIALING);
 	keeper_side(s);
@@ -400,26 +402,33 @@ session_free(struct sp_session *s)
 	policy_run_free(&s->run);
 	scope_unref(&s->scope);
 	epoch_use_unref(&s->epoch);
+	epoch_use_unref(&s->heard);
+	epoch_use_unref(&s->dialled);
 	struct arena *a = s->arena;
 	arena_free(&a);
 }
 
 /* ---- who, and the target ---- */
 
+/* From here on the epoch in force counts, which may be newer than the one the client came under. */
 static int
-session_take_admission(struct sp_session *s, const struct sp_admission *a)
+session_take_admission(struct sp_session *s)
 {
+	epoch_use_unref(&s->epoch);
+	s->epoch = epoch_use_ref(s->w->epoch);
 	struct target_use *t = epoch_use_target(s->epoch, s->target_name);
 	if (t == NULL || t->module != s->module)
 		return sp_fail(s, SP_EDENIED, "target %s is not in this configuration", log_quote(sp_str(s->target_name)));
-	s->target = t->target;
-	s->login = t->target->login.user;
-	s->part = s->part[0] != '\0' ? s->part : t->target->database;
-	s->conf = session_conf(s);
-	if (s->conf == NULL)
-		return SP_ECONF;
+	const char *err = "";
+	const void *conf = epoch_use_conf(s->epoch, t, s->listener, &err);
+	if (conf == NULL)
+		return sp_fail(s, SP_ECONF, "%s", err);
+	s->dialled = epoch_use_ref(s->epoch);
+	s->target = s->home = t->target;
+	s->login = s->home->login.user;
+	s->part = s->part[0] != '\0' ? s->part : s->home->database;
+	s->conf = conf;
 	s->run = policy_run_new(t->policy);
-	(void)a;
 	return SP_OK;
 }
 
@@ -428,7 +437,7 @@ session_admitted(struct sp_session *s, const struct sp_admission *a)
 {
 	if (s->state != SESSION_WHO)
 		return;
-	int rc = a->what == SP_ADMIT ? session_take_admission(s, a) : SP_OK;
+	int rc = a->what == SP_ADMIT ? session_take_admission(s) : SP_OK;
 	if (rc == SP_OK && a->what == SP_ADMIT) {
 		record_header(s);
 		session_enter(s, SESSION_DIALING);
@@ -450,7 +459,7 @@ session_connected(struct sp_session *s, int fd)
 {
 	stream_open(&s->side[SP_TARGET], fd);
 	session_enter(s, SESSION_LOGIN);
-	s->deadline = s->w->now + s->target->timeout.login;
+	s->deadline = s->w->now + s->home->timeout.login;
 	session_enter_module(s);
 	(void)session_leave_module(s, s->module->open(s));
 }
@@ -535,10 +544,12 @@ session_run_kicked(struct worker *w)
 	}
 }
 
+/* Not amid a log-in: sp_ready() calls again.  Before the dial it may be held by a rule of the old epoch. */
 void
 session_follow(struct sp_session *s)
 {
-	if (s->state >= SESSION_ENDING || s->epoch == s->w->epoch || s->target == NULL)
+	bool logs_in = s->state == SESSION_LOGIN || (s->state == SESSION_DIALING && (s->dial != NULL || s->purpose[0] != '\0'));
+	if (s->state >= SESSION_ENDING || s->epoch == s->w->epoch || s->target == NULL || logs_in)
 		return;
 	struct target_use *t = epoch_use_target(s->w->epoch, s->target_name);
 	if (t == NULL || t->module != s->module) {
@@ -552,7 +563,6 @@ session_follow(struct sp_session *s)
 	struct worker_epoch *old = s->epoch;
 	s->epoch = epoch_use_ref(s->w->epoch);
 	s->target = t->target;
-	s->listener = NULL;
 	if (s->run != NULL)
 		policy_run_switch(s->run, t->policy);
 	scope_unref(&s->scope);
@@ -570,15 +580,4 @@ session_allowed(const struct sp_session *s, const struct target *t)
 		if (strings_have(&s->principal.groups, t->allow.groups.v[i]))
 			return true;
 	return false;
-}
-
-const void *
-session_conf(struct sp_session *s)
-{
-	void *conf = NULL;
-	const char *err = "";
-	int rc = module_conf(s->arena, s->module, &s->epoch->epoch->settings, s->listener, s->target, &conf, &err);
-	if (rc != SP_OK)
-		(void)sp_fail(s, rc, "%s", err);
-	return rc == SP_OK ? conf : NULL;
 }

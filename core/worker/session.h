@@ -44,8 +44,6 @@ void session_free(struct sp_session *s);
 /* A new epoch: follow it, or end as revoked. */
 void session_follow(struct sp_session *s);
 bool session_allowed(const struct sp_session *s, const struct target *t);
-/* The module's conf block for this listener and target; NULL: sp_fail() was called. */
-const void *session_conf(struct sp_session *s);
 /* Starts the handshakes that sp_starttls() asked for, once the output before them is out. */
 void session_begin_tls(struct sp_session *s);
 

@@ -424,14 +424,14 @@ stream_begin_tls(struct stream *st, bool direct, const char *alpn)
 	struct hostport at;
 	struct tls_credentials *c = NULL;
 	if (st->side == SP_CLIENT) {
-		struct listener_use *l = s->listener == NULL ? NULL : epoch_use_listener(s->epoch, s->listener->b.name);
+		struct listener_use *l = s->listener == NULL ? NULL : epoch_use_listener(s->heard, s->listener->b.name);
 		c = l == NULL ? NULL : l->tls;
 	} else {
-		struct target_use *t = epoch_use_target(s->epoch, s->target_name);
+		struct target_use *t = epoch_use_target(s->dialled, s->target_name);
 		c = t == NULL ? NULL : t->tls;
-		start.verify = s->target->tls.mode == TLS_VERIFY_FULL;
-		const char *name = s->target->tls.name; /* kept by GnuTLS as long as the session lives */
-		if (name[0] == '\0' && settings_hostport(s->target->server, &at) == SP_OK)
+		start.verify = s->home->tls.mode == TLS_VERIFY_FULL;
+		const char *name = s->home->tls.name; /* kept by GnuTLS as long as the session lives */
+		if (name[0] == '\0' && settings_hostport(s->home->server, &at) == SP_OK)
 			name = at.host;
 		start.name = arena_string(s->arena, sp_str(name));
 	}

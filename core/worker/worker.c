@@ -147,9 +147,20 @@ listening_prune(struct worker *w)
 
 /* ---- time and doorbells ---- */
 
+/* Connections of the gateway's own serve clients' sessions: the last of these takes them along. */
 static void
-drained(struct worker *w)
+drain(struct worker *w)
 {
+	LIST_EACH(n, next, &w->sessions)
+		if (LIST_OF(n, struct sp_session, all)->purpose[0] == '\0')
+			return;
+	LIST_EACH(n, next, &w->sessions) {
+		struct sp_session *s = LIST_OF(n, struct sp_session, all);
+		if (s->state == SESSION_RUN)
+			session_finish(s, SP_END_SHUTDOWN, "nobody needs it any more");
+	}
+	if (w->nsessions > 0)
+		return;
 	struct message m = { .type = MSG_DRAINED };
 	if (link_send(w->role->master, &m) != SP_OK)
 		log_warn("master could not be told that this worker is drained");
@@ -177,8 +188,8 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		if (!event_pending(&l->accept, EV_READ, NULL))
 			event_add(&l->accept, NULL);
 	}
-	if (w->draining && w->nsessions == 0)
-		drained(w);
+	if (w->draining)
+		drain(w);
 }
 
 static void
@@ -305,8 +316,11 @@ worker_quit(void *owner, bool graceful)
 		listening_free(LIST_OF(n, struct listening, all));
 	if (graceful)
 		return;
-	LIST_EACH(n, next, &w->sessions)
-		session_finish(LIST_OF(n, struct sp_session, all), SP_END_SHUTDOWN, "the gateway is stopping");
+	LIST_EACH(n, next, &w->sessions) {
+		struct sp_session *s = LIST_OF(n, struct sp_session, all);
+		if (s->purpose[0] == '\0') /* the others: drain() */
+			session_finish(s, SP_END_SHUTDOWN, "the gateway is stopping");
+	}
 }
 
 int

@@ -51,17 +51,23 @@ struct sp_session {
 	struct { bool wanted, direct; const char *alpn; } starttls[2];
 	struct dial *dial;
 
-	struct worker_epoch *epoch;       /* counted */
-	const struct listener *listener;  /* in epoch; NULL for a side session */
+	/*
+	 * Counted, all three.  `epoch` is the one in force: policy, labels, allow, limits, idle timeout.
+	 * The listener and its TLS stay those of `heard`, when the client came; server, login, TLS to the
+	 * target and the module's settings those of `dialled`, when it was admitted.
+	 */
+	struct worker_epoch *epoch, *heard, *dialled;
+	const struct listener *listener;  /* in heard; NULL for a side session */
 	const struct target *target;      /* in epoch; NULL until admitted */
-	const void *conf;                 /* in epoch, or in the arena once changed for this session */
+	const struct target *home;        /* the same in dialled */
+	const void *conf;                 /* in heard, then in dialled */
 	const char *purpose;              /* "" for a client's session */
 	void *cookie;
 	char address[64];
 
 	struct principal principal;
 	const char *principal_json;
-	const char *login, *target_name, *part;
+	const char *login, *target_name, *part; /* login: in dialled */
 	uint64_t expires;                 /* wall µs, of the principal */
 	uint64_t started, started_mono;
 	uint64_t deadline;                /* mono ms, of the state; 0: none */

@@ -4,6 +4,8 @@
  *
  *   client ─CancelRequest(pid, our secret)─▶ sp_cancel() ─▶ the session, on any worker
  *       held: the question is withdrawn     running: side session "cancel" ─▶ target
+ *
+ * The same side session stops what a session leaves behind that is ended by the gateway (P6).
  */
 #include "postgres.h"
 
@@ -41,8 +43,8 @@ pg_cancel_secured(struct pg *p)
 	sp_wr_be32(w, key->pid);
 	sp_wr_put(w, (struct sp_bytes){ key->secret, sizeof(key->secret) });
 	int rc = pg_end(w, at);
-	pg_enter_login(p, T_NONE);
-	return rc != SP_OK ? rc : sp_shut(p->s, SP_TARGET);
+	pg_enter_login(p, T_NONE); /* the target closes once it has read it; closing first could take it back */
+	return rc;
 }
 
 void

@@ -475,8 +475,11 @@ on_end(struct sp_session *s, enum sp_why why, const char *text)
 	};
 	struct pg *p = sp_state(s);
 	bool listens = p->client >= C_PASSWORD && p->client < C_GONE && p->stream[SP_TARGET].left == 0;
-	if (*sp_purpose(s) != '\0' || !listens)
+	if (*sp_purpose(s) != '\0')
 		return SP_OK;
+	int rc = why == SP_END_EOF || pg_settled(p) ? SP_OK : pg_cancel_target(p);
+	if (rc != SP_OK || !listens)
+		return rc;
 	pg_enter(p, C_GONE);
 	struct pg_report e = { "FATAL", code[why], text, NULL };
 	return pg_write_report(pg_out(p, SP_CLIENT), 'E', &e);
