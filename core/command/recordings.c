@@ -53,22 +53,29 @@ run_export(struct run *r)
 
 /* ---- search ---- */
 
+struct search {
+	const struct run *r;
+	json_t *matches, *done; /* done: NULL until the last line came */
+};
+
 static int
 search_line(void *owner, json_t *line)
 {
-	const struct run *r = owner;
-	const json_t *match = json_object_get(line, "match"), *progress = json_object_get(line, "progress");
-	const json_t *error = json_object_get(line, "error");
+	struct search *s = owner;
+	json_t *match = json_object_get(line, "match"), *done = json_object_get(line, "done");
+	const json_t *error = json_object_get(line, "error"), *progress = json_object_get(line, "progress");
 	if (error != NULL)
 		return failed("%s", json_is_string(error) ? json_string_value(error) : "the search failed");
-	if (progress != NULL && !r->json)
+	if (progress != NULL)
 		print_progress("searching", (uint64_t)json_integer_value(json_array_get(progress, 0)),
 		    (uint64_t)json_integer_value(json_array_get(progress, 1)));
+	if (done != NULL)
+		s->done = json_incref(done);
 	if (match == NULL)
 		return DONE;
+	if (s->r->json)
+		return json_array_append(s->matches, match) == 0 ? DONE : failed("out of memory");
 	print_progress_end();
-	if (r->json)
-		return print_json(match);
 	const char *text = json_string_value(json_object_get(match, "text"));
 	(void)printf("%s.%lld  ", json_string_value(json_object_get(match, "session")), json_integer_value(json_object_get(match, "op")));
 	print_safe(stdout, sp_str(text == NULL ? "" : text), 160);
@@ -76,16 +83,45 @@ search_line(void *owner, json_t *line)
 	return DONE;
 }
 
+/* What the search could not look into is said: silence would read as "not there". */
+static int
+search_told(const struct search *s)
+{
+	static const struct {
+		const char *name, *text;
+	} part[] = {
+		{ "sealed", "are sealed to an auditor: search them where the key is, with --key" },
+		{ "unreadable", "could not be read: `sallyport verify` says why" },
+	};
+	if (s->r->json) {
+		(void)json_object_set(s->done, "matches", s->matches);
+		return print_json(s->done);
+	}
+	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++) {
+		json_int_t n = json_integer_value(json_object_get(s->done, part[i].name));
+		if (n > 0)
+			(void)fprintf(stderr, "sallyport: %lld recordings %s\n", n, part[i].text);
+	}
+	if (json_is_true(json_object_get(s->done, "more")))
+		(void)fprintf(stderr, "sallyport: there are more: narrow it with --user or --target\n");
+	return DONE;
+}
+
 int
 run_search(struct run *r)
 {
+	struct search s = { r, json_array(), NULL };
 	json_t *args = json_pack("{ss}", "text", r->word[0]);
 	if (option(r, "user") != NULL)
 		(void)json_object_set_new(args, "user", json_string(option(r, "user")));
 	if (option(r, "target") != NULL)
 		(void)json_object_set_new(args, "target", json_string(option(r, "target")));
-	int rc = client_lines(r, "/api/v1/search", args, search_line, r);
+	int rc = client_lines(r, "/api/v1/search", args, search_line, &s);
 	print_progress_end();
+	if (rc == DONE)
+		rc = s.done == NULL ? failed("the search ended before its end") : search_told(&s);
+	json_decref(s.matches);
+	json_decref(s.done);
 	return rc;
 }
 

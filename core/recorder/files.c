@@ -49,17 +49,37 @@ file_add(struct recorder *r, struct session *s, struct sp_bytes block)
 	s->buffered = s->unsynced = true;
 }
 
+static int
+take_entry(void *owner, const struct batch *b, const struct journal_entry *e)
+{
+	struct recorder *r = owner;
+	struct session *s = session_find(r, e->session);
+	(void)b;
+	if (s != NULL && e->block.len > 0)
+		file_add(r, s, e->block);
+	return SP_OK;
+}
+
+int
+files_take(struct recorder *r)
+{
+	return batch_each(&r->batch, take_entry, r);
+}
+
 int
 file_flush(struct recorder *r, struct session *s)
 {
-	uint64_t at = s->bytes - s->file.len;
 	if (s->file.len == 0)
 		return SP_OK;
 	/* The first write makes the file, with the magic that every block's offset already counts. */
-	if (at == RECORDING_HEAD && store_write(&r->store, s->id, 0, SP_LIT(RECORDING_MAGIC)) != SP_OK)
-		return complain(s, "made");
-	if (store_write(&r->store, s->id, at, buffer_bytes(&s->file)) != SP_OK)
+	if (s->in_file <= RECORDING_HEAD) {
+		if (store_write(&r->store, s->id, 0, SP_LIT(RECORDING_MAGIC)) != SP_OK)
+			return complain(s, "made");
+		s->in_file = RECORDING_HEAD;
+	}
+	if (store_write(&r->store, s->id, s->in_file, buffer_bytes(&s->file)) != SP_OK)
 		return complain(s, "written");
+	s->in_file += s->file.len;
 	buffer_free(&s->file);
 	return SP_OK;
 }

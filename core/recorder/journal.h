@@ -50,6 +50,9 @@ void batch_free(struct batch *b);
 void batch_ring(struct batch *b, uint64_t identity, uint64_t position);
 /* e->block must be the last bytes put into b->blocks, or empty. */
 void batch_entry(struct batch *b, const struct journal_entry *e);
+/* Each entry of a batch that batch_entry() made, in their order; a negative answer ends it. */
+int batch_each(const struct batch *b, int (*entry)(void *owner, const struct batch *b, const struct journal_entry *e),
+    void *owner) SP_MUST;
 
 struct journal {
 	int dir, fd;

@@ -85,30 +85,50 @@ entry_holds(const struct journal_entry *e)
 	    block_follows(&b, e->previous);
 }
 
-/* Twice over the records: all must hold before any counts. */
 static int
-read_records(struct replay *p, struct sp_bytes all, struct sp_bytes data, bool deliver)
+read_records(const struct batch *b, struct sp_reader records, struct sp_reader blocks, const struct journal_reader *reader)
 {
-	struct sp_reader records = sp_reader(all), blocks = sp_reader(data);
 	int rc = SP_OK;
 	while (rc == SP_OK && !records.bad && records.left > 0) {
 		uint8_t what = sp_rd_u8(&records);
 		if (what == 'R') {
 			uint64_t identity = sp_rd_be64(&records), position = sp_rd_be64(&records);
-			if (deliver)
-				rc = p->reader->ring(p->reader->owner, identity, position);
+			if (!records.bad)
+				rc = reader->ring(reader->owner, identity, position);
 		} else if (what == 'S') {
 			struct journal_entry e;
 			read_entry(&records, &blocks, &e);
-			if (deliver)
-				rc = p->reader->entry(p->reader->owner, &p->batch, &e);
-			else if (!records.bad && !blocks.bad && !entry_holds(&e))
-				return SP_EPROTO;
+			if (!records.bad && !blocks.bad)
+				rc = reader->entry(reader->owner, b, &e);
 		} else {
 			return SP_EPROTO;
 		}
 	}
 	return rc != SP_OK ? rc : sp_rd_done(&records) && sp_rd_done(&blocks) ? SP_OK : SP_EPROTO;
+}
+
+static int
+any_ring(void *owner, uint64_t identity, uint64_t position)
+{
+	(void)owner;
+	(void)identity;
+	(void)position;
+	return SP_OK;
+}
+
+static int
+check_entry(void *owner, const struct batch *b, const struct journal_entry *e)
+{
+	(void)owner;
+	(void)b;
+	return entry_holds(e) ? SP_OK : SP_EPROTO;
+}
+
+int
+batch_each(const struct batch *b, int (*entry)(void *owner, const struct batch *b, const struct journal_entry *e), void *owner)
+{
+	const struct journal_reader reader = { any_ring, entry, owner };
+	return read_records(b, sp_reader(buffer_bytes(&b->records)), sp_reader(buffer_bytes(&b->blocks)), &reader);
 }
 
 /* 1: a batch was there, 0: the end, or what a crash left; < 0: the reader gave up. */
@@ -137,12 +157,14 @@ next_batch(struct replay *p)
 		return 0;
 	struct sp_reader h = sp_reader(hashed);
 	(void)sp_rd_take(&h, JOURNAL_BATCH);
-	struct sp_bytes records = sp_rd_rest(&h);
-	if (read_records(p, records, blocks, false) != SP_OK)
+	struct sp_reader records = sp_reader(sp_rd_rest(&h));
+	/* Twice over the records: all must hold before any counts. */
+	const struct journal_reader check = { any_ring, check_entry, NULL };
+	if (read_records(&p->batch, records, sp_reader(blocks), &check) != SP_OK)
 		return 0;
 	p->j->batch = p->batch.number;
 	p->at += whole.len;
-	int rc = read_records(p, records, blocks, true);
+	int rc = read_records(&p->batch, records, sp_reader(blocks), p->reader);
 	return rc == SP_OK ? 1 : rc;
 }
 

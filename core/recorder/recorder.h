@@ -63,7 +63,7 @@ struct session {
 	struct source *source;        /* NULL: its worker is gone, or not yet back after our restart */
 	uint64_t ring;
 	struct journal_state state;   /* frames: in closed blocks */
-	uint64_t bytes;               /* of the file, blocks not yet in it included */
+	uint64_t bytes;               /* of the recording, blocks not yet in the file included */
 	uint8_t chain[DIGEST_LEN];
 	bool ending;                  /* its last frame was taken */
 
@@ -77,7 +77,8 @@ struct session {
 	size_t noperations;
 	uint64_t started;             /* wall µs */
 
-	struct buffer file;           /* blocks journaled, not yet in the file, which is `bytes - file.len` long */
+	uint64_t in_file;             /* bytes; 0: not made */
+	struct buffer file;           /* blocks journaled, not yet in the file: they follow */
 	uint64_t file_since;          /* mono ms */
 	TAILQ_ENTRY(session) in_buffered, in_unsynced;
 	bool buffered, unsynced;      /* …is in that queue */
@@ -244,6 +245,8 @@ struct audit_seen *audit_seen_load(int audit, int access);
 void audit_seen_free(struct audit_seen **a);
 
 /* files.c */
+/* The batch stands in the journal: its blocks go to their sessions' files. */
+int files_take(struct recorder *r) SP_MUST;
 void file_add(struct recorder *r, struct session *s, struct sp_bytes block);
 int file_flush(struct recorder *r, struct session *s) SP_MUST;
 int files_progress(struct recorder *r) SP_MUST;

@@ -72,7 +72,7 @@ on_entry(void *owner, const struct batch *b, const struct journal_entry *e)
 	struct session *s = session_find(r, e->session);
 	if (s == NULL) {
 		s = session_new(r, e->session);
-		s->bytes = e->offset;
+		s->bytes = s->in_file = e->offset;
 		s->fresh = true;
 		memcpy(s->chain, e->previous, DIGEST_LEN);
 	}

@@ -11,6 +11,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "../base/clock.h"
@@ -138,6 +139,8 @@ stage_sync(struct recorder *r)
 		return SP_EIO;
 	}
 	r->sync_due = r->sync_due || lazy;
+	if (files_take(r) != SP_OK)
+		abort(); /* our own batch, which was journaled as it stands */
 	release(r, !lazy);
 	r->stage = STAGE_LINES;
 	return SP_OK;

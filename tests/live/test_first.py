@@ -155,7 +155,7 @@ def flipped_byte_is_found(w):
     good = w.command("verify", session)
     assert good.code == 0, repr(good)
     copy = w.dir / "copy.rec"
-    done = w.command("export", session, "--output", str(copy))
+    done = w.command("export", session, str(copy))
     assert done.code == 0, repr(done)
     assert w.command("verify", str(copy)).code == 0
     data = bytearray(copy.read_bytes())
