@@ -207,3 +207,23 @@ board_charge(struct board *b, const uint8_t key[16], const struct board_rate *ra
 	*retry_ms_r = ok ? 0 : (wait + NS_PER_MS - 1) / NS_PER_MS;
 	return ok;
 }
+
+uint64_t
+board_spend(struct board *b, const uint8_t key[16], const struct board_share *share, uint64_t us, uint64_t now_ms)
+{
+	if (share->us == 0 || share->window_ms == 0 || share->window_ms > 3600000 || us > share->us * 1000 || now_ms > UINT64_MAX / 4 / NS_PER_MS)
+		return share->window_ms;
+	uint64_t window = share->window_ms * NS_PER_MS, now = now_ms * NS_PER_MS;
+	uint64_t mine = (uint64_t)getpid() << 32 | (++b->turn & UINT32_MAX), wait = window;
+	struct bucket *k = bucket_of(b, key);
+	if (!lock_take(k, mine))
+		return share->window_ms;
+	struct place *p = place_find(k, key, now);
+	if (p != NULL) {
+		uint64_t full_at = (p->full_at > now ? p->full_at : now) + window / share->us * us;
+		p->full_at = full_at > now + 2 * window ? now + 2 * window : full_at;
+		wait = p->full_at > now + window ? p->full_at - now - window : 0;
+	}
+	lock_give(k, mine);
+	return (wait + NS_PER_MS - 1) / NS_PER_MS;
+}

@@ -40,4 +40,13 @@ struct board_rate {
 bool board_charge(struct board *b, const uint8_t key[16], const struct board_rate *rate, uint64_t now_ms,
     uint64_t *retry_ms_r) SP_MUST;
 
+struct board_share {
+	uint64_t us, window_ms; /* so much of each window; neither 0: else the wait is a window */
+};
+/*
+ * Takes what was used already, even when it is more than there was: the ms after which the debt is
+ * paid, at most a window; 0 while there is none.
+ */
+uint64_t board_spend(struct board *b, const uint8_t key[16], const struct board_share *share, uint64_t us, uint64_t now_ms) SP_MUST;
+
 #endif

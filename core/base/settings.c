@@ -193,6 +193,8 @@ static const struct directive record_table[] = {
 static const struct directive policy_table[] = {
 	{ .name = "deadline", .type = DIR_DURATION, .offset = P(deadline), .dflt = "20ms", .help = "for all function rules of one operation" },
 	{ .name = "memory", .type = DIR_SIZE, .offset = P(memory), .dflt = "8m", .help = "for the function rules of one session" },
+	{ .name = "budget", .type = DIR_DURATION, .offset = P(budget), .dflt = "500ms",
+	    .help = "processor time of each second that parsing and rules may take for one user, who waits beyond it; `off`: no bound" },
 	{ .name = "statement_cache", .type = DIR_SIZE, .offset = P(statement_cache), .dflt = "16m", .help = "classified statements that a worker keeps" },
 	END,
 };

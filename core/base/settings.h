@@ -90,6 +90,7 @@ struct settings {
 	} record;
 	struct {
 		uint64_t deadline, memory;
+		uint64_t budget;          /* ms of each second that one user's parsing and rules may take; 0: any */
 		uint64_t statement_cache; /* bytes of classified statements that a worker keeps */
 	} policy;
 	bool local_issuer;

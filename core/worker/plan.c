@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "budget.h"
 #include "epoch_use.h"
 #include "operation.h"
 #include "record.h"
@@ -107,7 +108,9 @@ shape_find(struct sp_session *s, const char *kind, struct sp_bytes text)
 		*at = k->next;
 	} else {
 		struct sp_scope scope = { s->conf, s->view };
+		uint64_t since = budget_clock();
 		struct shape *shape = shape_make(s->module, &scope, kind, text);
+		budget_charge(s, since);
 		if (shape == NULL)
 			return NULL;
 		k = mem_alloc(sizeof(*k));
@@ -402,8 +405,10 @@ plan_make(struct sp_op *op)
 	p->shape = op->op.shape;
 	p->shape->refs++;
 	p->kind = op->op.kind;
+	uint64_t since = budget_clock();
 	if (plan_judge(op, &p->decision) != SP_OK)
 		p->decision.cacheable = false;
+	budget_charge(s, since);
 	p->sensitive = policy_touches_tagged(t->policy, &op->op);
 	for (size_t i = 0; i < p->decision.nlimits; i++) {
 		uint64_t rows = p->decision.limit[i].rows;
@@ -413,6 +418,28 @@ plan_make(struct sp_op *op)
 	plan_record(p, s, t->policy);
 	plan_verdict(p);
 	return p;
+}
+
+/*
+ * A remembered verdict is what asking again would give.  Built with sanitizers, every use asks again
+ * and a difference ends the process: something is missing from the scope.
+ */
+static void
+plan_check(const struct plan *kept, struct sp_op *op)
+{
+#ifdef SANITIZED
+	struct decision now;
+	if (plan_judge(op, &now) == SP_OK && kept->decision.valid_until > clock_wall_us() &&
+	    (now.what != kept->decision.what || now.hold != kept->decision.hold || now.nlimits != kept->decision.nlimits ||
+		now.napprovals != kept->decision.napprovals)) {
+		log_error("a remembered verdict differs from the rules: %d, asked again %d", (int)kept->decision.what, (int)now.what);
+		abort();
+	}
+	decision_free(&now);
+#else
+	(void)kept;
+	(void)op;
+#endif
 }
 
 struct plan *
@@ -428,6 +455,7 @@ plan_find(struct sp_op *op)
 			continue;
 		if (p->decision.valid_until <= clock_wall_us())
 			break;
+		plan_check(p, op);
 		p->refs++;
 		return p;
 	}

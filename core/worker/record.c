@@ -266,18 +266,18 @@ record_redact(struct worker *w, const struct policy *p, const struct shape *shap
 		const struct literal *next = NULL;
 		for (size_t i = 0; i < shape->nliterals; i++) {
 			const struct literal *l = &shape->literal[i];
-			if (l->len == 0 || l->offset < at || l->offset > shape->text.len || l->len > shape->text.len - l->offset)
+			if (l->len == 0 || l->offset > shape->text.len || l->len > shape->text.len - l->offset || l->offset + l->len <= at)
 				continue;
 			if ((next == NULL || l->offset < next->offset) && literal_hidden(p, l))
 				next = l;
 		}
-		size_t stop = next == NULL ? shape->text.len : next->offset;
-		int rc = buffer_put(out, (struct sp_bytes){ shape->text.p + at, stop - at });
+		size_t from = next == NULL ? shape->text.len : next->offset < at ? at : next->offset;
+		int rc = buffer_put(out, (struct sp_bytes){ shape->text.p + at, from - at });
 		if (rc != SP_OK || next == NULL)
 			return rc;
-		rc = record_hidden(w, (struct sp_bytes){ shape->text.p + next->offset, next->len }, out);
+		at = next->offset + next->len;
+		rc = record_hidden(w, (struct sp_bytes){ shape->text.p + from, at - from }, out);
 		if (rc != SP_OK)
 			return rc;
-		at = next->offset + next->len;
 	}
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "budget.h"
 #include "dial.h"
 #include "epoch_use.h"
 #include "keeper_talk.h"
@@ -181,6 +182,8 @@ session_pump(struct sp_session *s)
 			struct stream *st = &s->side[i];
 			size_t before = st->view.len;
 			if (before == 0 || before < st->want || !side_speaks(s, i) || s->side[SP_OTHER(i)].full)
+				continue;
+			if (i == SP_CLIENT && budget_waits(s))
 				continue;
 			rc = s->module->data(s, (enum sp_side)i);
 			progress = progress || st->view.len < before;
@@ -501,6 +504,10 @@ session_tick(struct sp_session *s)
 	}
 	if (s->state != SESSION_RUN || s->purpose[0] != '\0')
 		return;
+	if (s->paused_until != 0 && !budget_waits(s)) {
+		s->paused_until = 0;
+		session_kick(s);
+	}
 	if (s->expires != 0 && wall >= s->expires) {
 		session_finish(s, SP_END_EXPIRED, "your token has expired; log in again");
 		return;

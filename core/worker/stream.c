@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "budget.h"
 #include "epoch_use.h"
 #include "record.h"
 #include "session.h"
@@ -332,7 +333,7 @@ stream_wants_input(const struct stream *st)
 		return false;
 	if (s->state == SESSION_ENDING)
 		return false;
-	if (other->full || record_behind(s->w))
+	if (other->full || record_behind(s->w) || (st->side == SP_CLIENT && budget_waits(s)))
 		return false;
 	return st->in.len < (st->want > STREAM_INPUT ? st->want : STREAM_INPUT);
 }

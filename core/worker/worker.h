@@ -73,6 +73,7 @@ struct sp_session {
 	uint64_t deadline;                /* mono ms, of the state; 0: none */
 	uint64_t active;                  /* mono ms, of the last operation */
 	unsigned warned;                  /* expiry notices given */
+	uint64_t paused_until;            /* mono ms: the client is not read before, see budget.h */
 
 	struct policy_run *run;
 	struct scope *scope;              /* counted; NULL: to be found anew */

@@ -55,6 +55,26 @@ five_in_ten_seconds(void)
 	board_end(&b, fd);
 }
 
+/* P10: what was used counts even when it was too much; the debt is paid by waiting. */
+static void
+a_budget_goes_into_debt(void)
+{
+	int fd;
+	const struct board_share half = { 500000, 1000 };
+	struct board *b = board_new(&fd);
+	const uint8_t ann[16] = "ann", bob[16] = "bob";
+	CU_ASSERT_EQUAL(board_spend(b, ann, &half, 100000, 5000), 0);
+	CU_ASSERT_EQUAL(board_spend(b, ann, &half, 400000, 5000), 0);
+	CU_ASSERT_EQUAL(board_spend(b, ann, &half, 50000, 5000), 100);
+	CU_ASSERT_EQUAL(board_spend(b, bob, &half, 50000, 5000), 0);
+	CU_ASSERT_EQUAL(board_spend(b, ann, &half, 1, 5100), 1);
+	CU_ASSERT_EQUAL(board_spend(b, ann, &half, 0, 5200), 0);
+	CU_ASSERT_EQUAL(board_spend(b, ann, &half, 100000000, 9000), 1000); /* never more than a window */
+	const struct board_share none = { 0, 1000 };
+	CU_ASSERT_EQUAL(board_spend(b, bob, &none, 1, 5000), 1000);
+	board_end(&b, fd);
+}
+
 static void
 odd_rates_deny(void)
 {
@@ -230,6 +250,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "five in ten seconds", five_in_ten_seconds },
+		{ "a budget goes into debt", a_budget_goes_into_debt },
 		{ "odd rates deny", odd_rates_deny },
 		{ "a full bucket denies and makes room", a_full_bucket_denies_and_makes_room },
 		{ "workers count together", workers_count_together },
