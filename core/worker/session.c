@@ -212,6 +212,7 @@ static int
 session_settle(struct sp_session *s)
 {
 	record_publish(s->w);
+	stream_foreign(s->w);
 	int rc = stream_flush(&s->side[SP_TARGET]);
 	int client = stream_flush(&s->side[SP_CLIENT]);
 	for (unsigned i = 0; i < 2; i++)

@@ -148,7 +148,30 @@ stream_drop(struct stream *st, size_t n)
 
 /* ---- output ---- */
 
-/* What the writer holds for its stream becomes a segment. */
+static const uint8_t *
+segment_bytes(const struct stream *st, const struct segment *g)
+{
+	const struct stream *from = &st->s->side[SP_OTHER(st->side)];
+	return g->where == SEGMENT_WRITER ? st->s->w->writer.p + g->offset : from->base + g->offset;
+}
+
+/* Segments become a copy: what the socket did not take, or may not have yet. */
+static void
+segments_fold(struct stream *st)
+{
+	for (unsigned i = 0; i < st->nsegments; i++) {
+		struct sp_bytes b = { segment_bytes(st, &st->segment[i]), st->segment[i].len };
+		if (buffer_put(&st->out, b) != SP_OK)
+			st->error = true;
+	}
+	st->nsegments = 0;
+	st->pending = 0;
+}
+
+/*
+ * What the writer holds for its stream becomes a segment.  For a session that is not the running one
+ * it becomes a copy: the writer's memory ends with the running one's turn, and its own turn comes next.
+ */
 static void
 writer_commit(struct worker *w)
 {
@@ -161,28 +184,18 @@ writer_commit(struct worker *w)
 	struct segment *g = &st->segment[st->nsegments++];
 	*g = (struct segment){ SEGMENT_WRITER, w->writer_start, w->writer.len - w->writer_start };
 	st->pending += g->len;
+	if (st->s != w->running) {
+		segments_fold(st);
+		session_kick(st->s);
+	}
 }
 
-static const uint8_t *
-segment_bytes(const struct stream *st, const struct segment *g)
-{
-	const struct stream *from = &st->s->side[SP_OTHER(st->side)];
-	return g->where == SEGMENT_WRITER ? st->s->w->writer.p + g->offset : from->base + g->offset;
-}
-
-/* Segments become a copy: what the socket did not take, or may not have yet. */
 static void
 stream_fold(struct stream *st)
 {
 	if (st->s->w->writer_stream == st)
 		writer_commit(st->s->w);
-	for (unsigned i = 0; i < st->nsegments; i++) {
-		struct sp_bytes b = { segment_bytes(st, &st->segment[i]), st->segment[i].len };
-		if (buffer_put(&st->out, b) != SP_OK)
-			st->error = true;
-	}
-	st->nsegments = 0;
-	st->pending = 0;
+	segments_fold(st);
 }
 
 static void
@@ -203,6 +216,13 @@ stream_writer(struct stream *st)
 	w->writer_stream = st;
 	w->writer_start = w->writer.len;
 	return &w->writer;
+}
+
+void
+stream_foreign(struct worker *w)
+{
+	if (w->writer_stream != NULL && w->writer_stream->s != w->running)
+		writer_commit(w);
 }
 
 int

@@ -16,6 +16,7 @@
 #include "tls.h"
 
 struct sp_session;
+struct worker;
 
 #define STREAM_SEGMENTS 32
 #define STREAM_HIGH (256u << 10) /* output waiting for the peer: beyond it the other side is not read */
@@ -59,6 +60,8 @@ void stream_end(struct stream *st);
 int stream_pass(struct stream *from, struct stream *to, size_t n) SP_MUST;
 int stream_drop(struct stream *st, size_t n) SP_MUST;
 struct sp_writer *stream_writer(struct stream *st);
+/* The turn of the running session ends: what it wrote for another one is kept for that one's turn. */
+void stream_foreign(struct worker *w);
 /* Send what may be sent.  SP_EIO: the peer is gone. */
 int stream_flush(struct stream *st) SP_MUST;
 /* Reading on or off, writing awaited or not, by what the buffers say. */
