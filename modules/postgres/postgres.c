@@ -351,6 +351,7 @@ static int
 incomplete(struct pg *p, enum sp_side from, size_t wanted)
 {
 	int rc = run_flush(p, from);
+	p->partial[from] = true;
 	if (rc == SP_OK)
 		rc = sp_want(p->s, from, wanted, PG_MESSAGE_MAX);
 	return rc == SP_OK ? PG_WAIT : rc;
@@ -393,6 +394,7 @@ static int
 pump(struct pg *p, enum sp_side from)
 {
 	int rc;
+	p->partial[from] = false;
 	do
 		rc = pump_some(p, from);
 	while (rc == PG_AGAIN);
@@ -401,7 +403,7 @@ pump(struct pg *p, enum sp_side from)
 	else
 		pg_record_discard();
 	/* We stop reading: the target must not sit on answers that we wait for. */
-	bool stopped = from == SP_CLIENT && p->client == C_READY && sp_peek(p->s, from).len > 0;
+	bool stopped = from == SP_CLIENT && p->client == C_READY && !p->partial[from] && sp_peek(p->s, from).len > 0;
 	if (rc == SP_OK && stopped && p->batch_sent && !p->flushed && p->queue.n > 0) {
 		p->flushed = true;
 		rc = pg_write_empty(pg_out(p, SP_TARGET), 'H');

@@ -173,6 +173,7 @@ struct pg {
 	struct pg_queue queue;
 	size_t run[2];        /* bytes accepted at the front of a side's input, not yet passed on */
 	size_t done[2];       /* … or not yet dropped; never both */
+	bool partial[2];      /* what is left of a side's input is the beginning of a message */
 	struct pg_stream stream[2];
 	struct pg_question question;
 	struct pg_refusal refusal;   /* of T_REFUSED, T_LOCAL and cut answers: one at a time */

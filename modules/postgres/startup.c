@@ -132,17 +132,22 @@ append_pair(struct sp_writer *w, struct sp_bytes name, struct sp_bytes value)
 }
 
 static int
-refuse_setting(struct pg *p, struct sp_bytes name)
+refuse_setting(struct pg *p, const char *shown)
 {
-	char shown[PG_NAME_MAX + 1] = "";
-	if (!copy_name(shown, name))
-		memcpy(shown, "?", 2);
 	return pg_fatal(p, "0A000", "startup parameter \"%s\" or its value is not allowed here", shown);
+}
+
+/* For an error's text. */
+static void
+show_name(char to[PG_NAME_MAX + 1], struct sp_bytes name)
+{
+	if (!copy_name(to, name))
+		memcpy(to, "?", 2);
 }
 
 struct wanted { /* what a startup message asks for */
 	struct sp_bytes user, database;
-	struct sp_bytes bad; /* the setting that may not be given */
+	char bad[PG_NAME_MAX + 1]; /* the setting that may not be given; a copy, since `options` are read from a buffer of their own */
 	struct sp_writer settings, refused;
 };
 
@@ -150,7 +155,7 @@ static int
 take_setting(struct wanted *w, struct sp_bytes name, struct sp_bytes value)
 {
 	if (pg_setting_check(name, value, PG_AT_STARTUP) != PG_SETTING_FINE) {
-		w->bad = name;
+		show_name(w->bad, name);
 		return SP_EDENIED;
 	}
 	append_pair(&w->settings, name, value);
@@ -196,8 +201,11 @@ take_parameters(struct pg *p, const struct pg_startup *m, struct wanted *w)
 	w->refused = sp_writer(refused, cap);
 	while (pg_next_parameter(&r, &name, &value)) {
 		int rc = take_parameter(p, w, name, value);
-		if (rc != SP_OK && p->client != C_GONE)
-			return refuse_setting(p, w->bad.len > 0 ? w->bad : name);
+		if (rc != SP_OK && p->client != C_GONE) {
+			if (w->bad[0] == '\0')
+				show_name(w->bad, name);
+			return refuse_setting(p, w->bad);
+		}
 		if (rc != SP_OK)
 			return rc;
 	}

@@ -932,14 +932,13 @@ run_side(struct sp_session *s)
 			pile_take(&s->out[SP_TARGET], s->out[SP_TARGET].len);
 		return;
 	}
-	uint8_t *room = malloc(1u << 20);
-	struct sp_writer w = sp_writer(room, 1u << 20);
+	struct sp_writer w = { .grow = writer_grow };
 	size_t used = f->side(f->side_owner, s->purpose, (struct sp_bytes){ s->out[SP_TARGET].p, s->out[SP_TARGET].len }, &w);
 	pile_take(&s->out[SP_TARGET], used);
 	pile_append(&s->in[SP_TARGET], sp_written(&w));
 	if (used > 0)
 		f->consumed++;
-	free(room);
+	free(w.p);
 }
 
 int

@@ -15,7 +15,7 @@
 struct text {
 	uint8_t *p;       /* bytes */
 	uint8_t *any;     /* 1 where any value will do */
-	size_t len;
+	size_t len, cap;
 };
 
 struct let {
@@ -28,11 +28,10 @@ struct play {
 	struct fake *f;
 	struct let let[LETS];
 	size_t nlets;
-	const char *log_at; /* behind what the last `log` found */
-	size_t log_offset;
+	size_t log_offset; /* behind what the last `log` found */
 	const char *file;
 	unsigned line;
-	bool failed;
+	bool failed, whole; /* whole: what is sent is not cut any more */
 };
 
 static void SP_PRINTF(2, 3)
@@ -54,12 +53,13 @@ fail(struct play *p, const char *fmt, ...)
 static void
 put(struct text *b, const void *p, size_t n, uint8_t any)
 {
-	if (b->p == NULL) {
-		b->p = malloc(BYTES_MAX);
-		b->any = malloc(BYTES_MAX);
-	}
 	if (n > BYTES_MAX - b->len)
 		abort();
+	if (n > b->cap - b->len) {
+		b->cap = 2 * (b->len + n) + 64;
+		b->p = realloc(b->p, b->cap);
+		b->any = realloc(b->any, b->cap);
+	}
 	if (p != NULL)
 		memcpy(b->p + b->len, p, n);
 	else
@@ -289,10 +289,11 @@ feed(struct play *p, enum sp_side side, const char *at)
 	(void)put_all(p, &b, at, '\0');
 	if (b.len > p->t->longest_r)
 		p->t->longest_r = b.len;
-	if (p->t->split == SPLIT_EACH) {
+	enum transcript_split split = p->whole ? SPLIT_NONE : p->t->split;
+	if (split == SPLIT_EACH) {
 		for (size_t i = 0; i < b.len && !p->failed; i++)
 			(void)fake_input(p->f, side, b.p + i, 1);
-	} else if (p->t->split == SPLIT_AT && p->t->at < b.len) {
+	} else if (split == SPLIT_AT && p->t->at < b.len) {
 		(void)fake_input(p->f, side, b.p, p->t->at);
 		(void)fake_input(p->f, side, b.p + p->t->at, b.len - p->t->at);
 	} else if (!p->failed && b.len > 0) {
@@ -311,7 +312,12 @@ let(struct play *p, const char *at)
 		return;
 	}
 	(void)put_all(p, &value, at + n, '\0');
-	struct let *l = &p->let[p->nlets++];
+	size_t i = 0;
+	while (i < p->nlets && (strlen(p->let[i].name) != n || memcmp(p->let[i].name, at, n) != 0))
+		i++;
+	struct let *l = &p->let[i];
+	text_free(&l->value);
+	p->nlets += i == p->nlets;
 	memcpy(l->name, at, n);
 	l->name[n] = '\0';
 	l->value = value;
@@ -465,6 +471,19 @@ event_step(struct play *p, const char *verb, char *rest)
 	return true;
 }
 
+/* Another session, of a core that has seen none. */
+static void
+begin(struct play *p)
+{
+	if (p->f != NULL)
+		nothing_left(p);
+	fake_free(&p->f);
+	p->f = fake_new(p->t->module);
+	p->log_offset = 0;
+	if (p->t->prepare != NULL)
+		p->t->prepare(p->f);
+}
+
 static void play_file(struct play *p, const char *file);
 
 static void
@@ -489,6 +508,10 @@ step(struct play *p, char *line)
 		check_log(p, rest, *line == 'l');
 	else if (strcmp(line, "ended") == 0 || strcmp(line, "alive") == 0)
 		check_ended(p, *line == 'e', rest);
+	else if (strcmp(line, "session") == 0)
+		begin(p);
+	else if (strcmp(line, "whole") == 0)
+		p->whole = true;
 	else if (!script_step(p, line, rest) && !event_step(p, line, rest))
 		fail(p, "unknown step \"%s\"", line);
 }
@@ -531,9 +554,7 @@ transcript_play(struct transcript *t, const char *file)
 	t->longest_r = 0;
 	p->t = t;
 	p->file = file;
-	p->f = fake_new(t->module);
-	if (t->prepare != NULL)
-		t->prepare(p->f);
+	begin(p);
 	play_file(p, file);
 	nothing_left(p);
 	for (size_t i = 0; i < p->nlets; i++)

@@ -19,6 +19,8 @@
  *   log TEXT                  the log holds it, after what the last `log` found
  *   nolog TEXT                it does not, anywhere
  *   ended [TEXT] | alive      the session ended (sp_fail said TEXT), or has not
+ *   session                   from here on it is another session
+ *   whole                     what is sent from here on is never cut
  *
  * At every `client>`, `target>` and at the end nothing unexpected may be left in an output.
  */
