@@ -180,11 +180,13 @@ sp_fail(struct sp_session *s, int rc, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(text, sizeof(text), fmt, args);
 	va_end(args);
-	if (s->end_text == NULL) {
+	bool first = s->end_text == NULL;
+	if (first) {
 		s->end_text = arena_string(s->arena, sp_str(text));
 		s->why = SP_END_ERROR;
+		s->end_told = true;
 	}
-	sp_log(s, rc == SP_EIO ? SP_INFO : SP_WARN, "%s", text);
+	sp_log(s, !first ? SP_DEBUG : rc == SP_EIO ? SP_INFO : SP_WARN, "%s", text); /* one line for one end */
 	return rc;
 }
 

@@ -386,7 +386,7 @@ session_finish(struct sp_session *s, enum sp_why why, const char *text)
 	}
 	session_enter(s, SESSION_ENDING);
 	s->deadline = s->w->now + FAREWELL_MS;
-	sp_log(s, SP_INFO, "session ends: %s", s->end_text == NULL ? "" : s->end_text);
+	sp_log(s, s->end_told ? SP_DEBUG : SP_INFO, "session ends: %s", s->end_text == NULL ? "" : s->end_text);
 	session_enter_module(s);
 	if (s->module->end != NULL && !s->failed)
 		(void)s->module->end(s, why, s->end_text == NULL ? "" : s->end_text);

@@ -90,6 +90,7 @@ struct sp_session {
 	uint64_t stalled_since;           /* mono ms: output waits for the recorder */
 	struct event timer;
 	bool timer_made, waiting_keeper, woken, header_written, broken, failed;
+	bool end_told;                    /* sp_fail() has written its line */
 	enum sp_why why;
 	const char *end_text;
 };

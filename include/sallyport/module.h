@@ -284,7 +284,8 @@ const char *sp_target_part(const struct sp_session *s);
 /* Connected and logged in: operations may come. */
 int sp_ready(struct sp_session *s) SP_MUST;
 /*
- * No route from here: tell the log why; returns rc, to be returned by the callback.  What was put
+ * No route from here: tell the log why, in the one line that a session's end is worth: the first
+ * reason counts.  Returns rc, to be returned by the callback.  What was put
  * for the client before still goes out (unless a record failed: P8); end() is not called.
  */
 int sp_fail(struct sp_session *s, int rc, const char *fmt, ...) SP_PRINTF(3, 4);

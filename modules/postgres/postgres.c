@@ -17,6 +17,8 @@
 #include "catalogue.h"
 #include "track.h"
 
+#include <stdio.h>
+
 #define IN(state) (1ull << (state))
 
 static const char *const state_name[] = {
@@ -211,6 +213,12 @@ pg_unsent(const struct pg *p, enum sp_side from)
 
 /* ---- framing ---- */
 
+static enum pg_state
+state_of_side(const struct pg *p, enum sp_side side)
+{
+	return side == SP_CLIENT ? p->client : pg_target_state(p);
+}
+
 static size_t
 row_max(const struct pg *p, const struct row *row)
 {
@@ -270,23 +278,54 @@ header_size(const struct pg_message *m)
 	return m->type < ' ' ? 0 : PG_HEADER;
 }
 
+/* A message's name in a log line. */
+static const char *
+type_name(uint8_t type, char text[8])
+{
+	static const char *const untyped[] = {
+		[M_STARTUP] = "StartupMessage", [M_SSL] = "SSLRequest", [M_GSS] = "GSSENCRequest",
+		[M_CANCEL] = "CancelRequest", [M_DIRECT_TLS] = "ClientHello", [M_SSL_ANSWER] = "answer to SSLRequest",
+	};
+	if (type < sizeof(untyped) / sizeof(*untyped) && untyped[type] != NULL)
+		return untyped[type];
+	(void)snprintf(text, 8, type > ' ' && type < 0x7f ? "'%c'" : "%u", type);
+	return text;
+}
+
+static const char *
+side_name(enum sp_side side)
+{
+	return side == SP_CLIENT ? "client" : "target";
+}
+
+/* The one line in the log of a session that a message ends; a handler may have said it better. */
+static int
+refuse_message(struct pg *p, enum sp_side from, const struct pg_message *m, enum pg_state state, int rc)
+{
+	char text[8];
+	const char *why = rc == SP_EPROTO ? "is malformed or out of place" : rc == SP_ETOOBIG ? "is too long" : "could not be handled";
+	return sp_fail(p->s, rc, "message %s from the %s %s in state %s", type_name(m->type, text), side_name(from), why,
+	    pg_state_name(state));
+}
+
 /* The first message of `left`: its row and, once enough of it is there, the message. */
 static int
 message_next(struct pg *p, enum sp_side from, struct sp_reader left, const struct row **row_r, struct pg_message *m_r)
 {
-	enum pg_state state = from == SP_CLIENT ? p->client : pg_target_state(p);
+	enum pg_state state = state_of_side(p, from);
 	int rc = frame(state, left, m_r);
 	if (rc > 0)
 		return rc;
 	unsigned at = rc < 0 || m_r->type >= 128 ? 0 : row_at[state][m_r->type];
+	char text[8];
 	if (at == 0)
-		return sp_fail(p->s, SP_EPROTO, "message %u of %zu bytes is not acceptable from the %s in state %s",
-		    m_r->type, m_r->size, from == SP_CLIENT ? "client" : "target", pg_state_name(state));
+		return sp_fail(p->s, SP_EPROTO, "message %s of %zu bytes is not acceptable from the %s in state %s",
+		    type_name(m_r->type, text), m_r->size, side_name(from), pg_state_name(state));
 	const struct row *row = &table[at - 1];
 	size_t head = header_size(m_r), body = m_r->size - head;
 	if (body < row->min || body > row_max(p, row))
-		return sp_fail(p->s, SP_EPROTO, "message '%c' from the %s has an impossible length of %zu bytes",
-		    m_r->type < ' ' ? '-' : m_r->type, from == SP_CLIENT ? "client" : "target", body);
+		return sp_fail(p->s, SP_EPROTO, "message %s from the %s has an impossible length of %zu bytes",
+		    type_name(m_r->type, text), side_name(from), body);
 	size_t needed = row->max == MAX_STREAM && m_r->size > PG_STREAM_FROM ? head + row->min : m_r->size;
 	if (left.left < needed)
 		return (int)needed;
@@ -333,7 +372,7 @@ settle(struct pg *p, enum sp_side from, int fate, const struct pg_message *m)
 	if (fate < 0)
 		return fate;
 	if (fate == PG_AGAIN && before == 0)
-		return sp_fail(p->s, SP_EINTERNAL, "message '%c' goes round in circles", m->type);
+		return sp_fail(p->s, SP_EINTERNAL, "a message goes round in circles");
 	if ((fate == PG_PASS && p->done[from] > 0) || (fate == PG_DROP && p->run[from] > 0) || fate >= PG_WAIT) {
 		int rc = run_flush(p, from);
 		if (rc != SP_OK)
@@ -376,15 +415,19 @@ pump_some(struct pg *p, enum sp_side from)
 				rc = pg_local(p);
 			return rc != SP_OK ? rc : PG_AGAIN;
 		}
-		if (p->stream[from].left > 0)
-			return pg_stream(p, from, (struct sp_bytes){ left.p, left.left });
+		if (p->stream[from].left > 0) {
+			m.type = p->stream[from].type;
+			int rc = pg_stream(p, from, (struct sp_bytes){ left.p, left.left });
+			return rc < 0 ? refuse_message(p, from, &m, state_of_side(p, from), rc) : rc;
+		}
 		int rc = message_next(p, from, left, &row, &m);
 		if (rc > 0)
 			return incomplete(p, from, (size_t)rc);
+		enum pg_state state = state_of_side(p, from);
 		if (rc == SP_OK)
 			rc = settle(p, from, row->handle(p, &m), &m);
 		if (rc != SP_OK)
-			return rc;
+			return rc < 0 ? refuse_message(p, from, &m, state, rc) : rc;
 		(void)sp_rd_take(&left, m.size);
 	}
 	return settle(p, from, PG_WAIT, &m);

@@ -352,9 +352,12 @@ int
 sp_fail(struct sp_session *s, int rc, const char *fmt, ...)
 {
 	va_list list;
+	char text[sizeof(s->f->why)];
 	va_start(list, fmt);
-	(void)vsnprintf(s->f->why, sizeof(s->f->why), fmt, list);
+	(void)vsnprintf(text, sizeof(text), fmt, list);
 	va_end(list);
+	if (s->f->why[0] == '\0' && *s->purpose == '\0') /* the first reason counts, and is the one line in the log */
+		memcpy(s->f->why, text, sizeof(text));
 	return rc;
 }
 
