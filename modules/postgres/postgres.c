@@ -36,8 +36,10 @@ static const char *const state_name[] = {
 _Static_assert(sizeof(state_name) / sizeof(*state_name) == PG_STATES, "a name for every state");
 _Static_assert(PG_STATES <= 64, "a state is a bit");
 
-/* Longest message of a row: a number, or one of these. */
-enum { MAX_STATEMENT = 1, MAX_ROW = 2, MAX_STREAM = 3 };
+/* Longest message of a row: a number, or one of these, which no length can be. */
+#define MAX_STATEMENT SIZE_MAX
+#define MAX_ROW (SIZE_MAX - 1)
+#define MAX_STREAM (SIZE_MAX - 2)
 
 struct row {
 	enum sp_side side;

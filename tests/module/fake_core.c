@@ -91,6 +91,7 @@ struct fake {
 	char *log;
 	size_t log_len;
 	size_t consumed; /* anything that moved */
+	size_t largest;
 	uint8_t random;
 };
 
@@ -128,6 +129,14 @@ log_escaped(struct fake *f, struct sp_bytes b)
 		                                                        : snprintf(c, sizeof(c), "\\x%02x", b.p[i]);
 		log_bytes(f, c, (size_t)n);
 	}
+}
+
+/* The largest thing that the module asked for. */
+static void
+note_size(struct fake *f, size_t n)
+{
+	if (n > f->largest)
+		f->largest = n;
 }
 
 /* ---- bytes ---- */
@@ -177,6 +186,9 @@ static int
 writer_grow(struct sp_writer *w, size_t more)
 {
 	size_t cap = (w->len + more) * 2 + 64;
+	struct sp_session *s = w->owner;
+	if (s != NULL)
+		note_size(s->f, cap);
 	uint8_t *p = realloc(w->p, cap);
 	if (p == NULL || w->len + more > 64u << 20)
 		return SP_ETOOBIG;
@@ -215,6 +227,7 @@ sp_pass(struct sp_session *s, enum sp_side from, size_t n)
 int
 sp_want(struct sp_session *s, enum sp_side from, size_t n, size_t max)
 {
+	note_size(s->f, n);
 	s->want[from] = n;
 	return n > max ? SP_ETOOBIG : SP_OK;
 }
@@ -831,6 +844,7 @@ sp_conf(const struct sp_session *s)
 void *
 sp_alloc(struct sp_session *s, size_t n)
 {
+	note_size(s->f, n);
 	struct block *b = calloc(1, sizeof(*b) + 8 + n);
 	b->next = s->arena;
 	s->arena = b;
@@ -1239,6 +1253,14 @@ const char *
 fake_state_proof(const struct fake *f)
 {
 	return f->secret;
+}
+
+size_t
+fake_largest(struct fake *f)
+{
+	size_t n = f->largest;
+	f->largest = 0;
+	return n;
 }
 
 struct sp_session *

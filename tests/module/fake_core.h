@@ -62,6 +62,8 @@ bool fake_securing(const struct fake *f, enum sp_side side); /* a handshake was 
 const char *fake_state_proof(const struct fake *f);  /* the secret of the last sp_authenticate() */
 /* Runs data() of every session until nothing moves. */
 int fake_run(struct fake *f);
+/* The largest size that the module asked memory or input for since the last call. */
+size_t fake_largest(struct fake *f);
 struct sp_session *fake_session(const struct fake *f);
 
 #endif

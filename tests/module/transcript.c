@@ -546,8 +546,8 @@ play_file(struct play *p, const char *file)
 	p->line = outer_line;
 }
 
-bool
-transcript_play(struct transcript *t, const char *file)
+struct fake *
+transcript_begin(struct transcript *t, const char *file)
 {
 	struct play *p = calloc(1, sizeof(*p));
 	t->error_r[0] = '\0';
@@ -559,8 +559,18 @@ transcript_play(struct transcript *t, const char *file)
 	nothing_left(p);
 	for (size_t i = 0; i < p->nlets; i++)
 		text_free(&p->let[i].value);
-	bool ok = !p->failed;
-	fake_free(&p->f);
+	struct fake *f = p->f;
+	if (p->failed)
+		fake_free(&f);
 	free(p);
+	return f;
+}
+
+bool
+transcript_play(struct transcript *t, const char *file)
+{
+	struct fake *f = transcript_begin(t, file);
+	bool ok = f != NULL;
+	fake_free(&f);
 	return ok;
 }

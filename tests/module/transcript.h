@@ -43,5 +43,7 @@ struct transcript {
 
 /* True when everything was as written. */
 bool transcript_play(struct transcript *t, const char *file);
+/* The same, and where it leads to; NULL when something was not as written. */
+struct fake *transcript_begin(struct transcript *t, const char *file);
 
 #endif
