@@ -14,6 +14,7 @@ struct fill {
 	struct arena *arena;
 	const char *file;  /* of the directive at hand */
 	unsigned line;
+	const struct directive *top;
 	const char **err_r;
 };
 
@@ -449,7 +450,7 @@ fill_group(struct fill *f, const struct directive *d, const struct conf_node *no
 {
 	if (node->nargs > 0)
 		return FAIL(f, "\"%s\" takes a block only, not \"%s\"", d->name, QUOTE(node->args[0]));
-	struct place place = { node->child, node->file, node->line, (d->flags & DIR_OPEN) != 0 };
+	struct place place = { node->child, node->file, node->line, (d->flags & DIR_OPEN) != 0, f->top };
 	return directive_fill(f->arena, d->params, &place, member(into, d), f->err_r);
 }
 
@@ -474,7 +475,7 @@ fill_block(struct fill *f, const struct directive *d, const struct conf_node *no
 		return no_memory(f);
 	*b = (struct conf_block){ .name = node->args[0], .file = node->file, .line = node->line, .node = node };
 	*tail = b;
-	struct place place = { node->child, node->file, node->line, (d->flags & DIR_OPEN) != 0 };
+	struct place place = { node->child, node->file, node->line, (d->flags & DIR_OPEN) != 0, f->top };
 	return directive_fill(f->arena, d->params, &place, b, f->err_r);
 }
 
@@ -515,6 +516,37 @@ unknown_directive(struct fill *f, const char *name, const char *near)
 	return FAIL(f, "unknown directive \"%s\", did you mean \"%s\"?", QUOTE(name), near);
 }
 
+/* Says where a directive stands that has this name, or nearly so, in another block than `table`; false: there is none. */
+static bool
+known_elsewhere(struct fill *f, const struct directive *table, const char *name, bool nearly)
+{
+	for (const struct directive *d = f->top; d->name != NULL; d++) {
+		bool block = d->type == DIR_GROUP || d->type == DIR_BLOCK;
+		const struct directive *rows = block ? d->params : NULL;
+		const char *found = rows == NULL || rows == table ? NULL : nearly ? nearest_row(rows, name) : find_row(rows, name) == NULL ? NULL : name;
+		if (found == NULL)
+			continue;
+		if (nearly)
+			(void)FAIL(f, "unknown directive \"%s\", did you mean \"%s\"? It belongs in \"%s%s { }\"", QUOTE(name), found, d->name,
+			    d->type == DIR_BLOCK ? " NAME" : "");
+		else
+			(void)FAIL(f, "\"%s\" belongs in \"%s%s { }\"", found, d->name, d->type == DIR_BLOCK ? " NAME" : "");
+		return true;
+	}
+	return false;
+}
+
+static int
+misplaced(struct fill *f, const struct directive *table, const char *name)
+{
+	const char *near = nearest_row(table, name);
+	if (table != f->top && find_row(f->top, name) != NULL)
+		return FAIL(f, "\"%s\" belongs outside of all blocks", name);
+	if (known_elsewhere(f, table, name, false) || (near == NULL && known_elsewhere(f, table, name, true)))
+		return SP_ECONF;
+	return unknown_directive(f, name, near);
+}
+
 static bool
 may_repeat(const struct directive *d)
 {
@@ -531,7 +563,7 @@ fill_given(struct fill *f, const struct directive *table, const struct place *pl
 		if (d == NULL && place->open)
 			continue;
 		if (d == NULL)
-			return unknown_directive(f, node->name, nearest_row(table, node->name));
+			return misplaced(f, table, node->name);
 		const struct conf_node *before = seen[d - table];
 		if (before != NULL && !may_repeat(d))
 			return FAIL(f, "\"%s\" is given twice, first at %s:%u", d->name, before->file, before->line);
@@ -547,7 +579,7 @@ int
 directive_fill(struct arena *a, const struct directive *table, const struct place *place, void *into, const char **err_r)
 {
 	const struct conf_node *seen[MAX_ROWS] = { NULL };
-	struct fill f = { .arena = a, .err_r = err_r };
+	struct fill f = { .arena = a, .top = place->top == NULL ? table : place->top, .err_r = err_r };
 	int rc = fill_given(&f, table, place, into, seen);
 	f.file = place->file;
 	f.line = place->line;

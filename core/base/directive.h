@@ -73,6 +73,7 @@ struct place {
 	const char *file;
 	unsigned line;
 	bool open; /* unknown directives are left to the modules */
+	const struct directive *top; /* table of the whole configuration, for hints; NULL: this place is the top */
 };
 
 /* Fills `into` (zeroed) from the directives of a place. */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -102,8 +103,15 @@ struct gather {
 static int
 gather_error(struct gather *g, const char *what, const char *path, const char *why)
 {
-	return conf_error(g->e->arena, g->err_r, g->at->file, g->at->line, "can't read the %s %s: %s", what,
-	    log_quote(sp_str(path)), why);
+	const char *file = arena_string(g->e->arena, sp_str(log_quote(sp_str(path))));
+	if (file == NULL || strcmp(why, strerror(EACCES)) != 0)
+		return conf_error(g->e->arena, g->err_r, g->at->file, g->at->line, "can't read the %s %s: %s", what,
+		    file == NULL ? "" : file, why);
+	const struct passwd *pw = getpwuid(geteuid());
+	const char *user = pw == NULL ? "sallyport" : pw->pw_name;
+	return conf_error(g->e->arena, g->err_r, g->at->file, g->at->line,
+	    "can't read the %s %s: %s: the user %s must be able to read it and to enter its folders (chown %s %s)", what, file, why, user,
+	    user, file);
 }
 
 static int

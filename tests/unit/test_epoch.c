@@ -186,6 +186,26 @@ refused(const char *tail)
 	CU_ASSERT_PTR_NOT_NULL(strstr(err, tail));
 }
 
+/* Whoever lacks the right is named, with what mends it. */
+static void
+test_closed(void)
+{
+	const bool root = geteuid() == 0;
+	static const char *const names[] = { "main.conf", "cert.pem", "ca.pem", "jwks.json", "policies/a.lua", "policies/a_test.lua", "policies/b.lua" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		CU_ASSERT_EQUAL(chmod(in_folder(names[i]), 0644), 0);
+	CU_ASSERT_EQUAL(chmod(folder, 0755), 0);
+	CU_ASSERT_EQUAL(chmod(in_folder("policies"), 0755), 0);
+	CU_ASSERT_EQUAL(chmod(in_folder("key.pem"), root ? 0600 : 0), 0);
+	if (root)
+		CU_ASSERT_EQUAL_FATAL(seteuid(65534), 0);
+	refused("/key.pem: Permission denied: the user ");
+	refused(" must be able to read it and to enter its folders (chown ");
+	if (root)
+		CU_ASSERT_EQUAL_FATAL(seteuid(0), 0);
+	CU_ASSERT_EQUAL(chmod(in_folder("key.pem"), 0600), 0);
+}
+
 static void
 test_missing(void)
 {
@@ -210,6 +230,7 @@ main(void)
 		{ "round trip", test_round_trip },
 		{ "damaged", test_damaged },
 		{ "unsealed", test_unsealed },
+		{ "closed files", test_closed },
 		{ "missing files", test_missing },
 		CU_TEST_INFO_NULL,
 	};

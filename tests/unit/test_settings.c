@@ -178,7 +178,12 @@ test_identity(void)
 static void
 test_top(void)
 {
-	refused("lsten 1;", "t:1: unknown directive \"lsten\"");
+	refused("lsten 1;", "t:1: unknown directive \"lsten\", did you mean \"listen\"? It belongs in \"listener NAME { }\"");
+	refused("listen 1;", "t:1: \"listen\" belongs in \"listener NAME { }\"");
+	refused("sync group;", "t:1: \"sync\" belongs in \"record { }\"");
+	refused("record { workers 1; }", "t:1: \"workers\" belongs outside of all blocks");
+	refused("record { lsten 1; }", "t:1: unknown directive \"lsten\", did you mean \"listen\"? It belongs in \"listener NAME { }\"");
+	refused("frobnicate 1;", "t:1: unknown directive \"frobnicate\"");
 	refused("wrkers 1;", "t:1: unknown directive \"wrkers\", did you mean \"workers\"?");
 	refused("workers 257;", "t:1: \"workers\" is at most 256");
 	refused("load_module a a;", "t:1: \"load_module a\" is given twice");
