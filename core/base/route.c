@@ -6,6 +6,10 @@
 
 #define ANY_READER (MAY_USE | MAY_APPROVE | MAY_AUDIT | MAY_OPERATE)
 
+const struct caller_role_name caller_roles[] = {
+	{ MAY_USE, "use" }, { MAY_APPROVE, "approve" }, { MAY_AUDIT, "audit" }, { MAY_OPERATE, "operate" }, { MAY_MINT, "mint" }, { 0, NULL },
+};
+
 const struct route route_table[] = {
 	{ "GET", "/api/v1/whoami", CALL_WHOAMI, ANY_READER | MAY_MINT, "Who the caller is, and what it may do." },
 	{ "GET", "/api/v1/sessions", CALL_SESSIONS, MAY_USE | MAY_AUDIT | MAY_OPERATE, "Sessions, live and past." },

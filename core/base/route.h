@@ -21,6 +21,13 @@ enum call {
 	CALL_REQUESTS, CALL_REQUEST, CALL_APPROVE, CALL_DENY, CALL_TOKEN, CALL_REVOKE, CALL_TARGETS, CALL_KEYS, CALL_STATUS, CALLS
 };
 
+/* What whoami calls them. */
+struct caller_role_name {
+	unsigned bit;
+	const char *name;
+};
+extern const struct caller_role_name caller_roles[]; /* ends with a NULL name */
+
 struct route {
 	const char *method, *path; /* "/api/v1/sessions/:id" */
 	enum call call;

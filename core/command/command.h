@@ -38,6 +38,7 @@ struct command {
 	const char *more;      /* further sentences for --help, or NULL */
 	const struct option_row *options; /* ends with a NULL name, or NULL */
 	int (*run)(struct run *r);
+	bool alone;            /* works without a gateway */
 };
 
 struct run { /* one invocation */
@@ -56,6 +57,8 @@ extern const struct option_row common_options[];
 int run_parse(struct run *r, int argc, char **argv);
 /* The option's value; NULL when not given.  Naming one that the command lacks is a mistake of ours. */
 const char *option(const struct run *r, const char *name);
+/* The option's value as a whole number from 1 on; 0 when not given.  DONE or MISUSED. */
+int option_count(const struct run *r, const char *name, uint64_t *n_r) SP_MUST;
 bool flag(const struct run *r, const char *name);
 /* Prints how the command is used; to stderr after a mistake. */
 void command_help(const struct command *c);

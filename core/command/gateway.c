@@ -143,7 +143,7 @@ int
 run_status(struct run *r)
 {
 	static const char *const members[] = { "version", "epoch", "epoch_hash", "started", "sessions", "held", NULL };
-	static const char *const heads[] = { "WORKER", "PID", "SESSIONS", NULL };
+	static const char *const heads[] = { "WORKER", "SESSIONS", NULL };
 	json_t *answer;
 	const json_t *row;
 	size_t i;
@@ -160,7 +160,6 @@ run_status(struct run *r)
 		struct table *t = table_new(heads);
 		json_array_foreach(json_object_get(answer, "workers"), i, row) {
 			table_member(t, row, "index");
-			table_member(t, row, "pid");
 			table_member(t, row, "sessions");
 		}
 		(void)printf("\n");
@@ -177,14 +176,17 @@ run_sessions(struct run *r)
 {
 	static const char *const columns[] = { "id", "user", "target", "part", "state", "started", "operations", "denied", "rows",
 		"address", NULL };
-	const char *limit = option(r, "limit");
+	uint64_t limit;
+	int rc = option_count(r, "limit", &limit);
+	if (rc != DONE)
+		return rc;
 	json_t *args = json_object();
 	if (flag(r, "live"))
 		(void)json_object_set_new(args, "live", json_true());
 	set_text(args, "user", option(r, "user"));
 	set_text(args, "target", option(r, "target"));
-	if (limit != NULL)
-		(void)json_object_set_new(args, "limit", json_integer(strtoll(limit, NULL, 10)));
+	if (limit > 0)
+		(void)json_object_set_new(args, "limit", json_integer((json_int_t)limit));
 	return list(r, "/api/v1/sessions", args, "sessions", columns);
 }
 
@@ -204,30 +206,62 @@ run_kill(struct run *r)
 
 /* ---- requests ---- */
 
-/* Everything that an approver must see, none of it able to hide. */
+#define SHOWN 48
+
+struct shown { /* members of one object, in the order they are printed */
+	json_t *all;
+	const char *names[SHOWN + 1];
+	char room[SHOWN][64];
+	size_t n;
+};
+
+/* Objects member by member, lists of others than texts as compact JSON; nothing hides another of its name. */
+static void
+show(struct shown *s, const char *name, json_t *value)
+{
+	const char *inner;
+	json_t *v;
+	if (json_is_object(value)) {
+		json_object_foreach(value, inner, v)
+			show(s, inner, v);
+		return;
+	}
+	if (s->n == SHOWN || value == NULL || json_is_null(value) || json_equal(value, json_object_get(s->all, name)))
+		return;
+	(void)snprintf(s->room[s->n], sizeof(s->room[0]), "%s%s", json_object_get(s->all, name) == NULL ? "" : "other ", name);
+	name = s->names[s->n] = s->room[s->n];
+	s->n++;
+	if (json_is_array(value) && !json_is_string(json_array_get(value, 0))) {
+		char *text = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII);
+		(void)json_object_set_new(s->all, name, json_string(text == NULL ? "" : text));
+		free(text);
+	} else {
+		(void)json_object_set(s->all, name, value);
+	}
+}
+
+/* Everything that an approver must see, none of it able to hide; the text last, as it may be long. */
 static void
 print_request(const json_t *request)
 {
-	static const char *const members[] = { "id", "state", "user", "target", "session", "rule", "by", "count", "votes", "hash",
-		"asked", "until", "reason", NULL };
-	const char *name;
+	static const char *const members[] = { "id", "state", "user", "rule", "by", "count", "votes", "asked", "until", "hash", NULL };
+	struct shown s = { .all = json_object(), .n = 0 };
+	json_t *view = json_object_get(request, "view");
+	const char *name, *text = json_string_value(json_object_get(view, "text"));
 	json_t *value;
-	print_members(request, members);
-	const json_t *view = json_object_get(request, "view");
-	json_object_foreach((json_t *)view, name, value) {
-		const char *names[] = { name, NULL };
-		if (json_is_string(value) && strlen(json_string_value(value)) > 60) {
-			(void)printf("%s:\n    ", name);
-			print_safe(stdout, (struct sp_bytes){ (const uint8_t *)json_string_value(value), json_string_length(value) }, 0);
-			(void)printf("\n");
-		} else if (json_is_object(value) || (json_is_array(value) && !json_is_string(json_array_get(value, 0)))) {
-			char *text = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII);
-			(void)printf("%s: %s\n", name, text == NULL ? "" : text);
-			free(text);
-		} else {
-			print_members(view, names);
-		}
-	}
+	for (size_t i = 0; members[i] != NULL; i++)
+		show(&s, members[i], json_object_get(request, members[i]));
+	json_object_foreach(view, name, value)
+		if (value != json_object_get(view, "text"))
+			show(&s, name, value);
+	s.names[s.n] = NULL;
+	print_members(s.all, s.names);
+	if (json_is_true(json_object_get(request, "reason")))
+		(void)printf("An approval takes a reason: --comment TEXT\n");
+	(void)printf("\n    ");
+	print_safe(stdout, (struct sp_bytes){ (const uint8_t *)text, json_string_length(json_object_get(view, "text")) }, 0);
+	(void)printf("\n");
+	json_decref(s.all);
 }
 
 int
@@ -255,9 +289,8 @@ run_requests(struct run *r)
 static int
 decide(struct run *r, const char *verb)
 {
-	static const char *const members[] = { "id", "state", "votes", "count", NULL };
 	char path[256], tail[16];
-	json_t *seen, *args = json_object();
+	json_t *seen, *answer, *args = json_object();
 	set_text(args, "comment", option(r, "comment"));
 	if (strcmp(verb, "approve") == 0) {
 		int rc = client_path("requests", r->word[0], "", path);
@@ -277,9 +310,18 @@ decide(struct run *r, const char *verb)
 		json_decref(args);
 		return FAILED;
 	}
-	if (!r->json && strcmp(verb, "approve") == 0)
-		(void)printf("\n");
-	return object(r, "POST", path, args, members);
+	int rc = client_call(r, "POST", path, args, &answer);
+	if (rc != DONE)
+		return rc;
+	const char *id = json_string_value(json_object_get(answer, "id")), *state = json_string_value(json_object_get(answer, "state"));
+	if (r->json)
+		rc = print_json(answer);
+	else
+		(void)printf("%s%s: %s, %lld of %lld votes\n", strcmp(verb, "approve") == 0 ? "\n" : "", id == NULL ? "" : id,
+		    state == NULL ? "" : state, json_integer_value(json_object_get(answer, "votes")),
+		    json_integer_value(json_object_get(answer, "count")));
+	json_decref(answer);
+	return rc;
 }
 
 int

@@ -62,11 +62,11 @@ const struct command commands[] = {
 	{ .name = "search", .words = "TEXT", .min = 1, .max = 1, .options = search_options, .run = run_search, .help = "Find text in recordings." },
 	{ .name = "verify", .words = "ID|FILE|DIR", .min = 1, .max = 1, .options = verify_options, .run = run_verify,
 	    .help = "Prove that a recording, or a whole store, was not changed." },
-	{ .name = "policy check", .words = "FILE…", .min = 1, .max = WORDS, .run = run_policy_check, .help = "Load policy files and list their rules." },
-	{ .name = "policy test", .words = "FILE…", .min = 1, .max = WORDS, .run = run_policy_test,
+	{ .name = "policy check", .words = "FILE…", .min = 1, .max = WORDS, .run = run_policy_check, .alone = true, .help = "Load policy files and list their rules." },
+	{ .name = "policy test", .words = "FILE…", .min = 1, .max = WORDS, .run = run_policy_test, .alone = true,
 	    .help = "Run the tests of policy files, with the classifier that sessions use." },
 	{ .name = "status", .words = "", .help = "Show how the gateway is.", .run = run_status },
-	{ .name = "help", .words = "[COMMAND]", .max = 2, .help = "Show this, or how a command is used.", .run = run_help },
+	{ .name = "help", .words = "[COMMAND]", .max = 2, .help = "Show this, or how a command is used.", .run = run_help, .alone = true },
 	{ .name = NULL },
 };
 
@@ -99,17 +99,38 @@ find(int argc, char **argv, int *used_r)
 	return NULL;
 }
 
+/* Commands of two words whose first is this one, printed; false: none. */
+static bool
+print_family(FILE *out, const char *word)
+{
+	size_t len = strlen(word);
+	bool found = false;
+	for (const struct command *c = commands; c->name != NULL; c++) {
+		if (strncmp(c->name, word, len) != 0 || c->name[len] != ' ')
+			continue;
+		(void)fprintf(out, "%ssallyport %s %s\n    %s\n", found ? "" : "usage: one of\n", c->name, c->words, c->help);
+		found = true;
+	}
+	return found;
+}
+
 static int
 unknown(const char *word)
 {
+	if (print_family(stderr, word))
+		return MISUSED;
 	const char *names[sizeof(commands) / sizeof(*commands)];
 	size_t n = 0;
 	for (const struct command *c = commands; c->name != NULL; c++)
 		names[n++] = c->name;
 	names[n] = NULL;
 	const char *near = conf_nearest(word, names);
-	(void)fprintf(stderr, "sallyport: there is no command \"%s\"%s%s%s; try `sallyport help`\n", word, near == NULL ? "" : ", did you mean \"",
-	    near == NULL ? "" : near, near == NULL ? "" : "\"?");
+	if (word[0] == '-')
+		(void)fprintf(stderr, "sallyport: options come after the command, as in `sallyport sessions --json`; `sallyport help` lists all\n");
+	else if (near != NULL)
+		(void)fprintf(stderr, "sallyport: there is no command \"%s\", did you mean \"%s\"? `sallyport help` lists all\n", word, near);
+	else
+		(void)fprintf(stderr, "sallyport: there is no command \"%s\"; `sallyport help` lists all\n", word);
 	return MISUSED;
 }
 
@@ -123,6 +144,8 @@ run_help(struct run *r)
 		return DONE;
 	}
 	const struct command *c = find(r->nwords > 1 ? 3 : 2, argv, &used);
+	if (c == NULL && r->nwords == 1 && print_family(stdout, r->word[0]))
+		return DONE;
 	if (c == NULL)
 		return unknown(r->word[0]);
 	command_help(c);

@@ -4,10 +4,12 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "../base/conf.h"
 #include "command.h"
 
+enum { COMMON_OF_GATEWAY = 2 }; /* the first rows are for commands that ask the gateway */
 const struct option_row common_options[] = {
 	{ "control", "PATH", "control socket of the gateway ($SALLYPORT_CONTROL)" },
 	{ "token-file", "PATH", "file with a token to act under ($SALLYPORT_TOKEN holds the token itself)" },
@@ -43,7 +45,7 @@ help_to(FILE *out, const struct command *c)
 		(void)fprintf(out, "%s\n", c->more);
 	(void)fprintf(out, "\nOptions:\n");
 	help_rows(out, rows_of(c));
-	help_rows(out, common_options);
+	help_rows(out, c->alone ? common_options + COMMON_OF_GATEWAY : common_options);
 }
 
 void
@@ -60,7 +62,8 @@ misused(const struct run *r, const char *fmt, ...)
 	va_start(args, fmt);
 	(void)vfprintf(stderr, fmt, args);
 	va_end(args);
-	(void)fprintf(stderr, "\nusage: sallyport %s %s\nMore: sallyport %s --help\n", r->command->name, r->command->words, r->command->name);
+	(void)fprintf(stderr, "\nusage: sallyport %s%s%s [OPTION…]\nMore: sallyport %s --help\n", r->command->name,
+	    r->command->words[0] == '\0' ? "" : " ", r->command->words, r->command->name);
 	return MISUSED;
 }
 
@@ -178,4 +181,19 @@ bool
 flag(const struct run *r, const char *name)
 {
 	return option(r, name) != NULL;
+}
+
+int
+option_count(const struct run *r, const char *name, uint64_t *n_r)
+{
+	const char *value = option(r, name);
+	char *end = NULL;
+	*n_r = 0;
+	if (value == NULL)
+		return DONE;
+	if (value[0] >= '0' && value[0] <= '9')
+		*n_r = strtoull(value, &end, 10);
+	if (*n_r == 0 || *n_r > INT32_MAX || *end != '\0')
+		return misused(r, "--%s takes a whole number from 1 on, not \"%s\"", name, value);
+	return DONE;
 }

@@ -128,8 +128,15 @@ run_search(struct run *r)
 /* ---- verify ---- */
 
 static int
-tell(const char *what, const struct verify_result *v)
+tell(const struct run *r, const char *what, const struct verify_result *v)
 {
+	if (r->json) {
+		json_t *j = json_pack("{s:s,s:b,s:s,s:I,s:I}", "id", what, "ok", v->ok, "text", v->text, "blocks", (json_int_t)v->blocks, "frames",
+		    (json_int_t)v->frames);
+		int rc = print_json(j);
+		json_decref(j);
+		return v->ok ? rc : FAILED;
+	}
 	if (!v->ok) {
 		(void)fprintf(stderr, "%s: NOT INTACT: ", what);
 		print_safe(stderr, sp_str(v->text), 0);
@@ -158,7 +165,7 @@ verify_folder(struct run *r)
 	int rc = verify_store(r->word[0], hex == NULL ? NULL : key, option(r, "anchor"), progress, &v);
 	print_progress_end();
 	v.ok = v.ok && rc == SP_OK;
-	return tell(r->word[0], &v);
+	return tell(r, r->word[0], &v);
 }
 
 static int
@@ -171,7 +178,7 @@ verify_file(struct run *r)
 	int rc = verify_recording(fd, r->word[0], NULL, 0, &v);
 	close(fd);
 	v.ok = v.ok && rc == SP_OK;
-	return tell(r->word[0], &v);
+	return tell(r, r->word[0], &v);
 }
 
 int
@@ -183,6 +190,8 @@ run_verify(struct run *r)
 	json_t *answer;
 	if (stat(r->word[0], &st) == 0)
 		return S_ISDIR(st.st_mode) ? verify_folder(r) : verify_file(r);
+	if (strchr(r->word[0], '/') != NULL)
+		return failed("cannot open %s: %s", r->word[0], strerror(errno));
 	if (client_path("sessions", r->word[0], "/verify", path) != DONE || client_call(r, "GET", path, NULL, &answer) != DONE)
 		return FAILED;
 	bool ok = json_is_true(json_object_get(answer, "ok"));

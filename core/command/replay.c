@@ -213,7 +213,10 @@ run_replay(struct run *r)
 	struct recording *rec = NULL;
 	if (form != NULL && strcmp(form, "jsonl") != 0 && strcmp(form, "text") != 0)
 		return misused(r, "--format is text or jsonl, not \"%s\"", form);
-	p.speed = speed == NULL ? 0 : strtod(speed, NULL);
+	char *end = NULL;
+	p.speed = speed == NULL ? 0 : strtod(speed, &end);
+	if (speed != NULL && (*end != '\0' || end == speed || !(p.speed >= 0 && p.speed <= 1e6)))
+		return misused(r, "--speed takes a number such as 1 or 10, or 0 for at once, not \"%s\"", speed);
 	int fd = recording_fetch(r, r->word[0]);
 	if (fd < 0)
 		return FAILED;

@@ -170,6 +170,18 @@ role_of(enum call call)
 }
 
 static void
+refuse_role(struct api *a)
+{
+	char names[64] = "";
+	size_t n = 0;
+	for (const struct caller_role_name *r = caller_roles; r->name != NULL; r++)
+		if ((role_of(a->call) & r->bit) != 0 && n < sizeof(names))
+			n += (size_t)snprintf(names + n, sizeof(names) - n, "%s%s", n == 0 ? "" : " or ", r->name);
+	log_warn("%s may not make the call %d: it takes %s", log_quote(sp_str(a->who.principal.user)), (int)a->call, names);
+	(void)api_refuse(a, 403, "you may not do this: it takes \"may %s\", and `sallyport whoami` shows what you have", names);
+}
+
+static void
 run(struct api *a)
 {
 	if (calls[a->call] == NULL || role_of(a->call) == 0) {
@@ -177,8 +189,7 @@ run(struct api *a)
 		return;
 	}
 	if (!api_may(a, role_of(a->call))) {
-		log_warn("%s may not make the call %d", log_quote(sp_str(a->who.principal.user)), (int)a->call);
-		(void)api_refuse(a, 403, "you may not do this");
+		refuse_role(a);
 		return;
 	}
 	a->status = 200;

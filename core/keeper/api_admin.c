@@ -12,13 +12,6 @@
 #include "ledger.h"
 #include "live.h"
 
-static const struct {
-	unsigned bit;
-	const char *name;
-} role_names[] = {
-	{ MAY_USE, "use" }, { MAY_APPROVE, "approve" }, { MAY_AUDIT, "audit" }, { MAY_OPERATE, "operate" }, { MAY_MINT, "mint" },
-};
-
 static json_t *
 strings_json(const struct sp_strings *s)
 {
@@ -33,9 +26,9 @@ api_whoami(struct api *a)
 {
 	const struct principal *p = &a->who.principal;
 	json_t *may = json_array();
-	for (size_t i = 0; i < sizeof(role_names) / sizeof(*role_names); i++) {
-		if (api_may(a, role_names[i].bit))
-			(void)json_array_append_new(may, json_string(role_names[i].name));
+	for (size_t i = 0; caller_roles[i].name != NULL; i++) {
+		if (api_may(a, caller_roles[i].bit))
+			(void)json_array_append_new(may, json_string(caller_roles[i].name));
 	}
 	json_decref(a->answer);
 	a->answer = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o}", "user", p->user, "name", p->name, "identity", p->identity, "issuer",
@@ -171,7 +164,7 @@ api_status(struct api *a)
 		for (const struct live *s = live_first(k); s != NULL; s = s->all_next)
 			n += s->worker == w && !s->side;
 		sessions += n;
-		(void)json_array_append_new(workers, json_pack("{s:I,s:I}", "index", (json_int_t)w->index, "sessions", n));
+		(void)json_array_insert_new(workers, 0, json_pack("{s:I,s:I}", "index", (json_int_t)w->index, "sessions", n));
 	}
 	int rc = approval_list(k, APPROVAL_WAITING, INT32_MAX, count_one, &held);
 	text_hex((struct sp_bytes){ k->epoch->hash, 32 }, hex);
