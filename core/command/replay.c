@@ -12,6 +12,7 @@
 #include "recordings.h"
 
 #define CELL_MAX 200
+#define OWN_SHOWN 100
 
 struct replay {
 	struct buffer out;
@@ -49,6 +50,57 @@ field_text(struct sp_writer *w, unsigned key, struct sp_bytes v)
 
 /* ---- text ---- */
 
+/* Members of a list's objects, or the list's texts, between commas. */
+static void
+json_words(struct sp_writer *w, const json_t *list, const char *member)
+{
+	const json_t *one;
+	size_t i;
+	json_array_foreach(list, i, one) {
+		const char *text = json_string_value(member == NULL ? one : json_object_get(one, member));
+		text_put(w, i == 0 ? "" : ", ");
+		text_shown(w, sp_str(text == NULL ? "?" : text));
+	}
+}
+
+/* Who, from where, to what: the rest of the header is for machines. */
+static void
+header_text(struct sp_writer *w, const struct frame *f)
+{
+	struct sp_bytes who = frame_get(f, KEY_PRINCIPAL);
+	json_t *p = json_loadb((const char *)who.p, who.len, 0, NULL);
+	text_put(w, "  ");
+	if (p == NULL) {
+		text_shown(w, who);
+	} else {
+		text_shown(w, sp_str(json_string_value(json_object_get(p, "user"))));
+		text_put(w, " (");
+		json_words(w, json_object_get(p, "groups"), NULL);
+		text_put(w, ") of ");
+		text_shown(w, sp_str(json_string_value(json_object_get(p, "issuer"))));
+	}
+	json_decref(p);
+	text_put(w, " from ");
+	text_shown(w, frame_get(f, KEY_ADDRESS));
+	text_put(w, " to ");
+	text_shown(w, frame_get(f, KEY_TARGET));
+	text_put(w, "/");
+	text_shown(w, frame_get(f, KEY_PART));
+	text_put(w, " as ");
+	text_shown(w, frame_get(f, KEY_LOGIN));
+}
+
+static void
+approvers_text(struct sp_writer *w, struct sp_bytes v)
+{
+	json_t *list = json_loadb((const char *)v.p, v.len, 0, NULL);
+	if (json_is_array(list))
+		json_words(w, list, "user");
+	else
+		text_shown(w, v);
+	json_decref(list);
+}
+
 static void
 fields_named(struct sp_writer *w, const struct frame *f, const unsigned *keys)
 {
@@ -57,7 +109,10 @@ fields_named(struct sp_writer *w, const struct frame *f, const unsigned *keys)
 		if (v.len == 0)
 			continue;
 		text_printf(w, " %s=", key_names[*keys]);
-		field_text(w, *keys, v);
+		if (*keys == KEY_APPROVER)
+			approvers_text(w, v);
+		else
+			field_text(w, *keys, v);
 	}
 }
 
@@ -110,7 +165,7 @@ rows_text(struct replay *p, struct sp_writer *w, struct sp_bytes more)
 static void
 frame_text(struct replay *p, struct sp_writer *w, const struct frame *f)
 {
-	static const unsigned header[] = { KEY_SESSION, KEY_TARGET, KEY_PART, KEY_ADDRESS, KEY_LOGIN, KEY_PROTOCOL, KEY_POLICY_HASH, KEY_PRINCIPAL, 0 };
+	static const unsigned header[] = { KEY_SESSION, KEY_PROTOCOL, KEY_POLICY_HASH, 0 };
 	static const unsigned verdict[] = { KEY_WHAT, KEY_RULE, KEY_MESSAGE, KEY_APPROVAL, KEY_APPROVER, KEY_OBSERVED, 0 };
 	static const unsigned done[] = { KEY_ROWS, KEY_ERROR, KEY_TAG, 0 };
 	static const unsigned rest[] = { KEY_TEXT, KEY_APPROVAL, KEY_HASH, KEY_RULE, KEY_MESSAGE, KEY_WHY, KEY_ROWS, KEY_BYTES, 0 };
@@ -122,9 +177,19 @@ frame_text(struct replay *p, struct sp_writer *w, const struct frame *f)
 	if (f->op > 0)
 		text_printf(w, " #%u", f->op);
 	text_printf(w, " %s", frame_name(f->type));
-	if (f->type == FRAME_OPERATION) {
+	if (f->type == FRAME_HEADER)
+		header_text(w, f);
+	if (f->type == FRAME_OWN) { /* always the same, and long */
+		struct sp_bytes text = frame_get(f, KEY_TEXT);
 		text_put(w, "  ");
-		field_text(w, KEY_TEXT, frame_get(f, KEY_TEXT));
+		text_shown(w, (struct sp_bytes){ text.p, text.len < OWN_SHOWN ? text.len : OWN_SHOWN });
+		text_put(w, text.len < OWN_SHOWN ? "\n" : "…\n");
+		return;
+	}
+	if (f->type == FRAME_OPERATION) {
+		struct sp_bytes text = frame_get(f, KEY_TEXT);
+		text_put(w, "  ");
+		field_text(w, KEY_TEXT, text.len > 0 ? text : frame_get(f, KEY_KIND));
 		fields_named(w, f, (const unsigned[]){ KEY_PARAM, 0 });
 	} else if (f->type == FRAME_COLUMNS) {
 		text_put(w, " ");
