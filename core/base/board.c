@@ -119,12 +119,14 @@ lock_take(struct bucket *k, uint64_t mine)
 	if (atomic_compare_exchange_strong_explicit(&k->lock, &seen, mine, memory_order_acquire, memory_order_relaxed))
 		return true;
 	uint64_t begun = clock_mono_ms(), since = begun, holder = seen, now = begun;
-	for (unsigned spins = 1; now - begun < BOARD_WAIT_MS; spins++) {
+	for (unsigned spins = 1;; spins++) {
 		seen = now - since >= STEAL_MS ? holder : 0;
 		if (atomic_compare_exchange_weak_explicit(&k->lock, &seen, mine, memory_order_acquire, memory_order_relaxed))
 			return true;
 		if (spins % SPINS != 0)
 			continue;
+		if (now - begun >= BOARD_WAIT_MS)
+			return false;
 		(void)sched_yield();
 		now = clock_mono_ms();
 		if (seen != holder) {
@@ -132,7 +134,6 @@ lock_take(struct bucket *k, uint64_t mine)
 			since = now;
 		}
 	}
-	return false;
 }
 
 /* Unless it was stolen: then it is the thief's to give back. */
