@@ -44,6 +44,10 @@ static const struct option_row verify_options[] = {
 	{ "key", "HEX", "the keeper's public key, when it is known" },
 	{ NULL, NULL, NULL },
 };
+static const struct option_row policy_options[] = {
+	{ "module", "NAME", "the protocol's module, or its file; default: postgres" },
+	{ NULL, NULL, NULL },
+};
 
 const struct command commands[] = {
 	{ .name = "whoami", .words = "", .help = "Show who you are to the gateway.", .run = run_whoami },
@@ -62,9 +66,11 @@ const struct command commands[] = {
 	{ .name = "search", .words = "TEXT", .min = 1, .max = 1, .options = search_options, .run = run_search, .help = "Find text in recordings." },
 	{ .name = "verify", .words = "ID|FILE|DIR", .min = 1, .max = 1, .options = verify_options, .run = run_verify,
 	    .help = "Prove that a recording, or a whole store, was not changed." },
-	{ .name = "policy check", .words = "FILE…", .min = 1, .max = WORDS, .run = run_policy_check, .alone = true, .help = "Load policy files and list their rules." },
-	{ .name = "policy test", .words = "FILE…", .min = 1, .max = WORDS, .run = run_policy_test, .alone = true,
-	    .help = "Run the tests of policy files, with the classifier that sessions use." },
+	{ .name = "policy check", .words = "FILE|DIR…", .min = 1, .max = WORDS, .options = policy_options, .run = run_policy_check, .alone = true,
+	    .help = "Load policy files, or all of a folder, and list their rules." },
+	{ .name = "policy test", .words = "FILE|DIR…", .min = 1, .max = WORDS, .options = policy_options, .run = run_policy_test, .alone = true,
+	    .help = "Run the tests of policy files, with the classifier that sessions use.",
+	    .more = "Tests stand in the files, or in NAME_test.lua beside NAME.lua, which is found by itself." },
 	{ .name = "status", .words = "", .help = "Show how the gateway is.", .run = run_status },
 	{ .name = "help", .words = "[COMMAND]", .max = 2, .help = "Show this, or how a command is used.", .run = run_help, .alone = true },
 	{ .name = NULL },

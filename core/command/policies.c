@@ -2,112 +2,111 @@
 /* `policy check` and `policy test`: the loader and the classifier of production, without a gateway. */
 #include <config.h>
 
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include "../base/digest.h"
-#include "../module/load.h"
-#include "../policy/policy.h"
-#include "command.h"
-
-#define FILE_MAX (1u << 20)
-
-struct loaded {
-	struct arena *arena;
-	struct policy_source source[WORDS];
-	const struct policy_source *list[WORDS];
-	size_t n;
-	const struct sp_module *modules[2];
-	struct policy *policy;
-};
+#include "policies.h"
 
 static int
-read_source(struct loaded *l, const char *path)
+load(struct run *r, struct policies *p)
 {
-	struct buffer b = { .max = FILE_MAX };
-	FILE *f = fopen(path, "re");
-	if (f == NULL)
-		return failed("cannot open %s: %s", path, strerror(errno));
-	int rc = DONE;
-	for (;;) {
-		uint8_t *room = buffer_room(&b, 65536);
-		size_t n = room == NULL ? 0 : fread(room, 1, 65536, f);
-		if (room == NULL)
-			rc = failed("%s is larger than 1 MB", path);
-		if (n == 0)
-			break;
-		buffer_added(&b, n);
-	}
-	fclose(f);
-	struct policy_source *s = &l->source[l->n];
-	s->path = path;
-	s->text = arena_bytes(l->arena, buffer_bytes(&b));
-	digest_sha256(s->text, s->hash);
-	l->list[l->n] = s;
-	l->n++;
-	buffer_free(&b);
-	return rc;
+	int rc = policies_module(p, option(r, "module"));
+	for (unsigned i = 0; i < r->nwords && rc == DONE; i++)
+		rc = policies_add(p, r->word[i]);
+	return rc == DONE ? policies_load(p) : rc;
 }
 
-static int
-load(struct run *r, struct loaded *l)
+/* ---- check ---- */
+
+static const char *
+text_of(const json_t *o, const char *name)
 {
-	const struct policy_limits limits = { 20, 8u << 20 };
-	const char *err = "";
-	char *text = NULL;
-	int rc = DONE;
-	l->arena = arena_new(64u << 20);
-	for (unsigned i = 0; i < r->nwords && rc == DONE; i++)
-		rc = read_source(l, r->word[i]);
-	if (rc != DONE)
-		return rc;
-	if (module_load(l->arena, "postgres", &l->modules[0], &err) != SP_OK)
-		return failed("%s", err);
-	const struct policy_schema schema = { l->modules, 1 };
-	if (policy_load(l->list, l->n, &schema, &limits, &l->policy, &text) != SP_OK) {
-		(void)fprintf(stderr, "%s\n", text == NULL ? "the policies cannot be loaded" : text);
-		free(text);
-		return FAILED;
-	}
-	return DONE;
+	const char *text = json_string_value(json_object_get(o, name));
+	return text == NULL ? "" : text;
 }
 
 static void
-unload(struct loaded *l)
+print_rules(const json_t *policy)
 {
-	policy_free(&l->policy);
-	arena_free(&l->arena);
+	static const char *const heads[] = { "RULE", "ON", "DECISION", "PLACE", "DOC", NULL };
+	const json_t *rule, *kind;
+	struct table *t = table_new(heads);
+	size_t i, k;
+	json_array_foreach(json_object_get(policy, "rules"), i, rule) {
+		char on[128] = "", decision[64], place[512];
+		json_array_foreach(json_object_get(rule, "on"), k, kind) {
+			size_t n = strlen(on);
+			(void)snprintf(on + n, sizeof(on) - n, "%s%s", k == 0 ? "" : " ", json_string_value(kind));
+		}
+		bool observe = strcmp(text_of(rule, "mode"), "observe") == 0;
+		(void)snprintf(decision, sizeof(decision), "%s%s", text_of(rule, "decision"), observe ? " (observe)" : "");
+		(void)snprintf(place, sizeof(place), "%s:%lld", text_of(rule, "file"), json_integer_value(json_object_get(rule, "line")));
+		table_cell(t, text_of(rule, "rule"));
+		table_cell(t, on);
+		table_cell(t, decision);
+		table_cell(t, place);
+		table_cell(t, text_of(rule, "doc"));
+	}
+	table_print(&t);
+}
+
+/* Names that are no attribute are labels of a target; `sallyportd -t` finds out whether it has them. */
+static void
+print_labels(const struct policy *p)
+{
+	for (const struct policy_label *l = policy_labels(p); l != NULL && l->name != NULL; l++)
+		(void)fprintf(stderr, "%s:%u: \"%s\" is no attribute: the target needs a label of that name%s%s%s\n", l->file, l->line, l->name,
+		    l->nearest == NULL ? "" : "; did you mean \"", l->nearest == NULL ? "" : l->nearest, l->nearest == NULL ? "" : "\"?");
+}
+
+static int
+tell(const struct run *r, const struct policies *p)
+{
+	struct buffer json = { 0 };
+	if (policy_describe(p->policy, &json) != SP_OK)
+		return failed("out of memory");
+	json_t *o = json_loadb((const char *)buffer_bytes(&json).p, json.len, 0, NULL);
+	if (r->json)
+		(void)print_json(o);
+	else
+		print_rules(o);
+	print_labels(p->policy);
+	json_decref(o);
+	buffer_free(&json);
+	return DONE;
 }
 
 int
 run_policy_check(struct run *r)
 {
-	struct loaded l = { .n = 0 };
-	struct buffer json = { 0 };
-	int rc = load(r, &l);
-	if (rc == DONE && policy_describe(l.policy, &json) == SP_OK)
-		(void)printf("%.*s\n", (int)json.len, (const char *)buffer_bytes(&json).p);
-	buffer_free(&json);
-	unload(&l);
+	struct policies p;
+	policies_begin(&p);
+	int rc = load(r, &p);
+	if (rc == DONE)
+		rc = tell(r, &p);
+	policies_end(&p);
 	return rc;
 }
+
+/* ---- test ---- */
 
 int
 run_policy_test(struct run *r)
 {
-	struct loaded l = { .n = 0 };
+	struct policies p;
 	struct policy_report report = { 0 };
-	int rc = load(r, &l);
-	if (rc == DONE && policy_test(l.policy, NULL, 0, l.modules[0], &report) != SP_OK)
+	policies_begin(&p);
+	int rc = load(r, &p);
+	if (rc == DONE && policy_test(p.policy, (const struct policy_source *const *)p.test, p.ntests, p.module, &report) != SP_OK)
 		rc = failed("the tests could not be run");
 	if (rc == DONE) {
 		(void)fwrite(buffer_bytes(&report.text).p, 1, report.text.len, stderr);
-		(void)printf("%u tests, %u failed\n", report.run, report.failed);
+		if (r->json)
+			(void)printf("{\"run\": %u, \"failed\": %u}\n", report.run, report.failed);
+		else
+			(void)printf("%u tests, %u failed\n", report.run, report.failed);
 		rc = report.failed > 0 ? FAILED : DONE;
 	}
+	if (rc == DONE && report.run == 0)
+		rc = failed("there is no test in these files: a test stands in NAME_test.lua beside NAME.lua");
 	buffer_free(&report.text);
-	unload(&l);
+	policies_end(&p);
 	return rc;
 }

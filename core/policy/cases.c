@@ -370,6 +370,8 @@ struct running {
 	const struct sp_module *module;
 	struct subject who;
 	struct decision d, result;
+	struct finding *finding; /* of every rule about the operation, in d's memory */
+	size_t nfindings;
 	struct policy_masks *masks;
 	struct op op;
 };
@@ -432,8 +434,10 @@ mask_is(const struct running *r, const char *words, bool masked)
 	if (i < 0 || r->masks == NULL)
 		return false;
 	const struct sp_mask *m = policy_mask(r->masks, (size_t)i);
-	if (m == NULL || m->kind == SP_MASK_DETECT)
-		return !masked || (m != NULL && by != NULL && strcmp(policy_mask_rule(r->masks, (size_t)i), by + 4) == 0);
+	if (m == NULL)
+		return !masked;
+	if (m->kind == SP_MASK_DETECT) /* looked through, not hidden */
+		return !masked || (by != NULL && policy_looks(r->masks, by + 4));
 	return masked && (by == NULL || strcmp(policy_mask_rule(r->masks, (size_t)i), by + 4) == 0);
 }
 
@@ -465,6 +469,38 @@ approval_is(const struct running *r, const char *rule)
 		if (strcmp(r->d.approval[i].rule, rule) == 0)
 			return true;
 	return false;
+}
+
+/* The rule applied, whether or not another one decided. */
+static bool
+applied(const struct running *r, const char *rule)
+{
+	const char *refused_by = r->result.rule == NULL ? "" : r->result.rule;
+
+	for (size_t i = 0; i < r->nfindings; i++)
+		if (r->finding[i].applies && strcmp(r->finding[i].rule, rule) == 0)
+			return true;
+	for (size_t i = 0; i < r->t->ncolumns && r->masks != NULL; i++)
+		if (strcmp(policy_mask_rule(r->masks, i), rule) == 0)
+			return true;
+	if (r->masks != NULL && policy_looks(r->masks, rule))
+		return true;
+	return strcmp(refused_by, rule) == 0 || observed_is(r, rule);
+}
+
+/* "deny by x": of several rules that refuse, one is named to the user, and each is meant. */
+static bool
+refusal_is(const struct running *r, enum sp_what what, const char *rule)
+{
+	const struct decision *d = r->d.what == SP_ALLOW && r->t->ncolumns > 0 ? &r->result : &r->d;
+
+	if (d->what == SP_ALLOW || d->because != SP_BY_RULE || d->what != what)
+		return false;
+	for (size_t i = 0; i < r->nfindings; i++)
+		if (r->finding[i].applies && !r->finding[i].observed && strcmp(r->finding[i].rule, rule) == 0
+		    && strcmp(r->finding[i].decision, what == SP_KILL ? "kill" : "deny") == 0)
+			return true;
+	return strcmp(d->rule, rule) == 0;
 }
 
 static bool
@@ -506,6 +542,14 @@ fits(const struct running *r, const char *words)
 		return observed_is(r, rest);
 	if ((rest = after(words, "approve by ")) != NULL)
 		return approval_is(r, rest);
+	if ((rest = after(words, "allow by ")) != NULL)
+		return runs(r) && !r->d.hold && applied(r, rest);
+	if ((rest = after(words, "not by ")) != NULL)
+		return !applied(r, rest);
+	if ((rest = after(words, "deny by ")) != NULL)
+		return refusal_is(r, SP_DENY, rest);
+	if ((rest = after(words, "kill by ")) != NULL)
+		return refusal_is(r, SP_KILL, rest);
 	return verdict_is(r, words);
 }
 
@@ -597,7 +641,7 @@ static int
 judge(struct running *r)
 {
 	char kind[64];
-	int rc = policy_judge(r->run, &r->who, &r->op, &r->d, NULL, NULL);
+	int rc = policy_judge(r->run, &r->who, &r->op, &r->d, &r->finding, &r->nfindings);
 
 	if (rc != SP_OK || r->d.what != SP_ALLOW || r->t->ncolumns == 0)
 		return rc;

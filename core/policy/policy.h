@@ -136,6 +136,7 @@ int policy_judge_result(struct policy_run *r, const struct subject *who, const s
 const struct sp_mask *policy_mask(const struct policy_masks *m, size_t column);
 const char *policy_mask_rule(const struct policy_masks *m, size_t column); /* "" when shown */
 size_t policy_masked(const struct policy_masks *m); /* how many columns have one */
+bool policy_looks(const struct policy_masks *m, const char *rule); /* this rule on "output" has values looked through */
 void policy_masks_free(struct policy_masks **m);
 /*
  * An operation with effects must not run only for its answer to be denied: asked before it runs, with

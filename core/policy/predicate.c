@@ -76,12 +76,14 @@ unresolved(struct sp_bytes t, struct sp_bytes *head_r, struct sp_bytes *tail_r)
 }
 
 static enum truth
-match_unresolved(const struct test *t, struct sp_bytes head, struct sp_bytes tail, bool fold)
+match_unresolved(const struct test *t, struct sp_bytes text, struct sp_bytes head, struct sp_bytes tail, bool fold)
 {
 	size_t n = t->text.len;
 
 	switch (t->kind) {
 	case TEST_EQUAL:
+		if (text_equal(t->text, text, fold)) /* whoever writes "?" or "*" means what is unresolved */
+			return YES;
 		if (n < head.len + tail.len || !text_equal(text_head(t->text, head.len), head, fold)
 		    || !text_equal(text_tail(t->text, tail.len), tail, fold))
 			return NO;
@@ -243,7 +245,7 @@ match_text(const struct test *t, struct sp_bytes text, bool strict, bool exact, 
 	if (t->kind == TEST_ANY_OF || t->kind == TEST_ALL_OF || t->kind == TEST_NONE_OF)
 		return match_parts(t, text, strict, exact, b);
 	if (t->kind <= TEST_MATCHES && unresolved(text, &head, &tail))
-		return match_unresolved(t, head, tail, fold);
+		return match_unresolved(t, text, head, tail, fold);
 	switch (t->kind) {
 	case TEST_EQUAL:
 		return truth_of(text_equal(t->text, text, fold));

@@ -16,7 +16,8 @@ struct policy_masks {
 	struct arena *arena;
 	struct policy *policy; /* counted: methods are its own */
 	const struct sp_mask **mask; /* by column; NULL: shown */
-	size_t n, masked;
+	const char **looks;          /* rules on "output" that apply */
+	size_t n, masked, nlooks;
 };
 
 /* ---- columns as rules see them ---- */
@@ -257,6 +258,9 @@ make_detectors(struct judging *j, struct answer *a, struct decision *d)
 	const char *rule = "";
 	uint32_t bits = 0;
 
+	a->masks->looks = arena_alloc(a->masks->arena, (j->p->nrules + 1) * sizeof(*a->masks->looks));
+	if (a->masks->looks == NULL)
+		return SP_ENOMEM;
 	for (size_t i = 0; i < j->p->nrules; i++) {
 		const struct rule *r = j->p->rule[i];
 		struct reason why;
@@ -273,6 +277,7 @@ make_detectors(struct judging *j, struct answer *a, struct decision *d)
 		bits |= r->detect;
 		method = method == NULL ? r->mask : method_stronger(method, r->mask);
 		rule = r->name;
+		a->masks->looks[a->masks->nlooks++] = rule; /* the policy's, which masks count */
 	}
 	for (size_t i = 0; i < a->n && bits != 0; i++) {
 		if (a->masks->mask[i] != NULL || !a->column[i].text)
@@ -384,7 +389,7 @@ conclude(struct judging *j, struct decision *d, const struct rule *refuses)
 static struct policy_masks *
 masks_new(struct policy *p, size_t n)
 {
-	struct arena *a = arena_new(64 * 1024 + n * 1024);
+	struct arena *a = arena_new(64 * 1024 + n * 1024 + p->nrules * sizeof(const char *));
 	struct policy_masks *m = a == NULL ? NULL : arena_alloc(a, sizeof(*m));
 
 	if (m != NULL) {
@@ -492,6 +497,15 @@ policy_mask_rule(const struct policy_masks *m, size_t column)
 	const struct sp_mask *mask = policy_mask(m, column);
 
 	return mask == NULL ? "" : mask->rule;
+}
+
+bool
+policy_looks(const struct policy_masks *m, const char *rule)
+{
+	for (size_t i = 0; i < m->nlooks; i++)
+		if (strcmp(m->looks[i], rule) == 0)
+			return true;
+	return false;
 }
 
 size_t

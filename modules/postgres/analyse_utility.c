@@ -288,8 +288,12 @@ do_discard(struct analysis *a, const ProtobufCMessage *m)
 static void
 do_lock(struct analysis *a, const ProtobufCMessage *m)
 {
+	/* By number, as in PostgreSQL's lockdefs.h. */
+	static const char *const mode[] = { "?", "access share", "row share", "row exclusive", "share update exclusive", "share",
+		"share row exclusive", "exclusive", "access exclusive" };
 	const PgQuery__LockStmt *s = (const PgQuery__LockStmt *)m;
 	note_flag(&a->stmt->locking, true);
+	note_option(a, s->mode > 0 && (size_t)s->mode < sizeof(mode) / sizeof(*mode) ? mode[s->mode] : mode[0]);
 	if (s->nowait)
 		note_option(a, "nowait");
 	analyse_define_list(a, s->n_relations, s->relations, 0);

@@ -49,7 +49,7 @@ const struct sp_attr pg_attrs[PG_ATTRS + 1] = {
 	[PG_A_TEMPORARY] = ATTR("temporary", BOOL, ON_BOTH, "True for CREATE TEMPORARY …"),
 	[PG_A_OPTIONS] = ATTR("options", STRINGS, ON_BOTH,
 	    "Words that change what it does: cascade, concurrently, if exists, if not exists, or replace, only, "
-	    "restart identity, nowait, skip locked, superuser, createrole …, isolation levels, read only, read write."),
+	    "restart identity, nowait, skip locked, superuser, createrole …, isolation levels, read only, read write, and the mode of LOCK: access share … access exclusive."),
 	[PG_A_NESTED] = ATTR("nested", BOOL, ON_BOTH, "True for a statement inside another."),
 	[PG_A_STATEMENTS] = ATTR("statements", INT, ON_BOTH, "How many statements the text has, nested ones not counted."),
 	[PG_A_SIZE] = ATTR("size", SIZE, ON_BOTH, "Length of the text in bytes."),

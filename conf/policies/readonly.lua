@@ -1,0 +1,19 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- A profile for people and programs that only read.
+
+local readers = { "readonly", "auditors" }
+
+rule "readonly-no-writes" {
+  doc  = "Readers change no data, definition or privilege, and run no code that might.",
+  on   = "sql.statement",
+  when = { groups = readers, effects = { "write", "ddl", "dcl", "execute", "opaque" } },
+  deny = "You have read-only access here.",
+}
+
+rule "readonly-no-locks" {
+  doc    = "Readers don't keep others from writing; pg_dump's LOCK … IN ACCESS SHARE MODE does not.",
+  on     = "sql.statement",
+  when   = { groups = readers, locking = true },
+  unless = { verb = "lock", options = "access share" },
+  deny   = "You have read-only access here: no FOR UPDATE and no LOCK.",
+}
