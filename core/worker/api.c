@@ -45,18 +45,22 @@ sp_want(struct sp_session *s, enum sp_side from, size_t n, size_t max)
 	return SP_OK;
 }
 
-int
-sp_put(struct sp_session *s, enum sp_side to, struct sp_bytes b)
-{
-	struct sp_writer *w = stream_writer(&s->side[to]);
-	sp_wr_put(w, b);
-	return w->bad ? SP_ENOMEM : SP_OK;
-}
-
 struct sp_writer *
 sp_out(struct sp_session *s, enum sp_side to)
 {
+	if (s->w->running != s) { /* its bytes would lie where another session's are */
+		log_error("session %s is written to while it does not run", s->name);
+		abort();
+	}
 	return stream_writer(&s->side[to]);
+}
+
+int
+sp_put(struct sp_session *s, enum sp_side to, struct sp_bytes b)
+{
+	struct sp_writer *w = sp_out(s, to);
+	sp_wr_put(w, b);
+	return w->bad ? SP_ENOMEM : SP_OK;
 }
 
 bool

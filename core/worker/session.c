@@ -548,7 +548,8 @@ session_run_kicked(struct worker *w)
 			continue;
 		}
 		session_enter_module(s);
-		(void)session_leave_module(s, SP_OK);
+		bool turn = s->purpose[0] != '\0' && side_speaks(s, SP_TARGET);
+		(void)session_leave_module(s, turn ? s->module->data(s, SP_TARGET) : SP_OK);
 	}
 }
 

@@ -307,7 +307,11 @@ const char *sp_purpose(const struct sp_session *s); /* "" for a client's session
 void *sp_cookie(const struct sp_session *s);
 /* A zeroed block shared by this worker's sessions on one target and part; made at first need. */
 void *sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block));
-/* Some other session of this worker: call its data() soon, for both sides that have bytes waiting. */
+/*
+ * Some other session of this worker: call its data() soon, for both sides that have bytes waiting,
+ * and for a side session's target in any case.  Nobody else may write to it: sp_out(), sp_put() are
+ * for the session whose callback runs.
+ */
 void sp_wake(struct sp_session *s);
 
 /* ---- operations ---- */

@@ -247,6 +247,37 @@ large_object(struct analysis *a, unsigned effects)
 	note_table_named(a, schema, table, effects & (PG_READ | PG_WRITE), false);
 }
 
+/* A column by its bare name, or none. */
+static struct sp_bytes
+bare_column(const ProtobufCMessage *m)
+{
+	const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)m;
+
+	return m == NULL || walk_case_of(m) != PG_QUERY__NODE__NODE_COLUMN_REF || c->n_fields != 1 ? none : analyse_string(c->fields[0]);
+}
+
+/*
+ * SELECT set_config(name, …) FROM pg_settings WHERE name = 'x', as pg_dump has it: the row's own name
+ * can only be x.  Of the outermost select with that one table and that one condition.
+ */
+static struct sp_bytes
+setting_of_row(struct analysis *a, const PgQuery__FuncCall *call)
+{
+	const PgQuery__SelectStmt *s = a->stmt->select;
+	const struct range *r = a->scope == NULL ? NULL : a->scope->ranges;
+
+	if (s == NULL || r == NULL || r->next != NULL || r->table == NULL || a->scope->outer != NULL || s->where_clause == NULL)
+		return none;
+	const PgQuery__AExpr *e = s->where_clause->a_expr;
+	if (s->where_clause->node_case != PG_QUERY__NODE__NODE_A_EXPR || e->kind != PG_QUERY__A__EXPR__KIND__AEXPR_OP ||
+	    e->n_name != 1 || !sp_bytes_is(analyse_string(e->name[0]), "="))
+		return none;
+	if (!sp_bytes_is(r->table->text, "pg_catalog.pg_settings") || !sp_bytes_is(bare_column(argument(call, 0)), "name") ||
+	    !sp_bytes_is(bare_column(WALK(e->lexpr)), "name"))
+		return none;
+	return analyse_constant(a, WALK(e->rexpr));
+}
+
 static void
 special_call(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes name, struct pg_function_class class)
 {
@@ -255,6 +286,8 @@ special_call(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes 
 	switch (class.special) {
 	case PG_SETS:
 		setting = analyse_constant(a, argument(call, 0));
+		if (setting.p == NULL)
+			setting = setting_of_row(a, call);
 		value = analyse_constant(a, argument(call, 1));
 		note_setting(a, setting, value, value.p != NULL);
 		break;

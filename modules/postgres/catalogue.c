@@ -23,6 +23,7 @@ struct catalogue {
 	unsigned query;              /* enum pg_names_query under way */
 	struct sp_session *side;     /* NULL: none */
 	bool side_ready;
+	bool wanted;                 /* LOADING, but the side session has yet to begin */
 	struct pg *members;
 	uint64_t asked, began, done; /* readings: wished for, the last that began, the last that ended */
 	struct scope *scope;         /* SCOPES of them, at first need */
@@ -77,31 +78,41 @@ reading_begin(struct pg *side, struct catalogue *c)
 		return SP_ENOMEM;
 	c->stage = LOADING;
 	c->began = c->asked;
+	c->wanted = false;
 	c->query = 0;
 	return send_query(side, c);
 }
 
-/* Begin a reading when one is wished for and none is under way. */
+/*
+ * Begin a reading when one is wished for and none is under way.  An existing side session begins
+ * it in a turn of its own: here it is not the one that runs, and must not be written to.
+ */
 static void
 reading_want(struct pg *p, struct catalogue *c)
 {
 	if (c->stage == LOADING || c->asked == c->done)
 		return;
-	if (c->side == NULL) {
-		c->stage = LOADING;
-		c->began = c->asked;
-		c->side_ready = false;
-		c->side = sp_side_session(p->s, "catalogue", NULL);
-		if (c->side == NULL) {
-			c->stage = FAILED;
-			c->done = c->began;
-		}
+	c->stage = LOADING;
+	c->began = c->asked;
+	c->wanted = c->side != NULL;
+	if (c->side != NULL) {
+		sp_wake(c->side);
 		return;
 	}
-	if (c->side_ready && reading_begin(sp_state(c->side), c) != SP_OK) {
+	c->side_ready = false;
+	c->side = sp_side_session(p->s, "catalogue", NULL);
+	if (c->side == NULL) {
 		c->stage = FAILED;
 		c->done = c->began;
 	}
+}
+
+int
+pg_catalogue_turn(struct pg *p)
+{
+	struct catalogue *c = p->catalogue;
+	bool begin = c != NULL && c->side == p->s && c->wanted && c->side_ready && pg_settled(p);
+	return begin ? reading_begin(p, c) : SP_OK;
 }
 
 static void
@@ -142,6 +153,8 @@ int
 pg_catalogue_next(struct pg *p)
 {
 	struct catalogue *c = catalogue_of(p);
+	if (c->wanted)
+		return reading_begin(p, c);
 	if (c->stage != LOADING)
 		return SP_OK; /* failed; its ReadyForQuery */
 	if (++c->query < PG_NAMES_QUERIES)
@@ -178,7 +191,7 @@ side_closed(struct pg *p)
 	if (c == NULL || c->side != p->s)
 		return;
 	c->side = NULL;
-	c->side_ready = false;
+	c->side_ready = c->wanted = false;
 	if (c->stage == LOADING)
 		reading_end(c, false);
 }

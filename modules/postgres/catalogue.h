@@ -25,7 +25,8 @@ int pg_catalogue_column(struct pg *p, uint32_t table, uint16_t attnum, struct sp
 /* A number for this view of the names; equal views of this worker's sessions get equal numbers. */
 uint64_t pg_catalogue_scope(struct pg *p, struct sp_bytes description);
 
-/* On the side session: it is logged in; a row; the end of a query; an error. */
+/* On the side session: its turn; it is logged in; a row; the end of a query; an error. */
+int pg_catalogue_turn(struct pg *p) SP_MUST;
 int pg_catalogue_ready(struct pg *p) SP_MUST;
 int pg_catalogue_row(struct pg *p, struct sp_bytes body) SP_MUST;
 int pg_catalogue_next(struct pg *p) SP_MUST;

@@ -92,10 +92,25 @@ pg_copy_fail(struct pg *p, const struct pg_message *m)
 	return copy_in_ended(p);
 }
 
+/* Data that a client sends before it was asked for it: the target has yet to say what becomes of its COPY. */
+static bool
+copy_is_near(const struct pg *p)
+{
+	for (unsigned i = 0; i < p->queue.n; i++) {
+		const struct pg_answer *a = &p->queue.v[(p->queue.first + i) % PG_QUEUE];
+		bool runs = a->state == T_QUERY || a->state == T_QUERY_ROWS || a->state == T_EXECUTE;
+		if (runs && (copy_traits(p, a) & PG_COPIES_IN) != 0)
+			return true;
+	}
+	return false;
+}
+
 /* What a client still sends when the server has given up on its COPY. */
 int
 pg_copy_stray(struct pg *p, const struct pg_message *m)
 {
+	if (copy_is_near(p))
+		return PG_WAIT;
 	if (!p->stray_copy)
 		return sp_fail(p->s, SP_EPROTO, "COPY data from the client without a COPY");
 	return pg_skip(p, m);

@@ -210,7 +210,7 @@ finish_failed(struct pg *p, struct pg_answer *a, const char *code)
 static int
 after_error(struct pg *p, struct pg_answer *a)
 {
-	bool copying = a->state == T_COPY_IN;
+	bool copying = a->state == T_COPY_IN || (p->traits & PG_COPIES_IN) != 0;
 	if (a->op != NULL) {
 		a->state = T_SYNC;
 		a->cut = false;

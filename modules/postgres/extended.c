@@ -75,6 +75,7 @@ remember_types(struct pg *p, struct pg_statement *t, const struct pg_parse *m)
 static int
 parse_allowed(struct pg *p, const struct pg_parse *m)
 {
+	pg_prepared_touched(p, m->name);
 	struct pg_statement *t = pg_statement_add(p, m->name);
 	struct pg_answer *a = t == NULL ? NULL : pg_expect(p, T_PARSE);
 	if (a == NULL)
@@ -436,6 +437,8 @@ pg_close_object(struct pg *p, const struct pg_message *m)
 	struct pg_answer *a = pg_expect(p, T_CLOSE);
 	if (a == NULL)
 		return SP_EINTERNAL;
+	if (named.kind == 'S')
+		pg_prepared_touched(p, named.name);
 	a->statement = named.kind == 'S' ? pg_statement_find(p, named.name) : NULL;
 	a->portal = named.kind == 'P' ? pg_portal_find(p, named.name) : NULL;
 	if (a->statement != NULL) {

@@ -2,7 +2,7 @@
 /*
  * Answers to the gateway's own statements: they never reach the client.
  *
- *   one of track.c    1 2 D… C 3      [Z when a Sync of ours ends it]
+ *   one of track.c    1 2 D… C 3 3    [Z when a Sync of ours ends it]
  *   one of catalogue.c  T D… C Z
  */
 #include "catalogue.h"
@@ -27,7 +27,7 @@ pg_own_step(struct pg *p, const struct pg_message *m)
 		return PG_DROP;
 	enum pg_own own = (enum pg_own)a->own;
 	int rc = pg_answered(p);
-	if (rc == SP_OK && own != OWN_CATALOGUE)
+	if (rc == SP_OK && (own == OWN_NAMES || own == OWN_PREPARED))
 		pg_track_complete(p, own);
 	return rc != SP_OK ? rc : PG_DROP;
 }

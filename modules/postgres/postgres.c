@@ -490,7 +490,7 @@ on_data(struct sp_session *s, enum sp_side from)
 	struct pg *p = sp_state(s);
 	if (from == SP_CLIENT && p->client == C_GONE)
 		return sp_drop(s, from, sp_peek(s, from).len);
-	int rc = pg_delayed_notice(p);
+	int rc = *sp_purpose(s) == '\0' ? pg_delayed_notice(p) : pg_catalogue_turn(p);
 	return rc != SP_OK ? rc : pump(p, from);
 }
 
@@ -539,6 +539,7 @@ on_close(struct sp_session *s)
 	pg_question_clear(p);
 	pg_queue_clear(p);
 	pg_objects_end(p);
+	pg_prepared_forget(p);
 	pg_catalogue_leave(p);
 	pg_cancel_close(p);
 }

@@ -213,6 +213,8 @@ struct pg {
 	uint32_t looked_up;   /* the last table nobody knew, and the reading that looks for it */
 	uint64_t lookup;
 	struct track *track;
+	struct prepared *prepared;   /* by SQL, with their texts */
+	size_t prepared_bytes;
 	bool dirty;           /* names may mean something else: ask before the next statement */
 	bool touched;         /* … and may do so again when the transaction ends */
 	bool defined;         /* DDL ran in it */
@@ -328,7 +330,7 @@ void pg_objects_end(struct pg *p);      /* the session ended */
 int pg_finish(struct sp_op *op, uint64_t rows, const char *code, struct sp_bytes text) SP_MUST;
 
 /* ---- own.c: answers to the gateway's own statements ---- */
-enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_SYNC, OWN_CATALOGUE };
+enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_SYNC, OWN_CATALOGUE };
 struct pg_answer *pg_expect_own(struct pg *p, enum pg_own own, uint8_t last);
 int pg_own_step(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_own_row(struct pg *p, const struct pg_message *m) SP_MUST;

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include "attributes.h"
+
 #include <stdio.h>
 
 static int
@@ -92,6 +94,12 @@ pg_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v)
 	q->held = false;
 	q->what = v->what;
 	q->max_rows = v->max_rows;
+	if (v->what == SP_ALLOW && v->max_rows > 0 && sp_op_has(op, PG_A_VERB, "declare")) {
+		q->what = SP_DENY; /* FETCH by FETCH it would show them all */
+		pg_refusal_set(&q->refusal, "53400", "a rule limits the rows of this query, so it can't have a cursor",
+		    "Run the query itself, with LIMIT.");
+		return SP_OK;
+	}
 	if (v->what != SP_ALLOW)
 		pg_refusal_set(&q->refusal, v->because == SP_BY_LIMIT ? "53400" : "42501", v->message, v->hint);
 	return SP_OK;

@@ -32,21 +32,24 @@ utf8(struct sp_bytes v)
 }
 
 static bool
-amount(struct sp_bytes v)
-{
-	size_t digits = 0;
-	while (digits < v.len && ((v.p[digits] >= '0' && v.p[digits] <= '9') || (digits == 0 && v.p[0] == '-')))
-		digits++;
-	return digits > 0 && v.len - digits <= 3 && plain(v);
-}
-
-static bool
 word_of(struct sp_bytes v, const char *const *words)
 {
 	for (; *words != NULL; words++)
 		if (v.len == strlen(*words) && strncasecmp((const char *)v.p, *words, v.len) == 0)
 			return true;
 	return false;
+}
+
+/* A number, maybe with a unit of time. */
+static bool
+amount(struct sp_bytes v)
+{
+	static const char *const units[] = { "", "us", "ms", "s", "min", "h", "d", NULL };
+	size_t digits = 0;
+	while (digits < v.len && ((v.p[digits] >= '0' && v.p[digits] <= '9') || (digits == 0 && v.p[0] == '-')))
+		digits++;
+	size_t blank = digits < v.len && v.p[digits] == ' ' ? 1 : 0;
+	return digits > 0 && word_of((struct sp_bytes){ v.p + digits + blank, v.len - digits - blank }, units);
 }
 
 static bool
@@ -71,6 +74,13 @@ bytea_form(struct sp_bytes v)
 }
 
 static bool
+xml_form(struct sp_bytes v)
+{
+	static const char *const words[] = { "content", "document", NULL };
+	return word_of(v, words);
+}
+
+static bool
 level(struct sp_bytes v)
 {
 	static const char *const words[] = { "debug5", "debug4", "debug3", "debug2", "debug1", "debug", "log", "notice", "info", "warning", "error", NULL };
@@ -80,9 +90,12 @@ level(struct sp_bytes v)
 const struct pg_setting pg_settings[] = {
 	{ "application_name", BOTH, plain, false, "what the client calls itself" },
 	{ "bytea_output", BOTH, bytea_form, false, "how bytea is written" },
+	{ "check_function_bodies", PG_BY_SET, switch_value, false, "in every dump: functions may come before what they use" },
 	{ "client_encoding", BOTH, utf8, false, "UTF8 only: statements are judged as UTF-8" },
 	{ "client_min_messages", BOTH, level, false, "which notices the client gets" },
 	{ "DateStyle", BOTH, short_name, false, "how dates are written and read" },
+	{ "default_table_access_method", PG_BY_SET, short_name, false, "in every dump: of new tables" },
+	{ "default_tablespace", PG_BY_SET, short_name, false, "in every dump: of new tables" },
 	{ "default_transaction_deferrable", BOTH, switch_value, false, "of new transactions" },
 	{ "default_transaction_isolation", BOTH, isolation, false, "of new transactions" },
 	{ "default_transaction_read_only", BOTH, switch_value, false, "of new transactions" },
@@ -93,6 +106,7 @@ const struct pg_setting pg_settings[] = {
 	{ "IntervalStyle", BOTH, short_name, false, "how intervals are written" },
 	{ "jit", BOTH, switch_value, false, "whether queries are compiled" },
 	{ "lock_timeout", BOTH, amount, false, "a limit of time" },
+	{ "restrict_nonsystem_relation_kind", PG_BY_SET, plain, false, "pg_dump's guard: views and foreign tables are then refused" },
 	{ "row_security", PG_BY_SET, switch_value, false, "pg_dump turns it off: hidden rows are then an error" },
 	{ "search_path", BOTH, plain, true, "which schemas unqualified names are searched in" },
 	{ "statement_timeout", BOTH, amount, false, "a limit of time" },
@@ -101,6 +115,7 @@ const struct pg_setting pg_settings[] = {
 	{ "transaction_isolation", PG_BY_SET, isolation, false, "of this transaction" },
 	{ "transaction_read_only", PG_BY_SET, switch_value, false, "of this transaction" },
 	{ "transaction_deferrable", PG_BY_SET, switch_value, false, "of this transaction" },
+	{ "xmloption", PG_BY_SET, xml_form, false, "in every dump: what a text must be to become xml" },
 	{ NULL, 0, NULL, false, NULL },
 };
 
@@ -137,9 +152,10 @@ pg_setting_check(struct sp_bytes name, struct sp_bytes value, enum pg_setting_wh
 	const struct pg_setting *s = pg_setting_find(name);
 	if (pinned(name)) /* saying what is so already does no harm */
 		return same_name(name, "standard_conforming_strings") && sp_bytes_is(value, "on") ? PG_SETTING_FINE : PG_SETTING_PINNED;
-	if (s == NULL || (s->where & where) == 0 || !s->check(value))
-		return PG_SETTING_REFUSED;
-	return PG_SETTING_FINE;
+	bool reset = value.p == NULL && where == PG_BY_SET;
+	if (s == NULL)
+		return reset && same_name(name, "all") ? PG_SETTING_FINE : PG_SETTING_REFUSED;
+	return (s->where & where) != 0 && (reset || s->check(value)) ? PG_SETTING_FINE : PG_SETTING_REFUSED;
 }
 
 /* ---- options ---- */

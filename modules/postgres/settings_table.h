@@ -26,7 +26,10 @@ extern const struct pg_setting pg_settings[]; /* ends with a NULL name */
 enum pg_setting_answer { PG_SETTING_REFUSED, PG_SETTING_FINE, PG_SETTING_PINNED };
 
 const struct pg_setting *pg_setting_find(struct sp_bytes name);
-/* PINNED: must not be changed, whatever a rule says.  An empty value with reset true is RESET. */
+/*
+ * PINNED: must not be changed, whatever a rule says.  A value with p == NULL is RESET: back to what the
+ * session began with, which was checked then; "all" for RESET ALL, which leaves roles alone.
+ */
 enum pg_setting_answer pg_setting_check(struct sp_bytes name, struct sp_bytes value, enum pg_setting_where where);
 /*
  * Splits a startup message's `options` as the server does: -c NAME=VALUE and --NAME=VALUE with \ as

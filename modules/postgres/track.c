@@ -101,6 +101,8 @@ tell_view(struct pg *p, struct track *t)
 	t->view.path = t->path;
 	t->view.temporary = t->temporary;
 	t->view.role = t->role;
+	t->view.prepared = pg_prepared_text;
+	t->view.owner = p;
 	sp_wr_be64(&w, t->names);
 	sp_wr_u8(&w, t->unknown);
 	sp_wr_cstr(&w, sp_str(t->role));
@@ -109,7 +111,9 @@ tell_view(struct pg *p, struct track *t)
 		sp_wr_cstr(&w, sp_str(t->path[i]));
 	for (size_t i = 0; i < t->view.ntemporary; i++)
 		sp_wr_cstr(&w, sp_str(t->temporary[i]));
-	sp_view(p->s, &t->view, pg_catalogue_scope(p, (struct sp_bytes){ memory, w.bad ? SIZE_MAX : w.len }));
+	/* with statements of its own by name, no other session's view equals this one */
+	bool own = w.bad || p->prepared != NULL;
+	sp_view(p->s, &t->view, pg_catalogue_scope(p, (struct sp_bytes){ memory, own ? SIZE_MAX : w.len }));
 	return sp_fact(p->s, "role", sp_str(t->role));
 }
 
@@ -172,6 +176,8 @@ prepared_row(struct pg *p, struct sp_bytes body)
 	(void)sp_rd_be16(&r);
 	struct pg_value name = pg_next_value(&r), text = pg_next_value(&r);
 	pg_statements_check(p, name.bytes, text.bytes);
+	if (!sp_bytes_is(name.bytes, OWN_NAME))
+		pg_prepared_add(p, name.bytes, text.bytes);
 	return SP_OK;
 }
 
@@ -200,14 +206,16 @@ write_question(struct sp_writer *w, struct sp_bytes text)
 	sp_wr_be32(w, 0);
 	if (rc == SP_OK)
 		rc = pg_end(w, at);
-	/* closing the statement closes its portal */
-	return rc != SP_OK ? rc : pg_write_target(w, 'C', 'S', SP_LIT(OWN_NAME));
+	/* Closing the statement does not close its portal, whatever the manual says. */
+	if (rc == SP_OK)
+		rc = pg_write_target(w, 'C', 'S', SP_LIT(OWN_NAME));
+	return rc != SP_OK ? rc : pg_write_target(w, 'C', 'P', SP_LIT(OWN_NAME));
 }
 
 static int
 ask(struct pg *p, enum pg_own own, struct sp_bytes text)
 {
-	if (pg_expect_own(p, own, '3') == NULL)
+	if (pg_expect_own(p, own, '3') == NULL || pg_expect_own(p, OWN_CLOSE, '3') == NULL)
 		return SP_EINTERNAL;
 	int rc = sp_own_statement(p->s, text);
 	return rc != SP_OK ? rc : write_question(pg_out(p, SP_TARGET), text);
@@ -220,6 +228,8 @@ ask_server(struct pg *p, struct track *t)
 	t->asking = true;
 	p->flushed = true;
 	int rc = ask(p, OWN_NAMES, SP_LIT(names_question));
+	if (p->doubtful)
+		pg_prepared_forget(p);
 	if (rc == SP_OK && p->doubtful)
 		rc = ask(p, OWN_PREPARED, SP_LIT(prepared_question));
 	if (rc == SP_OK && !amid && pg_expect_own(p, OWN_SYNC, 'Z') == NULL)
@@ -269,6 +279,7 @@ pg_track_complete(struct pg *p, enum pg_own own)
 void
 pg_track_failed(struct pg *p)
 {
+	pg_prepared_forget(p);
 	p->track->asking = false;
 	p->track->unknown = true;
 	p->track->names = UINT64_MAX;

@@ -24,4 +24,11 @@ int pg_track_row(struct pg *p, enum pg_own own, struct sp_bytes body) SP_MUST;
 void pg_track_complete(struct pg *p, enum pg_own own);
 void pg_track_failed(struct pg *p);
 
+/* ---- prepared.c ---- */
+struct pg_view;
+void pg_prepared_forget(struct pg *p);
+void pg_prepared_add(struct pg *p, struct sp_bytes name, struct sp_bytes text);
+void pg_prepared_touched(struct pg *p, struct sp_bytes name);
+struct sp_bytes pg_prepared_text(const struct pg_view *view, struct sp_bytes name);
+
 #endif

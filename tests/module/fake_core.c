@@ -969,6 +969,9 @@ fake_run(struct fake *f)
 			next = s->next;
 			if (*s->purpose != '\0')
 				run_side(s);
+			if (s->woken && *s->purpose != '\0')
+				after(s, f->module->data(s, SP_TARGET));
+			s->woken = false;
 			for (unsigned side = 0; side < 2; side++)
 				if (!runs_dry(s, side))
 					after(s, f->module->data(s, side));
