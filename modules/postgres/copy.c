@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include "catalogue.h"
-
 static struct sp_op *
 copy_op(const struct pg_answer *a)
 {
@@ -118,24 +116,26 @@ pg_copy_stray(struct pg *p, const struct pg_message *m)
 
 /* ---- out ---- */
 
-/* Nobody says where the columns of a COPY come from: whatever its statement touches, any may hold it. */
+/* Masks or a denial, before the first byte; PG_WAIT while the catalogue is read. */
 static int
-judge(struct pg *p, struct sp_op *op, uint16_t n)
+judge(struct pg *p, struct sp_op *op, const struct pg_copy *copy)
 {
 	const struct sp_verdict *v = NULL;
-	int rc = sp_columns_begin(op, n);
-	for (uint16_t i = 0; i < n && rc == SP_OK; i++) {
-		struct sp_column c = { .name = SP_LIT("?"), .known = SP_SOURCE_UNKNOWN, .text = true };
-		rc = sp_column(op, i, &c);
-	}
-	if (rc == SP_OK)
-		rc = sp_columns_judge(op, &v);
-	if (rc == SP_EDENIED)
+	int rc = pg_copy_columns(p, op, copy->ncolumns);
+	if (rc != SP_OK)
+		return rc;
+	int masked = sp_columns_judge(op, &v);
+	if (masked == SP_EDENIED)
 		return pg_cut(p, "42501", v == NULL ? "the result is denied" : v->message, v == NULL ? "" : v->hint);
-	if (rc > 0)
-		return pg_cut(p, "42501", "this COPY holds columns that are masked for you",
-		    "Name other columns, or use SELECT, where they arrive masked.");
-	return rc;
+	if (masked <= 0)
+		return masked;
+	bool readable = p->copy.form.format != PG_COPY_UNKNOWN && (copy->binary == 1) == (p->copy.form.format == PG_COPY_BINARY);
+	p->copy.masked = readable;
+	p->copy.expected = copy->ncolumns;
+	if (readable)
+		return SP_OK;
+	return pg_cut(p, "42501", "this COPY holds columns that are masked for you, in a form that can't be masked",
+	    "Run one COPY by itself, with plain options, or use SELECT.");
 }
 
 int
@@ -147,21 +147,78 @@ pg_copy_out(struct pg *p, const struct pg_message *m)
 		return SP_EPROTO;
 	if ((copy_traits(p, a) & PG_COPIES_OUT) == 0)
 		return sp_fail(p->s, SP_EPROTO, "the target sends COPY data that no statement asked for");
+	int rc = p->muted || a->cut ? PG_DROP : judge(p, copy_op(a), &copy);
+	if (rc != SP_OK && rc != PG_DROP)
+		return rc;
 	a->state = a->portal != NULL ? T_EXECUTE_COPY_OUT : T_COPY_OUT;
-	if (p->muted || a->cut)
-		return PG_DROP;
-	int rc = judge(p, copy_op(a), copy.ncolumns);
-	return rc != SP_OK ? rc : a->cut ? PG_DROP : PG_PASS;
+	return rc == PG_DROP || a->cut ? PG_DROP : PG_PASS;
+}
+
+static bool
+is_whole(const struct pg_message *m)
+{
+	return m->body.len + PG_HEADER == m->size;
+}
+
+static int
+discard(struct pg *p, const struct pg_message *m)
+{
+	return is_whole(m) ? PG_DROP : pg_stream_begin(p, SP_TARGET, m, true);
+}
+
+static int
+cut(struct pg *p, const struct pg_message *m, const char *code, const char *message, const char *hint)
+{
+	int rc = pg_cut(p, code, message, hint);
+	return rc != SP_OK ? rc : discard(p, m);
+}
+
+static int
+masked_data(struct pg *p, const struct sp_op *op, const struct pg_message *m)
+{
+	if (m->size > p->conf->row_max)
+		return cut(p, m, "54000", "a row with masked columns is longer than row_max", "Select fewer or shorter columns.");
+	if (pg_behind(p, SP_TARGET) || (!is_whole(m) && pg_unsent(p, SP_TARGET)))
+		return PG_AGAIN;
+	if (!is_whole(m)) {
+		int rc = sp_want(p->s, SP_TARGET, m->size, p->conf->row_max);
+		return rc != SP_OK ? rc : PG_WAIT;
+	}
+	struct sp_writer *w = pg_out(p, SP_CLIENT);
+	size_t front = w->len, at = pg_begin(w, 'd'), start = w->len;
+	int rc = pg_copy_mask(p, op, m->body, w);
+	if (rc == SP_EPROTO) {
+		w->len = front;
+		return cut(p, m, "0A000", "a row of this COPY could not be read, so it could not be masked", "Use SELECT.");
+	}
+	if (rc == SP_OK)
+		rc = pg_end(w, at);
+	if (rc == SP_OK)
+		rc = pg_record(p, op, SP_REC_OUTPUT, (struct sp_bytes){ w->p + start, w->len - start });
+	return rc != SP_OK ? rc : PG_DROP;
+}
+
+/* The server sends a row in each; what stands before the first and after the last is not counted. */
+static bool
+over_rows(struct pg *p, const struct pg_answer *a)
+{
+	uint64_t max = a->portal != NULL ? a->portal->max_rows : p->max_rows;
+	uint64_t *rows = a->portal != NULL ? &a->portal->rows : &p->rows;
+	uint64_t extra = p->copy.form.header || p->copy.form.format == PG_COPY_BINARY ? 1 : 0;
+	return max > 0 && ++*rows > max + extra;
 }
 
 int
 pg_copy_data_out(struct pg *p, const struct pg_message *m)
 {
 	struct pg_answer *a = pg_head(p);
-	bool whole = m->body.len + PG_HEADER == m->size;
 	if (a->cut || p->muted)
-		return whole ? PG_DROP : pg_stream_begin(p, SP_TARGET, m, true);
-	if (!whole)
+		return discard(p, m);
+	if (over_rows(p, a))
+		return cut(p, m, "53400", "the answer has more rows than a rule allows; the rest is withheld", "Ask for fewer rows, with LIMIT.");
+	if (p->copy.masked)
+		return masked_data(p, copy_op(a), m);
+	if (!is_whole(m))
 		return pg_stream_begin(p, SP_TARGET, m, false);
 	int rc = pg_record(p, copy_op(a), SP_REC_OUTPUT, m->body);
 	return rc != SP_OK ? rc : PG_PASS;

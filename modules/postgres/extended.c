@@ -219,10 +219,10 @@ pg_describe(struct pg *p, const struct pg_message *m)
 		return SP_EPROTO;
 	struct pg_statement *t = named.kind == 'S' ? pg_statement_find(p, named.name) : NULL;
 	struct pg_portal *portal = named.kind == 'P' ? pg_portal_find(p, named.name) : NULL;
-	if (t == NULL && portal == NULL)
-		return named.kind == 'S' ? refuse(p, "26000", "this prepared statement is not known to the gateway", "")
-		                         : refuse(p, "34000", "this portal is not known to the gateway", "");
-	struct pg_answer *a = pg_expect(p, t != NULL ? T_DESCRIBE_STATEMENT : T_DESCRIBE_PORTAL);
+	if (t == NULL && named.kind == 'S')
+		return refuse(p, "26000", "this prepared statement is not known to the gateway", "");
+	/* A portal that we don't know may be a cursor of SQL's DECLARE: its columns, no rows of it. */
+	struct pg_answer *a = pg_expect(p, t != NULL ? T_DESCRIBE_STATEMENT : portal != NULL ? T_DESCRIBE_PORTAL : T_DESCRIBE_FIELDS);
 	if (a == NULL)
 		return SP_EINTERNAL;
 	if (t != NULL)
@@ -315,7 +315,10 @@ execute_renew(struct pg *p, struct pg_portal *portal)
 static int
 execute_allowed(struct pg *p, struct pg_portal *portal)
 {
-	int rc = portal->described ? SP_OK : describe_first(p, portal);
+	bool copies = (portal->statement->traits & PG_COPIES_OUT) != 0;
+	int rc = copies ? pg_copy_describe(p, portal->op, false) : SP_OK;
+	if (rc == SP_OK && !portal->described)
+		rc = describe_first(p, portal);
 	struct pg_answer *a = rc == SP_OK ? pg_expect(p, T_EXECUTE) : NULL;
 	if (a == NULL)
 		return rc != SP_OK ? rc : SP_EINTERNAL;
@@ -350,7 +353,8 @@ pg_execute(struct pg *p, const struct pg_message *m)
 		return rc;
 	if (portal->shape.denied != NULL)
 		return pg_refuse_batch(p, portal->shape.denied);
-	if (!portal->described && pg_behind(p, SP_CLIENT))
+	bool writes = !portal->described || (portal->statement->traits & PG_COPIES_OUT) != 0;
+	if (writes && pg_behind(p, SP_CLIENT))
 		return PG_AGAIN;
 	return execute_allowed(p, portal);
 }

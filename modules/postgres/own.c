@@ -3,6 +3,7 @@
  * Answers to the gateway's own statements: they never reach the client.
  *
  *   one of track.c    1 2 D… C 3 3    [Z when a Sync of ours ends it]
+ *   one of copy_mask.c  1 t T 3       [Z]
  *   one of catalogue.c  T D… C Z
  */
 #include "catalogue.h"
@@ -23,6 +24,8 @@ int
 pg_own_step(struct pg *p, const struct pg_message *m)
 {
 	const struct pg_answer *a = pg_head(p);
+	if (m->type == 'T' && a->own == OWN_COPY && pg_copy_fields(p, m->body) != SP_OK)
+		return SP_EPROTO;
 	if (m->type != a->last)
 		return PG_DROP;
 	enum pg_own own = (enum pg_own)a->own;
@@ -66,7 +69,8 @@ pg_own_error(struct pg *p, const struct pg_message *m)
 		int rc = pg_catalogue_failed(p, (const char *)e.code.p);
 		return rc != SP_OK ? rc : PG_DROP;
 	}
-	pg_track_failed(p);
+	if (a->own != OWN_COPY) /* else the COPY itself will say what is wrong */
+		pg_track_failed(p);
 	for (unsigned i = 0; i < p->queue.n; i++) {
 		if (p->queue.v[(p->queue.first + i) % PG_QUEUE].last != 'Z')
 			continue;

@@ -138,7 +138,9 @@ static const struct row table[] = {
 	{ SP_TARGET, IN(T_OWN), '1', 0, 0, pg_own_step },
 	{ SP_TARGET, IN(T_OWN), '2', 0, 0, pg_own_step },
 	{ SP_TARGET, IN(T_OWN), '3', 0, 0, pg_own_step },
-	{ SP_TARGET, IN(T_OWN), 'T', 2, 65536, pg_own_step },
+	{ SP_TARGET, IN(T_OWN), 't', 2, 512u << 10, pg_own_step },
+	{ SP_TARGET, IN(T_OWN), 'n', 0, 0, pg_own_step },
+	{ SP_TARGET, IN(T_OWN), 'T', 2, 512u << 10, pg_own_step },
 	{ SP_TARGET, IN(T_OWN), 'D', 2, MAX_ROW, pg_own_row },
 	{ SP_TARGET, IN(T_OWN), 'C', 1, 1024, pg_own_step },
 	{ SP_TARGET, IN(T_OWN), 'Z', 1, 1, pg_own_ready },
@@ -420,7 +422,7 @@ pump_some(struct pg *p, enum sp_side from)
 		if (p->stream[from].left > 0) {
 			m.type = p->stream[from].type;
 			int rc = pg_stream(p, from, (struct sp_bytes){ left.p, left.left });
-			return rc < 0 ? refuse_message(p, from, &m, state_of_side(p, from), rc) : rc;
+			return rc < 0 ? refuse_message(p, from, &m, state_of_side(p, from), rc) : settle(p, from, rc, &m);
 		}
 		int rc = message_next(p, from, left, &row, &m);
 		if (rc > 0)

@@ -15,6 +15,7 @@
 #ifndef PG_POSTGRES_H
 #define PG_POSTGRES_H
 
+#include "copy_form.h"
 #include "message.h"
 
 /* What a handler wants done with its message; negative: an sp_rc that ends the session. */
@@ -158,6 +159,21 @@ struct pg_stream {
 	bool discard;
 };
 
+/* A COPY … TO STDOUT: its columns, as the server described them, and how its rows are written. */
+struct pg_copy_column {
+	uint32_t table, type;
+	uint16_t attnum;
+};
+
+struct pg_copy_out {
+	struct pg_copy_form form;
+	bool masked, begun;          /* begun: what stands before the first row is past */
+	uint16_t expected;           /* columns, by the answer itself */
+	uint16_t ncolumns;           /* … described; 0: none were */
+	struct pg_copy_column *column;
+	unsigned cap;
+};
+
 struct pg_conf {
 	uint64_t row_max, statement_max, portals_max, prepared_max;
 };
@@ -183,6 +199,7 @@ struct pg {
 	uint32_t batch;
 	uint64_t rows, max_rows;     /* of the simple query under way */
 	struct pg_shape shape;       /* of the simple query under way */
+	struct pg_copy_out copy;     /* the one under way */
 	uint8_t status;       /* the target's last word: I, T or E */
 	bool began;           /* a BEGIN went out since */
 	bool batch_sent;      /* something of this batch went to the target */
@@ -330,7 +347,7 @@ void pg_objects_end(struct pg *p);      /* the session ended */
 int pg_finish(struct sp_op *op, uint64_t rows, const char *code, struct sp_bytes text) SP_MUST;
 
 /* ---- own.c: answers to the gateway's own statements ---- */
-enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_SYNC, OWN_CATALOGUE };
+enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_COPY, OWN_SYNC, OWN_CATALOGUE };
 struct pg_answer *pg_expect_own(struct pg *p, enum pg_own own, uint8_t last);
 int pg_own_step(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_own_row(struct pg *p, const struct pg_message *m) SP_MUST;
@@ -366,6 +383,12 @@ int pg_copy_done_in(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_copy_fail(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_copy_done_out(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_copy_stray(struct pg *p, const struct pg_message *m) SP_MUST;
+
+/* ---- copy_mask.c ---- */
+int pg_copy_describe(struct pg *p, const struct sp_op *op, bool whole) SP_MUST;
+int pg_copy_fields(struct pg *p, struct sp_bytes body) SP_MUST;
+int pg_copy_columns(struct pg *p, struct sp_op *op, uint16_t n) SP_MUST;
+int pg_copy_mask(struct pg *p, const struct sp_op *op, struct sp_bytes body, struct sp_writer *out) SP_MUST;
 
 /* ---- error.c ---- */
 struct pg_report {

@@ -43,6 +43,9 @@ forget_unnamed(struct pg *p)
 static int
 query_start(struct pg *p)
 {
+	p->traits = pg_traits(p->question.op);
+	if ((p->traits & PG_COPIES_OUT) != 0 && pg_copy_describe(p, p->question.op, true) != SP_OK)
+		return SP_EIO;
 	struct pg_answer *a = pg_expect(p, T_QUERY);
 	if (a == NULL)
 		return SP_EINTERNAL;
@@ -51,7 +54,6 @@ query_start(struct pg *p)
 	p->tag[0] = p->error_code[0] = '\0';
 	pg_shape_clear(&p->shape);
 	a->op = pg_question_take(p);
-	p->traits = pg_traits(a->op);
 	p->barrier = true;
 	p->batch_sent = p->batch_ran = p->began = false; /* it ends a batch as Sync does */
 	p->batch++;

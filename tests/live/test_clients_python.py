@@ -212,8 +212,8 @@ def psycopg_copy(w):
             with cur.copy("COPY notes FROM STDIN") as copy:
                 copy.write("1\tx\n")
                 raise KeyError("on purpose")
-        except KeyError:
-            pass
+        except (KeyError, psycopg.Error) as e:
+            got.append(type(e).__name__)
         c.rollback()
         got.append(c.execute("SELECT count(*) FROM notes").fetchone())
         return got
