@@ -154,11 +154,31 @@ write_stripped(struct pg *p, const struct pg_message *m)
 	return pg_end(w, at);
 }
 
+/*
+ * A name in the client's own text that means nothing: said with a position in that text and without a
+ * context, so by nobody's code but the server's own, before anything ran.
+ */
+static bool
+is_of_names(const struct pg_message *m, const struct pg_error_text *e)
+{
+	static const char *const code[] = { "42601", "42P01", "42703", "42883", "42702", "42704", "42803", "42P02", "42725", "3F000" };
+	struct sp_reader r = sp_reader(m->body);
+	bool position = false, listed = false;
+	for (size_t i = 0; i < sizeof(code) / sizeof(*code); i++)
+		listed = listed || sp_bytes_is(e->code, code[i]);
+	for (uint8_t field; listed && (field = sp_rd_u8(&r)) != 0;) {
+		(void)sp_rd_cstr(&r);
+		position = position || field == 'P';
+		listed = strchr("WqpD", field) == NULL;
+	}
+	return listed && position && m->type == 'E';
+}
+
 /* The target's words to the client: recorded, stripped where they may tell what is masked. */
 static int
 relay(struct pg *p, const struct pg_message *m, const struct pg_answer *a, const struct pg_error_text *e)
 {
-	bool strip = is_sensitive(a);
+	bool strip = is_sensitive(a) && !is_of_names(m, e);
 	const char *text = strip ? HIDDEN : (const char *)e->message.p;
 	int rc = record_text(p, operation_of(a), (const char *)e->severity.p, (const char *)e->code.p, text);
 	if (rc != SP_OK || !strip)

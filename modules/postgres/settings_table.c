@@ -23,12 +23,25 @@ short_name(struct sp_bytes v)
 	return plain(v) && v.len < 64;
 }
 
-/* The texts that we judge are UTF-8; another encoding would make them mean something else. */
+/*
+ * The texts that we judge are UTF-8; another encoding would make them mean something else.  The server
+ * looks at a name's letters and digits only, so 'utf-8' in quotes, as asyncpg sends it, is fine.
+ */
 static bool
 utf8(struct sp_bytes v)
 {
-	return (v.len == 4 && strncasecmp((const char *)v.p, "utf8", 4) == 0) || (v.len == 5 && strncasecmp((const char *)v.p, "utf-8", 5) == 0) ||
-	    (v.len == 7 && strncasecmp((const char *)v.p, "unicode", 7) == 0);
+	char name[16];
+	size_t n = 0;
+	for (size_t i = 0; i < v.len; i++) {
+		uint8_t c = v.p[i] >= 'A' && v.p[i] <= 'Z' ? (uint8_t)(v.p[i] + 32) : v.p[i];
+		bool counts = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+		if (c >= 0x80 || (counts && n == sizeof(name) - 1))
+			return false;
+		if (counts)
+			name[n++] = (char)c;
+	}
+	name[n] = '\0';
+	return v.len < 64 && (strcmp(name, "utf8") == 0 || strcmp(name, "unicode") == 0);
 }
 
 static bool

@@ -60,7 +60,7 @@ static const struct state states[] = {
 	{ "execute-copy-out", SP_TARGET, T_EXECUTE_COPY_OUT, ALWAYS "dc" },
 	{ "close", SP_TARGET, T_CLOSE, ALWAYS "3" },
 	{ "sync", SP_TARGET, T_SYNC, ALWAYS "Z" },
-	{ "own", SP_TARGET, T_OWN, ALWAYS "123TDCZ" },
+	{ "own", SP_TARGET, T_OWN, ALWAYS "123TDCZtn" },
 	{ "refused", SP_TARGET, T_REFUSED, ALWAYS },
 };
 #define STATES (sizeof(states) / sizeof(*states))
