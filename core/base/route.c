@@ -17,6 +17,7 @@ const struct route route_table[] = {
 	{ "POST", "/api/v1/sessions/:id/kill", CALL_KILL, MAY_OPERATE, "End a live session." },
 	{ "GET", "/api/v1/sessions/:id/recording", CALL_RECORDING, MAY_AUDIT, "The recording of a session." },
 	{ "GET", "/api/v1/sessions/:id/verify", CALL_VERIFY, MAY_AUDIT | MAY_OPERATE, "Check a recording." },
+	{ "GET", "/api/v1/sessions/:id/explain", CALL_EXPLAIN, MAY_USE | MAY_AUDIT, "Why operation ?op= of a session got its verdict." },
 	{ "GET", "/api/v1/search", CALL_SEARCH, MAY_AUDIT, "Operations that contain ?text=." },
 	{ "GET", "/api/v1/requests", CALL_REQUESTS, ANY_READER, "Operations that wait for a person." },
 	{ "GET", "/api/v1/requests/:id", CALL_REQUEST, ANY_READER, "One of them, with all that an approver must see." },

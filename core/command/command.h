@@ -113,6 +113,8 @@ int run_export(struct run *r);
 int run_verify(struct run *r);
 int run_policy_check(struct run *r);
 int run_policy_test(struct run *r);
+int run_policy_explain(struct run *r);
+int run_explain(struct run *r);
 int run_help(struct run *r);
 
 #endif

@@ -48,6 +48,25 @@ static const struct option_row policy_options[] = {
 	{ "module", "NAME", "the protocol's module, or its file; default: postgres" },
 	{ NULL, NULL, NULL },
 };
+static const struct option_row policy_explain_options[] = {
+	{ "target", "NAME", "which target of the configuration; may be left out when there is one" },
+	{ "conf", "FILE", "the configuration; default: " SYSCONFDIR "/sallyport/sallyport.conf" },
+	{ "policy", "FILE,DIR,…", "these policies, and no configuration" },
+	{ "module", "NAME", "with --policy: the protocol's module; default: postgres" },
+	{ "label", "NAME=VALUE,…", "labels of the target, in place of the configuration's" },
+	{ "user", "NAME", "who asks; default: $USER" },
+	{ "groups", "A,B", "the asker's groups" },
+	{ "roles", "A,B", "the asker's roles in the gateway" },
+	{ "class", "CLASS", "human (the default), workload or agent" },
+	{ "address", "IP", "where from; not known without it" },
+	{ "at", "TIME", "when, such as \"2026-11-24 10:00 Europe/Berlin\"; default: now" },
+	{ "database", "NAME", "the session's database; not known without it" },
+	{ "role", "NAME", "the session's role at the target; not known without it" },
+	{ "search-path", "LIST", "the session's search_path; not known without it" },
+	{ "kind", "KIND", "sql.statement (the default), sql.prepare, session …" },
+	{ "columns", "A.B.C,…", "columns of the answer: how would they be shown?" },
+	{ NULL, NULL, NULL },
+};
 
 const struct command commands[] = {
 	{ .name = "whoami", .words = "", .help = "Show who you are to the gateway.", .run = run_whoami },
@@ -71,6 +90,15 @@ const struct command commands[] = {
 	{ .name = "policy test", .words = "FILE|DIR…", .min = 1, .max = WORDS, .options = policy_options, .run = run_policy_test, .alone = true,
 	    .help = "Run the tests of policy files, with the classifier that sessions use.",
 	    .more = "Tests stand in the files, or in NAME_test.lua beside NAME.lua, which is found by itself." },
+	{ .name = "policy explain", .words = "TEXT", .max = 1, .options = policy_explain_options, .run = run_policy_explain,
+	    .help = "Show what every rule would say of a text, whether it applies and why, and the verdict.",
+	    .more = "Nothing runs and no gateway is asked: it reads the configuration, or the files of --policy. Without the target's\n"
+		    "catalogue, names stand as they are written (public is the schema of those without one); what is not known counts\n"
+		    "as in a session: restrictions apply, exceptions don't." },
+	{ .name = "explain", .words = "ID|FILE [NUMBER]", .min = 1, .max = 2, .run = run_explain,
+	    .help = "Show why an operation got its verdict, and what would make it pass.",
+	    .more = "ID is what the hint of a refusal names: SESSION.NUMBER. Everybody may ask about their own sessions, auditors about\n"
+		    "all. What each rule said is recorded when an operation is refused or held, and told as it was then." },
 	{ .name = "status", .words = "", .help = "Show how the gateway is.", .run = run_status },
 	{ .name = "help", .words = "[COMMAND]", .max = 2, .help = "Show this, or how a command is used.", .run = run_help, .alone = true },
 	{ .name = NULL },

@@ -27,6 +27,7 @@ static const struct argument {
 	{ CALL_SESSIONS, "target", TEXT },
 	{ CALL_SESSIONS, "limit", NUMBER },
 	{ CALL_KILL, "reason", TEXT },
+	{ CALL_EXPLAIN, "op", NUMBER },
 	{ CALL_SEARCH, "text", TEXT },
 	{ CALL_SEARCH, "user", TEXT },
 	{ CALL_SEARCH, "target", TEXT },
@@ -237,6 +238,8 @@ on_answer(void *owner, struct answer *a)
 		take_recording(c, a);
 	} else if (a->status == 200 && a->fd >= 0 && call == CALL_VERIFY) {
 		verify_answer(c, a);
+	} else if (a->status == 200 && a->fd >= 0 && call == CALL_EXPLAIN) {
+		explain_answer(c, a); /* j is gone */
 	} else {
 		caller_reply(c, a->status, a->json);
 	}

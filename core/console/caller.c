@@ -225,9 +225,20 @@ caller_full(const struct caller *c)
 	return c->out.len >= PIECE;
 }
 
+static void
+job_end(struct caller *c)
+{
+	struct job *j = c->job;
+	c->job = NULL;
+	c->job_ready = false;
+	if (j != NULL)
+		j->end(j);
+}
+
 void
 caller_work(struct caller *c, struct job *j)
 {
+	job_end(c); /* one goes on where another ends */
 	c->job = j;
 }
 
@@ -237,16 +248,6 @@ caller_work_ready(struct caller *c, bool ready)
 	c->job_ready = ready;
 	if (ready)
 		event_active(c->slice, EV_WRITE, 0);
-}
-
-static void
-job_end(struct caller *c)
-{
-	struct job *j = c->job;
-	c->job = NULL;
-	c->job_ready = false;
-	if (j != NULL)
-		j->end(j);
 }
 
 /* ---- requests ---- */

@@ -6,7 +6,7 @@
  *   master ─ CALLER(fd, number) ─▶ caller.c  reads a request, writes the answer
  *                                    api.c   route, arguments, what to do with the answer
  *                                    ask.c   MSG_CALL ─▶ keeper ─▶ MSG_RESULT
- *                                    search.c, verify.c   work on recordings, slice by slice
+ *                                    search.c, verify.c, explain.c   work on recordings, slice by slice
  */
 #ifndef SALLYPORT_CONSOLE_H
 #define SALLYPORT_CONSOLE_H
@@ -75,7 +75,7 @@ void caller_line(struct caller *c, json_t *object); /* takes over a reference */
 void caller_lines_end(struct caller *c);
 bool caller_full(const struct caller *c); /* a slow reader: work on later */
 
-/* Work that goes on while the caller waits; ended with it. */
+/* Work that goes on while the caller waits; ended with it.  A second one ends the first. */
 struct job {
 	void (*step)(struct job *j); /* one slice, when the caller can take more */
 	void (*end)(struct job *j);  /* frees it: the answer is complete, or the caller is gone */
@@ -96,5 +96,7 @@ void api_begin(struct caller *c, const struct request *r);
 void search_begin(struct caller *c, struct sp_bytes token, json_t *args); /* takes over a reference */
 /* The keeper's answer to CALL_VERIFY: fd and entries. */
 void verify_answer(struct caller *c, struct answer *a);
+/* The keeper's answer to CALL_EXPLAIN: fd and op. */
+void explain_answer(struct caller *c, struct answer *a);
 
 #endif

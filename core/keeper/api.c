@@ -18,7 +18,8 @@
 
 static int (*const calls[CALLS])(struct api *a) = {
 	[CALL_WHOAMI] = api_whoami, [CALL_SESSIONS] = api_sessions, [CALL_SESSION] = api_session, [CALL_KILL] = api_kill,
-	[CALL_RECORDING] = api_recording, [CALL_VERIFY] = api_verify, [CALL_SEARCH] = api_search, [CALL_REQUESTS] = api_requests,
+	[CALL_RECORDING] = api_recording, [CALL_VERIFY] = api_verify, [CALL_EXPLAIN] = api_explain,
+	[CALL_SEARCH] = api_search, [CALL_REQUESTS] = api_requests,
 	[CALL_REQUEST] = api_request, [CALL_APPROVE] = api_approve, [CALL_DENY] = api_deny, [CALL_TOKEN] = api_token,
 	[CALL_REVOKE] = api_revoke, [CALL_TARGETS] = api_targets, [CALL_KEYS] = api_keys, [CALL_STATUS] = api_status,
 };

@@ -48,6 +48,7 @@ int api_session(struct api *a);
 int api_kill(struct api *a);
 int api_recording(struct api *a);
 int api_verify(struct api *a);
+int api_explain(struct api *a);
 int api_search(struct api *a);
 /* api_request.c */
 int api_requests(struct api *a);

@@ -82,7 +82,7 @@ api_sessions(struct api *a)
 struct found {
 	struct api *a;
 	json_t *session;
-	bool visible;
+	bool own, visible; /* own: nobody else's, whatever the caller may */
 };
 
 static int
@@ -91,7 +91,7 @@ take_session(void *owner, const struct field *row)
 	struct found *f = owner;
 	const struct principal *p = &f->a->who.principal;
 	f->session = session_json(row);
-	f->visible = api_may(f->a, MAY_AUDIT | MAY_OPERATE) ||
+	f->visible = (!f->own && api_may(f->a, MAY_AUDIT | MAY_OPERATE)) ||
 	    (sp_bytes_is(row[15].s, p->issuer) && sp_bytes_is(row[16].s, p->subject));
 	return SP_OK;
 }
@@ -135,9 +135,9 @@ session_id(struct api *a, uint8_t id_r[ID_LEN])
 
 /* The session that the caller asks for and may see; its JSON is the caller's. */
 static int
-find(struct api *a, uint8_t id_r[ID_LEN], json_t **session_r)
+find(struct api *a, uint8_t id_r[ID_LEN], bool own, json_t **session_r)
 {
-	struct found f = { .a = a };
+	struct found f = { .a = a, .own = own };
 	*session_r = NULL;
 	int rc = session_id(a, id_r);
 	const struct field args[] = { S(((struct sp_bytes){ id_r, ID_LEN })) };
@@ -156,7 +156,7 @@ api_session(struct api *a)
 {
 	uint8_t id[ID_LEN];
 	json_t *session;
-	int rc = find(a, id, &session);
+	int rc = find(a, id, false, &session);
 	if (rc != SP_OK)
 		return rc;
 	json_decref(a->answer);
@@ -170,7 +170,7 @@ api_kill(struct api *a)
 	uint8_t id[ID_LEN];
 	char name[ID_TEXT];
 	json_t *session;
-	int rc = find(a, id, &session);
+	int rc = find(a, id, false, &session);
 	json_decref(session);
 	if (rc != SP_OK)
 		return rc;
@@ -195,7 +195,7 @@ hand_out(struct api *a, const char *event)
 	uint8_t id[ID_LEN];
 	char name[ID_TEXT], hex[65];
 	json_t *session, *entries = json_array();
-	int rc = find(a, id, &session);
+	int rc = find(a, id, false, &session);
 	json_decref(session);
 	if (rc == SP_OK)
 		rc = ledger_entries(a->k, (struct sp_bytes){ id, ID_LEN }, entries);
@@ -225,6 +225,30 @@ int
 api_verify(struct api *a)
 {
 	return hand_out(a, "verify");
+}
+
+/* One's own operations, and an auditor everybody's: what an operator may see of a session is not its text. */
+int
+api_explain(struct api *a)
+{
+	uint64_t op = api_number(a, "op", 0);
+	uint8_t id[ID_LEN];
+	char name[ID_TEXT];
+	json_t *session;
+	if (op == 0 || op > UINT32_MAX)
+		return api_refuse(a, 400, "say which operation: ?op=NUMBER");
+	int rc = find(a, id, !api_may(a, MAY_AUDIT), &session);
+	json_decref(session);
+	if (rc != SP_OK)
+		return rc;
+	(void)id_format(id, name);
+	api_set(a, "id", json_string(name));
+	api_set(a, "op", json_integer((json_int_t)op));
+	rc = api_fetch(a, name);
+	if (rc == SP_OK)
+		audit(a->k, "explain", json_pack("{s:s,s:I,s:s,s:s}", "session", name, "op", (json_int_t)op, "by", a->who.principal.user,
+		    "issuer", a->who.principal.issuer));
+	return rc;
 }
 
 static int

@@ -254,23 +254,28 @@ read_shown(struct reading *rd)
 	}
 }
 
-/* "2026-11-24 10:00 Europe/Berlin" */
+bool
+policy_time(struct arena *a, const char *text, uint64_t *us_r)
+{
+	int year, month, day, hour, minute, used = 0;
+
+	*us_r = 0;
+	if (sscanf(text, "%4d-%2d-%2d %2d:%2d %n", &year, &month, &day, &hour, &minute, &used) != 5 || used == 0 || year < 1970
+	    || month < 1 || month > 12 || day < 1 || day > 31 || hour < 0 || hour > 23 || minute < 0 || minute > 59)
+		return false;
+	const struct zone *z = zone_load(a, text + used);
+	int64_t local = days_of(year, (unsigned)month, (unsigned)day) * 86400 + hour * 3600 + minute * 60;
+	if (z == NULL)
+		return false;
+	*us_r = (uint64_t)(local - zone_offset(z, local - zone_offset(z, local))) * 1000000;
+	return true;
+}
+
 static void
 read_at(struct reading *rd)
 {
-	const char *text = read_text(rd, "at");
-	int year, month, day, hour, minute, used = 0;
-
-	if (sscanf(text, "%4d-%2d-%2d %2d:%2d %n", &year, &month, &day, &hour, &minute, &used) == 5 && used > 0 && year >= 1970
-	    && month >= 1 && month <= 12 && day >= 1 && day <= 31 && hour >= 0 && hour <= 23 && minute >= 0 && minute <= 59) {
-		const struct zone *z = zone_load(rd->l->arena, text + used);
-		int64_t local = days_of(year, (unsigned)month, (unsigned)day) * 86400 + hour * 3600 + minute * 60;
-		if (z != NULL) {
-			rd->t->now = (uint64_t)(local - zone_offset(z, local - zone_offset(z, local))) * 1000000;
-			return;
-		}
-	}
-	mistake(rd, "test \"%s\": at is a time like \"2026-11-24 10:00 Europe/Berlin\"", rd->t->name);
+	if (!policy_time(rd->l->arena, read_text(rd, "at"), &rd->t->now))
+		mistake(rd, "test \"%s\": at is a time like \"2026-11-24 10:00 Europe/Berlin\"", rd->t->name);
 }
 
 static void
@@ -649,9 +654,8 @@ judge(struct running *r)
 	return policy_judge_result(r->run, &r->who, &r->op, kind, r->t->column, r->t->ncolumns, &r->result, &r->masks);
 }
 
-/* The module's settings as they are when nothing is written. */
-static void *
-default_conf(const struct sp_module *m, struct arena *a)
+void *
+policy_default_conf(const struct sp_module *m, struct arena *a)
 {
 	void *conf = arena_alloc(a, m->conf_size + 1);
 	const char *err = "";
@@ -668,7 +672,7 @@ run_case(struct policy *p, const struct test_case *t, const struct sp_module *mo
 {
 	struct arena *a = arena_new(0);
 	struct running r = { .t = t, .module = module };
-	struct sp_scope scope = { .conf = a == NULL ? NULL : default_conf(module, a) };
+	struct sp_scope scope = { .conf = a == NULL ? NULL : policy_default_conf(module, a) };
 	struct target target = t->target;
 	int rc = SP_ENOMEM;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Detectors: what looks like a secret or personal data by its content.  A second net with stated
- * limits, beside masks by column: docs/policies.md says what each finds and what it does not.
+ * limits, beside masks by column: docs/policy-authors.md says what each finds and what it does not.
  *
  * One Hyperscan automaton for all of them marks where something may end; C code then finds where it
  * begins, and checks it (Luhn, mod 97, a date that can be).

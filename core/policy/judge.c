@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+#include "../base/clock.h"
+
 /* ---- runs ---- */
 
 struct policy_run *
@@ -35,6 +37,12 @@ policy_run_free(struct policy_run **rp)
 	function_close(r);
 	policy_free(&r->p);
 	free(r);
+}
+
+void
+policy_run_reveal(struct policy_run *r)
+{
+	r->reveal = true;
 }
 
 void
@@ -204,15 +212,41 @@ rule_applies(struct judging *j, const struct rule *r, struct reason *why_r)
 
 /* ---- explanation ---- */
 
-static const char *
-condition_text(struct judging *j, const struct condition *c)
+/* The value as it may be told: findings are recorded. */
+static struct value
+told_value(struct judging *j, const struct attribute *a)
 {
-	struct value v = attribute_value(&c->attribute, &j->q);
+	static const struct sp_bytes hidden = { (const uint8_t *)"{hidden}", 8 };
+	struct value v = attribute_value(a, &j->q);
+	const struct shape *s = j->q.op == NULL ? NULL : j->q.op->shape;
+
+	if (j->run->reveal || s == NULL || (a->source != FROM_NODE && a->source != FROM_ROOT))
+		return v;
+	if (v.text.len > 0 && policy_hides(j->p, s, v.text))
+		v.text = hidden;
+	struct sp_bytes *set = v.n == 0 ? NULL : arena_alloc(j->arena, v.n * sizeof(*set));
+	if (set == NULL)
+		v.n = 0;
+	for (size_t i = 0; i < v.n; i++)
+		set[i] = policy_hides(j->p, s, v.set[i]) ? hidden : v.set[i];
+	v.set = set;
+	return v;
+}
+
+/* `verb is "drop", which is not any_of { "delete", "update" }` */
+static const char *
+condition_text(struct judging *j, const struct condition *c, enum truth truth)
+{
+	static const char *const fits[] = { [NO] = "which does not fit", [MAYBE] = "which may fit", [YES] = "which fits" };
+	struct value v = told_value(j, &c->attribute);
 	struct buffer b = { 0 };
 	const char *text = NULL;
+	char when[32];
 
-	if (buffer_printf(&b, "%s, and %s is ", c->text, c->attribute.name) == SP_OK
-	    && value_print(&v, c->attribute.type, &b) == SP_OK)
+	if (c->attribute.source == FROM_CORE && c->attribute.index[0] == CORE_TIME)
+		return arena_printf(j->arena, "it is %s, %s %s", clock_format(v.number, when), fits[truth], c->text + strlen("time = "));
+	if (buffer_printf(&b, "%s is ", c->attribute.name) == SP_OK && value_print(&v, c->attribute.type, &b) == SP_OK
+	    && buffer_printf(&b, ", %s %s", fits[truth], c->text + strlen(c->attribute.name) + strlen(" = ")) == SP_OK)
 		text = arena_string(j->arena, buffer_bytes(&b));
 	buffer_free(&b);
 	return text == NULL ? "" : text;
@@ -230,12 +264,14 @@ reason_text(struct judging *j, const struct rule *r, const struct reason *why, b
 		return arena_printf(j->arena, "%s: the function says %s", clause,
 		    why->truth == YES ? "true" : why->truth == NO ? "false" : "it is not known");
 	if (why->condition != NULL)
-		return arena_printf(j->arena, "%s %s", clause, condition_text(j, why->condition));
+		return arena_printf(j->arena, "%s %s", clause, condition_text(j, why->condition, why->truth));
+	if (r->decide == DECIDE_ALLOW && why->clause == NULL)
+		return "nothing that it lifts is unclear here";
 	if (!applies && why->clause == &r->unless)
 		clause = "unless";
 	for (size_t i = 0; why->clause != NULL && i < why->clause->n; i++)
 		text = arena_printf(j->arena, "%s%s%s", text == NULL ? "" : text, i == 0 ? "" : "; ",
-		    condition_text(j, &why->clause->condition[i]));
+		    condition_text(j, &why->clause->condition[i], YES));
 	if (why->clause == NULL || why->clause->n == 0)
 		return "it has no condition";
 	return arena_printf(j->arena, "%s %s", clause, text == NULL ? "" : text);
@@ -531,6 +567,7 @@ policy_judge(struct policy_run *run, const struct subject *who, const struct op 
 		return rc;
 	}
 	conclude(&j, d_r, &v);
+	d_r->lifted = v.lifted;
 	if (findings_r != NULL) {
 		*findings_r = findings;
 		*nfindings_r = n;

@@ -25,6 +25,7 @@ struct policy_run {
 	size_t nfits;
 	struct arena *fits_arena;
 	struct regex_list *regexes;
+	bool reveal;           /* findings show all values */
 };
 
 struct judging {

@@ -464,3 +464,89 @@ policy_touches_tagged(const struct policy *p, const struct op *op)
 	}
 	return false;
 }
+
+/* ---- hidden values ---- */
+
+/* Letters and digits only, in one case: quotes may be doubled in the text and single in the value. */
+static size_t
+plain_next(struct sp_bytes t, size_t i)
+{
+	while (i < t.len && (t.p[i] < '0' || (t.p[i] > '9' && t.p[i] < 'A')))
+		i++;
+	return i;
+}
+
+static uint8_t
+folded(uint8_t c)
+{
+	return c >= 'A' && c <= 'Z' ? (uint8_t)(c + ('a' - 'A')) : c;
+}
+
+static bool
+stands_in(struct sp_bytes span, struct sp_bytes value)
+{
+	for (size_t from = plain_next(span, 0); from < span.len; from = plain_next(span, from + 1)) {
+		size_t i = from, k = plain_next(value, 0);
+		while (k < value.len && i < span.len && folded(span.p[i]) == folded(value.p[k])) {
+			i = plain_next(span, i + 1);
+			k = plain_next(value, k + 1);
+		}
+		if (k >= value.len)
+			return true;
+	}
+	return false;
+}
+
+static bool
+hides(const struct policy *p, const struct shape *s, const struct literal *l)
+{
+	return l->len > 0 && l->offset <= s->text.len && l->len <= s->text.len - l->offset
+	    && (l->column == NULL || policy_tagged(p, sp_str(l->column)));
+}
+
+/* The text from `at` on up to the next hidden span, which is *l_r; NULL after the last. */
+static struct sp_bytes
+shown_part(const struct policy *p, const struct shape *s, size_t at, const struct literal **l_r)
+{
+	*l_r = NULL;
+	for (size_t i = 0; i < s->nliterals; i++) {
+		const struct literal *l = &s->literal[i];
+		if (hides(p, s, l) && l->offset + l->len > at && (*l_r == NULL || l->offset < (*l_r)->offset))
+			*l_r = l;
+	}
+	size_t end = *l_r == NULL ? s->text.len : (*l_r)->offset;
+	return (struct sp_bytes){ s->text.p + at, end > at ? end - at : 0 };
+}
+
+static bool
+is_shown(const struct policy *p, const struct shape *s, struct sp_bytes value)
+{
+	const struct literal *l = NULL;
+
+	for (size_t at = 0; at < s->text.len; at = l->offset + l->len) {
+		if (stands_in(shown_part(p, s, at, &l), value))
+			return true;
+		if (l == NULL)
+			return false;
+	}
+	return false;
+}
+
+bool
+policy_hides(const struct policy *p, const struct shape *s, struct sp_bytes value)
+{
+	bool hidden = false;
+
+	if (plain_next(value, 0) == value.len || (s->tag != NULL && stands_in(sp_str(s->tag), value)))
+		return false;
+	for (size_t i = 0; i < s->nliterals && !hidden; i++) {
+		const struct literal *l = &s->literal[i];
+		if (!hides(p, s, l))
+			continue;
+		struct sp_bytes span = { s->text.p + l->offset, l->len };
+		/* In a statement that is hidden whole, what escapes stand for is not known: it may be any value. */
+		bool whole = strchr("'$\"", span.p[0]) == NULL;
+		hidden = stands_in(span, value) || (whole && memchr(span.p, '\\', span.len) != NULL);
+	}
+	return hidden && !is_shown(p, s, value);
+}

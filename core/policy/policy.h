@@ -71,6 +71,8 @@ struct subject {
 };
 
 struct policy_run *policy_run_new(struct policy *p);
+/* Findings show values as they are; else what recordings hide is hidden in them too. */
+void policy_run_reveal(struct policy_run *r);
 void policy_run_free(struct policy_run **r);
 /* Follow a reload: functions and notes start anew. */
 void policy_run_switch(struct policy_run *r, struct policy *p);
@@ -115,6 +117,7 @@ struct decision {
 	uint64_t valid_until;   /* wall µs: the next edge of a time predicate; UINT64_MAX */
 	bool cacheable;         /* false: a function rule read parameters or notes */
 	bool of_session;        /* a rule read the session's id or address: not for another session of the principal */
+	const bool *lifted;     /* by index of the shape's unclear parts: an allow took it away */
 	struct arena *arena;    /* owns all of it; decision_free() */
 };
 void decision_free(struct decision *d);
@@ -162,6 +165,20 @@ struct policy_report {
 /* The `test` entries of the loaded files and of the given *_test.lua files. */
 int policy_test(struct policy *p, const struct policy_source *const *tests, size_t n, const struct sp_module *module,
     struct policy_report *report_r) SP_MUST;
+/*
+ * Why a verdict is what it is, and what would make it another, as one JSON object: verdict, because, rule, text,
+ * statements[] (each an object of attributes), unclear[] of { why name statement lifted }, rules[] of { rule place
+ * decision doc applies observed why when[] unless[] text }, pass[] (sentences).  d and its findings come from
+ * policy_judge(); with `values` the statements' attributes are told, which recordings hold anyway.
+ */
+int policy_explain(const struct policy *p, const struct op *op, const struct decision *d, const struct finding *f, size_t n,
+    bool values, struct buffer *json) SP_MUST;
+/* A value that stands in what recordings hide of the text: it is not written elsewhere either. */
+bool policy_hides(const struct policy *p, const struct shape *s, struct sp_bytes value);
+/* "2026-11-24 10:00 Europe/Berlin" as wall µs; false: it is no such time. */
+bool policy_time(struct arena *a, const char *text, uint64_t *us_r) SP_MUST;
+/* The module's settings as they are when nothing is written; NULL: no memory. */
+void *policy_default_conf(const struct sp_module *m, struct arena *a);
 /* doc, kind, decision of every rule, as JSON: for `policy check --json` and the console. */
 int policy_describe(const struct policy *p, struct buffer *json) SP_MUST;
 

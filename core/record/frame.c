@@ -19,6 +19,7 @@ static const char *const frame_names[] = {
 	[FRAME_CUT] = "cut",
 	[FRAME_END] = "end",
 	[FRAME_TORN] = "torn",
+	[FRAME_WHY] = "why",
 };
 _Static_assert(sizeof(frame_names) / sizeof(*frame_names) == FRAMES, "a name per frame type");
 

@@ -36,6 +36,7 @@ enum frame_type {
 	FRAME_CUT,        /* output beyond `head`: bytes, rows and hash of what is not stored */
 	FRAME_END,        /* the session ended in order */
 	FRAME_TORN,       /* written by the recorder: the worker died */
+	FRAME_WHY,        /* of a refusal or a hold: what each rule said, JSON in KEY_TEXT (policy_explain) */
 	FRAMES
 };
 

@@ -13,6 +13,7 @@
 
 static const bool sealed_types[FRAMES] = {
 	[FRAME_COLUMNS] = true, [FRAME_ROWS] = true, [FRAME_OUTPUT] = true, [FRAME_INPUT] = true, [FRAME_NOTICE] = true,
+	[FRAME_WHY] = true,
 };
 
 static void

@@ -316,9 +316,11 @@ op_judge(struct sp_op *op)
 		if (op->napproved == sizeof(op->approved) / sizeof(op->approved[0]))
 			return op_deny(op, SP_BY_ERROR, a->rule, "too many approvals are asked for", 0);
 		op->state = OP_HELD;
+		op_record_why(op);
 		return keeper_hold(op, a);
 	}
 	record_frame(op->s, FRAME_VERDICT, op->channel, op->number, op->plan->verdict, (struct sp_bytes){ NULL, 0 });
+	op_record_why(op);
 	return op_refuse(op, d);
 }
 

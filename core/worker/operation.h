@@ -73,6 +73,9 @@ int session_judged(struct sp_session *s, struct sp_op *op, const struct sp_verdi
 /* Inside a callback: the answer is no, and recorded as such. */
 int op_deny(struct sp_op *op, enum sp_because because, const char *rule, const char *text, uint32_t retry_after) SP_MUST;
 
+/* Into the recording: what each rule said of it (why.c). */
+void op_record_why(struct sp_op *op);
+
 /* ---- plans ---- */
 
 struct scope *scope_find(struct sp_session *s);

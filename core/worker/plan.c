@@ -273,8 +273,15 @@ bytes_keep(struct buffer *b)
 	return (struct sp_bytes){ p, in.len };
 }
 
+/* Nothing that the text hides stands in an attribute. */
+static struct sp_bytes
+shown(const struct policy *p, const struct shape *shape, struct sp_bytes value)
+{
+	return policy_hides(p, shape, value) ? SP_LIT("{hidden}") : value;
+}
+
 static void
-record_attributes(const struct shape *shape, struct sp_writer *w)
+record_attributes(const struct policy *p, const struct shape *shape, struct sp_writer *w)
 {
 	char line[512];
 	for (size_t i = 0; i < shape->nnodes && i < 64; i++) {
@@ -287,13 +294,16 @@ record_attributes(const struct shape *shape, struct sp_writer *w)
 			size_t len = n < 0 ? 0 : (size_t)n;
 			if (v->known == UNKNOWN)
 				n = snprintf(line + len, sizeof(line) - len, "?");
-			else if (a->type == SP_TYPE_STRING)
-				n = snprintf(line + len, sizeof(line) - len, "%.*s", (int)(v->text.len < 400 ? v->text.len : 400), (const char *)v->text.p);
+			else if (a->type == SP_TYPE_STRING) {
+				struct sp_bytes text = shown(p, shape, v->text);
+				n = snprintf(line + len, sizeof(line) - len, "%.*s", (int)(text.len < 400 ? text.len : 400), (const char *)text.p);
+			}
 			else if (a->type != SP_TYPE_STRINGS && a->type != SP_TYPE_COLUMNS)
 				n = snprintf(line + len, sizeof(line) - len, "%llu", (unsigned long long)v->number);
 			for (size_t j = 0; v->n > 0 && j < v->n && len < sizeof(line) - 2; j++) {
-				n = snprintf(line + len, sizeof(line) - len, "%s%.*s", j > 0 ? "," : "", (int)(v->set[j].len < 128 ? v->set[j].len : 128),
-				    (const char *)v->set[j].p);
+				struct sp_bytes text = shown(p, shape, v->set[j]);
+				n = snprintf(line + len, sizeof(line) - len, "%s%.*s", j > 0 ? "," : "", (int)(text.len < 128 ? text.len : 128),
+				    (const char *)text.p);
 				len += n < 0 || (size_t)n >= sizeof(line) - len ? sizeof(line) - len - 1 : (size_t)n;
 			}
 			frame_field(w, KEY_ATTRIBUTE, (struct sp_bytes){ (uint8_t *)line, strnlen(line, sizeof(line)) });
@@ -314,7 +324,7 @@ plan_record(struct plan *p, struct sp_session *s, const struct policy *policy)
 	frame_field(&w, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
 	if (p->shape->tag != NULL)
 		frame_field(&w, KEY_TAG, sp_str(p->shape->tag));
-	record_attributes(p->shape, &w);
+	record_attributes(policy, p->shape, &w);
 	for (size_t i = 0; i < s->nfacts; i++) {
 		char line[256];
 		int n = snprintf(line, sizeof(line), "%s=%.*s", s->fact[i].name, (int)(s->fact[i].value.len < 200 ? s->fact[i].value.len : 200),

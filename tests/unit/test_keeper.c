@@ -896,6 +896,14 @@ test_visibility(void)
 	CU_ASSERT_EQUAL(json_array_size(json_object_get(j, "targets")), 1);
 	json_decref(j);
 	expect_call(ann, 0, CALL_RECORDING, args, 403);
+	/* One's own operations are explained to one, nobody else's; and only by number. */
+	expect_call(ann, 0, CALL_EXPLAIN, args, 400);
+	(void)snprintf(args, sizeof(args), "{\"id\":\"%s\",\"op\":\"3\"}", id_format(id(0).p, name));
+	expect_call(bob, 0, CALL_EXPLAIN, args, 404);
+	fake_forget(&f.recorder);
+	struct message why = { .type = MSG_CALL, .f = { Q(0), Z(ann), Q(CALL_EXPLAIN), Z(args) } };
+	CU_ASSERT_PTR_NULL(fake_ask(&f, &f.console, &why, MSG_RESULT));
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.recorder, MSG_FETCH));
 	expect_call(bob, 0, CALL_SESSION, "{\"id\":\"../../x\"}", 404); /* RC3 */
 	stop();
 }
