@@ -90,7 +90,7 @@ const struct command commands[] = {
 	{ .name = "policy test", .words = "FILE|DIR…", .min = 1, .max = WORDS, .options = policy_options, .run = run_policy_test, .alone = true,
 	    .help = "Run the tests of policy files, with the classifier that sessions use.",
 	    .more = "Tests stand in the files, or in NAME_test.lua beside NAME.lua, which is found by itself." },
-	{ .name = "policy explain", .words = "TEXT", .max = 1, .options = policy_explain_options, .run = run_policy_explain,
+	{ .name = "policy explain", .words = "TEXT", .max = 1, .options = policy_explain_options, .run = run_policy_explain, .alone = true,
 	    .help = "Show what every rule would say of a text, whether it applies and why, and the verdict.",
 	    .more = "Nothing runs and no gateway is asked: it reads the configuration, or the files of --policy. Without the target's\n"
 		    "catalogue, names stand as they are written (public is the schema of those without one); what is not known counts\n"

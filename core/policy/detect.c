@@ -310,9 +310,9 @@ find_phone(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 		return digits >= 8 && digits <= 15 && !before_is(in, s->from, is_word);
 	}
 	/* Without a country: the pattern was 10 digits as 3-3-4 with signs between. */
-	s->from = end - 12;
-	if (in.p[end - 9] == ')' || (s->from > 0 && in.p[s->from - 1] == '('))
-		s->from = s->from > 0 && in.p[s->from - 1] == '(' ? s->from - 1 : s->from;
+	s->from = end - (end > 12 && in.p[end - 10] == ')' ? 13 : 12);
+	if (s->from > 0 && in.p[s->from - 1] == '(')
+		s->from--;
 	return !before_is(in, s->from, is_word) && !after_is(in, end, is_word) && !(s->from > 0 && is_gap(in.p[s->from - 1]) && s->from > 1 && is_digit(in.p[s->from - 2]));
 }
 

@@ -170,8 +170,11 @@ begin(struct script *s, lua_State *L)
 	const char *what = luaL_checkstring(L, 1);
 	struct pending *p;
 
-	if (lua_type(L, 2) != LUA_TSTRING)
-		return luaL_error(L, "%s wants a name: %s \"name\" { … }", what, what);
+	if (lua_type(L, 2) != LUA_TSTRING) {
+		/* With the author's line, not the prelude's. */
+		lua_pushfstring(L, "%s:%d: %s wants a name: %s \"name\" { … }", l->file->path, (int)caller_line(l, L), what, what);
+		return lua_error(L);
+	}
 	p = arena_alloc(l->arena, sizeof(*p));
 	if (p == NULL)
 		return luaL_error(L, "out of memory");

@@ -69,3 +69,6 @@ def a_wrong_id_is_said_so(w):
     assert w.command("explain", ident.split(".")[0], token=token).code == 2
     said = w.command("explain", ident.split(".")[0] + ".999", token=token)
     assert said.code == 1 and "no such operation" in said.err, repr(said)
+
+
+main()
