@@ -2,7 +2,7 @@
 -- Personal data: which columns hold it, who sees it, and what others see instead.
 --
 -- Patterns are right-aligned to schema.table.column and `*` stays within one part.  Add your own:
--- a tag may be given in several files.  `sallyportd -t` and the log warn of a tag that matches nothing.
+-- a tag may be given in several files.
 
 local cleared = { "fraud", "privacy" }
 
