@@ -180,8 +180,11 @@ writer_commit(struct worker *w)
 	w->writer_stream = NULL;
 	if (st == NULL || w->writer.len == w->writer_start)
 		return;
-	if (w->writer.bad)
+	if (w->writer.bad) { /* a message that did not fit: not even its header goes out */
 		st->error = true;
+		w->writer.len = w->writer_start;
+		return;
+	}
 	struct segment *g = &st->segment[st->nsegments++];
 	*g = (struct segment){ SEGMENT_WRITER, w->writer_start, w->writer.len - w->writer_start };
 	st->pending += g->len;
@@ -354,6 +357,8 @@ stream_wants_input(const struct stream *st)
 		return false;
 	if (s->state == SESSION_ENDING)
 		return false;
+	if (s->state == SESSION_WHO && st->side == SP_CLIENT)
+		return false; /* nobody yet: what it sends on stays in the kernel */
 	if (other->full || record_behind(s->w) || (st->side == SP_CLIENT && budget_waits(s)))
 		return false;
 	return st->in.len < (st->want > STREAM_INPUT ? st->want : STREAM_INPUT);

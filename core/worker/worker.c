@@ -41,15 +41,16 @@ struct listening {
 
 /* ---- output memory ---- */
 
+#define WRITER_MAX ((size_t)1 << 30) /* no message of a protocol is longer */
+
 static int
 writer_grow(struct sp_writer *wr, size_t more)
 {
 	size_t cap = wr->cap == 0 ? SCRATCH : wr->cap;
-	while (cap - wr->len < more) {
-		if (cap > SIZE_MAX / 4)
-			return SP_ENOMEM;
+	if (more > WRITER_MAX || wr->len > WRITER_MAX - more)
+		return SP_ETOOBIG;
+	while (cap - wr->len < more)
 		cap *= 2;
-	}
 	uint8_t *p = realloc(wr->p, cap);
 	if (p == NULL)
 		return SP_ENOMEM;

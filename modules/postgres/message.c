@@ -263,9 +263,10 @@ pg_begin(struct sp_writer *w, uint8_t type)
 int
 pg_end(struct sp_writer *w, size_t at)
 {
-	if (w->bad || w->len - at > PG_MESSAGE_MAX)
-		return SP_ETOOBIG;
-	sp_wr_patch32(w, at, w->len - at);
+	if (w->len - at > PG_MESSAGE_MAX)
+		w->bad = true; /* nothing that the writer holds is sent: not even the header */
+	else
+		sp_wr_patch32(w, at, w->len - at);
 	return w->bad ? SP_ETOOBIG : SP_OK;
 }
 

@@ -16,7 +16,7 @@
 #define PG_HEADER 5u
 #define PG_NAME_MAX 63u          /* NAMEDATALEN - 1: the server cuts longer names, so we refuse them */
 #define PG_STARTUP_MAX 10000u
-#define PG_MESSAGE_MAX 0x3fffffffu /* 1 GB - 1, as the server's own limit */
+#define PG_MESSAGE_MAX 0x3ffffffeu /* the longest length there is, itself counted: the server's own limit */
 
 enum { /* pseudo types, below every printable one */
 	M_STARTUP = 1, M_SSL, M_GSS, M_CANCEL, M_DIRECT_TLS, M_SSL_ANSWER

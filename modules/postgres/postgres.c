@@ -232,7 +232,7 @@ row_max(const struct pg *p, const struct row *row)
 	case MAX_ROW:
 		return p->conf->row_max;
 	case MAX_STREAM:
-		return PG_MESSAGE_MAX;
+		return PG_MESSAGE_MAX - 4;
 	default:
 		return row->max;
 	}
@@ -449,6 +449,8 @@ pump(struct pg *p, enum sp_side from)
 		rc = p->unrecorded ? SP_EIO : pg_local(p);
 	else
 		pg_record_discard();
+	if (rc < 0) /* unless a message has said it */
+		rc = sp_fail(p->s, rc, "what came from the %s could not be recorded or passed on", side_name(from));
 	/* We stop reading: the target must not sit on answers that we wait for. */
 	bool stopped = from == SP_CLIENT && p->client == C_READY && !p->partial[from] && sp_peek(p->s, from).len > 0;
 	if (rc == SP_OK && stopped && p->batch_sent && !p->flushed && p->queue.n > 0) {

@@ -268,8 +268,8 @@ pg_rows(struct pg *p, const struct pg_message *m)
 	struct rows rows = rows_of(p);
 	if (rows.answer->cut || p->muted)
 		return discard(p, m);
-	if (!rows.shape->known)
-		return SP_EPROTO; /* rows that nobody described */
+	if (!rows.shape->known || (rows.answer->portal != NULL && rows.answer->portal->finished))
+		return SP_EPROTO; /* rows that nobody described, or of a portal that had its last */
 	if (rows.max > 0 && *rows.count >= rows.max) {
 		int rc = pg_cut(p, "53400", "the answer has more rows than a rule allows; the rest is withheld",
 		    "Ask for fewer rows, with LIMIT.");

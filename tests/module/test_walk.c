@@ -153,7 +153,7 @@ walk_body(const struct state *s, unsigned type, struct sp_bytes body)
 static void
 walk_lengths(const struct state *s, unsigned type)
 {
-	static const uint32_t impossible[] = { 0, 3, 0x80000000, 0xffffffff, 1, 0x40000004, 0x7fffffff, 0xfffffffb };
+	static const uint32_t impossible[] = { 0, 3, 0x80000000, 0xffffffff, 1, 0x3fffffff, 0x40000000, 0x7fffffff, 0xfffffffb };
 	size_t n = s->accepts == NULL ? 0 : is_accepted(s, type) ? sizeof(impossible) / sizeof(*impossible) : 4;
 	for (size_t i = 0; i < n; i++) {
 		struct fake *f = begin(s->name);

@@ -139,6 +139,57 @@ test_trust(void)
 	refused("dir.so", "not a regular file");
 }
 
+/* Above its folder too: who may replace a folder replaces what is in it. */
+static void
+test_folders(void)
+{
+	const struct sp_module *m;
+	CU_ASSERT_EQUAL(mkdir(in_folder("open"), 0755), 0);
+	CU_ASSERT_EQUAL(mkdir(in_folder("open/inner"), 0755), 0);
+	put("open/inner/echo.so", good, 0644);
+	CU_ASSERT_EQUAL(chmod(in_folder("open"), 0757), 0);
+	refused("open/inner/echo.so", "not loaded: others may write its folder /tmp/sallyport-load-");
+	CU_ASSERT_EQUAL(chmod(in_folder("open"), 01757), 0); /* sticky: they can't replace what is not theirs */
+	CU_ASSERT_EQUAL(load("open/inner/echo.so", &m), SP_OK);
+	CU_ASSERT_EQUAL(chmod(in_folder("open/inner"), 01757), 0);
+	refused("open/inner/echo.so", "not loaded: others may write its folder /tmp/sallyport-load-");
+	CU_ASSERT_EQUAL(chmod(in_folder("open/inner"), 0755), 0);
+	/* a link is followed to the file, and that one is looked at */
+	char link[PATH_MAX + 64];
+	(void)snprintf(link, sizeof(link), "%s", in_folder("link"));
+	CU_ASSERT_EQUAL(symlink(in_folder("open/inner/echo.so"), link), 0);
+	CU_ASSERT_EQUAL(chmod(in_folder("open/inner/echo.so"), 0646), 0);
+	CU_ASSERT_NOT_EQUAL(load("link", &m), SP_OK);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err, "others than its owner may write it"));
+}
+
+/* The note is what decides whether any of it runs; the table inside must say the same. */
+static void
+test_table(void)
+{
+	const uint32_t size = sizeof(struct sp_module);
+	uint8_t head[8] = { SP_ABI_MAJOR, 0, SP_ABI_MINOR, 0 };
+	memcpy(head + 4, &size, sizeof(size));
+	uint8_t *copy = mem_alloc(good.len);
+	memcpy(copy, good.p, good.len);
+	uint8_t *table = memmem(copy, good.len, head, sizeof(head));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(table);
+	static const struct { const char *name; size_t at; uint8_t value; } wrong[] = { { "a", 0, 2 }, { "b", 2, 1 }, { "c", 5, 0xff }, { "d", 5, 0 } };
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		char name[32];
+		uint8_t before = table[wrong[i].at];
+		(void)snprintf(name, sizeof(name), "%s/echo.so", wrong[i].name);
+		CU_ASSERT_EQUAL(mkdir(in_folder(wrong[i].name), 0755), 0);
+		table[wrong[i].at] = wrong[i].value;
+		if (i == 3)
+			table[4] = 8; /* shorter than what every module has */
+		put(name, (struct sp_bytes){ copy, good.len }, 0644);
+		table[wrong[i].at] = before;
+		refused(name, "and its note says otherwise");
+	}
+	free(copy);
+}
+
 static void
 test_not_elf(void)
 {
@@ -229,6 +280,13 @@ test_all(void)
 	CU_ASSERT_PTR_NOT_NULL(modules_find(list, "echo"));
 	CU_ASSERT_PTR_NULL(modules_find(list, "other"));
 	CU_ASSERT_PTR_NULL(list[1]);
+	const char *twice[] = { s.load_module.v[0], in_folder("open/inner/echo.so") };
+	put("open/inner/echo.so", good, 0644);
+	struct settings two = s;
+	two.load_module = (struct sp_strings){ twice, 2 };
+	CU_ASSERT_NOT_EQUAL(modules_load(arena, &two, &list, &err), SP_OK);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err, "another module is called \"echo\" too"));
+	CU_ASSERT_PTR_NULL(list);
 	put("echo.so", SP_LIT("x"), 0644);
 	CU_ASSERT_NOT_EQUAL(modules_load(arena, &s, &list, &err), SP_OK);
 	CU_ASSERT_EQUAL(strncmp(err, "t:2: /tmp/sallyport-load-", 25), 0);
@@ -246,6 +304,8 @@ main(void)
 		{ "versions", test_versions },
 		{ "names", test_names },
 		{ "trust", test_trust },
+		{ "folders", test_folders },
+		{ "the table inside", test_table },
 		{ "not a module", test_not_elf },
 		{ "damaged files", test_elf_damage },
 		{ "configuration", test_conf },
