@@ -212,33 +212,53 @@ struct sp_module {
 
 /* ---- bytes ---- */
 
-/* What came from `from` and is not consumed.  Borrowed until the next call that consumes. */
+/*
+ * What came from `from` and is not consumed.  Borrowed until the next call that consumes from that
+ * side, or the callback's return.  Never fails; empty when nothing is there.
+ */
 struct sp_bytes sp_peek(struct sp_session *s, enum sp_side from);
-/* Consume n bytes: to the other side as they are (no copy), or nowhere. */
+/*
+ * Consume n bytes from the front: to the other side as they are (no copy; in the order of sp_put()
+ * and sp_pass()), or nowhere.  SP_EINTERNAL: so many are not there.
+ */
 int sp_pass(struct sp_session *s, enum sp_side from, size_t n) SP_MUST;
 int sp_drop(struct sp_session *s, enum sp_side from, size_t n) SP_MUST;
-/* Do not call data() before n bytes are there; SP_ETOOBIG over `max`. */
+/*
+ * Do not call data() for this side before n bytes are there, counted from the first that is not
+ * consumed; forgotten by the next call that consumes.  Nothing is allocated for n before they come.
+ * SP_ETOOBIG when n is over `max`: check a length that somebody sent by this.
+ */
 int sp_want(struct sp_session *s, enum sp_side from, size_t n, size_t max) SP_MUST;
-/* Append to what goes to `to`: copied, or written in place by the writer (valid until return). */
+/*
+ * Append to what goes to `to`: copied by sp_put(), or written in place by the core's writer, which is
+ * valid until the next call for another side or session, or the callback's return.  SP_ENOMEM, and
+ * `bad` in the writer: more than fits; then nothing of it is sent, and the session ends.
+ */
 int sp_put(struct sp_session *s, enum sp_side to, struct sp_bytes b) SP_MUST;
 struct sp_writer *sp_out(struct sp_session *s, enum sp_side to);
-/* True while the peer is slow: stop producing, drained() will come. */
+/* True while more than 256 kB wait for the peer: stop producing, drained() will come.  A hint: nothing breaks. */
 bool sp_full(struct sp_session *s, enum sp_side to);
 /*
  * Send what is there, then half-close.  A session whose client's side is shut (a side session:
- * whose target's side is) ends as SP_END_EOF once that is out; end() is not called.
+ * whose target's side is) ends as SP_END_EOF once that is out; end() is not called.  Never fails.
  */
 int sp_shut(struct sp_session *s, enum sp_side side) SP_MUST;
 
 enum sp_tls_mode { SP_TLS_OFF, SP_TLS_OPTIONAL, SP_TLS_REQUIRED };
+/*
+ * What the configuration wants of a side.  REQUIRED: nothing secret before TLS is active.  The
+ * target's side is known from open() on.
+ */
 enum sp_tls_mode sp_tls_mode(const struct sp_session *s, enum sp_side side);
 bool sp_tls_active(const struct sp_session *s, enum sp_side side);
 /*
  * Begin TLS on a side once its pending output is out.  Input must be fully consumed (bytes that
- * came before the handshake are an attack), unless `direct`: they are the handshake's start.
+ * came before the handshake are an attack), unless `direct`: they are the handshake's start, and the
+ * client must offer `alpn`, a text that outlives the session.  secure() follows, or the end.
+ * SP_EPROTO: bytes are there, or TLS was begun before.
  */
 int sp_starttls(struct sp_session *s, enum sp_side side, bool direct, const char *alpn) SP_MUST;
-/* RFC 5929 tls-server-end-point of the target's certificate; empty without TLS. */
+/* RFC 5929 tls-server-end-point of the target's certificate, borrowed until the session ends; empty without TLS. */
 struct sp_bytes sp_channel_binding(struct sp_session *s);
 
 /* ---- who ---- */
@@ -252,7 +272,10 @@ struct sp_proof {
 	const char *target;     /* name of the target it asks for */
 	const char *part;       /* further part of the target (a database), or "" for its default */
 };
-/* Ask the keeper; admitted() answers.  Input already consumed is wiped until then. */
+/*
+ * Ask the keeper; admitted() answers, from the loop and never before this returns.  The proof is
+ * copied; input consumed until then is wiped.  SP_EPROTO: somebody is asked for already.
+ */
 int sp_authenticate(struct sp_session *s, const struct sp_proof *proof) SP_MUST;
 
 struct sp_challenge {
@@ -273,15 +296,21 @@ struct sp_challenge {
 	 */
 	struct sp_bytes binding;
 };
-/* Let the keeper answer the target's challenge; proved() brings it. */
+/*
+ * Let the keeper answer the target's challenge, which is copied; proved() brings the answer, from the
+ * loop.  SP_EPROTO: outside the log-in, that is before open() or after sp_ready().
+ */
 int sp_prove(struct sp_session *s, const struct sp_challenge *c) SP_MUST;
-/* Name under which the gateway logs in to the target, and what it may tell there of the user. */
+/*
+ * Name under which the gateway logs in to the target, and what it may tell there of the user.
+ * Borrowed until the session ends; "" while it is not known yet.
+ */
 const char *sp_login(const struct sp_session *s);
 const char *sp_principal(const struct sp_session *s);
 const char *sp_session_id(const struct sp_session *s);
 const char *sp_target_name(const struct sp_session *s);
 const char *sp_target_part(const struct sp_session *s);
-/* Connected and logged in: operations may come. */
+/* Connected and logged in: operations may come.  SP_EINTERNAL: not between open() and this, or twice. */
 int sp_ready(struct sp_session *s) SP_MUST;
 /*
  * No route from here: tell the log why, in the one line that a session's end is worth: the first
@@ -292,20 +321,31 @@ int sp_fail(struct sp_session *s, int rc, const char *fmt, ...) SP_PRINTF(3, 4);
 
 /* ---- dial ---- */
 
-/* A key of ours by which another connection may cancel; 4 to 64 bytes, unique to the session. */
+/*
+ * A key of ours by which another connection may cancel; 4 to 64 bytes, copied, unique to the session;
+ * forgotten with it.
+ */
 int sp_cancel_key(struct sp_session *s, uint32_t pid, struct sp_bytes secret) SP_MUST;
-/* Someone presents a key: find its session on any worker and call its cancel(). */
+/*
+ * Someone presents a key: find its session on any worker and call its cancel().  Says nothing about
+ * whether there was one: the peer must not learn it.
+ */
 int sp_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes secret) SP_MUST;
 /*
  * A connection of the gateway's own to the same target and part, with no client: open(), data()
  * and close() run on it as on any other; close() also when it could not be connected, but never
- * before this call has returned (NULL: it was not made).  It outlives `s`.  Not an operation, never
- * a user's text.
+ * before this call has returned (NULL: it was not made, and the cookie is still the caller's).  It
+ * outlives `s`.  Not an operation, never a user's text.  `purpose` is copied; `cookie` is the
+ * module's to give back in close().
  */
 struct sp_session *sp_side_session(struct sp_session *s, const char *purpose, void *cookie);
 const char *sp_purpose(const struct sp_session *s); /* "" for a client's session */
 void *sp_cookie(const struct sp_session *s);
-/* A zeroed block shared by this worker's sessions on one target and part; made at first need. */
+/*
+ * A zeroed block shared by this worker's sessions on one target and part; made at first need, by the
+ * core and of the first size asked for; it lives as long as the worker.  end() may be called before
+ * it goes.  NULL: no memory.
+ */
 void *sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block));
 /*
  * Some other session of this worker: call its data() soon, for both sides that have bytes waiting,
@@ -319,25 +359,40 @@ void sp_wake(struct sp_session *s);
 /*
  * What names mean from here on, and facts that policies, approvals and recordings see (database,
  * role, search_path, transaction …).  Every change is a new scope: remembered verdicts do not cross.
+ * The view is the module's, and lives until another is given or the session ends; facts are copied.
+ * SP_ETOOBIG: more than twelve names of facts.
  */
 void sp_view(struct sp_session *s, const void *view, uint64_t version);
 int sp_fact(struct sp_session *s, const char *name, struct sp_bytes value) SP_MUST;
 
-/* A new operation; its text is classified, from the worker's cache when it was seen before. */
+/*
+ * A new operation, the module's until sp_op_free() (what is left is freed with the session); its text
+ * is copied and classified, from the worker's cache when it was seen before.  NULL: no memory, or
+ * `kind` is not in the module's table.
+ */
 struct sp_op *sp_op_new(struct sp_session *s, unsigned channel, const char *kind, struct sp_bytes text);
 /*
  * The same text again, without a look-up: a prepared statement's next run.  Parameters of the model
- * go with it until sp_op_param() gives others.
+ * go with it until sp_op_param() gives others.  The model stays the caller's.  NULL: no memory.
  */
 struct sp_op *sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind);
+/* Gives it back and sets *op to NULL; NULL is fine.  One that is held is withdrawn. */
 void sp_op_free(struct sp_op **op);
+/* Borrowed until the operation is freed. */
 struct sp_bytes sp_op_text(const struct sp_op *op);
 void *sp_op_cookie(const struct sp_op *op);
 void sp_op_set_cookie(struct sp_op *op, void *cookie);
-/* Which values go with it: hashed into approvals, recorded, read by function rules. */
+/*
+ * Which values go with it: copied, hashed into approvals, recorded, read by function rules.  `type` and
+ * `format` are the protocol's own numbers.  Only before sp_ask().
+ */
 int sp_op_param(struct sp_op *op, unsigned index, uint32_t type, uint16_t format, bool null, struct sp_bytes value) SP_MUST;
 
-/* For classify(): attributes of the current node (the first is the root's own). */
+/*
+ * For classify(): attributes of the current node (the first is the root's own), each by its index in
+ * the module's table; values are copied.  SP_EINTERNAL: no such attribute, or not of that type;
+ * SP_ETOOBIG: more than can be judged; both make the operation unclear when classify() returns them.
+ */
 int sp_op_node(struct sp_op *op) SP_MUST;
 int sp_op_str(struct sp_op *op, unsigned attr, struct sp_bytes value) SP_MUST;
 int sp_op_add(struct sp_op *op, unsigned attr, struct sp_bytes value) SP_MUST; /* to a set */
@@ -346,7 +401,7 @@ int sp_op_bool(struct sp_op *op, unsigned attr, bool value) SP_MUST;
 int sp_op_unknown(struct sp_op *op, unsigned attr) SP_MUST;
 /* We can't see into it: denied unless a rule allows exactly this (`allow = { unclear = why, name = … }`). */
 int sp_op_unclear(struct sp_op *op, const char *why, struct sp_bytes name) SP_MUST;
-/* A short stable name of what it does, for answers and logs: "UPDATE", "SELECT". */
+/* A short stable name of what it does, for answers and logs: "UPDATE", "SELECT".  Copied. */
 int sp_op_tag(struct sp_op *op, const char *tag) SP_MUST;
 
 /* A value inside the text or a parameter that recordings must not hold. */
@@ -362,7 +417,8 @@ bool sp_op_is_unclear(const struct sp_op *op);
 
 /*
  * Judge it.  verdict() comes, now (before sp_ask() returns) or after a person's decision; the texts
- * it brings are borrowed until it returns.
+ * it brings are borrowed until it returns.  Each operation once: SP_EINTERNAL else.  SP_ETOOBIG: too
+ * many of this session are asked and not freed.
  */
 int sp_ask(struct sp_op *op) SP_MUST;
 /* The client gave up waiting, or the session did: no verdict() comes any more. */
@@ -379,9 +435,12 @@ struct sp_outcome {
 	const char *error; /* the target's error code, or "" */
 	const char *text;  /* its tag or message, masked */
 };
-/* The answer is complete: recorded, counted.  The operation is freed by sp_op_free(). */
+/*
+ * The answer is complete: recorded, counted.  What is recorded of it must be recorded before.  The
+ * operation stays the module's, until sp_op_free().  SP_EIO: it could not be recorded (P8).
+ */
 int sp_done(struct sp_op *op, const struct sp_outcome *o) SP_MUST;
-/* A statement of the gateway's own that goes to the target now: recorded before it is sent. */
+/* A statement of the gateway's own that the caller sends to the target now: recorded before it leaves. */
 int sp_own_statement(struct sp_session *s, struct sp_bytes text) SP_MUST;
 
 /* ---- masks ---- */
@@ -396,7 +455,11 @@ struct sp_column {
 	uint16_t format;
 	bool text;               /* the wire bytes are the text itself */
 };
-/* Describe an answer's columns, then judge them: how many are masked, or SP_EDENIED. */
+/*
+ * Describe an answer's columns, in order, then judge them: how many are masked, or SP_EDENIED with the
+ * verdict, which is borrowed until the next judgement.  Texts are copied.  Not before the verdict on
+ * the operation, and again for each answer of it.  SP_EINTERNAL: out of order.
+ */
 int sp_columns_begin(struct sp_op *op, unsigned n) SP_MUST;
 int sp_column(struct sp_op *op, unsigned i, const struct sp_column *c) SP_MUST;
 int sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r) SP_MUST;
@@ -407,12 +470,15 @@ enum sp_mask_kind {
 	SP_MASK_YEAR,   /* a date or time keeps its year */
 	SP_MASK_DETECT  /* text in, text out; only what a detector finds is hidden */
 };
-/* NULL: column i is shown. */
+/* NULL: column i is shown.  Borrowed until the columns are described again or the operation is freed. */
 const struct sp_mask *sp_column_mask(const struct sp_op *op, unsigned i);
 enum sp_mask_kind sp_mask_kind(const struct sp_mask *m);
-/* Append the masked text to `out`; SP_EDENIED: it can't be masked, send NULL. */
+/*
+ * Append the masked text to `out`; on an error set its `len` back.  SP_EDENIED: it can't be
+ * masked, send NULL.  SP_ETOOBIG: no room in `out`.
+ */
 int sp_mask_value(const struct sp_mask *m, struct sp_bytes in, struct sp_writer *out) SP_MUST;
-/* True when errors, notices and the like of this operation must lose their values. */
+/* True when errors, notices and the like of this operation must lose their values; also before its verdict. */
 bool sp_op_sensitive(const struct sp_op *op);
 
 /* ---- record ---- */
@@ -427,19 +493,26 @@ enum sp_stream {
 	SP_REC_INPUT,    /* bytes from the client beside the operation's text (COPY in, stdin) */
 	SP_REC_NOTICE    /* a message to the client */
 };
+/*
+ * Copied into the recording before the call returns, and on its way before what is sent after it.
+ * `op` NULL: of the session itself.  SP_EIO: it can't be recorded any more, and the session ends (P8).
+ */
 int sp_record(struct sp_session *s, const struct sp_op *op, enum sp_stream stream, struct sp_bytes b) SP_MUST;
 
 /* ---- other ---- */
 
-void *sp_state(const struct sp_session *s);      /* session_size bytes, the module's own */
-const void *sp_conf(const struct sp_session *s); /* conf_size bytes: module, then listener and target directives */
-void *sp_alloc(struct sp_session *s, size_t n);  /* zeroed; freed with the session */
+void *sp_state(const struct sp_session *s);      /* session_size bytes, the module's own until close() returns */
+/* conf_size bytes, read-only: module, then listener and, once admitted, target directives. */
+const void *sp_conf(const struct sp_session *s);
+/* Zeroed, for any type; freed with the session and not before.  NULL: no memory, or over the session's 64 MB. */
+void *sp_alloc(struct sp_session *s, size_t n);
 
 enum sp_level { SP_ERROR = 1, SP_WARN, SP_INFO, SP_DEBUG };
+/* One sentence, about one subject; never a secret, never row data; what a peer sent only as printable ASCII. */
 void sp_log(const struct sp_session *s, enum sp_level level, const char *fmt, ...) SP_PRINTF(3, 4);
-/* One timer per session: data() is called with SP_CLIENT when it fires; 0 stops it. */
+/* One timer per session: data() is called with SP_CLIENT once, `after` ms from now; 0 stops it. */
 void sp_timer(struct sp_session *s, uint64_t after);
-/* Random bytes fit for keys. */
+/* n random bytes fit for keys, to p. */
 int sp_random(void *p, size_t n) SP_MUST;
 
 #if defined(__GNUC__)

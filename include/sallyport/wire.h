@@ -11,6 +11,10 @@
  * empty, and so does every read after it.  A writer is the mirror image over memory of the
  * caller's, or over memory that `grow` provides.  No pointer arithmetic on input belongs
  * anywhere but here.
+ *
+ * Ownership: nothing here allocates or frees; what a read yields points into the bytes that were given.
+ * Units: bytes.  be16, be32, be64: unsigned, most significant byte first.
+ * Errors: `bad`, latched; nothing else.
  */
 #ifndef SALLYPORT_WIRE_H
 #define SALLYPORT_WIRE_H
@@ -28,12 +32,14 @@ struct sp_bytes {
 
 #define SP_LIT(s) ((struct sp_bytes){ (const uint8_t *)(s), sizeof(s) - 1 })
 
+/* The text without its NUL, borrowed; NULL is empty. */
 static inline struct sp_bytes
 sp_str(const char *s)
 {
 	return (struct sp_bytes){ (const uint8_t *)s, s == NULL ? 0 : strlen(s) };
 }
 
+/* Not in constant time: never for secrets. */
 static inline bool
 sp_bytes_eq(struct sp_bytes a, struct sp_bytes b)
 {
@@ -54,6 +60,7 @@ struct sp_reader {
 	bool bad; /* latched by the first read that does not fit */
 };
 
+/* A reader at the first of these bytes, which stay the caller's and must outlive it. */
 static inline struct sp_reader
 sp_reader(struct sp_bytes b)
 {
@@ -75,6 +82,7 @@ sp_rd_take(struct sp_reader *r, size_t n)
 	return v;
 }
 
+/* A number; 0 and bad when its bytes are not all there. */
 static inline uint8_t
 sp_rd_u8(struct sp_reader *r)
 {
@@ -126,6 +134,7 @@ sp_rd_cstr(struct sp_reader *r)
 	return sp_rd_until(r, 0);
 }
 
+/* All that is left; empty when bad. */
 static inline struct sp_bytes
 sp_rd_rest(struct sp_reader *r)
 {
@@ -149,6 +158,7 @@ struct sp_writer {
 	void *owner;                                      /* for grow() */
 };
 
+/* A writer over memory of the caller's, which does not grow. */
 static inline struct sp_writer
 sp_writer(void *p, size_t cap)
 {
@@ -170,6 +180,7 @@ sp_wr_room(struct sp_writer *w, size_t n)
 	return at;
 }
 
+/* Copied to the end, whole or not at all. */
 static inline void
 sp_wr_put(struct sp_writer *w, struct sp_bytes b)
 {
@@ -229,6 +240,7 @@ sp_wr_patch32(struct sp_writer *w, size_t at, size_t v)
 	w->p[at + 3] = (uint8_t)v;
 }
 
+/* What was written, in the writer's own memory: until the next write.  Empty when bad. */
 static inline struct sp_bytes
 sp_written(const struct sp_writer *w)
 {

@@ -2,6 +2,9 @@
 /*
  * What the target still owes: one entry per message that went to it, oldest first.
  *
+ * After an error the server reads and discards up to Sync: "Frontend/Backend Protocol", section
+ * "Extended Query".
+ *
  *   PARSE · BIND · DESCRIBE · EXECUTE · SYNC · PARSE …      an error takes everything up to SYNC
  */
 #include "postgres.h"

@@ -2,6 +2,8 @@
 /*
  * Cancelling: a client's key of ours becomes the server's key, on a connection of its own.
  *
+ * "Frontend/Backend Protocol", section "Canceling Requests in Progress".
+ *
  *   client ─CancelRequest(pid, our secret)─▶ sp_cancel() ─▶ the session, on any worker
  *       held: the question is withdrawn     running: side session "cancel" ─▶ target
  *

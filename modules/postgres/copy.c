@@ -2,6 +2,8 @@
 /*
  * COPY: data in and out beside the rows of a result.
  *
+ * "Frontend/Backend Protocol", section "COPY Operations".
+ *
  *   G  the client sends CopyData … CopyDone      recorded as input
  *   H  the target sends CopyData … CopyDone      judged by column before the first byte
  */

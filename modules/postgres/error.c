@@ -2,6 +2,8 @@
 /*
  * Errors and notices: ours, and the target's on their way to the client.
  *
+ * Fields: "Frontend/Backend Protocol", section "Error and Notice Message Fields"; when they come:
+ * "Asynchronous Operations".
  * An error of the target may quote the very value that is masked in its rows.  When the operation
  * is sensitive only what cannot hold one goes on: severity, SQLSTATE, names of schema objects.
  */

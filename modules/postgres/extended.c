@@ -7,6 +7,7 @@
  *             ▼        ▼parameters    ▼ in front)            ▼
  *   target  Parse ── Bind ───[Describe]─ Execute ────────── Sync
  *
+ * "Frontend/Backend Protocol", sections "Extended Query" and "Pipelining".
  * The verdict falls at Bind, since binding already evaluates; a portal that is executed in a later
  * batch is judged again when what allowed it has changed.  A refusal is an error in its turn and
  * then silence until Sync, as the server itself would do it.

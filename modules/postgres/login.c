@@ -5,6 +5,8 @@
  *   SSLRequest ─▶ 'S' ─▶ TLS ─▶ StartupMessage of ours ─▶ SCRAM, md5 or clear text by the keeper
  *              ─▶ AuthenticationOk ─▶ parameters, key (replaced by ours), ReadyForQuery ─▶ the client's turn
  *
+ * "Frontend/Backend Protocol", sections "Start-up", "SSL Session Encryption" and "SASL Authentication";
+ * SCRAM: RFC 5802 and RFC 7677, channel binding: RFC 5929, all computed by the keeper.
  * What the target says before AuthenticationOk is nobody's word: it is logged, never shown.
  */
 #include "postgres.h"

@@ -5,6 +5,13 @@
  *
  *   type (1) | length (4, counts itself) | body
  *
+ * Formats: PostgreSQL manual, chapter "Frontend/Backend Protocol", sections "Message Data Types",
+ * "Message Formats" and, for pg_read_error(), "Error and Notice Message Fields".
+ *
+ * Ownership: what a reader yields points into the body it was given.  Errors: SP_EPROTO, a body that
+ * is too short, too long or against the format; SP_ETOOBIG, a message that can't be written; then
+ * nothing of what the writer holds is sent.
+ *
  * Messages before authentication have no type; wire_startup() frames them and gives them one of
  * the M_ pseudo types, so that the table in postgres.c can name them like any other.
  */

@@ -5,6 +5,7 @@
  *   RowDescription ─▶ (table, column) ─catalogue─▶ schema.table.column ─▶ sp_columns_judge()
  *   DataRow          no mask: checked and passed in runs      masks: rebuilt, up to row_max
  *
+ * RowDescription and DataRow: "Frontend/Backend Protocol", section "Message Formats".
  * Nothing of a row moves before every one of its columns has been judged.
  */
 #include "postgres.h"

@@ -2,6 +2,7 @@
 /*
  * Simple query: one text, judged as a whole, answered up to one ReadyForQuery.
  *
+ * "Frontend/Backend Protocol", sections "Simple Query", "Function Call", "Termination".
  * It is looked at only when nothing is owed by the target any more, so the transaction status
  * and the names it is judged by are known, and its refusal can be answered on the spot.
  */

@@ -6,6 +6,8 @@
  *   CancelRequest: a key of ours, at any door, and nothing else on that connection
  *   StartupMessage: user, database (= target[/part]) and parameters from the allowlist
  *
+ * "Frontend/Backend Protocol", sections "Start-up", "SSL Session Encryption", "GSSAPI Session
+ * Encryption"; versions by NegotiateProtocolVersion in "Message Formats".
  * Nothing of this message goes on to the target as it stands; login.c writes our own.
  */
 #include "postgres.h"
