@@ -115,6 +115,7 @@ int run_policy_check(struct run *r);
 int run_policy_test(struct run *r);
 int run_policy_explain(struct run *r);
 int run_explain(struct run *r);
+int run_doc(struct run *r);
 int run_help(struct run *r);
 
 #endif

@@ -102,6 +102,9 @@ const struct command commands[] = {
 	    .more = "ID is what the hint of a refusal names: SESSION.NUMBER. Everybody may ask about their own sessions, auditors about\n"
 		    "all. What each rule said is recorded when an operation is refused or held, and told as it was then." },
 	{ .name = "status", .words = "", .help = "Show how the gateway is.", .run = run_status },
+	{ .name = "doc", .words = "[TOPIC [MODULE]]", .max = 2, .run = run_doc, .alone = true,
+	    .help = "Print the manual: directives, attributes, policy, settings, api, commands, or all.",
+	    .more = "It is written from the tables that the gateway works by. MODULE is postgres unless another is named." },
 	{ .name = "help", .words = "[COMMAND]", .max = 2, .help = "Show this, or how a command is used.", .run = run_help, .alone = true },
 	{ .name = NULL },
 };
