@@ -2,36 +2,16 @@
 -- What everyday tools send that the gateway would refuse as unclear, each a narrow exception.
 --
 -- SHOW, SELECT of pg_catalog functions, advisory locks, SET of the settings that `sallyport doc`
--- lists, pg_dump's set_config('search_path', …) and its prepared statements need none: they are
--- clear.  What stands here lifts one named refusal and no rule, so a deny elsewhere still wins.
-
-rule "client-reset" {
-  doc   = "Pools hand a connection on after RESET ALL or DISCARD ALL (asyncpg, psycopg2, Npgsql).",
-  on    = "sql.statement",
-  when  = { verb = { "reset", "discard" } },
-  allow = { unclear = "setting", name = "all" },
-}
-
-rule "client-pg-dump-restrict" {
-  doc   = "pg_dump 15.8 and later hides views and foreign tables from itself, where the server knows how.",
-  on    = "sql.statement",
-  when  = {
-    verb = "select", setting_value = "view, foreign-table",
-    functions = "pg_catalog.set_config", tables = "pg_catalog.pg_settings",
-  },
-  allow = { unclear = "setting", name = "?" },
-}
+-- lists, RESET ALL and DISCARD ALL, pg_dump's set_config('search_path', …) and its prepared statements
+-- need none: they are clear.  What stands here lifts one named refusal and no rule, so a deny elsewhere still wins.
 
 rule "client-restore" {
-  doc   = "The first lines of every file that pg_dump writes, when psql plays it back.",
+  doc   = "What files of other releases of pg_dump begin with, when psql plays them back.",
   on    = "sql.statement",
   when  = { verb = { "set", "reset" } },
   allow = {
     unclear = "setting",
-    name = {
-      "check_function_bodies", "default_table_access_method", "default_tablespace", "quote_all_identifiers",
-      "transaction_timeout", "xmloption",
-    },
+    name = { "quote_all_identifiers", "transaction_timeout" },
   },
 }
 
