@@ -536,10 +536,10 @@ known_elsewhere(struct fill *f, const struct directive *table, const char *name,
 	return false;
 }
 
+/* near: the nearest that could stand here, or NULL. */
 static int
-misplaced(struct fill *f, const struct directive *table, const char *name)
+misplaced(struct fill *f, const struct directive *table, const char *name, const char *near)
 {
-	const char *near = nearest_row(table, name);
 	if (table != f->top && find_row(f->top, name) != NULL)
 		return FAIL(f, "\"%s\" belongs outside of all blocks", name);
 	if (known_elsewhere(f, table, name, false) || (near == NULL && known_elsewhere(f, table, name, true)))
@@ -563,7 +563,7 @@ fill_given(struct fill *f, const struct directive *table, const struct place *pl
 		if (d == NULL && place->open)
 			continue;
 		if (d == NULL)
-			return misplaced(f, table, node->name);
+			return misplaced(f, table, node->name, nearest_row(table, node->name));
 		const struct conf_node *before = seen[d - table];
 		if (before != NULL && !may_repeat(d))
 			return FAIL(f, "\"%s\" is given twice, first at %s:%u", d->name, before->file, before->line);
@@ -630,6 +630,9 @@ unknown_in_module(struct fill *f, const struct sp_directive *table, const struct
 	for (const struct directive *d = place->core; d != NULL && d->name != NULL && n < 2 * MAX_ROWS; d++)
 		names[n++] = d->name;
 	names[n] = NULL;
+	f->top = place->top;
+	if (f->top != NULL && place->core != NULL)
+		return misplaced(f, place->core, name, conf_nearest(name, names));
 	return unknown_directive(f, name, conf_nearest(name, names));
 }
 

@@ -87,6 +87,7 @@ struct module_place {
 	const char *file;
 	unsigned line;
 	const struct directive *core; /* rows of the core's own in this place: skipped */
+	const struct directive *top;  /* table of the whole configuration, for hints; or NULL */
 };
 /* A module's own rows out of all the places, in order: later ones win.  An unknown directive is an error. */
 int directive_fill_module(struct arena *a, const struct sp_directive *table, const struct module_place *place, size_t n,

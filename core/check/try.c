@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../module/load.h"
 #include "../policy/policy.h"
@@ -15,6 +16,9 @@
 static void
 problem(struct trial *t, const char *text)
 {
+	struct sp_bytes said = buffer_bytes(&t->text);
+	if (said.len > 0 && memmem(said.p, said.len, text, strlen(text)) != NULL)
+		return; /* a target with two listeners has its mistakes once */
 	t->problems++;
 	if (buffer_printf(&t->text, "%s\n", text) != SP_OK)
 		t->problems++;
@@ -91,18 +95,26 @@ try_conf(const struct epoch *e, const struct sp_module *m, const struct listener
 		problem(t, err);
 }
 
+static const struct sp_module *
+module_of(const struct sp_module *const *modules, const char *protocol, const struct conf_block *at, struct trial *t)
+{
+	char text[512];
+	const struct sp_module *m = modules_find(modules, protocol);
+	if (m == NULL) {
+		snprintf(text, sizeof(text), "%s:%u: protocol %s has no module: load_module %s;", at->file, at->line, protocol, protocol);
+		problem(t, text);
+	}
+	return m;
+}
+
 static void
 try_target(const struct epoch *e, const struct sp_module *const *modules, const struct policy_schema *schema, const struct target *target, struct trial *t)
 {
-	char text[512];
-	const struct sp_module *m = modules_find(modules, target->protocol);
+	const struct sp_module *m = module_of(modules, target->protocol, &target->b, t);
 	t->targets++;
-	if (m == NULL) {
-		snprintf(text, sizeof(text), "%s:%u: protocol %s has no module: load_module %s;", target->b.file, target->b.line, target->protocol,
-		    target->protocol);
-		problem(t, text);
+	if (m == NULL)
 		return;
-	}
+	try_conf(e, m, NULL, target, t);
 	for (const struct listener *l = e->settings.listeners; l != NULL; l = (const struct listener *)l->b.next)
 		if (strcmp(l->protocol, target->protocol) == 0)
 			try_conf(e, m, l, target, t);
@@ -126,6 +138,11 @@ trial_run(const struct epoch *e, struct trial *t)
 	while (modules[schema.n] != NULL)
 		schema.n++;
 	t->modules = (unsigned)schema.n;
+	for (const struct listener *l = e->settings.listeners; l != NULL; l = (const struct listener *)l->b.next) {
+		const struct sp_module *m = module_of(modules, l->protocol, &l->b, t);
+		if (m != NULL)
+			try_conf(e, m, l, NULL, t);
+	}
 	for (const struct target *target = e->settings.targets; target != NULL; target = (const struct target *)target->b.next)
 		try_target(e, modules, &schema, target, t);
 }

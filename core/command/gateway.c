@@ -316,10 +316,11 @@ decide(struct run *r, const char *verb)
 	const char *id = json_string_value(json_object_get(answer, "id")), *state = json_string_value(json_object_get(answer, "state"));
 	if (r->json)
 		rc = print_json(answer);
+	else if (strcmp(verb, "deny") == 0)
+		(void)printf("%s: %s\n", id == NULL ? "" : id, state == NULL ? "" : state);
 	else
-		(void)printf("%s%s: %s, %lld of %lld votes\n", strcmp(verb, "approve") == 0 ? "\n" : "", id == NULL ? "" : id,
-		    state == NULL ? "" : state, json_integer_value(json_object_get(answer, "votes")),
-		    json_integer_value(json_object_get(answer, "count")));
+		(void)printf("\n%s: %s, %lld of %lld votes\n", id == NULL ? "" : id, state == NULL ? "" : state,
+		    json_integer_value(json_object_get(answer, "votes")), json_integer_value(json_object_get(answer, "count")));
 	json_decref(answer);
 	return rc;
 }

@@ -346,7 +346,8 @@ static void
 add_block(struct module_place *place, size_t *n, enum sp_where where, const struct conf_block *b, const struct directive *core)
 {
 	if (b != NULL)
-		place[(*n)++] = (struct module_place){ where, b->node == NULL ? NULL : b->node->child, b->file, b->line, core };
+		place[(*n)++] = (struct module_place){ where, b->node == NULL ? NULL : b->node->child, b->file, b->line, core,
+			settings_table };
 }
 
 int

@@ -55,6 +55,28 @@ def example_is_good(w):
 
 
 @test
+def mistakes_are_named(w):
+    listener = "listener l { listen 127.0.0.1:1; protocol postgres; cleartext loopback; %s }\n"
+    target = "target t { server 127.0.0.1:1; protocol postgres; policy p.lua; %s }\n"
+    folder = w.dir / "mistakes"
+    folder.mkdir()
+    (folder / "p.lua").write_text('rule "x" { doc = "x", on = "session", when = { user = "z" }, deny = "x" }\n')
+    for text, said in (
+            ("lsten 1;", ':2: unknown directive "lsten", did you mean "listen"? It belongs in "listener NAME { }"'),
+            ("wrkers 1;", ':2: unknown directive "wrkers", did you mean "workers"?'),
+            (listener % "server x;", ':2: "server" belongs in "target NAME { }"'),
+            (listener % "workers 2;", ':2: "workers" belongs outside of all blocks'),
+            (target % "statement_mxa 1m;", ':2: unknown directive "statement_mxa", did you mean "statement_max"?'),
+            (target % "allwo groups=a;", ':2: unknown directive "allwo", did you mean "allow"?'),
+            (listener % "" + target % "allwo groups=a;", ':3: unknown directive "allwo", did you mean "allow"?'),
+            ("listener l { listen 127.0.0.1:1; protocol mysql; cleartext loopback; }", ':2: protocol "mysql" has no module: "load_module mysql;" is missing'),
+            ("include nothere.conf;", "no such file")):
+        (folder / "sallyport.conf").write_text("load_module postgres;\n" + text + "\n")
+        got = run([w.stage / "sbin/sallyportd", "-c", folder / "sallyport.conf", "-t"])
+        assert got.code == 1 and got.err.count(said) == 1, f"{text}: {got!r}"
+
+
+@test
 def reinstall_keeps_an_operators_file(w):
     source = w.stage.parent / "src"
     if not (source / "Makefile").exists():
