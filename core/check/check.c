@@ -40,13 +40,20 @@ give_up_root(void)
 	}
 }
 
+static void
+say(FILE *to, const struct buffer *b)
+{
+	if (b->len > 0)
+		fwrite(buffer_bytes(b).p, 1, b->len, to);
+}
+
 static int
 test(const char *path, const struct epoch *e)
 {
 	struct trial t = { 0 };
 	trial_run(e, &t);
-	fwrite(buffer_bytes(&t.warnings).p, 1, t.warnings.len, stderr);
-	fwrite(buffer_bytes(&t.text).p, 1, t.text.len, stderr);
+	say(stderr, &t.warnings);
+	say(stderr, &t.text);
 	if (geteuid() != 0 && getpwnam(e->settings.user) == NULL)
 		fprintf(stderr, "warning: there is no user %s: without root and four users the processes can reach one another\n", e->settings.user);
 	if (t.problems == 0)
@@ -64,7 +71,7 @@ print(const struct epoch *e)
 	struct buffer out = { 0 };
 	if (conf_print(e->tree, &out) != SP_OK)
 		return 1;
-	fwrite(buffer_bytes(&out).p, 1, out.len, stdout);
+	say(stdout, &out);
 	buffer_free(&out);
 	return 0;
 }

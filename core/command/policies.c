@@ -97,7 +97,8 @@ run_policy_test(struct run *r)
 	if (rc == DONE && policy_test(p.policy, (const struct policy_source *const *)p.test, p.ntests, p.module, &report) != SP_OK)
 		rc = failed("the tests could not be run");
 	if (rc == DONE) {
-		(void)fwrite(buffer_bytes(&report.text).p, 1, report.text.len, stderr);
+		if (report.text.len > 0)
+			(void)fwrite(buffer_bytes(&report.text).p, 1, report.text.len, stderr);
 		if (r->json)
 			(void)printf("{\"run\": %u, \"failed\": %u}\n", report.run, report.failed);
 		else
