@@ -73,6 +73,14 @@ test "restore: XML" { send = sql "SET xmloption = content", expect = "allow" }
 test "restore: transaction_timeout" { send = sql "SET transaction_timeout = 0", expect = "allow by client-restore" }
 
 -- drivers and pools
+test "encoding by another name" { send = sql "SET client_encoding = 'UTF-8'", expect = "allow" }
+test "one setting back" { send = sql "RESET statement_timeout", expect = "allow" }
+test "not a role's" { send = sql "RESET ROLE", expect = "deny" }
+test "settings by UPDATE" { send = sql "UPDATE pg_settings SET setting = 'x' WHERE name = 'search_path'", expect = "deny" }
+test "settings by another row" { send = sql "SELECT set_config(name, 'x', false) FROM pg_settings WHERE name <> 'jit'", expect = "deny" }
+test "settings by a row inside" {
+  send = sql "SELECT (SELECT set_config(name, 'x', false) FROM pg_roles r(name) LIMIT 1) FROM pg_settings WHERE name = 'jit'", expect = "deny",
+}
 test "asyncpg: given back to its pool" {
   send = sql "SELECT pg_advisory_unlock_all(); CLOSE ALL; UNLISTEN *; RESET ALL;", expect = "allow",
 }
