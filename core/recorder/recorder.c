@@ -5,6 +5,7 @@
 #include "recorder.h"
 
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -12,7 +13,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 
-#define SETTLE_MS 30000 /* how long a recovered session waits for its ring to come back */
+#define SETTLE_MS 10000 /* how long a recovered session waits for its ring: master hands it over at once, if it lives */
 #define FINISH_MS 3000
 
 int
@@ -32,6 +33,22 @@ options_from(const struct settings *s, struct options *o_r, const char **err_r)
 	return SP_OK;
 }
 
+static uint64_t
+boot_name(void)
+{
+	uint8_t hash[DIGEST_LEN];
+	char text[64];
+	uint64_t name = 0;
+	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	if (f == NULL || fgets(text, sizeof(text), f) == NULL)
+		text[0] = '\0';
+	if (f != NULL)
+		(void)fclose(f);
+	digest_sha256(sp_str(text), hash);
+	memcpy(&name, hash, sizeof(name));
+	return name;
+}
+
 int
 recorder_open(struct recorder *r, const struct paths *p, const struct options *o, const char **err_r)
 {
@@ -46,6 +63,7 @@ recorder_open(struct recorder *r, const struct paths *p, const struct options *o
 	r->batch.blocks.max = SIZE_MAX / 4;
 	r->batch.records.max = SIZE_MAX / 4;
 	r->retention = retention_new();
+	r->boot = boot_name();
 	/* "": master hands the files in a moment, and lines wait for them */
 	if ((p->audit[0] != '\0' && lines_open(&r->audit, p->audit) != SP_OK) ||
 	    (p->access[0] != '\0' && lines_open(&r->access, p->access) != SP_OK)) {
@@ -60,6 +78,9 @@ recorder_open(struct recorder *r, const struct paths *p, const struct options *o
 	if (rc == SP_OK)
 		rc = recorder_recover(r, err_r);
 	r->settled = r->now + SETTLE_MS;
+	r->lines_due = true;
+	if (rc == SP_OK && p->audit[0] != '\0')
+		recorder_recover_lines(r);
 	return rc;
 }
 
@@ -73,7 +94,7 @@ recorder_ring(struct recorder *r, unsigned worker, int memory, int wake, int bel
 	*s_r = NULL;
 	*src = (struct source){ .worker = worker, .wake = wake, .bell = bell, .next = r->sources };
 	int rc = ring_map(memory, &src->ring);
-	if (rc == SP_OK && recovered_position(r, ring_identity(src->ring), &position))
+	if (rc == SP_OK && recovered_position(r, source_ring(r, src), &position))
 		rc = ring_seek(src->ring, position);
 	if (rc != SP_OK) {
 		log_error("worker %u: its ring cannot be used", worker);
@@ -85,6 +106,12 @@ recorder_ring(struct recorder *r, unsigned worker, int memory, int wake, int bel
 	r->sources = src;
 	*s_r = src;
 	return SP_OK;
+}
+
+uint64_t
+source_ring(const struct recorder *r, const struct source *src)
+{
+	return ring_identity(src->ring) ^ r->boot;
 }
 
 void
@@ -125,6 +152,8 @@ recorder_reopen(struct recorder *r, int audit, int access)
 		lines_swap(&r->audit, audit);
 	if (access >= 0)
 		lines_swap(&r->access, access);
+	if (r->lines_due)
+		recorder_recover_lines(r);
 }
 
 int
@@ -152,13 +181,23 @@ recorder_fetch(struct recorder *r, struct sp_bytes id, const char **err_r)
 
 /* ---- the end ---- */
 
+/* all: also those whose worker is there. */
 static void
-tear_rest(struct recorder *r)
+tear_rest(struct recorder *r, bool all)
 {
 	for (size_t i = 0; i < SESSION_BUCKETS; i++)
 		for (struct session *s = r->bucket[i]; s != NULL; s = s->next)
-			if (s->state.state == SESSION_LIVE && !s->ending)
+			if (s->state.state == SESSION_LIVE && !s->ending && (all || s->source == NULL))
 				session_tear(r, s, "the gateway ended");
+}
+
+void
+recorder_settle(struct recorder *r)
+{
+	if (r->settled == 0 || r->now < r->settled)
+		return;
+	r->settled = 0;
+	tear_rest(r, false);
 }
 
 void
@@ -168,7 +207,7 @@ recorder_finish(struct recorder *r, bool tear)
 	while (recorder_tick(r) && clock_mono_ms() < stop)
 		continue;
 	if (tear) {
-		tear_rest(r);
+		tear_rest(r, true);
 		(void)recorder_tick(r);
 	}
 	r->swept = 0;

@@ -85,6 +85,10 @@ struct session {
 	bool fresh;                   /* the file's name is not yet on disk */
 	bool doubtful;                /* a sync of the file failed */
 	uint64_t segment;             /* the oldest that holds blocks which the file has not on disk; 0: none */
+	struct {                      /* after a crash: offsets of blocks; 0: none */
+		uint64_t lines;       /* whose lines may be missing in the audit log */
+		uint64_t facts;       /* where what those lines say begins */
+	} again;
 
 	struct {                      /* the ledger */
 		uint32_t blocks;          /* of the last entry */
@@ -155,6 +159,7 @@ struct recorder {
 	bool census_due;             /* the segment does not yet name all sessions */
 	bool sync_due;               /* `sync write`: journaled, not yet on disk */
 	bool recovering;             /* facts are read again, not counted again */
+	bool lines_due;              /* recovered, and the logs have not yet been compared with it */
 	uint64_t now, wall;          /* of this tick: mono ms, wall µs */
 	uint64_t swept;              /* mono ms */
 	uint64_t settled;            /* mono ms: sessions whose ring is not back by then are torn; 0: done */
@@ -164,6 +169,7 @@ struct recorder {
 	uint64_t rotated;            /* last batch of the segments before the present one */
 	struct audit_seen *seen;     /* while recovering: lines that are there already */
 	bool quiet;                  /* while recovering: no lines for what was audited before */
+	uint64_t boot;               /* the kernel's present run: after another one its names of memory mean nothing */
 	struct recovered *recovered; /* ring positions by the journal */
 
 	struct ledger_file ledger;
@@ -192,6 +198,10 @@ int options_from(const struct settings *s, struct options *o_r, const char **err
 /* Before the end of the process: takes what is left; `tear`: the workers are dead, all sessions end torn. */
 void recorder_finish(struct recorder *r, bool tear);
 void source_free(struct recorder *r, struct source *src);
+/* The ring's name in the journal. */
+uint64_t source_ring(const struct recorder *r, const struct source *src);
+/* Sessions recovered whose ring did not come back end torn. */
+void recorder_settle(struct recorder *r);
 
 /* tick.c: true when there was work. */
 bool recorder_tick(struct recorder *r);
@@ -270,6 +280,8 @@ void retention_tombstone(struct recorder *r, const uint8_t session[ID_LEN]);
 
 /* recover.c */
 int recorder_recover(struct recorder *r, const char **err_r) SP_MUST;
+/* Once the logs are open and before anything is taken: who the sessions are, and lines that a crash swallowed. */
+void recorder_recover_lines(struct recorder *r);
 void recovered_free(struct recovered **d);
 /* Where the journal says the ring was taken to; false: it does not know it. */
 bool recovered_position(struct recorder *r, uint64_t ring, uint64_t *position_r);

@@ -66,26 +66,52 @@ on_ring(void *owner, uint64_t identity, uint64_t position)
 }
 
 static int
+first_ring(void *owner, uint64_t identity, uint64_t position)
+{
+	(void)owner;
+	(void)identity;
+	(void)position;
+	return SP_OK;
+}
+
+static int
+first_entry(void *owner, const struct batch *b, const struct journal_entry *e)
+{
+	struct recorder *r = owner;
+	(void)e;
+	if (b->audited > r->recovered->audited)
+		r->recovered->audited = b->audited;
+	return SP_OK;
+}
+
+static int
 on_entry(void *owner, const struct batch *b, const struct journal_entry *e)
 {
 	struct recorder *r = owner;
 	struct session *s = session_find(r, e->session);
 	if (s == NULL) {
 		s = session_new(r, e->session);
-		s->bytes = s->in_file = e->offset;
+		s->bytes = s->in_file = s->state.from = e->offset;
 		s->fresh = true;
 		memcpy(s->chain, e->previous, DIGEST_LEN);
 	}
-	if (b->audited > r->recovered->audited)
-		r->recovered->audited = b->audited;
+	if (e->block.len > 0 && b->number > r->recovered->audited && s->again.lines == 0) {
+		s->again.lines = e->offset;
+		s->again.facts = s->state.from;
+	}
 	s->ring = e->ring;
 	s->state = e->state;
+	if (s->bytes != e->offset || memcmp(s->chain, e->previous, DIGEST_LEN) != 0) {
+		char id[ID_TEXT];
+		log_error("session %s: the journal is damaged, blocks are missing before byte %llu: `sallyport verify` will name them",
+		    id_format(s->id, id), (unsigned long long)e->offset);
+		if (file_flush(r, s) != SP_OK)
+			return SP_EIO;
+		s->bytes = s->in_file = e->offset;
+		memcpy(s->chain, e->previous, DIGEST_LEN);
+	}
 	if (e->block.len == 0)
 		return SP_OK;
-	if (s->bytes != e->offset || memcmp(s->chain, e->previous, DIGEST_LEN) != 0) {
-		log_error("the journal does not fit together: a block of a session is missing");
-		return SP_EPROTO;
-	}
 	file_add(r, s, e->block);
 	s->bytes = e->offset + e->block.len;
 	memcpy(s->chain, e->hash, DIGEST_LEN);
@@ -98,16 +124,37 @@ static void
 read_frames(struct recorder *r, struct session *s, const struct block *b, uint64_t offset, struct buffer *plain)
 {
 	uint32_t number = b->first;
-	if (block_plain(b, NULL, s->id, plain) != SP_OK)
+	bool wanted = offset >= s->state.from || (s->again.lines != 0 && offset >= s->again.facts);
+	if ((!wanted && b->number > 1) || block_plain(b, NULL, s->id, plain) != SP_OK)
 		return; /* sealed: nothing that the audit log would say */
 	struct sp_reader in = sp_reader(buffer_bytes(plain));
 	struct frame f;
+	r->quiet = s->again.lines == 0 || offset < s->again.lines;
 	for (; in.left > 0 && frame_decode(&in, &f) == SP_OK; number++) {
 		if (f.type == FRAME_HEADER && facts_header(s, &f) != SP_OK)
 			log_warn("the header of a recovered session cannot be read");
-		if (offset >= s->state.from)
+		if (wanted)
 			facts_frame(r, s, &f, number);
 	}
+}
+
+/* With `sync write` a power loss may spare more of the file than of the journal: what fits the chain is kept. */
+static int
+adopt_rest(struct recorder *r, struct session *s, struct block_file *f)
+{
+	struct block b;
+	struct buffer plain = { .max = BLOCK_PLAIN_MAX };
+	if (s->again.lines == 0)
+		s->again.lines = s->again.facts = f->at;
+	while (block_file_next(f, &b) == 1) {
+		read_frames(r, s, &b, f->from, &plain);
+		s->state.blocks = b.number;
+		s->state.frames = f->frames;
+	}
+	buffer_free(&plain);
+	s->bytes = s->in_file = f->at;
+	memcpy(s->chain, f->chain, DIGEST_LEN);
+	return f->at == f->end ? SP_OK : store_truncate(&r->store, s->id, f->at);
 }
 
 /* Header and operations under way, from the session's own file. */
@@ -121,8 +168,10 @@ read_facts(struct recorder *r, struct session *s)
 		return SP_EIO;
 	int fd = store_fetch(&r->store, s->id), rc = fd < 0 ? SP_EIO : block_file_open(&f, fd, s->id);
 	if (rc == SP_OK) {
-		while ((rc = block_file_next(&f, &b)) == 1)
+		while (f.at < s->bytes && (rc = block_file_next(&f, &b)) == 1)
 			read_frames(r, s, &b, f.from, &plain);
+		if (f.at == s->bytes && f.end > f.at)
+			rc = adopt_rest(r, s, &f);
 		block_file_close(&f);
 	}
 	if (fd >= 0)
@@ -131,13 +180,15 @@ read_facts(struct recorder *r, struct session *s)
 	return rc < 0 ? SP_EIO : SP_OK;
 }
 
-static int
-read_all_facts(struct recorder *r)
+void
+recorder_recover_lines(struct recorder *r)
 {
 	unsigned unread = 0;
+	r->lines_due = false;
+	r->recovering = true;
+	r->seen = audit_seen_load(r->audit.fd, r->access.fd);
 	for (size_t i = 0; i < SESSION_BUCKETS; i++)
 		for (struct session *s = r->bucket[i]; s != NULL; s = s->next) {
-			s->sign.opened = false; /* the keeper may have signed it; signing again is harmless */
 			if (s->state.blocks > 0 && read_facts(r, s) != SP_OK)
 				unread++;
 			if (s->who == NULL)
@@ -146,25 +197,25 @@ read_all_facts(struct recorder *r)
 		}
 	if (unread > 0)
 		log_error("%u recordings cannot be read back: `sallyport verify` will name them", unread);
-	return SP_OK;
+	audit_seen_free(&r->seen);
+	r->recovering = r->quiet = false;
+	if (r->stage == STAGE_IDLE)
+		r->stage = STAGE_LINES;
 }
 
 int
 recorder_recover(struct recorder *r, const char **err_r)
 {
-	const struct journal_reader reader = { on_ring, on_entry, r };
+	const struct journal_reader first = { first_ring, first_entry, r }, second = { on_ring, on_entry, r };
 	bool damaged = false;
+	struct journal again = r->journal;
 	r->recovered = mem_alloc(sizeof(*r->recovered));
-	r->recovering = true;
-	int rc = journal_replay(&r->journal, &reader, &damaged);
+	*r->recovered = (struct recovered){ .n = 0 };
+	int rc = journal_replay(&again, &first, &damaged);
+	if (rc == SP_OK)
+		rc = journal_replay(&r->journal, &second, &damaged);
 	if (rc == SP_OK && damaged)
 		log_error("the journal is damaged: what was whole is kept");
-	if (rc == SP_OK) {
-		r->seen = audit_seen_load(r->audit.fd, r->access.fd);
-		rc = read_all_facts(r);
-		audit_seen_free(&r->seen);
-	}
-	r->recovering = false;
 	r->rotated = r->journal.batch;
 	r->audited = r->recovered->audited;
 	if (rc == SP_OK)

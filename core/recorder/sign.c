@@ -211,8 +211,8 @@ sign_sessions(struct recorder *r)
 			const struct message m = { .type = MSG_SIGN,
 				.f = { Q(kind), S(((struct sp_bytes){ s->id, ID_LEN })), Q(s->state.blocks), Q(s->state.frames),
 				    S(((struct sp_bytes){ s->chain, DIGEST_LEN })), Q(s->bytes), Q(r->wall) } };
-			say(r, &m);
 			s->sign.asked = r->now == 0 ? 1 : r->now;
+			say(r, &m);
 			asked++;
 		}
 }

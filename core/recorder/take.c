@@ -38,7 +38,7 @@ begin(struct recorder *r, struct source *src, const uint8_t id[ID_LEN], const st
 		return "too many sessions";
 	struct session *s = session_new(r, id);
 	s->source = src;
-	s->ring = ring_identity(src->ring);
+	s->ring = source_ring(r, src);
 	if (facts_header(s, f) != SP_OK) {
 		session_free(r, s);
 		return "its header is malformed";
@@ -91,7 +91,7 @@ accept_frame(struct recorder *r, struct source *src, const uint8_t id[ID_LEN])
 	struct session *s = session_find(r, id);
 	if (s == NULL)
 		return begin(r, src, id, &f);
-	if (s->source == NULL && s->ring == ring_identity(src->ring))
+	if (s->source == NULL && s->ring == source_ring(r, src))
 		s->source = src; /* we were started anew, it is back */
 	if (s->source != src)
 		return "a frame of another worker's session";
@@ -125,7 +125,7 @@ tear_all_of(struct recorder *r, const struct source *src)
 {
 	for (size_t i = 0; i < SESSION_BUCKETS; i++)
 		for (struct session *s = r->bucket[i]; s != NULL; s = s->next)
-			if (s->source == src || (s->source == NULL && s->ring == ring_identity(src->ring))) {
+			if (s->source == src || (s->source == NULL && s->ring == source_ring(r, src))) {
 				if (!s->ending && s->state.state == SESSION_LIVE)
 					session_tear(r, s, "its worker died");
 				s->source = NULL;

@@ -89,7 +89,7 @@ make_batch(struct recorder *r)
 	if (r->batch.entries == 0)
 		return false;
 	for (struct source *src = r->sources; src != NULL; src = src->next)
-		batch_ring(&r->batch, ring_identity(src->ring), ring_taken_position(src->ring));
+		batch_ring(&r->batch, source_ring(r, src), ring_taken_position(src->ring));
 	return true;
 }
 
@@ -177,7 +177,7 @@ take_census(struct recorder *r)
 	r->batch.wall = clock_wall_us();
 	r->batch.audited = r->audited;
 	for (struct source *src = r->sources; src != NULL; src = src->next)
-		batch_ring(&r->batch, ring_identity(src->ring), ring_taken_position(src->ring));
+		batch_ring(&r->batch, source_ring(r, src), ring_taken_position(src->ring));
 	for (size_t i = 0; i < SESSION_BUCKETS; i++)
 		for (struct session *s = r->bucket[i]; s != NULL; s = s->next) {
 			struct journal_entry e;
@@ -250,6 +250,7 @@ sweep(struct recorder *r)
 	if (see_off(r) != SP_OK || ledger_sync(r) != SP_OK)
 		return SP_EIO;
 	forget_sources(r);
+	recorder_settle(r);
 	sign_sessions(r);
 	retention_step(r);
 	return SP_OK;

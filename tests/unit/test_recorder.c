@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The recorder by its rings: what comes into files, logs and the ledger, and what a worker may not say. */
+#include <config.h>
+#include "cunit_main.h"
+
+#include "recorder_world.h"
+
+static void
+test_session(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t id[ID_LEN];
+	world_start(w);
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_tick(w);
+	say_statement(w, id, 2, "SELECT 2");
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HOVRDOVRDE");
+	CU_ASSERT_EQUAL(file_lines(w->audit), 2);
+	CU_ASSERT_EQUAL(file_lines(w->access), 1);
+	CU_ASSERT(file_has(w->access, "\"operations\":2,\"denied\":0,\"held\":0,\"rows\":2,"));
+	CU_ASSERT(file_has(w->access, "\"user\":\"ann\""));
+	CU_ASSERT(file_has(w->audit, "\"verdict\":\"allow\",\"rule\":\"a-rule\""));
+	CU_ASSERT_TRUE(verified(w, w->anchor + 5, &v));
+	CU_ASSERT_EQUAL(v.sessions, 1);
+	CU_ASSERT_EQUAL(v.frames, 10);
+	CU_ASSERT_EQUAL(w->r->nsessions, 0); /* seen off */
+	world_free(&w);
+}
+
+/* P1: `group` and `always` release a frame when it is on disk, `write` when it is in the journal. */
+static void
+test_sync_modes(void)
+{
+	static const unsigned mode[] = { SYNC_WRITE, SYNC_GROUP, SYNC_ALWAYS };
+	for (unsigned i = 0; i < 3; i++) {
+		struct world *w = world_new();
+		uint8_t id[ID_LEN];
+		w->options.sync = mode[i];
+		world_start(w);
+		w->r->swept = w->r->now; /* no sweep now */
+		say_header(w, id);
+		CU_ASSERT_EQUAL(ring_journaled(w->ring[0]), 0);
+		(void)recorder_tick(w->r);
+		CU_ASSERT_EQUAL(ring_journaled(w->ring[0]), ring_position(w->ring[0]));
+		CU_ASSERT_EQUAL(ring_synced(w->ring[0]) == ring_position(w->ring[0]), mode[i] != SYNC_WRITE);
+		world_sweep(w);
+		CU_ASSERT_EQUAL(ring_synced(w->ring[0]), ring_position(w->ring[0]));
+		world_free(&w);
+	}
+}
+
+/* P8: nothing is released while the journal cannot be written, and nothing is lost once it can. */
+static void
+test_failing_journal(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN];
+	world_start(w);
+	world_tick(w);
+	int fd = w->r->journal.fd;
+	w->r->journal.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_tick(w);
+	CU_ASSERT_TRUE(ring_failed(w->ring[0]));
+	CU_ASSERT_EQUAL(ring_journaled(w->ring[0]), 0);
+	CU_ASSERT_STRING_NOT_EQUAL(frames_of(w, id, NULL), "HOVRD");
+	close(w->r->journal.fd);
+	w->r->journal.fd = fd;
+	w->r->retry_at = 0;
+	say_end(w, id);
+	world_sweep(w);
+	w->r->retry_at = 0;
+	world_sweep(w);
+	CU_ASSERT_FALSE(ring_failed(w->ring[0]));
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HOVRDE");
+	CU_ASSERT_EQUAL(file_lines(w->audit), 1);
+	world_free(&w);
+}
+
+/* The same when it is the audit log that is full: its line comes once, later. */
+static void
+test_failing_audit(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN];
+	world_start(w);
+	int fd = w->r->audit.fd;
+	w->r->audit.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_tick(w);
+	CU_ASSERT_TRUE(ring_failed(w->ring[0]));
+	close(w->r->audit.fd);
+	w->r->audit.fd = fd;
+	w->r->retry_at = 0;
+	world_tick(w);
+	CU_ASSERT_FALSE(ring_failed(w->ring[0]));
+	CU_ASSERT_EQUAL(file_lines(w->audit), 1);
+	world_free(&w);
+}
+
+static void
+refuse(struct world *w, const char *what)
+{
+	world_tick(w);
+	CU_ASSERT_TRUE(ring_failed(w->ring[0]));
+	if (!ring_failed(w->ring[0]))
+		(void)printf("not refused: %s\n", what);
+}
+
+/* What a worker that was taken over may try; each breaks its ring, and harms no other. */
+static void
+test_hostile_worker(void)
+{
+	static const char *const what[] = { "no header", "another's name", "two headers", "torn frame", "after the end",
+		"another's session", "half a field" };
+	for (unsigned i = 0; i < sizeof(what) / sizeof(*what); i++) {
+		struct world *w = world_new();
+		uint8_t id[ID_LEN], other[ID_LEN];
+		world_start(w);
+		world_ring(w, 1);
+		say_header_to(w, 1, other);
+		world_tick(w);
+		id_new(id);
+		if (i > 1)
+			say_header(w, id);
+		world_tick(w);
+		switch (i) {
+		case 0:
+			say_statement(w, id, 1, "SELECT 1");
+			break;
+		case 1: {
+			uint8_t bytes[64];
+			char text[ID_TEXT];
+			struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+			frame_field(&o, KEY_SESSION, sp_str(id_format(other, text)));
+			say_frame(w, 0, id, (struct frame){ .type = FRAME_HEADER, .payload = sp_written(&o) });
+			break;
+		}
+		case 2: {
+			uint8_t bytes[64];
+			char text[ID_TEXT];
+			struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+			frame_field(&o, KEY_SESSION, sp_str(id_format(id, text)));
+			say_frame(w, 0, id, (struct frame){ .type = FRAME_HEADER, .payload = sp_written(&o) });
+			break;
+		}
+		case 3:
+			say_frame(w, 0, id, (struct frame){ .type = FRAME_TORN });
+			break;
+		case 4:
+			say_end(w, id);
+			say_statement(w, id, 1, "SELECT 1");
+			break;
+		case 5:
+			say_statement(w, other, 1, "SELECT 1");
+			break;
+		default:
+			say_frame(w, 0, id, (struct frame){ .type = FRAME_OPERATION, .payload = SP_LIT("\x0b\0\0\0\7SEL") });
+		}
+		refuse(w, what[i]);
+		CU_ASSERT_FALSE(ring_failed(w->ring[1]));
+		uint8_t more[ID_LEN];
+		say_header_to(w, 1, more);
+		world_sweep(w);
+		CU_ASSERT_STRING_EQUAL(frames_of(w, more, NULL), "H");
+		CU_ASSERT_STRING_EQUAL(frames_of(w, other, NULL), "H");
+		/* when it dies, its sessions are torn */
+		recorder_worker_gone(w->r, 0);
+		world_sweep(w);
+		if (i == 2 || i == 3 || i == 6)
+			CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HT");
+		world_free(&w);
+	}
+}
+
+/* A session's name is used once, also after the recorder was started anew (RC3). */
+static void
+test_name_again(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], bytes[64];
+	char text[ID_TEXT];
+	struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+	world_start(w);
+	say_header(w, id);
+	say_end(w, id);
+	world_sweep(w);
+	world_stop(w, false);
+	world_start(w);
+	world_sweep(w);
+	frame_field(&o, KEY_SESSION, sp_str(id_format(id, text)));
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_HEADER, .payload = sp_written(&o) });
+	refuse(w, "a name used before");
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HE");
+	world_free(&w);
+}
+
+static void
+test_worker_dies(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t id[ID_LEN];
+	world_start(w);
+	say_header(w, id);
+	say_operation(w, id, 1, "SELECT 1");
+	recorder_worker_gone(w->r, 0); /* what it said before is still in the ring */
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HOT");
+	CU_ASSERT(file_has(w->access, "\"end\":\"torn\""));
+	CU_ASSERT_PTR_NULL(w->r->sources);
+	CU_ASSERT_TRUE(verified(w, NULL, &v));
+	CU_ASSERT_EQUAL(w->entry[w->entries - 1][8], LEDGER_TORN);
+	world_free(&w);
+}
+
+/* `output head`: size, rows and hash of the rest stay. */
+static void
+test_cut(void)
+{
+	struct world *w = world_new();
+	char path[256];
+	uint8_t id[ID_LEN], sum[DIGEST_LEN], want[DIGEST_LEN];
+	struct recording *rec;
+	struct frame f;
+	const char *err;
+	uint64_t bytes = 0, rows = 0, stored = 0, cuts = 0;
+	w->options.head = 1000;
+	world_start(w);
+	say_header(w, id);
+	say_operation(w, id, 1, "SELECT 1");
+	say_rows(w, id, 1, 100, "0123456789"); /* 16 bytes each */
+	say_rows(w, id, 1, 10, "0123456789");
+	say_done(w, id, 1, 110);
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HORcDE");
+	session_file(w, id, path);
+	CU_ASSERT_EQUAL_FATAL(recording_open(open(path, O_RDONLY), NULL, &rec, &err), SP_OK);
+	while (recording_next(rec, &f, &err) == 1) {
+		if (f.type == FRAME_ROWS)
+			stored += f.payload.len;
+		if (f.type != FRAME_CUT)
+			continue;
+		CU_ASSERT_TRUE(frame_field_u64_get(frame_get(&f, KEY_BYTES), &bytes));
+		CU_ASSERT_TRUE(frame_field_u64_get(frame_get(&f, KEY_ROWS), &rows));
+		CU_ASSERT_EQUAL_FATAL(frame_get(&f, KEY_HASH).len, DIGEST_LEN);
+		memcpy(sum, frame_get(&f, KEY_HASH).p, DIGEST_LEN);
+		cuts++;
+	}
+	recording_close(&rec);
+	CU_ASSERT_EQUAL(cuts, 1);
+	CU_ASSERT_EQUAL(stored, 992);
+	CU_ASSERT_EQUAL(bytes, 110 * 16 - 992);
+	CU_ASSERT_EQUAL(rows, 110 - 62);
+	struct digest *d = digest_begin();
+	for (unsigned i = 62; i < 110; i++)
+		digest_add(d, SP_LIT("\0\1\0\0\0\x0a" "0123456789"));
+	digest_end(&d, want);
+	CU_ASSERT_EQUAL(memcmp(sum, want, DIGEST_LEN), 0);
+	world_free(&w);
+}
+
+/* P9, `encrypt to=`: texts and output only with the auditor's key; kinds, verdicts and the chain without. */
+static void
+test_sealed(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t id[ID_LEN], private[SEAL_KEY], wrong[SEAL_KEY];
+	char path[256];
+	random_bytes(private, sizeof(private));
+	random_bytes(wrong, sizeof(wrong));
+	seal_public(private, w->options.auditor);
+	w->options.seals = true;
+	world_start(w);
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 'canary-in-a-text'");
+	world_tick(w);
+	say_statement(w, id, 2, "SELECT 2");
+	say_end(w, id);
+	world_sweep(w);
+	session_file(w, id, path);
+	CU_ASSERT_FALSE(file_has(path, "canary-in-a-text"));
+	CU_ASSERT_FALSE(file_has(path, "value"));
+	CU_ASSERT_TRUE(file_has(path, "sql.statement"));
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HOVDOVDE");
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, private), "HOOVRDOOVRDE");
+	CU_ASSERT_PTR_NOT_NULL(strstr(frames_of(w, id, wrong), "sealed to another key"));
+	CU_ASSERT_TRUE(verified(w, NULL, &v));
+	world_free(&w);
+}
+
+/* Checkpoints by size, and the anchor's lines. */
+static void
+test_checkpoints(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN];
+	char *noise = mem_alloc(1u << 20);
+	world_start(w);
+	say_header(w, id);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(w->entries, 1);
+	CU_ASSERT_EQUAL(w->entry[0][8], LEDGER_OPEN);
+	for (unsigned i = 0; i < 6; i++) {
+		random_bytes(noise, 1u << 20);
+		say_frame(w, 0, id, (struct frame){ .type = FRAME_OUTPUT, .payload = { (uint8_t *)noise, 1u << 20 } });
+		world_tick(w);
+	}
+	world_sweep(w);
+	CU_ASSERT_EQUAL(w->entries, 2);
+	CU_ASSERT_EQUAL(w->entry[1][8], LEDGER_CHECKPOINT);
+	CU_ASSERT_EQUAL(file_lines(w->anchor + 5), 2);
+	free(noise);
+	world_free(&w);
+}
+
+/* A keeper that was away gets one entry for all that happened; answers that were lost come again. */
+static void
+test_keeper_away(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t id[ID_LEN], other[ID_LEN];
+	world_start(w);
+	say_header(w, id);
+	world_sweep(w);
+	sign_keeper_gone(w->r);
+	say_statement(w, id, 1, "SELECT 1");
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(w->entries, 1);
+	CU_ASSERT_EQUAL(w->r->nsessions, 1);
+	/* an entry that the recorder never saw */
+	struct ledger_entry e = { .kind = LEDGER_OPEN, .blocks = 1, .frames = 1, .bytes = 100 };
+	id_new(e.session);
+	memcpy(other, e.session, ID_LEN);
+	world_append(w, &e);
+	world_keeper(w);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(w->entries, 3);
+	CU_ASSERT_EQUAL(w->r->ledger.number, 3);
+	CU_ASSERT_EQUAL(w->r->nsessions, 0);
+	CU_ASSERT_FALSE(verified(w, NULL, &v)); /* `other` was never recorded */
+	CU_ASSERT_PTR_NOT_NULL(strstr(v.text, "the recording is gone"));
+	world_free(&w);
+}
+
+/* A recording is handed out with all that is journaled. */
+static void
+test_fetch(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], none[ID_LEN];
+	const char *err = "";
+	world_start(w);
+	say_header(w, id);
+	world_tick(w);
+	say_statement(w, id, 1, "SELECT 1");
+	(void)recorder_tick(w->r);
+	int fd = recorder_fetch(w->r, (struct sp_bytes){ id, ID_LEN }, &err);
+	CU_ASSERT(fd >= 0);
+	CU_ASSERT_EQUAL(fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+	close(fd);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HOVRD");
+	id_new(none);
+	CU_ASSERT_EQUAL(recorder_fetch(w->r, (struct sp_bytes){ none, ID_LEN }, &err), -1);
+	CU_ASSERT_EQUAL(recorder_fetch(w->r, SP_LIT("../../etc/passwd"), &err), -1);
+	CU_ASSERT_EQUAL(recorder_fetch(w->r, SP_LIT("x"), &err), -1);
+	world_free(&w);
+}
+
+/* `reopen`: later lines go to the new file, none is lost. */
+static void
+test_reopen(void)
+{
+	struct world *w = world_new();
+	char old[256], old_access[256];
+	uint8_t id[ID_LEN];
+	world_path(w, "audit.1", old);
+	world_path(w, "access.1", old_access);
+	world_start(w);
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_tick(w);
+	CU_ASSERT_EQUAL(rename(w->audit, old), 0);
+	CU_ASSERT_EQUAL(recorder_audit(w->r, SP_LIT("{\"event\":\"x\"}")), SP_OK);
+	CU_ASSERT_EQUAL(recorder_audit(w->r, SP_LIT("{\"event\":\n\"x\"}")), SP_EPROTO);
+	recorder_reopen(w->r, open(w->audit, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600),
+	    open(old_access, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+	say_statement(w, id, 2, "SELECT 2");
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(file_lines(old), 1);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 2);
+	CU_ASSERT_EQUAL(file_lines(w->access), 0);
+	CU_ASSERT_EQUAL(file_lines(old_access), 1);
+	world_free(&w);
+}
+
+/* Control characters in what a client sent stay inside their line (RC5). */
+static void
+test_hostile_text(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], bytes[256];
+	struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+	world_start(w);
+	say_header(w, id);
+	say_operation(w, id, 1, "SELECT 1");
+	frame_field(&o, KEY_WHAT, SP_LIT("deny"));
+	frame_field(&o, KEY_MESSAGE, SP_LIT("x\n{\"event\":\"forged\"}\x1b[2J\xe2\x80\xae"));
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_VERDICT, .op = 1, .at = 2, .payload = sp_written(&o) });
+	world_tick(w);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 1);
+	CU_ASSERT_FALSE(file_has(w->audit, "\x1b"));
+	CU_ASSERT_FALSE(file_has(w->audit, "\xe2\x80\xae"));
+	CU_ASSERT_FALSE(file_has(w->audit, "{\"event\":\"forged\"}"));
+	world_free(&w);
+}
+
+/* More sessions than one tick's budget of file syncs, and a full segment that goes once they have it. */
+static void
+test_segments(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t id[50][ID_LEN];
+	char path[256];
+	world_start(w);
+	for (unsigned i = 0; i < 50; i++)
+		say_header(w, id[i]);
+	world_sweep(w);
+	w->r->journal.size = JOURNAL_SEGMENT; /* as if full */
+	for (unsigned i = 0; i < 50; i++)
+		say_statement(w, id[i], 1, "SELECT 1");
+	world_path(w, "journal/00000001.jnl", path);
+	for (unsigned i = 0; i < 200 && access(path, F_OK) == 0; i++)
+		world_sweep(w); /* the files are synced a few at a time */
+	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+	for (unsigned i = 0; i < 50; i++)
+		say_end(w, id[i]);
+	world_sweep(w);
+	for (unsigned i = 0; i < 50; i++)
+		CU_ASSERT_STRING_EQUAL(frames_of(w, id[i], NULL), "HOVRDE");
+	CU_ASSERT_TRUE(verified(w, NULL, &v));
+	CU_ASSERT_EQUAL(v.sessions, 50);
+	world_free(&w);
+}
+
+static void
+test_second_recorder(void)
+{
+	struct world *w = world_new(), *other = world_new();
+	const char *err = "";
+	world_start(w);
+	(void)snprintf(other->dir, sizeof(other->dir), "%s", w->dir);
+	CU_ASSERT_NOT_EQUAL(world_try(other, &err), SP_OK);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err, "another recorder works there"));
+	recorder_close(other->r);
+	free(other->r);
+	other->r = NULL;
+	world_free(&w);
+	world_free(&other);
+}
+
+static void
+test_options(void)
+{
+	struct settings s;
+	struct options o;
+	const char *err = NULL;
+	memset(&s, 0, sizeof(s));
+	s.record.encrypt = (char[]){ "" };
+	CU_ASSERT_EQUAL(options_from(&s, &o, &err), SP_OK);
+	CU_ASSERT_FALSE(o.seals);
+	s.record.encrypt = (char[]){ "abcd" };
+	CU_ASSERT_EQUAL(options_from(&s, &o, &err), SP_ECONF);
+	/* a point of small order: everybody would know the key */
+	s.record.encrypt = (char[]){ "0000000000000000000000000000000000000000000000000000000000000000" };
+	CU_ASSERT_EQUAL(options_from(&s, &o, &err), SP_ECONF);
+	CU_ASSERT_PTR_NOT_NULL(err);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "session", test_session }, { "sync modes (P1)", test_sync_modes }, { "failing journal (P8, RC2)", test_failing_journal },
+		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },
+		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "sealed (P9)", test_sealed },
+		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "fetch (RC3)", test_fetch },
+		{ "reopen", test_reopen }, { "hostile text (RC5)", test_hostile_text }, { "segments", test_segments },
+		{ "second recorder", test_second_recorder }, { "options", test_options }, CU_TEST_INFO_NULL,
+	};
+	return cunit_main("recorder", tests);
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The recorder after kill -9, at each point of a tick: nothing published is lost, nothing stands twice. */
+#include <config.h>
+#include "cunit_main.h"
+
+#include "recorder_world.h"
+
+static uint8_t id[ID_LEN], id2[ID_LEN];
+
+static void
+whole_session(struct world *w)
+{
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_tick(w);
+}
+
+/* Published, and the recorder dies before it took anything. */
+static void
+nothing(struct world *w)
+{
+	(void)w;
+}
+
+/* Dies behind the journal, before the session files and the audit log. */
+static void
+up_to_journal(struct world *w)
+{
+	w->r->swept = w->r->now;
+	int fd = w->r->audit.fd;
+	w->r->audit.fd = open("/dev/full", O_WRONLY);
+	(void)recorder_tick(w->r);
+	w->r->audit.fd = fd;
+}
+
+static void
+some_ticks(struct world *w)
+{
+	world_tick(w);
+}
+
+static void
+with_sweep(struct world *w)
+{
+	world_sweep(w);
+}
+
+static void
+check_all(struct world *w, const char *types, unsigned audit, unsigned access)
+{
+	struct verify_result v;
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), types);
+	CU_ASSERT_EQUAL(file_lines(w->audit), audit);
+	CU_ASSERT_EQUAL(file_lines(w->access), access);
+	CU_ASSERT_TRUE(verified(w, NULL, &v));
+	if (!v.ok)
+		(void)printf("%s\n", v.text);
+}
+
+/* P8: whatever the moment, the frames are there once, and one line for each decision. */
+static void
+test_each_point(void)
+{
+	void (*const point[])(struct world *w) = { nothing, up_to_journal, some_ticks, with_sweep };
+	for (unsigned i = 0; i < 4; i++)
+		for (unsigned sync = SYNC_WRITE; sync <= SYNC_ALWAYS; sync++) {
+			struct world *w = world_new();
+			w->options.sync = sync;
+			say_header(w, id);
+			say_statement(w, id, 1, "SELECT 1");
+			world_crash(w, point[i]);
+			say_statement(w, id, 2, "SELECT 2");
+			world_crash(w, point[i]);
+			world_start(w);
+			say_statement(w, id, 3, "SELECT 3");
+			say_end(w, id);
+			check_all(w, "HOVRDOVRDOVRDE", 3, 1);
+			CU_ASSERT_EQUAL(ring_journaled(w->ring[0]), ring_position(w->ring[0]));
+			world_free(&w);
+		}
+}
+
+/* An operation before the crash, its verdict after it: the line knows the operation. */
+static void
+test_line_across(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	say_operation(w, id, 7, "SELECT 7");
+	world_crash(w, with_sweep);
+	world_start(w);
+	say_verdict(w, id, 7, "deny");
+	world_sweep(w);
+	CU_ASSERT(file_has(w->audit, "\"op\":7,\"user\":\"ann\""));
+	CU_ASSERT(file_has(w->audit, "\"kind\":\"sql.statement\",\"tag\":\"SELECT\",\"verdict\":\"deny\""));
+	CU_ASSERT(file_has(w->audit, "\"sha256\":\""));
+	world_free(&w);
+}
+
+/* The same, and the crash swallowed the line itself. */
+static void
+verdict_journaled(struct world *w)
+{
+	say_operation(w, id, 7, "SELECT 7");
+	world_sweep(w);
+	say_verdict(w, id, 7, "allow");
+	say_done(w, id, 7, 1);
+	up_to_journal(w);
+}
+
+static void
+test_line_swallowed(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	world_crash(w, verdict_journaled);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 0);
+	world_start(w);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 1);
+	CU_ASSERT(file_has(w->audit, "\"kind\":\"sql.statement\",\"tag\":\"SELECT\",\"verdict\":\"allow\""));
+	world_free(&w);
+}
+
+/* The logs come later than the recovery, as master hands them over. */
+static void
+test_logs_come_later(void)
+{
+	struct world *w = world_new();
+	char audit[96], access[96];
+	const char *err;
+	struct source *src;
+	say_header(w, id);
+	world_crash(w, verdict_journaled);
+	memcpy(audit, w->audit, sizeof(audit));
+	memcpy(access, w->access, sizeof(access));
+	w->audit[0] = w->access[0] = '\0';
+	CU_ASSERT_EQUAL_FATAL(world_try(w, &err), SP_OK);
+	memcpy(w->audit, audit, sizeof(audit));
+	memcpy(w->access, access, sizeof(access));
+	(void)recorder_tick(w->r);
+	recorder_reopen(w->r, open(w->audit, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600),
+	    open(w->access, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+	CU_ASSERT_EQUAL_FATAL(recorder_ring(w->r, 0, w->memory[0], -1, -1, &src), SP_OK);
+	world_keeper(w);
+	say_end(w, id);
+	check_all(w, "HOVDE", 1, 1);
+	world_free(&w);
+}
+
+/* The whole gateway died: the ring does not come back, the session ends torn. */
+static void
+test_gateway_died(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_crash(w, with_sweep);
+	world_drop_ring(w, 0);
+	world_start(w);
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HOVRD"); /* it may yet come */
+	w->r->settled = 1;
+	check_all(w, "HOVRDT", 1, 1);
+	CU_ASSERT(file_has(w->access, "\"end\":\"torn\""));
+	CU_ASSERT_EQUAL(w->entry[w->entries - 1][8], LEDGER_TORN);
+	world_free(&w);
+}
+
+/* A ring of another boot that bears the same name is a new one. */
+static void
+test_other_boot(void)
+{
+	struct world *w = world_new();
+	struct source *src;
+	const char *err;
+	say_header(w, id);
+	world_crash(w, with_sweep);
+	CU_ASSERT_EQUAL_FATAL(world_try(w, &err), SP_OK);
+	world_keeper(w);
+	CU_ASSERT_NOT_EQUAL(w->r->boot, 0);
+	w->r->boot ^= 1;
+	CU_ASSERT_EQUAL(recorder_ring(w->r, 0, w->memory[0], -1, -1, &src), SP_OK);
+	say_header(w, id2);
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id2, NULL), "H");
+	w->r->settled = 1;
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HT");
+	world_free(&w);
+}
+
+static void
+cut_journal(struct world *w, long by)
+{
+	char path[256];
+	struct stat st;
+	world_path(w, "journal/00000001.jnl", path);
+	CU_ASSERT_EQUAL_FATAL(stat(path, &st), 0);
+	CU_ASSERT_EQUAL(truncate(path, st.st_size - by), 0);
+}
+
+static void
+two_batches(struct world *w)
+{
+	world_tick(w);
+	say_statement(w, id, 2, "SELECT 2");
+	up_to_journal(w);
+}
+
+/* A power loss took the end of the last batch: it is left out whole, and taken from the ring again. */
+static void
+test_torn_batch(void)
+{
+	static const long by[] = { 1, 33, 150, 400 };
+	for (unsigned i = 0; i < 4; i++) {
+		struct world *w = world_new();
+		say_header(w, id);
+		say_statement(w, id, 1, "SELECT 1");
+		world_crash(w, two_batches);
+		cut_journal(w, by[i]);
+		world_start(w);
+		say_end(w, id);
+		check_all(w, "HOVRDOVRDE", 2, 1);
+		world_free(&w);
+	}
+}
+
+/* `sync write` and a power loss: the file has blocks that the journal lost; the chain goes on behind them. */
+static void
+files_flushed(struct world *w)
+{
+	two_batches(w);
+	struct session *s = session_find(w->r, id);
+	CU_ASSERT_EQUAL(file_flush(w->r, s), SP_OK);
+}
+
+static void
+test_file_ahead(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_crash(w, files_flushed);
+	cut_journal(w, 1);
+	world_drop_ring(w, 0);
+	world_start(w);
+	w->r->settled = 1;
+	check_all(w, "HOVRDOVRDT", 2, 1);
+	world_free(&w);
+}
+
+/* …and a torn block behind them is cut off. */
+static void
+test_file_torn(void)
+{
+	struct world *w = world_new();
+	char path[256];
+	struct stat st;
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_crash(w, files_flushed);
+	cut_journal(w, 1);
+	session_file(w, id, path);
+	CU_ASSERT_EQUAL_FATAL(stat(path, &st), 0);
+	CU_ASSERT_EQUAL(truncate(path, st.st_size - 3), 0);
+	world_drop_ring(w, 0);
+	world_start(w);
+	w->r->settled = 1;
+	check_all(w, "HOVRDT", 1, 1);
+	world_free(&w);
+}
+
+static void
+rotated(struct world *w)
+{
+	world_sweep(w);
+	w->r->journal.size = JOURNAL_SEGMENT;
+	say_statement(w, id, 2, "SELECT 2");
+	world_sweep(w);
+	say_statement(w, id, 3, "SELECT 3");
+	world_sweep(w);
+}
+
+/* Older segments have gone: the census names the session, its file has what they had. */
+static void
+test_after_rotation(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_crash(w, rotated);
+	world_start(w);
+	say_end(w, id);
+	check_all(w, "HOVRDOVRDOVRDE", 3, 1);
+	world_free(&w);
+}
+
+/* Damage in the middle is not silently bridged, and does not keep the gateway from starting. */
+static void
+two_segments(struct world *w)
+{
+	world_tick(w);
+	w->r->swept = w->r->now;
+	say_statement(w, id, 2, "SELECT 2");
+	(void)recorder_tick(w->r);
+	CU_ASSERT_EQUAL(journal_rotate(&w->r->journal), SP_OK);
+	w->r->sync_due = true; /* keeps the first segment */
+	say_statement(w, id, 3, "SELECT 3");
+	(void)recorder_tick(w->r);
+}
+
+static void
+test_damaged_journal(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	char path[256];
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_crash(w, two_segments);
+	cut_journal(w, 1);
+	session_file(w, id, path);
+	CU_ASSERT_EQUAL(truncate(path, RECORDING_HEAD), 0);
+	world_start(w);
+	say_header(w, id2);
+	say_end(w, id2);
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id2, NULL), "HE");
+	CU_ASSERT_FALSE(verified(w, NULL, &v));
+	CU_ASSERT_PTR_NOT_NULL(strstr(v.text, "block "));
+	world_free(&w);
+}
+
+/* A ledger whose last entry a crash cut is completed by the keeper. */
+static void
+test_torn_ledger(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	char path[256];
+	world_start(w);
+	whole_session(w);
+	say_end(w, id);
+	world_sweep(w);
+	world_stop(w, false);
+	world_path(w, "ledger", path);
+	CU_ASSERT_EQUAL(truncate(path, LEDGER_HEAD + (long)w->entries * LEDGER_ENTRY - 5), 0);
+	world_start(w);
+	world_sweep(w);
+	CU_ASSERT_TRUE(verified(w, w->anchor + 5, &v));
+	world_free(&w);
+}
+
+/* The keeper's answers were lost with the recorder: asked again, they are the same. */
+static void
+test_answer_lost(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	world_start(w);
+	whole_session(w);
+	w->deaf = true;
+	world_sweep(w);
+	say_end(w, id);
+	world_sweep(w);
+	world_stop(w, false);
+	w->deaf = false;
+	world_start(w);
+	world_sweep(w);
+	CU_ASSERT_TRUE(verified(w, NULL, &v));
+	CU_ASSERT_EQUAL(w->entry[w->entries - 1][8], LEDGER_CLOSE);
+	CU_ASSERT_EQUAL(w->r->nsessions, 0);
+	world_free(&w);
+}
+
+static void
+test_other_key(void)
+{
+	struct world *w = world_new();
+	uint8_t seed[32];
+	world_start(w);
+	whole_session(w);
+	world_stop(w, false);
+	CU_ASSERT_EQUAL(digest_keypair(seed, w->public), SP_OK);
+	world_start(w);
+	CU_ASSERT_PTR_NULL(w->r->send); /* nothing is signed with a key that the ledger does not have */
+	world_free(&w);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "each point (P8)", test_each_point }, { "line across", test_line_across }, { "line swallowed", test_line_swallowed },
+		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },
+		{ "torn batch (RC7)", test_torn_batch }, { "file ahead", test_file_ahead }, { "file torn", test_file_torn },
+		{ "after rotation", test_after_rotation }, { "damaged journal", test_damaged_journal },
+		{ "torn ledger", test_torn_ledger }, { "answer lost", test_answer_lost }, { "other key", test_other_key },
+		CU_TEST_INFO_NULL,
+	};
+	return cunit_main("recover", tests);
+}
