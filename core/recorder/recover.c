@@ -199,7 +199,7 @@ recorder_recover_lines(struct recorder *r)
 		log_error("%u recordings cannot be read back: `sallyport verify` will name them", unread);
 	audit_seen_free(&r->seen);
 	r->recovering = r->quiet = false;
-	if (r->stage == STAGE_IDLE)
+	if (r->audit.pending.len > 0 || r->access.pending.len > 0)
 		r->stage = STAGE_LINES;
 }
 

@@ -187,6 +187,8 @@ wanted(const struct recorder *r, const struct session *s)
 {
 	if (s->state.blocks == 0 || s->sign.closed || (s->sign.asked != 0 && r->now - s->sign.asked < ASK_AGAIN_MS))
 		return 0;
+	if (s->clear.n > 0 || s->sealed.n > 0)
+		return 0; /* torn just now: its last frame is in no block yet */
 	if (s->state.state != SESSION_LIVE)
 		return s->state.state == SESSION_TORN ? LEDGER_TORN : LEDGER_CLOSE;
 	if (!s->sign.opened)
