@@ -30,13 +30,15 @@ static const struct option_row session_options[] = {
 };
 static const struct option_row kill_options[] = { { "reason", "TEXT", "what the user is told" }, { NULL, NULL, NULL } };
 static const struct option_row replay_options[] = {
-	{ "format", "FORM", "text or jsonl" },
+	{ "format", "FORM", "text, jsonl or asciicast" },
+	{ "key", "FILE", "the auditor's private key, for a sealed recording" },
 	{ "speed", "N", "as it happened, N times as fast; default: at once" },
 	{ NULL, NULL, NULL },
 };
 static const struct option_row search_options[] = {
 	{ "user", "NAME", "only this user's sessions" },
 	{ "target", "NAME", "only sessions to this target" },
+	{ "key", "FILE", "the auditor's private key: sealed recordings are searched too, here" },
 	{ NULL, NULL, NULL },
 };
 static const struct option_row verify_options[] = {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `export`, `search`, `verify`: recordings, here or through the gateway. */
+/* `export`, `verify`: recordings, here or through the gateway. */
 #include <config.h>
 
 #include "recordings.h"
@@ -51,78 +51,49 @@ run_export(struct run *r)
 	return rc;
 }
 
-/* ---- search ---- */
+/* ---- an auditor's key ---- */
 
-struct search {
-	const struct run *r;
-	json_t *matches, *done; /* done: NULL until the last line came */
-};
-
+/* 64 hexadecimal digits, or what `openssl genpkey -algorithm X25519 -outform DER` writes. */
 static int
-search_line(void *owner, json_t *line)
+read_key(const uint8_t *text, size_t len, uint8_t key_r[SEAL_KEY])
 {
-	struct search *s = owner;
-	json_t *match = json_object_get(line, "match"), *done = json_object_get(line, "done");
-	const json_t *error = json_object_get(line, "error"), *progress = json_object_get(line, "progress");
-	if (error != NULL)
-		return failed("%s", json_is_string(error) ? json_string_value(error) : "the search failed");
-	if (progress != NULL)
-		print_progress("searching", (uint64_t)json_integer_value(json_array_get(progress, 0)),
-		    (uint64_t)json_integer_value(json_array_get(progress, 1)));
-	if (done != NULL)
-		s->done = json_incref(done);
-	if (match == NULL)
-		return DONE;
-	if (s->r->json)
-		return json_array_append(s->matches, match) == 0 ? DONE : failed("out of memory");
-	print_progress_end();
-	const char *text = json_string_value(json_object_get(match, "text"));
-	(void)printf("%s.%lld  ", json_string_value(json_object_get(match, "session")), json_integer_value(json_object_get(match, "op")));
-	print_safe(stdout, sp_str(text == NULL ? "" : text), 160);
-	(void)printf("\n");
-	return DONE;
-}
-
-/* What the search could not look into is said: silence would read as "not there". */
-static int
-search_told(const struct search *s)
-{
-	static const struct {
-		const char *name, *text;
-	} part[] = {
-		{ "sealed", "are sealed to an auditor: search them where the key is, with --key" },
-		{ "unreadable", "could not be read: `sallyport verify` says why" },
-	};
-	if (s->r->json) {
-		(void)json_object_set(s->done, "matches", s->matches);
-		return print_json(s->done);
+	static const uint8_t pkcs8[] = { 0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x6e, 4, 0x22, 4, 0x20 };
+	char hex[2 * SEAL_KEY + 1] = "";
+	if (len == sizeof(pkcs8) + SEAL_KEY && memcmp(text, pkcs8, sizeof(pkcs8)) == 0) {
+		memcpy(key_r, text + sizeof(pkcs8), SEAL_KEY);
+		return SP_OK;
 	}
-	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++) {
-		json_int_t n = json_integer_value(json_object_get(s->done, part[i].name));
-		if (n > 0)
-			(void)fprintf(stderr, "sallyport: %lld recordings %s\n", n, part[i].text);
-	}
-	if (json_is_true(json_object_get(s->done, "more")))
-		(void)fprintf(stderr, "sallyport: there are more: narrow it with --user or --target\n");
-	return DONE;
+	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+		len--;
+	if (len != 2 * SEAL_KEY)
+		return SP_EPROTO;
+	memcpy(hex, text, len);
+	int rc = text_unhex(hex, key_r, SEAL_KEY);
+	mem_wipe(hex, sizeof(hex));
+	return rc;
 }
 
 int
-run_search(struct run *r)
+recording_key(struct run *r, uint8_t key_r[SEAL_KEY], bool *have_r)
 {
-	struct search s = { r, json_array(), NULL };
-	json_t *args = json_pack("{ss}", "text", r->word[0]);
-	if (option(r, "user") != NULL)
-		(void)json_object_set_new(args, "user", json_string(option(r, "user")));
-	if (option(r, "target") != NULL)
-		(void)json_object_set_new(args, "target", json_string(option(r, "target")));
-	int rc = client_lines(r, "/api/v1/search", args, search_line, &s);
-	print_progress_end();
-	if (rc == DONE)
-		rc = s.done == NULL ? failed("the search ended before its end") : search_told(&s);
-	json_decref(s.matches);
-	json_decref(s.done);
-	return rc;
+	const char *path = option(r, "key");
+	uint8_t text[256];
+	*have_r = false;
+	if (path == NULL)
+		return DONE;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	int error = errno;
+	if (fd >= 0)
+		close(fd);
+	if (n < 0)
+		return failed("cannot read the key %s: %s", path, strerror(error));
+	int rc = read_key(text, (size_t)n, key_r);
+	mem_wipe(text, sizeof(text));
+	if (rc != SP_OK)
+		return failed("%s holds no X25519 private key: make one with `openssl genpkey -algorithm X25519 -outform DER -out FILE`", path);
+	*have_r = true;
+	return DONE;
 }
 
 /* ---- verify ---- */

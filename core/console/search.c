@@ -9,10 +9,10 @@
  */
 #include <config.h>
 
-#include <ctype.h>
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "../record/match.h"
 #include "../record/recording.h"
 #include "console.h"
 
@@ -20,7 +20,6 @@
 #define PROGRESS_US 500000
 #define LIMIT_DEFAULT 100
 #define LIMIT_MAX 10000
-#define SHOWN 160 /* bytes of a match, about */
 
 struct search {
 	struct job job;
@@ -63,39 +62,15 @@ search_end(struct job *job)
 
 /* ---- finding ---- */
 
-static bool
-same_letter(uint8_t a, uint8_t b)
-{
-	return tolower(a) == tolower(b);
-}
-
-/* Offset of `text` in `in`, in any case; in.len when it is not there. */
-static size_t
-find(struct sp_bytes in, struct sp_bytes text)
-{
-	for (size_t i = 0; text.len <= in.len - i; i++) {
-		size_t n = 0;
-		while (n < text.len && same_letter(in.p[i + n], text.p[n]))
-			n++;
-		if (n == text.len)
-			return i;
-		if (i == in.len)
-			break;
-	}
-	return in.len;
-}
-
 /* The surroundings of a match, fit for JSON and for a terminal. */
 static json_t *
 surroundings(struct sp_bytes in, size_t at, size_t len)
 {
-	char out[SHOWN] = "";
-	size_t before = (SHOWN - (len < SHOWN ? len : SHOWN)) / 2;
-	size_t from = at > before ? at - before : 0, n = 0;
-	while (from + n < in.len && n < SHOWN) {
-		uint8_t c = in.p[from + n];
-		out[n++] = c < ' ' || c == 0x7f ? ' ' : (char)c;
-	}
+	struct sp_bytes around = match_around(in, at, len);
+	char out[256] = "";
+	size_t n = around.len < sizeof(out) ? around.len : sizeof(out);
+	for (size_t i = 0; i < n; i++)
+		out[i] = around.p[i] < ' ' || around.p[i] == 0x7f ? ' ' : (char)around.p[i];
 	json_t *text = json_stringn(out, n);
 	for (size_t i = 0; text == NULL && i < n; i++) /* no UTF-8, or cut inside a character */
 		if ((uint8_t)out[i] >= 0x80)
@@ -113,32 +88,13 @@ tell_match(struct search *s, const struct frame *f, json_t *text)
 	    (json_int_t)f->number, "at", (json_int_t)f->at, "kind", frame_name(f->type), "text", text));
 }
 
-static bool
-looked_at(unsigned key)
-{
-	return key == KEY_TEXT || key == KEY_PARAM || key == KEY_MESSAGE || key == KEY_RULE || key == KEY_ERROR || key == KEY_FACT;
-}
-
 static void
 look_into(struct search *s, const struct frame *f)
 {
-	struct sp_reader r = sp_reader(f->payload);
-	struct sp_bytes value;
-	unsigned key;
+	struct sp_bytes where;
 	size_t at;
-	if (f->type == FRAME_ROWS || f->type == FRAME_OUTPUT || f->type == FRAME_INPUT) {
-		at = find(f->payload, s->text);
-		if (at < f->payload.len)
-			tell_match(s, f, surroundings(f->payload, at, s->text.len));
-		return;
-	}
-	while (frame_next_field(&r, &key, &value)) {
-		at = looked_at(key) ? find(value, s->text) : value.len;
-		if (at < value.len) {
-			tell_match(s, f, surroundings(value, at, s->text.len));
-			return;
-		}
-	}
+	if (match_frame(f, s->text, &where, &at))
+		tell_match(s, f, surroundings(where, at, s->text.len));
 }
 
 /* ---- the walk ---- */
@@ -177,14 +133,6 @@ on_recording(void *owner, struct answer *a)
 		search_next(s);
 		return;
 	}
-	if (recording_sealed(s->recording)) {
-		recording_close(&s->recording);
-		s->sealed++;
-		s->at++;
-		search_next(s);
-		return;
-	}
-	s->searched++;
 	caller_work_ready(s->caller, true);
 }
 
@@ -204,7 +152,13 @@ search_step(struct job *job)
 	while (s->matches < s->limit && clock_mono_us() < until) {
 		int rc = recording_next(s->recording, &f, &why);
 		if (rc <= 0) {
-			s->unreadable += rc < 0;
+			/* of a sealed one only kinds, verdicts and rules were seen here */
+			if (rc < 0)
+				s->unreadable++;
+			else if (recording_sealed(s->recording))
+				s->sealed++;
+			else
+				s->searched++;
 			recording_close(&s->recording);
 			s->at++;
 			return;

@@ -132,26 +132,54 @@ frame_decode(struct sp_reader *r, struct frame *f_r)
 	return SP_OK;
 }
 
-static int
-check_rows(struct sp_bytes payload)
+/* A field is over: 1 when the row is too. */
+static uint64_t
+field_over(struct rows_walk *r)
 {
-	struct sp_reader r = sp_reader(payload);
-	while (!r.bad && r.left > 0) {
-		unsigned fields = sp_rd_be16(&r);
-		for (unsigned i = 0; i < fields && !r.bad; i++) {
-			uint32_t len = sp_rd_be32(&r);
-			if (len != FRAME_ROW_NULL)
-				(void)sp_rd_take(&r, len);
-		}
+	if (r->fields > 0 && --r->fields > 0)
+		return 0;
+	r->in_row = false;
+	return 1;
+}
+
+/* A number is complete: how many fields, or how long a value is. */
+static uint64_t
+number_over(struct rows_walk *r)
+{
+	uint32_t n = r->number;
+	r->number = r->digits = 0;
+	if (!r->in_row) {
+		r->in_row = true;
+		r->fields = n;
+		return n == 0 ? field_over(r) : 0;
 	}
-	return r.bad ? SP_EPROTO : SP_OK;
+	r->value = n == FRAME_ROW_NULL ? 0 : n;
+	return r->value == 0 ? field_over(r) : 0;
+}
+
+uint64_t
+rows_walk(struct rows_walk *r, struct sp_bytes b)
+{
+	struct sp_reader in = sp_reader(b);
+	uint64_t rows = 0;
+	while (in.left > 0) {
+		if (r->value > 0) {
+			uint32_t n = r->value < in.left ? r->value : (uint32_t)in.left;
+			(void)sp_rd_take(&in, n);
+			r->value -= n;
+			rows += r->value == 0 ? field_over(r) : 0;
+			continue;
+		}
+		r->number = r->number << 8 | sp_rd_u8(&in);
+		if (++r->digits == (r->in_row ? 4 : 2))
+			rows += number_over(r);
+	}
+	return rows;
 }
 
 int
 frame_check(const struct frame *f)
 {
-	if (f->type == FRAME_ROWS)
-		return check_rows(f->payload);
 	if (frame_is_stream(f->type))
 		return SP_OK;
 	struct sp_reader r = sp_reader(f->payload);

@@ -25,7 +25,8 @@ enum frame_type {
 	FRAME_OPERATION,
 	FRAME_VERDICT,
 	FRAME_COLUMNS,
-	FRAME_ROWS,       /* be16 fields, then per field be32 length (0xffffffff NULL) and bytes; many rows */
+	FRAME_ROWS,       /* be16 fields, then per field be32 length (0xffffffff NULL) and bytes; many rows; cut anywhere,
+			     joined by operation */
 	FRAME_OUTPUT,
 	FRAME_INPUT,
 	FRAME_NOTICE,
@@ -80,8 +81,17 @@ void frame_encode_head(const struct frame *f, size_t payload, struct sp_writer *
 int frame_decode(struct sp_reader *r, struct frame *f_r) SP_MUST;
 /* True for types whose payload is bytes, not fields. */
 bool frame_is_stream(unsigned type);
-/* 0 when the payload is what the type says: whole fields, or whole rows. */
+/* 0 when the payload is what the type says: whole fields; a stream may be anything. */
 int frame_check(const struct frame *f) SP_MUST;
 const char *frame_name(unsigned type);
+
+/* Where a stream of rows stands; begins zeroed. */
+struct rows_walk {
+	bool in_row;
+	uint32_t fields, value; /* left in the row; bytes left in the field */
+	uint32_t number, digits;
+};
+/* Walks on; how many rows ended in these bytes. */
+uint64_t rows_walk(struct rows_walk *r, struct sp_bytes b);
 
 #endif

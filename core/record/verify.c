@@ -81,14 +81,31 @@ check_length(const struct block_file *f, const char *name, const struct ledger_e
 	return SP_OK;
 }
 
+/* The header names another session than the file: another's recording, when its chain holds; else this one, changed. */
+static int
+check_name(struct block_file *f, const char *name, struct verify_result *v)
+{
+	uint8_t id[ID_LEN];
+	char text[ID_TEXT];
+	struct block_file other;
+	struct block b;
+	if (id_parse(name, id) != SP_OK || memcmp(id, f->session, ID_LEN) == 0)
+		return SP_OK;
+	bool whole = block_file_open(&other, f->fd, NULL) == SP_OK && block_file_next(&other, &b) == 1;
+	block_file_close(&other);
+	if (whole)
+		return found(v, "%s: this is the recording of session %s", name, id_format(f->session, text));
+	memcpy(f->session, id, ID_LEN);
+	block_chain_start(id, f->chain);
+	return SP_OK;
+}
+
 static int
 walk(struct block_file *f, const char *name, const struct ledger_entry *e, size_t n, struct verify_result *v)
 {
 	struct block b;
-	uint8_t id[ID_LEN];
-	char text[ID_TEXT];
-	if (id_parse(name, id) == SP_OK && memcmp(id, f->session, ID_LEN) != 0)
-		return found(v, "%s: this is the recording of session %s", name, id_format(f->session, text));
+	if (check_name(f, name, v) != SP_OK)
+		return SP_EPROTO;
 	for (;;) {
 		int rc = block_file_next(f, &b);
 		if (rc < 0)

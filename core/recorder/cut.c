@@ -61,58 +61,35 @@ frames_store(struct recorder *r, struct session *s, const struct frame *f)
 		frames_add(s, f, r->options.seals && sealed_types[f->type]);
 }
 
-/* Whole rows that fit into `room` bytes, and how many rows come after them. */
-static size_t
-rows_that_fit(struct sp_bytes payload, uint64_t room, uint64_t *after_r)
-{
-	struct sp_reader r = sp_reader(payload);
-	size_t fit = 0;
-	*after_r = 0;
-	while (r.left > 0 && !r.bad) {
-		unsigned fields = sp_rd_be16(&r);
-		for (unsigned i = 0; i < fields; i++) {
-			uint32_t len = sp_rd_be32(&r);
-			if (len != FRAME_ROW_NULL)
-				(void)sp_rd_take(&r, len);
-		}
-		if (*after_r == 0 && payload.len - r.left <= room)
-			fit = payload.len - r.left;
-		else
-			(*after_r)++;
-	}
-	return fit;
-}
-
 void
 cut_stream(struct recorder *r, struct session *s, const struct frame *f)
 {
-	struct frame kept = *f;
 	s->state.bytes += f->type == FRAME_INPUT ? 0 : f->payload.len;
 	if (r->options.head == UINT64_MAX) {
 		frames_store(r, s, f);
 		return;
 	}
 	struct operation *o = operation_get(s, f);
-	uint64_t room = o->stored < r->options.head ? r->options.head - o->stored : 0, rows = 0;
-	if (f->type == FRAME_ROWS)
-		kept.payload.len = rows_that_fit(f->payload, room, &rows);
-	else if (kept.payload.len > room)
-		kept.payload.len = (size_t)room;
-	o->stored += kept.payload.len;
-	/* Once something was left out, the operation is cut: nothing behind it is stored. */
+	uint64_t room = o->stored < r->options.head ? r->options.head - o->stored : 0;
 	struct sp_reader rest = sp_reader(f->payload);
-	(void)sp_rd_take(&rest, kept.payload.len);
+	struct frame kept = *f;
+	kept.payload = sp_rd_take(&rest, f->payload.len < room ? f->payload.len : (size_t)room);
 	struct sp_bytes left = sp_rd_rest(&rest);
+	bool counts = f->type == FRAME_ROWS && !o->unsure;
+	if (counts)
+		(void)rows_walk(&o->rows, kept.payload);
+	o->stored += kept.payload.len;
 	if (kept.payload.len > 0 || f->payload.len == 0)
 		frames_store(r, s, &kept);
 	if (left.len == 0)
 		return;
+	/* Once something was left out, the operation is cut: nothing behind it is stored. */
 	o->stored = UINT64_MAX;
 	if (o->cut == NULL)
 		o->cut = digest_begin();
 	digest_add(o->cut, left);
 	o->cut_bytes += left.len;
-	o->cut_rows += rows;
+	o->cut_rows += counts ? rows_walk(&o->rows, left) : 0;
 }
 
 void

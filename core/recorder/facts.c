@@ -89,7 +89,7 @@ operation_get(struct session *s, const struct frame *f)
 		s->operation = more;
 	}
 	o = &s->operation[s->noperations++];
-	*o = (struct operation){ .op = f->op, .channel = f->channel, .from = s->bytes };
+	*o = (struct operation){ .op = f->op, .channel = f->channel, .from = s->bytes, .unsure = true };
 	return o;
 }
 
@@ -126,6 +126,7 @@ operation_begins(const struct recorder *r, struct session *s, const struct frame
 	o->known = hash.len == DIGEST_LEN;
 	if (o->known)
 		memcpy(o->text_hash, hash.p, DIGEST_LEN);
+	o->unsure = r->recovering;
 	s->state.operations += !r->recovering;
 }
 

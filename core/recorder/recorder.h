@@ -47,6 +47,8 @@ struct operation {       /* one under way: what a later verdict's audit line say
 	uint64_t stored;     /* bytes of output stored */
 	uint64_t cut_bytes, cut_rows; /* left out in this tick, and their hash */
 	struct digest *cut;
+	struct rows_walk rows;
+	bool unsure;         /* begun before a crash: where its rows stand is not known */
 	uint16_t channel;
 };
 

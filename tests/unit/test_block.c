@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Blocks and their chain, seals, the ledger's entries, and reading what is no recording. */
+#include <config.h>
+#include "cunit_main.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/record/block.h"
+#include "core/record/recording.h"
+
+static const uint8_t id[ID_LEN] = { 1, 2, 3, 4 };
+
+static int
+file_of(struct sp_bytes b)
+{
+	int fd = memfd_create("recording", 0);
+	CU_ASSERT_EQUAL(pwrite(fd, b.p, b.len, 0), (ssize_t)b.len);
+	return fd;
+}
+
+/* One frame whose payload is `n` bytes. */
+static struct sp_bytes
+frames_of(struct buffer *b, size_t n, bool noise)
+{
+	uint8_t *payload = mem_alloc(n + 1);
+	memset(payload, 'a', n);
+	if (noise)
+		random_bytes(payload, n);
+	const struct frame f = { .type = FRAME_OUTPUT, .payload = { payload, n } };
+	buffer_drop(b, b->len);
+	b->max = BLOCK_PLAIN_MAX;
+	uint8_t *into = buffer_room(b, n + FRAME_HEAD);
+	struct sp_writer w = sp_writer(into, n + FRAME_HEAD);
+	CU_ASSERT_EQUAL_FATAL(frame_encode(&f, &w), SP_OK);
+	buffer_added(b, n + FRAME_HEAD);
+	free(payload);
+	return buffer_bytes(b);
+}
+
+/* Sizes around the limits, compressed or not, sealed or not: what went in comes out, and the chain holds. */
+static void
+test_round(void)
+{
+	static const size_t size[] = { 0, 1, 200, 255, 256, 257, 5000, 1u << 20 };
+	struct block_maker *m = block_maker_new();
+	struct buffer in = { 0 }, out = { .max = 16u << 20 }, plain = { .max = BLOCK_PLAIN_MAX };
+	uint8_t private[SEAL_KEY], public[SEAL_KEY], chain[DIGEST_LEN], before[DIGEST_LEN];
+	struct seal seal;
+	random_bytes(private, sizeof(private));
+	seal_public(private, public);
+	CU_ASSERT_EQUAL(seal_begin(public, id, &seal), SP_OK);
+	for (unsigned i = 0; i < sizeof(size) / sizeof(*size); i++)
+		for (unsigned how = 0; how < 8; how++) {
+			struct block b = { .number = 7, .first = 9, .frames = 1, .wall = 11 }, got;
+			struct sp_bytes frames = frames_of(&in, size[i], (how & 1) != 0);
+			struct unseal *u = unseal_new(private, id);
+			block_chain_start(id, chain);
+			memcpy(before, chain, sizeof(before));
+			block_maker_level(m, (how & 2) != 0 ? 1 : 0);
+			buffer_drop(&out, out.len);
+			CU_ASSERT_EQUAL(block_make(m, (how & 4) != 0 ? &seal : NULL, id, frames, &b, chain, &out), SP_OK);
+			struct sp_reader r = sp_reader(buffer_bytes(&out));
+			CU_ASSERT_EQUAL_FATAL(block_read(&r, &got), SP_OK);
+			CU_ASSERT_TRUE(sp_rd_done(&r));
+			CU_ASSERT_TRUE(block_follows(&got, before));
+			CU_ASSERT_EQUAL(memcmp(got.hash, chain, DIGEST_LEN), 0);
+			CU_ASSERT(got.number == 7 && got.first == 9 && got.frames == 1 && got.wall == 11);
+			CU_ASSERT_EQUAL((got.flags & BLOCK_SEALED) != 0, (how & 4) != 0);
+			CU_ASSERT_EQUAL(block_plain(&got, u, id, &plain), SP_OK);
+			CU_ASSERT_TRUE(sp_bytes_eq(buffer_bytes(&plain), frames));
+			CU_ASSERT_EQUAL(block_plain(&got, NULL, id, &plain), (how & 4) != 0 ? SP_EDENIED : SP_OK);
+			unseal_free(&u);
+		}
+	CU_ASSERT((out.len < (2u << 20)));
+	buffer_free(&in);
+	buffer_free(&out);
+	buffer_free(&plain);
+	block_maker_free(&m);
+	CU_ASSERT_PTR_NULL(m);
+}
+
+/* A block sealed for one session or one place in it does not open for another. */
+static void
+test_seal_binds(void)
+{
+	struct block_maker *m = block_maker_new();
+	struct buffer in = { 0 }, out = { 0 }, plain = { .max = BLOCK_PLAIN_MAX };
+	uint8_t private[SEAL_KEY], public[SEAL_KEY], chain[DIGEST_LEN], other[ID_LEN] = { 9 };
+	struct seal seal;
+	struct block b = { .number = 1, .first = 1, .frames = 1 };
+	random_bytes(private, sizeof(private));
+	seal_public(private, public);
+	CU_ASSERT_EQUAL(seal_begin(public, id, &seal), SP_OK);
+	block_chain_start(id, chain);
+	CU_ASSERT_EQUAL(block_make(m, &seal, id, frames_of(&in, 100, false), &b, chain, &out), SP_OK);
+	struct unseal *u = unseal_new(private, other);
+	CU_ASSERT_EQUAL(block_plain(&b, u, other, &plain), SP_EDENIED);
+	unseal_free(&u);
+	for (size_t i = 0; i < out.len - DIGEST_LEN; i++) {
+		struct block got;
+		((uint8_t *)buffer_bytes(&out).p)[i] ^= 4;
+		struct sp_reader r = sp_reader(buffer_bytes(&out));
+		u = unseal_new(private, id);
+		if (block_read(&r, &got) == SP_OK)
+			CU_ASSERT_NOT_EQUAL(block_plain(&got, u, id, &plain), SP_OK);
+		unseal_free(&u);
+		((uint8_t *)buffer_bytes(&out).p)[i] ^= 4;
+	}
+	buffer_free(&in);
+	buffer_free(&out);
+	buffer_free(&plain);
+	block_maker_free(&m);
+}
+
+/* RFC 7748 section 5.2, one iteration; and points that would make the key known to everybody. */
+static void
+test_keys(void)
+{
+	uint8_t private[SEAL_KEY] = { 9 }, public[SEAL_KEY], want[SEAL_KEY], zero[SEAL_KEY] = { 0 }, one[SEAL_KEY] = { 1 };
+	struct seal s;
+	CU_ASSERT_EQUAL(text_unhex("422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079", want, 32), SP_OK);
+	seal_public(private, public);
+	CU_ASSERT_EQUAL(memcmp(public, want, sizeof(want)), 0);
+	CU_ASSERT_EQUAL(seal_begin(zero, id, &s), SP_ECONF);
+	CU_ASSERT_EQUAL(seal_begin(one, id, &s), SP_ECONF);
+	CU_ASSERT_EQUAL(seal_begin(public, id, &s), SP_OK);
+}
+
+static void
+test_too_big(void)
+{
+	struct block_maker *m = block_maker_new();
+	struct buffer out = { 0 };
+	uint8_t chain[DIGEST_LEN], *much = calloc(1, BLOCK_PLAIN_MAX + 1), head[BLOCK_OVERHEAD] = { 0 };
+	struct block b = { .number = 1, .first = 1, .frames = 1 };
+	block_chain_start(id, chain);
+	CU_ASSERT_EQUAL(block_make(m, NULL, id, (struct sp_bytes){ much, BLOCK_PLAIN_MAX + 1 }, &b, chain, &out), SP_ETOOBIG);
+	CU_ASSERT_EQUAL(out.len, 0);
+	/* lengths that a head may claim */
+	struct sp_writer w = sp_writer(head, sizeof(head));
+	sp_wr_be16(&w, 'B' << 8 | 'K');
+	sp_wr_be16(&w, 0);
+	for (unsigned i = 0; i < 3; i++)
+		sp_wr_be32(&w, 1);
+	sp_wr_be64(&w, 1);
+	sp_wr_be32(&w, UINT32_MAX);
+	sp_wr_be32(&w, UINT32_MAX);
+	struct sp_reader r = sp_reader((struct sp_bytes){ head, sizeof(head) });
+	CU_ASSERT_NOT_EQUAL(block_read(&r, &b), SP_OK);
+	free(much);
+	block_maker_free(&m);
+}
+
+/* A bomb: few bytes that claim to be many, or that are more than they claim. */
+static void
+test_bomb(void)
+{
+	struct block_maker *m = block_maker_new();
+	struct buffer in = { 0 }, out = { 0 }, plain = { .max = BLOCK_PLAIN_MAX };
+	uint8_t chain[DIGEST_LEN];
+	struct block b = { .number = 1, .first = 1, .frames = 1 };
+	block_chain_start(id, chain);
+	CU_ASSERT_EQUAL(block_make(m, NULL, id, frames_of(&in, 100000, false), &b, chain, &out), SP_OK);
+	CU_ASSERT(b.stored.len < 1000);
+	uint32_t real = b.plain;
+	b.plain = real - 1;
+	CU_ASSERT_EQUAL(block_plain(&b, NULL, id, &plain), SP_EPROTO);
+	b.plain = real + 1;
+	CU_ASSERT_EQUAL(block_plain(&b, NULL, id, &plain), SP_EPROTO);
+	b.plain = real;
+	CU_ASSERT_EQUAL(block_plain(&b, NULL, id, &plain), SP_OK);
+	buffer_free(&in);
+	buffer_free(&out);
+	buffer_free(&plain);
+	block_maker_free(&m);
+}
+
+static void
+test_no_recording(void)
+{
+	static const struct {
+		struct sp_bytes bytes;
+		const char *text;
+	} row[] = {
+		{ { (const uint8_t *)"", 0 }, "not a recording" }, { { (const uint8_t *)"SLPREC0", 7 }, "not a recording" },
+		{ { (const uint8_t *)"SLPREC02xxxx", 12 }, "not a recording" }, { { (const uint8_t *)"SLPREC01", 8 }, "an empty recording" },
+		{ { (const uint8_t *)"SLPREC01BK", 10 }, "block 1" },
+		{ { (const uint8_t *)"SLPREC01BKxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 82 }, "block 1" },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct recording *r;
+		const char *err = NULL;
+		CU_ASSERT_NOT_EQUAL(recording_open(file_of(row[i].bytes), NULL, &r, &err), SP_OK);
+		CU_ASSERT_PTR_NULL(r);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(err);
+		CU_ASSERT_PTR_NOT_NULL(strstr(err, row[i].text));
+	}
+	struct block_file f;
+	int pair[2];
+	CU_ASSERT_EQUAL(pipe(pair), 0);
+	CU_ASSERT_NOT_EQUAL(block_file_open(&f, pair[0], NULL), SP_OK);
+	CU_ASSERT_STRING_EQUAL(f.text, "not a file");
+	block_file_close(&f);
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* ---- the ledger ---- */
+
+static void
+test_entry(void)
+{
+	struct ledger_entry e = { .number = 0x0102030405060708, .kind = LEDGER_CLOSE, .blocks = 3, .frames = 4, .bytes = 5, .wall = 6 }, g;
+	uint8_t bytes[LEDGER_ENTRY], again[LEDGER_ENTRY], seed[32], public[32], hash[DIGEST_LEN], want[DIGEST_LEN];
+	char name[32];
+	CU_ASSERT_EQUAL(digest_keypair(seed, public), SP_OK);
+	memset(e.session, 's', ID_LEN);
+	memset(e.chain, 'c', DIGEST_LEN);
+	memset(e.previous, 'p', DIGEST_LEN);
+	ledger_encode(&e, bytes);
+	CU_ASSERT_EQUAL(digest_sign(seed, (struct sp_bytes){ bytes, LEDGER_SIGNED }, e.signature), SP_OK);
+	ledger_encode(&e, bytes);
+	CU_ASSERT_EQUAL(memcmp(bytes, "\1\2\3\4\5\6\7\10\3ssssssssssssssss\0\0\0\3\0\0\0\4\0\0\0\0\0\0\0\5cccc", 45), 0);
+	CU_ASSERT_TRUE(ledger_signed_by(bytes, public));
+	CU_ASSERT_EQUAL_FATAL(ledger_decode((struct sp_bytes){ bytes, LEDGER_ENTRY }, &g), SP_OK);
+	ledger_encode(&g, again);
+	CU_ASSERT_EQUAL(memcmp(bytes, again, LEDGER_ENTRY), 0);
+	CU_ASSERT_EQUAL(ledger_decode((struct sp_bytes){ bytes, LEDGER_ENTRY - 1 }, &g), SP_EPROTO);
+	for (unsigned kind = 0; kind < 256; kind++) {
+		bytes[8] = (uint8_t)kind;
+		CU_ASSERT_EQUAL(ledger_decode((struct sp_bytes){ bytes, LEDGER_ENTRY }, &g) == SP_OK, kind >= 1 && kind <= LEDGER_TOMBSTONE);
+		CU_ASSERT_EQUAL(ledger_signed_by(bytes, public), kind == LEDGER_CLOSE);
+		(void)snprintf(name, sizeof(name), "%s", ledger_kind_name(kind));
+		CU_ASSERT_EQUAL(strcmp(name, "unknown") == 0, kind > LEDGER_TOMBSTONE);
+	}
+	bytes[8] = LEDGER_CLOSE;
+	ledger_hash(bytes, hash);
+	digest_sha256((struct sp_bytes){ bytes, LEDGER_ENTRY }, want);
+	CU_ASSERT_EQUAL(memcmp(hash, want, DIGEST_LEN), 0);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "round", test_round }, { "a seal binds", test_seal_binds }, { "keys", test_keys }, { "too big", test_too_big },
+		{ "bomb", test_bomb }, { "no recording", test_no_recording }, { "ledger entry", test_entry }, CU_TEST_INFO_NULL,
+	};
+	return cunit_main("block", tests);
+}
