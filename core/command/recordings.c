@@ -155,7 +155,7 @@ verify_file(struct run *r)
 int
 run_verify(struct run *r)
 {
-	static const char *const members[] = { "id", "ok", "text", "blocks", "frames", "entries", "signed_at", NULL };
+	static const char *const members[] = { "id", "ok", "ended", "text", "blocks", "frames", "entries", "signed_at", NULL };
 	struct stat st;
 	char path[256];
 	json_t *answer;

@@ -39,7 +39,7 @@ static void
 tell_result(struct caller *c, const struct evidence *e, const struct verify_result *v)
 {
 	char when[32];
-	json_t *json = json_pack("{sssbsssIsIsIss}", "id", e->id, "ok", v->ok, "text", v->text, "blocks", (json_int_t)v->blocks,
+	json_t *json = json_pack("{sssbsbsssIsIsIss}", "id", e->id, "ok", v->ok, "ended", v->ended, "text", v->text, "blocks", (json_int_t)v->blocks,
 	    "frames", (json_int_t)v->frames, "entries", (json_int_t)e->n, "signed_at",
 	    v->signed_at == 0 ? "" : clock_format(v->signed_at, when));
 	char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);

@@ -60,7 +60,7 @@ bool ledger_signed_by(const uint8_t entry[LEDGER_ENTRY], const uint8_t public_ke
 const char *ledger_kind_name(unsigned kind);
 
 struct verify_result {
-	bool ok;
+	bool ok, ended;         /* ended: of one recording, its end is signed and is there */
 	char text[512];         /* what was found, naming session, block, frames, byte */
 	uint64_t sessions, blocks, frames;
 	uint64_t signed_at;     /* wall µs of the last checkpoint that holds */

@@ -60,6 +60,7 @@ check_entries(const struct block_file *f, const char *name, const struct ledger_
 			    f->number, f->frames, (unsigned long long)f->from, (unsigned long long)e[i].number);
 		if (e[i].wall > v->signed_at)
 			v->signed_at = e[i].wall;
+		v->ended = v->ended || is_final(&e[i]);
 	}
 	return SP_OK;
 }

@@ -90,6 +90,14 @@ test_intact(void)
 	CU_ASSERT_EQUAL(v.sessions, SESSIONS);
 	CU_ASSERT_EQUAL(v.frames, 2 * 18 + 17);
 	CU_ASSERT(v.signed_at > 0);
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		struct ledger_entry e;
+		int fd = open(path[i], O_RDONLY);
+		CU_ASSERT_TRUE(world_last_of(w, id[i], &e));
+		CU_ASSERT_EQUAL(verify_recording(fd, "x", &e, 1, &v), SP_OK);
+		CU_ASSERT_EQUAL(v.ended, i + 1 < SESSIONS);
+		close(fd);
+	}
 	world_free(&w);
 }
 
