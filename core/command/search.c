@@ -85,7 +85,7 @@ search_frames(struct search *s, const json_t *session, struct recording *rec)
 		char line[1024];
 		struct sp_writer w = sp_writer((uint8_t *)line, sizeof(line));
 		text_shown(&w, match_around(where, at, text.len));
-		json_t *match = json_pack("{sOsIsIsss%}", "session", json_object_get(session, "id"), "op", (json_int_t)f.op, "frame",
+		json_t *match = json_pack("{s:O,s:I,s:I,s:s,s:s%}", "session", json_object_get(session, "id"), "op", (json_int_t)f.op, "frame",
 		    (json_int_t)f.number, "kind", frame_name(f.type), "text", line, w.bad ? (size_t)0 : w.len);
 		rc = match == NULL ? failed("out of memory") : search_found(s, match);
 		json_decref(match);

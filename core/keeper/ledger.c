@@ -149,7 +149,9 @@ ledger_sign(struct keeper *k, struct link *l, struct message *m)
 	e.bytes = m->f[5].q;
 	if (last_of(k, m->f[1].s, &last) != SP_OK)
 		return SP_EIO;
-	if (same(&last, &e)) { /* the answer got lost when one of us ended */
+	/* The answer got lost when one of us ended; a recorder that was started anew asks for the opening again. */
+	bool known = e.kind == LEDGER_OPEN && last.number > 0 && !ended(&last) && e.blocks >= last.blocks && e.bytes >= last.bytes;
+	if (known || same(&last, &e)) {
 		answer(k, l, m->id, &last);
 		return SP_OK;
 	}

@@ -397,11 +397,11 @@ account_before_all(struct master *m)
 }
 
 int
-log_open(const char *path)
+log_open(const char *path, int how)
 {
 	if (strcmp(path, "stderr") == 0)
 		return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0640);
+	int fd = open(path, how | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0640);
 	if (fd < 0)
 		log_error("cannot open %s: %s", path, strerror(errno));
 	return fd;

@@ -54,7 +54,7 @@ child_give_logs(struct master *m, struct child *c)
 	const char *const paths[] = { m->epoch->settings.audit, m->epoch->settings.access };
 	int rc = SP_OK;
 	for (unsigned i = 0; i < 2; i++, msg.nfds++) {
-		int fd = log_open(paths[i][0] == '\0' ? "/dev/null" : paths[i]);
+		int fd = log_open(paths[i][0] == '\0' ? "/dev/null" : paths[i], O_RDWR);
 		if (fd < 0)
 			rc = SP_EIO;
 		msg.fd[1 + i] = fd;

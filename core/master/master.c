@@ -179,7 +179,7 @@ static int
 log_to_file(struct master *m)
 {
 	const char *path = m->epoch->settings.log.path;
-	int fd = log_open(path), own = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	int fd = log_open(path, O_WRONLY), own = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	if (own < 0) {
 		if (fd >= 0)
 			(void)close(fd);

@@ -135,7 +135,7 @@ int prepare_folders(struct master *m) SP_MUST;
 int accounts_find(struct master *m) SP_MUST;
 /* Whom the check process runs as before any configuration could be read. */
 int account_before_all(struct master *m) SP_MUST;
-int log_open(const char *path); /* -1: logged, or none is wanted */
+int log_open(const char *path, int how); /* O_WRONLY; O_RDWR where the reader looks what is there after a crash. -1: logged, or none is wanted */
 int pid_write(struct master *m) SP_MUST;
 
 /* reload.c */

@@ -43,7 +43,7 @@ enum frame_type {
 enum frame_key { /* fields of payloads; texts unless said */
 	KEY_SESSION = 1, KEY_PRINCIPAL /* JSON */, KEY_TARGET, KEY_PART, KEY_MODULE, KEY_VERSION, KEY_POLICY_HASH,
 	KEY_ADDRESS, KEY_LOGIN, KEY_STARTED /* be64 wall µs */, KEY_KIND, KEY_TEXT /* values hidden */, KEY_TAG,
-	KEY_TEXT_HASH /* SHA-256 of the exact text */, KEY_PARAM /* be32 type, be16 format, u8 null|hidden, bytes */,
+	KEY_TEXT_HASH /* SHA-256 of the text, with hidden values as recorded */, KEY_PARAM /* be32 type, be16 format, u8 null|hidden, bytes */,
 	KEY_WHAT /* allow deny kill held */, KEY_RULE, KEY_MESSAGE, KEY_APPROVAL, KEY_APPROVER, KEY_OBSERVED,
 	KEY_COLUMN /* u8 masked, be32 type, be16 format, name */, KEY_ROWS /* be64 */, KEY_BYTES /* be64 */, KEY_ERROR,
 	KEY_WHY, KEY_FACT /* name=value */, KEY_HASH, KEY_ATTRIBUTE /* node:name=value, for explain and backtest */,

@@ -310,7 +310,8 @@ plan_record(struct plan *p, struct sp_session *s, const struct policy *policy)
 	frame_field(&w, KEY_KIND, sp_str(p->kind));
 	if (record_redact(s->w, policy, p->shape, &text) == SP_OK)
 		frame_field(&w, KEY_TEXT, buffer_bytes(&text));
-	digest_sha256(p->shape->text, hash);
+	/* of the text as recorded: a plain hash of a secret would let it be guessed */
+	digest_sha256(buffer_bytes(&text), hash);
 	frame_field(&w, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
 	if (p->shape->tag != NULL)
 		frame_field(&w, KEY_TAG, sp_str(p->shape->tag));

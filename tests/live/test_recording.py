@@ -362,7 +362,7 @@ def all_verify(w):
 @test
 def recorder_killed_under_load(w):
     """P8: the gateway goes on, and every statement that reached the target is in a recording."""
-    with another(w) as o:
+    with another(w, record="sync_wait 20s;") as o:
         load = Load(o, "kre", statements=3000)
         for _ in range(4):
             time.sleep(random.uniform(0.05, 0.5))

@@ -89,11 +89,11 @@ world_sign(struct world *w, const struct message *m)
 		.bytes = m->f[5].q }, last;
 	memcpy(e.session, m->f[1].s.p, ID_LEN);
 	memcpy(e.chain, m->f[4].s.p, DIGEST_LEN);
-	if (world_last_of(w, e.session, &last) && last.kind == e.kind && last.blocks == e.blocks) {
+	if (world_last_of(w, e.session, &last) && (e.kind == LEDGER_OPEN || (last.kind == e.kind && last.blocks == e.blocks))) {
 		world_answer(w, (unsigned)last.number - 1);
 		return;
 	}
-	if (world_last_of(w, e.session, &last) && (last.kind >= LEDGER_CLOSE || e.kind == LEDGER_OPEN))
+	if (world_last_of(w, e.session, &last) && (last.kind >= LEDGER_CLOSE))
 		return;
 	world_append(w, &e);
 	world_answer(w, w->entries - 1);
