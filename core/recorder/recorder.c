@@ -58,7 +58,7 @@ recorder_open(struct recorder *r, const struct paths *p, const struct options *o
 	r->now = clock_mono_ms();
 	r->wall = clock_wall_us();
 	r->audit.fd = r->access.fd = -1;
-	r->ledger.fd = r->ledger.anchor = -1;
+	r->ledger.fd = r->ledger.anchor = r->ledger.syslog = -1;
 	r->maker = block_maker_new();
 	r->batch.blocks.max = SIZE_MAX / 4;
 	r->batch.records.max = SIZE_MAX / 4;

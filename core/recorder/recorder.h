@@ -126,8 +126,9 @@ struct lines {                   /* a log: lines not yet in it */
 };
 
 struct ledger_file {
-	int fd, anchor;
-	bool syslog;
+	int fd, anchor, syslog;      /* -1: none */
+	int facility;
+	bool deaf;                   /* the last entry did not reach syslog */
 	bool have_key;
 	uint8_t key[32];
 	uint64_t number;             /* of the last entry */

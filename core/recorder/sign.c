@@ -13,13 +13,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <syslog.h>
 #include <unistd.h>
 
 #include "../base/log.h"
 #include "recorder.h"
 
+#define SYSLOG_SOCKET "/dev/log"
 #define CHECKPOINT_MS 60000
 #define CHECKPOINT_BYTES (4u << 20)
 #define ASK_AGAIN_MS 30000
@@ -45,9 +48,9 @@ open_anchor(struct recorder *r, const char *anchor)
 	const char *name = strncmp(anchor, "syslog:", 7) == 0 ? anchor + 7 : strcmp(anchor, "syslog") == 0 ? "" : NULL;
 	for (size_t i = 0; name != NULL && i < sizeof(facility) / sizeof(*facility); i++)
 		if (strcmp(name, facility[i].name) == 0) {
-			openlog("sallyport", LOG_NDELAY | LOG_PID, facility[i].number);
-			r->ledger.syslog = true;
-			return SP_OK;
+			r->ledger.facility = facility[i].number;
+			r->ledger.syslog = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+			return r->ledger.syslog < 0 ? SP_EIO : SP_OK;
 		}
 	errno = EINVAL;
 	return SP_EIO;
@@ -83,7 +86,7 @@ ledger_open(struct recorder *r, const char *anchor, const char **err_r)
 	static char text[320];
 	struct ledger_file *l = &r->ledger;
 	struct stat st;
-	*l = (struct ledger_file){ .fd = -1, .anchor = -1 };
+	*l = (struct ledger_file){ .fd = -1, .anchor = -1, .syslog = -1 };
 	if (open_anchor(r, anchor) != SP_OK) {
 		(void)snprintf(text, sizeof(text), "anchor %.200s: %s", anchor, strerror(errno));
 		*err_r = text;
@@ -112,9 +115,9 @@ ledger_close(struct recorder *r)
 	}
 	if (l->anchor >= 0)
 		close(l->anchor);
-	if (l->syslog)
-		closelog();
-	*l = (struct ledger_file){ .fd = -1, .anchor = -1 };
+	if (l->syslog >= 0)
+		close(l->syslog);
+	*l = (struct ledger_file){ .fd = -1, .anchor = -1, .syslog = -1 };
 }
 
 int
@@ -221,6 +224,21 @@ sign_sessions(struct recorder *r)
 
 /* ---- entries ---- */
 
+/* Not syslog(3): when the daemon was started anew that needs a socket, which this process may no longer make. */
+static void
+anchor_syslog(struct ledger_file *l, const char *line, int len)
+{
+	static const struct sockaddr_un to = { .sun_family = AF_UNIX, .sun_path = SYSLOG_SOCKET };
+	char text[2 * LEDGER_ENTRY + 128];
+	int n = snprintf(text, sizeof(text), "<%d>sallyport[%d]: %.*s", l->facility | LOG_NOTICE, (int)getpid(), len, line);
+	bool sent = sendto(l->syslog, text, (size_t)n, MSG_NOSIGNAL, (const struct sockaddr *)&to, sizeof(to)) == n;
+	if (!sent && !l->deaf)
+		log_error("the anchor: %s takes nothing: %s; entries until it does are not anchored", SYSLOG_SOCKET, strerror(errno));
+	if (sent && l->deaf)
+		log_info("the anchor: %s takes entries again", SYSLOG_SOCKET);
+	l->deaf = !sent;
+}
+
 static void
 anchor(struct recorder *r, const struct ledger_entry *e, const uint8_t bytes[LEDGER_ENTRY])
 {
@@ -230,8 +248,8 @@ anchor(struct recorder *r, const struct ledger_entry *e, const uint8_t bytes[LED
 	int n = snprintf(line, sizeof(line), "sallyport-anchor %llu %s\n", (unsigned long long)e->number, hex);
 	if (l->anchor >= 0 && write(l->anchor, line, (size_t)n) != n)
 		log_error("the anchor cannot be written: %s", strerror(errno));
-	if (l->syslog)
-		syslog(LOG_NOTICE, "%.*s", n - 1, line);
+	if (l->syslog >= 0)
+		anchor_syslog(l, line, n - 1);
 }
 
 static void

@@ -3,6 +3,9 @@
 #include <config.h>
 #include "cunit_main.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+
 #include "recorder_world.h"
 
 static void
@@ -347,6 +350,41 @@ test_checkpoints(void)
 	world_free(&w);
 }
 
+/* Entries go to the syslog daemon, also to one that was started later. */
+static void
+test_syslog(void)
+{
+	struct world *w = world_new();
+	struct sockaddr_un at = { .sun_family = AF_UNIX, .sun_path = "/dev/log" };
+	char line[1024] = "";
+	uint8_t id[ID_LEN];
+	(void)snprintf(w->anchor, sizeof(w->anchor), "syslog:local3");
+	world_start(w);
+	if (access(at.sun_path, F_OK) == 0) {
+		(void)printf("skipped: there is a syslog daemon here, whose log is not ours to write to\n");
+		world_free(&w);
+		return;
+	}
+	say_header(w, id);
+	world_sweep(w); /* nobody listens: said in the log, nothing else */
+	CU_ASSERT_EQUAL(w->entries, 1);
+	CU_ASSERT_TRUE(w->r->ledger.deaf);
+	int daemon = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	if (bind(daemon, (struct sockaddr *)&at, sizeof(at)) == 0) {
+		say_end(w, id);
+		world_sweep(w);
+		CU_ASSERT(recv(daemon, line, sizeof(line) - 1, 0) > 0);
+		CU_ASSERT_EQUAL(strncmp(line, "<157>sallyport[", 15), 0);
+		CU_ASSERT_PTR_NOT_NULL(strstr(line, "]: sallyport-anchor 2 "));
+		CU_ASSERT_FALSE(w->r->ledger.deaf);
+		(void)unlink(at.sun_path);
+	} else {
+		(void)printf("skipped in part: /dev/log cannot be made here\n");
+	}
+	close(daemon);
+	world_free(&w);
+}
+
 /* A keeper that was away gets one entry for all that happened; answers that were lost come again. */
 static void
 test_keeper_away(void)
@@ -521,7 +559,7 @@ main(void)
 		{ "session", test_session }, { "sync modes (P1)", test_sync_modes }, { "failing journal (P8, RC2)", test_failing_journal },
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
-		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "fetch (RC3)", test_fetch },
+		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },
 		{ "reopen", test_reopen }, { "hostile text (RC5)", test_hostile_text }, { "segments", test_segments },
 		{ "second recorder", test_second_recorder }, { "options", test_options }, CU_TEST_INFO_NULL,
 	};
