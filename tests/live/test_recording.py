@@ -479,6 +479,44 @@ def another_mounted(w, size):
         run(["umount", "-l", folder])
 
 
+@contextlib.contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@test
+def slow_disk_pauses_forwarding(w):
+    """P1: while the recorder does not get on, nothing new reaches the target; then it goes on, or ends (P8)."""
+    for sync in ("always", "group"):
+        with another(w, record=f"sync {sync}; sync_wait 20s;") as o:
+            o.pg.sql("DROP TABLE IF EXISTS slow; CREATE TABLE slow (n int); ALTER TABLE slow OWNER TO app_gw")
+            live = o.psql_waiting(stdin="INSERT INTO slow VALUES (0);\n", user="slo")
+            wait_for(lambda: o.pg.sql("SELECT count(*) FROM slow") == "1", said="no load came")
+            with stopped(o.gateway.children()["recorder"][0]):
+                live.say("".join(f"INSERT INTO slow VALUES ({n});\n" for n in range(1, 200)))
+                time.sleep(1.5)
+                reached = int(o.pg.sql("SELECT count(*) FROM slow"))
+                time.sleep(1.5)
+                assert int(o.pg.sql("SELECT count(*) FROM slow")) == reached, "statements pass although nothing is recorded"
+                assert reached < 200 if sync == "group" else reached == 1, reached
+            got = live.result()
+            assert got.code == 0 and o.pg.sql("SELECT count(*) FROM slow") == "200", repr(got)
+    with another(w, record="sync_wait 1s;") as o:
+        live = o.psql_waiting(stdin="INSERT INTO slow VALUES (1000);\n", user="slo")
+        wait_for(lambda: o.pg.sql("SELECT count(*) FROM slow WHERE n = 1000") == "1", said="no load came")
+        with stopped(o.gateway.children()["recorder"][0]):
+            with contextlib.suppress(BrokenPipeError):
+                live.say("INSERT INTO slow VALUES (1001);\n" * 200)
+            got = live.result()
+            assert got.code != 0 and "recorded" in got.err, repr(got)
+            assert int(o.pg.sql("SELECT count(*) FROM slow WHERE n = 1001")) < 200
+        wait_for(lambda: o.psql("SELECT 'again'", user="slo").out == "again", 20, said="sessions stay refused")
+
+
 # ---- retention ----
 
 @test
