@@ -3,6 +3,7 @@
 """Recordings of real sessions: replayed, searched, verified, sealed, cut, and kept through kill -9 and full disks."""
 
 import contextlib
+import ctypes
 import itertools
 import pathlib
 import random
@@ -223,18 +224,40 @@ def canaries_are_nowhere(w):
             o.psql(sql, user="can", groups="dba,leads,dev", token=token)
         o.psql(stdin="PREPARE p(text) AS SELECT id FROM customers WHERE email = $1;\nEXECUTE p('canary-execute@example.com');\n",
                user="can", groups="dba,leads,dev", token=token)
-        ended(o, "can", len(statements) + 1)
+        o.psql(stdin="COPY vault FROM STDIN;\n9\tcanary-copy-in@example.com\n\\.\n", user="can", groups="dba,leads,dev", token=token)
+        for sql, values in (("SELECT id FROM customers WHERE email = $1", ["canary-param-where"]),
+                            ("INSERT INTO vault VALUES ($1, $2)", ["5", "canary-param-insert"]),
+                            ("UPDATE vault SET email = $1 || 'x' WHERE id = 1", ["canary-param-update"]),
+                            ("SELECT id FROM customers WHERE lower(email) = lower($1)", ["canary-param-function"]),
+                            ("SELECT id FROM customers WHERE email = ANY($1::text[])", ["{canary-param-any}"])):
+            exec_params(o.dsn(user="can") + f" password={token}", sql, values)
+        ended(o, "can", len(statements) + 7)
         whole = b""
         for path in everything(o):
             whole += path.read_bytes()
         for s in o.sessions():
             if s["user"] == "can":
                 whole += decompressed(o, s["id"])
-        names = sorted(set(re.findall("canary-[a-z-]+", " ".join(statements) + " canary-execute"))) + [
+        names = sorted(set(re.findall("canary-[a-z-]+", " ".join(statements) + " canary-execute canary-copy-in canary-param"))) + [
             "ada@example.com", "4111111111111111", token, token.split(".")[2], o.pg.password]
         found = [n for n in names if n.encode() in whole]
         assert not found, f"in the gateway's files: {found}"
         assert b"{" in whole and b"SELECT id FROM customers" in whole
+
+
+def exec_params(dsn, sql, values):
+    """One statement in the extended protocol, its parameters as text, by libpq itself."""
+    pq = ctypes.CDLL("libpq.so.5")
+    for name in ("PQconnectdb", "PQexecParams"):
+        getattr(pq, name).restype = ctypes.c_void_p
+    pq.PQresultErrorMessage.restype = ctypes.c_char_p
+    connection = ctypes.c_void_p(pq.PQconnectdb(dsn.encode()))
+    array = (ctypes.c_char_p * len(values))(*[v.encode() for v in values])
+    result = ctypes.c_void_p(pq.PQexecParams(connection, sql.encode(), len(values), None, array, None, None, 0))
+    error = pq.PQresultErrorMessage(result)
+    pq.PQclear(result)
+    pq.PQfinish(connection)
+    assert error == b"", (sql, error)
 
 
 def everything(w):
