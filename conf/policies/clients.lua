@@ -1,16 +1,18 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- What everyday tools send that the gateway would refuse as unclear, each a narrow exception.
 --
--- SHOW, SELECT of pg_catalog functions, advisory locks, SET of the settings that `sallyport doc` lists,
--- RESET ALL and DISCARD ALL, pg_dump's set_config() and its prepared statements, and the first lines of
--- the files it writes need none: they are clear.  What stands here lifts one named refusal and no rule,
--- so a deny elsewhere still wins.
+-- SHOW, SELECT of pg_catalog functions, advisory locks, SET of the settings that `sallyport doc`
+-- lists, RESET ALL and DISCARD ALL, pg_dump's set_config('search_path', …) and its prepared statements
+-- need none: they are clear.  What stands here lifts one named refusal and no rule, so a deny elsewhere still wins.
 
-rule "client-dump" {
-  doc   = "What pg_dump of PostgreSQL 17, and pg_dump --quote-all-identifiers, set beside the rest.",
+rule "client-restore" {
+  doc   = "What files of other releases of pg_dump begin with, when psql plays them back.",
   on    = "sql.statement",
   when  = { verb = { "set", "reset" } },
-  allow = { unclear = "setting", name = { "quote_all_identifiers", "transaction_timeout" } },
+  allow = {
+    unclear = "setting",
+    name = { "quote_all_identifiers", "transaction_timeout" },
+  },
 }
 
 rule "client-planner" {

@@ -239,14 +239,19 @@ print_json(const json_t *object)
 
 /* ---- progress ---- */
 
+#define BAR_AFTER 500000 /* µs: short work shows none */
+
 static bool bar_shown;
+static uint64_t bar_since;
 
 void
 print_progress(const char *what, uint64_t done, uint64_t all)
 {
 	static uint64_t shown_at;
 	uint64_t now = clock_mono_us();
-	if (!isatty(STDERR_FILENO) || now - shown_at < 100000)
+	if (bar_since == 0)
+		bar_since = now;
+	if (!isatty(STDERR_FILENO) || now - bar_since < BAR_AFTER || now - shown_at < 100000)
 		return;
 	shown_at = now;
 	bar_shown = true;
@@ -268,4 +273,5 @@ print_progress_end(void)
 	if (bar_shown)
 		(void)fprintf(stderr, "\r\033[K");
 	bar_shown = false;
+	bar_since = 0;
 }

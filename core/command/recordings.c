@@ -136,6 +136,8 @@ verify_folder(struct run *r)
 	int rc = verify_store(r->word[0], hex == NULL ? NULL : key, option(r, "anchor"), progress, &v);
 	print_progress_end();
 	v.ok = v.ok && rc == SP_OK;
+	if (v.ok && hex == NULL && !r->json)
+		(void)fprintf(stderr, "sallyport: with the key that the ledger itself names: give the keeper's by --key to be sure that it is the same\n");
 	return tell(r, r->word[0], &v);
 }
 

@@ -528,7 +528,8 @@ cast_output(struct show *s, struct sp_writer *w, const struct frame *f)
 	s->nrest = unfinished(b);
 	struct sp_reader r = sp_reader(b);
 	struct sp_bytes whole = sp_rd_take(&r, b.len - s->nrest);
-	memcpy(s->rest, sp_rd_rest(&r).p, s->nrest);
+	if (s->nrest > 0)
+		memcpy(s->rest, sp_rd_rest(&r).p, s->nrest);
 	if (whole.len > 0)
 		cast_event(w, f, "o", whole);
 	buffer_free(&all);

@@ -152,6 +152,8 @@ write_parts(int fd, struct iovec *part, int n, uint64_t at)
 		at += (uint64_t)done;
 		for (int i = 0; i < n && done > 0; i++) {
 			size_t step = (size_t)done < part[i].iov_len ? (size_t)done : part[i].iov_len;
+			if (step == 0)
+				continue; /* nothing there, not even an address */
 			part[i].iov_base = (uint8_t *)part[i].iov_base + step;
 			part[i].iov_len -= step;
 			done -= (ssize_t)step;

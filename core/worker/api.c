@@ -291,6 +291,18 @@ sp_fact(struct sp_session *s, const char *name, struct sp_bytes value)
 
 /* ---- record ---- */
 
+/* Data for a tagged column (COPY … FROM STDIN): which of it is, only its reader would know. */
+static int
+record_input_hidden(struct sp_session *s, const struct sp_op *op, struct sp_bytes b)
+{
+	struct buffer hidden = { 0 };
+	int rc = record_hidden(s->w, b, &hidden);
+	if (rc == SP_OK)
+		record_frame(s, FRAME_INPUT, op->channel, op->number, buffer_bytes(&hidden), (struct sp_bytes){ NULL, 0 });
+	buffer_free(&hidden);
+	return rc;
+}
+
 int
 sp_record(struct sp_session *s, const struct sp_op *op, enum sp_stream stream, struct sp_bytes b)
 {
@@ -306,6 +318,8 @@ sp_record(struct sp_session *s, const struct sp_op *op, enum sp_stream stream, s
 		record_frame(s, FRAME_NOTICE, channel, number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
 		return SP_OK;
 	}
+	if (stream == SP_REC_INPUT && op != NULL && (op->plan == NULL || op->plan->sensitive))
+		return record_input_hidden(s, op, b);
 	while (b.len > 0) {
 		size_t n = b.len < ROWS_FRAME ? b.len : ROWS_FRAME;
 		record_frame(s, type[stream], channel, number, (struct sp_bytes){ b.p, n }, (struct sp_bytes){ NULL, 0 });

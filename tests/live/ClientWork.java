@@ -159,7 +159,7 @@ public class ClientWork {
     static void others(Connection c) throws Exception {
         try (Statement s = c.createStatement()) {
             s.setQueryTimeout(1);
-            s.execute("SELECT pg_sleep(30)");
+            s.execute("SELECT count(*) FROM generate_series(1, 2000000000)");
         } catch (SQLException e) {
             show("query timeout", failure(e));
         }
@@ -167,7 +167,7 @@ public class ClientWork {
             Thread t = new Thread(() -> { try { Thread.sleep(700); s.cancel(); } catch (Exception e) { show("cancel", e); } });
             t.start();
             try {
-                s.execute("SELECT pg_sleep(30)");
+                s.execute("SELECT count(*) FROM generate_series(1, 2000000000)");
             } catch (SQLException e) {
                 show("cancelled", failure(e));
             }

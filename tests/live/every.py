@@ -1,5 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One table with a column of every type, and small things beside it, for the tests of clients."""
+"""One table with a column of every type, small things beside it, and the shipped policies, for the tests of clients."""
+
+import pathlib
+
+_conf = pathlib.Path(__file__).resolve().parent.parent.parent / "conf" / "policies"
+SHIPPED = "\n".join(f"do\n{(_conf / name).read_text()}\nend" for name in ("clients.lua", "writes.lua", "ddl.lua", "dangerous.lua", "pii.lua"))
+SLOW_QUERY = "SELECT count(*) FROM generate_series(1, 2000000000)"  # pg_sleep() is not for everybody
 
 SQL = """
 CREATE TYPE mood AS ENUM ('sad', 'ok', 'happy');

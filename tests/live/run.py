@@ -9,12 +9,13 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+PYTHON = "/usr/bin/python3" if os.access("/usr/bin/python3", os.X_OK) else sys.executable  # Debian's, which has the drivers
 
 
 def run_file(path, options):
     start = time.monotonic()
     print(f"{path.name}", flush=True)
-    process = subprocess.Popen([sys.executable, "-u", str(path), *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    process = subprocess.Popen([PYTHON, "-u", str(path), *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                text=True, errors="replace", env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
     tally = None
     for line in process.stdout:

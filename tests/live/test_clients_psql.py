@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import time
 
+from every import SHIPPED
 from harness import *
 
 SQL = """
@@ -207,4 +208,4 @@ def pgbench_runs(w):
         assert done.code == 0 and "number of failed transactions: 0 " in done.out, f"{mode}: {done!r}"
 
 
-main(sql=SQL)
+main(sql=SQL, policy=SHIPPED)

@@ -9,7 +9,7 @@ import ipaddress
 import uuid
 
 from harness import *
-from every import ALLOWED, SQL
+from every import ALLOWED, SHIPPED, SLOW_QUERY, SQL
 
 try:
     import psycopg
@@ -223,7 +223,7 @@ def psycopg_notify_and_cancel(w):
         timer = threading.Timer(1.0, c.cancel)
         timer.start()
         try:
-            c.execute("SELECT pg_sleep(30)")
+            c.execute(SLOW_QUERY)
         except psycopg.errors.QueryCanceled as e:
             got.append(e.sqlstate)
         timer.join()
@@ -388,7 +388,7 @@ def asyncpg_copy_notify_and_timeout(w):
         await c.execute("NOTIFY news, 'hi'")
         got.append(await asyncio.wait_for(heard, 10))
         try:
-            await c.fetch("SELECT pg_sleep(30)", timeout=1)
+            await c.fetch(SLOW_QUERY, timeout=1)
         except asyncio.TimeoutError:
             got.append("timeout")
         got.append(await c.fetchval("SELECT 41 + 1"))
@@ -419,4 +419,4 @@ def asyncpg_pool(w):
     assert asyncio.run(pooled(True)) == asyncio.run(pooled(False)) == list(range(1, 41))
 
 
-main(sql=SQL, policy=POLICY + ALLOWED)
+main(sql=SQL, policy=SHIPPED + ALLOWED)

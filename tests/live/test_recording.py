@@ -3,6 +3,7 @@
 """Recordings of real sessions: replayed, searched, verified, sealed, cut, and kept through kill -9 and full disks."""
 
 import contextlib
+import ctypes
 import itertools
 import pathlib
 import random
@@ -223,18 +224,40 @@ def canaries_are_nowhere(w):
             o.psql(sql, user="can", groups="dba,leads,dev", token=token)
         o.psql(stdin="PREPARE p(text) AS SELECT id FROM customers WHERE email = $1;\nEXECUTE p('canary-execute@example.com');\n",
                user="can", groups="dba,leads,dev", token=token)
-        ended(o, "can", len(statements) + 1)
+        o.psql(stdin="COPY vault FROM STDIN;\n9\tcanary-copy-in@example.com\n\\.\n", user="can", groups="dba,leads,dev", token=token)
+        for sql, values in (("SELECT id FROM customers WHERE email = $1", ["canary-param-where"]),
+                            ("INSERT INTO vault VALUES ($1, $2)", ["5", "canary-param-insert"]),
+                            ("UPDATE vault SET email = $1 || 'x' WHERE id = 1", ["canary-param-update"]),
+                            ("SELECT id FROM customers WHERE lower(email) = lower($1)", ["canary-param-function"]),
+                            ("SELECT id FROM customers WHERE email = ANY($1::text[])", ["{canary-param-any}"])):
+            exec_params(o.dsn(user="can") + f" password={token}", sql, values)
+        ended(o, "can", len(statements) + 7)
         whole = b""
         for path in everything(o):
             whole += path.read_bytes()
         for s in o.sessions():
             if s["user"] == "can":
                 whole += decompressed(o, s["id"])
-        names = sorted(set(re.findall("canary-[a-z-]+", " ".join(statements) + " canary-execute"))) + [
+        names = sorted(set(re.findall("canary-[a-z-]+", " ".join(statements) + " canary-execute canary-copy-in canary-param"))) + [
             "ada@example.com", "4111111111111111", token, token.split(".")[2], o.pg.password]
         found = [n for n in names if n.encode() in whole]
         assert not found, f"in the gateway's files: {found}"
         assert b"{" in whole and b"SELECT id FROM customers" in whole
+
+
+def exec_params(dsn, sql, values):
+    """One statement in the extended protocol, its parameters as text, by libpq itself."""
+    pq = ctypes.CDLL("libpq.so.5")
+    for name in ("PQconnectdb", "PQexecParams"):
+        getattr(pq, name).restype = ctypes.c_void_p
+    pq.PQresultErrorMessage.restype = ctypes.c_char_p
+    connection = ctypes.c_void_p(pq.PQconnectdb(dsn.encode()))
+    array = (ctypes.c_char_p * len(values))(*[v.encode() for v in values])
+    result = ctypes.c_void_p(pq.PQexecParams(connection, sql.encode(), len(values), None, array, None, None, 0))
+    error = pq.PQresultErrorMessage(result)
+    pq.PQclear(result)
+    pq.PQfinish(connection)
+    assert error == b"", (sql, error)
 
 
 def everything(w):
@@ -477,6 +500,44 @@ def another_mounted(w, size):
             yield o
     finally:
         run(["umount", "-l", folder])
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@test
+def slow_disk_pauses_forwarding(w):
+    """P1: while the recorder does not get on, nothing new reaches the target; then it goes on, or ends (P8)."""
+    for sync in ("always", "group"):
+        with another(w, record=f"sync {sync}; sync_wait 20s;") as o:
+            o.pg.sql("DROP TABLE IF EXISTS slow; CREATE TABLE slow (n int); ALTER TABLE slow OWNER TO app_gw")
+            live = o.psql_waiting(stdin="INSERT INTO slow VALUES (0);\n", user="slo")
+            wait_for(lambda: o.pg.sql("SELECT count(*) FROM slow") == "1", said="no load came")
+            with stopped(o.gateway.children()["recorder"][0]):
+                live.say("".join(f"INSERT INTO slow VALUES ({n});\n" for n in range(1, 200)))
+                time.sleep(1.5)
+                reached = int(o.pg.sql("SELECT count(*) FROM slow"))
+                time.sleep(1.5)
+                assert int(o.pg.sql("SELECT count(*) FROM slow")) == reached, "statements pass although nothing is recorded"
+                assert reached < 200 if sync == "group" else reached == 1, reached
+            got = live.result()
+            assert got.code == 0 and o.pg.sql("SELECT count(*) FROM slow") == "200", repr(got)
+    with another(w, record="sync_wait 1s;") as o:
+        live = o.psql_waiting(stdin="INSERT INTO slow VALUES (1000);\n", user="slo")
+        wait_for(lambda: o.pg.sql("SELECT count(*) FROM slow WHERE n = 1000") == "1", said="no load came")
+        with stopped(o.gateway.children()["recorder"][0]):
+            with contextlib.suppress(BrokenPipeError):
+                live.say("INSERT INTO slow VALUES (1001);\n" * 200)
+            got = live.result()
+            assert got.code != 0 and "recorded" in got.err, repr(got)
+            assert int(o.pg.sql("SELECT count(*) FROM slow WHERE n = 1001")) < 200
+        wait_for(lambda: o.psql("SELECT 'again'", user="slo").out == "again", 20, said="sessions stay refused")
 
 
 # ---- retention ----

@@ -84,7 +84,7 @@ class Closed(Exception):
 class Wire:
     def __init__(self, sock):
         self.sock = sock
-        self.buffer = b""
+        self.buffer, self.at = bytearray(), 0
         self.parameters, self.notices, self.key = {}, [], None
 
     @classmethod
@@ -135,13 +135,16 @@ class Wire:
         self.sock.sendall(b"".join(messages))
 
     def take(self, n):
-        while len(self.buffer) < n:
-            more = self.sock.recv(1 << 18)
+        while len(self.buffer) - self.at < n:
+            if self.at > 0:
+                del self.buffer[:self.at]
+                self.at = 0
+            more = self.sock.recv(1 << 20)
             if not more:
                 raise Closed()
             self.buffer += more
-        out, self.buffer = self.buffer[:n], self.buffer[n:]
-        return out
+        self.at += n
+        return bytes(self.buffer[self.at - n:self.at])
 
     def read(self):
         """The next message; ParameterStatus and notices are kept aside."""

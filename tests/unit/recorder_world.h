@@ -379,15 +379,19 @@ frames_of(const struct world *w, const uint8_t *id, const uint8_t *auditor)
 	struct frame f;
 	const char *err = "";
 	size_t n = 0;
+	static char why[512];
 	session_file(w, id, path);
 	int fd = open(path, O_RDONLY | O_CLOEXEC), rc = SP_EIO;
 	if (fd >= 0 && recording_open(fd, auditor, &rec, &err) == SP_OK) {
 		while ((rc = recording_next(rec, &f, &err)) == 1 && n + 1 < sizeof(types))
 			types[n++] = letter[f.type];
+		(void)snprintf(why, sizeof(why), "%s", err == NULL ? "" : err);
 		recording_close(&rec);
+	} else {
+		(void)snprintf(why, sizeof(why), "%s", err);
 	}
 	types[n] = '\0';
-	return rc < 0 ? err : types;
+	return rc < 0 ? why : types;
 }
 
 static inline struct sp_bytes

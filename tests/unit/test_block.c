@@ -207,6 +207,43 @@ test_no_recording(void)
 	close(pair[1]);
 }
 
+/* RC7: a wall clock that jumps back, in blocks or in frames, breaks nothing. */
+static void
+test_clock_jump(void)
+{
+	static const uint64_t wall[] = { 5000000, 1000000, UINT64_MAX, 0 };
+	struct block_maker *m = block_maker_new();
+	struct buffer in = { 0 }, out = { 0 };
+	struct verify_result v;
+	uint8_t chain[DIGEST_LEN], head[64], frame[128];
+	char name[ID_TEXT];
+	struct sp_writer h = sp_writer(head, sizeof(head)), f = sp_writer(frame, sizeof(frame));
+	frame_field(&h, KEY_SESSION, sp_str(id_format(id, name)));
+	CU_ASSERT_EQUAL(frame_encode(&(struct frame){ .type = FRAME_HEADER, .at = 99, .payload = sp_written(&h) }, &f), SP_OK);
+	block_chain_start(id, chain);
+	CU_ASSERT_EQUAL(buffer_put(&out, SP_LIT(RECORDING_MAGIC)), SP_OK);
+	for (uint32_t i = 0; i < 4; i++) {
+		struct block b = { .number = i + 1, .first = i + 1, .frames = 1, .wall = wall[i] };
+		CU_ASSERT_EQUAL(block_make(m, NULL, id, i == 0 ? sp_written(&f) : frames_of(&in, 10, false), &b, chain, &out), SP_OK);
+	}
+	int fd = file_of(buffer_bytes(&out));
+	CU_ASSERT_EQUAL(verify_recording(fd, name, NULL, 0, &v), SP_OK);
+	CU_ASSERT_EQUAL(v.frames, 4);
+	struct recording *r;
+	struct frame got;
+	const char *err;
+	CU_ASSERT_EQUAL_FATAL(recording_open(fd, NULL, &r, &err), SP_OK);
+	for (uint32_t i = 1; i <= 4; i++) {
+		CU_ASSERT_EQUAL(recording_next(r, &got, &err), 1);
+		CU_ASSERT_EQUAL(got.number, i);
+	}
+	CU_ASSERT_EQUAL(recording_next(r, &got, &err), 0);
+	recording_close(&r);
+	buffer_free(&in);
+	buffer_free(&out);
+	block_maker_free(&m);
+}
+
 /* ---- the ledger ---- */
 
 static void
@@ -246,7 +283,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "round", test_round }, { "a seal binds", test_seal_binds }, { "keys", test_keys }, { "too big", test_too_big },
-		{ "bomb", test_bomb }, { "no recording", test_no_recording }, { "ledger entry", test_entry }, CU_TEST_INFO_NULL,
+		{ "bomb", test_bomb }, { "no recording", test_no_recording }, { "clock jump (RC7)", test_clock_jump }, { "ledger entry", test_entry }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("block", tests);
 }

@@ -59,11 +59,11 @@ async function main () {
 
   const slow = new Client({ ...config, query_timeout: 1000 })
   await slow.connect()
-  await slow.query('SELECT pg_sleep(3)').catch(e => show('timeout', e.message))
+  await slow.query('SELECT count(*) FROM generate_series(1, 20000000)').catch(e => show('timeout', e.message))
   await slow.end().catch(() => {})
   const limited = new Client({ ...config, statement_timeout: 300, application_name: 'node' })
   await limited.connect()
-  await limited.query('SELECT pg_sleep(30)').catch(e => show('statement timeout', failure(e)))
+  await limited.query('SELECT count(*) FROM generate_series(1, 2000000000)').catch(e => show('statement timeout', failure(e)))
   await limited.end()
   await c.end()
 

@@ -1,0 +1,115 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Much data streams: a million rows, 100 MB of COPY either way, values of 50 MB, in workers that stay small."""
+
+import hashlib
+
+from harness import *
+from wire import *
+
+SQL = """
+CREATE TABLE big (n int, filler text);
+CREATE TABLE blob (id int, data bytea);
+CREATE TABLE target (n int, filler text);
+"""
+MOST = 120 << 20  # bytes that a worker may take more than before; what a client asked for is kept nowhere
+
+
+def resident(w):
+    total = {}
+    for pid in w.gateway.children()["worker"]:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        total[pid] = int(re.search(r"VmHWM:\s+(\d+)", status).group(1)) << 10
+    return total
+
+
+def bounded(w, before):
+    after = resident(w)
+    assert set(after) == set(before), "a worker was replaced"
+    grown = max(after[pid] - before[pid] for pid in after)
+    assert grown < (MOST if not SANITIZED else 8 * MOST), f"a worker grew by {grown >> 20} MB"
+
+
+def digest_of(c, text, kinds="Dd"):
+    """Number and hash of the rows or data of a simple query, without keeping them."""
+    c.sock.settimeout(120)
+    c.send(query(text))
+    n, h, end = 0, hashlib.sha256(), ""
+    while True:
+        kind, body = c.read()
+        if kind in kinds:
+            n += 1
+            h.update(body)
+        elif kind == "E":
+            end += f"E({fields(body)['C']})"
+        elif kind == "Z":
+            return n, h.hexdigest(), end + body.decode()
+
+
+@test
+def a_million_rows(w):
+    before = resident(w)
+    text = "SELECT n, 'row ' || n, n % 7 = 0 FROM generate_series(1, 1000000) n"
+    direct, through = digest_of(Wire.direct(w), text), digest_of(Wire.through(w), text)
+    assert direct == through and direct[0] == 1000000, (direct, through)
+    bounded(w, before)
+
+
+@test
+def copy_out_of_100_mb(w):
+    before = resident(w)
+    text = "COPY (SELECT n, repeat('x', 90) FROM generate_series(1, 1000000) n) TO STDOUT"
+    direct, through = digest_of(Wire.direct(w), text), digest_of(Wire.through(w), text)
+    assert direct == through and direct[0] == 1000000, (direct, through)
+    bounded(w, before)
+
+
+@test
+def copy_in_of_100_mb(w):
+    before = resident(w)
+    c = Wire.through(w)
+    c.sock.settimeout(120)
+    c.send(query("COPY target FROM STDIN"))
+    assert c.read()[0] == "G"
+    line = b"7\t" + b"y" * 97 + b"\n"
+    for _ in range(1000):
+        c.send(message(b"d", line * 1000))
+    c.send(message(b"c"))
+    assert shape(c.until_ready()) == "C(COPY 1000000)Z(I)"
+    assert w.pg.sql("SELECT count(*), sum(length(filler)) FROM target") == "1000000|97000000"
+    bounded(w, before)
+
+
+@test
+def values_of_50_mb(w):
+    before = resident(w)
+    text = "SELECT decode(repeat('00ff10ab', 12500000), 'hex')"
+    direct, through = digest_of(Wire.direct(w), text), digest_of(Wire.through(w), text)
+    assert direct == through and direct[0] == 1, (direct, through)
+    c = Wire.through(w)
+    c.sock.settimeout(120)
+    data = hashlib.sha256(b"seed").digest() * (12 << 20 >> 5)
+    seen = c.ask(parse("", "INSERT INTO blob VALUES (1, $1)"), bind("", "", [data], [1]), execute(), SYNC)
+    assert shape(seen) == "12C(INSERT 0 1)Z(I)", shape(seen)
+    assert w.pg.sql("SELECT length(data), encode(sha256(data), 'hex') FROM blob") == f"{len(data)}|{hashlib.sha256(data).hexdigest()}"
+    seen = c.ask(parse("", "SELECT data FROM blob"), bind(results=[1]), execute(), SYNC)
+    assert row([b for k, b in seen if k == "D"][0]) == [data]
+    bounded(w, before)
+
+
+@test
+def a_client_that_does_not_read_costs_little(w):
+    before = resident(w)
+    slow = [Wire.through(w) for _ in range(4)]
+    for c in slow:
+        c.send(query("SELECT n, repeat('x', 200) FROM generate_series(1, 500000) n"))
+    other = Wire.through(w, "bob")
+    for _ in range(20):
+        assert other.values("SELECT 1") == [[b"1"]]
+        time.sleep(0.1)
+    bounded(w, before)
+    for c in slow:
+        c.sock.close()
+
+
+main(sql=SQL, record="output head=1m;")
