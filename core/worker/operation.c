@@ -322,6 +322,20 @@ op_judge(struct sp_op *op)
 	return op_refuse(op, d);
 }
 
+static const char expired_text[] = "your token has expired; log in again";
+
+bool
+op_may_finish(const struct sp_session *s)
+{
+	uint64_t drain = s->epoch->epoch->settings.drain * 1000;
+	if (drain == 0 || clock_wall_us() - s->expires >= drain)
+		return false;
+	for (const struct list_node *n = s->ops.node.next; n != &s->ops.node; n = n->next)
+		if (LIST_OF(n, const struct sp_op, all)->state == OP_DECIDED)
+			return true;
+	return false;
+}
+
 int
 sp_ask(struct sp_op *op)
 {
@@ -338,8 +352,9 @@ sp_ask(struct sp_op *op)
 		op->plan = plan_find(op);
 	record_operation(op);
 	if (s->expires != 0 && clock_wall_us() >= s->expires) {
-		session_finish(s, SP_END_EXPIRED, "your token has expired; log in again");
-		return op_deny(op, SP_BY_ERROR, "", "your token has expired; log in again", 0);
+		if (!op_may_finish(s))
+			session_finish(s, SP_END_EXPIRED, expired_text);
+		return op_deny(op, SP_BY_ERROR, "", expired_text, 0);
 	}
 	if (record_failed(s->w)) {
 		session_finish(s, SP_END_RECORDER, "the session can no longer be recorded");
@@ -352,9 +367,12 @@ sp_ask(struct sp_op *op)
 static int
 op_judge_again(struct sp_op *op)
 {
+	const struct sp_session *s = op->s;
 	plan_unref(&op->plan);
 	op->plan = plan_find(op);
 	op->state = OP_ASKED;
+	if (s->expires != 0 && clock_wall_us() >= s->expires)
+		return op_deny(op, SP_BY_ERROR, "", expired_text, 0);
 	return op_judge(op);
 }
 

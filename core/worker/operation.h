@@ -65,6 +65,8 @@ void op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h);
 void op_decided(struct sp_session *s, uint32_t number, bool allow, struct sp_bytes by, struct sp_bytes text);
 /* The session ends: everything of it. */
 void op_end_all(struct sp_session *s);
+/* The principal has expired: something runs that `drain` lets finish. */
+bool op_may_finish(const struct sp_session *s);
 /* A new policy: what is held is judged again. */
 void op_rejudge_all(struct sp_session *s);
 /* May this session be at all?  Rules on "session"; then the target is dialled. */

@@ -26,6 +26,7 @@
 
 #define SESSION_MEMORY (64u << 20)
 #define FAREWELL_MS 2000
+#define NOTICE_LATE_US (10u * 1000000u)
 
 static const char *const state_names[] = { "accepted", "who", "dialing", "login", "run", "ending", "closed" };
 _Static_assert(sizeof(state_names) / sizeof(*state_names) == SESSION_STATES, "a name for each state");
@@ -231,14 +232,14 @@ session_close(struct sp_session *s)
 	if (s->state == SESSION_CLOSED)
 		return;
 	session_enter(s, SESSION_CLOSED);
-	op_end_all(s);
-	if (s->header_written)
-		record_end(s);
-	record_publish(s->w);
 	s->w->running = s;
 	if (s->module->close != NULL)
 		s->module->close(s);
 	s->w->running = NULL;
+	op_end_all(s); /* what the module still had it has freed itself */
+	if (s->header_written)
+		record_end(s);
+	record_publish(s->w);
 	writer_reset(s->w);
 	dial_stop(s);
 	stream_close(&s->side[SP_CLIENT]);
@@ -478,7 +479,8 @@ session_warn_expiry(struct sp_session *s, uint64_t now)
 		{ 60u * 1000000u, "your token expires in 1 minute" },
 	};
 	while (s->warned < 2 && s->expires - now <= notices[s->warned].before) {
-		bool late = s->warned == 0 && s->expires - now <= notices[1].before;
+		/* A token that came with less to live would get a notice that is not true. */
+		bool late = s->expires - now < notices[s->warned].before - NOTICE_LATE_US;
 		const char *text = notices[s->warned++].text;
 		if (late || s->module->notice == NULL)
 			continue;
@@ -510,7 +512,8 @@ session_tick(struct sp_session *s)
 		session_kick(s);
 	}
 	if (s->expires != 0 && wall >= s->expires) {
-		session_finish(s, SP_END_EXPIRED, "your token has expired; log in again");
+		if (!op_may_finish(s))
+			session_finish(s, SP_END_EXPIRED, "your token has expired; log in again");
 		return;
 	}
 	if (s->target->timeout.idle != 0 && s->w->now - s->active >= s->target->timeout.idle && s->ops.node.next == &s->ops.node) {

@@ -288,6 +288,7 @@ class Gateway:
         self.more_targets = conf.get("more_targets", "")
         self.level = "debug" if os.environ.get("SALLYPORT_DEBUG") else "info"
         self.process = None
+        self.wrap = []  # a command before sallyportd: ["prlimit", …]
         make_users()
         self.dir.mkdir(parents=True)
         self.dir.chmod(0o755)
@@ -338,7 +339,7 @@ class Gateway:
 
     def start(self):
         self.stderr = open(self.dir / "log" / "stderr", "ab")
-        self.process = subprocess.Popen([str(self.stage / "sbin" / "sallyportd"), "-c", str(self.conf_file), "-f"],
+        self.process = subprocess.Popen([*self.wrap, str(self.stage / "sbin" / "sallyportd"), "-c", str(self.conf_file), "-f"],
                                         stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr, cwd="/",
                                         env=self.environment())
 
