@@ -142,9 +142,7 @@ static int
 gather_tls(struct gather *g, const struct tls_settings *tls)
 {
 	int rc = gather_file(g, tls->cert, false);
-	if (rc == SP_OK)
-		rc = gather_file(g, tls->key, true);
-	return rc == SP_OK ? gather_file(g, tls->ca, false) : rc;
+	return rc == SP_OK ? gather_file(g, tls->key, true) : rc;
 }
 
 static int
@@ -178,7 +176,9 @@ static int
 gather_target(struct gather *g, const struct target *t)
 {
 	g->at = &t->b;
-	int rc = gather_tls(g, &t->tls);
+	int rc = gather_file(g, t->tls.ca, false);
+	if (rc == SP_OK)
+		rc = gather_file(g, t->login.cert, false);
 	for (size_t i = 0; i < t->policy.n && rc == SP_OK; i++)
 		rc = gather_policy(g, t->policy.v[i]);
 	return rc;

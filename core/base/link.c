@@ -352,6 +352,53 @@ deliver_all(struct link *l)
 		buffer_free(&l->in);
 }
 
+/* ---- one answer, now ---- */
+
+/* 1 taken, 0 not there yet, negative: the queue is not what it should be. */
+static int
+take_answer(struct link *l, unsigned type, uint32_t id, void (*take)(void *owner, const struct message *m), void *owner)
+{
+	struct sp_bytes in = buffer_bytes(&l->in);
+	struct message m;
+	for (long n; (n = message_decode(in, &m)) != 0; in.p += n, in.len -= (size_t)n) {
+		if (n < 0)
+			return SP_EPROTO;
+		if (m.type != type || m.id != id)
+			continue;
+		take(owner, &m);
+		uint8_t *at = l->in.p + (in.p - l->in.p);
+		memmove(at, at + n, in.len - (size_t)n);
+		l->in.len -= (size_t)n;
+		return 1;
+	}
+	return 0;
+}
+
+int
+link_await(struct link *l, unsigned type, const uint32_t *id, unsigned ms,
+    void (*take)(void *owner, const struct message *m), void *owner)
+{
+	uint64_t end = clock_mono_ms() + ms;
+	if (l->busy || l->dead || l->broken != NULL)
+		return SP_EIO;
+	for (;;) {
+		uint64_t now = clock_mono_ms();
+		struct pollfd p = { .fd = l->fd, .events = (short)(POLLIN | (l->out.len > 0 ? POLLOUT : 0)) };
+		if (now >= end)
+			return SP_ETIME;
+		if (poll(&p, 1, (int)(end - now)) <= 0)
+			continue;
+		send_all(l);
+		if ((p.revents & ~POLLOUT) != 0 && receive_some(l) < 0)
+			return SP_EIO;
+		int rc = take_answer(l, type, *id, take, owner);
+		if (l->in.len > 0)
+			event_active(l->readable, EV_READ, 0);
+		if (rc != 0)
+			return rc < 0 ? rc : SP_OK;
+	}
+}
+
 /* ---- events ---- */
 
 static void
@@ -372,6 +419,7 @@ on_readable(evutil_socket_t fd, short what, void *owner)
 	(void)fd, (void)what;
 	struct link *l = owner;
 	l->busy = true;
+	deliver_all(l); /* what link_await() has read */
 	for (unsigned i = 0; i < READ_ROUNDS && l->broken == NULL && !l->dead; i++) {
 		if (receive_some(l) <= 0)
 			break;

@@ -29,6 +29,12 @@ void link_free(struct link **l);
 int link_send(struct link *l, const struct message *m) SP_MUST;
 /* Sends what is queued, waiting up to ms: before the process ends. */
 void link_flush(struct link *l, unsigned ms);
+/*
+ * Blocks up to ms for the message of that type and id, which goes to take() alone; the others keep
+ * their order and come from the loop.  Not from inside the link's own handler.
+ */
+int link_await(struct link *l, unsigned type, const uint32_t *id, unsigned ms,
+    void (*take)(void *owner, const struct message *m), void *owner) SP_MUST;
 enum role link_peer(const struct link *l);
 unsigned link_peer_index(const struct link *l);
 /* socketpair with close-on-exec. */

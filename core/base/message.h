@@ -51,6 +51,8 @@ enum message_type {
 	MSG_WITHDRAW,     /* session, op, text */
 	MSG_DERIVE,       /* purpose, name */
 	MSG_DERIVED,      /* purpose, name, key */
+	MSG_TLS_SIGN,     /* session, GnuTLS's number of the algorithm, what a client's CertificateVerify signs */
+	MSG_TLS_SIGNED,   /* session, ok, signature */
 	MSG_SIDE,         /* session id of a connection of the gateway's own, target, part, purpose: proofs for it are wanted */
 	/* keeper → worker */
 	MSG_KILL,         /* session, why (enum sp_why), text */

@@ -20,6 +20,9 @@ static const struct directive secret_params[] = {
 	{ .name = "user", .type = DIR_STRING, .offset = SECRET(user), .help = "login name at the target" },
 	{ .name = "secret", .type = DIR_STRING, .offset = SECRET(secret), .dflt = "",
 	    .help = "where its password is: `file:PATH` or `env:NAME`" },
+	{ .name = "cert", .type = DIR_STRING, .offset = SECRET(cert), .dflt = "", .help = "client certificate chain for the target, PEM" },
+	{ .name = "key", .type = DIR_STRING, .offset = SECRET(key), .dflt = "",
+	    .help = "where its private key is, PEM: `file:PATH`; the keeper signs with it, TLS 1.3 only" },
 	{ .name = "cleartext", .type = DIR_BOOL, .offset = SECRET(cleartext), .dflt = "off",
 	    .help = "the target may be told the password as it is, over TLS" },
 	END,
@@ -65,9 +68,6 @@ static const struct directive target_tls[] = {
 	    .help = "authorities to trust, PEM; without it the system's" },
 	{ .name = "name", .type = DIR_STRING, .offset = offsetof(struct tls_settings, name), .dflt = "",
 	    .help = "name in the certificate, when it is not the host of `server`" },
-	{ .name = "cert", .type = DIR_STRING, .offset = offsetof(struct tls_settings, cert), .dflt = "",
-	    .help = "certificate to show to the target, PEM" },
-	{ .name = "key", .type = DIR_STRING, .offset = offsetof(struct tls_settings, key), .dflt = "", .help = "its private key, PEM" },
 	END,
 };
 static const struct directive target_allow[] = {
@@ -261,11 +261,11 @@ resolve(struct paths *p, const char *prefix, const char **word)
 }
 
 static void
-resolve_tls(struct paths *p, struct tls_settings *tls)
+resolve_secret(struct paths *p, struct secret_settings *s)
 {
-	resolve(p, "", &tls->cert);
-	resolve(p, "", &tls->key);
-	resolve(p, "", &tls->ca);
+	resolve(p, "file:", &s->secret);
+	resolve(p, "", &s->cert);
+	resolve(p, "file:", &s->key);
 }
 
 static void
@@ -297,11 +297,11 @@ resolve_all(struct arena *a, struct settings *s)
 	resolve(&p, "file:", &s->record.anchor);
 	resolve_set(&p, &s->load_module, true);
 	for (struct listener *l = s->listeners; l != NULL; l = (struct listener *)l->b.next)
-		resolve_tls(&p, &l->tls);
+		resolve(&p, "", &l->tls.cert), resolve(&p, "", &l->tls.key);
 	for (struct target *t = s->targets; t != NULL; t = (struct target *)t->b.next) {
-		resolve_tls(&p, &t->tls);
-		resolve(&p, "file:", &t->login.secret);
-		resolve(&p, "file:", &t->catalogue.secret);
+		resolve(&p, "", &t->tls.ca);
+		resolve_secret(&p, &t->login);
+		resolve_secret(&p, &t->catalogue);
 		resolve_set(&p, &t->policy, false);
 	}
 	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next)

@@ -13,7 +13,7 @@
 
 struct tls_settings {
 	unsigned mode; /* target: TLS_OFF, TLS_REQUIRE, TLS_VERIFY_FULL */
-	const char *cert, *key;
+	const char *cert, *key; /* listener */
 	const char *ca;   /* target: "" for the system's */
 	const char *name; /* target: server name to verify, "" for the host */
 };
@@ -21,6 +21,7 @@ enum { TLS_VERIFY_FULL, TLS_REQUIRE, TLS_OFF }; /* zero verifies */
 
 struct secret_settings { /* login, catalogue */
 	const char *user, *secret; /* secret: file:PATH or env:NAME, "" for none */
+	const char *cert, *key;    /* client certificate: PATH of the chain, file:PATH of its key; "" for none */
 	bool cleartext;            /* may be told to the target as it is */
 };
 

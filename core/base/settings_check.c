@@ -116,8 +116,17 @@ check_secret(struct check *c, const struct conf_block *b, const char *name, cons
 {
 	if (s->secret[0] != '\0' && !starts(s->secret, "file:") && !starts(s->secret, "env:"))
 		return FAIL_AT(c, b, "\"%s secret=\" says where the secret is: file:PATH or env:NAME", name);
-	if (s->cleartext && ((const struct target *)b)->tls.mode == TLS_OFF)
+	bool tls = ((const struct target *)b)->tls.mode != TLS_OFF;
+	if (s->cleartext && !tls)
 		return FAIL_AT(c, b, "\"%s … cleartext on\" needs TLS to the target", name);
+	if (s->cert[0] != '\0' && s == &((const struct target *)b)->catalogue)
+		return FAIL_AT(c, b, "\"catalogue\" takes no cert=: its connection shows that of \"login\"");
+	if ((s->cert[0] == '\0') != (s->key[0] == '\0'))
+		return FAIL_AT(c, b, "\"%s\" needs both cert= and key=, or none", name);
+	if (s->key[0] != '\0' && !starts(s->key, "file:"))
+		return FAIL_AT(c, b, "\"%s key=\" says where the key is: file:PATH", name);
+	if (s->cert[0] != '\0' && !tls)
+		return FAIL_AT(c, b, "\"%s cert=\" needs TLS to the target", name);
 	return SP_OK;
 }
 
@@ -125,10 +134,8 @@ static int
 check_target_tls(struct check *c, const struct target *t)
 {
 	const struct tls_settings *tls = &t->tls;
-	if ((tls->cert[0] == '\0') != (tls->key[0] == '\0'))
-		return FAIL_AT(c, &t->b, "\"tls\" needs both cert= and key=, or none");
-	if (tls->mode == TLS_OFF && (tls->cert[0] != '\0' || tls->ca[0] != '\0' || tls->name[0] != '\0'))
-		return FAIL_AT(c, &t->b, "\"tls off\" takes no ca=, name=, cert= or key=");
+	if (tls->mode == TLS_OFF && (tls->ca[0] != '\0' || tls->name[0] != '\0'))
+		return FAIL_AT(c, &t->b, "\"tls off\" takes no ca= or name=");
 	if (tls->mode == TLS_REQUIRE && (tls->ca[0] != '\0' || tls->name[0] != '\0'))
 		return FAIL_AT(c, &t->b, "\"tls require\" verifies nothing: ca= and name= go with \"tls verify-full\"");
 	return SP_OK;

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <gnutls/abstract.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -17,7 +18,7 @@
 #include "../base/log.h"
 #include "scram.h"
 
-#define SECRET_MAX 4096
+#define SECRET_MAX 8192 /* a password, or a private key */
 #define KEPT 4 /* sets of derived keys for one secret: a target has one salt, a hostile one many */
 
 struct derived {
@@ -54,7 +55,7 @@ read_file(const char *path, struct sp_secret **s_r, const char **why_r)
 	if (fstat(fd, &st) == 0 && (st.st_mode & S_IROTH) != 0)
 		log_warn("the secret %s is readable for everybody: chmod o-r", log_quote(sp_str(path)));
 	ssize_t n = read(fd, text, sizeof(text));
-	*why_r = n < 0 ? strerror(errno) : "is empty or longer than 4096 bytes";
+	*why_r = n < 0 ? strerror(errno) : "is empty or longer than 8192 bytes";
 	(void)close(fd);
 	/* One newline at the end is the editor's. */
 	if (n > 0 && text[n - 1] == '\n')
@@ -90,6 +91,23 @@ read_secret(const char *where, struct sp_secret **s_r, const char **why_r)
 	return *s_r == NULL ? SP_EIO : SP_OK;
 }
 
+/* Kept as it stands, in locked memory: GnuTLS would not lock it. */
+static int
+read_key(const char *where, struct sp_secret **s_r, const char **why_r)
+{
+	int rc = read_secret(where, s_r, why_r);
+	if (rc != SP_OK)
+		return rc;
+	const gnutls_datum_t pem = { (unsigned char *)(uintptr_t)secret_bytes(*s_r).p, (unsigned)secret_bytes(*s_r).len };
+	gnutls_privkey_t key;
+	*why_r = "is not a private key in PEM without a passphrase";
+	if (gnutls_privkey_init(&key) < 0)
+		return SP_ENOMEM;
+	rc = gnutls_privkey_import_x509_raw(key, &pem, GNUTLS_X509_FMT_PEM, NULL, 0) < 0 ? SP_ECONF : SP_OK;
+	gnutls_privkey_deinit(key);
+	return rc;
+}
+
 static int
 add(struct credentials *c, const struct target *t, bool catalogue, const char **err_r)
 {
@@ -99,11 +117,15 @@ add(struct credentials *c, const struct target *t, bool catalogue, const char **
 	*e = (struct entry){ .next = c->first, .target = t->b.name, .catalogue = catalogue,
 		.c = { .user = s->user, .cleartext = s->cleartext && t->tls.mode != TLS_OFF } };
 	c->first = e;
+	const char *where = s->secret;
 	int rc = s->secret[0] == '\0' ? SP_OK : read_secret(s->secret, &e->c.secret, &why);
+	if (rc == SP_OK && s->key[0] != '\0') {
+		where = s->key;
+		rc = read_key(s->key, &e->c.key, &why);
+	}
 	if (rc == SP_OK)
 		return rc;
-	(void)snprintf(error_text, sizeof(error_text), "%s:%u: target %s: the secret %s %s", t->b.file, t->b.line, t->b.name,
-	    s->secret, why);
+	(void)snprintf(error_text, sizeof(error_text), "%s:%u: target %s: the secret %s %s", t->b.file, t->b.line, t->b.name, where, why);
 	*err_r = error_text;
 	return rc;
 }
@@ -132,6 +154,7 @@ credentials_free(struct credentials **c)
 	for (struct entry *e = (*c)->first, *next; e != NULL; e = next) {
 		next = e->next;
 		secret_free(&e->c.secret);
+		secret_free(&e->c.key);
 		for (size_t i = 0; i < KEPT; i++)
 			secret_free(&e->derived[i].keys);
 		free(e);

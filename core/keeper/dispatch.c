@@ -26,6 +26,7 @@ static int derive(struct keeper *k, struct link *l, struct message *m);
 static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct message *m) = {
 	[MSG_AUTHENTICATE] = admission_authenticate,
 	[MSG_PROVE] = proof_prove,
+	[MSG_TLS_SIGN] = proof_tls_sign,
 	[MSG_OPENED] = live_opened,
 	[MSG_CLOSED] = live_closed,
 	[MSG_RESUME] = live_resume,
@@ -324,8 +325,9 @@ keeper_files(const struct keeper *k, char **folder_r, size_t max)
 	if (max > 0 && s->folder != NULL && s->folder[0] == '/')
 		folder_r[n++] = mem_string(sp_str(s->folder));
 	for (const struct target *t = s->targets; t != NULL; t = (const struct target *)t->b.next) {
-		add_folder(folder_r, &n, max, t->login.secret);
-		add_folder(folder_r, &n, max, t->catalogue.secret);
+		const char *const files[] = { t->login.secret, t->login.key, t->catalogue.secret, t->catalogue.key };
+		for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
+			add_folder(folder_r, &n, max, files[i]);
 	}
 	for (const struct identity *i = s->identities; i != NULL; i = (const struct identity *)i->b.next)
 		add_folder(folder_r, &n, max, i->oidc.jwks);

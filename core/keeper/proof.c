@@ -4,6 +4,7 @@
 
 #include "proof.h"
 
+#include <gnutls/abstract.h>
 #include <gnutls/crypto.h>
 #include <stdlib.h>
 
@@ -16,6 +17,7 @@ struct proof {
 	const struct mechanism *mechanism;
 	unsigned step; /* the next one */
 	bool dead;     /* nothing more is proved for this session */
+	bool signed_tls;
 	struct scram scram;
 	struct scram_derivation *derivation;
 	struct live *next;   /* deriving after this one */
@@ -187,6 +189,81 @@ proof_prove(struct keeper *k, struct link *l, struct message *m)
 	if (!c.later)
 		answer(k, s, m->id, rc == SP_OK, buffer_bytes(&out), c.why);
 	buffer_free(&out);
+	return SP_OK;
+}
+
+/* ---- client certificates ---- */
+
+/* Those that TLS 1.3 signs handshakes with (RFC 8446 section 4.2.3). */
+static bool
+is_tls_algorithm(uint64_t algorithm)
+{
+	static const gnutls_sign_algorithm_t known[] = {
+		GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, GNUTLS_SIGN_ECDSA_SECP384R1_SHA384, GNUTLS_SIGN_RSA_PSS_RSAE_SHA256,
+		GNUTLS_SIGN_RSA_PSS_RSAE_SHA384, GNUTLS_SIGN_RSA_PSS_RSAE_SHA512, GNUTLS_SIGN_EDDSA_ED25519,
+	};
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (known[i] == algorithm)
+			return true;
+	return false;
+}
+
+/*
+ * What a TLS client signs: 64 blanks, the context, NUL and a SHA-256 or SHA-384 (EdDSA), or the hash of
+ * that.  A hash does not show what it is of: docs/security.md says what a worker could do with that.
+ */
+static bool
+is_certificate_verify(uint64_t algorithm, struct sp_bytes data)
+{
+	static const char context[] = "TLS 1.3, client CertificateVerify"; /* its NUL counts */
+	size_t head = 64 + sizeof(context);
+	if (algorithm != GNUTLS_SIGN_EDDSA_ED25519)
+		return data.len == gnutls_hash_get_len(gnutls_sign_get_hash_algorithm((gnutls_sign_algorithm_t)algorithm));
+	if (data.len != head + 32 && data.len != head + 48)
+		return false;
+	for (size_t i = 0; i < 64; i++)
+		if (data.p[i] != ' ')
+			return false;
+	return memcmp(data.p + 64, context, sizeof(context)) == 0;
+}
+
+static int
+sign_with(const struct sp_secret *pem, uint64_t algorithm, struct sp_bytes data, gnutls_datum_t *out_r)
+{
+	struct sp_bytes text = secret_bytes(pem);
+	const gnutls_datum_t in = { (unsigned char *)(uintptr_t)text.p, (unsigned)text.len };
+	const gnutls_datum_t what = { (unsigned char *)(uintptr_t)data.p, (unsigned)data.len };
+	gnutls_privkey_t key;
+	if (gnutls_privkey_init(&key) < 0)
+		return SP_ENOMEM;
+	int rc = gnutls_privkey_import_x509_raw(key, &in, GNUTLS_X509_FMT_PEM, NULL, 0);
+	if (rc >= 0 && algorithm != GNUTLS_SIGN_EDDSA_ED25519)
+		rc = gnutls_privkey_sign_hash2(key, (gnutls_sign_algorithm_t)algorithm, 0, &what, out_r);
+	else if (rc >= 0)
+		rc = gnutls_privkey_sign_data2(key, (gnutls_sign_algorithm_t)algorithm, 0, &what, out_r);
+	gnutls_privkey_deinit(key);
+	return rc < 0 ? SP_EDENIED : SP_OK;
+}
+
+int
+proof_tls_sign(struct keeper *k, struct link *l, struct message *m)
+{
+	struct live *s = live_of(k, m->f[0].s, l);
+	const struct credential *who = s == NULL || s->state != LIVE_ADMITTED ? NULL : credentials_find(k->credentials, s->target, false);
+	gnutls_datum_t signature = { NULL, 0 };
+	if (s != NULL && s->proof == NULL)
+		s->proof = mem_alloc(sizeof(*s->proof));
+	bool may = who != NULL && who->key != NULL && !s->proof->signed_tls && is_tls_algorithm(m->f[1].q) &&
+	    is_certificate_verify(m->f[1].q, m->f[2].s);
+	int rc = may ? sign_with(who->key, m->f[1].q, m->f[2].s, &signature) : SP_EDENIED;
+	if (may)
+		s->proof->signed_tls = true;
+	else
+		log_warn("worker[%u] asks for a signature that no login of its needs", link_peer_index(l));
+	const struct message out = { .type = MSG_TLS_SIGNED, .id = m->id,
+		.f = { S(m->f[0].s), Q(rc == SP_OK), S(((struct sp_bytes){ signature.data, signature.size })) } };
+	reply(k, l, &out);
+	gnutls_free(signature.data);
 	return SP_OK;
 }
 

@@ -9,6 +9,7 @@
  *                          2     server-final-message        nothing; ok: it is the right server
  *   md5                    0     the salt, 4 bytes           "md5" and 32 hexadecimal digits
  *   password               0     nothing                     the password (only where `cleartext on`)
+ *   (client certificate)         what CertificateVerify signs  a signature, once a login
  *
  * Answers carry no NUL and no framing.  A session logs in once: after a wrong step nothing is proved.
  */
@@ -18,6 +19,8 @@
 #include "live.h"
 
 int proof_prove(struct keeper *k, struct link *l, struct message *m);
+/* TLS 1.3's algorithms only, once for a session that is not open yet, at the target whose login has that key. */
+int proof_tls_sign(struct keeper *k, struct link *l, struct message *m);
 void proof_end(struct keeper *k, struct live *s);
 /* A slice of the work on SCRAM keys; k->derive calls it while there is some. */
 void proof_derive(struct keeper *k);
@@ -27,6 +30,7 @@ void proof_derive(struct keeper *k);
 struct credential {
 	const char *user;
 	struct sp_secret *secret; /* NULL: none */
+	struct sp_secret *key;    /* PEM of the client certificate's; NULL: none */
 	bool cleartext;
 };
 

@@ -277,6 +277,14 @@ take_first(struct master *m)
 	master_ready(m);
 }
 
+static void
+one_line(char *text)
+{
+	for (; *text != '\0'; text++)
+		if ((unsigned char)*text < 0x20)
+			*text = ' ';
+}
+
 void
 reload_checked(struct master *m, struct message *msg)
 {
@@ -287,10 +295,7 @@ reload_checked(struct master *m, struct message *msg)
 		return;
 	(void)snprintf(why, sizeof(why), "%.*s", (int)(msg->f[1].s.len < sizeof(why) ? msg->f[1].s.len : sizeof(why) - 1),
 	    msg->f[1].s.len == 0 ? "" : (const char *)msg->f[1].s.p);
-	for (char *p = why; *p != '\0'; p++) {
-		if ((unsigned char)*p < 0x20)
-			*p = ' ';
-	}
+	one_line(why);
 	if (msg->f[0].q != 1 || msg->nfds != 1) {
 		refuse(m, why[0] == '\0' ? "the check process does not say why" : why);
 		return;
@@ -331,7 +336,10 @@ refused_by(struct master *m, struct child *c, const struct message *msg)
 {
 	char why[WHY_BYTES];
 	const struct reload *r = &m->reload;
-	(void)snprintf(why, sizeof(why), "%s does not take it: %s", role_name(c->role), log_quote(msg->f[2].s));
+	struct sp_bytes text = msg->f[2].s;
+	(void)snprintf(why, sizeof(why), "%s does not take it: %.*s", role_name(c->role),
+	    (int)(text.len < sizeof(why) ? text.len : sizeof(why) - 1), text.len == 0 ? "" : (const char *)text.p);
+	one_line(why);
 	if (m->phase == MASTER_STARTING || (r->epoch != NULL && c->given == r->epoch->number)) {
 		refuse(m, why);
 		return;

@@ -47,7 +47,7 @@ use_target(struct worker *w, struct worker_epoch *u, struct target_use *t, const
 		return SP_ECONF;
 	}
 	if (t->target->tls.mode != TLS_OFF) {
-		int rc = tls_credentials_client(u->epoch, &t->target->tls, &t->tls, err_r);
+		int rc = tls_credentials_client(u->epoch, t->target, &t->tls, err_r);
 		if (rc != SP_OK)
 			return rc;
 	}

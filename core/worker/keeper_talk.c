@@ -14,6 +14,7 @@
 #include "session.h"
 
 #define MASK_KEYS 64
+#define SIGN_MS 100
 
 static struct {
 	char tag[64];
@@ -57,6 +58,38 @@ keeper_prove(struct sp_session *s, const struct sp_challenge *c)
 	return rc == SP_OK ? rc : sp_fail(s, rc, "the keeper is away: the target's credential cannot be used");
 }
 
+struct signing {
+	struct tls_signature *out;
+	bool ok;
+};
+
+static void
+take_signature(void *owner, const struct message *m)
+{
+	struct signing *g = owner;
+	struct sp_bytes b = m->f[2].s;
+	g->ok = m->f[1].q == 1 && b.len > 0 && b.len <= sizeof(g->out->bytes);
+	g->out->len = g->ok ? b.len : 0;
+	if (g->ok)
+		memcpy(g->out->bytes, b.p, b.len);
+}
+
+/* GnuTLS can't wait: the worker does, for as long as the design allows and no longer. */
+int
+keeper_tls_sign(void *owner, unsigned algorithm, struct sp_bytes data, struct tls_signature *out_r)
+{
+	static uint32_t last;
+	const struct sp_session *s = owner;
+	struct signing g = { out_r, false };
+	struct message m = { .type = MSG_TLS_SIGN, .id = ++last, .f = { S(id_of(s)), Q(algorithm), S(data) } };
+	int rc = keeper_say(s->w, &m);
+	if (rc == SP_OK)
+		rc = link_await(s->w->keeper, MSG_TLS_SIGNED, &m.id, SIGN_MS, take_signature, &g);
+	if (rc != SP_OK || !g.ok)
+		sp_log(s, SP_WARN, "the keeper did not sign with the target's client certificate%s", rc == SP_ETIME ? " in time" : "");
+	return rc != SP_OK ? rc : g.ok ? SP_OK : SP_EDENIED;
+}
+
 void
 keeper_side(struct sp_session *s)
 {
@@ -82,11 +115,23 @@ keeper_closed(struct sp_session *s)
 		sp_log(s, SP_DEBUG, "the keeper is away and will not hear of this session's end");
 }
 
+static int
+say_cancel_key(const struct sp_session *s)
+{
+	struct message m = { .type = MSG_CANCEL_KEY, .f = { S(id_of(s)), Q(s->cancel.pid),
+		S(((struct sp_bytes){ s->cancel.secret, s->cancel.len })) } };
+	return keeper_say(s->w, &m);
+}
+
 int
 keeper_cancel_key(struct sp_session *s, uint32_t pid, struct sp_bytes key)
 {
-	struct message m = { .type = MSG_CANCEL_KEY, .f = { S(id_of(s)), Q(pid), S(key) } };
-	return keeper_say(s->w, &m);
+	if (key.len < 4 || key.len > sizeof(s->cancel.secret))
+		return SP_EINTERNAL;
+	s->cancel.pid = pid;
+	s->cancel.len = key.len;
+	memcpy(s->cancel.secret, key.p, key.len);
+	return say_cancel_key(s);
 }
 
 int
@@ -352,6 +397,8 @@ on_message(void *owner, struct link *l, struct message *m)
 		take_key(w, m);
 		return SP_OK;
 	}
+	if (m->type == MSG_TLS_SIGNED) /* too late: its handshake has failed */
+		return SP_OK;
 	for (size_t i = 0; i < sizeof(told) / sizeof(*told); i++) {
 		if (told[i].type != m->type)
 			continue;
@@ -378,7 +425,7 @@ keeper_resume(struct worker *w, struct sp_session *s)
 {
 	struct message m = { .type = MSG_RESUME, .f = { S(id_of(s)), Z(s->principal_json), Z(s->target_name), Z(s->part), Z(s->address),
 		Q(s->started), Q(s->expires) } };
-	if (keeper_say(w, &m) != SP_OK)
+	if (keeper_say(w, &m) != SP_OK || (s->cancel.len > 0 && say_cancel_key(s) != SP_OK))
 		return;
 	LIST_EACH(n, next, &s->ops) {
 		struct sp_op *op = LIST_OF(n, struct sp_op, all);

@@ -10,6 +10,8 @@
 
 int keeper_authenticate(struct sp_session *s, const struct sp_proof *p) SP_MUST;
 int keeper_prove(struct sp_session *s, const struct sp_challenge *c) SP_MUST;
+/* tls_start.sign: the keeper's signature for this session's client certificate; waits up to 100 ms. */
+int keeper_tls_sign(void *session, unsigned algorithm, struct sp_bytes data, struct tls_signature *out_r) SP_MUST;
 void keeper_side(struct sp_session *s);
 void keeper_opened(struct sp_session *s);
 void keeper_closed(struct sp_session *s);

@@ -11,6 +11,7 @@
 
 #include "budget.h"
 #include "epoch_use.h"
+#include "keeper_talk.h"
 #include "record.h"
 #include "session.h"
 
@@ -451,6 +452,8 @@ stream_begin_tls(struct stream *st, bool direct, const char *alpn)
 		struct target_use *t = epoch_use_target(s->dialled, s->target_name);
 		c = t == NULL ? NULL : t->tls;
 		start.verify = s->home->tls.mode == TLS_VERIFY_FULL;
+		start.sign = keeper_tls_sign;
+		start.sign_owner = s;
 		const char *name = s->home->tls.name; /* kept by GnuTLS as long as the session lives */
 		if (name[0] == '\0' && settings_hostport(s->home->server, &at) == SP_OK)
 			name = at.host;

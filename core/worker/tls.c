@@ -5,6 +5,7 @@
 #include "tls.h"
 
 #include <errno.h>
+#include <gnutls/abstract.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/crypto.h>
 #include <gnutls/x509.h>
@@ -16,11 +17,16 @@
 
 #include "../base/digest.h"
 
+#define CHAIN_MAX 16u
+/* Where the keeper signs for us: TLS 1.3 alone has algorithms that sign nothing else's hashes. */
+#define PRIORITY_CERTIFIED PRIORITY ":-VERS-TLS1.2"
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:%SAFE_RENEGOTIATION:-CURVE-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1"
 
 struct tls_credentials {
 	gnutls_certificate_credentials_t x509;
-	bool server;
+	bool server, certified;
+	gnutls_pk_algorithm_t algorithm; /* of the client certificate's key */
+	unsigned bits;
 };
 
 struct tls {
@@ -28,6 +34,8 @@ struct tls {
 	int fd;
 	struct buffer early;
 	const char *must_alpn;
+	tls_sign *sign;
+	void *sign_owner;
 	bool ready, server;
 	char alpn[33];
 	uint8_t end_point[64];
@@ -87,22 +95,104 @@ tls_credentials_server(const struct epoch *e, const struct tls_settings *t, stru
 	return SP_OK;
 }
 
+/* ---- a client certificate whose key is the keeper's ---- */
+
+static struct tls *shaking; /* GnuTLS hands a key's callbacks the credentials, which all sessions share */
+
+static int
+key_sign(unsigned algorithm, const gnutls_datum_t *data, gnutls_datum_t *signature)
+{
+	struct tls_signature out;
+	if (shaking == NULL || shaking->sign == NULL ||
+	    shaking->sign(shaking->sign_owner, algorithm, (struct sp_bytes){ data->data, data->size }, &out) != SP_OK)
+		return GNUTLS_E_PK_SIGN_FAILED;
+	signature->data = gnutls_malloc(out.len);
+	signature->size = (unsigned)out.len;
+	if (signature->data == NULL)
+		return GNUTLS_E_MEMORY_ERROR;
+	memcpy(signature->data, out.bytes, out.len);
+	return 0;
+}
+
+/* EdDSA signs the text itself. */
+static int
+key_sign_data(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void *owner, unsigned flags, const gnutls_datum_t *data,
+    gnutls_datum_t *signature)
+{
+	(void)key, (void)owner, (void)flags;
+	return key_sign(algorithm, data, signature);
+}
+
+/* For the others GnuTLS hashes it first. */
+static int
+key_sign_hash(gnutls_privkey_t key, gnutls_sign_algorithm_t algorithm, void *owner, unsigned flags, const gnutls_datum_t *hash,
+    gnutls_datum_t *signature)
+{
+	(void)key, (void)owner, (void)flags;
+	return key_sign(algorithm, hash, signature);
+}
+
+static int
+key_info(gnutls_privkey_t key, unsigned flags, void *owner)
+{
+	const struct tls_credentials *c = owner;
+	(void)key;
+	if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO)
+		return (int)c->algorithm;
+	if (flags & GNUTLS_PRIVKEY_INFO_PK_ALGO_BITS)
+		return (int)c->bits;
+	if (flags & GNUTLS_PRIVKEY_INFO_HAVE_SIGN_ALGO)
+		return gnutls_sign_supports_pk_algorithm(GNUTLS_FLAGS_TO_SIGN_ALGO(flags), c->algorithm) ? 1 : 0;
+	return -1;
+}
+
+static int
+credentials_certify(struct tls_credentials *c, const gnutls_datum_t *pem)
+{
+	unsigned n = CHAIN_MAX;
+	gnutls_pcert_st *chain = gnutls_calloc(CHAIN_MAX, sizeof(*chain)); /* the credentials' once they have it */
+	gnutls_privkey_t key = NULL;
+	int rc = chain == NULL ? GNUTLS_E_MEMORY_ERROR : gnutls_pcert_list_import_x509_raw(chain, &n, pem, GNUTLS_X509_FMT_PEM, 0);
+	if (rc >= 0) {
+		c->algorithm = (gnutls_pk_algorithm_t)gnutls_pubkey_get_pk_algorithm(chain[0].pubkey, &c->bits);
+		rc = gnutls_privkey_init(&key);
+	}
+	if (rc >= 0)
+		rc = gnutls_privkey_import_ext4(key, c, key_sign_data, key_sign_hash, NULL, NULL, key_info, 0);
+	gnutls_certificate_set_flags(c->x509, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH); /* it would sign to find out */
+	if (rc >= 0)
+		rc = gnutls_certificate_set_key(c->x509, NULL, 0, chain, (int)n, key);
+	if (rc >= 0) {
+		c->certified = true;
+		return rc;
+	}
+	if (key != NULL)
+		gnutls_privkey_deinit(key);
+	gnutls_free(chain);
+	return rc;
+}
+
 int
-tls_credentials_client(const struct epoch *e, const struct tls_settings *t, struct tls_credentials **c_r, const char **err_r)
+tls_credentials_client(const struct epoch *e, const struct target *t, struct tls_credentials **c_r, const char **err_r)
 {
 	struct tls_credentials *c = credentials_new(false);
 	*c_r = NULL;
 	if (c == NULL)
 		return SP_ENOMEM;
+	const char *path = t->tls.ca;
 	int rc;
-	if (t->ca != NULL && t->ca[0] != '\0') {
-		gnutls_datum_t ca = file_datum(e, t->ca);
+	if (path[0] != '\0') {
+		gnutls_datum_t ca = file_datum(e, path);
 		rc = gnutls_certificate_set_x509_trust_mem(c->x509, &ca, GNUTLS_X509_FMT_PEM);
 	} else {
 		rc = gnutls_certificate_set_x509_system_trust(c->x509);
 	}
+	if (rc >= 0 && t->login.cert[0] != '\0') {
+		gnutls_datum_t chain = file_datum(e, path = t->login.cert);
+		rc = credentials_certify(c, &chain);
+	}
 	if (rc < 0)
-		return credentials_fail(&c, t->ca, rc, err_r);
+		return credentials_fail(&c, path, rc, err_r);
 	*c_r = c;
 	return SP_OK;
 }
@@ -159,7 +249,7 @@ transport_timeout(gnutls_transport_ptr_t p, unsigned ms)
 static int
 tls_prepare(struct tls *t, struct tls_credentials *c, const struct tls_start *start)
 {
-	if (gnutls_priority_set_direct(t->session, PRIORITY, NULL) != 0 ||
+	if (gnutls_priority_set_direct(t->session, c->certified ? PRIORITY_CERTIFIED : PRIORITY, NULL) != 0 ||
 	    gnutls_credentials_set(t->session, GNUTLS_CRD_CERTIFICATE, c->x509) != 0)
 		return SP_EINTERNAL;
 	if (start->alpn != NULL) {
@@ -189,6 +279,8 @@ tls_new(struct tls_credentials *c, int fd, const struct tls_start *start, struct
 	t->fd = fd;
 	t->server = c->server;
 	t->must_alpn = start->must_alpn ? start->alpn : NULL;
+	t->sign = start->sign;
+	t->sign_owner = start->sign_owner;
 	unsigned flags = (c->server ? GNUTLS_SERVER | GNUTLS_NO_TICKETS : GNUTLS_CLIENT | GNUTLS_NO_TICKETS) | GNUTLS_NONBLOCK;
 	if (gnutls_init(&t->session, flags) != 0) {
 		free(t);
@@ -281,7 +373,9 @@ int
 tls_handshake(struct tls *t, bool *wants_write_r, const char **err_r)
 {
 	*wants_write_r = false;
+	shaking = t;
 	int rc = gnutls_handshake(t->session);
+	shaking = NULL;
 	if (rc == 0)
 		return handshake_done(t, err_r);
 	if (rc == GNUTLS_E_AGAIN || rc == GNUTLS_E_INTERRUPTED) {

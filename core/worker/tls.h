@@ -11,17 +11,26 @@
 struct tls;
 struct tls_credentials;
 
+struct tls_signature {
+	size_t len;
+	uint8_t bytes[1024];
+};
+/* Signs for a client certificate whose key is elsewhere; algorithm: a gnutls_sign_algorithm_t. */
+typedef int tls_sign(void *owner, unsigned algorithm, struct sp_bytes data, struct tls_signature *out_r);
+
 /* What is before the handshake's first byte on the wire: bytes already read, or none. */
 struct tls_start {
 	const char *alpn; /* the only protocol spoken: a peer that names others is refused */
 	bool must_alpn;   /* … and so is one that names none: TLS at once, where nothing else told the protocol */
 	const char *name; /* as client: the server's name; NULL as server */
 	bool verify;      /* as client */
+	tls_sign *sign;   /* as client: asked when the server wants our certificate */
+	void *sign_owner;
 	struct sp_bytes early;
 };
 
 int tls_credentials_server(const struct epoch *e, const struct tls_settings *t, struct tls_credentials **c_r, const char **err_r) SP_MUST;
-int tls_credentials_client(const struct epoch *e, const struct tls_settings *t, struct tls_credentials **c_r, const char **err_r) SP_MUST;
+int tls_credentials_client(const struct epoch *e, const struct target *t, struct tls_credentials **c_r, const char **err_r) SP_MUST;
 void tls_credentials_free(struct tls_credentials **c);
 
 int tls_new(struct tls_credentials *c, int fd, const struct tls_start *start, struct tls **t_r) SP_MUST;

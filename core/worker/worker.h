@@ -69,6 +69,7 @@ struct sp_session {
 	const char *principal_json;
 	const char *login, *target_name, *part; /* login: in dialled */
 	uint64_t expires;                 /* wall µs, of the principal */
+	struct { uint32_t pid; size_t len; uint8_t secret[64]; } cancel; /* told again to a new keeper; len 0: none */
 	uint64_t started, started_mono;
 	uint64_t deadline;                /* mono ms, of the state; 0: none */
 	uint64_t active;                  /* mono ms, of the last operation */
