@@ -118,6 +118,13 @@ int settings_check(struct arena *a, const struct settings *s, const char **err_r
 const struct target *settings_target(const struct settings *s, const char *name);
 const struct listener *settings_listener(const struct settings *s, const char *name);
 
+/*
+ * Folders that the keeper has to read for its secrets: made with mem_alloc(), the caller's.  Landlock
+ * lets a process name them at its start only.
+ */
+#define SECRET_FOLDERS 256
+size_t settings_secret_folders(const struct settings *s, char **folder_r, size_t max);
+
 struct hostport {
 	char host[256]; /* without brackets */
 	uint16_t port;

@@ -216,7 +216,7 @@ take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 	struct credentials *credentials = NULL;
 	int rc = e->settings.local_issuer ? keys_issuer(&k->keys, err_r) : SP_OK;
 	if (rc == SP_OK)
-		rc = trust_new(&e->settings, &k->keys, &trust, err_r);
+		rc = trust_new(e, &k->keys, &trust, err_r);
 	if (rc == SP_OK)
 		rc = credentials_new(&e->settings, &credentials, err_r);
 	if (rc != SP_OK) {
@@ -300,38 +300,6 @@ folder_of(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	return mem_string((struct sp_bytes){ (const uint8_t *)path, slash == path ? 1 : (size_t)(slash - path) });
-}
-
-static void
-add_folder(char **list, size_t *n, size_t max, const char *where)
-{
-	if (strncmp(where, "file:/", 6) != 0 || *n == max)
-		return;
-	char *folder = folder_of(where + 5);
-	for (size_t i = 0; i < *n; i++) {
-		if (strcmp(list[i], folder) == 0) {
-			free(folder);
-			return;
-		}
-	}
-	list[(*n)++] = folder;
-}
-
-size_t
-keeper_files(const struct keeper *k, char **folder_r, size_t max)
-{
-	const struct settings *s = keeper_settings(k);
-	size_t n = 0;
-	if (max > 0 && s->folder != NULL && s->folder[0] == '/')
-		folder_r[n++] = mem_string(sp_str(s->folder));
-	for (const struct target *t = s->targets; t != NULL; t = (const struct target *)t->b.next) {
-		const char *const files[] = { t->login.secret, t->login.key, t->catalogue.secret, t->catalogue.key };
-		for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
-			add_folder(folder_r, &n, max, files[i]);
-	}
-	for (const struct identity *i = s->identities; i != NULL; i = (const struct identity *)i->b.next)
-		add_folder(folder_r, &n, max, i->oidc.jwks);
-	return n;
 }
 
 int

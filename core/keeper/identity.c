@@ -4,8 +4,6 @@
 
 #include "identity.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -33,24 +31,6 @@ static char error_text[512];
 /* ---- keys of an epoch's issuers ---- */
 
 static int
-read_jwks(const char *where, struct buffer *out)
-{
-	if (strncmp(where, "file:", 5) != 0)
-		return SP_ECONF;
-	int fd = open(where + 5, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return SP_EIO;
-	ssize_t n = 1;
-	while (n > 0 && out->len <= JWKS_MAX) {
-		uint8_t *room = buffer_room(out, 65536);
-		n = room == NULL ? -1 : read(fd, room, 65536);
-		buffer_added(out, n > 0 ? (size_t)n : 0);
-	}
-	(void)close(fd);
-	return n < 0 ? SP_EIO : out->len > JWKS_MAX ? SP_ETOOBIG : SP_OK;
-}
-
-static int
 add_issuer(struct trust *t, const struct identity *i, struct jwks *keys)
 {
 	struct issuer *one = mem_alloc(sizeof(*one));
@@ -59,22 +39,18 @@ add_issuer(struct trust *t, const struct identity *i, struct jwks *keys)
 	return SP_OK;
 }
 
+/* The key set came with the epoch: what the check process read counts, not what stands there now. */
 static int
-add_identity(struct trust *t, const struct identity *i, const char **err_r)
+add_identity(struct trust *t, const struct epoch *e, const struct identity *i, const char **err_r)
 {
-	struct buffer text = { 0 };
+	const struct epoch_file *f = strncmp(i->oidc.jwks, "file:", 5) == 0 ? epoch_find_file(e, i->oidc.jwks + 5) : NULL;
 	struct jwks *keys = NULL;
-	const char *why = NULL;
-	int rc = read_jwks(i->oidc.jwks, &text);
-	if (rc != SP_OK)
-		why = rc == SP_ECONF ? "must be file:PATH" : rc == SP_ETOOBIG ? "is too large" : strerror(errno);
-	else
-		rc = jwks_parse(buffer_bytes(&text), &keys, &why);
-	buffer_free(&text);
+	const char *why = "is not in the epoch";
+	int rc = f == NULL ? SP_ECONF : f->content.len > JWKS_MAX ? SP_ETOOBIG : jwks_parse(f->content, &keys, &why);
 	if (rc == SP_OK)
 		return add_issuer(t, i, keys);
 	(void)snprintf(error_text, sizeof(error_text), "%s:%u: identity %s: jwks %s: %s", i->b.file, i->b.line, i->b.name,
-	    i->oidc.jwks, why);
+	    i->oidc.jwks, rc == SP_ETOOBIG ? "is too large" : why);
 	*err_r = error_text;
 	return rc;
 }
@@ -100,14 +76,14 @@ add_local(struct trust *t, const struct keys *keys, const char **err_r)
 }
 
 int
-trust_new(const struct settings *s, const struct keys *keys, struct trust **t_r, const char **err_r)
+trust_new(const struct epoch *e, const struct keys *keys, struct trust **t_r, const char **err_r)
 {
 	struct trust *t = mem_alloc(sizeof(*t));
 	int rc = SP_OK;
 	*t_r = NULL;
-	for (const struct identity *i = s->identities; rc == SP_OK && i != NULL; i = (const struct identity *)i->b.next)
-		rc = add_identity(t, i, err_r);
-	if (rc == SP_OK && s->local_issuer)
+	for (const struct identity *i = e->settings.identities; rc == SP_OK && i != NULL; i = (const struct identity *)i->b.next)
+		rc = add_identity(t, e, i, err_r);
+	if (rc == SP_OK && e->settings.local_issuer)
 		rc = add_local(t, keys, err_r);
 	if (rc != SP_OK)
 		trust_free(&t);

@@ -8,6 +8,7 @@
 #ifndef SALLYPORT_KEEPER_IDENTITY_H
 #define SALLYPORT_KEEPER_IDENTITY_H
 
+#include "../base/epoch.h"
 #include "../base/principal.h"
 #include "../base/route.h"
 #include "../base/settings.h"
@@ -23,7 +24,7 @@ struct trust;
 enum audience { AUDIENCE_DATA = 1, AUDIENCE_API };
 
 /* s outlives it.  *err_r is good until the next call. */
-int trust_new(const struct settings *s, const struct keys *keys, struct trust **t_r, const char **err_r) SP_MUST;
+int trust_new(const struct epoch *e, const struct keys *keys, struct trust **t_r, const char **err_r) SP_MUST;
 void trust_free(struct trust **t);
 
 struct verified {

@@ -12,8 +12,6 @@
 #include "../base/role.h"
 #include "../base/sandbox.h"
 
-#define READ_MAX 256
-
 static struct role_process process;
 static struct keeper keeper;
 
@@ -24,13 +22,13 @@ on_failed(struct keeper *k)
 	role_end(&process, 1);
 }
 
-/* The folders, so that a file may be replaced by rename; and the conf's own, for secrets of later epochs. */
+/* The folders, so that a file may be replaced by rename; and the conf's own.  Others need a new process: master sees to it. */
 static int
 lock_down(struct keeper *k)
 {
-	char *folder[READ_MAX + 1] = { NULL };
+	char *folder[SECRET_FOLDERS + 1] = { NULL };
 	const char *const write[] = { k->keys.folder, NULL };
-	size_t n = keeper_files(k, folder, READ_MAX);
+	size_t n = settings_secret_folders(keeper_settings(k), folder, SECRET_FOLDERS);
 	const struct sandbox_paths paths = { (const char *const *)folder, write };
 	int rc = sandbox_enter(ROLE_KEEPER, &paths);
 	while (n > 0)

@@ -81,8 +81,6 @@ int keeper_epoch(struct keeper *k, struct epoch *e, const char **err_r) SP_MUST;
 int keeper_link(struct keeper *k, enum role peer, unsigned index, int fd) SP_MUST;
 /* From master. */
 int keeper_told(struct keeper *k, struct message *m) SP_MUST;
-/* Folders of the files that an epoch names: at most max, owned by the caller; how many. */
-size_t keeper_files(const struct keeper *k, char **folder_r, size_t max);
 const struct settings *keeper_settings(const struct keeper *k);
 
 /* The worker at the other end, or NULL. */

@@ -11,6 +11,7 @@
 #include "master.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -30,12 +31,23 @@ lives_under_coming(const struct reload *r, const struct child *c)
 	return r->epoch != NULL && (c->fresh || keeper || recorder);
 }
 
+/* What a keeper locks itself down to, with its first epoch. */
+static void
+note_keeper_folders(struct master *m, const struct epoch *e)
+{
+	while (m->keeper_folders > 0)
+		free(m->keeper_folder[--m->keeper_folders]);
+	m->keeper_folders = settings_secret_folders(&e->settings, m->keeper_folder, SECRET_FOLDERS);
+}
+
 int
 child_give_epoch(struct master *m, struct child *c)
 {
 	const struct reload *r = &m->reload;
 	bool coming = lives_under_coming(r, c);
 	const struct epoch *e = coming ? r->epoch : m->epoch;
+	if (c->role == ROLE_KEEPER && c->given == 0)
+		note_keeper_folders(m, e);
 	int whole = coming ? r->fd : m->epoch_fd, public = coming ? r->public_fd : m->public_fd;
 	const struct message msg = { .type = MSG_EPOCH, .nfds = 1, .f = { Q(e->number) },
 		.fd = { c->role == ROLE_WORKER ? whole : public, -1, -1 } };

@@ -161,6 +161,12 @@ master_start_worker(struct master *m, bool fresh)
 	return start_one(m, ROLE_WORKER, fresh);
 }
 
+int
+master_start_keeper(struct master *m)
+{
+	return start_one(m, ROLE_KEEPER, false);
+}
+
 static int
 start_all(struct master *m)
 {

@@ -70,6 +70,7 @@ struct reload {
 	uint64_t asked;          /* mono µs when the check process began: later changes are not in it */
 	uint64_t since;          /* mono ms of the stage's begin */
 	bool again;              /* asked for once more meanwhile */
+	bool renews_keeper;      /* it ends, and another one comes up under this */
 };
 
 enum master_phase { MASTER_STARTING, MASTER_RUNNING, MASTER_DRAINING, MASTER_STOPPING, MASTER_LAST };
@@ -98,6 +99,8 @@ struct master {
 	int parent;              /* pipe to who started us, until all are ready; -1 */
 	uint64_t restart_at[ROLES], backoff[ROLES];
 	unsigned missing[ROLES]; /* how many of a role are to be started again */
+	char *keeper_folder[SECRET_FOLDERS]; /* what the running keeper's sandbox names */
+	size_t keeper_folders;
 	struct reload reload;
 	char *pid_path;          /* as at the start */
 	int pid_fd;              /* locked while we live */
@@ -154,6 +157,7 @@ void master_ready(struct master *m);
 void master_enter(struct master *m, enum master_phase phase);
 void master_not_started(struct master *m, const char *why); /* tells who started us, then ends */
 int master_start_worker(struct master *m, bool fresh) SP_MUST;
+int master_start_keeper(struct master *m) SP_MUST;
 unsigned master_workers_wanted(const struct settings *s);
 int master_run(struct master *m);
 

@@ -83,6 +83,8 @@ take_back(struct master *m)
 		if (c->fresh) {
 			c->draining = true;
 			(void)kill(c->pid, SIGKILL);
+		} else if (c->given == 0) {
+			c->given = c->taken = m->epoch->number;
 		} else if (c->given == refused && child_give_epoch(m, c) != SP_OK) {
 			(void)kill(c->pid, SIGKILL);
 		}
@@ -146,6 +148,45 @@ stage_one(struct master *m, enum role role)
 		return;
 	(void)snprintf(why, sizeof(why), "the %s is being started again: try once more", role_name(role));
 	refuse(m, why);
+}
+
+static bool
+is_beneath(const char *folder, const char *top)
+{
+	size_t n = strlen(top);
+	return strncmp(folder, top, n) == 0 && (folder[n] == '\0' || folder[n] == '/' || top[n - 1] == '/');
+}
+
+/* Landlock can't be widened: a secret in another folder wants another process. */
+static bool
+keeper_may_read_all(const struct master *m, const struct settings *s)
+{
+	char *folder[SECRET_FOLDERS];
+	size_t n = settings_secret_folders(s, folder, SECRET_FOLDERS);
+	bool all = true;
+	for (size_t i = 0; i < n; i++) {
+		bool found = false;
+		for (size_t k = 0; k < m->keeper_folders && !found; k++)
+			found = is_beneath(folder[i], m->keeper_folder[k]);
+		all = all && found;
+		free(folder[i]);
+	}
+	return all;
+}
+
+/* The same as after a crash: sessions live on, and what is held is withdrawn or taken up again. */
+static void
+stage_keeper(struct master *m)
+{
+	struct child *c = child_of(m, ROLE_KEEPER);
+	if (c == NULL || keeper_may_read_all(m, &m->reload.epoch->settings)) {
+		stage_one(m, ROLE_KEEPER);
+		return;
+	}
+	log_info("the keeper starts again, since a secret is in a folder that it could not read before");
+	m->reload.renews_keeper = true;
+	if (link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(0) } }) != SP_OK)
+		(void)kill(c->pid, SIGKILL);
 }
 
 static void
@@ -231,7 +272,7 @@ stage_enter(struct master *m, enum reload_stage stage)
 		stage_workers(m);
 		break;
 	case RELOAD_KEEPER:
-		stage_one(m, ROLE_KEEPER);
+		stage_keeper(m);
 		break;
 	case RELOAD_RECORDER:
 		stage_one(m, ROLE_RECORDER);
@@ -341,6 +382,7 @@ refused_by(struct master *m, struct child *c, const struct message *msg)
 	    (int)(text.len < sizeof(why) ? text.len : sizeof(why) - 1), text.len == 0 ? "" : (const char *)text.p);
 	one_line(why);
 	if (m->phase == MASTER_STARTING || (r->epoch != NULL && c->given == r->epoch->number)) {
+		c->given = 0; /* it keeps what it had */
 		refuse(m, why);
 		return;
 	}
@@ -391,6 +433,8 @@ reload_lost(struct master *m, const struct child *c)
 		refuse(m, "the check process ended without an answer");
 		return true;
 	}
+	if (r->renews_keeper && c->role == ROLE_KEEPER)
+		return true;
 	bool waited_for = (r->stage == RELOAD_WORKERS && c->role == ROLE_WORKER && c->fresh) ||
 	    (r->stage == RELOAD_KEEPER && c->role == ROLE_KEEPER) || (r->stage == RELOAD_RECORDER && c->role == ROLE_RECORDER);
 	bool fresh = c->fresh;
@@ -408,6 +452,13 @@ reload_tick(struct master *m, uint64_t now)
 	struct reload *r = &m->reload;
 	if (r->stage == RELOAD_NONE)
 		return;
+	if (r->renews_keeper && child_of(m, ROLE_KEEPER) == NULL) {
+		r->renews_keeper = false;
+		if (master_start_keeper(m) != SP_OK) {
+			refuse(m, "the keeper cannot be started again: the error log says why");
+			return;
+		}
+	}
 	if (r->stage == RELOAD_OTHERS) {
 		settled(m); /* one that was waited for may have ended */
 		return;

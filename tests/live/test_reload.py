@@ -138,6 +138,43 @@ def another_store_is_refused(w):
         assert w.psql("SELECT 1").out == "1"
 
 
+def keeper_secret(g, folder, text):
+    owned(folder, "sallyport-keeper")
+    path = folder / "orders.secret"
+    path.write_text(text + "\n")
+    path.chmod(0o600)
+    if IS_ROOT:
+        shutil.chown(path, "sallyport-keeper", "sallyport-keeper")
+    return path
+
+
+@test
+def secret_in_a_new_folder_is_taken(w):
+    """Landlock names folders at a process's start: the keeper starts again, and no session is dropped."""
+    with Fresh(w) as g:
+        one = live_one(w, "fold")
+        before = g.children()["keeper"]
+        path = keeper_secret(g, w.dir / "elsewhere", w.pg.password)
+        again(g, g.conf_text().replace(f"{g.dir}/keeper/orders.secret", str(path)))
+        assert g.children()["keeper"] != before
+        assert w.psql("SELECT 1", user="newfold").out == "1"
+        one.say("SELECT 'lives';\n")
+        assert "lives" in one.result().out
+
+
+@test
+def missing_secret_is_refused_and_the_old_serves_on(w):
+    with Fresh(w) as g:
+        one = live_one(w, "miss")
+        for where in (g.dir / "keeper" / "nothing", w.dir / "nowhere" / "nothing"):
+            g.write(g.conf_text().replace(f"{g.dir}/keeper/orders.secret", str(where)))
+            done = g.reload()
+            assert done.code == 1 and "nothing" in done.err, repr(done)
+            wait_for(lambda: w.psql("SELECT 1", user="old").code == 0, 20, said="the old configuration does not serve")
+        one.say("SELECT 'lives';\n")
+        assert "lives" in one.result().out
+
+
 # ---- live sessions follow ----
 
 @test
