@@ -3,6 +3,8 @@
 #include <config.h>
 
 #include <fcntl.h>
+#include <gnutls/abstract.h>
+#include <gnutls/x509.h>
 
 #include "cunit_main.h"
 #include "keeper_fake.h"
@@ -21,6 +23,12 @@ static const char conf[] =
     " login user=app secret=env:KEEPER_TEST_SECRET; }\n"
     "target clear { protocol postgres; server 127.0.0.1:7; tls require; policy p.lua; allow groups=dev;"
     " login user=app secret=env:KEEPER_TEST_SECRET cleartext=on; }\n";
+
+/* One %s: a folder with a client certificate's key. */
+static const char certified[] =
+    "local_issuer on;\nload_module postgres;\n"
+    "target sealed { protocol postgres; server 127.0.0.1:8; policy p.lua; allow groups=dba; login user=app cert=/c key=file:%s/secret; }\n"
+    "target orders { protocol postgres; server 127.0.0.1:9; policy p.lua; allow groups=dba; login user=app secret=env:KEEPER_TEST_SECRET; }\n";
 
 static struct fake f;
 
@@ -351,6 +359,107 @@ test_scram_flow(void)
 		m = prove(i, "SCRAM-SHA-256", 2, "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
 		CU_ASSERT_EQUAL(m->f[1].q, 0);
 	}
+	stop();
+}
+
+static gnutls_pubkey_t
+certified_start(gnutls_pk_algorithm_t kind)
+{
+	gnutls_x509_privkey_t key;
+	gnutls_privkey_t abstract;
+	gnutls_pubkey_t public;
+	gnutls_datum_t pem;
+	char text[1024];
+	const char *why = "";
+	unsigned bits = kind == GNUTLS_PK_ECDSA ? GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1) : 0;
+	(void)setenv("KEEPER_TEST_SECRET", "pencil", 1);
+	fake_folder(&f);
+	CU_ASSERT_EQUAL_FATAL(gnutls_x509_privkey_init(&key), 0);
+	CU_ASSERT_EQUAL_FATAL(gnutls_x509_privkey_generate(key, kind, bits, 0), 0);
+	CU_ASSERT_EQUAL_FATAL(gnutls_x509_privkey_export2_pkcs8(key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &pem), 0);
+	fake_file(&f, "secret", (const char *)pem.data);
+	gnutls_free(pem.data);
+	CU_ASSERT_EQUAL_FATAL(gnutls_privkey_init(&abstract), 0);
+	CU_ASSERT_EQUAL_FATAL(gnutls_privkey_import_x509(abstract, key, GNUTLS_PRIVKEY_IMPORT_AUTO_RELEASE), 0);
+	CU_ASSERT_EQUAL_FATAL(gnutls_pubkey_init(&public), 0);
+	CU_ASSERT_EQUAL_FATAL(gnutls_pubkey_import_privkey(public, abstract, 0, 0), 0);
+	gnutls_privkey_deinit(abstract);
+	(void)snprintf(text, sizeof(text), certified, f.folder);
+	CU_ASSERT_EQUAL_FATAL(fake_start(&f, text, &why), SP_OK);
+	fake_links(&f);
+	new_ids();
+	return public;
+}
+
+static const struct message *
+tls_sign_from(struct peer *w, unsigned n, unsigned algorithm, struct sp_bytes data)
+{
+	struct message m = { .type = MSG_TLS_SIGN, .f = { S(id(n)), Q(algorithm), S(data) } };
+	const struct message *answer = fake_ask(&f, w, &m, MSG_TLS_SIGNED);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(answer);
+	CU_ASSERT_EQUAL(answer->id, m.id);
+	CU_ASSERT_EQUAL(answer->f[2].s.len == 0, answer->f[1].q == 0);
+	return answer;
+}
+
+/* What a client's CertificateVerify signs in TLS 1.3 (RFC 8446 section 4.4.3). */
+static struct sp_bytes
+verify_text(void)
+{
+	static uint8_t text[64 + 34 + 32];
+	memset(text, ' ', 64);
+	memcpy(text + 64, "TLS 1.3, client CertificateVerify", 34);
+	memset(text + 98, 0x5a, 32);
+	return (struct sp_bytes){ text, sizeof(text) };
+}
+
+static void
+test_tls_sign(void)
+{
+	gnutls_pubkey_t public = certified_start(GNUTLS_PK_ECDSA);
+	uint8_t hash[32];
+	memset(hash, 0x5a, sizeof(hash));
+	struct sp_bytes data = { hash, sizeof(hash) };
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "sealed"));
+	const struct message *m = tls_sign_from(&f.worker, 0, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, data);
+	CU_ASSERT_EQUAL_FATAL(m->f[1].q, 1);
+	const gnutls_datum_t what = { hash, sizeof(hash) }, signature = { (unsigned char *)(uintptr_t)m->f[2].s.p, (unsigned)m->f[2].s.len };
+	CU_ASSERT(gnutls_pubkey_verify_hash2(public, GNUTLS_SIGN_ECDSA_SHA256, 0, &what, &signature) >= 0);
+	CU_ASSERT_EQUAL(tls_sign_from(&f.worker, 0, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, data)->f[1].q, 0); /* once a login */
+	CU_ASSERT(admitted(1, token_of("ann", "dba", AUDIENCE_DATA), "ann", "sealed"));
+	CU_ASSERT_EQUAL(tls_sign_from(&f.other, 1, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, data)->f[1].q, 0); /* another worker's session */
+	CU_ASSERT_EQUAL(tls_sign_from(&f.worker, 1, GNUTLS_SIGN_ECDSA_SHA1, data)->f[1].q, 0);
+	CU_ASSERT_EQUAL(tls_sign_from(&f.worker, 1, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, (struct sp_bytes){ hash, 31 })->f[1].q, 0);
+	CU_ASSERT_EQUAL(tls_sign_from(&f.worker, 1, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, verify_text())->f[1].q, 0); /* not a hash */
+	opened(1);
+	CU_ASSERT_EQUAL(tls_sign_from(&f.worker, 1, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, data)->f[1].q, 0); /* logged in already */
+	CU_ASSERT_EQUAL(tls_sign_from(&f.worker, 2, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, data)->f[1].q, 0); /* nobody was admitted */
+	CU_ASSERT(admitted(3, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT_EQUAL(tls_sign_from(&f.worker, 3, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, data)->f[1].q, 0); /* its target has no key */
+	gnutls_pubkey_deinit(public);
+	stop();
+}
+
+/* EdDSA signs the text itself, so it can be seen to be a handshake. */
+static void
+test_tls_sign_handshakes_only(void)
+{
+	gnutls_pubkey_t public = certified_start(GNUTLS_PK_EDDSA_ED25519);
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "sealed"));
+	uint8_t other[64 + 34 + 32];
+	for (size_t at = 0; at < 98; at += 7) {
+		memcpy(other, verify_text().p, sizeof(other));
+		other[at] ^= 1;
+		CU_ASSERT_EQUAL(tls_sign_from(&f.worker, 0, GNUTLS_SIGN_EDDSA_ED25519, (struct sp_bytes){ other, sizeof(other) })->f[1].q, 0);
+	}
+	CU_ASSERT_EQUAL(tls_sign_from(&f.worker, 0, GNUTLS_SIGN_EDDSA_ED25519, SP_LIT("pay 100 to eve"))->f[1].q, 0);
+	const struct message *m = tls_sign_from(&f.worker, 0, GNUTLS_SIGN_EDDSA_ED25519, verify_text());
+	CU_ASSERT_EQUAL_FATAL(m->f[1].q, 1);
+	struct sp_bytes text = verify_text();
+	const gnutls_datum_t what = { (unsigned char *)(uintptr_t)text.p, (unsigned)text.len },
+			     signature = { (unsigned char *)(uintptr_t)m->f[2].s.p, (unsigned)m->f[2].s.len };
+	CU_ASSERT(gnutls_pubkey_verify_data2(public, GNUTLS_SIGN_EDDSA_ED25519, 0, &what, &signature) >= 0);
+	gnutls_pubkey_deinit(public);
 	stop();
 }
 
@@ -1002,6 +1111,8 @@ main(void)
 		{ "md5", test_md5 },
 		{ "SCRAM by messages", test_scram_flow },
 		{ "proofs for nobody else", test_proofs_refused },
+		{ "signatures for a client certificate", test_tls_sign },
+		{ "signatures of handshakes only", test_tls_sign_handshakes_only },
 		{ "side sessions", test_side },
 		{ "cancel keys", test_cancel },
 		{ "an approval", test_approve },

@@ -119,6 +119,42 @@ messages_arrive_in_order(void)
 }
 
 static void
+take_signature(void *owner, const struct message *m)
+{
+	unsigned *taken = owner;
+	CU_ASSERT(sp_bytes_is(m->f[2].s, "signature"));
+	++*taken;
+}
+
+/* One answer is taken out of the queue; what stands before and behind it keeps its order. */
+static void
+one_answer_is_awaited(void)
+{
+	struct end w, k;
+	unsigned taken = 0;
+	const uint32_t wanted = 5, never = 6;
+	pair_new(&w, ROLE_WORKER, &k, ROLE_KEEPER);
+	const struct message other = { .type = MSG_EXPIRES, .f = { Z("session"), Q(1) } };
+	const struct message stale = { .type = MSG_TLS_SIGNED, .id = 4, .f = { Z("session"), Q(1), Z("stale") } };
+	const struct message answer = { .type = MSG_TLS_SIGNED, .id = 5, .f = { Z("session"), Q(1), Z("signature") } };
+	const struct message *const sent[] = { &other, &stale, &answer, &other };
+	for (size_t i = 0; i < 4; i++)
+		CU_ASSERT_EQUAL(link_send(k.link, sent[i]), SP_OK);
+	CU_ASSERT_EQUAL(link_await(w.link, MSG_TLS_SIGNED, &wanted, 1000, take_signature, &taken), SP_OK);
+	CU_ASSERT_EQUAL(taken, 1);
+	CU_ASSERT_EQUAL(w.got, 0);
+	CU_ASSERT_EQUAL(link_await(w.link, MSG_TLS_SIGNED, &never, 5, take_signature, &taken), SP_ETIME);
+	pump();
+	CU_ASSERT_EQUAL(w.got, 3);
+	CU_ASSERT_EQUAL(taken, 1);
+	link_free(&k.link);
+	CU_ASSERT_EQUAL(link_await(w.link, MSG_TLS_SIGNED, &never, 1000, take_signature, &taken), SP_EIO);
+	pump();
+	CU_ASSERT_EQUAL(w.gone, 1);
+	event_base_free(base);
+}
+
+static void
 large_messages_arrive(void)
 {
 	struct end k, r;
@@ -377,6 +413,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "messages arrive in order", messages_arrive_in_order },
+		{ "one answer is awaited", one_answer_is_awaited },
 		{ "large messages arrive", large_messages_arrive },
 		{ "descriptors stay with their messages", descriptors_stay_with_their_messages },
 		{ "descriptors are closed unless taken", descriptors_are_closed_unless_taken },

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See approval_hash.h. */
+#include <config.h>
+
+#include "approval_hash.h"
+
+static void
+hash_part(struct digest *d, struct sp_bytes b)
+{
+	uint8_t len[4];
+	struct sp_writer w = sp_writer(len, sizeof(len));
+	sp_wr_be32(&w, (uint32_t)b.len);
+	digest_add(d, sp_written(&w));
+	digest_add(d, b);
+}
+
+void
+approval_hash(const struct sp_op *op, const struct approval_rule *a, uint8_t out[DIGEST_LEN])
+{
+	const struct sp_session *s = op->s;
+	const struct principal *p = &s->principal;
+	const char *const always[] = { p->issuer, p->subject, s->target_name, s->part, s->login };
+	struct digest *d = digest_begin();
+	hash_part(d, SP_LIT("sallyport approval 1"));
+	hash_part(d, a->next_run ? SP_LIT("next run") : SP_LIT("this session"));
+	hash_part(d, op->op.shape->text);
+	for (unsigned i = 0; i < op->op.nparams; i++) {
+		const struct param *v = &op->op.param[i];
+		uint8_t head[7];
+		struct sp_writer w = sp_writer(head, sizeof(head));
+		sp_wr_be32(&w, v->type);
+		sp_wr_be16(&w, v->format);
+		sp_wr_u8(&w, v->null);
+		hash_part(d, sp_written(&w));
+		hash_part(d, v->value);
+	}
+	for (size_t i = 0; i < sizeof(always) / sizeof(*always); i++)
+		hash_part(d, sp_str(always[i]));
+	for (size_t i = 0; i < s->nfacts; i++) {
+		if (a->next_run && strcmp(s->fact[i].name, "transaction") == 0)
+			continue;
+		hash_part(d, sp_str(s->fact[i].name));
+		hash_part(d, s->fact[i].value);
+	}
+	if (!a->next_run) {
+		hash_part(d, (struct sp_bytes){ s->id, ID_LEN });
+		hash_part(d, sp_str(p->token));
+	}
+	hash_part(d, (struct sp_bytes){ a->hash, sizeof(a->hash) });
+	digest_end(&d, out);
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* P7: the bytes that an approval binds to, by vectors made elsewhere; AP3, AP4: whatever changes, changes the hash. */
+#include <config.h>
+
+#include <string.h>
+
+#include "cunit_main.h"
+
+#include "core/worker/approval_hash.h"
+
+static struct shape shape;
+static struct param params[2];
+static struct sp_session session;
+static struct sp_op op;
+static struct approval_rule rule;
+
+static void
+fresh(const char *text, unsigned nparams)
+{
+	static const struct sp_bytes seven = { (const uint8_t *)"\0\0\0\7", 4 };
+	shape = (struct shape){ .text = sp_str(text) };
+	params[0] = (struct param){ .type = 23, .format = 1, .value = seven };
+	params[1] = (struct param){ .type = 25, .null = true };
+	session = (struct sp_session){ .target_name = "orders", .part = "shop", .login = "app", .nfacts = 2,
+		.fact = { { "search_path", SP_LIT("public") }, { "transaction", SP_LIT("idle") } },
+		.principal = { .issuer = "https://idp", .subject = "ann", .token = "tok" } };
+	for (unsigned i = 0; i < ID_LEN; i++)
+		session.id[i] = (uint8_t)i;
+	op = (struct sp_op){ .s = &session, .op = { .shape = &shape, .param = params, .nparams = nparams } };
+	rule = (struct approval_rule){ .rule = "x" };
+	memset(rule.hash, 7, sizeof(rule.hash));
+}
+
+static const char *
+hash(void)
+{
+	static char text[4][2 * DIGEST_LEN + 1];
+	static unsigned turn;
+	uint8_t out[DIGEST_LEN];
+	approval_hash(&op, &rule, out);
+	text_hex((struct sp_bytes){ out, sizeof(out) }, text[++turn % 4]);
+	return text[turn % 4];
+}
+
+static void
+vectors(void)
+{
+	static const struct {
+		const char *text;
+		unsigned nparams;
+		bool next_run;
+		const char *hash;
+	} row[] = {
+		{ "DROP TABLE t", 0, false, "c3f61b621c53199062826068a12da4000f134a711b4a653e836921aaa5ebc0b3" },
+		{ "DROP TABLE t", 0, true, "1788ff55aec14598e1b7d5b2f7deaaebb7e7a318e588712b0ee78bc5bfcb7bb9" },
+		{ "UPDATE t SET a = $1", 2, false, "99aa7be7e52dccee0c36cb3975771a04bed967e2d45c42d7495c0da42df54fba" },
+		{ "UPDATE t SET a = $1", 2, true, "f921408a67e1fad467914d017930e40bb66ecdf925bd8a3af7d5c9677448170e" },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		fresh(row[i].text, row[i].nparams);
+		rule.next_run = row[i].next_run;
+		CU_ASSERT_STRING_EQUAL(hash(), row[i].hash);
+	}
+}
+
+/* Each of these must make another hash; the last two only where the approval is for this session. */
+static void
+change(unsigned what)
+{
+	switch (what) {
+	case 0: shape.text = SP_LIT("UPDATE t SET a = $2"); break;
+	case 1: params[0].value = SP_LIT("8888"); break;
+	case 2: params[0].type = 20; break;
+	case 3: params[0].format = 0; break;
+	case 4: params[1].null = false; break;
+	case 5: op.op.nparams = 1; break;
+	case 6: session.principal.issuer = "https://other"; break;
+	case 7: session.principal.subject = "bob"; break;
+	case 8: session.target_name = "order"; break;
+	case 9: session.part = "sshop"; break;
+	case 10: session.login = "admin"; break;
+	case 11: session.fact[0].value = SP_LIT("evil, public"); break;
+	case 12: rule.hash[31] = 8; break;
+	case 13: session.fact[1].value = SP_LIT("open"); break;
+	case 14: session.id[0] = 9; break;
+	case 15: session.principal.token = "another"; break;
+	}
+}
+
+static void
+whatever_changes_changes_it(void)
+{
+	for (unsigned scope = 0; scope < 2; scope++) {
+		for (unsigned what = 0; what < 16; what++) {
+			fresh("UPDATE t SET a = $1", 2);
+			rule.next_run = scope == 1;
+			const char *before = hash();
+			change(what);
+			bool same = strcmp(before, hash()) == 0;
+			CU_ASSERT_EQUAL(same, scope == 1 && what >= 13);
+		}
+	}
+}
+
+/* "order" + "sshop" is not "orders" + "shop". */
+static void
+lengths_stand_in_front(void)
+{
+	fresh("x", 0);
+	const char *before = hash();
+	session.target_name = "order";
+	session.part = "sshop";
+	CU_ASSERT_STRING_NOT_EQUAL(before, hash());
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "vectors", vectors },
+		{ "whatever changes, changes it", whatever_changes_changes_it },
+		{ "lengths stand in front", lengths_stand_in_front },
+		CU_TEST_INFO_NULL,
+	};
+	return cunit_main("approval hash", tests);
+}
