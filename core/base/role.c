@@ -5,6 +5,7 @@
 #include "role.h"
 
 #include <fcntl.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "digest.h"
 #include "log.h"
 
 #define LAST_WORDS_MS 1000
@@ -35,6 +37,15 @@ ignore_signals(void)
 	static const int ignored[] = { SIGPIPE, SIGHUP, SIGINT, SIGQUIT, SIGUSR1, SIGUSR2 };
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(*ignored); i++)
 		(void)signal(ignored[i], SIG_IGN);
+}
+
+/* jansson would open /dev/urandom at its first object, behind the sandbox, and make do with the time. */
+static void
+seed_tables(void)
+{
+	size_t seed = 0;
+	random_bytes(&seed, sizeof(seed));
+	json_object_seed(seed | 1);
 }
 
 void
@@ -181,6 +192,7 @@ role_init(struct role_process *p, enum role self, int argc, char **argv, const s
 	log_init(role_name(self), STDERR_FILENO, SP_INFO);
 	role_no_dumps();
 	ignore_signals();
+	seed_tables();
 	if (self == ROLE_WORKER || self == ROLE_CONSOLE)
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)fcntl(ROLE_MASTER_FD, F_SETFD, FD_CLOEXEC);
