@@ -23,6 +23,11 @@
 
 #define TICK_MS 50
 #define ACCEPTS_PER_WAKE 32
+/*
+ * The keeper counts sessions and says when there are too many; this bounds what waits to be let in,
+ * side sessions and those that end.
+ */
+#define CONNECTIONS(sessions) (2 * (sessions) + 64)
 
 struct worker the_worker;
 
@@ -94,7 +99,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		if (use == NULL || w->draining || w->keeper == NULL || w->ring == NULL ||
-		    w->nsessions >= w->epoch->epoch->settings.limit.sessions) {
+		    w->nsessions >= CONNECTIONS(w->epoch->epoch->settings.limit.sessions)) {
 			close(client);
 			continue;
 		}

@@ -1,0 +1,123 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""docs/security.md, "If it is compromised": the *cannot* of each process that files and processes decide.
+
+What the system call filter decides is in tests/unit/test_sandbox.c, what the internal protocol decides in
+tests/unit/test_keeper.c and test_message.c.  Here the uid of a role tries, outside of any sandbox.
+"""
+
+from harness import *
+
+WORKER, KEEPER, RECORDER, CONSOLE = "sallyport", "sallyport-keeper", "sallyport-recorder", "sallyport-console"
+ATTEMPT = """
+import os, sys
+what, path = sys.argv[1:3]
+try:
+    if what == "read":
+        open(path, "rb").read(1)
+    elif what == "write":
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
+    elif what == "list":
+        os.listdir(path)
+    elif what == "create":
+        open(os.path.join(path, "planted"), "x").close()
+    elif what == "connect":
+        import socket
+        socket.socket(socket.AF_UNIX).connect(path)
+    elif what == "kill":
+        os.kill(int(path), 0)
+    print("could")
+except OSError as e:
+    print("could not:", e.strerror)
+"""
+
+
+def tries(role, what, path):
+    """True when a program of that role's uid succeeds."""
+    got = run(["/usr/bin/python3", "-c", ATTEMPT, what, path], cwd="/", **as_user(role))
+    assert got.out.startswith("could"), repr(got)
+    return got.out == "could"
+
+
+def cannot(role, what, *paths):
+    if not IS_ROOT:
+        skip("without root all processes have one uid")
+    for path in paths:
+        assert not tries(role, what, path), f"{role} can {what} {path}"
+
+
+def processes(w, *but):
+    return [pid for role, pids in w.gateway.children().items() if role not in but for pid in pids]
+
+
+def recording(w):
+    w.psql("SELECT 'recorded'", user="rory")
+    return wait_for(lambda: list((w.gateway.dir / "sessions").rglob("*.rec")) or
+                    [p for p in (w.gateway.dir / "sessions").rglob("*") if p.is_file()], said="no recording")[0]
+
+
+@test
+def the_attempts_can_succeed(w):
+    if not IS_ROOT:
+        skip("without root all processes have one uid")
+    assert tries(KEEPER, "read", w.gateway.dir / "keeper" / "orders.secret")
+    assert tries(RECORDER, "list", w.gateway.dir / "sessions")
+    assert tries(WORKER, "read", "/etc/passwd")
+
+
+@test
+def worker_cannot_read_secrets_store_or_recordings(w):
+    keeper = w.gateway.dir / "keeper"
+    cannot(WORKER, "read", keeper / "orders.secret", keeper / "state.db", keeper / "signing.key", keeper / "issuer.key", recording(w))
+    cannot(WORKER, "write", keeper / "state.db", recording(w))
+    cannot(WORKER, "create", keeper, w.gateway.dir / "sessions", w.gateway.dir / "anchor", w.gateway.dir / "policies")
+
+
+@test
+def worker_cannot_operate_or_look_into_others(w):
+    cannot(WORKER, "connect", w.gateway.control)
+    cannot(WORKER, "read", *[f"/proc/{pid}/mem" for pid in processes(w)])
+    cannot(WORKER, "read", *[f"/proc/{pid}/environ" for pid in processes(w)])
+    cannot(WORKER, "kill", *processes(w, "worker"))
+
+
+@test
+def console_cannot_open_anything_of_others(w):
+    keeper = w.gateway.dir / "keeper"
+    cannot(CONSOLE, "read", keeper / "orders.secret", keeper / "state.db", recording(w), w.gateway.dir / "tls" / "key.pem")
+    cannot(CONSOLE, "connect", w.gateway.control)
+    cannot(CONSOLE, "kill", *processes(w, "console"))
+    cannot(CONSOLE, "read", *[f"/proc/{pid}/mem" for pid in processes(w)])
+
+
+@test
+def recorder_cannot_sign_or_see_credentials(w):
+    keeper = w.gateway.dir / "keeper"
+    cannot(RECORDER, "read", keeper / "signing.key", keeper / "orders.secret", keeper / "state.db", w.gateway.dir / "tls" / "key.pem")
+    cannot(RECORDER, "kill", *processes(w, "recorder"))
+    cannot(RECORDER, "connect", w.gateway.control)
+
+
+@test
+def keeper_cannot_read_what_flows(w):
+    cannot(KEEPER, "read", recording(w), w.gateway.dir / "tls" / "key.pem")
+    cannot(KEEPER, "read", *[f"/proc/{pid}/mem" for pid in processes(w)])
+    found = run(["ss", "-Hltnp"]).out
+    for role in ("keeper", "recorder", "console"):
+        for pid in w.gateway.children()[role]:
+            assert f"pid={pid}," not in found, f"{role} listens"
+
+
+@test
+def each_role_is_locked_down(w):
+    """No new privileges, a system call filter, no core dumps, nobody's root."""
+    for role, pids in w.gateway.children().items():
+        for pid in pids:
+            status = dict(line.split(":\t", 1) for line in open(f"/proc/{pid}/status", encoding="ascii") if ":\t" in line)
+            assert status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2", (role, status)
+            if IS_ROOT:
+                assert "0" not in status["Uid"].split(), f"{role} is root"
+                assert status["CapEff"].strip().strip("0") == "", f"{role} has capabilities"
+
+
+main()
