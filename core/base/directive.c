@@ -709,8 +709,8 @@ directive_fill_module(struct arena *a, const struct sp_directive *table, const s
 
 /* ---- the manual ---- */
 
-static int
-put_text(struct buffer *out, const char *text)
+int
+manual_cell(const char *text, struct buffer *out)
 {
 	int rc = SP_OK;
 	for (; *text != '\0' && rc == SP_OK; text++)
@@ -753,7 +753,7 @@ put_row(const struct directive *d, const struct directive *owner, struct buffer 
 	if (buffer_printf(out, "| %s`%s%s%s%s` | ", owner == NULL ? "" : "… ", owner == NULL ? "" : owner->name,
 		owner == NULL || bare ? "" : " ", name, equals) != SP_OK ||
 	    put_shape(d, out) != SP_OK || buffer_printf(out, " | ") != SP_OK || put_default(d, out) != SP_OK ||
-	    buffer_printf(out, " | ") != SP_OK || put_text(out, d->help) != SP_OK)
+	    buffer_printf(out, " | ") != SP_OK || manual_cell(d->help, out) != SP_OK)
 		return SP_ENOMEM;
 	return buffer_printf(out, " |\n");
 }
@@ -780,8 +780,8 @@ directive_manual(const struct directive *table, const char *context, struct buff
 		return SP_ENOMEM;
 	for (const struct directive *d = table; d->name != NULL; d++) {
 		char title[80];
-		if (d->type != DIR_GROUP && d->type != DIR_BLOCK)
-			continue;
+		if ((d->type != DIR_GROUP && d->type != DIR_BLOCK) || d->params[0].name == NULL)
+			continue; /* a block that is all the module's has no rows here */
 		(void)snprintf(title, sizeof(title), d->type == DIR_BLOCK ? "In `%s NAME { … }`" : "In `%s { … }`", d->name);
 		int rc = directive_manual(d->params, title, out);
 		if (rc != SP_OK)
@@ -799,7 +799,7 @@ directive_manual_module(const struct sp_directive *table, struct buffer *out)
 		struct directive d = as_directive(row);
 		if (buffer_printf(out, "| `%s` | ", d.name) != SP_OK || put_shape(&d, out) != SP_OK ||
 		    buffer_printf(out, " | ") != SP_OK || put_default(&d, out) != SP_OK ||
-		    buffer_printf(out, " | %s | ", where_names(row->where)) != SP_OK || put_text(out, d.help) != SP_OK ||
+		    buffer_printf(out, " | %s | ", where_names(row->where)) != SP_OK || manual_cell(d.help, out) != SP_OK ||
 		    buffer_printf(out, " |\n") != SP_OK)
 			return SP_ENOMEM;
 	}

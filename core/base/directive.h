@@ -102,6 +102,8 @@ int directive_pair(struct arena *a, const char *word, const char **key_r, const 
 
 /* The manual, as Markdown: one table for `context` and one for each block inside. */
 int directive_manual(const struct directive *table, const char *context, struct buffer *out) SP_MUST;
+/* A text as a cell of a table. */
+int manual_cell(const char *text, struct buffer *out) SP_MUST;
 int directive_manual_module(const struct sp_directive *table, struct buffer *out) SP_MUST;
 
 #endif

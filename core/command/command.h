@@ -113,6 +113,7 @@ int run_export(struct run *r);
 int run_verify(struct run *r);
 int run_policy_check(struct run *r);
 int run_policy_test(struct run *r);
+int run_doc(struct run *r);
 int run_help(struct run *r);
 
 #endif

@@ -74,6 +74,9 @@ const struct command commands[] = {
 	    .help = "Run the tests of policy files, with the classifier that sessions use.",
 	    .more = "Tests stand in the files, or in NAME_test.lua beside NAME.lua, which is found by itself." },
 	{ .name = "status", .words = "", .help = "Show how the gateway is.", .run = run_status },
+	{ .name = "doc", .words = "[TOPIC [MODULE]]", .max = 2, .run = run_doc, .alone = true,
+	    .help = "Print the manual: directives, attributes, policy, settings, api, commands, or all.",
+	    .more = "It is written from the tables that the gateway works by. MODULE is postgres unless another is named." },
 	{ .name = "help", .words = "[COMMAND]", .max = 2, .help = "Show this, or how a command is used.", .run = run_help, .alone = true },
 	{ .name = NULL },
 };

@@ -6,38 +6,56 @@
 
 #include <stdio.h>
 
+#include "../base/directive.h"
+
 struct core_row {
 	const char *name;
 	enum sp_type type;
 	bool exact;
+	const char *help;
 };
 
 static const struct core_row core_row[] = {
-	[CORE_USER] = { "user", SP_TYPE_STRING, false },
-	[CORE_GROUPS] = { "groups", SP_TYPE_STRINGS, true },
-	[CORE_ROLES] = { "roles", SP_TYPE_STRINGS, true },
-	[CORE_CLASS] = { "class", SP_TYPE_STRING, false },
-	[CORE_IDENTITY] = { "identity", SP_TYPE_STRING, false },
-	[CORE_ISSUER] = { "issuer", SP_TYPE_STRING, false },
-	[CORE_SUBJECT] = { "subject", SP_TYPE_STRING, false },
-	[CORE_PERSON] = { "person", SP_TYPE_STRING, false },
-	[CORE_ADDRESS] = { "address", SP_TYPE_STRING, false },
-	[CORE_TARGET] = { "target", SP_TYPE_STRING, false },
-	[CORE_PROTOCOL] = { "protocol", SP_TYPE_STRING, false },
-	[CORE_SESSION] = { "session", SP_TYPE_STRING, false },
-	[CORE_MODE] = { "mode", SP_TYPE_STRING, false },
-	[CORE_TIME] = { "time", SP_TYPE_DURATION, false },
-	[CORE_DETECT] = { "detect", SP_TYPE_STRINGS, false },
+	[CORE_USER] = { "user", SP_TYPE_STRING, false,
+	    "Login name of the principal." },
+	[CORE_GROUPS] = { "groups", SP_TYPE_STRINGS, true,
+	    "Groups of the principal, as its token says." },
+	[CORE_ROLES] = { "roles", SP_TYPE_STRINGS, true,
+	    "What its groups let it do at the gateway: approver, auditor, admin." },
+	[CORE_CLASS] = { "class", SP_TYPE_STRING, false,
+	    "What the identity vouches for: human, workload or agent." },
+	[CORE_IDENTITY] = { "identity", SP_TYPE_STRING, false,
+	    "Name of the identity block that its token fits." },
+	[CORE_ISSUER] = { "issuer", SP_TYPE_STRING, false,
+	    "Who issued the token (iss)." },
+	[CORE_SUBJECT] = { "subject", SP_TYPE_STRING, false,
+	    "Whom the issuer means (sub)." },
+	[CORE_PERSON] = { "person", SP_TYPE_STRING, false,
+	    "The person behind it, where the identity says which claim tells persons apart; unknown elsewhere." },
+	[CORE_ADDRESS] = { "address", SP_TYPE_STRING, false,
+	    "The client's address." },
+	[CORE_TARGET] = { "target", SP_TYPE_STRING, false,
+	    "Name of the target." },
+	[CORE_PROTOCOL] = { "protocol", SP_TYPE_STRING, false,
+	    "The module that speaks with it." },
+	[CORE_SESSION] = { "session", SP_TYPE_STRING, false,
+	    "Id of the session." },
+	[CORE_MODE] = { "mode", SP_TYPE_STRING, false,
+	    "Mode of the target: enforce or observe." },
+	[CORE_TIME] = { "time", SP_TYPE_DURATION, false,
+	    "Now; compared by within and outside only." },
+	[CORE_DETECT] = { "detect", SP_TYPE_STRINGS, false,
+	    "On output only: detectors whose findings are meant." },
 };
 _Static_assert(sizeof(core_row) / sizeof(*core_row) == CORE_ATTRS, "a row for each");
 
 static const char *const fact_name[] = { "database", "role", "search_path", "transaction", "application_name", NULL };
 
 static const struct core_row result_row[] = {
-	[RESULT_COLUMN] = { "column", SP_TYPE_COLUMNS, false },
-	[RESULT_TABLE] = { "table", SP_TYPE_STRINGS, false },
-	[RESULT_NAME] = { "name", SP_TYPE_STRING, false },
-	[RESULT_TYPE] = { "type", SP_TYPE_INT, false },
+	[RESULT_COLUMN] = { "column", SP_TYPE_COLUMNS, false, "The column that this one of the answer comes from, as schema.table.column." },
+	[RESULT_TABLE] = { "table", SP_TYPE_STRINGS, false, "Its table, as schema.name." },
+	[RESULT_NAME] = { "name", SP_TYPE_STRING, false, "The column's name as the client sees it." },
+	[RESULT_TYPE] = { "type", SP_TYPE_INT, false, "Number of its type at the target." },
 };
 _Static_assert(sizeof(result_row) / sizeof(*result_row) == RESULT_ATTRS, "a row for each");
 
@@ -223,6 +241,65 @@ attribute_names(struct arena *a, const struct policy_schema *schema, const char 
 	for (size_t i = 0; fact_name[i] != NULL; i++)
 		list[n++] = fact_name[i];
 	return list;
+}
+
+/* ---- the manual ---- */
+
+static const char *
+type_name(enum sp_type type, bool is_time)
+{
+	static const char *const name[] = { [SP_TYPE_STRING] = "text", [SP_TYPE_BOOL] = "true or false", [SP_TYPE_INT] = "number",
+		[SP_TYPE_SIZE] = "size", [SP_TYPE_DURATION] = "time", [SP_TYPE_STRINGS] = "set of texts", [SP_TYPE_COLUMNS] = "set of columns" };
+	return is_time ? "time of the week" : name[type];
+}
+
+static const char *
+attribute_help(const struct policy_schema *schema, const char *kind, const struct attribute *a)
+{
+	if (a->source == FROM_CORE)
+		return core_row[a->index[0]].help;
+	if (a->source == FROM_RESULT)
+		return result_row[a->index[0]].help;
+	for (size_t i = 0; a->source == FROM_NODE && i < schema->n; i++) {
+		int at = attr_find(schema->module[i], a->name);
+		if (at >= 0 && attr_on(&schema->module[i]->attrs[at], kind))
+			return schema->module[i]->attrs[at].help;
+	}
+	return "Of the session, where its module reports it; else unknown.";
+}
+
+/* What this kind has beyond what all have. */
+static bool
+is_own(const struct attribute *a)
+{
+	return a->source == FROM_NODE || a->source == FROM_RESULT || (a->source == FROM_CORE && a->index[0] == CORE_DETECT);
+}
+
+static int
+put_attribute(const struct policy_schema *schema, const char *kind, const struct attribute *a, struct buffer *out)
+{
+	bool is_time = a->source == FROM_CORE && a->index[0] == CORE_TIME;
+	if (buffer_printf(out, "| `%s` | %s | ", a->name, type_name(a->type, is_time)) != SP_OK ||
+	    manual_cell(attribute_help(schema, kind, a), out) != SP_OK)
+		return SP_ENOMEM;
+	return buffer_printf(out, " |\n");
+}
+
+int
+attribute_manual(struct arena *arena, const struct policy_schema *schema, const char *kind, struct buffer *out)
+{
+	const char *like = kind == NULL ? "session" : kind, *other;
+	const char *const *name = attribute_names(arena, schema, like);
+	int rc = name == NULL ? SP_ENOMEM : buffer_printf(out, "| attribute | type | what it is |\n|---|---|---|\n");
+	for (size_t i = 0; rc == SP_OK && name[i] != NULL; i++) {
+		struct attribute a;
+		bool again = false;
+		for (size_t k = 0; k < i; k++)
+			again = again || strcmp(name[k], name[i]) == 0;
+		if (!again && attribute_find(schema, like, name[i], &a, &other) && is_own(&a) == (kind != NULL))
+			rc = put_attribute(schema, like, &a, out);
+	}
+	return rc;
 }
 
 /* ---- values ---- */

@@ -59,6 +59,9 @@ struct answer_column {
 	bool unknown; /* no source is known: what the operation reads may be in it */
 };
 
+/* The manual, as a table of Markdown: what only rules on this kind may read; kind NULL: what all may. */
+int attribute_manual(struct arena *a, const struct policy_schema *schema, const char *kind, struct buffer *out) SP_MUST;
+
 /* Who asks for what; everything a rule can be asked about. */
 struct asking {
 	const struct policy_schema *schema;

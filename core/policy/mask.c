@@ -15,6 +15,9 @@
 #define HASH_BYTES 8 /* 16 hex digits: enough to join by, useless to reverse without the key */
 #define STEPS_MAX 4
 
+const char *const method_name[METHODS] = { [METHOD_NULL] = "null", [METHOD_REDACT] = "redact", [METHOD_HASH] = "hash",
+	[METHOD_DATE_YEAR] = "date_year", [METHOD_EMAIL] = "email", [METHOD_KEEP] = "keep", [METHOD_COMPOSE] = "compose" };
+
 const struct method method_null = { .kind = METHOD_NULL };
 const struct method method_redact = { .kind = METHOD_REDACT };
 
@@ -101,9 +104,7 @@ method_mask_kind(const struct method *m)
 int
 method_print(const struct method *m, struct buffer *out)
 {
-	static const char *const name[] = { [METHOD_NULL] = "null", [METHOD_REDACT] = "redact", [METHOD_HASH] = "hash",
-		[METHOD_DATE_YEAR] = "date_year", [METHOD_EMAIL] = "email", [METHOD_KEEP] = "keep", [METHOD_COMPOSE] = "compose" };
-	int rc = buffer_printf(out, "%s", name[m->kind]);
+	int rc = buffer_printf(out, "%s", method_name[m->kind]);
 
 	if (rc == SP_OK && m->kind == METHOD_KEEP)
 		rc = buffer_printf(out, " %u %u", m->first, m->last);

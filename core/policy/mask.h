@@ -11,6 +11,8 @@
 #include "../base/memory.h"
 
 enum method_kind { METHOD_NULL, METHOD_REDACT, METHOD_HASH, METHOD_DATE_YEAR, METHOD_EMAIL, METHOD_KEEP, METHOD_COMPOSE };
+enum { METHODS = METHOD_COMPOSE + 1 };
+extern const char *const method_name[METHODS];
 
 struct method {
 	enum method_kind kind; /* zero hides most */

@@ -165,4 +165,11 @@ int policy_test(struct policy *p, const struct policy_source *const *tests, size
 /* doc, kind, decision of every rule, as JSON: for `policy check --json` and the console. */
 int policy_describe(const struct policy *p, struct buffer *json) SP_MUST;
 
+/* ---- the manual, as Markdown ---- */
+
+/* What rules on each kind may read. */
+int policy_manual_attributes(struct arena *a, const struct policy_schema *schema, struct buffer *out) SP_MUST;
+/* Kinds, decisions, predicates, masks, detectors. */
+int policy_manual_words(struct arena *a, const struct policy_schema *schema, struct buffer *out) SP_MUST;
+
 #endif

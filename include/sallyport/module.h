@@ -204,6 +204,11 @@ struct sp_module {
 	/* The protocol's own farewell to the client; close() follows once it is out. */
 	int (*end)(struct sp_session *s, enum sp_why why, const char *text);
 	void (*close)(struct sp_session *s);
+	/*
+	 * Markdown about tables of the module's own, written from those tables, for `sallyport doc`; a
+	 * section begins with "\n## ".  NULL: there is nothing but directives, attributes and kinds.
+	 */
+	void (*manual)(struct sp_writer *out);
 };
 
 #if defined(__GNUC__)

@@ -15,6 +15,7 @@
 #include "analyse.h"
 #include "attributes.h"
 #include "catalogue.h"
+#include "settings_table.h"
 #include "track.h"
 
 #include <stdio.h>
@@ -599,4 +600,5 @@ SP_MODULE(postgres) = {
 	.notice = on_notice,
 	.end = on_end,
 	.close = on_close,
+	.manual = pg_setting_manual,
 };

@@ -148,12 +148,13 @@ pg_setting_find(struct sp_bytes name)
 }
 
 /* Texts would mean other things after a change of these, or somebody else would run them. */
+static const char *const pinned_names[] = { "standard_conforming_strings", "session_authorization", "role", "backslash_quote",
+	"sallyport.user", "sallyport.session", NULL };
+
 static bool
 pinned(struct sp_bytes name)
 {
-	static const char *const names[] = { "standard_conforming_strings", "session_authorization", "role", "backslash_quote",
-		"sallyport.user", "sallyport.session", NULL };
-	for (const char *const *n = names; *n != NULL; n++)
+	for (const char *const *n = pinned_names; *n != NULL; n++)
 		if (same_name(name, *n))
 			return true;
 	return false;
@@ -215,4 +216,27 @@ pg_setting_options(struct sp_bytes options, int (*each)(void *owner, struct sp_b
 		if (rc < 0)
 			return rc;
 	}
+}
+
+/* ---- the manual ---- */
+
+void
+pg_setting_manual(struct sp_writer *out)
+{
+	static const char *const when[] = { [PG_AT_STARTUP] = "at startup", [PG_BY_SET] = "by SET", [BOTH] = "at startup, by SET" };
+	sp_wr_put(out, SP_LIT("\n## Settings that clients may change\n\nAt startup: in the startup message, or as `-c NAME=VALUE` in "
+	    "`options`. By SET: SET, RESET, set_config(). Others are refused at startup and unclear in a statement.\n\n"
+	    "| setting | when | what it is |\n|---|---|---|\n"));
+	for (const struct pg_setting *s = pg_settings; s->name != NULL; s++) {
+		const char *const cell[] = { "| `", s->name, "` | ", when[s->where], " | ", s->help, " |\n", NULL };
+		for (const char *const *c = cell; *c != NULL; c++)
+			sp_wr_put(out, sp_str(*c));
+	}
+	sp_wr_put(out, SP_LIT("\nNever, whatever a rule says:"));
+	for (const char *const *n = pinned_names; *n != NULL; n++) {
+		sp_wr_put(out, SP_LIT(" `"));
+		sp_wr_put(out, sp_str(*n));
+		sp_wr_put(out, SP_LIT("`"));
+	}
+	sp_wr_put(out, SP_LIT(".\n"));
 }

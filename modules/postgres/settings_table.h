@@ -39,4 +39,7 @@ enum pg_setting_answer pg_setting_check(struct sp_bytes name, struct sp_bytes va
 int pg_setting_options(struct sp_bytes options, int (*each)(void *owner, struct sp_bytes name, struct sp_bytes value),
     void *owner) SP_MUST;
 
+/* The table, as Markdown. */
+void pg_setting_manual(struct sp_writer *out);
+
 #endif
