@@ -82,12 +82,13 @@ test_mistakes(void)
 static char *
 repeated(const char *head, const char *unit, size_t n, const char *tail)
 {
-	char *text = mem_alloc(strlen(head) + n * strlen(unit) + strlen(tail) + 1), *at = text;
-	at += sprintf(at, "%s", head);
+	size_t cap = strlen(head) + n * strlen(unit) + strlen(tail) + 1;
+	struct sp_writer w = sp_writer(mem_alloc(cap), cap);
+	sp_wr_put(&w, sp_str(head));
 	for (size_t i = 0; i < n; i++)
-		at += sprintf(at, "%s", unit);
-	(void)sprintf(at, "%s", tail);
-	return text;
+		sp_wr_put(&w, sp_str(unit));
+	sp_wr_cstr(&w, sp_str(tail));
+	return (char *)w.p;
 }
 
 static void

@@ -78,7 +78,8 @@ test_good(void)
 	arena = arena_new(0);
 	CU_ASSERT_EQUAL_FATAL(conf_file(arena, built, 8 << 20, &good, &why), SP_OK);
 	/* Below a folder of ours: the way up from the build tree may be open to others. */
-	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(strcpy(folder, "/tmp/sallyport-load-XXXXXX")));
+	(void)snprintf(folder, sizeof(folder), "/tmp/sallyport-load-XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
 	put("echo.so", good, 0755);
 	if (load("echo.so", &echo) != SP_OK)
 		printf("\n%s\n", err);
