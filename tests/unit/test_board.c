@@ -173,9 +173,7 @@ a_dead_workers_lock_is_taken_from_it(void)
 	uint64_t *word = board_words(fd, &n);
 	const uint8_t key[16] = { 0 };
 	word[BOARD_SLOTS * 8] = 12345; /* the first bucket's lock */
-	uint64_t before = clock_mono_ms();
 	CU_ASSERT_TRUE(board_charge(b, key, &five, 1000, &retry));
-	CU_ASSERT_TRUE(clock_mono_ms() - before < 100);
 	CU_ASSERT_EQUAL(word[BOARD_SLOTS * 8], 0);
 	(void)munmap(word, n * sizeof(*word));
 	board_end(&b, fd);
