@@ -123,8 +123,6 @@ lock_take(struct bucket *k, uint64_t mine)
 		seen = now - since >= STEAL_MS ? holder : 0;
 		if (atomic_compare_exchange_weak_explicit(&k->lock, &seen, mine, memory_order_acquire, memory_order_relaxed))
 			return true;
-		if (now - begun >= BOARD_WAIT_MS) /* after a try: who was off the processor for as long may still steal it */
-			return false;
 		if (spins % SPINS != 0)
 			continue;
 		if (now - begun >= BOARD_WAIT_MS)
