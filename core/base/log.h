@@ -17,7 +17,7 @@ int log_level_parse(const char *name, enum sp_level *level_r) SP_MUST;
 /* Takes over fd, closes the former one: for `reopen`. */
 void log_reopen(int fd);
 void log_at(enum sp_level level, const char *fmt, ...) SP_PRINTF(2, 3);
-void log_about(enum sp_level level, const char *about, const char *fmt, va_list args);
+void log_about(enum sp_level level, const char *about, const char *fmt, va_list args) SP_PRINTF(3, 0);
 
 #define log_error(...) log_at(SP_ERROR, __VA_ARGS__)
 #define log_warn(...) log_at(SP_WARN, __VA_ARGS__)
