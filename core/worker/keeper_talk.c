@@ -16,6 +16,7 @@
 
 #define MASK_KEYS 64
 #define SIGN_MS 100
+#define SIGN_OF_LIFE_MS 1000
 
 static struct {
 	char tag[64];
@@ -343,7 +344,7 @@ on_message(void *owner, struct link *l, struct message *m)
 {
 	struct worker *w = owner;
 	(void)l;
-	w->now = clock_mono_ms();
+	w->now = w->keeper_heard = clock_mono_ms();
 	if (m->type == MSG_DERIVED) {
 		take_key(w, m);
 		return SP_OK;
@@ -392,6 +393,7 @@ keeper_connect(struct worker *w, int fd)
 	link_free(&w->keeper);
 	w->keeper = link_new(w->base, fd, ROLE_WORKER, ROLE_KEEPER, 0, &h);
 	w->keeper_lost = 0;
+	w->keeper_heard = clock_mono_ms();
 	keeper_derive(w, "redact", "");
 	for (size_t i = 0; i < nmask_keys; i++)
 		keeper_derive(w, "mask", mask_key[i].tag);
@@ -406,10 +408,23 @@ keeper_connect(struct worker *w, int fd)
 	}
 }
 
+/* One that hangs is as good as away: a question that is always answered tells. */
+static bool
+keeper_silent(struct worker *w, uint64_t grace)
+{
+	if (w->keeper == NULL)
+		return w->keeper_lost != 0 && w->now - w->keeper_lost >= grace;
+	if (w->now - w->keeper_asked >= SIGN_OF_LIFE_MS) {
+		w->keeper_asked = w->now;
+		keeper_derive(w, "redact", "");
+	}
+	return w->now - w->keeper_heard >= grace;
+}
+
 void
 keeper_tick(struct worker *w)
 {
-	if (w->keeper != NULL || w->keeper_lost == 0 || w->now - w->keeper_lost < w->epoch->epoch->settings.store_grace)
+	if (!keeper_silent(w, w->epoch->epoch->settings.store_grace))
 		return;
 	LIST_EACH(n, next, &w->sessions) {
 		struct sp_session *s = LIST_OF(n, struct sp_session, all);

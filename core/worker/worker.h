@@ -103,6 +103,7 @@ struct worker {
 	unsigned index;
 	struct link *keeper;              /* NULL while it is away */
 	uint64_t keeper_lost;             /* mono ms */
+	uint64_t keeper_asked, keeper_heard; /* mono ms: the last sign of life wanted, and had */
 	struct worker_epoch *epoch;
 	const struct sp_module *const *modules;
 	struct arena *arena;              /* the modules' */

@@ -111,6 +111,21 @@ def a_killed_keeper_drops_no_session(w):
 
 
 @test
+def a_hung_keeper_ends_sessions_after_the_grace(w):
+    """P6: nobody stays in whom nobody can check any more (store_grace 10s)."""
+    live = with_token(w, "hug")
+    os.kill(children(w, "keeper")[0], signal.SIGSTOP)
+    try:
+        assert live.values("SELECT 1") == [[b"1"]]
+        live.sock.settimeout(30 * SLOW)
+        seen = live.ended()
+        assert any(kind == "E" and fields(body)["C"] == "28000" for kind, body in seen), seen
+    finally:
+        os.kill(children(w, "keeper")[0], signal.SIGCONT)
+    settled(w)
+
+
+@test
 def cancel_keys_outlive_the_keeper(w):
     c = with_token(w, "cory")
     os.kill(children(w, "keeper")[0], signal.SIGKILL)

@@ -481,6 +481,30 @@ def rc2_disk_full_stops_sessions(w):
         assert "recordings cannot be written" in (o.gateway.dir / "log" / "error.log").read_text()
 
 
+@test
+def rc2_unwritable_folder_stops_sessions(w):
+    if not IS_ROOT:
+        skip("needs root, to take the folder from the recorder's user")
+    with another(w) as o:
+        live = o.psql_waiting(stdin="SELECT 'up';\n", user="unw")
+        wait_for(lambda: [s for s in o.sessions(live=True) if s["user"] == "unw"], said="no live session")
+        folder = store(o) / "sessions"
+        mode = folder.stat().st_mode
+        folder.chmod(0)
+        shutil.chown(folder, "root", "root")
+        try:
+            wait_for(lambda: o.psql("SELECT 'unrecorded'", user="unw").code != 0, 20, said="sessions go on")
+            with contextlib.suppress(BrokenPipeError):
+                live.say("SELECT 'late';\n")
+            got = live.result()
+            assert got.code != 0 and "late" not in got.out and "recorded" in got.err, repr(got)
+        finally:
+            shutil.chown(folder, "sallyport-recorder", "sallyport-recorder")
+            folder.chmod(mode)
+        wait_for(lambda: o.psql("SELECT 'again'", user="unw").out == "again", 20, said="sessions stay refused")
+        all_verify(o)
+
+
 @contextlib.contextmanager
 def another_mounted(w, size):
     folder = w.dir / f"small{next(_n)}"
