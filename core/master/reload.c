@@ -446,13 +446,23 @@ reload_lost(struct master *m, const struct child *c)
 	return fresh; /* a worker of what is not in force is not missed */
 }
 
+/* Its link may be gone before it has let the store go. */
+static bool
+keeper_lives(const struct master *m)
+{
+	for (unsigned i = 0; i < CHILDREN; i++)
+		if (m->child[i].role == ROLE_KEEPER)
+			return true;
+	return false;
+}
+
 void
 reload_tick(struct master *m, uint64_t now)
 {
 	struct reload *r = &m->reload;
 	if (r->stage == RELOAD_NONE)
 		return;
-	if (r->renews_keeper && child_of(m, ROLE_KEEPER) == NULL) {
+	if (r->renews_keeper && !keeper_lives(m)) {
 		r->renews_keeper = false;
 		if (master_start_keeper(m) != SP_OK) {
 			refuse(m, "the keeper cannot be started again: the error log says why");
