@@ -68,6 +68,8 @@ table_name(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, con
 		*relation_r = pg_view_find(v, schema, name);
 	if (*relation_r != NULL)
 		return analyse_dotted(a, sp_str((*relation_r)->schema), sp_str((*relation_r)->name), none);
+	if (v != NULL && v->names != NULL && v->missing != NULL)
+		v->missing(v);
 	if (schema.len > 0)
 		return analyse_dotted(a, schema, name, none);
 	if (pg_builtin_relation(name) && (v == NULL || !v->path_unknown))

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reading the target's names on a side session, and asking for the source of a column. */
+#define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "catalogue.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 #define SCOPES 32u        /* different views of the names that are told apart and shared */
 #define SCOPE_MAX 1024u
@@ -23,6 +25,7 @@ struct catalogue {
 	unsigned query;              /* enum pg_names_query under way */
 	struct sp_session *side;     /* NULL: none */
 	bool side_ready;
+	time_t missing;              /* when it was last read for a table that it lacked */
 	bool wanted;                 /* LOADING, but the side session has yet to begin */
 	struct pg *members;
 	uint64_t asked, began, done; /* readings: wished for, the last that began, the last that ended */
@@ -251,6 +254,17 @@ pg_catalogue_stale(struct pg *p)
 	uint64_t number = ++c->asked;
 	reading_want(p, c);
 	return number;
+}
+
+uint64_t
+pg_catalogue_missing(struct pg *p)
+{
+	struct catalogue *c = catalogue_of(p);
+	struct timespec now = { 0 };
+	if (c == NULL || clock_gettime(CLOCK_MONOTONIC, &now) != 0 || c->missing == now.tv_sec)
+		return 0;
+	c->missing = now.tv_sec;
+	return pg_catalogue_stale(p);
 }
 
 bool

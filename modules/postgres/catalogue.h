@@ -18,6 +18,8 @@ void pg_catalogue_leave(struct pg *p); /* close(), of side sessions too */
 const struct pg_names *pg_catalogue_names(const struct pg *p);
 /* The catalogue may have changed: read it again.  Returns a number for pg_catalogue_fresh(). */
 uint64_t pg_catalogue_stale(struct pg *p);
+/* … because a statement names a table that it lacks; 0: it was read for such a one within this second. */
+uint64_t pg_catalogue_missing(struct pg *p);
 /* True when a reading that began after that number was given is in (or has failed). */
 bool pg_catalogue_fresh(const struct pg *p, uint64_t since);
 /* Where a column comes from; PG_WAIT while a table that nobody knew is looked up. */

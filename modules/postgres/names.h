@@ -115,6 +115,8 @@ struct pg_view {
 	const char *role;               /* current_user, "" when unknown */
 	/* Text that SQL's PREPARE gave to a name; empty: not known.  NULL: none is. */
 	struct sp_bytes (*prepared)(const struct pg_view *v, struct sp_bytes name);
+	/* Told of a table that is not in the snapshot: it may have been made since.  NULL: nobody cares. */
+	void (*missing)(const struct pg_view *v);
 	void *owner;
 };
 

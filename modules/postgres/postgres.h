@@ -232,6 +232,8 @@ struct pg {
 	struct track *track;
 	struct prepared *prepared;   /* by SQL, with their texts */
 	size_t prepared_bytes;
+	bool missing;         /* the text just classified names a table that the catalogue lacks */
+	bool missed;          /* … and it is being read again for it */
 	bool dirty;           /* names may mean something else: ask before the next statement */
 	bool touched;         /* … and may do so again when the transaction ends */
 	bool defined;         /* DDL ran in it */

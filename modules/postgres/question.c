@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "attributes.h"
+#include "track.h"
 
 #include <stdio.h>
 
@@ -26,6 +27,10 @@ pg_ask(struct pg *p, struct sp_op *op)
 	struct pg_question *q = &p->question;
 	if (op == NULL)
 		return SP_ENOMEM;
+	if (pg_track_reads_again(p)) {
+		sp_op_free(&op);
+		return PG_WAIT;
+	}
 	*q = (struct pg_question){ .op = op };
 	int rc = sp_ask(op);
 	return rc != SP_OK ? rc : outcome(p);

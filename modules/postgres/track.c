@@ -89,6 +89,12 @@ pg_traits(const struct sp_op *op)
 
 /* ---- the view ---- */
 
+static void
+table_missing(const struct pg_view *view)
+{
+	((struct pg *)view->owner)->missing = true;
+}
+
 static int
 tell_view(struct pg *p, struct track *t)
 {
@@ -102,6 +108,7 @@ tell_view(struct pg *p, struct track *t)
 	t->view.temporary = t->temporary;
 	t->view.role = t->role;
 	t->view.prepared = pg_prepared_text;
+	t->view.missing = table_missing;
 	t->view.owner = p;
 	sp_wr_be64(&w, t->names);
 	sp_wr_u8(&w, t->unknown);
@@ -239,10 +246,25 @@ ask_server(struct pg *p, struct track *t)
 	return rc != SP_OK ? rc : PG_WAIT;
 }
 
+/* A table that somebody made past us since the catalogue was read: read it again, once, before judging. */
+bool
+pg_track_reads_again(struct pg *p)
+{
+	bool missing = p->missing && !p->missed && p->status != 'E';
+	uint64_t reading = missing ? pg_catalogue_missing(p) : 0;
+	p->missing = false;
+	p->missed = reading != 0;
+	if (p->missed)
+		p->reading = reading;
+	return p->missed;
+}
+
 int
 pg_track(struct pg *p)
 {
 	struct track *t = track_of(p);
+	if (p->missed && !pg_catalogue_fresh(p, p->reading))
+		return PG_WAIT;
 	const struct pg_names *names = pg_catalogue_names(p);
 	if (t == NULL)
 		return SP_ENOMEM;

@@ -14,6 +14,8 @@
 
 /* PG_PASS: names mean what the view says.  PG_WAIT: the server is being asked. */
 int pg_track(struct pg *p) SP_MUST;
+/* True: the operation just classified has to be made anew, once the catalogue has been read again. */
+bool pg_track_reads_again(struct pg *p);
 /* A statement was answered, or failed: what may be different now? */
 void pg_track_answer(struct pg *p, unsigned traits);
 void pg_track_error(struct pg *p);

@@ -358,6 +358,19 @@ def pg9_function_call_and_replication_are_refused(w):
 
 
 @test
+def tables_made_past_the_gateway_are_found(w):
+    """As a migration makes them: the first statement that names one is judged by what it is."""
+    c = Wire.through(w)
+    assert one(c)
+    for n, (ask, end) in enumerate(((query, ""), (lambda text: parse("", text) + bind() + execute() + SYNC, "12"))):
+        w.pg.sql(f"SET ROLE app_gw; CREATE TABLE made_{n} (id int, email text); INSERT INTO made_{n} VALUES (1, 'ada@example.com')")
+        assert shape(c.ask(ask(f"INSERT INTO made_{n} VALUES (2, 'x')"))) == end + "C(INSERT 0 1)Z(I)"
+        assert b"ada@" not in b"".join(body for _, body in c.ask(ask(f"SELECT * FROM made_{n}")))
+        time.sleep(1.1)
+    assert shape(c.ask(query("SELECT * FROM still_nowhere"))) == "E(42P01)Z(I)"
+
+
+@test
 def nonsense_closes_that_session_only(w):
     other = Wire.through(w)
     for bad in (b"Q\0\0\0\3", b"Q\xff\xff\xff\xff", b"B" + struct.pack("!I", 12) + b"\0\0\0\0\xff\xff\0\0", b"\xff\0\0\0\4", message(b"Q", b"no nul"), message(b"E", b"\0\0\0\0\0\0"),
@@ -370,4 +383,7 @@ def nonsense_closes_that_session_only(w):
 
 POLICY_HERE = POLICY.replace('unless = { groups = "fraud" }', 'unless = { groups = { "fraud", "lax" } }') \
     .replace('when    = { effects = "ddl" },', 'when    = { effects = "ddl" },\n  unless  = { groups = "lax" },')
+POLICY_HERE += """
+rule "no-catalogue-writes" { doc = "A table that is not known might be one of these.", on = "sql.statement", when = { tables_written = prefix "pg_catalog." }, deny = "no" }
+"""
 main(sql=SQL, policy=POLICY_HERE)
