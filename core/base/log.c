@@ -40,19 +40,6 @@ log_level(enum sp_level level)
 	sink.level = level;
 }
 
-int
-log_level_parse(const char *name, enum sp_level *level_r)
-{
-	*level_r = SP_INFO;
-	for (unsigned i = SP_ERROR; i < LEVELS; i++) {
-		if (strcmp(name, level_name[i]) == 0) {
-			*level_r = (enum sp_level)i;
-			return SP_OK;
-		}
-	}
-	return SP_ECONF;
-}
-
 /* The number stays, what it means changes: fd 2 must never become free for something else. */
 void
 log_reopen(int fd)

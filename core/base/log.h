@@ -13,7 +13,6 @@
 
 void log_init(const char *role, int fd, enum sp_level level);
 void log_level(enum sp_level level);
-int log_level_parse(const char *name, enum sp_level *level_r) SP_MUST;
 /* Takes over fd, closes the former one: for `reopen`. */
 void log_reopen(int fd);
 void log_at(enum sp_level level, const char *fmt, ...) SP_PRINTF(2, 3);

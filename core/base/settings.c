@@ -356,15 +356,6 @@ settings_target(const struct settings *s, const char *name)
 	return t;
 }
 
-const struct listener *
-settings_listener(const struct settings *s, const char *name)
-{
-	const struct listener *l = s->listeners;
-	while (l != NULL && strcmp(l->b.name, name) != 0)
-		l = (const struct listener *)l->b.next;
-	return l;
-}
-
 static int
 parse_port(const char *text, uint16_t *port_r)
 {

@@ -116,7 +116,6 @@ int settings_fill(struct arena *a, const struct conf_node *top, struct settings 
 /* What the tables can't say: names that refer to nothing, local issuer beside real ones, … */
 int settings_check(struct arena *a, const struct settings *s, const char **err_r) SP_MUST;
 const struct target *settings_target(const struct settings *s, const char *name);
-const struct listener *settings_listener(const struct settings *s, const char *name);
 
 /*
  * Folders that the keeper has to read for its secrets: made with mem_alloc(), the caller's.  Landlock

@@ -133,14 +133,6 @@ shape_empty(const struct sp_module *m, const char *kind)
 	return shape_new(m, kind, (struct sp_bytes){ NULL, 0 });
 }
 
-struct shape *
-shape_ref(struct shape *s)
-{
-	assert(s->refs > 0);
-	s->refs++;
-	return s;
-}
-
 void
 shape_free(struct shape **sp)
 {

@@ -80,7 +80,6 @@ struct op {
 
 /* Runs the module's classify(); a failure makes the shape unclear, never NULL unless memory is out. */
 struct shape *shape_make(const struct sp_module *m, const struct sp_scope *scope, const char *kind, struct sp_bytes text);
-struct shape *shape_ref(struct shape *s);
 void shape_free(struct shape **s); /* drops one reference */
 /* The same for an operation that has no text: `session`.  m may be NULL. */
 struct shape *shape_empty(const struct sp_module *m, const char *kind);

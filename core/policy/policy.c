@@ -418,12 +418,6 @@ policy_labels(const struct policy *p)
 	return p->label;
 }
 
-const char *const *
-policy_tags(const struct policy *p)
-{
-	return (const char *const *)p->tag_names;
-}
-
 /* ---- tagged columns ---- */
 
 bool

@@ -154,7 +154,6 @@ void policy_mask_keys(bool (*key)(void *owner, const char *tag, uint8_t key_r[32
 bool policy_tagged(const struct policy *p, struct sp_bytes column);
 /* Any column attribute of any node is tagged: its errors, literals and unknown columns are sensitive. */
 bool policy_touches_tagged(const struct policy *p, const struct op *op);
-const char *const *policy_tags(const struct policy *p); /* names, NULL-terminated */
 
 /* ---- tests and explanation ---- */
 

@@ -348,12 +348,6 @@ sandbox_lua(const struct sandbox *s)
 	return s->L;
 }
 
-size_t
-sandbox_used(const struct sandbox *s)
-{
-	return s->used;
-}
-
 static const char loaded; /* its address is the key of the chunk just loaded */
 
 struct loading {

@@ -34,7 +34,6 @@ int sandbox_prepare(void) SP_MUST;
 struct sandbox *sandbox_new(size_t memory);
 void sandbox_free(struct sandbox **s);
 lua_State *sandbox_lua(const struct sandbox *s);
-size_t sandbox_used(const struct sandbox *s);
 
 /* The time that the calls up to sandbox_disarm() may take together. */
 void sandbox_arm(struct sandbox *s, uint64_t deadline_ms);

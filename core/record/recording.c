@@ -84,12 +84,6 @@ recording_sealed(const struct recording *r)
 	return r->sealed;
 }
 
-const uint8_t *
-recording_session(const struct recording *r)
-{
-	return r->file.session;
-}
-
 /* The lane's next frame into its head. */
 static int
 lane_step(struct recording *r, struct lane *l, const char **err_r)

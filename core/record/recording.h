@@ -16,7 +16,6 @@ void recording_close(struct recording **r);
 /* 1 a frame (borrowed until the next call), 0 the end, < 0 *err_r names block, frames and byte. */
 int recording_next(struct recording *r, struct frame *f_r, const char **err_r) SP_MUST;
 bool recording_sealed(const struct recording *r);
-const uint8_t *recording_session(const struct recording *r); /* from the header frame or the file name's id */
 
 /* ---- the ledger: how sessions chain to one another ---- */
 

@@ -140,18 +140,6 @@ eight_quotes_live_at_once(void)
 }
 
 static void
-levels_have_names(void)
-{
-	enum sp_level level;
-	CU_ASSERT_EQUAL(log_level_parse("debug", &level), SP_OK);
-	CU_ASSERT_EQUAL(level, SP_DEBUG);
-	CU_ASSERT_EQUAL(log_level_parse("error", &level), SP_OK);
-	CU_ASSERT_EQUAL(level, SP_ERROR);
-	CU_ASSERT_NOT_EQUAL(log_level_parse("loud", &level), SP_OK);
-	CU_ASSERT_NOT_EQUAL(log_level_parse("", &level), SP_OK);
-}
-
-static void
 clock_as_text(void)
 {
 	char buf[32];
@@ -174,7 +162,6 @@ main(void)
 		{ "quote escapes", quote_escapes },
 		{ "quote cuts", quote_cuts },
 		{ "eight quotes live at once", eight_quotes_live_at_once },
-		{ "levels have names", levels_have_names },
 		{ "the wall clock as text", clock_as_text },
 		CU_TEST_INFO_NULL,
 	};

@@ -85,7 +85,7 @@ test_example(void)
 	CU_ASSERT_STRING_EQUAL(s.identities->oidc.jwks, "file:/etc/sallyport/jwks.json");
 	CU_ASSERT(s.identities->token_use == TOKEN_ONCE && s.identities->roles.approver.n == 2);
 	CU_ASSERT_PTR_NULL(settings_target(&s, "order"));
-	CU_ASSERT_PTR_NOT_NULL(settings_listener(&s, "pg"));
+	CU_ASSERT_STRING_EQUAL(s.listeners->b.name, "pg");
 }
 
 static void
