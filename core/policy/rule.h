@@ -75,6 +75,7 @@ struct policy {
 	struct rule **rule;
 	size_t nrules;
 	struct tag *tags;
+	const char **tag_names;
 	struct policy_label *label;
 	size_t nlabels;
 	struct test_case *cases;
