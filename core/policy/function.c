@@ -483,8 +483,10 @@ function_ask(struct judging *j, const struct rule *r, bool when)
 		j->skipped = true;
 		return MAYBE;
 	case SANDBOX_TIME:
+		j->spent = j->spent || !judging_observes(j, r);
 		return fail(j, r, "it ran out of time");
 	case SANDBOX_MEMORY:
+		j->spent = j->spent || !judging_observes(j, r);
 		return fail(j, r, "it ran out of memory");
 	case SANDBOX_ERROR:
 		break;

@@ -15,6 +15,8 @@
 
 #include "../base/clock.h"
 
+#define SPENT_US 60000000u /* for which a rule that used up its time is not asked again */
+
 /* ---- runs ---- */
 
 struct policy_run *
@@ -450,6 +452,16 @@ refuse(struct decision *d, enum sp_what what, enum sp_because because, const cha
 	d->napprovals = d->nlimits = 0;
 }
 
+/* P10: it is not asked again for a while: whatever the next run's parameters, it would cost as much. */
+static void
+remember(const struct judging *j, struct decision *d)
+{
+	uint64_t until = j->q.who->now + SPENT_US;
+	d->cacheable = true;
+	if (d->valid_until > until)
+		d->valid_until = until;
+}
+
 /* The strictest wins. */
 static void
 conclude(struct judging *j, struct decision *d, const struct verdicts *v)
@@ -471,6 +483,8 @@ conclude(struct judging *j, struct decision *d, const struct verdicts *v)
 	}
 	if (j->broken != NULL) {
 		const char *text = arena_printf(j->arena, "the rule failed: %s", j->broken_why);
+		if (j->spent)
+			remember(j, d);
 		refuse(d, SP_DENY, SP_BY_ERROR, j->broken->name, text == NULL ? "the rule failed" : text);
 		d->detail = j->broken_detail == NULL ? "" : j->broken_detail;
 		return;

@@ -42,6 +42,7 @@ struct judging {
 	const struct rule *broken;   /* the first rule that failed, and why */
 	const char *broken_why, *broken_detail;
 	bool failed;                 /* the rule just asked did */
+	bool spent;                  /* a rule that counts used up its time or memory */
 	bool skipped;                /* the last function wanted what is not there yet */
 	uint64_t valid_until;
 };

@@ -97,6 +97,29 @@ test_attempts(void)
 		judge_one(&attempts[i]);
 }
 
+/* P10: one that ran out of time is remembered as denied, though it looks at what changes from run to run. */
+static void
+test_remembered(void)
+{
+	char *err = NULL;
+	struct toy t;
+	struct policy *p = toy_policy("rule 'r' { on = 'sql.statement', deny = 'no',"
+	    " when = function(op) op.note('seen', 'x') while op.verb == 'go' do end return false end }", &err);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(p);
+	toy_begin(&t, p);
+	struct decision d = toy_ask(&t, "sql.statement", "verb=select");
+	CU_ASSERT_EQUAL(d.what, SP_ALLOW);
+	CU_ASSERT_FALSE(d.cacheable);
+	decision_free(&d);
+	d = toy_ask(&t, "sql.statement", "verb=go");
+	CU_ASSERT_EQUAL(d.what, SP_DENY);
+	CU_ASSERT_TRUE(d.cacheable);
+	CU_ASSERT_NOT_EQUAL(d.valid_until, UINT64_MAX);
+	decision_free(&d);
+	toy_end(&t);
+	policy_free(&p);
+}
+
 /* ReDoS, as a predicate of a table and of a function. */
 static void
 test_patterns(void)
@@ -197,6 +220,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "functions that never end, or eat all memory", test_attempts },
+		{ "one that ran out of time is remembered", test_remembered },
 		{ "patterns", test_patterns },
 		{ "files", test_loading },
 		{ "many at once", test_many },
