@@ -275,6 +275,29 @@ pg_catalogue_fresh(const struct pg *p, uint64_t since)
 
 /* ---- asking ---- */
 
+/*
+ * Made since the last reading: read once more, and once only for all tables of a description.  One
+ * that is not there then, of an open transaction or of nobody, stays unknown.
+ */
+static void
+look_for(struct pg *p, uint32_t table)
+{
+	const unsigned n = sizeof(p->unknown) / sizeof(*p->unknown);
+	for (unsigned i = 0; i < n; i++)
+		if (p->unknown[i] == table)
+			return;
+	p->unknown[p->nunknown++ % n] = table;
+	if (!p->looking)
+		p->lookup = pg_catalogue_stale(p);
+	p->looking = true;
+}
+
+void
+pg_catalogue_described(struct pg *p)
+{
+	p->looking = false;
+}
+
 int
 pg_catalogue_column(struct pg *p, uint32_t table, uint16_t attnum, struct sp_column *out)
 {
@@ -284,13 +307,10 @@ pg_catalogue_column(struct pg *p, uint32_t table, uint16_t attnum, struct sp_col
 		return SP_OK; /* an expression: the core knows what the statement touches */
 	const struct pg_relation *r = c->names == NULL ? NULL : pg_names_relation(c->names, table);
 	const struct pg_column *column = r == NULL ? NULL : pg_relation_column(r, (int16_t)attnum);
-	if (column == NULL && (int16_t)attnum > 0 && p->looked_up != table) {
-		/* Made since the last reading: look once.  A table of our own open transaction stays unknown. */
-		p->looked_up = table;
-		p->lookup = pg_catalogue_stale(p);
-	}
+	if (column == NULL && (int16_t)attnum > 0)
+		look_for(p, table);
 	if (column == NULL)
-		return p->looked_up == table && !pg_catalogue_fresh(p, p->lookup) ? PG_WAIT : SP_OK;
+		return p->looking && !pg_catalogue_fresh(p, p->lookup) ? PG_WAIT : SP_OK;
 	struct sp_writer w = sp_writer(c->source, sizeof(c->source));
 	pg_write_name(&w, r, column);
 	if (w.bad)

@@ -24,6 +24,7 @@ uint64_t pg_catalogue_missing(struct pg *p);
 bool pg_catalogue_fresh(const struct pg *p, uint64_t since);
 /* Where a column comes from; PG_WAIT while a table that nobody knew is looked up. */
 int pg_catalogue_column(struct pg *p, uint32_t table, uint16_t attnum, struct sp_column *c) SP_MUST;
+void pg_catalogue_described(struct pg *p); /* all columns of a description were asked for, and none waits */
 /* A number for this view of the names; equal views of this worker's sessions get equal numbers. */
 uint64_t pg_catalogue_scope(struct pg *p, struct sp_bytes description);
 

@@ -87,6 +87,8 @@ pg_copy_columns(struct pg *p, struct sp_op *op, uint16_t n)
 		if (rc == SP_OK)
 			rc = sp_column(op, i, &c);
 	}
+	if (rc == SP_OK)
+		pg_catalogue_described(p);
 	return rc;
 }
 

@@ -227,7 +227,9 @@ struct pg {
 	struct pg *next_member;      /* of the catalogue's sessions */
 	bool joined;
 	uint64_t reading;     /* of the catalogue that this session needs */
-	uint32_t looked_up;   /* the last table nobody knew, and the reading that looks for it */
+	uint32_t unknown[8];  /* the last tables nobody knew, and the reading that looked for them */
+	unsigned nunknown;
+	bool looking;         /* for those of the description under way: one reading is enough */
 	uint64_t lookup;
 	struct track *track;
 	struct prepared *prepared;   /* by SQL, with their texts */

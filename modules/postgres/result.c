@@ -114,6 +114,7 @@ judge_columns(struct pg *p, struct sp_op *op, struct pg_shape *shape, struct sp_
 	int rc = describe_columns(p, op, shape, body);
 	if (rc != SP_OK)
 		return rc;
+	pg_catalogue_described(p);
 	rc = sp_columns_judge(op, &v);
 	if (rc < 0 && rc != SP_EDENIED)
 		return rc;
