@@ -209,6 +209,7 @@ struct call_job {
 	struct caller *caller;
 	struct ask *ask;
 	enum call call;
+	struct verify_call *verify; /* once the recording is here */
 };
 
 static void
@@ -216,7 +217,16 @@ call_end(struct job *job)
 {
 	struct call_job *j = (struct call_job *)job;
 	ask_cancel(&j->ask);
+	verify_call_free(&j->verify);
 	free(j);
+}
+
+static void
+call_step(struct job *job)
+{
+	struct call_job *j = (struct call_job *)job;
+	if (j->verify != NULL)
+		verify_call_step(j->verify);
 }
 
 static void
@@ -237,7 +247,7 @@ on_answer(void *owner, struct answer *a)
 	if (a->status == 200 && a->fd >= 0 && call == CALL_RECORDING) {
 		take_recording(c, a);
 	} else if (a->status == 200 && a->fd >= 0 && call == CALL_VERIFY) {
-		verify_answer(c, a);
+		j->verify = verify_call_new(c, a);
 	} else if (a->status == 200 && a->fd >= 0 && call == CALL_EXPLAIN) {
 		explain_answer(c, a); /* j is gone */
 	} else {
@@ -272,7 +282,7 @@ api_begin(struct caller *c, const struct request *r)
 	}
 	const struct question q = { caller_connection(c), token, route->call, args };
 	struct call_job *j = mem_alloc(sizeof(*j));
-	*j = (struct call_job){ .job = { .end = call_end }, .caller = c, .call = route->call };
+	*j = (struct call_job){ .job = { call_step, call_end }, .caller = c, .call = route->call };
 	j->ask = ask_keeper(caller_console(c), &q, on_answer, j);
 	json_decref(args);
 	caller_work(c, &j->job);

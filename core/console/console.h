@@ -94,8 +94,11 @@ void api_begin(struct caller *c, const struct request *r);
 /* ---- work on recordings ---- */
 
 void search_begin(struct caller *c, struct sp_bytes token, json_t *args); /* takes over a reference */
-/* The keeper's answer to CALL_VERIFY: fd and entries. */
-void verify_answer(struct caller *c, struct answer *a);
+/* The keeper's answer to CALL_VERIFY, fd and entries, checked slice by slice.  NULL: refused, the caller knows. */
+struct verify_call;
+struct verify_call *verify_call_new(struct caller *c, struct answer *a);
+void verify_call_step(struct verify_call *v); /* replies once it is done */
+void verify_call_free(struct verify_call **v);
 /* The keeper's answer to CALL_EXPLAIN: fd and op. */
 void explain_answer(struct caller *c, struct answer *a);
 

@@ -3,10 +3,13 @@
 #include <config.h>
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../base/clock.h"
 #include "../record/recording.h"
 #include "console.h"
+
+#define SLICE_US 3000
 
 struct evidence {
 	uint8_t key[32];
@@ -51,19 +54,55 @@ tell_result(struct caller *c, const struct evidence *e, const struct verify_resu
 	json_decref(json);
 }
 
+struct verify_call {
+	struct caller *caller;
+	struct evidence evidence;
+	struct verifying *walk;
+	json_t *root; /* the evidence's texts are in it */
+	int fd;
+};
+
 void
-verify_answer(struct caller *c, struct answer *a)
+verify_call_free(struct verify_call **v)
 {
-	struct evidence e = { .n = 0 };
-	struct verify_result v;
-	json_t *root = json_loadb((const char *)a->json.p, a->json.len, JSON_REJECT_DUPLICATES, NULL);
-	if (read_evidence(root, &e) != SP_OK) {
+	if (*v == NULL)
+		return;
+	verify_end(&(*v)->walk);
+	free((*v)->evidence.entry);
+	json_decref((*v)->root);
+	close((*v)->fd);
+	free(*v);
+	*v = NULL;
+}
+
+struct verify_call *
+verify_call_new(struct caller *c, struct answer *a)
+{
+	struct verify_call *v = mem_alloc(sizeof(*v));
+	*v = (struct verify_call){ .caller = c, .fd = a->fd };
+	a->fd = -1;
+	v->root = json_loadb((const char *)a->json.p, a->json.len, JSON_REJECT_DUPLICATES, NULL);
+	if (read_evidence(v->root, &v->evidence) != SP_OK) {
 		caller_refuse(c, 502, "a ledger entry of this session is malformed or not signed by the keeper's key");
-	} else {
-		int rc = verify_recording(a->fd, e.id, e.entry, e.n, &v);
-		v.ok = v.ok && rc == SP_OK;
-		tell_result(c, &e, &v);
+		verify_call_free(&v);
+		return NULL;
 	}
-	free(e.entry);
-	json_decref(root);
+	v->walk = verify_begin(v->fd, v->evidence.id, v->evidence.entry, v->evidence.n);
+	caller_work_ready(c, true);
+	return v;
+}
+
+void
+verify_call_step(struct verify_call *v)
+{
+	struct verify_result result;
+	uint64_t until = clock_mono_us() + SLICE_US;
+	int rc;
+	do
+		rc = verify_step(v->walk, &result);
+	while (rc == 1 && clock_mono_us() < until);
+	if (rc == 1)
+		return;
+	caller_work_ready(v->caller, false);
+	tell_result(v->caller, &v->evidence, &result);
 }

@@ -66,6 +66,11 @@ struct verify_result {
 };
 /* One recording against its ledger entries (may be none: then only the chain). */
 int verify_recording(int fd, const char *name, const struct ledger_entry *e, size_t n, struct verify_result *v_r) SP_MUST;
+/* The same a block at a time, for who has others to serve: 1 goes on, 0 *v_r is what was found.  Borrows all until the end. */
+struct verifying;
+struct verifying *verify_begin(int fd, const char *name, const struct ledger_entry *e, size_t n);
+int verify_step(struct verifying *w, struct verify_result *v_r) SP_MUST;
+void verify_end(struct verifying **w);
 /* A whole store: ledger, every file, and an anchor file when given.  progress may be NULL. */
 int verify_store(const char *dir, const uint8_t *public_key, const char *anchor,
     void (*progress)(uint64_t done, uint64_t all), struct verify_result *v_r) SP_MUST;

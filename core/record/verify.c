@@ -101,35 +101,62 @@ check_name(struct block_file *f, const char *name, struct verify_result *v)
 	return SP_OK;
 }
 
-static int
-walk(struct block_file *f, const char *name, const struct ledger_entry *e, size_t n, struct verify_result *v)
+struct verifying {
+	struct block_file file;
+	const char *name;
+	const struct ledger_entry *entry;
+	size_t n;
+	struct verify_result result;
+};
+
+struct verifying *
+verify_begin(int fd, const char *name, const struct ledger_entry *e, size_t n)
+{
+	struct verifying *w = mem_alloc(sizeof(*w));
+	*w = (struct verifying){ .name = name, .entry = e, .n = n, .result = { .ok = true, .sessions = 1 } };
+	if (block_file_open(&w->file, fd, NULL) != SP_OK)
+		(void)found(&w->result, "%s: %s", name, w->file.text);
+	else
+		(void)check_name(&w->file, name, &w->result);
+	return w;
+}
+
+int
+verify_step(struct verifying *w, struct verify_result *v_r)
 {
 	struct block b;
-	if (check_name(f, name, v) != SP_OK)
-		return SP_EPROTO;
-	for (;;) {
-		int rc = block_file_next(f, &b);
-		if (rc < 0)
-			return found(v, "%s: %s", name, f->text);
-		if (rc == 0)
-			return check_length(f, name, e, n, v);
+	struct verify_result *v = &w->result;
+	int rc = v->ok ? block_file_next(&w->file, &b) : 0;
+	if (rc < 0)
+		rc = found(v, "%s: %s", w->name, w->file.text);
+	else if (rc == 0 && v->ok)
+		rc = check_length(&w->file, w->name, w->entry, w->n, v);
+	if (rc == 1) {
 		v->blocks++;
 		v->frames += b.frames;
-		if (check_entries(f, name, e, n, v) != SP_OK)
-			return SP_EPROTO;
+		rc = check_entries(&w->file, w->name, w->entry, w->n, v) == SP_OK;
 	}
+	*v_r = *v;
+	return rc == 1;
+}
+
+void
+verify_end(struct verifying **w)
+{
+	if (*w == NULL)
+		return;
+	block_file_close(&(*w)->file);
+	free(*w);
+	*w = NULL;
 }
 
 static void
 check_recording(int fd, const char *name, const struct ledger_entry *e, size_t n, struct verify_result *v)
 {
-	struct block_file f;
-	*v = (struct verify_result){ .ok = true, .sessions = 1 };
-	if (block_file_open(&f, fd, NULL) != SP_OK)
-		(void)found(v, "%s: %s", name, f.text);
-	else
-		(void)walk(&f, name, e, n, v);
-	block_file_close(&f);
+	struct verifying *w = verify_begin(fd, name, e, n);
+	while (verify_step(w, v) == 1)
+		continue;
+	verify_end(&w);
 }
 
 int
