@@ -276,6 +276,53 @@ test_attributes(void)
 	CU_ASSERT_EQUAL(kind_class(&toy_schema, "nothing"), KIND_NONE);
 }
 
+/* A text of too many statements, or of too much, is a failure to analyse: denied, and nothing lifts it. */
+static void
+test_operations(void)
+{
+	struct policy *p = load("rule 'a' { " ON "when = { groups = 'g' }, allow = { unclear = 'size' } }");
+	size_t len = SHAPE_MEMORY + 100;
+	char *text = malloc(len + 1);
+	struct toy t;
+	const struct sp_scope scope = { 0 };
+
+	toy_begin(&t, p);
+	toy_group(&t, "g");
+	memset(text, ';', len);
+	text[SHAPE_NODES - 1] = '\0';
+	CU_ASSERT_STRING_EQUAL(toy_say(&t, text), "allow");
+	memset(text, ';', SHAPE_NODES + 10);
+	text[SHAPE_NODES + 10] = '\0';
+	CU_ASSERT_STRING_EQUAL(toy_say(&t, text), "unclear");
+	memset(text, 'x', len);
+	memcpy(text, "verb=", 5);
+	text[len] = '\0';
+	CU_ASSERT_STRING_EQUAL(toy_say(&t, text), "unclear");
+	free(text);
+	/* Shapes are shared and counted; an operation's parameters are its own. */
+	struct shape *s = shape_make(&toy_module, &scope, "sql.statement", SP_LIT("verb=select tables=a.b"));
+	CU_ASSERT_PTR_EQUAL(shape_ref(s), s);
+	struct arena *a = arena_new(1 << 16);
+	struct op op = { .shape = s, .kind = "sql.statement", .arena = a };
+	char value[] = "secret";
+	CU_ASSERT_EQUAL(sp_op_param((struct sp_op *)&op, 0, 25, 0, false, sp_str(value)), SP_OK);
+	value[0] = 'X';
+	CU_ASSERT_TRUE(op.nparams == 1 && sp_bytes_is(op.param[0].value, "secret"));
+	CU_ASSERT_TRUE(sp_op_has((struct sp_op *)&op, (unsigned)attr_find(&toy_module, "tables"), "a.b"));
+	CU_ASSERT_FALSE(sp_op_has((struct sp_op *)&op, (unsigned)attr_find(&toy_module, "tables"), "a.c"));
+	CU_ASSERT_TRUE(sp_bytes_is(sp_op_text((struct sp_op *)&op), "verb=select tables=a.b"));
+	CU_ASSERT_FALSE(sp_op_is_unclear((struct sp_op *)&op));
+	CU_ASSERT_EQUAL(attr_find(&toy_module, "nothing"), -1);
+	arena_free(&a);
+	struct shape *again = s;
+	shape_free(&again);
+	CU_ASSERT_PTR_NULL(again);
+	CU_ASSERT_TRUE(sp_bytes_is(s->text, "verb=select tables=a.b"));
+	shape_free(&s);
+	toy_end(&t);
+	policy_free(&p);
+}
+
 int
 main(void)
 {
@@ -288,6 +335,7 @@ main(void)
 		{ "explanations", test_explain },
 		{ "hidden values", test_hidden },
 		{ "attributes", test_attributes },
+		{ "operations", test_operations },
 		CU_TEST_INFO_NULL,
 	};
 
