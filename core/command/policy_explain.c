@@ -216,7 +216,7 @@ judge(struct run *r, struct asked *q)
 	struct buffer json = { 0 };
 	size_t n;
 	policy_run_reveal(run);
-	int rc = policy_judge(run, &q->subject, &q->op, &d, &f, &n);
+	int rc = policy_judge_whole(run, &q->subject, &q->op, &d, &f, &n);
 	if (rc == SP_OK)
 		rc = policy_explain(q->p.policy, &q->op, &d, f, n, true, &json);
 	json_t *why = rc == SP_OK ? json_loadb((const char *)buffer_bytes(&json).p, json.len, 0, NULL) : NULL;

@@ -646,7 +646,7 @@ static int
 judge(struct running *r)
 {
 	char kind[64];
-	int rc = policy_judge(r->run, &r->who, &r->op, &r->d, &r->finding, &r->nfindings);
+	int rc = policy_judge_whole(r->run, &r->who, &r->op, &r->d, &r->finding, &r->nfindings);
 
 	if (rc != SP_OK || r->d.what != SP_ALLOW || r->t->ncolumns == 0)
 		return rc;

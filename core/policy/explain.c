@@ -185,6 +185,12 @@ to_pass(const struct policy *p, const struct op *op, const struct decision *d, c
 		if (r != NULL && (r->decide == DECIDE_KILL || r->decide == DECIDE_DENY))
 			take_sentence(list, &b, say_refusing(r, &b));
 	}
+	/* A rule on its answer, asked before it runs. */
+	const struct rule *answer = json_array_size(list) > 0 || d->what == SP_ALLOW || d->because != SP_BY_RULE ? NULL : rule_named(p, d->rule);
+	if (answer != NULL) {
+		struct buffer b = { 0 };
+		take_sentence(list, &b, say_refusing(answer, &b));
+	}
 	for (size_t i = 0; s != NULL && i < s->nunclear && i < STATEMENTS; i++) {
 		struct buffer b = { 0 };
 		if (d->lifted == NULL || !d->lifted[i])

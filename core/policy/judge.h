@@ -36,6 +36,7 @@ struct judging {
 	struct arena *arena;         /* the decision's */
 	bool armed;                  /* the sandbox's time runs */
 	bool uncacheable;            /* a function looked at what changes from run to run */
+	bool before;                 /* an answer that is not there yet: what the operation reads may be in it */
 	bool prepare;                /* announced, not run: parameters are not there yet */
 	bool of_session;
 	const char *kind;            /* whose attributes functions read */

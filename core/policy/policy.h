@@ -147,6 +147,9 @@ void policy_masks_free(struct policy_masks **m);
  */
 int policy_judge_result_before(struct policy_run *r, const struct subject *who, const struct op *op, const char *kind,
     struct decision *d_r) SP_MUST;
+/* policy_judge() of something that is about to run, and what would deny its answer when it has effects: the one way to decide. */
+int policy_judge_whole(struct policy_run *r, const struct subject *who, const struct op *op, struct decision *d_r,
+    struct finding **findings_r, size_t *nfindings_r) SP_MUST;
 /* Keys of `mask.hash`: a callback gives the key of a tag or "" ; false: not there (yet), the value becomes NULL. */
 void policy_mask_keys(bool (*key)(void *owner, const char *tag, uint8_t key_r[32]), void *owner);
 

@@ -33,7 +33,18 @@ table_of(struct sp_bytes column)
 	return column;
 }
 
-/* All columns that the operation names anywhere: what an unknown one may be. */
+/*
+ * Columns that the operation names: what an unknown one of its answer may be.  Of an answer that is to come, those it
+ * reads, where the module tells them apart: what is only written does not come back.
+ */
+static bool
+may_be_shown(const struct judging *j, const struct sp_module *m, unsigned a)
+{
+	int read = j->before ? attr_find(m, "columns_read") : -1;
+
+	return m->attrs[a].type == SP_TYPE_COLUMNS && (read < 0 || (unsigned)read == a);
+}
+
 static int
 candidates(struct judging *j, struct answer_column *c)
 {
@@ -54,7 +65,7 @@ candidates(struct judging *j, struct answer_column *c)
 		for (size_t i = 0; i < s->nnodes; i++) {
 			for (unsigned a = 0; a < s->nattrs; a++) {
 				const struct value *v = &s->node[i].value[a];
-				if (s->module->attrs[a].type != SP_TYPE_COLUMNS)
+				if (!may_be_shown(j, s->module, a))
 					continue;
 				if (v->known == UNKNOWN)
 					columns->known = UNKNOWN;
@@ -405,10 +416,17 @@ masks_new(struct policy *p, size_t n)
 	return m;
 }
 
-int
-policy_judge_result(struct policy_run *run, const struct subject *who, const struct op *op, const char *kind,
-    const struct sp_column *column, size_t n, struct decision *d_r, struct policy_masks **masks_r)
+struct described { /* columns of an answer */
+	const struct sp_column *column;
+	size_t n;
+	bool before; /* they are not known yet */
+};
+
+static int
+judge_answer(struct policy_run *run, const struct subject *who, const struct op *op, const char *kind,
+    const struct described *described, struct decision *d_r, struct policy_masks **masks_r)
 {
+	size_t n = described->n;
 	struct judging j;
 	struct answer a = { 0 };
 	const struct rule *refuses = NULL;
@@ -422,7 +440,8 @@ policy_judge_result(struct policy_run *run, const struct subject *who, const str
 		return SP_ENOMEM;
 	}
 	j.kind = kind;
-	int rc = answer_begin(&j, &a, column, n);
+	j.before = described->before;
+	int rc = answer_begin(&j, &a, described->column, n);
 	if (rc == SP_OK)
 		rc = ask_rules(&j, &a, d_r, &refuses);
 	if (rc == SP_OK)
@@ -437,6 +456,15 @@ policy_judge_result(struct policy_run *run, const struct subject *who, const str
 	conclude(&j, d_r, refuses);
 	*masks_r = a.masks;
 	return SP_OK;
+}
+
+int
+policy_judge_result(struct policy_run *run, const struct subject *who, const struct op *op, const char *kind,
+    const struct sp_column *column, size_t n, struct decision *d_r, struct policy_masks **masks_r)
+{
+	const struct described described = { column, n, false };
+
+	return judge_answer(run, who, op, kind, &described, d_r, masks_r);
 }
 
 /* ---- before it runs ---- */
@@ -474,8 +502,42 @@ policy_judge_result_before(struct policy_run *run, const struct subject *who, co
 			.cacheable = true, .valid_until = UINT64_MAX };
 		return SP_OK;
 	}
-	rc = policy_judge_result(run, who, op, kind, &any, 1, d_r, &masks);
+	const struct described described = { &any, 1, true };
+	rc = judge_answer(run, who, op, kind, &described, d_r, &masks);
 	policy_masks_free(&masks);
+	return rc;
+}
+
+int
+policy_judge_whole(struct policy_run *run, const struct subject *who, const struct op *op, struct decision *d_r,
+    struct finding **findings_r, size_t *nfindings_r)
+{
+	struct decision answer;
+	char kind[64];
+	int rc = policy_judge(run, who, op, d_r, findings_r, nfindings_r);
+
+	if (rc != SP_OK || d_r->what != SP_ALLOW || kind_class(&run->p->schema, op->kind) != KIND_OPERATION)
+		return rc;
+	snprintf(kind, sizeof(kind), "%.*s.result", (int)strcspn(op->kind, "."), op->kind);
+	if (kind_class(&run->p->schema, kind) != KIND_RESULT)
+		return SP_OK;
+	rc = policy_judge_result_before(run, who, op, kind, &answer);
+	if (rc != SP_OK || answer.what != SP_ALLOW) {
+		d_r->what = answer.what;
+		d_r->because = answer.because;
+		d_r->rule = answer.rule; /* the policy's, as is its text */
+		d_r->text = arena_string(d_r->arena, sp_str(answer.text == NULL ? "" : answer.text));
+		d_r->detail = arena_string(d_r->arena, sp_str(answer.detail == NULL ? "" : answer.detail));
+		d_r->hold = false;
+		d_r->napprovals = d_r->nlimits = 0;
+		if (d_r->text == NULL || d_r->detail == NULL)
+			d_r->text = d_r->detail = "";
+	}
+	if (answer.valid_until < d_r->valid_until)
+		d_r->valid_until = answer.valid_until;
+	d_r->cacheable = d_r->cacheable && answer.cacheable;
+	d_r->of_session = d_r->of_session || answer.of_session;
+	decision_free(&answer);
 	return rc;
 }
 

@@ -373,7 +373,7 @@ judge_prepare(struct sp_session *s, struct sp_op *op, const struct subject *who,
 	size_t base = strlen(op->op.kind) - strlen(".prepare");
 	snprintf(kind, sizeof(kind), "%.*s.statement", (int)base, op->op.kind);
 	run.kind = kind;
-	int rc = policy_judge(s->run, who, &run, d_r, NULL, NULL);
+	int rc = policy_judge_whole(s->run, who, &run, d_r, NULL, NULL);
 	if (rc != SP_OK || d_r->what != SP_ALLOW)
 		return rc;
 	uint64_t until = d_r->valid_until;
@@ -398,7 +398,7 @@ plan_judge(struct sp_op *op, struct decision *d_r)
 {
 	struct subject who = session_subject(op->s);
 	memset(d_r, 0, sizeof(*d_r));
-	int rc = is_prepare(op->op.kind) ? judge_prepare(op->s, op, &who, d_r) : policy_judge(op->s->run, &who, &op->op, d_r, NULL, NULL);
+	int rc = is_prepare(op->op.kind) ? judge_prepare(op->s, op, &who, d_r) : policy_judge_whole(op->s->run, &who, &op->op, d_r, NULL, NULL);
 	if (rc == SP_OK)
 		return SP_OK;
 	decision_free(d_r);

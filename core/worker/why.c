@@ -39,7 +39,7 @@ judge(struct sp_op *op, struct op *as, char kind[64], struct decision *d, struct
 		snprintf(kind, 64, "%.*s.statement", (int)(strlen(op->op.kind) - strlen(".prepare")), op->op.kind);
 		as->kind = kind;
 	}
-	int rc = policy_judge(run, &who, as, d, &l->f, &l->n);
+	int rc = policy_judge_whole(run, &who, as, d, &l->f, &l->n);
 	policy_run_free(&run);
 	return rc;
 }

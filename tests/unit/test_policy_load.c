@@ -178,7 +178,7 @@ explained(struct policy *p, const char *statement)
 
 	toy_begin(&t, p);
 	struct op op = { .shape = shape_make(&toy_module, &scope, "sql.statement", sp_str(statement)), .kind = "sql.statement" };
-	CU_ASSERT_EQUAL_FATAL(policy_judge(run, &t.subject, &op, &d, &f, &n), SP_OK);
+	CU_ASSERT_EQUAL_FATAL(policy_judge_whole(run, &t.subject, &op, &d, &f, &n), SP_OK);
 	CU_ASSERT_EQUAL_FATAL(policy_explain(p, &op, &d, f, n, true, &json), SP_OK);
 	json_t *o = json_loadb((const char *)buffer_bytes(&json).p, json.len, 0, NULL);
 	buffer_free(&json);
@@ -225,6 +225,13 @@ test_explain(void)
 	CU_ASSERT_TRUE(json_is_false(json_object_get(json_array_get(json_object_get(o, "unclear"), 1), "lifted")));
 	CU_ASSERT_EQUAL(json_array_size(json_object_get(o, "pass")), 1);
 	CU_ASSERT_PTR_NOT_NULL(strstr(json_string_value(json_array_get(json_object_get(o, "pass"), 0)), "name = \"x.g\""));
+	json_decref(o);
+	policy_free(&p);
+	p = load("tag 't' { '*.c' } rule 'r' { on = 'sql.result', when = { column = tagged 't' }, deny = 'no' }");
+	o = explained(p, "verb=insert effects=write columns=a.b.c");
+	CU_ASSERT_STRING_EQUAL(text_of(o, "verdict"), "deny");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_array_get(json_object_get(o, "pass"), 0)),
+	    "rule \"r\" must not apply: one of these must not be so: column = tagged \"t\"");
 	json_decref(o);
 	o = explained(p, "verb=select");
 	CU_ASSERT_STRING_EQUAL(text_of(o, "verdict"), "allow");

@@ -159,6 +159,10 @@ static const struct cell cells[] = {
 	    "send = sql 'columns=a.b.c', columns = { { name = 'z' } }, expect = 'mask z'", NULL },
 	{ "result-deny", "tag 't' { '*.c' } rule 'r' { on = 'sql.result', when = { column = tagged 't' }, deny = 'no' }",
 	    "send = sql 'verb=select columns=a.b.c', columns = { 'a.b.c' }, expect = 'deny by r'", NULL },
+	{ "result-deny-effects", "tag 't' { '*.c' } rule 'r' { on = 'sql.result', when = { column = tagged 't' }, deny = 'no' }",
+	    "send = sql 'verb=insert effects=write columns=a.b.c', expect = 'deny by r'", NULL },
+	{ "result-deny-read", "tag 't' { '*.c' } rule 'r' { on = 'sql.result', when = { column = tagged 't' }, deny = 'no' }",
+	    "send = sql 'verb=select effects=read columns=a.b.c', expect = 'allow'", NULL },
 	/* the dry run */
 	{ "observe-rule", RULE("r", ALWAYS "mode = 'observe', deny = 'x'"), "send = sql 'verb=select', expect = { 'allow', 'observe r' }", NULL },
 	{ "observe-error", RULE("r", "when = function() error('x') end, mode = 'observe', deny = 'x'"),
