@@ -1,5 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
--- How much is too much, for people and agents; programs have the group "service".
+-- How much is too much, for people and agents; programs have the group "service", dumps and exports "export".
+--
+-- A query with a row limit can't have a cursor: DECLARE, psql's FETCH_COUNT and pg_dump --inserts are refused.
 
 local bulk = { "service", "export" }
 
