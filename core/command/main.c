@@ -52,7 +52,7 @@ static const struct option_row policy_options[] = {
 };
 static const struct option_row policy_explain_options[] = {
 	{ "target", "NAME", "which target of the configuration; may be left out when there is one" },
-	{ "conf", "FILE", "the configuration; default: " SYSCONFDIR "/sallyport/sallyport.conf" },
+	{ "conf", "FILE", "the configuration; default: the one that sallyportd reads" },
 	{ "policy", "FILE,DIR,…", "these policies, and no configuration" },
 	{ "module", "NAME", "with --policy: the protocol's module; default: postgres" },
 	{ "label", "NAME=VALUE,…", "labels of the target, in place of the configuration's" },
