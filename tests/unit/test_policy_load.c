@@ -308,7 +308,7 @@ test_operations(void)
 	free(text);
 	/* Shapes are shared and counted; an operation's parameters are its own. */
 	struct shape *s = shape_make(&toy_module, &scope, "sql.statement", SP_LIT("verb=select tables=a.b"));
-	CU_ASSERT_PTR_EQUAL(shape_ref(s), s);
+	s->refs++;
 	struct arena *a = arena_new(1 << 16);
 	struct op op = { .shape = s, .kind = "sql.statement", .arena = a };
 	char value[] = "secret";
