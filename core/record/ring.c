@@ -118,6 +118,12 @@ ring_unmap(struct ring **r)
 	*r = NULL;
 }
 
+size_t
+ring_size(const struct ring *r)
+{
+	return r->size;
+}
+
 uint64_t
 ring_identity(const struct ring *r)
 {

@@ -338,9 +338,22 @@ op_may_finish(const struct sp_session *s)
 	return false;
 }
 
+/* A frame that never fits the ring could not be recorded, ever: half of it is for others. */
+static bool
+fits_recorder(const struct sp_op *op)
+{
+	const struct ring *ring = op->s->w->ring;
+	size_t n = sp_op_text(op).len;
+	for (unsigned i = 0; i < op->op.nparams; i++)
+		n += op->op.param[i].value.len + 64;
+	return ring == NULL || n <= ring_size(ring) / 2;
+}
+
 int
 sp_ask(struct sp_op *op)
 {
+	if (!fits_recorder(op))
+		return SP_EDENIED;
 	struct sp_session *s = op->s;
 	if (op->state != OP_NEW)
 		return sp_fail(s, SP_EINTERNAL, "an operation was asked twice");

@@ -423,7 +423,8 @@ bool sp_op_is_unclear(const struct sp_op *op);
 /*
  * Judge it.  verdict() comes, now (before sp_ask() returns) or after a person's decision; the texts
  * it brings are borrowed until it returns.  Each operation once: SP_EINTERNAL else.  SP_ETOOBIG: too
- * many of this session are asked and not freed.
+ * many of this session are asked and not freed.  SP_EDENIED: text and parameters are longer than the
+ * recorder takes at once; no verdict() comes, and the session may go on.
  */
 int sp_ask(struct sp_op *op) SP_MUST;
 /* The client gave up waiting, or the session did: no verdict() comes any more. */

@@ -33,6 +33,12 @@ pg_ask(struct pg *p, struct sp_op *op)
 	}
 	*q = (struct pg_question){ .op = op };
 	int rc = sp_ask(op);
+	if (rc == SP_EDENIED) {
+		q->answered = true;
+		pg_refusal_set(&q->refusal, "54000", "the statement and its parameters are longer than can be recorded at once",
+		    "Send long values by COPY, or have `record { ring … }` made larger.");
+		return PG_DROP;
+	}
 	return rc != SP_OK ? rc : outcome(p);
 }
 

@@ -88,10 +88,12 @@ def values_of_50_mb(w):
     assert direct == through and direct[0] == 1, (direct, through)
     c = Wire.through(w)
     c.sock.settimeout(120)
-    data = hashlib.sha256(b"seed").digest() * (12 << 20 >> 5)
+    data = hashlib.sha256(b"seed").digest() * (3 << 20 >> 5)
     seen = c.ask(parse("", "INSERT INTO blob VALUES (1, $1)"), bind("", "", [data], [1]), execute(), SYNC)
     assert shape(seen) == "12C(INSERT 0 1)Z(I)", shape(seen)
     assert w.pg.sql("SELECT length(data), encode(sha256(data), 'hex') FROM blob") == f"{len(data)}|{hashlib.sha256(data).hexdigest()}"
+    seen = c.ask(parse("", "INSERT INTO blob VALUES (2, $1)"), bind("", "", [data * 4], [1]), execute(), SYNC)
+    assert shape(seen) == "1E(54000)Z(I)", f"longer than the recorder takes at once: {shape(seen)}"
     seen = c.ask(parse("", "SELECT data FROM blob"), bind(results=[1]), execute(), SYNC)
     assert row([b for k, b in seen if k == "D"][0]) == [data]
     bounded(w, before)
