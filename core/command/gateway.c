@@ -247,7 +247,7 @@ print_request(const json_t *request)
 	static const char *const members[] = { "id", "state", "user", "rule", "by", "count", "votes", "asked", "until", "hash", NULL };
 	struct shown s = { .all = json_object(), .n = 0 };
 	json_t *view = json_object_get(request, "view");
-	const char *name, *text = json_string_value(json_object_get(view, "text"));
+	const char *name, *text = json_string_value(json_object_get(request, "text"));
 	json_t *value;
 	for (size_t i = 0; members[i] != NULL; i++)
 		show(&s, members[i], json_object_get(request, members[i]));
@@ -259,7 +259,7 @@ print_request(const json_t *request)
 	if (json_is_true(json_object_get(request, "reason")))
 		(void)printf("An approval takes a reason: --comment TEXT\n");
 	(void)printf("\n    ");
-	print_safe(stdout, (struct sp_bytes){ (const uint8_t *)text, json_string_length(json_object_get(view, "text")) }, 0);
+	print_safe(stdout, (struct sp_bytes){ (const uint8_t *)text, json_string_length(json_object_get(request, "text")) }, 0);
 	(void)printf("\n");
 	json_decref(s.all);
 }

@@ -25,7 +25,9 @@ request_json(struct keeper *k, const struct approval *r)
 	api_set_time(j, "asked", r->created);
 	api_set_time(j, "until", r->expires);
 	api_set_time(j, "decided", r->decided);
-	(void)json_object_set(j, "text", json_object_get(view, "text"));
+	/* What was decided is forgotten here: it may hold a password.  The recording has it, with such values hidden. */
+	(void)(json_object_get(view, "text") != NULL ? json_object_set(j, "text", json_object_get(view, "text"))
+						     : json_object_set_new(j, "text", json_sprintf("(sallyport replay %s)", session)));
 	if (r->state != APPROVAL_WAITING)
 		(void)json_object_set_new(j, "outcome", json_string(r->text));
 	(void)json_object_set_new(j, "decisions", votes);

@@ -89,8 +89,8 @@ static const struct {
 	    "bbtttq", "tbqbtbtqqqqtqttttttqqt" },
 	[STORE_APPROVAL_OF_SESSION] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE session = ? AND state = ? AND next_run = 0",
 	    "bq", "tbqbtbtqqqqtqttttttqqt" },
-	[STORE_APPROVAL_STATE] = { "UPDATE approval SET state = ?, decided = ?, text = ?, expires = ? WHERE id = ? AND state = ?"
-	    " AND expires > ?", "qqtqtqq", "" },
+	[STORE_APPROVAL_STATE] = { "UPDATE approval SET state = ?1, decided = ?2, text = ?3, expires = ?4,"
+	    " view = CASE WHEN ?1 IN (0, 1) THEN view ELSE '{}' END WHERE id = ?5 AND state = ?6 AND expires > ?7", "qqtqtqq", "" },
 	[STORE_APPROVAL_PENDING] = { "SELECT count(*) FROM approval WHERE state = 0 AND issuer = ? AND subject = ?", "tt", "q" },
 	[STORE_APPROVAL_DUE] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE state IN (0, 1) AND expires <= ? LIMIT 100", "q",
 	    "tbqbtbtqqqqtqttttttqqt" },
@@ -102,6 +102,7 @@ struct store {
 	sqlite3 *db;
 	sqlite3_stmt *statement[STORE_STATEMENTS];
 	bool dirty;
+	bool forgets; /* the text of a request went: the log of writes must lose it too */
 };
 
 static int
@@ -277,6 +278,7 @@ store_write(struct store *s, enum store_statement which, const struct field *arg
 	if (rc == SP_OK && sqlite3_step(s->statement[which]) != SQLITE_DONE)
 		rc = fail(s, "write");
 	done(s, which);
+	s->forgets = s->forgets || which == STORE_APPROVAL_STATE;
 	return rc == SP_OK ? (long)sqlite3_changes(s->db) : rc;
 }
 
@@ -310,5 +312,9 @@ store_commit(struct store *s)
 	if (run(s, "COMMIT") != SP_OK)
 		return SP_EIO;
 	s->dirty = false;
-	return SP_OK;
+	if (!s->forgets)
+		return SP_OK;
+	/* The text of a request may hold a password: once it is decided not even the write-ahead log keeps it. */
+	s->forgets = false;
+	return run(s, "PRAGMA wal_checkpoint(TRUNCATE)");
 }

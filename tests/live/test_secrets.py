@@ -141,6 +141,22 @@ def nothing_is_in_files(w):
 
 
 @test
+def a_decided_request_is_forgotten(w):
+    """An approver sees the exact text; once it is decided, no file of the keeper's holds it."""
+    def kept():
+        return [f for f in (w.gateway.dir / "keeper").rglob("*") if f.is_file() and b"canary-held-7711" in f.read_bytes()]
+
+    waiting = w.psql_waiting("UPDATE orders SET item = 'canary-held-7711' WHERE id = 11")
+    request = w.waiting_request()
+    assert "canary-held-7711" in request["text"] and kept(), "the approver's text is nowhere: this test could not fail"
+    assert w.command("deny", request["id"], token=w.token("lea", "leads", api=True)).code == 0
+    waiting.result()
+    wait_for(lambda: not kept(), 5, said=f"it is still in {kept()}")
+    shown = w.command("requests", "--all", "--json")
+    assert "canary-held-7711" not in shown.out and request["id"] in shown.out, repr(shown)
+
+
+@test
 def core_dumps_are_off(w):
     for role, pids in w.gateway.children().items():
         for pid in pids:
