@@ -2,8 +2,8 @@
 /*
  * Judging answers: every rule on the result is asked about every column, before a row is shown.
  *
- * A column whose source is known is that column and no other.  One that was computed, or whose
- * source nobody knows, may be any column that the operation touches.
+ * A column whose source is known is that column, and what the module says is behind it.  One that
+ * was computed, or whose source nobody knows, may be any column that the operation touches.
  */
 #include <config.h>
 
@@ -90,13 +90,16 @@ describe(struct judging *j, const struct sp_column *from, const struct answer_co
 	*c = *unknown;
 	c->unknown = !known;
 	if (known) {
-		struct sp_bytes *set = arena_alloc(j->arena, 2 * sizeof(*set));
+		size_t n = 1 + from->nbehind;
+		struct sp_bytes *set = arena_alloc(j->arena, 2 * n * sizeof(*set));
 		if (set == NULL)
 			return SP_ENOMEM;
-		set[0] = from->source;
-		set[1] = table_of(from->source);
-		c->value[RESULT_COLUMN] = (struct value){ .known = PRESENT, .set = set, .n = 1 };
-		c->value[RESULT_TABLE] = (struct value){ .known = PRESENT, .set = set + 1, .n = 1 };
+		for (size_t i = 0; i < n; i++) {
+			set[i] = i == 0 ? from->source : from->behind[i - 1];
+			set[n + i] = table_of(set[i]);
+		}
+		c->value[RESULT_COLUMN] = (struct value){ .known = PRESENT, .set = set, .n = n };
+		c->value[RESULT_TABLE] = (struct value){ .known = PRESENT, .set = set + n, .n = n };
 	}
 	c->value[RESULT_NAME] = (struct value){ .known = PRESENT, .text = from->name };
 	c->value[RESULT_TYPE] = (struct value){ .known = PRESENT, .number = from->type };

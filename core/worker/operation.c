@@ -547,6 +547,11 @@ sp_column(struct sp_op *op, unsigned i, const struct sp_column *c)
 	sp_wr_put(&w, c->name);
 	sp_wr_be32(&w, (uint32_t)c->source.len);
 	sp_wr_put(&w, c->source);
+	sp_wr_be32(&w, (uint32_t)c->nbehind);
+	for (size_t k = 0; k < c->nbehind; k++) {
+		sp_wr_be32(&w, (uint32_t)c->behind[k].len);
+		sp_wr_put(&w, c->behind[k]);
+	}
 	return buffer_written(&op->columns, &w);
 }
 
@@ -562,8 +567,21 @@ columns_of(struct sp_bytes key, unsigned n)
 		c[i].text = sp_rd_u8(&r);
 		c[i].name = sp_rd_take(&r, sp_rd_be32(&r));
 		c[i].source = sp_rd_take(&r, sp_rd_be32(&r));
+		c[i].nbehind = sp_rd_be32(&r);
+		struct sp_bytes *behind = c[i].nbehind == 0 ? NULL : mem_alloc(c[i].nbehind * sizeof(*behind));
+		for (size_t k = 0; k < c[i].nbehind; k++)
+			behind[k] = sp_rd_take(&r, sp_rd_be32(&r));
+		c[i].behind = behind;
 	}
 	return c;
+}
+
+static void
+columns_free(struct sp_column *c, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		free((void *)(uintptr_t)c[i].behind);
+	free(c);
 }
 
 static struct sp_bytes
@@ -619,7 +637,7 @@ result_make(struct sp_op *op)
 	}
 	r->denied = r->decision.what != SP_ALLOW;
 	r->record = result_record(c, op->ncolumns, r->masks);
-	free(c);
+	columns_free(c, op->ncolumns);
 	r->next = op->plan->results;
 	op->plan->results = r;
 	if (++op->plan->nresults >= RESULTS)

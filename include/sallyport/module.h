@@ -456,7 +456,9 @@ enum sp_source { SP_SOURCE_UNKNOWN, SP_SOURCE_COLUMN, SP_SOURCE_NONE }; /* zero 
 struct sp_column {
 	struct sp_bytes name;    /* as the client sees it */
 	enum sp_source known;
-	struct sp_bytes source;  /* SP_SOURCE_COLUMN: schema.table.column */
+	struct sp_bytes source;  /* SP_SOURCE_COLUMN: schema.table.column; "?" for a part that nobody knows */
+	const struct sp_bytes *behind; /* SP_SOURCE_COLUMN: others whose values it may hold, as of a view; borrowed */
+	size_t nbehind;
 	uint32_t type;           /* the protocol's own type number */
 	uint16_t format;
 	bool text;               /* the wire bytes are the text itself */

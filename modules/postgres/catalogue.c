@@ -3,6 +3,8 @@
 #define _POSIX_C_SOURCE 200809L /* clock_gettime */
 #include "catalogue.h"
 
+#include "attributes.h"
+
 #include <stdlib.h>
 #include <time.h>
 
@@ -31,7 +33,6 @@ struct catalogue {
 	uint64_t asked, began, done; /* readings: wished for, the last that began, the last that ended */
 	struct scope *scope;         /* SCOPES of them, at first need */
 	unsigned scopes;
-	uint8_t source[SOURCE_MAX];  /* the last name written */
 };
 
 static uint64_t numbers; /* versions of anything in this worker */
@@ -66,6 +67,7 @@ static int
 send_query(struct pg *side, struct catalogue *c)
 {
 	struct sp_bytes text = sp_str(pg_names_sql[c->query]);
+	c->owed = true;
 	if (pg_expect_own(side, OWN_CATALOGUE, 'Z') == NULL)
 		return SP_EINTERNAL;
 	int rc = sp_own_statement(side->s, text);
@@ -298,26 +300,101 @@ pg_catalogue_described(struct pg *p)
 	p->looking = false;
 }
 
+/* The names last written, for the core to copy before the next. */
+static struct {
+	uint8_t bytes[64u << 10];
+	struct sp_bytes name[512];
+	size_t n;
+	bool more;               /* than there is room for */
+} sources;
+
+static int
+add_source(void *owner, const struct pg_relation *r, const struct pg_column *c)
+{
+	struct sp_writer *w = owner;
+	size_t at = w->len;
+	if (r == NULL || sources.n == sizeof(sources.name) / sizeof(*sources.name)) {
+		sources.more = true;
+		return 1;
+	}
+	pg_write_name(w, r, c);
+	sources.name[sources.n++] = (struct sp_bytes){ w->p + at, w->len - at };
+	sources.more = w->bad;
+	return sources.more;
+}
+
+static int
+may_be_any(struct sp_column *out)
+{
+	out->known = SP_SOURCE_COLUMN;
+	out->source = SP_LIT("?.?.?");
+	out->behind = NULL;
+	out->nbehind = 0;
+	return SP_OK;
+}
+
+/* A statement that writes may have put anything that it reads into the column that it returns. */
+static bool
+is_written(const struct sp_op *op, const struct pg_relation *r)
+{
+	static const char *const unseen[] = { "?.*", "?.?.?" };
+	char name[SOURCE_MAX + 1];
+	struct sp_writer w = sp_writer((uint8_t *)name, sizeof(name) - 1);
+	for (size_t i = 0; i < sizeof(unseen) / sizeof(*unseen); i++)
+		if (sp_op_has(op, PG_A_COLUMNS_WRITTEN, unseen[i]))
+			return true;
+	size_t n = sources.name[0].len;
+	if (n >= sizeof(name))
+		return true;
+	memcpy(name, sources.name[0].p, n);
+	name[n] = '\0';
+	if (sp_op_has(op, PG_A_COLUMNS_WRITTEN, name))
+		return true;
+	pg_write_name(&w, r, NULL);
+	sp_wr_put(&w, SP_LIT(".*"));
+	if (w.bad)
+		return true;
+	name[w.len] = '\0';
+	return sp_op_has(op, PG_A_COLUMNS_WRITTEN, name);
+}
+
 int
-pg_catalogue_column(struct pg *p, uint32_t table, uint16_t attnum, struct sp_column *out)
+pg_catalogue_column(struct pg *p, const struct sp_op *op, uint32_t table, uint16_t attnum, struct sp_column *out)
 {
 	struct catalogue *c = catalogue_of(p);
 	out->known = SP_SOURCE_UNKNOWN;
-	if (table == 0 || c == NULL)
-		return SP_OK; /* an expression: the core knows what the statement touches */
+	if (c == NULL)
+		return SP_OK;
+	if (table == 0) /* an expression: the core knows what the statement touches; FETCH touches what its cursor did */
+		return p->secret_cursor && sp_op_has(op, PG_A_VERB, "fetch") ? may_be_any(out) : SP_OK;
 	const struct pg_relation *r = c->names == NULL ? NULL : pg_names_relation(c->names, table);
 	const struct pg_column *column = r == NULL ? NULL : pg_relation_column(r, (int16_t)attnum);
 	if (column == NULL && (int16_t)attnum > 0)
 		look_for(p, table);
+	if (column == NULL && (int16_t)attnum <= 0)
+		return SP_OK; /* a whole row, ctid and the like: as an expression */
 	if (column == NULL)
-		return p->looking && !pg_catalogue_fresh(p, p->lookup) ? PG_WAIT : SP_OK;
-	struct sp_writer w = sp_writer(c->source, sizeof(c->source));
-	pg_write_name(&w, r, column);
-	if (w.bad)
+		return p->looking && !pg_catalogue_fresh(p, p->lookup) ? PG_WAIT : may_be_any(out);
+	struct sp_writer w = sp_writer(sources.bytes, sizeof(sources.bytes));
+	sources.n = 0;
+	sources.more = false;
+	(void)pg_names_sources(c->names, table, (int16_t)attnum, add_source, &w);
+	if (sources.more || sources.n == 0)
+		return may_be_any(out);
+	if (is_written(op, r))
 		return SP_OK;
 	out->known = SP_SOURCE_COLUMN;
-	out->source = sp_written(&w);
+	out->source = sources.name[0];
+	out->behind = &sources.name[1];
+	out->nbehind = sources.n - 1;
 	return SP_OK;
+}
+
+void
+pg_cursor_note(struct pg *p, const struct sp_op *op)
+{
+	bool declares = sp_op_has(op, PG_A_VERB, "declare") || sp_op_has(op, PG_A_EFFECTS, "execute") || sp_op_is_unclear(op);
+	p->secret_cursor = p->secret_cursor || (declares && sp_op_sensitive(op));
 }
 
 uint64_t

@@ -22,8 +22,13 @@ uint64_t pg_catalogue_stale(struct pg *p);
 uint64_t pg_catalogue_missing(struct pg *p);
 /* True when a reading that began after that number was given is in (or has failed). */
 bool pg_catalogue_fresh(const struct pg *p, uint64_t since);
-/* Where a column comes from; PG_WAIT while a table that nobody knew is looked up. */
-int pg_catalogue_column(struct pg *p, uint32_t table, uint16_t attnum, struct sp_column *c) SP_MUST;
+/*
+ * Where a column of op's answer comes from; PG_WAIT while a table that nobody knew is looked up.
+ * What c points at is good until the next call.
+ */
+int pg_catalogue_column(struct pg *p, const struct sp_op *op, uint32_t table, uint16_t attnum, struct sp_column *c) SP_MUST;
+/* It was let through: cursors that it opens may hold columns that are masked, and FETCH does not say which. */
+void pg_cursor_note(struct pg *p, const struct sp_op *op);
 void pg_catalogue_described(struct pg *p); /* all columns of a description were asked for, and none waits */
 /* A number for this view of the names; equal views of this worker's sessions get equal numbers. */
 uint64_t pg_catalogue_scope(struct pg *p, struct sp_bytes description);

@@ -14,6 +14,7 @@
  */
 #include "postgres.h"
 
+#include "catalogue.h"
 #include "track.h"
 
 /* May the next message of a batch be looked at? */
@@ -159,6 +160,7 @@ bind_allowed(struct pg *p, struct pg_statement *t, const struct pg_bind *m)
 		return portal == NULL ? SP_ENOMEM : SP_EINTERNAL;
 	portal->max_rows = p->question.max_rows;
 	portal->op = pg_question_take(p);
+	pg_cursor_note(p, portal->op);
 	portal->statement = t;
 	portal->refs++;
 	t->refs++;

@@ -7,7 +7,13 @@
 
 #define MEMORY_MAX (256u << 20)
 #define DEPTH_MAX 32
-#define USER "NOT IN ('pg_catalog', 'information_schema', 'pg_toast')"
+
+/* The name of the extension that an object belongs to, or ''. */
+#define EXTENSION_OF(OID, CATALOG) \
+	"coalesce((SELECT e.extname FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid OPERATOR(pg_catalog.=) d.refobjid " \
+	"WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog." CATALOG "'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) " OID " " \
+	"AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype OPERATOR(pg_catalog.=) 'e' " \
+	"LIMIT 1), '')"
 
 const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 	[PG_NAMES_RELATIONS] = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition FROM pg_catalog.pg_class c "
@@ -22,10 +28,11 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 	[PG_NAMES_VIEWS] = "SELECT 0, '' WHERE false",
 	[PG_NAMES_INHERITS] = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits",
 	[PG_NAMES_FUNCTIONS] = "SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, p.pronargs, p.pronargdefaults, "
-			       "p.provariadic OPERATOR(pg_catalog.<>) 0, '' FROM pg_catalog.pg_proc p "
+			       "p.provariadic OPERATOR(pg_catalog.<>) 0, " EXTENSION_OF("p.oid", "pg_proc") " FROM pg_catalog.pg_proc p "
 			       "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace "
 			       "WHERE p.oid OPERATOR(pg_catalog.>=) 16384",
-	[PG_NAMES_OPERATORS] = "SELECT o.oid, n.nspname, o.oprname, 'v', '' FROM pg_catalog.pg_operator o "
+	[PG_NAMES_OPERATORS] = "SELECT o.oid, n.nspname, o.oprname, p.provolatile, " EXTENSION_OF("o.oid", "pg_operator") " FROM pg_catalog.pg_operator o "
+			       "JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) o.oprcode "
 			       "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace "
 			       "WHERE o.oid OPERATOR(pg_catalog.>=) 16384",
 };
@@ -51,7 +58,7 @@ struct pg_names {
 	unsigned refs;
 	uint64_t version;
 	size_t size, max;
-	struct array strings, relations, columns, depends, parents, functions, lists;
+	struct array strings, relations, columns, depends, parents, children, functions, lists;
 	const struct pg_relation **by_name;
 };
 
@@ -142,6 +149,7 @@ pg_names_free(struct pg_names **np)
 	free(n->columns.v);
 	free(n->depends.v);
 	free(n->parents.v);
+	free(n->children.v);
 	free(n->functions.v);
 	free(n->by_name);
 	free(n);
@@ -198,7 +206,8 @@ pg_names_add_view(struct pg_names_builder *b, uint32_t view, const char *definit
 int
 pg_names_add_parent(struct pg_names_builder *b, uint32_t child, uint32_t parent)
 {
-	return add_link(b->names, &b->names->parents, child, parent, 0);
+	int rc = add_link(b->names, &b->names->parents, child, parent, 0);
+	return rc != SP_OK ? rc : add_link(b->names, &b->names->children, parent, child, 0);
 }
 
 int
@@ -248,7 +257,12 @@ feed_row(struct pg_names_builder *b, enum pg_names_query q, const struct sp_byte
 	int rc;
 	switch (q) {
 	case PG_NAMES_RELATIONS:
-		return number(f[0], &x) && f[3].len == 1 ? pg_names_add_relation(b, x, text[1], text[2], text[3][0]) : SP_EPROTO;
+		if (!number(f[0], &x) || f[3].len != 1)
+			return SP_EPROTO;
+		rc = pg_names_add_relation(b, x, text[1], text[2], text[3][0]);
+		if (rc == SP_OK)
+			((struct pg_relation *)b->names->relations.v)[b->names->relations.n - 1].partition = sp_bytes_is(f[4], "t");
+		return rc;
 	case PG_NAMES_COLUMNS:
 		if (!number(f[0], &x) || !number(f[1], &y) || !number(f[3], &z) || y > INT16_MAX)
 			return SP_EPROTO;
@@ -372,6 +386,7 @@ pg_names_finish(struct pg_names_builder **bp, uint64_t version)
 	sort(&n->columns, sizeof(struct column_row), by_place);
 	sort(&n->depends, sizeof(struct link_row), by_from);
 	sort(&n->parents, sizeof(struct link_row), by_from);
+	sort(&n->children, sizeof(struct link_row), by_from);
 	sort(&n->functions, sizeof(struct pg_function), by_function);
 	n->by_name = calloc(n->relations.n + 1, sizeof(*n->by_name));
 	if ((*bp)->failed || n->by_name == NULL || !share_columns(n)) {
@@ -400,6 +415,30 @@ pg_names_size(const struct pg_names *n)
 }
 
 /* ---- asking ---- */
+
+/* The first link of `from`, or the end. */
+static const struct link_row *
+links_of(const struct array *a, uint32_t from)
+{
+	const struct link_row *v = a->v;
+	size_t low = 0, high = a->n;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (v[middle].from < from)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return a->n == 0 ? NULL : v + low;
+}
+
+const struct pg_relation *
+pg_names_child(const struct pg_names *n, uint32_t parent, size_t i)
+{
+	const struct link_row *end = n->children.n == 0 ? NULL : (const struct link_row *)n->children.v + n->children.n;
+	const struct link_row *at = links_of(&n->children, parent);
+	return i < (size_t)(end - at) && at[i].from == parent ? pg_names_relation(n, at[i].to) : NULL;
+}
 
 const struct pg_relation *
 pg_names_relation(const struct pg_names *n, uint32_t oid)
@@ -457,64 +496,135 @@ pg_names_functions(const struct pg_names *n, struct sp_bytes name, size_t *n_r)
 	return NULL;
 }
 
+#define VIEWS_MAX 1024 /* views one behind another that are looked into */
+
 struct sources {
 	const struct pg_names *names;
 	pg_source_fn *each;
 	void *owner;
+	size_t nseen;
+	uint32_t seen[VIEWS_MAX]; /* all columns of a view have the same behind them: once is enough */
 };
 
-static int
-sources_of(const struct sources *s, uint32_t oid, int16_t attnum, unsigned depth)
+static bool
+seen_before(struct sources *s, uint32_t view)
 {
-	const struct pg_relation *r = pg_names_relation(s->names, oid);
-	const struct link_row *use = s->names->depends.v, *up = s->names->parents.v;
+	for (size_t i = 0; i < s->nseen; i++)
+		if (s->seen[i] == view)
+			return true;
+	if (s->nseen < VIEWS_MAX)
+		s->seen[s->nseen++] = view;
+	return false;
+}
+
+static int sources_of(struct sources *s, uint32_t oid, int16_t attnum, unsigned depth);
+
+/* A view's column may come from anything that the view uses. */
+static int
+view_sources(struct sources *s, uint32_t oid, unsigned depth)
+{
+	const struct array *a = &s->names->depends;
+	const struct link_row *end = a->n == 0 ? NULL : (const struct link_row *)a->v + a->n;
+	const struct link_row *use = links_of(a, oid);
 	int rc = 0;
-	if (r == NULL || depth > DEPTH_MAX)
+	if (use == end || use->from != oid || seen_before(s, oid))
 		return 0;
-	for (size_t i = 0; i < r->ncolumns && rc == 0; i++)
-		if (attnum == 0 || r->column[i].attnum == attnum)
-			rc = s->each(s->owner, r, &r->column[i]);
-	/* a view's column may come from anything that the view uses */
-	for (size_t i = 0; i < s->names->depends.n && rc == 0; i++)
-		if (use[i].from == oid)
-			rc = sources_of(s, use[i].to, use[i].attnum, depth + 1);
-	const struct pg_column *c = attnum == 0 ? NULL : pg_relation_column(r, attnum);
-	for (size_t i = 0; i < s->names->parents.n && rc == 0; i++) {
-		const struct pg_relation *parent = up[i].from == oid ? pg_names_relation(s->names, up[i].to) : NULL;
+	for (; use < end && use->from == oid && rc == 0; use++)
+		rc = sources_of(s, use->to, use->attnum, depth + 1);
+	return rc;
+}
+
+static int
+parent_sources(struct sources *s, uint32_t oid, const struct pg_column *c, unsigned depth)
+{
+	const struct array *a = &s->names->parents;
+	const struct link_row *end = a->n == 0 ? NULL : (const struct link_row *)a->v + a->n;
+	int rc = 0;
+	for (const struct link_row *up = links_of(a, oid); up < end && up->from == oid && rc == 0; up++) {
+		const struct pg_relation *parent = pg_names_relation(s->names, up->to);
 		const struct pg_column *same = parent == NULL || c == NULL ? NULL : pg_relation_named(parent, sp_str(c->name));
-		if (parent != NULL && (attnum == 0 || same != NULL))
+		if (parent != NULL && (c == NULL || same != NULL))
 			rc = sources_of(s, parent->oid, same == NULL ? 0 : same->attnum, depth + 1);
 	}
 	return rc;
 }
 
+/* Rows of a parent are its children's, too, in the columns of the same name; partitions are the table itself. */
+static int
+child_sources(struct sources *s, uint32_t oid, const struct pg_column *c, unsigned depth)
+{
+	const struct array *a = &s->names->children;
+	const struct link_row *end = a->n == 0 ? NULL : (const struct link_row *)a->v + a->n;
+	int rc = 0;
+	if (depth > DEPTH_MAX)
+		return s->each(s->owner, NULL, NULL);
+	for (const struct link_row *down = links_of(a, oid); down < end && down->from == oid && rc == 0; down++) {
+		const struct pg_relation *child = pg_names_relation(s->names, down->to);
+		const struct pg_column *same = child == NULL || child->partition ? NULL : pg_relation_named(child, sp_str(c->name));
+		if (same != NULL)
+			rc = s->each(s->owner, child, same);
+		if (same != NULL && rc == 0)
+			rc = child_sources(s, child->oid, same, depth + 1);
+	}
+	return rc;
+}
+
+static int
+column_sources(struct sources *s, const struct pg_relation *r, const struct pg_column *c, unsigned depth)
+{
+	int rc = s->each(s->owner, r, c);
+	return rc != 0 ? rc : child_sources(s, r->oid, c, depth);
+}
+
+static int
+sources_of(struct sources *s, uint32_t oid, int16_t attnum, unsigned depth)
+{
+	const struct pg_relation *r = pg_names_relation(s->names, oid);
+	int rc = 0;
+	if (r == NULL || depth > DEPTH_MAX || s->nseen == VIEWS_MAX)
+		return s->each(s->owner, NULL, NULL); /* nobody knows what is behind it */
+	for (size_t i = 0; i < r->ncolumns && rc == 0; i++)
+		if (attnum == 0 || r->column[i].attnum == attnum)
+			rc = column_sources(s, r, &r->column[i], depth);
+	if (rc == 0)
+		rc = view_sources(s, oid, depth);
+	const struct pg_column *c = attnum == 0 ? NULL : pg_relation_column(r, attnum);
+	return rc != 0 || (attnum != 0 && c == NULL) ? rc : parent_sources(s, oid, c, depth);
+}
+
 int
 pg_names_sources(const struct pg_names *n, uint32_t oid, int16_t attnum, pg_source_fn *each, void *owner)
 {
-	const struct sources s = { n, each, owner };
+	struct sources s = { .names = n, .each = each, .owner = owner, .nseen = 0 };
 	return sources_of(&s, oid, attnum, 0);
 }
 
-static void
-write_part(struct sp_writer *w, const char *part)
+struct sp_bytes
+pg_schema_name(const struct pg_relation *r)
 {
-	for (; *part != '\0'; part++) {
-		if (*part == '.' || *part == '\\')
+	return strncmp(r->schema, "pg_temp_", 8) == 0 ? SP_LIT("pg_temp") : sp_str(r->schema);
+}
+
+static void
+write_part(struct sp_writer *w, struct sp_bytes part)
+{
+	for (size_t i = 0; i < part.len; i++) {
+		if (part.p[i] == '.' || part.p[i] == '\\')
 			sp_wr_u8(w, '\\');
-		sp_wr_u8(w, (uint8_t)*part);
+		sp_wr_u8(w, part.p[i]);
 	}
 }
 
 void
 pg_write_name(struct sp_writer *w, const struct pg_relation *r, const struct pg_column *c)
 {
-	write_part(w, r->schema);
+	write_part(w, pg_schema_name(r));
 	sp_wr_u8(w, '.');
-	write_part(w, r->name);
+	write_part(w, sp_str(r->name));
 	if (c == NULL)
 		return;
 	sp_wr_u8(w, '.');
-	write_part(w, c->name);
+	write_part(w, sp_str(c->name));
 }
 
 /* ---- one session's view ---- */

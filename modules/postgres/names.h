@@ -30,10 +30,6 @@ struct pg_relation {
 	const char *schema, *name;
 	const struct pg_column *column; /* by attnum; dropped ones are left out */
 	size_t ncolumns;
-	const uint32_t *parent; /* inheritance and partitioning */
-	size_t nparents;
-	const uint32_t *child;
-	size_t nchildren;
 };
 
 struct pg_function {
@@ -89,17 +85,21 @@ const struct pg_relation *pg_names_relation(const struct pg_names *n, uint32_t o
 const struct pg_relation *pg_names_find(const struct pg_names *n, struct sp_bytes schema, struct sp_bytes name);
 const struct pg_column *pg_relation_column(const struct pg_relation *r, int16_t attnum);
 const struct pg_column *pg_relation_named(const struct pg_relation *r, struct sp_bytes name);
+/* The i-th table that inherits from it, or is a partition of it; NULL: no more. */
+const struct pg_relation *pg_names_child(const struct pg_names *n, uint32_t parent, size_t i);
 /* Functions and operators of this name in any schema: an array of n_r, grouped by name. */
 const struct pg_function *pg_names_functions(const struct pg_names *n, struct sp_bytes name, size_t *n_r);
 
 /*
- * Every column behind this one: itself, the same column of its parents, and for a view what its
- * definition takes it from (all that the view uses, where the definition is not plain).  attnum 0:
- * of all columns.  each() returns non-zero to stop; that is returned.
+ * Every column behind this one: itself, the same column of its parents and of its children that are
+ * no partitions, and for a view all that the view uses.  attnum 0: of all columns.  each() returns non-zero to stop; that is returned.  It is called with NULL, NULL
+ * where nobody can tell: anything may be behind it.
  */
 typedef int pg_source_fn(void *owner, const struct pg_relation *r, const struct pg_column *c);
 int pg_names_sources(const struct pg_names *n, uint32_t oid, int16_t attnum, pg_source_fn *each, void *owner);
 
+/* Its schema; "pg_temp" for any session's temporary ones. */
+struct sp_bytes pg_schema_name(const struct pg_relation *r);
 /* Writes schema.table or schema.table.column (c may be NULL), with dots inside names escaped. */
 void pg_write_name(struct sp_writer *w, const struct pg_relation *r, const struct pg_column *c);
 
@@ -112,6 +112,7 @@ struct pg_view {
 	bool path_unknown;              /* someone may have changed it unseen: unqualified names are "?.name" */
 	const char *const *temporary;   /* names of temporary tables of this session */
 	size_t ntemporary;
+	const char *temporary_schema;   /* pg_temp_N of this session; NULL: not known */
 	const char *role;               /* current_user, "" when unknown */
 	/* Text that SQL's PREPARE gave to a name; empty: not known.  NULL: none is. */
 	struct sp_bytes (*prepared)(const struct pg_view *v, struct sp_bytes name);

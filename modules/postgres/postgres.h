@@ -241,6 +241,7 @@ struct pg {
 	bool defined;         /* DDL ran in it */
 	bool unrecorded;      /* the end of an operation could not be written: P8 */
 	bool doubtful;        /* prepared statements may have come or gone by SQL */
+	bool secret_cursor;   /* one was opened over columns that are masked for this principal */
 };
 
 /* ---- postgres.c ---- */

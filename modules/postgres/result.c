@@ -93,7 +93,7 @@ describe_columns(struct pg *p, struct sp_op *op, struct pg_shape *shape, struct 
 	for (uint16_t i = 0; i < n && rc == SP_OK; i++) {
 		struct pg_field f = pg_next_field(&r);
 		struct sp_column c = { .name = f.name, .type = f.type, .format = f.format };
-		rc = pg_catalogue_column(p, f.table, f.column, &c);
+		rc = pg_catalogue_column(p, op, f.table, f.column, &c);
 		c.text = pg_type_is_text(f.type);
 		if (rc == SP_OK)
 			rc = sp_column(op, i, &c);

@@ -8,6 +8,7 @@
  */
 #include "postgres.h"
 
+#include "catalogue.h"
 #include "track.h"
 
 /* Denied: an error and ReadyForQuery.  An open transaction has to fail at the target, too. */
@@ -55,6 +56,7 @@ query_start(struct pg *p)
 	p->tag[0] = p->error_code[0] = '\0';
 	pg_shape_clear(&p->shape);
 	a->op = pg_question_take(p);
+	pg_cursor_note(p, a->op);
 	p->barrier = true;
 	p->batch_sent = p->batch_ran = p->began = false; /* it ends a batch as Sync does */
 	p->batch++;

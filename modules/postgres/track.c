@@ -17,7 +17,8 @@ static const char names_question[] =
 	"SELECT pg_catalog.current_setting('search_path'), current_user, pg_catalog.array_to_string(ARRAY("
 	"SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) "
 	"pg_catalog.pg_my_temp_schema() AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','p','v','S']::\"char\"[]) "
-	"ORDER BY 1), E'\\n')";
+	"ORDER BY 1), E'\\n'), coalesce((SELECT n.nspname FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) "
+	"pg_catalog.pg_my_temp_schema()), '')";
 
 /* What SQL's PREPARE and DEALLOCATE, or code that we can't see, made of the statements we know by text. */
 static const char prepared_question[] = "SELECT name, statement FROM pg_catalog.pg_prepared_statements";
@@ -28,7 +29,7 @@ struct track {
 	uint64_t names;             /* version of the names in the view */
 	struct pg_view view;
 	const char *path[PATH_MAX_SCHEMAS], *temporary[TEMPORARY_MAX];
-	char role[PG_NAME_MAX + 1];
+	char role[PG_NAME_MAX + 1], temporary_schema[PG_NAME_MAX + 1];
 	uint8_t path_bytes[1024], temporary_bytes[4096];
 };
 
@@ -100,7 +101,8 @@ tell_view(struct pg *p, struct track *t)
 {
 	uint8_t memory[6144];
 	struct sp_writer w = sp_writer(memory, sizeof(memory));
-	const struct pg_names *names = pg_catalogue_names(p);
+	/* In a transaction that defines things only the server knows what names mean, until it ends. */
+	const struct pg_names *names = p->defined ? NULL : pg_catalogue_names(p);
 	t->names = names == NULL ? 0 : pg_names_version(names);
 	t->view.names = names;
 	t->view.path_unknown = t->unknown;
@@ -110,9 +112,11 @@ tell_view(struct pg *p, struct track *t)
 	t->view.prepared = pg_prepared_text;
 	t->view.missing = table_missing;
 	t->view.owner = p;
+	t->view.temporary_schema = t->temporary_schema[0] == '\0' ? NULL : t->temporary_schema;
 	sp_wr_be64(&w, t->names);
 	sp_wr_u8(&w, t->unknown);
 	sp_wr_cstr(&w, sp_str(t->role));
+	sp_wr_cstr(&w, sp_str(t->temporary_schema));
 	sp_wr_be32(&w, (uint32_t)t->view.npath);
 	for (size_t i = 0; i < t->view.npath; i++)
 		sp_wr_cstr(&w, sp_str(t->path[i]));
@@ -148,13 +152,14 @@ take_temporary(struct track *t, struct sp_bytes list)
 }
 
 static bool
-take_role(struct track *t, struct sp_bytes role)
+take_name(char *to, struct sp_bytes name)
 {
-	if (role.len > PG_NAME_MAX || (role.len > 0 && memchr(role.p, 0, role.len) != NULL))
+	to[0] = '\0';
+	if (name.len > PG_NAME_MAX || (name.len > 0 && memchr(name.p, 0, name.len) != NULL))
 		return false;
-	if (role.len > 0)
-		memcpy(t->role, role.p, role.len);
-	t->role[role.len] = '\0';
+	if (name.len > 0)
+		memcpy(to, name.p, name.len);
+	to[name.len] = '\0';
 	return true;
 }
 
@@ -163,13 +168,14 @@ names_row(struct pg *p, struct sp_bytes body)
 {
 	struct track *t = p->track;
 	struct sp_reader r = sp_reader(body);
-	if (!pg_row_fits(body, 3))
+	if (!pg_row_fits(body, 4))
 		return SP_EPROTO;
 	(void)sp_rd_be16(&r);
 	struct pg_value path = pg_next_value(&r), role = pg_next_value(&r), temporary = pg_next_value(&r);
+	struct pg_value schema = pg_next_value(&r);
 	struct sp_writer w = sp_writer(t->path_bytes, sizeof(t->path_bytes));
 	t->view.npath = 0;
-	t->unknown = !take_role(t, role.bytes) || !take_temporary(t, temporary.bytes)
+	t->unknown = !take_name(t->role, role.bytes) || !take_name(t->temporary_schema, schema.bytes) || !take_temporary(t, temporary.bytes)
 	    || pg_path_parse(path.bytes, t->role, t->path, PATH_MAX_SCHEMAS, &t->view.npath, &w) != SP_OK;
 	return sp_fact(p->s, "search_path", path.bytes);
 }
