@@ -38,21 +38,53 @@ tree_free(void *owner, void *p)
 	(void)p; /* with the analysis */
 }
 
-/* The word at which the grammar gave up. */
+/* A word of the language, not somebody's password without its quotes. */
+static bool
+is_keyword(struct sp_bytes word)
+{
+	char copy[64];
+	bool keyword = false;
+
+	if (word.len >= sizeof(copy))
+		return false;
+	memcpy(copy, word.p, word.len);
+	copy[word.len] = '\0';
+	PgQueryScanResult r = pg_query_scan(copy);
+	PgQuery__ScanResult *scan = r.error != NULL ? NULL : pg_query__scan_result__unpack(NULL, r.pbuf.len, (const uint8_t *)r.pbuf.data);
+	if (scan != NULL && scan->n_tokens == 1)
+		keyword = scan->tokens[0]->keyword_kind != PG_QUERY__KEYWORD_KIND__NO_KEYWORD;
+	if (scan != NULL)
+		pg_query__scan_result__free_unpacked(scan, NULL);
+	pg_query_free_scan_result(r);
+	return keyword;
+}
+
+/* The word at which the grammar gave up; of anything but keywords and signs only what it is. */
 static struct sp_bytes
-error_word(const struct analysis *a, struct sp_bytes text, const PgQueryError *e)
+error_word(struct sp_bytes text, const PgQueryError *e)
 {
 	size_t at = 0;
 
-	(void)a;
 	for (int i = 1; i < e->cursorpos && at < text.len; at++) /* it counts characters */
 		if (at + 1 == text.len || (text.p[at + 1] & 0xc0) != 0x80)
 			i++;
 	struct pg_scan s = pg_scan(text, at);
 	struct pg_token t = pg_scan_next(&s);
-	if (t.kind == PG_TOKEN_STRING || t.kind == PG_TOKEN_DOLLAR || t.kind == PG_TOKEN_BAD)
+	struct sp_bytes word = { text.p + t.offset, t.len < 64 ? t.len : 64 };
+	switch (t.kind) {
+	case PG_TOKEN_END:
+		return sp_str("end of text");
+	case PG_TOKEN_WORD:
+		return is_keyword(word) ? word : sp_str("a name");
+	case PG_TOKEN_NAME:
+		return sp_str("a name");
+	case PG_TOKEN_OPERATOR:
+	case PG_TOKEN_SELF:
+	case PG_TOKEN_PARAM:
+		return word;
+	default:
 		return sp_str("a constant");
-	return t.len == 0 ? sp_str("end of text") : (struct sp_bytes){ text.p + t.offset, t.len < 64 ? t.len : 64 };
+	}
 }
 
 /* The tree, in the analysis's memory; NULL: unclear, word_r says where. */
@@ -68,7 +100,7 @@ parse(struct analysis *a, struct sp_bytes text, struct sp_bytes *word_r)
 		return NULL;
 	PgQueryProtobufParseResult r = pg_query_parse_protobuf((const char *)copy.p);
 	if (r.error != NULL)
-		*word_r = analyse_copy(a, error_word(a, text, r.error));
+		*word_r = analyse_copy(a, error_word(text, r.error));
 	else
 		tree = pg_query__parse_result__unpack(&allocator, r.parse_tree.len, (const uint8_t *)r.parse_tree.data);
 	pg_query_free_protobuf_parse_result(r);
@@ -114,6 +146,37 @@ one_statement(struct analysis *a, const PgQuery__RawStmt *raw)
 		note_hide_text(a, a->begin, a->end, false);
 }
 
+static bool
+has_setting(const struct stmt *s)
+{
+	static const char *const names[] = { "search_path", "role", "session_authorization", "all", "?" };
+
+	for (size_t i = 0; i < s->set[PG_A_SETTING].n; i++)
+		for (size_t k = 0; k < sizeof(names) / sizeof(*names); k++)
+			if (sp_bytes_is(s->set[PG_A_SETTING].v[i]->text, names[k]))
+				return true;
+	return false;
+}
+
+/* What follows in the same text runs under the names that this statement leaves: not those that we know. */
+static void
+names_change(struct analysis *a, const struct stmt *s)
+{
+	static const char *const ends[] = { "commit", "rollback", "rollback to", "discard", "reset" };
+	bool defines = (s->effects & (PG_DDL | PG_OPAQUE | PG_EXECUTE)) != 0, other_path = defines || has_setting(s);
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
+		other_path = other_path || strcmp(s->verb, ends[i]) == 0;
+	if (!other_path)
+		return;
+	if (a->view != &a->changed && a->view != NULL)
+		a->changed = *a->view;
+	a->changed.path_unknown = true;
+	if (defines)
+		a->changed.names = NULL;
+	a->view = &a->changed;
+}
+
 static void
 every_statement(struct analysis *a, const PgQuery__ParseResult *tree)
 {
@@ -127,6 +190,8 @@ every_statement(struct analysis *a, const PgQuery__ParseResult *tree)
 	for (size_t i = 0; i < tree->n_stmts && !a->failed; i++) {
 		a->stmt = analyse_stmt(a, "unclear");
 		one_statement(a, tree->stmts[i]);
+		if (a->stmt != NULL)
+			names_change(a, a->stmt);
 		a->stmt = batch;
 	}
 }

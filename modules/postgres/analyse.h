@@ -8,7 +8,8 @@
  *
  * Unclear is denied unless a rule lifts that very reason and name:
  *
- *   syntax    the grammar (PostgreSQL 15) does not take it; name: the word it stopped at
+ *   syntax    the grammar (PostgreSQL 15) does not take it; name: the keyword or sign it stopped at,
+ *             or "a name", "a constant", "end of text"
  *   size      longer than `statement max`
  *   depth     nested deeper than we can follow
  *   encoding  NUL inside, or not UTF-8

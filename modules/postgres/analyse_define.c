@@ -154,6 +154,8 @@ object_list(struct analysis *a, PgQuery__ObjectType type, size_t n, PgQuery__Nod
 		note_add(a, PG_A_OBJECTS, note_table(a, &table, effects, &r));
 		return;
 	}
+	if (name.len == 0)
+		return;
 	bool on_table = type == PG_QUERY__OBJECT_TYPE__OBJECT_TRIGGER || type == PG_QUERY__OBJECT_TYPE__OBJECT_RULE ||
 	    type == PG_QUERY__OBJECT_TYPE__OBJECT_POLICY || type == PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT ||
 	    type == PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN;
@@ -392,6 +394,7 @@ about_new(struct analysis *a, const PgQuery__RangeVar *v, struct scope *scope)
 	if (r != NULL) {
 		r->alias = sp_str(v->relname);
 		r->table = table;
+		r->made = true;
 	}
 	note_add(a, PG_A_TABLES, table);
 	note_add(a, PG_A_TABLES_WRITTEN, table);
@@ -636,6 +639,20 @@ define_function(struct analysis *a, const ProtobufCMessage *m)
 }
 
 void
+define_alter_function(struct analysis *a, const ProtobufCMessage *m)
+{
+	const PgQuery__AlterFunctionStmt *s = (const PgQuery__AlterFunctionStmt *)m;
+
+	a->stmt->object = define_kind(s->objtype);
+	a->stmt->verb = analyse_joined(a, "alter", a->stmt->object);
+	if (s->func != NULL)
+		note_object(a, s->objtype, &s->func->base, 0);
+	for (size_t i = 0; i < s->n_actions; i++)
+		if (s->actions[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM)
+			function_option(a, s->actions[i]->def_elem);
+}
+
+void
 define_schema(struct analysis *a, const ProtobufCMessage *m)
 {
 	const PgQuery__CreateSchemaStmt *s = (const PgQuery__CreateSchemaStmt *)m;
@@ -715,6 +732,19 @@ define_alter_table(struct analysis *a, const ProtobufCMessage *m)
 	scope_end(a);
 }
 
+/* A column or constraint is renamed by ALTER TABLE, or ALTER VIEW …: the kind of what it belongs to. */
+static PgQuery__ObjectType
+renamed_in(const ProtobufCMessage *m, PgQuery__ObjectType type)
+{
+	bool part = type == PG_QUERY__OBJECT_TYPE__OBJECT_COLUMN || type == PG_QUERY__OBJECT_TYPE__OBJECT_ATTRIBUTE;
+
+	if (walk_case_of(m) != PG_QUERY__NODE__NODE_RENAME_STMT)
+		return type;
+	if (type == PG_QUERY__OBJECT_TYPE__OBJECT_TABCONSTRAINT)
+		return PG_QUERY__OBJECT_TYPE__OBJECT_TABLE;
+	return part ? ((const PgQuery__RenameStmt *)m)->relation_type : type;
+}
+
 /* ALTER … RENAME, SET SCHEMA, OWNER TO, COMMENT ON, SECURITY LABEL: an object, and what about it. */
 void
 define_rename(struct analysis *a, const ProtobufCMessage *m)
@@ -736,7 +766,7 @@ define_rename(struct analysis *a, const ProtobufCMessage *m)
 	}
 	a->stmt->object = define_kind(type);
 	if (strcmp(a->stmt->verb, "alter") == 0)
-		a->stmt->verb = analyse_joined(a, "alter", a->stmt->object);
+		a->stmt->verb = analyse_joined(a, "alter", define_kind(renamed_in(m, type)));
 	about(a, table, &scope);
 	if (object != NULL)
 		note_object(a, type, walk_inside(object), walk_case_of(m) == PG_QUERY__NODE__NODE_COMMENT_STMT ? 0 : PG_WRITE);

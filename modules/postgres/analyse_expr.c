@@ -124,6 +124,8 @@ foreign_function(struct analysis *a, struct sp_bytes schema, struct sp_bytes nam
 	note_add(a, PG_A_FUNCTIONS, full);
 	note_effects(a, class.effects);
 	note_unclear(a, "function", full->text);
+	if (f == NULL || f->volatility == 'v' || f->extension[0] == '\0')
+		note_any_column(a, PG_READ); /* what it gives back may come from anywhere */
 }
 
 /* More arguments than it has may be fewer: the server leaves out parameters of type void, which JDBC sends for OUT. */
@@ -220,6 +222,10 @@ table_argument(struct analysis *a, const PgQuery__FuncCall *call, unsigned effec
 		return;
 	}
 	note_text(a, PG_A_TABLES, sp_str("?.?"));
+	if ((effects & PG_WRITE) != 0)
+		note_text(a, PG_A_TABLES_WRITTEN, sp_str("?.?"));
+	if ((effects & PG_READ) != 0)
+		note_text(a, PG_A_TABLES_READ, sp_str("?.?"));
 	if (whole)
 		note_unclear(a, "code", sp_str("a table whose name is not a constant"));
 }
@@ -279,6 +285,15 @@ setting_of_row(struct analysis *a, const PgQuery__FuncCall *call)
 	return analyse_constant(a, WALK(e->rexpr));
 }
 
+/* A constant or parameter: nothing of the database is in it. */
+static bool
+is_given(const ProtobufCMessage *m)
+{
+	while (m != NULL && walk_case_of(m) == PG_QUERY__NODE__NODE_TYPE_CAST)
+		m = WALK(((const PgQuery__TypeCast *)m)->arg);
+	return m != NULL && (walk_case_of(m) == PG_QUERY__NODE__NODE_A_CONST || walk_case_of(m) == PG_QUERY__NODE__NODE_PARAM_REF);
+}
+
 static void
 special_call(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes name, struct pg_function_class class)
 {
@@ -303,6 +318,11 @@ special_call(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes 
 		break;
 	case PG_LARGE:
 		large_object(a, class.effects);
+		break;
+	case PG_CARRIES:
+		for (size_t i = 0; i < call->n_args; i++)
+			if (!is_given(WALK(call->args[i])))
+				note_effects(a, PG_WRITE);
 		break;
 	case PG_ORDINARY:
 	case PG_SECRETS:

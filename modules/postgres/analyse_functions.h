@@ -29,6 +29,7 @@ enum pg_special {
 	PG_TABLE_IN,  /* the first argument names a table that is read whole */
 	PG_SEQUENCE,  /* the first argument names a sequence */
 	PG_LARGE,     /* large objects: pg_catalog.pg_largeobject */
+	PG_CARRIES,   /* others, or a later statement, can see its arguments: a write, when they are computed */
 	PG_SECRETS    /* its arguments are, or may hold, secrets */
 };
 

@@ -94,6 +94,7 @@ struct range {              /* a FROM item */
 	struct sp_bytes alias, schema; /* schema: as written */
 	bool aliased;           /* by AS: the table's own name does not count */
 	bool only;
+	bool made;              /* by this statement: nothing else is behind it */
 	const struct pg_relation *relation; /* NULL: derived, or a table not in the snapshot */
 	const struct name *table;           /* schema.name; NULL: derived */
 	struct sp_bytes *renamed; /* AS t (a, b) */
@@ -117,6 +118,7 @@ struct scope {
 struct analysis {
 	struct sp_op *op;
 	const struct pg_view *view;
+	struct pg_view changed; /* what it is behind statements of the same text that change names */
 	struct sp_bytes text;   /* that offsets speak of */
 	bool quiet;             /* text of another origin: literals are not noted */
 	unsigned depth;         /* of texts inside texts */
@@ -166,7 +168,7 @@ void note_set_add(struct analysis *a, struct set *s, const struct name *name);
 void note_literal(struct analysis *a, int32_t location);
 void note_param(struct analysis *a, int32_t number);
 void note_hidden(struct analysis *a, uint32_t literal, const struct name *column);
-/* Every string of a part of the text is hidden; `numbers`: and every number. */
+/* Every string of a part of the text is hidden; `numbers`: and every number and quoted name. */
 void note_hide_text(struct analysis *a, size_t from, size_t to, bool numbers);
 /* The body of a function or block: literals inside it. */
 void note_hide_code(struct analysis *a, size_t from, size_t to);
@@ -195,6 +197,8 @@ void scope_alias(struct analysis *a, struct range *r, const PgQuery__Alias *alia
 void scope_column(struct analysis *a, const PgQuery__ColumnRef *c);
 void scope_star(struct analysis *a); /* all columns of all ranges */
 void scope_all(struct analysis *a, const struct range *r, unsigned effects);
+/* A column that nobody can name: it may be any. */
+void note_any_column(struct analysis *a, unsigned effects);
 /* A column of the range by name, read or written. */
 void scope_named(struct analysis *a, const struct range *r, struct sp_bytes name, unsigned effects);
 struct range *scope_find(struct analysis *a, struct sp_bytes alias);
@@ -249,6 +253,7 @@ void define_view(struct analysis *a, const ProtobufCMessage *m);
 void define_rule(struct analysis *a, const ProtobufCMessage *m);
 void define_trigger(struct analysis *a, const ProtobufCMessage *m);
 void define_function(struct analysis *a, const ProtobufCMessage *m);
+void define_alter_function(struct analysis *a, const ProtobufCMessage *m);
 void define_schema(struct analysis *a, const ProtobufCMessage *m);
 void define_drop(struct analysis *a, const ProtobufCMessage *m);
 void define_alter_table(struct analysis *a, const ProtobufCMessage *m);

@@ -284,6 +284,8 @@ note_unclear(struct analysis *a, const char *why, struct sp_bytes name)
 	a->stmt->unclear_end = &u->next;
 	if (strcmp(why, "code") == 0)
 		note_effects(a, PG_OPAQUE);
+	if (strcmp(why, "setting") != 0 && strcmp(why, "function") != 0)
+		note_any_column(a, PG_READ); /* nobody knows what it touches */
 }
 
 /* ---- literals ---- */
@@ -361,6 +363,7 @@ void
 note_hide_text(struct analysis *a, size_t from, size_t to, bool numbers)
 {
 	struct pg_scan s = pg_scan((struct sp_bytes){ a->text.p, to < a->text.len ? to : a->text.len }, from);
+	bool named = false; /* PASSWORD stood before */
 
 	if (a->quiet)
 		return;
@@ -369,7 +372,9 @@ note_hide_text(struct analysis *a, size_t from, size_t to, bool numbers)
 		if (t.kind == PG_TOKEN_END)
 			return;
 		bool open = t.kind == PG_TOKEN_BAD && t.len > 1; /* an open string: all the rest may be its text */
-		if (t.kind == PG_TOKEN_STRING || t.kind == PG_TOKEN_DOLLAR || (numbers && t.kind == PG_TOKEN_NUMBER) || open)
+		bool dark = numbers && (t.kind == PG_TOKEN_NUMBER || t.kind == PG_TOKEN_NAME || (named && t.kind == PG_TOKEN_WORD));
+		named = pg_token_is(&s, &t, "password"); /* which may stand in the wrong quotes, or in none */
+		if (t.kind == PG_TOKEN_STRING || t.kind == PG_TOKEN_DOLLAR || dark || open)
 			hide(a, t.offset, t.len);
 	}
 }

@@ -62,12 +62,15 @@ table_name(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, con
 	const struct pg_view *v = a->view;
 
 	*relation_r = NULL;
-	if (v != NULL && (schema.len == 0 || sp_bytes_is(schema, "pg_temp")) && is_temporary(v, name))
+	if (v != NULL && (schema.len == 0 || sp_bytes_is(schema, "pg_temp")) && is_temporary(v, name)) {
+		if (v->names != NULL && v->temporary_schema != NULL)
+			*relation_r = pg_names_find(v->names, sp_str(v->temporary_schema), name);
 		return analyse_dotted(a, sp_str("pg_temp"), name, none);
+	}
 	if (v != NULL && v->names != NULL && (schema.len > 0 || !v->path_unknown))
 		*relation_r = pg_view_find(v, schema, name);
 	if (*relation_r != NULL)
-		return analyse_dotted(a, sp_str((*relation_r)->schema), sp_str((*relation_r)->name), none);
+		return analyse_dotted(a, pg_schema_name(*relation_r), sp_str((*relation_r)->name), none);
 	if (v != NULL && v->names != NULL && v->missing != NULL)
 		v->missing(v);
 	if (schema.len > 0)
@@ -99,6 +102,21 @@ scope_new_name(struct analysis *a, const PgQuery__RangeVar *v)
 	return analyse_dotted(a, unknown, sp_str(v->relname), none);
 }
 
+/* Writing the catalogue defines things and grants rights; a rule of pg_settings calls set_config(). */
+static void
+catalogue_written(struct analysis *a, struct sp_bytes table)
+{
+	static const char catalogue[] = "pg_catalog.";
+	size_t n = sizeof(catalogue) - 1;
+
+	if (table.len <= n || memcmp(table.p, catalogue, n) != 0 || sp_bytes_is(table, "pg_catalog.pg_largeobject"))
+		return;
+	if (sp_bytes_is(table, "pg_catalog.pg_settings"))
+		note_setting(a, none, none, false);
+	else
+		note_effects(a, PG_DDL | PG_DCL);
+}
+
 static void
 add_table(struct analysis *a, const struct name *table, unsigned effects)
 {
@@ -107,6 +125,8 @@ add_table(struct analysis *a, const struct name *table, unsigned effects)
 		note_add(a, PG_A_TABLES_READ, table);
 	if ((effects & PG_WRITE) != 0)
 		note_add(a, PG_A_TABLES_WRITTEN, table);
+	if ((effects & PG_WRITE) != 0 && table != NULL)
+		catalogue_written(a, table->text);
 }
 
 struct touch {              /* for callbacks */
@@ -121,8 +141,10 @@ touch_table(void *owner, const struct pg_relation *r, const struct pg_column *c)
 	struct touch *t = owner;
 
 	(void)c;
-	if (r != t->last) /* a table's columns come one after another */
-		add_table(t->a, analyse_dotted(t->a, sp_str(r->schema), sp_str(r->name), none), t->effects);
+	if (r == NULL)
+		add_table(t->a, analyse_dotted(t->a, unknown, unknown, none), t->effects);
+	else if (r != t->last) /* a table's columns come one after another */
+		add_table(t->a, analyse_dotted(t->a, pg_schema_name(r), sp_str(r->name), none), t->effects);
 	t->last = r;
 	return t->a->failed;
 }
@@ -134,11 +156,10 @@ add_behind(struct analysis *a, const struct pg_relation *r, bool children, unsig
 	struct touch t = { a, effects, NULL };
 
 	(void)pg_names_sources(a->view->names, r->oid, 0, touch_table, &t);
-	for (size_t i = 0; i < r->nchildren && children; i++) {
-		const struct pg_relation *child = pg_names_relation(a->view->names, r->child[i]);
-		if (child != NULL && !child->partition)
+	const struct pg_relation *child;
+	for (size_t i = 0; children && (child = pg_names_child(a->view->names, r->oid, i)) != NULL && !a->failed; i++)
+		if (!child->partition)
 			(void)touch_table(&t, child, NULL);
-	}
 }
 
 const struct name *
@@ -313,20 +334,32 @@ add_column(struct analysis *a, const struct name *column, unsigned effects)
 	group_column(a, column);
 }
 
+void
+note_any_column(struct analysis *a, unsigned effects)
+{
+	add_column(a, analyse_dotted(a, unknown, unknown, unknown), effects);
+}
+
 static int
 touch_column(void *owner, const struct pg_relation *r, const struct pg_column *c)
 {
 	struct touch *t = owner;
 
-	if (c != NULL)
-		add_column(t->a, analyse_dotted(t->a, sp_str(r->schema), sp_str(r->name), sp_str(c->name)), t->effects);
+	if (r == NULL)
+		note_any_column(t->a, t->effects);
+	else if (c != NULL)
+		add_column(t->a, analyse_dotted(t->a, pg_schema_name(r), sp_str(r->name), sp_str(c->name)), t->effects);
 	return t->a->failed;
 }
 
-/* schema.table + column → the column's full name */
+/*
+ * A column of a table that the snapshot does not have, or not with this column: its full name.  It
+ * may have become a view over anything since, so it may be any column.
+ */
 static void
-add_part(struct analysis *a, const struct name *table, struct sp_bytes column, unsigned effects)
+add_part(struct analysis *a, const struct range *r, struct sp_bytes column, unsigned effects)
 {
+	const struct name *table = r->table;
 	size_t room = table->text.len + 2 * column.len + 1;
 	uint8_t *p = analyse_alloc(a, room);
 
@@ -341,6 +374,8 @@ add_part(struct analysis *a, const struct name *table, struct sp_bytes column, u
 		sp_wr_u8(&w, column.p[i]);
 	}
 	add_column(a, analyse_name(a, sp_written(&w)), effects);
+	if (a->view != NULL && !r->made && r->relation == NULL)
+		note_any_column(a, effects);
 }
 
 void
@@ -356,7 +391,7 @@ scope_all(struct analysis *a, const struct range *r, unsigned effects)
 	if (r->table == NULL)
 		group_literals(a, r->first, r->last);
 	else if (r->relation == NULL || r->relation->ncolumns == 0)
-		add_part(a, r->table, star, effects);
+		add_part(a, r, star, effects);
 	else
 		(void)pg_names_sources(a->view->names, r->relation->oid, 0, touch_column, &t);
 }
@@ -391,14 +426,14 @@ scope_named(struct analysis *a, const struct range *r, struct sp_bytes name, uns
 		if (renamed_at(r, name) != SIZE_MAX)
 			scope_all(a, r, effects);
 		else
-			add_part(a, r->table, name, effects);
+			add_part(a, r, name, effects);
 		return;
 	}
 	const struct pg_column *c = known_column(r, name);
 	if (c != NULL)
 		(void)pg_names_sources(a->view->names, r->relation->oid, c->attnum, touch_column, &t);
 	else
-		add_part(a, r->table, name, effects);
+		add_part(a, r, name, effects);
 }
 
 /*

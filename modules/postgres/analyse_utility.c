@@ -20,7 +20,10 @@ lower_case(struct analysis *a, struct sp_bytes name)
 	return copy;
 }
 
-/* value.p NULL and known: back to the default. */
+/*
+ * value.p NULL and known: back to the default.  A value that is not known is unclear whatever the
+ * setting: it may be a column's, which SHOW then shows.
+ */
 void
 note_setting(struct analysis *a, struct sp_bytes name, struct sp_bytes value, bool known)
 {
@@ -34,8 +37,10 @@ note_setting(struct analysis *a, struct sp_bytes name, struct sp_bytes value, bo
 		note_text(a, PG_A_ROLES, known && value.p != NULL ? value : sp_str("?"));
 	}
 	enum pg_setting_answer answer = PG_SETTING_REFUSED;
-	if (low.len > 0)
-		answer = pg_setting_check(low, known ? value : sp_str("?"), PG_BY_SET);
+	if (low.len > 0 && known)
+		answer = pg_setting_check(low, value, PG_BY_SET);
+	else if (low.len > 0 && pg_setting_check(low, none, PG_BY_SET) == PG_SETTING_PINNED)
+		answer = PG_SETTING_PINNED;
 	if (answer == PG_SETTING_PINNED)
 		a->pinned = true;
 	if (answer == PG_SETTING_FINE)
@@ -433,6 +438,14 @@ do_define(struct analysis *a, const ProtobufCMessage *m)
 }
 
 static void
+every_table(struct analysis *a)
+{
+	struct sp_bytes all = sp_str("?.?");
+	note_text(a, PG_A_TABLES, all);
+	note_text(a, PG_A_TABLES_WRITTEN, all);
+}
+
+static void
 do_vacuum(struct analysis *a, const ProtobufCMessage *m)
 {
 	const PgQuery__VacuumStmt *s = (const PgQuery__VacuumStmt *)m;
@@ -443,14 +456,22 @@ do_vacuum(struct analysis *a, const ProtobufCMessage *m)
 		if (s->options[i]->node_case == PG_QUERY__NODE__NODE_DEF_ELEM)
 			note_option(a, s->options[i]->def_elem->defname);
 	analyse_define_list(a, s->n_rels, s->rels, PG_WRITE);
+	if (s->n_rels == 0)
+		every_table(a);
+}
+
+static void
+do_cluster(struct analysis *a, const ProtobufCMessage *m)
+{
+	define_plain(a, m);
+	if (((const PgQuery__ClusterStmt *)m)->relation == NULL)
+		every_table(a);
 }
 
 static void
 do_reassign(struct analysis *a, const ProtobufCMessage *m)
 {
-	struct sp_bytes all = sp_str("?.?"); /* whatever the role owns */
-	note_text(a, PG_A_TABLES, all);
-	note_text(a, PG_A_TABLES_WRITTEN, all);
+	every_table(a); /* that the role owns */
 	define_plain(a, m);
 }
 
@@ -461,12 +482,6 @@ do_import(struct analysis *a, const ProtobufCMessage *m)
 	note_add(a, PG_A_TABLES, analyse_dotted(a, sp_str(s->local_schema), sp_str("?"), none));
 	note_add(a, PG_A_TABLES_WRITTEN, analyse_dotted(a, sp_str(s->local_schema), sp_str("?"), none));
 	note_text(a, PG_A_OBJECTS, sp_str(s->server_name));
-}
-
-static void
-do_policy(struct analysis *a, const ProtobufCMessage *m)
-{
-	define_plain(a, m);
 }
 
 static void
@@ -525,7 +540,7 @@ static const struct {
 	STATEMENT(LOAD_STMT) = { "load", NULL, X, do_load },
 	STATEMENT(CHECK_POINT_STMT) = { "checkpoint", NULL, X, NULL },
 	STATEMENT(VACUUM_STMT) = { "vacuum", "table", W, do_vacuum },
-	STATEMENT(CLUSTER_STMT) = { "cluster", "table", D, define_plain },
+	STATEMENT(CLUSTER_STMT) = { "cluster", "table", D, do_cluster },
 	STATEMENT(REINDEX_STMT) = { "reindex", "index", D, do_reindex },
 	STATEMENT(REFRESH_MAT_VIEW_STMT) = { "refresh materialized view", "materialized view", R | W, define_plain },
 
@@ -538,8 +553,8 @@ static const struct {
 	STATEMENT(CREATE_TRIG_STMT) = { "create trigger", "trigger", D | X, define_trigger },
 	STATEMENT(CREATE_EVENT_TRIG_STMT) = { "create event trigger", "event trigger", D | X, define_trigger },
 	STATEMENT(ALTER_EVENT_TRIG_STMT) = { "alter event trigger", "event trigger", D | X, define_plain },
-	STATEMENT(CREATE_POLICY_STMT) = { "create policy", "policy", D | C, do_policy },
-	STATEMENT(ALTER_POLICY_STMT) = { "alter policy", "policy", D | C, do_policy },
+	STATEMENT(CREATE_POLICY_STMT) = { "create policy", "policy", D | C, define_plain },
+	STATEMENT(ALTER_POLICY_STMT) = { "alter policy", "policy", D | C, define_plain },
 	STATEMENT(CREATE_SCHEMA_STMT) = { "create schema", "schema", D, define_schema },
 	STATEMENT(CREATE_SEQ_STMT) = { "create sequence", "sequence", D, define_plain },
 	STATEMENT(ALTER_SEQ_STMT) = { "alter sequence", "sequence", D, define_plain },
@@ -553,7 +568,7 @@ static const struct {
 	STATEMENT(SEC_LABEL_STMT) = { "security label", NULL, D | C, define_rename },
 	STATEMENT(DROP_STMT) = { "drop", NULL, D, define_drop },
 	STATEMENT(CREATE_FUNCTION_STMT) = { "create function", "function", D, define_function },
-	STATEMENT(ALTER_FUNCTION_STMT) = { "alter function", "function", D, define_plain },
+	STATEMENT(ALTER_FUNCTION_STMT) = { "alter function", "function", D, define_alter_function },
 	STATEMENT(CREATE_PLANG_STMT) = { "create language", "language", D | X, do_language },
 	STATEMENT(DEFINE_STMT) = { "create", NULL, D, do_define },
 	STATEMENT(COMPOSITE_TYPE_STMT) = { "create type", "type", D, define_plain },

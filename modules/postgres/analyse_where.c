@@ -321,6 +321,22 @@ judge_constants(const struct question *q, enum relation r, const ProtobufCMessag
 	return HARDLY;
 }
 
+/* y is x and a number more: x - 1 is x and -1 more. */
+static bool
+is_shifted(struct analysis *a, const ProtobufCMessage *x, const ProtobufCMessage *y, double *by_r)
+{
+	y = uncast(y);
+	if (y == NULL || walk_case_of(y) != PG_QUERY__NODE__NODE_A_EXPR)
+		return false;
+	const PgQuery__AExpr *e = (const PgQuery__AExpr *)y;
+	bool minus = sp_bytes_is(operator_of(e), "-");
+
+	if ((!minus && !sp_bytes_is(operator_of(e), "+")) || !same(a, x, WALK(e->lexpr)) || !as_number(a, WALK(e->rexpr), by_r))
+		return false;
+	*by_r = minus ? -*by_r : *by_r;
+	return true;
+}
+
 static enum verdict
 judge_operator(const struct question *q, const PgQuery__AExpr *e, bool negated)
 {
@@ -334,11 +350,32 @@ judge_operator(const struct question *q, const PgQuery__AExpr *e, bool negated)
 		return HARDLY;
 	if (same(q->a, x, y))
 		return r == UNEQUAL || r == LESS || r == GREATER || r == UNLIKE || r == UNMATCH ? NEVER : HARDLY;
+	if (is_shifted(q->a, x, y, &n))
+		return holds(r, 0, n) ? HARDLY : NEVER;
+	if (is_shifted(q->a, y, x, &n))
+		return holds(r, n, 0) ? HARDLY : NEVER;
 	if (((r == LIKE || r == UNLIKE) && fits_all(q->a, y, true)) || ((r == MATCH || r == UNMATCH) && fits_all(q->a, y, false)))
 		return r == LIKE || r == MATCH ? HARDLY : NEVER;
 	if (is_never_negative(x) && as_number(q->a, y, &n))
 		return (r == GREATER_EQUAL && n <= 0) || (r == GREATER && n < 0) || (r == UNEQUAL && n < 0) ? HARDLY : RESTRICTS;
 	return RESTRICTS;
+}
+
+/* A truth value: two answers fit all of it. */
+static bool
+is_truth(const ProtobufCMessage *m)
+{
+	m = uncast(m);
+	switch (m == NULL ? PG_QUERY__NODE__NODE__NOT_SET : walk_case_of(m)) {
+	case PG_QUERY__NODE__NODE_BOOL_EXPR:
+	case PG_QUERY__NODE__NODE_NULL_TEST:
+	case PG_QUERY__NODE__NODE_BOOLEAN_TEST:
+		return true;
+	case PG_QUERY__NODE__NODE_A_EXPR:
+		return relation_of((const PgQuery__AExpr *)m, false) != NO_RELATION;
+	default:
+		return false;
+	}
 }
 
 /* x IN (…): always true when x is in the list. */
@@ -351,6 +388,8 @@ judge_in(const struct question *q, const PgQuery__AExpr *e, bool negated)
 	if (!depends(q, x) || is_void(q->a, x) || list == NULL || walk_case_of(list) != PG_QUERY__NODE__NODE_LIST)
 		return HARDLY;
 	const PgQuery__List *l = (const PgQuery__List *)list;
+	if (is_truth(x))
+		return HARDLY;
 	for (size_t i = 0; i < l->n_items; i++)
 		if (same(q->a, x, WALK(l->items[i])))
 			return in != negated ? HARDLY : NEVER;
@@ -364,6 +403,8 @@ judge_array(const struct question *q, const PgQuery__AExpr *e)
 	const ProtobufCMessage *x = WALK(e->lexpr), *y = uncast(WALK(e->rexpr));
 
 	if (!depends(q, x) || is_void(q->a, x) || y == NULL)
+		return HARDLY;
+	if (is_truth(x))
 		return HARDLY;
 	if (walk_case_of(y) == PG_QUERY__NODE__NODE_A_ARRAY_EXPR) {
 		const PgQuery__AArrayExpr *array = (const PgQuery__AArrayExpr *)y;

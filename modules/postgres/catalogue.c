@@ -67,7 +67,6 @@ static int
 send_query(struct pg *side, struct catalogue *c)
 {
 	struct sp_bytes text = sp_str(pg_names_sql[c->query]);
-	c->owed = true;
 	if (pg_expect_own(side, OWN_CATALOGUE, 'Z') == NULL)
 		return SP_EINTERNAL;
 	int rc = sp_own_statement(side->s, text);

@@ -100,37 +100,51 @@ level(struct sp_bytes v)
 	return word_of(v, words);
 }
 
-const struct pg_setting pg_settings[] = {
-	{ "application_name", BOTH, plain, false, "what the client calls itself" },
-	{ "bytea_output", BOTH, bytea_form, false, "how bytea is written" },
-	{ "check_function_bodies", PG_BY_SET, switch_value, false, "in every dump: functions may come before what they use" },
-	{ "client_encoding", BOTH, utf8, false, "UTF8 only: statements are judged as UTF-8" },
-	{ "client_min_messages", BOTH, level, false, "which notices the client gets" },
-	{ "DateStyle", BOTH, short_name, false, "how dates are written and read" },
-	{ "default_table_access_method", PG_BY_SET, short_name, false, "in every dump: of new tables" },
-	{ "default_tablespace", PG_BY_SET, short_name, false, "in every dump: of new tables" },
-	{ "default_transaction_deferrable", BOTH, switch_value, false, "of new transactions" },
-	{ "default_transaction_isolation", BOTH, isolation, false, "of new transactions" },
-	{ "default_transaction_read_only", BOTH, switch_value, false, "of new transactions" },
-	{ "extra_float_digits", BOTH, amount, false, "precision of floating point output" },
-	{ "geqo", BOTH, switch_value, false, "JDBC's and pg_dump's habit" },
-	{ "idle_in_transaction_session_timeout", BOTH, amount, false, "a limit of time" },
-	{ "idle_session_timeout", BOTH, amount, false, "a limit of time" },
-	{ "IntervalStyle", BOTH, short_name, false, "how intervals are written" },
-	{ "jit", BOTH, switch_value, false, "whether queries are compiled" },
-	{ "lock_timeout", BOTH, amount, false, "a limit of time" },
-	{ "restrict_nonsystem_relation_kind", PG_BY_SET, plain, false, "pg_dump's guard: views and foreign tables are then refused" },
-	{ "row_security", PG_BY_SET, switch_value, false, "pg_dump turns it off: hidden rows are then an error" },
-	{ "search_path", BOTH, plain, true, "which schemas unqualified names are searched in" },
-	{ "statement_timeout", BOTH, amount, false, "a limit of time" },
-	{ "synchronize_seqscans", PG_BY_SET, switch_value, false, "pg_dump's habit" },
-	{ "TimeZone", BOTH, short_name, false, "in which zone times are shown" },
-	{ "transaction_isolation", PG_BY_SET, isolation, false, "of this transaction" },
-	{ "transaction_read_only", PG_BY_SET, switch_value, false, "of this transaction" },
-	{ "transaction_deferrable", PG_BY_SET, switch_value, false, "of this transaction" },
-	{ "xmloption", PG_BY_SET, xml_form, false, "in every dump: what a text must be to become xml" },
-	{ NULL, 0, NULL, false, NULL },
+/* What the checks above let through, for people. */
+#define ANY_TEXT "any text up to 511 bytes, without control characters"
+#define SHORT_TEXT "any text up to 63 bytes, without control characters"
+#define LEVELS "read uncommitted, read committed, repeatable read, serializable"
+#define AMOUNT "a whole number, with a unit of time if it is one"
+
+/* Sorted by name without case: pg_setting_next() hands them out as the manual lists them. */
+static const struct pg_setting settings[] = {
+	{ "application_name", BOTH, plain, ANY_TEXT, false, "what the client calls itself" },
+	{ "bytea_output", BOTH, bytea_form, "hex, escape", false, "how bytea is written" },
+	{ "check_function_bodies", PG_BY_SET, switch_value, "on, off", false, "in every dump: functions may come before what they use" },
+	{ "client_encoding", BOTH, utf8, "UTF8", false, "UTF8 only: statements are judged as UTF-8" },
+	{ "client_min_messages", BOTH, level, "debug5 … debug1, log, notice, info, warning, error", false, "which notices the client gets" },
+	{ "DateStyle", BOTH, short_name, SHORT_TEXT, false, "how dates are written and read" },
+	{ "default_table_access_method", PG_BY_SET, short_name, SHORT_TEXT, false, "in every dump: of new tables" },
+	{ "default_tablespace", PG_BY_SET, short_name, SHORT_TEXT, false, "in every dump: of new tables" },
+	{ "default_transaction_deferrable", BOTH, switch_value, "on, off", false, "of new transactions" },
+	{ "default_transaction_isolation", BOTH, isolation, LEVELS, false, "of new transactions" },
+	{ "default_transaction_read_only", BOTH, switch_value, "on, off", false, "of new transactions" },
+	{ "extra_float_digits", BOTH, amount, AMOUNT, false, "precision of floating point output" },
+	{ "geqo", BOTH, switch_value, "on, off", false, "JDBC's and pg_dump's habit" },
+	{ "idle_in_transaction_session_timeout", BOTH, amount, AMOUNT, false, "a limit of time" },
+	{ "idle_session_timeout", BOTH, amount, AMOUNT, false, "a limit of time" },
+	{ "IntervalStyle", BOTH, short_name, SHORT_TEXT, false, "how intervals are written" },
+	{ "jit", BOTH, switch_value, "on, off", false, "whether queries are compiled" },
+	{ "lock_timeout", BOTH, amount, AMOUNT, false, "a limit of time" },
+	{ "restrict_nonsystem_relation_kind", PG_BY_SET, plain, ANY_TEXT, false, "pg_dump's guard: views and foreign tables are then refused" },
+	{ "row_security", PG_BY_SET, switch_value, "on, off", false, "pg_dump turns it off: hidden rows are then an error" },
+	{ "search_path", BOTH, plain, ANY_TEXT, true, "which schemas unqualified names are searched in" },
+	{ "statement_timeout", BOTH, amount, AMOUNT, false, "a limit of time" },
+	{ "synchronize_seqscans", PG_BY_SET, switch_value, "on, off", false, "pg_dump's habit" },
+	{ "TimeZone", BOTH, short_name, SHORT_TEXT, false, "in which zone times are shown" },
+	{ "transaction_deferrable", PG_BY_SET, switch_value, "on, off", false, "of this transaction" },
+	{ "transaction_isolation", PG_BY_SET, isolation, LEVELS, false, "of this transaction" },
+	{ "transaction_read_only", PG_BY_SET, switch_value, "on, off", false, "of this transaction" },
+	{ "xmloption", PG_BY_SET, xml_form, "content, document", false, "in every dump: what a text must be to become xml" },
 };
+
+const struct pg_setting *
+pg_setting_next(const struct pg_setting *s)
+{
+	if (s == NULL)
+		return settings;
+	return s + 1 < settings + sizeof(settings) / sizeof(*settings) ? s + 1 : NULL;
+}
 
 static bool
 same_name(struct sp_bytes a, const char *b)
@@ -141,14 +155,14 @@ same_name(struct sp_bytes a, const char *b)
 const struct pg_setting *
 pg_setting_find(struct sp_bytes name)
 {
-	for (const struct pg_setting *s = pg_settings; s->name != NULL; s++)
+	for (const struct pg_setting *s = pg_setting_next(NULL); s != NULL; s = pg_setting_next(s))
 		if (same_name(name, s->name))
 			return s;
 	return NULL;
 }
 
-/* Texts would mean other things after a change of these, or somebody else would run them. */
-static const char *const pinned_names[] = { "standard_conforming_strings", "session_authorization", "role", "backslash_quote",
+/* Texts would mean other things after a change of these, or the target would not know whose they are. */
+static const char *const pinned_names[] = { "standard_conforming_strings", "backslash_quote",
 	"sallyport.user", "sallyport.session", NULL };
 
 static bool

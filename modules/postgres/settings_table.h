@@ -17,11 +17,13 @@ struct pg_setting {
 	const char *name;  /* as the server writes it; compared without case */
 	unsigned where;
 	bool (*check)(struct sp_bytes value);
+	const char *values; /* that check() takes, in words */
 	bool tracked;      /* changes what names mean: the session must follow it */
 	const char *help;
 };
 
-extern const struct pg_setting pg_settings[]; /* ends with a NULL name */
+/* The table row by row, by name: NULL gives the first, the last gives NULL. */
+const struct pg_setting *pg_setting_next(const struct pg_setting *s);
 
 enum pg_setting_answer { PG_SETTING_REFUSED, PG_SETTING_FINE, PG_SETTING_PINNED };
 

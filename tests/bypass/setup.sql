@@ -1,0 +1,32 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- What the corpus runs against; rows sort alike by what is secret.  :'email' and :'card' are the only things in which two databases made by it differ.
+DROP SCHEMA IF EXISTS public CASCADE;
+DROP SCHEMA IF EXISTS crm CASCADE;
+CREATE SCHEMA public;
+CREATE SCHEMA crm;
+CREATE TABLE customers (id int PRIMARY KEY, name text NOT NULL, email text, card_number text, born date);
+CREATE TABLE orders (id int PRIMARY KEY, customer int REFERENCES customers, item text, price numeric(10,2), state text);
+CREATE TABLE notes (id int, text text);
+CREATE SEQUENCE s;
+INSERT INTO customers VALUES (1, 'Ada', :'email', :'card', '1815-12-10'), (2, 'Grace', 'zzz' || reverse(:'email'), '9' || reverse(:'card'), '1906-12-09');
+INSERT INTO orders SELECT n, 1 + n % 2, 'item ' || n, n * 1.5, CASE WHEN n % 2 = 0 THEN 'paid' ELSE 'open' END FROM generate_series(1, 10) n;
+CREATE VIEW v AS SELECT id, email AS x, lower(email) AS y, name FROM customers;
+CREATE VIEW vv AS SELECT x || '' AS z, id FROM v;
+CREATE MATERIALIZED VIEW m AS SELECT id, card_number AS n FROM customers;
+CREATE TABLE people (id int, email text, year int) PARTITION BY LIST (year);
+CREATE TABLE people_2024 PARTITION OF people FOR VALUES IN (2024);
+INSERT INTO people VALUES (1, :'email', 2024);
+CREATE TABLE parent (id int, email text);
+CREATE TABLE child (more text) INHERITS (parent);
+INSERT INTO child VALUES (1, :'email', 'more');
+CREATE TABLE "Odd.Table" ("E.mail" text, "email" text);
+INSERT INTO "Odd.Table" VALUES ('plain', :'email');
+CREATE TABLE crm.people (id int, email text);
+INSERT INTO crm.people VALUES (1, :'email');
+CREATE FUNCTION leak() RETURNS text LANGUAGE sql STABLE AS 'SELECT email FROM customers WHERE id = 1';
+CREATE FUNCTION leaks() RETURNS SETOF customers LANGUAGE sql STABLE AS 'SELECT * FROM customers';
+CREATE FUNCTION first_of(c customers) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT c.email';
+CREATE PROCEDURE shout() LANGUAGE plpgsql AS $$BEGIN RAISE NOTICE '%', (SELECT email FROM customers WHERE id = 1); END$$;
+CREATE FUNCTION both_text(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1 || $2';
+CREATE OPERATOR === (FUNCTION = both_text, LEFTARG = text, RIGHTARG = text);
+ANALYZE customers;
