@@ -197,6 +197,8 @@ do_transaction(struct analysis *a, const ProtobufCMessage *m)
 		return;
 	}
 	a->stmt->verb = verb[s->kind];
+	if (s->gid[0] != '\0') /* two-phase: it outlives the session, and may be another's work */
+		note_effects(a, PG_WRITE);
 	transaction_options(a, s->n_options, s->options, false);
 	if (s->chain)
 		note_option(a, "chain");

@@ -10,6 +10,12 @@ rule "read-only" {
   when = { groups = "readers", effects = { "write", "ddl", "dcl", "execute" } },
   deny = "You may only read here.",
 }
+rule "read-without-locks" {
+  doc  = "Readers do not lock rows or tables.",
+  on   = "sql.statement",
+  when = { groups = "readers", locking = true },
+  deny = "You may only read here.",
+}
 rule "no-unbounded-write" {
   doc  = "DELETE and UPDATE must name the rows they change.",
   on   = "sql.statement",
