@@ -81,7 +81,7 @@ pg_copy_columns(struct pg *p, struct sp_op *op, uint16_t n)
 		struct sp_column c = { .name = SP_LIT("?"), .known = SP_SOURCE_UNKNOWN };
 		if (known) {
 			c.type = p->copy.column[i].type;
-			rc = pg_catalogue_column(p, p->copy.column[i].table, p->copy.column[i].attnum, &c);
+			rc = pg_catalogue_column(p, op, p->copy.column[i].table, p->copy.column[i].attnum, &c);
 		}
 		c.text = pg_type_is_text(c.type);
 		if (rc == SP_OK)
