@@ -222,12 +222,7 @@ table_range(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects)
 struct range *
 scope_target(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects)
 {
-	struct range *r = table_range(a, v, effects);
-
-	/* its rule makes an UPDATE of it SET, row by row */
-	if ((effects & PG_WRITE) != 0 && r != NULL && r->table != NULL && sp_bytes_is(r->table->text, "pg_catalog.pg_settings"))
-		note_setting(a, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 }, false);
-	return r;
+	return table_range(a, v, effects);
 }
 
 void

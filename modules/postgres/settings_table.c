@@ -240,9 +240,9 @@ pg_setting_manual(struct sp_writer *out)
 	static const char *const when[] = { [PG_AT_STARTUP] = "at startup", [PG_BY_SET] = "by SET", [BOTH] = "at startup, by SET" };
 	sp_wr_put(out, SP_LIT("\n## Settings that clients may change\n\nAt startup: in the startup message, or as `-c NAME=VALUE` in "
 	    "`options`. By SET: SET, RESET, set_config(). Others are refused at startup and unclear in a statement.\n\n"
-	    "| setting | when | what it is |\n|---|---|---|\n"));
-	for (const struct pg_setting *s = pg_settings; s->name != NULL; s++) {
-		const char *const cell[] = { "| `", s->name, "` | ", when[s->where], " | ", s->help, " |\n", NULL };
+	    "| setting | when | values | what it is |\n|---|---|---|---|\n"));
+	for (const struct pg_setting *s = pg_setting_next(NULL); s != NULL; s = pg_setting_next(s)) {
+		const char *const cell[] = { "| `", s->name, "` | ", when[s->where], " | ", s->values, " | ", s->help, " |\n", NULL };
 		for (const char *const *c = cell; *c != NULL; c++)
 			sp_wr_put(out, sp_str(*c));
 	}
