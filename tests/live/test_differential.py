@@ -75,7 +75,7 @@ def statements():
 
 def connect(w, **to):
     place = {k: v for k, v in to.items() if k in ("user", "direct")}
-    connection = psycopg2.connect(w.dsn(**place), password=w.password(**to))
+    connection = psycopg2.connect(w.dsn(**place), password=w.password(**to), options="-c statement_timeout=5s")
     connection.autocommit = True
     return connection
 
@@ -99,7 +99,8 @@ def what_writes_is_not_let_through(w):
     straight, through = connect(w, direct=True), connect(w, **who)
     wrong, refused, let_through, writes = [], 0, 0, 0
     for text in statements():
-        if through.closed or state_of(through, "ROLLBACK")[0] == "client":
+        if through.closed or state_of(through, "ROLLBACK")[0] == "client" or "advisory" in text:
+            through.close()
             through = connect(w, **who)
         code, said = state_of(through, text)
         denied = code == "42501" and re.match(r"(blocked by rule|unclear|refused|.*sallyport)", said, re.S) is not None
@@ -108,7 +109,7 @@ def what_writes_is_not_let_through(w):
         if straight.closed:
             straight = connect(w, direct=True)
         state_of(straight, "ROLLBACK")
-        state_of(straight, "RESET ALL")
+        state_of(straight, "DISCARD ALL")
         state_of(straight, "BEGIN READ ONLY")
         server = state_of(straight, text)[0]
         writes += server == "25006"
