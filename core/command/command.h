@@ -63,8 +63,6 @@ bool flag(const struct run *r, const char *name);
 /* Prints how the command is used; to stderr after a mistake. */
 void command_help(const struct command *c);
 int misused(const struct run *r, const char *fmt, ...) SP_PRINTF(2, 3);
-/* "sallyport: …" on stderr; returns FAILED. */
-int failed(const char *fmt, ...) SP_PRINTF(1, 2);
 
 /* ---- asking the gateway (client.c) ---- */
 
@@ -79,6 +77,8 @@ int client_path(const char *collection, const char *id, const char *tail, char p
 
 /* ---- printing (print.c) ---- */
 
+/* "sallyport: …" on stderr; returns FAILED. */
+int failed(const char *fmt, ...) SP_PRINTF(1, 2);
 /* Text of others, fit for a terminal: controls, bidirectional and invisible characters are written out. */
 void print_safe(FILE *out, struct sp_bytes text, size_t most);
 /* Rows of texts in aligned columns. */

@@ -67,19 +67,6 @@ misused(const struct run *r, const char *fmt, ...)
 	return MISUSED;
 }
 
-int
-failed(const char *fmt, ...)
-{
-	va_list args;
-	print_progress_end();
-	(void)fprintf(stderr, "sallyport: ");
-	va_start(args, fmt);
-	(void)vfprintf(stderr, fmt, args);
-	va_end(args);
-	(void)fprintf(stderr, "\n");
-	return FAILED;
-}
-
 static int
 row_index(const struct option_row *rows, struct sp_bytes name)
 {

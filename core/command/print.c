@@ -2,6 +2,7 @@
 /* What people read: aligned tables, text of others made harmless, progress on a terminal. */
 #include <config.h>
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -274,4 +275,17 @@ print_progress_end(void)
 		(void)fprintf(stderr, "\r\033[K");
 	bar_shown = false;
 	bar_since = 0;
+}
+
+int
+failed(const char *fmt, ...)
+{
+	va_list args;
+	print_progress_end();
+	(void)fprintf(stderr, "sallyport: ");
+	va_start(args, fmt);
+	(void)vfprintf(stderr, fmt, args);
+	va_end(args);
+	(void)fprintf(stderr, "\n");
+	return FAILED;
 }

@@ -43,21 +43,6 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_CALL] = api_call,
 };
 
-const struct settings *
-keeper_settings(const struct keeper *k)
-{
-	return &k->epoch->settings;
-}
-
-struct worker *
-worker_of(struct keeper *k, const struct link *l)
-{
-	struct worker *w = k->workers;
-	while (w != NULL && w->link != l)
-		w = w->next;
-	return w;
-}
-
 /* Keys for what workers hash: never the ones that sign or prove. */
 static int
 derive(struct keeper *k, struct link *l, struct message *m)

@@ -81,10 +81,22 @@ int keeper_epoch(struct keeper *k, struct epoch *e, const char **err_r) SP_MUST;
 int keeper_link(struct keeper *k, enum role peer, unsigned index, int fd) SP_MUST;
 /* From master. */
 int keeper_told(struct keeper *k, struct message *m) SP_MUST;
-const struct settings *keeper_settings(const struct keeper *k);
+
+static inline const struct settings *
+keeper_settings(const struct keeper *k)
+{
+	return &k->epoch->settings;
+}
 
 /* The worker at the other end, or NULL. */
-struct worker *worker_of(struct keeper *k, const struct link *l);
+static inline struct worker *
+worker_of(struct keeper *k, const struct link *l)
+{
+	struct worker *w = k->workers;
+	while (w != NULL && w->link != l)
+		w = w->next;
+	return w;
+}
 
 /* ---- reply.c ---- */
 
