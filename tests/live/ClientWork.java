@@ -84,7 +84,7 @@ public class ClientWork {
                 show("prepared", rows(p.executeQuery()) + p.unwrap(PGStatement.class).isUseServerPrepare());
             }
         }
-        try (CallableStatement f = c.prepareCall("{ ? = call plus(?, ?) }")) {
+        try (CallableStatement f = c.prepareCall("{ ? = call int4pl(?, ?) }")) {
             f.registerOutParameter(1, Types.INTEGER);
             f.setInt(2, 20);
             f.setInt(3, 22);
