@@ -316,7 +316,7 @@ hand_over(struct keeper *k, struct waiting *w, struct message *m)
 {
 	if (m->f[1].q != 1 || m->nfds != 1 || m->fd[0] < 0) {
 		char text[256];
-		(void)snprintf(text, sizeof(text), "there is no such recording: %.*s", (int)(m->f[2].s.len < 200 ? m->f[2].s.len : 200),
+		(void)snprintf(text, sizeof(text), "%.*s", (int)(m->f[2].s.len < 200 ? m->f[2].s.len : 200),
 		    (const char *)m->f[2].s.p);
 		send_error(k, w->link, w->id, 404, text);
 		return;

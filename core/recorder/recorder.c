@@ -171,6 +171,9 @@ recorder_fetch(struct recorder *r, struct sp_bytes id, const char **err_r)
 	*err_r = "there is no such recording";
 	if (id.len != ID_LEN)
 		return -1;
+	/* What its worker has published by now belongs to it: the batch under way, then one with the rest. */
+	for (int i = 0; i < 2; i++)
+		(void)recorder_tick(r);
 	struct session *s = session_find(r, id.p);
 	if (s != NULL && file_flush(r, s) != SP_OK) {
 		*err_r = "the recording cannot be written to disk now";
