@@ -195,6 +195,7 @@ def sealed_to_an_auditor(w):
 
 def decompressed(w, session):
     """All that stands in a recording, opened without a key."""
+    w.command("replay", session)  # one that is asked for is brought to its file
     return w.command("replay", str(file_of(w, session)), "--format", "jsonl").out.encode() + file_of(w, session).read_bytes()
 
 
