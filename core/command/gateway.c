@@ -213,6 +213,7 @@ struct shown { /* members of one object, in the order they are printed */
 	const char *names[SHOWN + 1];
 	char room[SHOWN][64];
 	size_t n;
+	bool more; /* than there is room for */
 };
 
 /* Objects member by member, lists of others than texts as compact JSON; nothing hides another of its name. */
@@ -226,11 +227,17 @@ show(struct shown *s, const char *name, json_t *value)
 			show(s, inner, v);
 		return;
 	}
-	if (s->n == SHOWN || value == NULL || json_is_null(value) || json_equal(value, json_object_get(s->all, name)))
+	if (value == NULL || json_is_null(value) || json_equal(value, json_object_get(s->all, name)))
 		return;
-	(void)snprintf(s->room[s->n], sizeof(s->room[0]), "%s%s", json_object_get(s->all, name) == NULL ? "" : "other ", name);
-	name = s->names[s->n] = s->room[s->n];
-	s->n++;
+	if (s->n == SHOWN) {
+		s->more = true;
+		return;
+	}
+	char *own = s->room[s->n];
+	(void)snprintf(own, sizeof(s->room[0]), "%.48s", name);
+	for (unsigned i = 2; json_object_get(s->all, own) != NULL; i++)
+		(void)snprintf(own, sizeof(s->room[0]), "%.48s (%u)", name, i);
+	name = s->names[s->n++] = own;
 	if (json_is_array(value) && !json_is_string(json_array_get(value, 0))) {
 		char *text = json_dumps(value, JSON_COMPACT | JSON_ENSURE_ASCII);
 		(void)json_object_set_new(s->all, name, json_string(text == NULL ? "" : text));
@@ -240,8 +247,8 @@ show(struct shown *s, const char *name, json_t *value)
 	}
 }
 
-/* Everything that an approver must see, none of it able to hide; the text last, as it may be long. */
-static void
+/* Everything that an approver must see, none of it able to hide; the text last, as it may be long.  FAILED: it was not all (AP1). */
+static int
 print_request(const json_t *request)
 {
 	static const char *const members[] = { "id", "state", "user", "rule", "by", "count", "votes", "asked", "until", "hash", NULL };
@@ -262,6 +269,7 @@ print_request(const json_t *request)
 	print_safe(stdout, (struct sp_bytes){ (const uint8_t *)text, json_string_length(json_object_get(request, "text")) }, 0);
 	(void)printf("\n");
 	json_decref(s.all);
+	return s.more ? failed("this is not all of it: --json shows the rest") : DONE;
 }
 
 int
@@ -277,10 +285,7 @@ run_requests(struct run *r)
 		rc = client_call(r, "GET", path, NULL, &answer);
 	if (rc != DONE)
 		return rc;
-	if (r->json)
-		rc = print_json(answer);
-	else
-		print_request(answer);
+	rc = r->json ? print_json(answer) : print_request(answer);
 	json_decref(answer);
 	return rc;
 }
@@ -301,9 +306,12 @@ decide(struct run *r, const char *verb)
 			return rc;
 		}
 		set_text(args, "hash", json_string_value(json_object_get(seen, "hash")));
-		if (!r->json)
-			print_request(seen);
+		rc = r->json ? DONE : print_request(seen);
 		json_decref(seen);
+		if (rc != DONE) {
+			json_decref(args);
+			return rc;
+		}
 	}
 	(void)snprintf(tail, sizeof(tail), "/%s", verb);
 	if (client_path("requests", r->word[0], tail, path) != DONE) {

@@ -77,8 +77,10 @@ row_index(const struct option_row *rows, struct sp_bytes name)
 }
 
 static int
-unknown_option(const struct run *r, const char *given)
+unknown_option(const struct run *r, struct sp_bytes name)
 {
+	char given[64];
+	(void)snprintf(given, sizeof(given), "%.*s", (int)(name.len < sizeof(given) ? name.len : sizeof(given)), (const char *)name.p);
 	const char *names[OPTIONS + 8];
 	size_t n = 0;
 	for (const struct option_row *o = rows_of(r->command); o->name != NULL; o++)
@@ -110,7 +112,7 @@ read_option(struct run *r, int argc, char **argv, int *at)
 	struct sp_bytes name = { (const uint8_t *)given, equals == NULL ? strlen(given) : (size_t)(equals - given) };
 	int own = row_index(rows_of(r->command), name), common = own >= 0 ? -1 : row_index(common_options, name);
 	if (own < 0 && common < 0)
-		return unknown_option(r, given);
+		return unknown_option(r, name);
 	const struct option_row *row = own >= 0 ? &rows_of(r->command)[own] : &common_options[common];
 	const char *value = "";
 	if (row->value == NULL && equals != NULL)

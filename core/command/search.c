@@ -21,9 +21,9 @@ search_found(struct search *s, json_t *match)
 	if (s->r->json)
 		return json_array_append(s->matches, match) == 0 ? DONE : failed("out of memory");
 	print_progress_end();
-	const char *text = json_string_value(json_object_get(match, "text"));
-	(void)printf("%s.%lld  ", json_string_value(json_object_get(match, "session")), json_integer_value(json_object_get(match, "op")));
-	print_safe(stdout, sp_str(text == NULL ? "" : text), 160);
+	print_safe(stdout, sp_str(json_string_value(json_object_get(match, "session"))), 0);
+	(void)printf(".%lld  ", json_integer_value(json_object_get(match, "op")));
+	print_safe(stdout, sp_str(json_string_value(json_object_get(match, "text"))), 160);
 	(void)printf("\n");
 	return DONE;
 }

@@ -15,6 +15,8 @@ bool text_harmless(uint32_t c);
 
 /* A JSON string with its quotes.  Bytes that are no UTF-8 become U+FFFD. */
 void text_json(struct sp_writer *w, struct sp_bytes s);
+/* JSON as a library wrote it: what is not harmless in its strings is escaped, its lines stay. */
+void text_json_again(struct sp_writer *w, struct sp_bytes json);
 /* `"name":"value"`, with a comma before it unless it is the object's first. */
 void text_json_member(struct sp_writer *w, const char *name, struct sp_bytes value);
 void text_json_number(struct sp_writer *w, const char *name, uint64_t value);

@@ -83,6 +83,8 @@ test_json(void)
 	CU_ASSERT_STRING_EQUAL(by(text_json, SP_LIT("a\"b\\c\n\x1b\xc3\xa4")), "\"a\\\"b\\\\c\\n\\u001b\xc3\xa4\"");
 	CU_ASSERT_STRING_EQUAL(by(text_json, SP_LIT("\xff")), "\"\\ufffd\"");
 	CU_ASSERT_STRING_EQUAL(by(text_json, SP_LIT("\xf3\xa0\x80\x81")), "\"\\udb40\\udc01\"");
+	CU_ASSERT_STRING_EQUAL(by(text_json_again, SP_LIT("{\n  \"a\": \"\xc2\x9b\xcd\x8f\\n\xc3\xa4\x7f\"\n}")),
+	    "{\n  \"a\": \"\\u009b\\u034f\\n\xc3\xa4\\u007f\"\n}");
 	char out[64] = "";
 	struct sp_writer w = sp_writer((uint8_t *)out, sizeof(out) - 1);
 	sp_wr_u8(&w, '{');
