@@ -47,7 +47,7 @@ enum message_type {
 	MSG_CANCELLED,    /* session */
 	MSG_HOLD,         /* session, op, hash, rule, rule hash, by, count, within ms, next run, view (JSON for the approver), need reason */
 	MSG_HELD,         /* session, op, approval, short hash, text for the client */
-	MSG_DECISION,     /* session, op, approval, allow, by (JSON), text */
+	MSG_DECISION,     /* session, op, approval, allow, by (JSON), text, the hash that was asked for */
 	MSG_WITHDRAW,     /* session, op, text */
 	MSG_DERIVE,       /* purpose, name */
 	MSG_DERIVED,      /* purpose, name, key */

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "../../modules/http/http.h"
+#include "../base/clock.h"
 #include "../base/log.h"
 #include "console.h"
 
@@ -29,6 +30,7 @@
 #define READ_SIZE (16u << 10)
 #define PIECE (64u << 10)
 #define ROUNDS 16      /* then other connections have their turn */
+#define LIFE_MS (600u * 1000) /* of a connection; then its caller makes another: the keeper forgets old ones */
 #define HEAD_PATIENCE 15 /* seconds from a head's first byte to its last */
 
 enum state { HEAD, BODY, BUSY, SENDING, STREAMING, LAST, STATES };
@@ -40,7 +42,7 @@ struct caller {
 	struct console *console;
 	struct caller *next;
 	int fd;
-	uint64_t connection, uid;
+	uint64_t connection, uid, since; /* since: mono ms */
 	enum state state;
 	struct event *readable, *writable, *slice, *deadline;
 	struct buffer in, body, out;
@@ -298,7 +300,7 @@ read_head(struct caller *c)
 		return true;
 	}
 	c->head_len = (size_t)n;
-	c->keep_alive = c->head.keep_alive && !c->console->quitting;
+	c->keep_alive = c->head.keep_alive && !c->console->quitting && clock_mono_ms() - c->since < LIFE_MS;
 	http_body_begin(&c->framing, &c->head.framing);
 	if (c->head.framing.kind == HTTP_LENGTH && c->head.framing.length > BODY_MAX) {
 		c->keep_alive = false;
@@ -495,7 +497,7 @@ caller_new(struct console *console, int fd, uint64_t connection, uint64_t uid)
 	}
 	struct caller *c = mem_alloc(sizeof(*c));
 	*c = (struct caller){ .console = console, .next = console->callers, .fd = fd, .connection = connection, .uid = uid,
-		.file = -1 };
+		.since = clock_mono_ms(), .file = -1 };
 	c->in.max = HTTP_HEAD_MAX + 2 * READ_SIZE;
 	console->callers = c;
 	console->ncallers++;

@@ -161,9 +161,19 @@ approval_list(struct keeper *k, int state, uint64_t limit, int (*each)(void *own
 /* ---- votes ---- */
 
 struct votes {
+	struct keeper *k;
 	json_t *list;
 	uint64_t allow;
 };
+
+/* As much of a voter as a vote remembers; the texts are the JSON's. */
+static struct principal
+voter_of(const json_t *by, const char *person)
+{
+	const char *user = json_string_value(json_object_get(by, "user")), *issuer = json_string_value(json_object_get(by, "issuer"));
+	return (struct principal){ .user = user == NULL ? "" : user, .issuer = issuer == NULL ? "" : issuer, .subject = "",
+		.person = person, .identity = issuer == NULL ? "" : issuer };
+}
 
 static int
 take_vote(void *owner, const struct field *row)
@@ -171,9 +181,11 @@ take_vote(void *owner, const struct field *row)
 	struct votes *v = owner;
 	char when[32];
 	json_t *by = json_loadb((const char *)row[2].s.p, row[2].s.len, 0, NULL);
-	v->allow += row[1].q == 1;
 	if (by == NULL)
 		return SP_EPROTO;
+	/* Whoever was revoked since then does not count any more. */
+	const struct principal p = voter_of(by, "");
+	v->allow += row[1].q == 1 && !identity_revoked(v->k->store, &p, row[4].q);
 	(void)json_object_set_new(by, "allow", json_boolean(row[1].q == 1));
 	(void)json_object_set_new(by, "comment", json_stringn((const char *)row[3].s.p, row[3].s.len));
 	(void)json_object_set_new(by, "at", json_string(clock_format(row[4].q, when)));
@@ -183,12 +195,39 @@ take_vote(void *owner, const struct field *row)
 json_t *
 approval_votes(struct keeper *k, const struct approval *a, uint64_t *allow_r)
 {
-	struct votes v = { .list = json_array() };
+	struct votes v = { .k = k, .list = json_array() };
 	const struct field args[] = { Z(a->id) };
 	if (store_read(k->store, STORE_VOTES, args, take_vote, &v) != SP_OK)
 		log_error("the votes on request %s cannot be read", a->id);
 	*allow_r = v.allow;
 	return v.list;
+}
+
+struct voting {
+	const struct principal *p;
+	bool before;
+};
+
+static int
+take_voter(void *owner, const struct field *row)
+{
+	struct voting *v = owner;
+	json_t *by = json_loadb((const char *)row[2].s.p, row[2].s.len, 0, NULL);
+	char *person = mem_string(row[0].s);
+	const struct principal voter = voter_of(by, person);
+	v->before = v->before || by == NULL || identity_same(&voter, v->p);
+	free(person);
+	json_decref(by);
+	return SP_OK;
+}
+
+/* Also by another way: with a token, and at the control socket.  What cannot be read counts as a yes. */
+static bool
+voted_before(struct keeper *k, const struct approval *a, const struct principal *p)
+{
+	struct voting v = { p, false };
+	const struct field args[] = { Z(a->id) };
+	return store_read(k->store, STORE_VOTES, args, take_voter, &v) != SP_OK || v.before;
 }
 
 /* ---- telling the worker ---- */
@@ -203,7 +242,7 @@ tell(struct keeper *k, const struct approval *a, bool allow, const char *text)
 	json_t *by = approval_votes(k, a, &votes);
 	char *json = json_dumps(by, JSON_COMPACT);
 	const struct message m = { .type = MSG_DECISION, .f = { S(((struct sp_bytes){ a->session, ID_LEN })), Q(a->op), Z(a->id), Q(allow),
-		Z(json == NULL ? "[]" : json), Z(text) } };
+		Z(json == NULL ? "[]" : json), Z(text), S(((struct sp_bytes){ a->hash, DIGEST_LEN })) } };
 	reply(k, s->worker->link, &m);
 	free(json);
 	json_decref(by);
@@ -309,7 +348,8 @@ known(struct keeper *k, struct link *l, struct live *s, const struct message *m)
 static void
 answer_no(struct keeper *k, struct link *l, const struct message *m, const char *why)
 {
-	const struct message no = { .type = MSG_DECISION, .id = m->id, .f = { m->f[F_SESSION], m->f[F_OP], Z(""), Q(0), Z("[]"), Z(why) } };
+	const struct message no = { .type = MSG_DECISION, .id = m->id, .f = { m->f[F_SESSION], m->f[F_OP], Z(""), Q(0), Z("[]"), Z(why),
+	    m->f[F_HASH] } };
 	reply(k, l, &no);
 }
 
@@ -346,8 +386,8 @@ approval_hold(struct keeper *k, struct link *l, struct message *m)
 	struct live *s = live_of(k, m->f[F_SESSION].s, l);
 	if (m->f[F_HASH].s.len != DIGEST_LEN || m->f[F_RULE_HASH].s.len != DIGEST_LEN || m->f[F_OP].q > UINT32_MAX)
 		return SP_EPROTO;
-	if (s == NULL || s->side) {
-		answer_no(k, l, m, "the keeper does not know this session");
+	if (s == NULL || s->side || !live_may(s)) {
+		answer_no(k, l, m, s == NULL || s->side ? "the keeper does not know this session" : "the session has to end");
 		return SP_OK;
 	}
 	if (known(k, l, s, m))
@@ -539,7 +579,7 @@ approval_decide(struct keeper *k, const struct verified *v, const struct approva
 		refuse(d, 400, "the rule wants a reason: give a comment");
 		return;
 	}
-	if (!vote(k, v, a, d)) {
+	if (voted_before(k, a, &v->principal) || !vote(k, v, a, d)) {
 		refuse(d, 409, "this person has voted before");
 		return;
 	}

@@ -6,10 +6,12 @@
 
 #include <stdlib.h>
 
+#include "../base/clock.h"
+
 #define CALLERS 1024 /* remembered; the oldest is forgotten, and its next call refused */
 
 struct caller {
-	uint64_t connection;
+	uint64_t connection, since; /* since: mono ms */
 	char name[64];
 	bool used;
 };
@@ -32,13 +34,22 @@ caller_close(struct keeper *k)
 	k->callers = NULL;
 }
 
+void
+caller_forget(struct keeper *k, uint64_t before)
+{
+	for (size_t i = 0; i < CALLERS; i++) {
+		if (k->callers->list[i].since < before)
+			k->callers->list[i].used = false;
+	}
+}
+
 int
 caller_add(struct keeper *k, struct message *m)
 {
 	struct caller *c = &k->callers->list[k->callers->next++ % CALLERS];
 	if (m->f[2].s.len == 0 || m->f[2].s.len >= sizeof(c->name))
 		return SP_OK; /* unknown: its calls are refused */
-	*c = (struct caller){ .connection = m->f[0].q, .used = true };
+	*c = (struct caller){ .connection = m->f[0].q, .since = clock_mono_ms(), .used = true };
 	memcpy(c->name, m->f[2].s.p, m->f[2].s.len);
 	return SP_OK;
 }

@@ -11,6 +11,13 @@
 
 void caller_open(struct keeper *k);
 void caller_close(struct keeper *k);
+/*
+ * Nobody tells the keeper that a connection was closed, least of all a console that was taken over:
+ * so each is good for a while only.  The console ends its connections well before that.
+ */
+#define CALLER_LIFE (30u * 60 * 1000) /* ms */
+/* Who came before then (mono ms) is forgotten. */
+void caller_forget(struct keeper *k, uint64_t before);
 /* MSG_CALLER. */
 int caller_add(struct keeper *k, struct message *m);
 /*

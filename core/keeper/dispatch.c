@@ -218,19 +218,6 @@ take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 	return SP_OK;
 }
 
-/* Who lost an identity or a target has no session any more. */
-static void
-end_disallowed(struct keeper *k)
-{
-	for (struct live *s = live_first(k); s != NULL; s = s->all_next) {
-		const struct target *t = settings_target(keeper_settings(k), s->target);
-		if (t == NULL)
-			live_kill(k, s, SP_END_REVOKED, "its target is gone from the configuration");
-		else if (!s->side && !admission_allows(t, &s->principal))
-			live_kill(k, s, SP_END_REVOKED, "the target does not allow this principal any more");
-	}
-}
-
 int
 keeper_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 {
@@ -242,8 +229,8 @@ keeper_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 		return SP_ECONF;
 	}
 	int rc = take_epoch(k, e, err_r);
-	if (rc == SP_OK)
-		end_disallowed(k);
+	for (struct live *s = live_first(k); rc == SP_OK && s != NULL; s = s->all_next)
+		live_check(k, s);
 	return rc;
 }
 
@@ -261,8 +248,9 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 {
 	(void)fd, (void)what;
 	struct keeper *k = owner;
-	uint64_t age = clock_wall_us() - k->started, grace = keeper_settings(k)->store_grace * 1000;
+	uint64_t now = clock_mono_ms(), age = clock_wall_us() - k->started, grace = keeper_settings(k)->store_grace * 1000;
 	approval_tick(k);
+	caller_forget(k, now > CALLER_LIFE ? now - CALLER_LIFE : 0);
 	api_parked(k, false);
 	if (!k->settled && age >= grace) {
 		k->settled = true;

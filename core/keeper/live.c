@@ -8,6 +8,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "admission.h"
 #include "approval.h"
 #include "cancel.h"
 #include "proof.h"
@@ -143,12 +144,29 @@ live_count(struct keeper *k, const struct principal *p, const char *host, const 
 	return c;
 }
 
+bool
+live_may(const struct live *s)
+{
+	return !s->ended && (s->expires == 0 || clock_wall_us() < s->expires);
+}
+
 void
 live_kill(struct keeper *k, struct live *s, enum sp_why why, const char *text)
 {
 	const struct message m = { .type = MSG_KILL, .f = { S(((struct sp_bytes){ s->id, ID_LEN })), Q(why), Z(text) } };
+	s->ended = true;
 	log_info("session %s of %s ends: %s", s->name, s->side ? "the gateway itself" : log_quote(sp_str(s->principal.user)), text);
 	reply(k, s->worker->link, &m);
+}
+
+void
+live_check(struct keeper *k, struct live *s)
+{
+	const struct target *t = settings_target(keeper_settings(k), s->target);
+	if (t == NULL)
+		live_kill(k, s, SP_END_REVOKED, "its target is gone from the configuration");
+	else if (!s->side && !admission_allows(t, &s->principal))
+		live_kill(k, s, SP_END_REVOKED, "the target does not allow this principal any more");
 }
 
 /* ---- what workers say ---- */
@@ -217,9 +235,7 @@ live_resume(struct keeper *k, struct link *l, struct message *m)
 	const struct field args[] = { S(m->f[0].s) };
 	int rc = store_read(k->store, STORE_SESSION_GET, args, take_stored, &w);
 	bool good = rc == SP_OK && w.found && sp_bytes_is(m->f[1].s, s->principal_json) && sp_bytes_is(m->f[2].s, s->target);
-	if (good && identity_revoked(k->store, &s->principal, s->started)) {
-		live_kill(k, s, SP_END_REVOKED, "the principal was revoked");
-	} else if (!good) {
+	if (!good) {
 		log_warn("worker[%u] resumes session %s, which was not admitted like that", link_peer_index(l), s->name);
 		const struct message kill = { .type = MSG_KILL, .f = { S(m->f[0].s), Q(SP_END_REVOKED), Z("the keeper does not know this session") } };
 		live_remove(k, s);
@@ -228,7 +244,12 @@ live_resume(struct keeper *k, struct link *l, struct message *m)
 	}
 	s->expires = s->principal.expires;
 	s->state = LIVE_OPEN;
-	approval_resume(k, s);
+	if (identity_revoked(k->store, &s->principal, s->started))
+		live_kill(k, s, SP_END_REVOKED, "the principal was revoked");
+	else
+		live_check(k, s);
+	if (!s->ended)
+		approval_resume(k, s);
 	return SP_OK;
 }
 
@@ -239,7 +260,7 @@ live_side(struct keeper *k, struct link *l, struct message *m)
 	bool served = false;
 	/* A worker without a session to that target has no business there. */
 	for (const struct live *s = k->live->all; s != NULL && !served; s = s->all_next)
-		served = s->worker == w && !s->side && sp_bytes_is(m->f[1].s, s->target);
+		served = s->worker == w && !s->side && live_may(s) && sp_bytes_is(m->f[1].s, s->target);
 	struct live *s = served ? live_add(k, m->f[0].s, w) : NULL;
 	if (s == NULL) {
 		log_warn("worker[%u] may not open a connection of the gateway's own to %s", link_peer_index(l), log_quote(m->f[1].s));

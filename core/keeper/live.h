@@ -22,7 +22,7 @@ struct live {
 	uint8_t id[ID_LEN];
 	char name[ID_TEXT];
 	enum live_state state;
-	bool side;
+	bool side, ended; /* ended: its worker was told to end it */
 	struct worker *worker;
 	struct arena *arena;         /* all strings below */
 	struct principal principal;
@@ -51,8 +51,14 @@ struct live_count {
 /* How many there are beside a new one of this principal, host and target. */
 struct live_count live_count(struct keeper *k, const struct principal *p, const char *host, const char *target);
 
+/* False once it was told to end, or its principal has expired: then nothing more is proved, held or opened for it. */
+bool live_may(const struct live *s);
+
 /* End it: MSG_KILL to its worker. */
 void live_kill(struct keeper *k, struct live *s, enum sp_why why, const char *text);
+
+/* …when the configuration has no such target any more, or the target does not allow its principal. */
+void live_check(struct keeper *k, struct live *s);
 
 int live_opened(struct keeper *k, struct link *l, struct message *m);
 int live_closed(struct keeper *k, struct link *l, struct message *m);

@@ -168,9 +168,9 @@ int
 proof_prove(struct keeper *k, struct link *l, struct message *m)
 {
 	struct live *s = live_of(k, m->f[0].s, l);
-	if (s == NULL || s->state != LIVE_ADMITTED) {
+	if (s == NULL || s->state != LIVE_ADMITTED || !live_may(s)) {
 		const struct message no = { .type = MSG_PROVED, .id = m->id,
-			.f = { S(m->f[0].s), Q(0), Z(""), Z("the session was not admitted, or is logged in already") } };
+			.f = { S(m->f[0].s), Q(0), Z(""), Z("the session was not admitted, has to end, or is logged in already") } };
 		log_warn("worker[%u] asks for a proof that no session of its needs", link_peer_index(l));
 		reply(k, l, &no);
 		return SP_OK;
@@ -249,7 +249,8 @@ int
 proof_tls_sign(struct keeper *k, struct link *l, struct message *m)
 {
 	struct live *s = live_of(k, m->f[0].s, l);
-	const struct credential *who = s == NULL || s->state != LIVE_ADMITTED ? NULL : credentials_find(k->credentials, s->target, false);
+	const struct credential *who = s == NULL || s->state != LIVE_ADMITTED || !live_may(s) ? NULL :
+	    credentials_find(k->credentials, s->target, false);
 	gnutls_datum_t signature = { NULL, 0 };
 	if (s != NULL && s->proof == NULL)
 		s->proof = mem_alloc(sizeof(*s->proof));

@@ -49,3 +49,19 @@ approval_hash(const struct sp_op *op, const struct approval_rule *a, uint8_t out
 	hash_part(d, (struct sp_bytes){ a->hash, sizeof(a->hash) });
 	digest_end(&d, out);
 }
+
+const struct approval_rule *
+approval_missing(const struct sp_op *op, const struct decision *d)
+{
+	uint8_t hash[DIGEST_LEN];
+	for (size_t i = 0; i < d->napprovals; i++) {
+		bool have = false;
+		if (op->napproved > 0)
+			approval_hash(op, &d->approval[i], hash);
+		for (unsigned k = 0; k < op->napproved; k++)
+			have = have || memcmp(op->approved[k], hash, DIGEST_LEN) == 0;
+		if (!have)
+			return &d->approval[i];
+	}
+	return NULL;
+}

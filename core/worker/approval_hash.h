@@ -16,5 +16,10 @@
 #include "operation.h"
 
 void approval_hash(const struct sp_op *op, const struct approval_rule *a, uint8_t out[DIGEST_LEN]);
+/*
+ * The first approval that the decision wants and the operation, as it is now, was not given; or NULL.
+ * One that was given while search_path, role or the transaction were others does not count.
+ */
+const struct approval_rule *approval_missing(const struct sp_op *op, const struct decision *d);
 
 #endif

@@ -307,7 +307,8 @@ static int
 on_decision(struct worker *w, struct sp_session *s, const struct message *m)
 {
 	(void)w;
-	op_decided(s, (uint32_t)m->f[1].q, m->f[3].q == 1, m->f[4].s, m->f[5].s);
+	const struct op_decision d = { .allow = m->f[3].q == 1, .by = m->f[4].s, .text = m->f[5].s, .hash = m->f[6].s };
+	op_decided(s, (uint32_t)m->f[1].q, &d);
 	return SP_OK;
 }
 

@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "../base/clock.h"
+#include "approval_hash.h"
 #include "dial.h"
 #include "epoch_use.h"
 #include "keeper_talk.h"
@@ -273,15 +274,7 @@ limits_charge(struct sp_op *op, uint64_t *retry_ms_r)
 static const struct approval_rule *
 missing_approval(const struct sp_op *op)
 {
-	const struct decision *d = &op->plan->decision;
-	for (size_t i = 0; i < d->napprovals; i++) {
-		bool have = false;
-		for (unsigned k = 0; k < op->napproved; k++)
-			have = have || memcmp(op->approved[k], d->approval[i].hash, DIGEST_LEN) == 0;
-		if (!have)
-			return &d->approval[i];
-	}
-	return NULL;
+	return approval_missing(op, &op->plan->decision);
 }
 
 static int
@@ -444,21 +437,22 @@ op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h)
 }
 
 void
-op_decided(struct sp_session *s, uint32_t number, bool allow, struct sp_bytes by, struct sp_bytes text)
+op_decided(struct sp_session *s, uint32_t number, const struct op_decision *d)
 {
 	struct sp_op *op = op_find_held(s, number);
-	if (op == NULL)
+	/* It may have crossed our withdrawal: another rule asks by now, and waits for its own answer. */
+	if (op == NULL || !sp_bytes_eq(d->hash, (struct sp_bytes){ op->hash, DIGEST_LEN }))
 		return;
 	const struct approval_rule *a = missing_approval(op);
 	free(op->approver);
-	op->approver = mem_string(by);
+	op->approver = mem_string(d->by);
 	session_enter_module(s);
 	int rc;
-	if (allow && a != NULL) {
-		memcpy(op->approved[op->napproved++], a->hash, DIGEST_LEN);
+	if (d->allow && a != NULL && op->napproved < sizeof(op->approved) / sizeof(op->approved[0])) {
+		memcpy(op->approved[op->napproved++], op->hash, DIGEST_LEN);
 		rc = op_judge_again(op);
 	} else {
-		char *why = mem_string(text);
+		char *why = mem_string(d->text);
 		rc = op_deny(op, SP_BY_PERSON, a == NULL ? "" : a->rule, why[0] != '\0' ? why : "the approval was refused", 0);
 		free(why);
 	}

@@ -52,17 +52,24 @@ struct sp_op {
 	uint64_t epoch;          /* in which it was decided */
 	unsigned ncolumns;
 	struct buffer columns;   /* the description of the answer, encoded: also its plan's key */
-	uint8_t hash[DIGEST_LEN];
-	uint8_t approved[4][DIGEST_LEN]; /* rules whose approval was given */
+	uint8_t hash[DIGEST_LEN];        /* what the awaited approval is for */
+	uint8_t approved[4][DIGEST_LEN]; /* what was approved: by approval_hash() */
 	unsigned napproved;
 	char approval[64];       /* the one that is awaited */
 	char *approver;          /* who agreed */
 	uint64_t asked;          /* mono ms */
 };
 
+/* What a person, or the keeper, said of a held operation. */
+struct op_decision {
+	bool allow;
+	struct sp_bytes hash;    /* of what was asked */
+	struct sp_bytes by, text;
+};
+
 /* The keeper's answers. */
 void op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h);
-void op_decided(struct sp_session *s, uint32_t number, bool allow, struct sp_bytes by, struct sp_bytes text);
+void op_decided(struct sp_session *s, uint32_t number, const struct op_decision *d);
 /* The session ends: everything of it. */
 void op_end_all(struct sp_session *s);
 /* The principal has expired: something runs that `drain` lets finish. */

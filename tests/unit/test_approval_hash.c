@@ -113,6 +113,38 @@ lengths_stand_in_front(void)
 	CU_ASSERT_STRING_NOT_EQUAL(before, hash());
 }
 
+/* AP3: what was approved is what runs, or it is asked for again. */
+static void
+given_for_these_bytes_only(void)
+{
+	for (unsigned scope = 0; scope < 2; scope++) {
+		for (unsigned what = 0; what < 16; what++) {
+			fresh("UPDATE t SET a = $1", 2);
+			rule.next_run = scope == 1;
+			const struct decision d = { .approval = &rule, .napprovals = 1 };
+			CU_ASSERT_PTR_EQUAL(approval_missing(&op, &d), &rule);
+			approval_hash(&op, &rule, op.approved[op.napproved++]);
+			CU_ASSERT_PTR_NULL(approval_missing(&op, &d));
+			change(what);
+			CU_ASSERT_EQUAL(approval_missing(&op, &d) == NULL, scope == 1 && what >= 13);
+		}
+	}
+}
+
+/* Two rules ask: an approval for one is none for the other. */
+static void
+each_rule_its_own(void)
+{
+	fresh("DROP TABLE t", 0);
+	struct approval_rule both[2] = { rule, rule };
+	both[1].hash[0] = 9;
+	const struct decision d = { .approval = both, .napprovals = 2 };
+	approval_hash(&op, &both[0], op.approved[op.napproved++]);
+	CU_ASSERT_PTR_EQUAL(approval_missing(&op, &d), &both[1]);
+	approval_hash(&op, &both[1], op.approved[op.napproved++]);
+	CU_ASSERT_PTR_NULL(approval_missing(&op, &d));
+}
+
 int
 main(void)
 {
@@ -120,6 +152,8 @@ main(void)
 		{ "vectors", vectors },
 		{ "whatever changes, changes it", whatever_changes_changes_it },
 		{ "lengths stand in front", lengths_stand_in_front },
+		{ "given for these bytes only", given_for_these_bytes_only },
+		{ "each rule its own", each_rule_its_own },
 		CU_TEST_INFO_NULL,
 	};
 	return cunit_main("approval hash", tests);

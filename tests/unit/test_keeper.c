@@ -9,6 +9,8 @@
 #include "cunit_main.h"
 #include "keeper_fake.h"
 
+#include "core/keeper/api.h"
+#include "core/keeper/caller.h"
 #include "core/record/recording.h"
 
 static const char conf[] =
@@ -505,6 +507,29 @@ test_side(void)
 	stop();
 }
 
+/* A worker that does not obey keeps what flows already, but gets nothing more for an ended session. */
+static void
+test_ended_sessions_get_nothing(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT(admitted(1, token_of("bob", "dba", AUDIENCE_DATA), "bob", "orders"));
+	live_kill(&f.k, live_find(&f.k, id(0)), SP_END_REVOKED, "a test");
+	live_find(&f.k, id(1))->expires = clock_wall_us();
+	for (unsigned n = 0; n < 2; n++) {
+		CU_ASSERT_EQUAL(prove(n, "md5", 0, "abcd")->f[1].q, 0);
+		struct message m = { .type = MSG_SIDE, .f = { S(id(8 + n)), Z("orders"), Z(""), Z("catalogue") } };
+		(void)fake_ask(&f, &f.worker, &m, 0);
+		CU_ASSERT_EQUAL(prove(8 + n, "md5", 0, "abcd")->f[1].q, 0);
+		m = (struct message){ .type = MSG_HOLD, .f = { S(id(n)), Q(1), S(((struct sp_bytes){ (const uint8_t *)conf, DIGEST_LEN })), Z("r"),
+		    S(((struct sp_bytes){ (const uint8_t *)conf, DIGEST_LEN })), Z("dba"), Q(1), Q(60000), Q(0), Z("{}"), Q(0) } };
+		const struct message *r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
+		CU_ASSERT(r != NULL && r->f[3].q == 0);
+	}
+	stop();
+}
+
 /* ---- cancel ---- */
 
 static void
@@ -615,6 +640,8 @@ test_approve(void)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
 	CU_ASSERT(m->f[1].q == 1 && m->f[3].q == 1);
 	CU_ASSERT(sp_bytes_is(m->f[2].s, request));
+	struct message asked = hold_message(0, 1, "dba", 1, 60000, false);
+	CU_ASSERT(sp_bytes_eq(m->f[6].s, asked.f[2].s)); /* AP3: for which bytes */
 	fake_forget(&f.worker);
 	expect_call(bob, 0, CALL_APPROVE, with_id(request), 409); /* AP6 */
 	expect_call(bob, 0, CALL_DENY, with_id(request), 409);
@@ -644,6 +671,50 @@ test_two_persons(void)
 	expect_call(kim, 0, CALL_DENY, with_id(request), 200);
 	const struct message *m = fake_heard(&f.worker, MSG_DECISION);
 	CU_ASSERT(m != NULL && m->f[3].q == 0);
+	stop();
+}
+
+/* AP5: one human with a token and an account on this host is one person. */
+static void
+test_one_person_by_two_ways(void)
+{
+	start();
+	new_ids();
+	caller(1, "bob");
+	caller(2, "kim");
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	const char *request = hold(0, 1, "dba", 2, false);
+	expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 200);
+	expect_call("", 1, CALL_APPROVE, with_id(request), 409);
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_DECISION));
+	expect_call("", 2, CALL_APPROVE, with_id(request), 200);
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.worker, MSG_DECISION));
+	request = hold(0, 2, "dba", 2, false);
+	expect_call("", 1, CALL_APPROVE, with_id(request), 200);
+	expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 409);
+	stop();
+}
+
+/* AP5, AP7: whoever was revoked after voting has no vote. */
+static void
+test_revoked_vote(void)
+{
+	start();
+	new_ids();
+	caller(1, "root");
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	const char *request = hold(0, 1, "dba", 2, false);
+	expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 200);
+	expect_call("", 1, CALL_REVOKE, "{\"user\":\"bob\"}", 200);
+	json_t *j = call(token_of("kim", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 200);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(j, "state")), "waiting");
+	json_decref(j);
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_DECISION));
+	j = call(token_of("joe", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 200);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(j, "state")), "approved");
+	json_decref(j);
 	stop();
 }
 
@@ -795,6 +866,26 @@ test_resume(void)
 	stop();
 }
 
+/* P6: a keeper that was started with another configuration meets sessions of before. */
+static void
+test_resume_not_allowed(void)
+{
+	const char *why = "";
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	char *ann = principal_of(0);
+	fake_stop(&f);
+	CU_ASSERT_EQUAL_FATAL(fake_start(&f, "local_issuer on; load_module postgres; target orders { protocol postgres; server 127.0.0.1:5;"
+	    " tls off; policy p.lua; allow groups=dev; login user=app secret=env:KEEPER_TEST_SECRET; }", &why), SP_OK);
+	fake_links(&f);
+	const struct message *m = resume(0, ann);
+	CU_ASSERT(m != NULL && m->f[1].q == SP_END_REVOKED);
+	free(ann);
+	stop();
+}
+
 /* ---- revocation ---- */
 
 /* P6, AP7 */
@@ -919,6 +1010,24 @@ test_whoami(void)
 	expect_call("", 7, CALL_WHOAMI, "{\"a\":1,\"a\":2}", 400); /* MC6 */
 	expect_call("", 7, CALLS, "{}", 404);
 	expect_call("", 7, CALL_NONE, "{}", 404);
+	stop();
+}
+
+/* A console that was taken over may not use a connection of long ago. */
+static void
+test_old_connection(void)
+{
+	start();
+	caller(7, "root");
+	caller_forget(&f.k, clock_mono_ms() - 60000);
+	expect_call("", 7, CALL_WHOAMI, "{}", 200);
+	caller_forget(&f.k, clock_mono_ms() + 1);
+	struct message m = { .type = MSG_CALL, .f = { Q(7), Z(""), Q(CALL_WHOAMI), Z("{}") } };
+	CU_ASSERT_PTR_NULL(fake_ask(&f, &f.console, &m, MSG_RESULT));
+	api_parked(&f.k, true);
+	fake_turn(&f);
+	const struct message *r = fake_heard(&f.console, MSG_RESULT);
+	CU_ASSERT(r != NULL && r->f[0].q == 401);
 	stop();
 }
 
@@ -1122,19 +1231,24 @@ main(void)
 		{ "signatures for a client certificate", test_tls_sign },
 		{ "signatures of handshakes only", test_tls_sign_handshakes_only },
 		{ "side sessions", test_side },
+		{ "ended sessions get nothing", test_ended_sessions_get_nothing },
 		{ "cancel keys", test_cancel },
 		{ "an approval", test_approve },
 		{ "two persons", test_two_persons },
+		{ "one person by two ways", test_one_person_by_two_ways },
+		{ "a vote of somebody revoked", test_revoked_vote },
 		{ "next run", test_next_run },
 		{ "withdrawn", test_withdrawn },
 		{ "nobody decides in time", test_expired },
 		{ "odd requests", test_odd_holds },
 		{ "sessions resume, or are gone", test_resume },
+		{ "sessions not allowed any more do not resume", test_resume_not_allowed },
 		{ "revocation", test_revoke },
 		{ "kill", test_kill },
 		{ "the ledger", test_ledger },
 		{ "whoami", test_whoami },
 		{ "calls before their caller", test_parked },
+		{ "a connection of long ago", test_old_connection },
 		{ "minting", test_mint },
 		{ "routes and roles", test_roles },
 		{ "one sees one's own", test_visibility },
