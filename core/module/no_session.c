@@ -119,6 +119,7 @@ GIVES(const struct sp_mask *, NULL, sp_column_mask, const struct sp_op *op, unsi
 GIVES(enum sp_mask_kind, SP_MASK_NULL, sp_mask_kind, const struct sp_mask *m)
 REFUSES(sp_mask_value, const struct sp_mask *m, struct sp_bytes in, struct sp_writer *out)
 GIVES(bool, true, sp_op_sensitive, const struct sp_op *op)
+GIVES(bool, true, sp_column_tagged, const struct sp_session *s, struct sp_bytes column)
 
 REFUSES(sp_record, struct sp_session *s, const struct sp_op *op, enum sp_stream stream, struct sp_bytes b)
 

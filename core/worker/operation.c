@@ -680,6 +680,13 @@ sp_op_sensitive(const struct sp_op *op)
 	return op->plan == NULL || op->plan->sensitive;
 }
 
+bool
+sp_column_tagged(const struct sp_session *s, struct sp_bytes column)
+{
+	const struct target_use *t = epoch_use_target(s->epoch, s->target_name);
+	return t == NULL || policy_tagged(t->policy, column);
+}
+
 /* ---- the end of it ---- */
 
 int

@@ -488,6 +488,8 @@ enum sp_mask_kind sp_mask_kind(const struct sp_mask *m);
 int sp_mask_value(const struct sp_mask *m, struct sp_bytes in, struct sp_writer *out) SP_MUST;
 /* True when errors, notices and the like of this operation must lose their values; also before its verdict. */
 bool sp_op_sensitive(const struct sp_op *op);
+/* Does a rule hide something by a tag that fits this column (schema.table.column; ? where not known)? */
+bool sp_column_tagged(const struct sp_session *s, struct sp_bytes column);
 
 /* ---- record ---- */
 

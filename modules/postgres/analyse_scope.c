@@ -62,7 +62,8 @@ table_name(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, con
 	const struct pg_view *v = a->view;
 
 	*relation_r = NULL;
-	if (v != NULL && (schema.len == 0 || sp_bytes_is(schema, "pg_temp")) && is_temporary(v, name)) {
+	bool first = v != NULL && schema.len == 0 && !v->path_unknown; /* a path may place pg_temp behind others */
+	if (v != NULL && (first || sp_bytes_is(schema, "pg_temp")) && is_temporary(v, name)) {
 		if (v->names != NULL && v->temporary_schema != NULL)
 			*relation_r = pg_names_find(v->names, sp_str(v->temporary_schema), name);
 		return analyse_dotted(a, sp_str("pg_temp"), name, none);

@@ -332,6 +332,27 @@ may_be_any(struct sp_column *out)
 	return SP_OK;
 }
 
+static int
+tagged_source(void *owner, const struct pg_relation *r, const struct pg_column *c)
+{
+	uint8_t name[SOURCE_MAX];
+	struct sp_writer w = sp_writer(name, sizeof(name));
+	if (r == NULL || c == NULL)
+		return 1;
+	pg_write_name(&w, r, c);
+	return w.bad || sp_column_tagged(((struct pg *)owner)->s, sp_written(&w));
+}
+
+bool
+pg_catalogue_tagged(struct pg *p, struct sp_bytes schema, struct sp_bytes table)
+{
+	struct catalogue *c = catalogue_of(p);
+	const struct pg_relation *r = c == NULL || c->names == NULL || p->defined ? NULL : pg_names_find(c->names, schema, table);
+	if (!sp_column_tagged(p->s, SP_LIT("?.?.?")))
+		return false; /* none is */
+	return r == NULL || pg_names_sources(c->names, r->oid, 0, tagged_source, p) != 0;
+}
+
 /* A statement that writes may have put anything that it reads into the column that it returns. */
 static bool
 is_written(const struct sp_op *op, const struct pg_relation *r)
@@ -389,11 +410,26 @@ pg_catalogue_column(struct pg *p, const struct sp_op *op, uint32_t table, uint16
 	return SP_OK;
 }
 
-void
-pg_cursor_note(struct pg *p, const struct sp_op *op)
+/* DECLARE gives a portal's name to other rows: what we know of that portal is over. */
+static void
+forget_declared(struct pg *p, const struct sp_op *op)
 {
-	bool declares = sp_op_has(op, PG_A_VERB, "declare") || sp_op_has(op, PG_A_EFFECTS, "execute") || sp_op_is_unclear(op);
-	p->secret_cursor = p->secret_cursor || (declares && sp_op_sensitive(op));
+	struct pg_portal *next;
+	for (struct pg_portal *t = p->portals; t != NULL; t = next) {
+		next = t->next;
+		if (t->name_len > 0 && sp_op_has(op, PG_A_OBJECTS, t->name))
+			pg_portal_unlist(p, t);
+	}
+}
+
+void
+pg_cursor_note(struct pg *p, const struct sp_op *op, bool named)
+{
+	bool declares = sp_op_has(op, PG_A_VERB, "declare");
+	bool opens = named || declares || sp_op_has(op, PG_A_EFFECTS, "execute") || sp_op_is_unclear(op);
+	p->secret_cursor = p->secret_cursor || (opens && sp_op_sensitive(op));
+	if (declares)
+		forget_declared(p, op);
 }
 
 uint64_t

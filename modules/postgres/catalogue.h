@@ -27,8 +27,13 @@ bool pg_catalogue_fresh(const struct pg *p, uint64_t since);
  * What c points at is good until the next call.
  */
 int pg_catalogue_column(struct pg *p, const struct sp_op *op, uint32_t table, uint16_t attnum, struct sp_column *c) SP_MUST;
-/* It was let through: cursors that it opens may hold columns that are masked, and FETCH does not say which. */
-void pg_cursor_note(struct pg *p, const struct sp_op *op);
+/*
+ * It was let through: cursors that it opens may hold columns that are masked, and FETCH does not say
+ * which.  named: by a portal of the protocol's, which FETCH reads like a cursor of DECLARE.
+ */
+void pg_cursor_note(struct pg *p, const struct sp_op *op, bool named);
+/* May a column of schema.table, or one behind it, be tagged?  True where nobody knows. */
+bool pg_catalogue_tagged(struct pg *p, struct sp_bytes schema, struct sp_bytes table);
 void pg_catalogue_described(struct pg *p); /* all columns of a description were asked for, and none waits */
 /* A number for this view of the names; equal views of this worker's sessions get equal numbers. */
 uint64_t pg_catalogue_scope(struct pg *p, struct sp_bytes description);

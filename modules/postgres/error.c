@@ -9,6 +9,8 @@
  */
 #include "postgres.h"
 
+#include "attributes.h"
+#include "catalogue.h"
 #include "track.h"
 
 #include <stdarg.h>
@@ -127,27 +129,70 @@ operation_of(const struct pg_answer *a)
 	return a == NULL ? NULL : a->op != NULL ? a->op : a->portal != NULL ? a->portal->op : NULL;
 }
 
+/* What evaluates an open cursor: one WITH HOLD at the end of its transaction, which may be Sync's. */
 static bool
-is_sensitive(const struct pg_answer *a)
+moves_cursor(const struct sp_op *op)
+{
+	static const char *const verb[] = { "fetch", "move", "commit", "prepare transaction" };
+	for (size_t i = 0; i < sizeof(verb) / sizeof(*verb) && op != NULL; i++)
+		if (sp_op_has(op, PG_A_VERB, verb[i]))
+			return true;
+	return op == NULL;
+}
+
+/* What computes expressions that it does not show: of indexes, statistics, materialized views. */
+static bool
+computes_unseen(const struct pg *p, const struct sp_op *op)
+{
+	static const char *const verb[] = { "analyze", "vacuum", "cluster", "reindex", "refresh materialized view" };
+	for (size_t i = 0; i < sizeof(verb) / sizeof(*verb) && op != NULL; i++)
+		if (sp_op_has(op, PG_A_VERB, verb[i]))
+			return sp_column_tagged(p->s, SP_LIT("?.?.?"));
+	return false;
+}
+
+static bool
+is_sensitive(const struct pg *p, const struct pg_answer *a)
 {
 	const struct sp_op *op = operation_of(a);
 	if (op == NULL && a != NULL && a->statement != NULL)
 		op = a->statement->op;
-	return op != NULL && sp_op_sensitive(op);
+	return (op != NULL && sp_op_sensitive(op)) || (p->secret_cursor && moves_cursor(op)) || computes_unseen(p, op);
+}
+
+/*
+ * A violated constraint: the detail quotes whole rows and keys, of columns that the statement does not
+ * name.  A foreign key's values are another table's as well.  The message itself has names only.
+ */
+static bool
+quotes_row(struct pg *p, const struct pg_message *m, const struct pg_error_text *e)
+{
+	struct sp_reader r = sp_reader(m->body);
+	struct sp_bytes schema = { NULL, 0 }, table = { NULL, 0 };
+	if ((e->code.len < 2 || memcmp(e->code.p, "23", 2) != 0) && !sp_bytes_is(e->code, "44000"))
+		return false;
+	for (uint8_t field; (field = sp_rd_u8(&r)) != 0;) {
+		struct sp_bytes text = sp_rd_cstr(&r);
+		schema = field == 's' ? text : schema;
+		table = field == 't' ? text : table;
+	}
+	if (sp_bytes_is(e->code, "23503"))
+		table.len = 0;
+	return pg_catalogue_tagged(p, schema, table);
 }
 
 /* The message without its values: severity, code and names of objects stay. */
 static int
-write_stripped(struct pg *p, const struct pg_message *m)
+write_stripped(struct pg *p, const struct pg_message *m, bool whole)
 {
 	struct sp_writer *w = pg_out(p, SP_CLIENT);
 	struct sp_reader r = sp_reader(m->body);
 	size_t at = pg_begin(w, m->type);
 	for (uint8_t field; (field = sp_rd_u8(&r)) != 0;) {
 		struct sp_bytes text = sp_rd_cstr(&r);
-		if (field == 'M')
+		if (field == 'M' && !whole)
 			text = SP_LIT(HIDDEN);
-		else if (strchr("SVCstcdnP", field) == NULL)
+		else if (strchr("MSVCstcdnP", field) == NULL)
 			continue;
 		sp_wr_u8(w, field);
 		sp_wr_cstr(w, text);
@@ -180,12 +225,12 @@ is_of_names(const struct pg_message *m, const struct pg_error_text *e)
 static int
 relay(struct pg *p, const struct pg_message *m, const struct pg_answer *a, const struct pg_error_text *e)
 {
-	bool strip = is_sensitive(a) && !is_of_names(m, e);
+	bool strip = is_sensitive(p, a) && !is_of_names(m, e), detail = !strip && quotes_row(p, m, e);
 	const char *text = strip ? HIDDEN : (const char *)e->message.p;
 	int rc = record_text(p, operation_of(a), (const char *)e->severity.p, (const char *)e->code.p, text);
-	if (rc != SP_OK || !strip)
+	if (rc != SP_OK || (!strip && !detail))
 		return rc != SP_OK ? rc : PG_PASS;
-	rc = write_stripped(p, m);
+	rc = write_stripped(p, m, detail);
 	return rc != SP_OK ? rc : PG_DROP;
 }
 

@@ -160,11 +160,11 @@ bind_allowed(struct pg *p, struct pg_statement *t, const struct pg_bind *m)
 		return portal == NULL ? SP_ENOMEM : SP_EINTERNAL;
 	portal->max_rows = p->question.max_rows;
 	portal->op = pg_question_take(p);
-	pg_cursor_note(p, portal->op);
 	portal->statement = t;
 	portal->refs++;
 	t->refs++;
 	a->portal = portal;
+	pg_cursor_note(p, portal->op, m->portal.len > 0);
 	p->batch_sent = true;
 	return PG_PASS;
 }
@@ -327,6 +327,7 @@ execute_allowed(struct pg *p, struct pg_portal *portal)
 		return rc != SP_OK ? rc : SP_EINTERNAL;
 	a->portal = portal;
 	portal->refs++;
+	pg_cursor_note(p, portal->op, portal->name_len > 0);
 	p->batch_sent = p->batch_ran = true;
 	if ((portal->statement->traits & PG_BEGINS) != 0)
 		p->began = true;

@@ -7,6 +7,7 @@
 
 #define MEMORY_MAX (256u << 20)
 #define DEPTH_MAX 32
+#define IDENTIFIER_MAX 63u /* bytes; the server cuts longer ones short, and what they then name is another schema */
 
 /* The name of the extension that an object belongs to, or ''. */
 #define EXTENSION_OF(OID, CATALOG) \
@@ -14,6 +15,27 @@
 	"WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog." CATALOG "'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) " OID " " \
 	"AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype OPERATOR(pg_catalog.=) 'e' " \
 	"LIMIT 1), '')"
+
+/* Views that call code of somebody's own: relation 0, of which nobody knows what is behind it. */
+#define UNSEEN_CODE \
+	"SELECT r.ev_class, 0, 0 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid " \
+	"LEFT JOIN pg_catalog.pg_operator o ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass " \
+	"AND o.oid OPERATOR(pg_catalog.=) d.refobjid JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) coalesce(o.oprcode::pg_catalog.oid, d.refobjid) " \
+	"WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND (o.oid IS NOT NULL OR " \
+	"d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass) AND d.refobjid OPERATOR(pg_catalog.>=) 16384 AND " \
+	"(p.provolatile OPERATOR(pg_catalog.=) 'v' OR " EXTENSION_OF("p.oid", "pg_proc") " OPERATOR(pg_catalog.=) '')"
+
+/* The same of functions that run a text: built in, they leave no dependency. */
+#define RUNS_TEXT \
+	"SELECT r.ev_class, 0, 0 FROM pg_catalog.pg_rewrite r, pg_catalog.pg_proc p WHERE r.oid OPERATOR(pg_catalog.>=) 16384 " \
+	"AND p.oid OPERATOR(pg_catalog.<) 16384 AND p.proname OPERATOR(pg_catalog.~) " \
+	"'^((query|table|cursor|schema|database)_to_xml.*|ts_stat|ts_rewrite|pg_read_.*|lo_get|loread)$' AND pg_catalog.strpos(r.ev_action::pg_catalog.text, " \
+	"pg_catalog.concat(':funcid ', p.oid, ' ')) OPERATOR(pg_catalog.>) 0"
+
+/* The planner's statistics hold values of any column. */
+#define STATISTICS \
+	"SELECT c.oid, 0, 0 FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) 11 AND c.relname OPERATOR(pg_catalog.~) " \
+	"'^(pg_statistic|pg_statistic_ext_data|pg_stats|pg_stats_ext|pg_stats_ext_exprs)$'"
 
 const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 	[PG_NAMES_RELATIONS] = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition FROM pg_catalog.pg_class c "
@@ -24,8 +46,15 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 			     "JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid "
 			     "WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass "
 			     "AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass "
-			     "AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class",
-	[PG_NAMES_VIEWS] = "SELECT 0, '' WHERE false",
+			     "AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class UNION " UNSEEN_CODE " UNION " RUNS_TEXT " UNION " STATISTICS,
+	[PG_NAMES_GENERATED] = "SELECT a.attrelid, a.attnum, d.refobjsubid FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attrdef f "
+			       "ON f.adrelid OPERATOR(pg_catalog.=) a.attrelid AND f.adnum OPERATOR(pg_catalog.=) a.attnum JOIN pg_catalog.pg_depend d "
+			       "ON (d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) f.oid) "
+			       "OR (d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) a.attrelid "
+			       "AND d.objsubid OPERATOR(pg_catalog.=) a.attnum) WHERE a.attgenerated OPERATOR(pg_catalog.<>) '' "
+			       "AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass "
+			       "AND d.refobjid OPERATOR(pg_catalog.=) a.attrelid AND d.refobjsubid OPERATOR(pg_catalog.>) 0 "
+			       "AND d.refobjsubid OPERATOR(pg_catalog.<>) a.attnum",
 	[PG_NAMES_INHERITS] = "SELECT inhrelid, inhparent FROM pg_catalog.pg_inherits",
 	[PG_NAMES_FUNCTIONS] = "SELECT p.oid, n.nspname, p.proname, p.prokind, p.provolatile, p.pronargs, p.pronargdefaults, "
 			       "p.provariadic OPERATOR(pg_catalog.<>) 0, " EXTENSION_OF("p.oid", "pg_proc") " FROM pg_catalog.pg_proc p "
@@ -37,7 +66,7 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 			       "WHERE o.oid OPERATOR(pg_catalog.>=) 16384",
 };
 
-const unsigned char pg_names_fields[PG_NAMES_QUERIES] = { 5, 5, 3, 2, 2, 9, 5 };
+const unsigned char pg_names_fields[PG_NAMES_QUERIES] = { 5, 5, 3, 3, 2, 9, 5 };
 
 struct column_row {
 	uint32_t relation;
@@ -58,7 +87,7 @@ struct pg_names {
 	unsigned refs;
 	uint64_t version;
 	size_t size, max;
-	struct array strings, relations, columns, depends, parents, children, functions, lists;
+	struct array strings, relations, columns, depends, generated, parents, children, functions, lists;
 	const struct pg_relation **by_name;
 };
 
@@ -148,6 +177,7 @@ pg_names_free(struct pg_names **np)
 	free(n->relations.v);
 	free(n->columns.v);
 	free(n->depends.v);
+	free(n->generated.v);
 	free(n->parents.v);
 	free(n->children.v);
 	free(n->functions.v);
@@ -193,14 +223,10 @@ pg_names_add_depend(struct pg_names_builder *b, uint32_t view, uint32_t relation
 	return add_link(b->names, &b->names->depends, view, relation, attnum);
 }
 
-/* What a view uses is enough to know what is behind it; its definition is not kept. */
 int
-pg_names_add_view(struct pg_names_builder *b, uint32_t view, const char *definition)
+pg_names_add_generated(struct pg_names_builder *b, uint32_t relation, int16_t attnum, int16_t from)
 {
-	(void)b;
-	(void)view;
-	(void)definition;
-	return SP_OK;
+	return add_link(b->names, &b->names->generated, relation, (uint32_t)from, attnum);
 }
 
 int
@@ -274,6 +300,10 @@ feed_row(struct pg_names_builder *b, enum pg_names_query q, const struct sp_byte
 		if (!number(f[0], &x) || !number(f[1], &y) || !number(f[2], &z) || z > INT16_MAX)
 			return SP_EPROTO;
 		return pg_names_add_depend(b, x, y, (int16_t)z);
+	case PG_NAMES_GENERATED:
+		if (!number(f[0], &x) || !number(f[1], &y) || !number(f[2], &z) || y > INT16_MAX || z > INT16_MAX)
+			return SP_EPROTO;
+		return pg_names_add_generated(b, x, (int16_t)y, (int16_t)z);
 	case PG_NAMES_INHERITS:
 		return number(f[0], &x) && number(f[1], &y) ? pg_names_add_parent(b, x, y) : SP_EPROTO;
 	case PG_NAMES_FUNCTIONS:
@@ -385,6 +415,7 @@ pg_names_finish(struct pg_names_builder **bp, uint64_t version)
 	sort(&n->relations, sizeof(struct pg_relation), by_oid);
 	sort(&n->columns, sizeof(struct column_row), by_place);
 	sort(&n->depends, sizeof(struct link_row), by_from);
+	sort(&n->generated, sizeof(struct link_row), by_from);
 	sort(&n->parents, sizeof(struct link_row), by_from);
 	sort(&n->children, sizeof(struct link_row), by_from);
 	sort(&n->functions, sizeof(struct pg_function), by_function);
@@ -534,6 +565,19 @@ view_sources(struct sources *s, uint32_t oid, unsigned depth)
 	return rc;
 }
 
+/* What a generated column is made of, in the same table. */
+static int
+generated_sources(struct sources *s, const struct pg_relation *r, int16_t attnum, unsigned depth)
+{
+	const struct array *a = &s->names->generated;
+	const struct link_row *end = a->n == 0 ? NULL : (const struct link_row *)a->v + a->n;
+	int rc = 0;
+	for (const struct link_row *use = links_of(a, r->oid); use < end && use->from == r->oid && rc == 0; use++)
+		if (use->attnum == attnum)
+			rc = sources_of(s, r->oid, (int16_t)use->to, depth + 1);
+	return rc;
+}
+
 static int
 parent_sources(struct sources *s, uint32_t oid, const struct pg_column *c, unsigned depth)
 {
@@ -588,6 +632,8 @@ sources_of(struct sources *s, uint32_t oid, int16_t attnum, unsigned depth)
 			rc = column_sources(s, r, &r->column[i], depth);
 	if (rc == 0)
 		rc = view_sources(s, oid, depth);
+	if (rc == 0 && attnum != 0)
+		rc = generated_sources(s, r, attnum, depth);
 	const struct pg_column *c = attnum == 0 ? NULL : pg_relation_column(r, attnum);
 	return rc != 0 || (attnum != 0 && c == NULL) ? rc : parent_sources(s, oid, c, depth);
 }
@@ -670,6 +716,8 @@ pg_path_parse(struct sp_bytes setting, const char *role, const char **path, size
 	for (skip_blanks(&r); r.left > 0; skip_blanks(&r)) {
 		size_t at = w->len;
 		if (!path_name(&r, w))
+			return SP_EPROTO;
+		if (w->len - at > IDENTIFIER_MAX)
 			return SP_EPROTO;
 		sp_wr_u8(w, 0);
 		if (w->bad || n + 1 >= max)

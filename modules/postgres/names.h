@@ -47,8 +47,8 @@ struct pg_function {
 enum pg_names_query {
 	PG_NAMES_RELATIONS,     /* oid, schema, name, relkind, is partition */
 	PG_NAMES_COLUMNS,       /* relation oid, attnum, name, type oid, not null */
-	PG_NAMES_DEPENDS,       /* view oid, relation oid, attnum (0: all) it uses */
-	PG_NAMES_VIEWS,         /* view oid, definition */
+	PG_NAMES_DEPENDS,       /* view oid, relation oid (0: nobody knows), attnum (0: all) it uses */
+	PG_NAMES_GENERATED,     /* relation oid, attnum of a generated column, attnum it is made of */
 	PG_NAMES_INHERITS,      /* child oid, parent oid */
 	PG_NAMES_FUNCTIONS,     /* oid, schema, name, prokind, volatility, args, defaults, variadic, extension; not the built-in ones */
 	PG_NAMES_OPERATORS,     /* oid, schema, symbol, volatility, extension; not the built-in ones */
@@ -70,7 +70,7 @@ void pg_names_abandon(struct pg_names_builder **b);
 int pg_names_add_relation(struct pg_names_builder *b, uint32_t oid, const char *schema, const char *name, char kind) SP_MUST;
 int pg_names_add_column(struct pg_names_builder *b, uint32_t relation, int16_t attnum, const char *name, uint32_t type) SP_MUST;
 int pg_names_add_depend(struct pg_names_builder *b, uint32_t view, uint32_t relation, int16_t attnum) SP_MUST;
-int pg_names_add_view(struct pg_names_builder *b, uint32_t view, const char *definition) SP_MUST;
+int pg_names_add_generated(struct pg_names_builder *b, uint32_t relation, int16_t attnum, int16_t from) SP_MUST;
 int pg_names_add_parent(struct pg_names_builder *b, uint32_t child, uint32_t parent) SP_MUST;
 int pg_names_add_function(struct pg_names_builder *b, const struct pg_function *f) SP_MUST;
 

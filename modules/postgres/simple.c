@@ -56,7 +56,7 @@ query_start(struct pg *p)
 	p->tag[0] = p->error_code[0] = '\0';
 	pg_shape_clear(&p->shape);
 	a->op = pg_question_take(p);
-	pg_cursor_note(p, a->op);
+	pg_cursor_note(p, a->op, false);
 	p->barrier = true;
 	p->batch_sent = p->batch_ran = p->began = false; /* it ends a batch as Sync does */
 	p->batch++;

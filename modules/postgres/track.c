@@ -12,9 +12,15 @@
 /*
  * Names in full and operators by schema: whatever search_path the client has set, this reads the
  * server's own.  Temporary tables by name, one per line; a name with a line feed spoils the list.
+ * The server skips schemas of the path that the role may not use: a path with one is no list of names,
+ * and so unknown.
  */
+#define PATH "pg_catalog.current_setting('search_path')"
 static const char names_question[] =
-	"SELECT pg_catalog.current_setting('search_path'), current_user, pg_catalog.array_to_string(ARRAY("
+	"SELECT " PATH " OPERATOR(pg_catalog.||) CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE "
+	"NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND (n.nspname OPERATOR(pg_catalog.=) current_user OR pg_catalog.strpos("
+	"pg_catalog.lower(pg_catalog.replace(" PATH ", '\"\"', '\"')), pg_catalog.lower(n.nspname::pg_catalog.text)) OPERATOR(pg_catalog.>) 0)) "
+	"THEN ' (in part not accessible)' ELSE '' END, current_user, pg_catalog.array_to_string(ARRAY("
 	"SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) "
 	"pg_catalog.pg_my_temp_schema() AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','p','v','S']::\"char\"[]) "
 	"ORDER BY 1), E'\\n'), coalesce((SELECT n.nspname FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) "
@@ -151,6 +157,16 @@ take_temporary(struct track *t, struct sp_bytes list)
 	return true;
 }
 
+/* Temporary tables come first, unless the path has a place for them. */
+static bool
+places_temporary(const struct pg_view *v)
+{
+	for (size_t i = 0; i < v->npath && v->ntemporary > 0; i++)
+		if (strncmp(v->path[i], "pg_temp", 7) == 0)
+			return true;
+	return false;
+}
+
 static bool
 take_name(char *to, struct sp_bytes name)
 {
@@ -176,7 +192,8 @@ names_row(struct pg *p, struct sp_bytes body)
 	struct sp_writer w = sp_writer(t->path_bytes, sizeof(t->path_bytes));
 	t->view.npath = 0;
 	t->unknown = !take_name(t->role, role.bytes) || !take_name(t->temporary_schema, schema.bytes) || !take_temporary(t, temporary.bytes)
-	    || pg_path_parse(path.bytes, t->role, t->path, PATH_MAX_SCHEMAS, &t->view.npath, &w) != SP_OK;
+	    || pg_path_parse(path.bytes, t->role, t->path, PATH_MAX_SCHEMAS, &t->view.npath, &w) != SP_OK
+	    || places_temporary(&t->view);
 	return sp_fact(p->s, "search_path", path.bytes);
 }
 

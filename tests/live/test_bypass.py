@@ -10,6 +10,7 @@ import concurrent.futures
 import re
 
 from harness import *
+import wire
 
 CORPUS = TOP / "tests" / "bypass"
 SECRETS = {
@@ -46,14 +47,14 @@ def at_once(function, *values):
         return list(pool.map(function, values))
 
 
-def prepare(w):
-    text = "SET client_min_messages = warning; SET ROLE app_gw;\n" + (CORPUS / "setup.sql").read_text()
+def prepare(w, databases=SECRETS, more=""):
+    text = "SET client_min_messages = warning; SET ROLE app_gw;\n" + (CORPUS / "setup.sql").read_text() + more
 
     def one(database):
         secret = SECRETS[database]
         return run(["psql", "-h", w.pg.folder, "-p", w.pg.port, "-U", "postgres", "-d", database, "-Xq", "-v", "ON_ERROR_STOP=1",
                     "-v", f"email={secret['email']}", "-v", f"card={secret['card']}", "-f", "-"], stdin=text)
-    for done in at_once(one, *SECRETS):
+    for done in at_once(one, *databases):
         assert done.code == 0, repr(done)
 
 
@@ -119,6 +120,130 @@ def untagged_tables_stay_usable(w):
                 "EXPLAIN (COSTS off) SELECT item FROM orders WHERE id = 5",
                 "SELECT count(*) FROM customers"):
         w.both(sql)
+
+
+# ---- what leads to a tagged column without naming it ----
+
+UNNAMED = """
+CREATE TABLE made (id int, low text GENERATED ALWAYS AS (lower(email)) STORED, email text, note text);
+INSERT INTO made (id, email, note) VALUES (1, :'email', 'plain');
+CREATE VIEW by_function AS SELECT leak() AS x;
+CREATE VIEW by_operator AS SELECT name === 'x' AS x FROM customers;
+CREATE VIEW by_text AS SELECT query_to_xml('SELECT email FROM customers', true, true, '')::text AS x;
+CREATE TABLE mails (email text PRIMARY KEY, id int);
+INSERT INTO mails VALUES (:'email', 1);
+CREATE TABLE sent (id int, address text REFERENCES mails DEFERRABLE INITIALLY DEFERRED);
+INSERT INTO sent VALUES (1, :'email');
+CREATE TABLE crm.persons (id int, phone text);
+INSERT INTO crm.persons VALUES (1, :'email');
+CREATE TABLE public.persons (id int, phone text);
+INSERT INTO public.persons VALUES (1, 'nobody''s');
+CREATE MATERIALIZED VIEW numbers_of AS SELECT email::int AS x FROM customers WITH NO DATA;
+CREATE STATISTICS number_of ON (email::int), id FROM customers;
+RESET ROLE;
+DROP SCHEMA IF EXISTS closed CASCADE;
+CREATE SCHEMA closed;
+CREATE TABLE closed.persons (id int, phone text);
+"""
+
+
+def all_bytes(c, steps):
+    """Everything that these steps, texts or lists of messages, are answered with."""
+    said = b""
+    for step in steps:
+        said += b"".join(body for _, body in c.ask(*([wire.query(step)] if isinstance(step, str) else step)))
+    said += repr(c.notices).encode()
+    c.close()
+    return said
+
+
+def told(w, *steps):
+    """Does the email come through the gateway?  Straight at the server it must."""
+    secret = re.compile(re.escape(SECRETS["orders"]["email"].encode()), re.IGNORECASE)
+    straight = all_bytes(wire.Wire.direct(w), ["SET ROLE app_gw", *steps])
+    assert secret.search(straight), f"{steps} tells nothing to anybody: {straight[:300]}"
+    through = all_bytes(wire.Wire.through(w), steps)
+    return f"{steps}\n  {through[:400]}" if secret.search(through) else None
+
+
+def none_told(w, *attacks):
+    prepare(w, ["orders"], UNNAMED)
+    leaks = [leak for leak in (told(w, *steps) for steps in attacks) if leak]
+    assert not leaks, f"{len(leaks)} tell the secret:\n" + "\n".join(leaks)
+
+
+def portal(text):
+    return [wire.parse("s", text), wire.bind("p", "s"), wire.describe("P", "p"), wire.SYNC]
+
+
+RUN = [wire.execute("p"), wire.SYNC]
+LOWER = "SELECT lower(email) FROM customers"
+
+
+@test
+def portals_are_cursors(w):
+    """PG17: FETCH reads a portal of the protocol; DECLARE takes the name of one."""
+    none_told(w, ("BEGIN", portal(LOWER), 'FETCH ALL "p"'),
+              ("BEGIN", portal("SELECT name FROM customers"), "CLOSE p", f"DECLARE p CURSOR FOR {LOWER}", RUN),
+              ("BEGIN", portal("SELECT name FROM customers"), f"ROLLBACK; BEGIN; DECLARE p CURSOR FOR {LOWER}", RUN),
+              ("BEGIN", [wire.parse("d", f"DECLARE p CURSOR FOR {LOWER}"), wire.bind("q", "d"), wire.SYNC],
+               portal("SELECT name FROM customers"), "CLOSE p", [wire.execute("q"), wire.SYNC], RUN))
+
+
+@test
+def errors_without_the_column(w):
+    """MK4: a cursor's error comes with FETCH or COMMIT, a constraint's with columns that nobody named."""
+    number = "CURSOR WITH HOLD FOR SELECT email::int FROM customers"
+    none_told(w, ("BEGIN", f"DECLARE c {number}", "FETCH c"), ("BEGIN", f"DECLARE c {number}", "MOVE c"),
+              ("BEGIN", f"DECLARE c {number}", "COMMIT"),
+              ("UPDATE customers SET name = NULL WHERE id = 1",),
+              ("DELETE FROM mails WHERE id = 1",), ("BEGIN", "DELETE FROM mails WHERE id = 1", "COMMIT"),
+              ("BEGIN", "DELETE FROM mails WHERE id = 1", "SET CONSTRAINTS ALL IMMEDIATE"),
+              ([wire.parse("", "DELETE FROM mails WHERE id = 1"), wire.bind(), wire.execute(), wire.SYNC],),
+              ("ANALYZE customers",), ("REFRESH MATERIALIZED VIEW numbers_of",))
+
+
+@test
+def columns_made_of_others(w):
+    """MK7: generated columns, views over code, statistics."""
+    none_told(w, ("SELECT low FROM made",), ("SELECT upper(low) FROM made",), ("COPY made TO STDOUT",), ("COPY (SELECT low FROM made) TO STDOUT",),
+              ("SELECT x FROM by_function",), ("SELECT x || '' FROM by_function",), ("SELECT x FROM by_text",))
+    assert w.psql("SELECT id, low, note FROM made").out == "1||plain"
+    assert w.psql("SELECT x FROM by_operator WHERE x <> ''").out == "", "an operator of somebody's own may tell anything"
+
+
+@test
+def untagged_errors_stay(w):
+    """What a constraint says of a table without tagged columns is the client's to read."""
+    prepare(w, ["orders"])
+    w.both("INSERT INTO orders (id) VALUES (1)")
+    w.both("UPDATE orders SET id = 2 WHERE id = 1")
+
+
+QUALIFIED = """
+tag "phones" { "crm.persons.phone" }
+rule "hide-phones" { doc = "Phones are nobody's business.", on = "sql.result", when = { column = tagged "phones" }, mask = mask.null }
+"""
+
+
+@test
+def which_table_a_name_is(w):
+    """MK8: the server skips schemas that the role may not use, and has pg_temp where the path puts it."""
+    before = w.gateway.policy
+    try:
+        w.gateway.policy = QUALIFIED
+        w.gateway.write()
+        assert w.gateway.reload().code == 0
+        temporary = "CREATE TEMP TABLE persons (id int, phone text)"
+        none_told(w, ("SET search_path = closed, crm, public", "SELECT lower(phone) FROM persons"),
+                  (temporary, "SET search_path = crm, pg_temp", "SELECT lower(phone) FROM persons"),
+                  (temporary, "SET search_path = crm, pg_temp; SELECT lower(phone) FROM persons"))
+        assert w.psql("SELECT lower(phone) FROM persons").out == "nobody's"
+        assert w.psql("SELECT most_common_vals FROM pg_stats WHERE tablename = 'customers' AND most_common_vals IS NOT NULL").out == ""
+    finally:
+        w.gateway.policy = before
+        w.gateway.write()
+        assert w.gateway.reload().code == 0
 
 
 main(policy=(CORPUS / "rules.lua").read_text())

@@ -806,6 +806,16 @@ sp_mask_value(const struct sp_mask *m, struct sp_bytes in, struct sp_writer *out
 }
 
 bool
+sp_column_tagged(const struct sp_session *s, struct sp_bytes column)
+{
+	(void)column;
+	for (const struct rule *r = s->f->rules; r != NULL; r = r->next)
+		if (r->sensitive)
+			return true;
+	return false;
+}
+
+bool
 sp_op_sensitive(const struct sp_op *op)
 {
 	for (const struct rule *r = op->s->f->rules; r != NULL; r = r->next)

@@ -450,6 +450,32 @@ test_names_sources(void)
 	CU_ASSERT_EQUAL(sources(4711, 1), 1000);      /* nobody knows: anything */
 }
 
+/* A generated column is what it is made of; what a view calls, nobody knows. */
+static void
+test_names_made(void)
+{
+	struct pg_names_builder *b = pg_names_begin(0);
+	struct sp_bytes made[] = { SP_LIT("1"), SP_LIT("2"), SP_LIT("3") }, calls[] = { SP_LIT("2"), SP_LIT("0"), SP_LIT("0") };
+	unsigned plain = 0, generated = 0, called = 0;
+
+	for (uint32_t i = 1; i <= 2; i++)
+		CU_ASSERT_EQUAL(pg_names_add_relation(b, i, "s", i == 1 ? "t" : "v", i == 1 ? 'r' : 'v'), SP_OK);
+	for (int16_t i = 1; i <= 3; i++)
+		CU_ASSERT_EQUAL(pg_names_add_column(b, 1, i, "c", 25), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_column(b, 2, 1, "x", 25), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_feed(b, PG_NAMES_GENERATED, made, 3), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_feed(b, PG_NAMES_DEPENDS, calls, 3), SP_OK);
+	struct pg_names *names = pg_names_finish(&b, 8);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(names);
+	(void)pg_names_sources(names, 1, 1, count_source, &plain);
+	(void)pg_names_sources(names, 1, 2, count_source, &generated);
+	(void)pg_names_sources(names, 2, 1, count_source, &called);
+	CU_ASSERT_EQUAL(plain, 1);
+	CU_ASSERT_EQUAL(generated, 2);
+	CU_ASSERT_EQUAL(called, 1 + 1000);
+	pg_names_free(&names);
+}
+
 /* Views that use one another end; too many of them are anything, not nothing. */
 static void
 test_names_chain(void)
@@ -577,6 +603,9 @@ test_path(void)
 	struct sp_writer w = sp_writer(bytes, sizeof(bytes));
 	size_t n;
 	CU_ASSERT_EQUAL(pg_path_parse(SP_LIT("a, b, c, d"), "r", path, 3, &n, &w), SP_ETOOBIG);
+	static const char long_name[] = "a234567890123456789012345678901234567890123456789012345678901234";
+	CU_ASSERT_EQUAL(pg_path_parse(sp_str(long_name), "r", path, 3, &n, &w), SP_EPROTO); /* the server cuts it short */
+	CU_ASSERT_EQUAL(pg_path_parse(sp_str(long_name + 1), "r", path, 3, &n, &w), SP_OK);
 }
 
 /* ---- settings ---- */
@@ -732,6 +761,7 @@ main(int argc, char **argv)
 		{ "the deep stack is given back", test_stack_is_given_back },
 		{ "size", test_size },
 		{ "what is behind a column", test_names_sources },
+		{ "generated columns and views over code", test_names_made },
 		{ "views behind views", test_names_chain },
 		{ "finding names", test_names_find },
 		{ "bad rows of the catalogue", test_names_bad_rows },
