@@ -378,13 +378,8 @@ keeper_resume(struct worker *w, struct sp_session *s)
 {
 	struct message m = { .type = MSG_RESUME, .f = { S(id_of(s)), Z(s->principal_json), Z(s->target_name), Z(s->part), Z(s->address),
 		Q(s->started), Q(s->expires) } };
-	if (keeper_say(w, &m) != SP_OK || (s->cancel.len > 0 && say_cancel_key(s) != SP_OK))
-		return;
-	LIST_EACH(n, next, &s->ops) {
-		struct sp_op *op = LIST_OF(n, struct sp_op, all);
-		if (op->state == OP_HELD && op->approval[0] == '\0')
-			log_debug("operation %u of session %s waits for an answer of the former keeper", op->number, s->name);
-	}
+	if (keeper_say(w, &m) == SP_OK && (s->cancel.len == 0 || say_cancel_key(s) == SP_OK))
+		op_hold_again(s);
 }
 
 void

@@ -460,7 +460,24 @@ op_decided(struct sp_session *s, uint32_t number, const struct op_decision *d)
 }
 
 void
-op_rejudge_all(struct sp_session *s)
+op_hold_again(struct sp_session *s)
+{
+	uint64_t denied = s->denied;
+	session_enter_module(s);
+	LIST_EACH(n, next, &s->ops) {
+		struct sp_op *op = LIST_OF(n, struct sp_op, all);
+		int rc = op->state == OP_HELD && op->approval[0] == '\0' ? keeper_hold(op, missing_approval(op)) : SP_OK;
+		if (rc != SP_OK || s->denied != denied) { /* this one is away too; nothing is sure of the list any more */
+			(void)session_leave_module(s, rc);
+			return;
+		}
+	}
+	(void)session_leave_module(s, SP_OK);
+}
+
+/* The next that is held for what is no rule any more; those that still are get their new plan. */
+static struct sp_op *
+op_overtaken(struct sp_session *s)
 {
 	LIST_EACH(n, next, &s->ops) {
 		struct sp_op *op = LIST_OF(n, struct sp_op, all);
@@ -477,6 +494,16 @@ op_rejudge_all(struct sp_session *s)
 			continue;
 		}
 		plan_unref(&now);
+		return op;
+	}
+	return NULL;
+}
+
+/* Each verdict may free others, and end the session: the list is looked through anew. */
+void
+op_rejudge_all(struct sp_session *s)
+{
+	for (struct sp_op *op; s->state < SESSION_ENDING && (op = op_overtaken(s)) != NULL;) {
 		keeper_withdraw(op, "the policy changed");
 		op->approval[0] = '\0';
 		session_enter_module(s);

@@ -55,7 +55,7 @@ struct sp_op {
 	uint8_t hash[DIGEST_LEN];        /* what the awaited approval is for */
 	uint8_t approved[4][DIGEST_LEN]; /* what was approved: by approval_hash() */
 	unsigned napproved;
-	char approval[64];       /* the one that is awaited */
+	char approval[64];       /* the request that is awaited; "" while the keeper has not named it */
 	char *approver;          /* who agreed */
 	uint64_t asked;          /* mono ms */
 };
@@ -70,6 +70,8 @@ struct op_decision {
 /* The keeper's answers. */
 void op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h);
 void op_decided(struct sp_session *s, uint32_t number, const struct op_decision *d);
+/* A new keeper: what the former one did not name yet is asked again. */
+void op_hold_again(struct sp_session *s);
 /* The session ends: everything of it. */
 void op_end_all(struct sp_session *s);
 /* The principal has expired: something runs that `drain` lets finish. */

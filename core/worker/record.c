@@ -127,9 +127,14 @@ record_behind(const struct worker *w)
 }
 
 static bool
-session_waits(const struct sp_session *s)
+session_waits(struct sp_session *s)
 {
-	return s->side[SP_TARGET].gate != 0 || s->side[SP_CLIENT].gate != 0;
+	struct stream *t = &s->side[SP_TARGET];
+	if (t->gate == UINT64_MAX && s->state < SESSION_ENDING && s->w->overflow.len == 0)
+		t->gate = ring_position(s->w->ring);
+	if (record_durable(s->w, t->gate))
+		t->gate = 0;
+	return t->gate != 0 || s->w->overflow.len > 0;
 }
 
 static void
@@ -146,16 +151,16 @@ record_stop_all(struct worker *w, const char *text)
 static void
 session_record_progress(struct sp_session *s, uint64_t limit)
 {
-	if (s->side[SP_TARGET].gate == UINT64_MAX && s->w->overflow.len == 0)
-		s->side[SP_TARGET].gate = ring_position(s->w->ring);
-	bool waits = session_waits(s) || s->w->overflow.len > 0;
-	if (!waits) {
+	bool waited = s->side[SP_TARGET].gate != 0 || s->w->overflow.len > 0;
+	/* a gate that is open holds nobody up, also when nothing has come to it yet */
+	if (!session_waits(s))
 		s->stalled_since = 0;
-		return;
-	}
-	if (s->stalled_since == 0)
+	else if (s->stalled_since == 0)
 		s->stalled_since = s->w->now;
-	if (s->state < SESSION_ENDING && s->purpose[0] == '\0' && s->w->now - s->stalled_since > limit) {
+	if (!waited)
+		return;
+	if (s->state < SESSION_ENDING && s->purpose[0] == '\0' && s->stalled_since != 0 &&
+	    s->w->now - s->stalled_since > limit) {
 		session_finish(s, SP_END_RECORDER, "the session can no longer be recorded: the disk is too slow");
 		return;
 	}

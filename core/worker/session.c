@@ -391,8 +391,8 @@ session_finish(struct sp_session *s, enum sp_why why, const char *text)
 	session_enter_module(s);
 	if (s->module->end != NULL && !s->failed)
 		(void)s->module->end(s, why, s->end_text == NULL ? "" : s->end_text);
-	s->side[SP_CLIENT].gate = 0;
-	s->side[SP_TARGET].gate = 0;
+	/* what waited for the recorder in vain never leaves (P1), however late it is told yes */
+	s->side[SP_TARGET].gate = record_durable(s->w, s->side[SP_TARGET].gate) ? 0 : UINT64_MAX;
 	(void)session_leave_module(s, SP_OK);
 }
 

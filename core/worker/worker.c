@@ -7,7 +7,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <gnutls/gnutls.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -233,10 +232,8 @@ worker_start(void *owner, struct epoch *e, const char **err_r)
 		rc = epoch_use(w, e, &w->epoch, err_r);
 	if (rc != SP_OK)
 		return rc;
-	w->base = w->role->base;
+	worker_events(w, w->role->base);
 	w->dns = evdns_base_new(w->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
-	event_assign(&w->tick, w->base, -1, EV_PERSIST, on_tick, w);
-	event_assign(&w->kick, w->base, -1, 0, on_kick, w);
 	event_add(&w->tick, &tick);
 	w->now = clock_mono_ms();
 	rc = sandbox_enter(ROLE_WORKER, NULL);
@@ -329,22 +326,24 @@ worker_quit(void *owner, bool graceful)
 	}
 }
 
-int
-main(int argc, char **argv)
+void
+worker_init(struct worker *w)
 {
-	static const struct role_handler handler = { .start = worker_start, .epoch = worker_epoch, .link = worker_link,
-		.message = worker_message, .quit = worker_quit };
-	static struct role_process role;
-	struct worker *w = &the_worker;
-	gnutls_global_init();
 	list_init(&w->sessions);
 	list_init(&w->listeners);
-	w->role = &role;
 	w->arena = arena_new(0);
 	w->scratch = mem_alloc(SCRATCH);
 	w->writer = (struct sp_writer){ .grow = writer_grow };
 	policy_mask_keys(keeper_mask_key, w);
-	role_init(&role, ROLE_WORKER, argc, argv, &handler, w);
-	w->index = role.index;
-	return role_run(&role);
 }
+
+void
+worker_events(struct worker *w, struct event_base *base)
+{
+	w->base = base;
+	event_assign(&w->tick, base, -1, EV_PERSIST, on_tick, w);
+	event_assign(&w->kick, base, -1, 0, on_kick, w);
+}
+
+const struct role_handler worker_handler = { .start = worker_start, .epoch = worker_epoch, .link = worker_link,
+	.message = worker_message, .quit = worker_quit };

@@ -130,6 +130,11 @@ struct worker {
 };
 
 extern struct worker the_worker;      /* one in a process; modules' calls need it */
+extern const struct role_handler worker_handler; /* what master's messages do; the owner is the worker */
+
+/* Its memory and lists; then its events on that loop, the tick not yet going. */
+void worker_init(struct worker *w);
+void worker_events(struct worker *w, struct event_base *base);
 
 #define SCRATCH (128u << 10)
 

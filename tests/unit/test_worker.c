@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker's sessions: their states, what is recorded before what leaves, holds, limits, ends. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/worker/budget.h"
+#include "cunit_main.h"
+#include "worker_world.h"
+
+#define WRITE "record { sync write; }"
+#define ALWAYS "record { sync always; sync_wait 1s; }"
+#define NO_DELETE "rule 'no-delete' { on = 'toy.statement', when = { verb = 'delete' }, deny = 'no deletes' }\n"
+#define AGREE "rule 'agree' { on = 'toy.statement', when = { verb = 'update' }, approve = { by = 'dba', within = '10m' } }\n"
+#define AGREE_TOO "rule 'agree-too' { on = 'toy.statement', when = { verb = 'update' }, approve = { by = 'owners', within = '10m' } }\n"
+#define KILL "rule 'out' { on = 'toy.statement', when = { verb = 'kill' }, kill = 'out with you' }\n"
+#define POLICY NO_DELETE AGREE KILL
+#define START "header operation verdict"
+
+static struct world v;
+
+/* ---- states ---- */
+
+static void
+test_states(void)
+{
+	world_begin(&v, WRITE, POLICY);
+	world_connect(&v);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_ACCEPTED);
+	world_hello(&v);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_WHO);
+	const struct message *m = world_heard(&v, MSG_AUTHENTICATE);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT(sp_bytes_is(m->f[2].s, "s3cret-token") && sp_bytes_is(m->f[4].s, "t") && sp_bytes_is(m->f[6].s, "10.1.2.3"));
+	CU_ASSERT_STRING_EQUAL(world_recorded(&v), ""); /* nobody yet */
+	world_admit(&v);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_RUN);
+	CU_ASSERT_PTR_NOT_NULL(world_heard(&v, MSG_OPENED));
+	CU_ASSERT_STRING_EQUAL(world_recorded(&v), START);
+	world_accept_target(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	close(v.client);
+	v.client = -1;
+	world_turn(&v);
+	CU_ASSERT_EQUAL(v.closed, 1);
+	CU_ASSERT_STRING_EQUAL(world_recorded(&v), START " end");
+	m = world_heard(&v, MSG_CLOSED);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT(m->f[4].q == 0 || m->f[3].q == 1);
+	world_end(&v);
+}
+
+static struct message
+admission(enum sp_admit what)
+{
+	return (struct message){ .type = MSG_ADMITTED, .f = { S(((struct sp_bytes){ v.s->id, ID_LEN })), Q(what), Z("no"), Z(""), Z(""),
+		Z("t"), Z(""), Q(0), Q(0) } };
+}
+
+static void
+test_refused(void)
+{
+	world_begin(&v, WRITE, POLICY);
+	world_connect(&v);
+	world_hello(&v);
+	struct message m = admission(SP_RETRY);
+	world_tell(&v, &m);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_ACCEPTED);
+	world_hello(&v);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_WHO);
+	m = admission(SP_REFUSE);
+	world_tell(&v, &m);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_ERROR);
+	CU_ASSERT_STRING_EQUAL(world_recorded(&v), "");
+	CU_ASSERT_EQUAL(accept(v.listening, NULL, NULL), -1); /* nobody was dialled */
+	world_end(&v);
+}
+
+/* An answer that comes twice, or to nobody, changes nothing. */
+static void
+test_late_answers(void)
+{
+	world_begin(&v, WRITE, POLICY);
+	world_run(&v);
+	struct message m = admission(SP_REFUSE);
+	world_tell(&v, &m);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_RUN);
+	m.f[0].s = SP_LIT("no such session!");
+	world_tell(&v, &m);
+	world_decide(&v, 99, "a1", true);
+	world_held(&v, 99, "a1");
+	CU_ASSERT(v.s->state == SESSION_RUN && v.verdicts == 0 && v.held == 0);
+	world_end(&v);
+}
+
+/* What came before a principal is wiped from the memory it was read into (P5). */
+static void
+test_wiped(void)
+{
+	world_begin(&v, WRITE, POLICY);
+	world_connect(&v);
+	world_say(&v, "s3cret-"); /* half of it waits in a buffer */
+	CU_ASSERT_EQUAL(v.s->state, SESSION_ACCEPTED);
+	CU_ASSERT_PTR_NULL(memmem(v.w->scratch, SCRATCH, "s3cret", 6));
+	world_say(&v, "token\nselect 1\n");
+	CU_ASSERT_EQUAL(v.s->state, SESSION_WHO);
+	CU_ASSERT_PTR_NULL(memmem(v.w->scratch, SCRATCH, "s3cret", 6));
+	CU_ASSERT_PTR_NULL(memmem(v.s->side[SP_CLIENT].in.p, v.s->side[SP_CLIENT].in.cap, "token", 5));
+	world_admit(&v); /* what stood behind the token was kept */
+	world_accept_target(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 1\n");
+	world_end(&v);
+}
+
+static void
+test_deadlines(void)
+{
+	world_begin(&v, WRITE, POLICY);
+	world_connect(&v);
+	v.w->now = v.s->deadline;
+	session_tick(v.s);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && strstr(v.end, "did not say who it is") != NULL);
+	v.slow_login = true;
+	world_connect(&v);
+	world_hello(&v);
+	world_admit(&v);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_LOGIN);
+	world_accept_target(&v);
+	v.w->now = v.s->deadline;
+	session_tick(v.s);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 2 && strstr(v.end, "did not log us in") != NULL);
+	world_end(&v);
+}
+
+/* ---- recorded before it leaves (P1) ---- */
+
+static void
+test_recorded_first(void)
+{
+	world_begin(&v, WRITE, POLICY);
+	world_run(&v);
+	world_say(&v, "select 1\n");
+	CU_ASSERT_STRING_EQUAL(v.at_send, START " operation verdict");
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 1\n");
+	world_end(&v);
+}
+
+static void
+test_synced_first(void)
+{
+	world_begin(&v, ALWAYS, POLICY);
+	world_run(&v);
+	world_synced(&v);
+	world_say(&v, "select 1\n");
+	CU_ASSERT_EQUAL(v.verdicts, 1);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	CU_ASSERT_STRING_EQUAL(world_recorded(&v), START " operation verdict"); /* taken, not on disk */
+	v.w->now = clock_mono_ms();
+	record_progress(v.w);
+	world_turn(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_synced(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 1\n");
+	world_end(&v);
+}
+
+/* group: forwarding goes on while the disk is in time, and waits when it is late. */
+static void
+test_synced_in_groups(void)
+{
+	world_begin(&v, "record { sync group; }", POLICY);
+	world_run(&v);
+	world_synced(&v);
+	world_say(&v, "select 1\n");
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 1\n");
+	v.w->unsynced_at = 1; /* as if the frames of that were old by now */
+	world_say(&v, "select 2\n");
+	CU_ASSERT_EQUAL(v.verdicts, 2);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_synced(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 2\n");
+	world_end(&v);
+}
+
+/* The disk that never comes: the session ends, and what waited never leaves (P8). */
+static void
+test_disk_too_slow(void)
+{
+	world_begin(&v, ALWAYS, POLICY);
+	world_run(&v);
+	world_synced(&v);
+	world_say(&v, "select 1\n");
+	record_progress(v.w);
+	v.w->now += 1001;
+	record_progress(v.w);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_RECORDER);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_end(&v);
+}
+
+/* A record that is on disk holds nobody up, also when nothing was sent that would have waited for it. */
+static void
+test_disk_was_in_time(void)
+{
+	world_begin(&v, ALWAYS, POLICY);
+	world_run(&v);
+	v.keep = true;
+	world_say(&v, "select 1\n");
+	CU_ASSERT_EQUAL(v.what, SP_ALLOW);
+	world_synced(&v);
+	v.w->now += 1001;
+	record_progress(v.w);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 0 && v.s->state == SESSION_RUN);
+	world_end(&v);
+}
+
+static void
+test_recorder_fails(void)
+{
+	world_begin(&v, WRITE, POLICY);
+	world_run(&v);
+	ring_fail(v.recorder, true);
+	world_say(&v, "select 1\n"); /* before the worker's own look at it */
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_RECORDER);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_end(&v);
+}
+
+/* ---- verdicts ---- */
+
+static void
+test_denied(void)
+{
+	world_begin(&v, WRITE, POLICY);
+	world_run(&v);
+	world_say(&v, "delete all\n");
+	CU_ASSERT(v.what == SP_DENY && v.because == SP_BY_RULE && v.s->denied == 1);
+	CU_ASSERT_STRING_EQUAL(v.message, "blocked by rule \"no-delete\": no deletes");
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "NO blocked by rule \"no-delete\": no deletes\n");
+	CU_ASSERT_STRING_EQUAL(world_recorded(&v), START " operation verdict why");
+	world_say(&v, "select 1\n"); /* and the session lives on */
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 1\n");
+	world_say(&v, "kill me\n");
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_RULE);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_end(&v);
+}
+
+static void
+test_hold(void)
+{
+	world_begin(&v, WRITE, POLICY);
+	world_run(&v);
+	world_say(&v, "update x\n");
+	const struct message *m = world_heard(&v, MSG_HOLD);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT(m->f[1].q == 2 && sp_bytes_is(m->f[3].s, "agree") && sp_bytes_is(m->f[5].s, "dba") && m->f[7].q == 600000);
+	world_held(&v, 2, "a1");
+	CU_ASSERT(v.held == 1 && v.verdicts == 0);
+	CU_ASSERT_STRING_EQUAL(v.hold, "a1");
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	v.at_send[0] = '\0';
+	world_decide(&v, 2, "a1", true);
+	CU_ASSERT(v.verdicts == 1 && v.what == SP_ALLOW);
+	CU_ASSERT_STRING_EQUAL(v.at_send, START " operation why held verdict");
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "update x\n");
+	world_decide(&v, 2, "a1", true);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), ""); /* once */
+	world_say(&v, "update x\n"); /* the next run needs its own */
+	CU_ASSERT(v.verdicts == 1 && world_heard_times(&v, MSG_HOLD) == 2);
+	world_held(&v, 3, "a2");
+	world_decide(&v, 3, "a2", false);
+	CU_ASSERT(v.verdicts == 2 && v.what == SP_DENY && v.because == SP_BY_PERSON);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_end(&v);
+}
+
+/* A decision counts for the request it was made on, and for no other of the same operation. */
+static void
+test_two_approvals(void)
+{
+	world_begin(&v, WRITE, AGREE AGREE_TOO);
+	world_run(&v);
+	world_say(&v, "update x\n");
+	world_held(&v, 2, "a1");
+	world_decide(&v, 2, "a1", true);
+	CU_ASSERT(v.verdicts == 0 && world_heard_times(&v, MSG_HOLD) == 2);
+	world_decide(&v, 2, "a1", true); /* a new keeper tells it again, before it says what the second is called */
+	CU_ASSERT_EQUAL(v.verdicts, 0);
+	world_held(&v, 2, "a2");
+	world_decide(&v, 2, "a1", true);
+	CU_ASSERT_EQUAL(v.verdicts, 0);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_decide(&v, 2, "a2", true);
+	CU_ASSERT(v.verdicts == 1 && v.what == SP_ALLOW);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "update x\n");
+	world_end(&v);
+}
+
+/* The rules changed while it was held: withdrawn, held anew, and the old request's yes is none for the new one. */
+static void
+test_hold_under_new_rules(void)
+{
+	world_begin(&v, WRITE, AGREE);
+	world_run(&v);
+	world_say(&v, "update x\n");
+	world_held(&v, 2, "a1");
+	world_epoch(&v, WRITE, AGREE);
+	CU_ASSERT_EQUAL(world_heard_times(&v, MSG_WITHDRAW), 0); /* the same rule */
+	world_epoch(&v, WRITE, AGREE_TOO);
+	CU_ASSERT(world_heard_times(&v, MSG_WITHDRAW) == 1 && world_heard_times(&v, MSG_HOLD) == 2);
+	world_decide(&v, 2, "a1", true); /* on its way when the rules changed */
+	CU_ASSERT_EQUAL(v.verdicts, 0);
+	world_held(&v, 2, "a2");
+	world_epoch(&v, WRITE, "rule 'none' { on = 'toy.statement', when = { verb = 'update' }, deny = 'no updates' }");
+	CU_ASSERT(v.verdicts == 1 && v.what == SP_DENY && world_heard_times(&v, MSG_WITHDRAW) == 2);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_end(&v);
+}
+
+/* A new rule ends the session of a held operation while others of it are there. */
+static void
+test_killed_by_new_rules(void)
+{
+	world_begin(&v, WRITE, AGREE);
+	world_run(&v);
+	world_say(&v, "update x\nupdate y\nselect 1\n");
+	world_held(&v, 2, "a1");
+	world_held(&v, 3, "a2");
+	world_epoch(&v, WRITE, "rule 'out' { on = 'toy.statement', when = { verb = 'update' }, kill = 'out' }");
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_RULE);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 1\n");
+	world_end(&v);
+}
+
+static void
+test_withdrawn(void)
+{
+	world_begin(&v, WRITE, AGREE);
+	world_run(&v);
+	world_say(&v, "update x\nupdate y\n");
+	world_held(&v, 2, "a1");
+	sp_withdraw(v.op[0]);
+	world_turn(&v);
+	const struct message *m = world_heard(&v, MSG_WITHDRAW);
+	CU_ASSERT(m != NULL && m->f[1].q == 2);
+	world_decide(&v, 2, "a1", true);
+	sp_op_free(&v.op[1]); /* given back while it is held */
+	world_turn(&v);
+	m = world_heard(&v, MSG_WITHDRAW);
+	CU_ASSERT(m != NULL && m->f[1].q == 3);
+	world_decide(&v, 3, "a2", true);
+	CU_ASSERT_EQUAL(v.verdicts, 0);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_end(&v);
+}
+
+/* The keeper went away between the question and its answer: the next one is asked again. */
+static void
+test_held_by_another_keeper(void)
+{
+	world_begin(&v, WRITE, AGREE);
+	world_run(&v);
+	world_say(&v, "update x\n");
+	CU_ASSERT_EQUAL(world_heard_times(&v, MSG_HOLD), 1);
+	world_keeper_away(&v);
+	world_say(&v, "update y\n"); /* nobody could be asked: no */
+	CU_ASSERT(v.verdicts == 1 && v.what == SP_DENY);
+	world_forget(&v);
+	world_keeper(&v);
+	CU_ASSERT_EQUAL(world_heard_times(&v, MSG_RESUME), 1);
+	const struct message *m = world_heard(&v, MSG_HOLD);
+	CU_ASSERT(m != NULL && m->f[1].q == 2 && world_heard_times(&v, MSG_HOLD) == 1);
+	world_held(&v, 2, "a1");
+	world_decide(&v, 2, "a1", true);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "update x\n");
+	world_end(&v);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "states", test_states },
+		{ "refused", test_refused },
+		{ "answers that come late", test_late_answers },
+		{ "what came before a principal is wiped", test_wiped },
+		{ "deadlines", test_deadlines },
+		{ "recorded before it leaves", test_recorded_first },
+		{ "on disk before it leaves", test_synced_first },
+		{ "on disk in time", test_synced_in_groups },
+		{ "the disk is too slow", test_disk_too_slow },
+		{ "the disk was in time", test_disk_was_in_time },
+		{ "the recorder fails", test_recorder_fails },
+		{ "denied and killed", test_denied },
+		{ "held", test_hold },
+		{ "two approvals", test_two_approvals },
+		{ "held under new rules", test_hold_under_new_rules },
+		{ "killed by new rules", test_killed_by_new_rules },
+		{ "withdrawn", test_withdrawn },
+		{ "held, and the keeper went away", test_held_by_another_keeper },
+		CU_TEST_INFO_NULL,
+	};
+	return cunit_main("worker", tests);
+}
