@@ -99,11 +99,11 @@ recording_key(struct run *r, uint8_t key_r[SEAL_KEY], bool *have_r)
 /* ---- verify ---- */
 
 static int
-tell(const struct run *r, const char *what, const struct verify_result *v)
+tell(const struct run *r, const char *what, const struct verify_result *v, bool with_key)
 {
 	if (r->json) {
-		json_t *j = json_pack("{s:s,s:b,s:s,s:I,s:I}", "id", what, "ok", v->ok, "text", v->text, "blocks", (json_int_t)v->blocks, "frames",
-		    (json_int_t)v->frames);
+		json_t *j = json_pack("{s:s,s:b,s:b,s:s,s:I,s:I}", "id", what, "ok", v->ok, "key_given", with_key, "text", v->text, "blocks",
+		    (json_int_t)v->blocks, "frames", (json_int_t)v->frames);
 		int rc = print_json(j);
 		json_decref(j);
 		return v->ok ? rc : FAILED;
@@ -138,7 +138,7 @@ verify_folder(struct run *r)
 	v.ok = v.ok && rc == SP_OK;
 	if (v.ok && hex == NULL && !r->json)
 		(void)fprintf(stderr, "sallyport: with the key that the ledger itself names: give the keeper's by --key to be sure that it is the same\n");
-	return tell(r, r->word[0], &v);
+	return tell(r, r->word[0], &v, hex != NULL);
 }
 
 static int
@@ -151,7 +151,9 @@ verify_file(struct run *r)
 	int rc = verify_recording(fd, r->word[0], NULL, 0, &v);
 	close(fd);
 	v.ok = v.ok && rc == SP_OK;
-	return tell(r, r->word[0], &v);
+	if (v.ok && !r->json)
+		(void)fprintf(stderr, "sallyport: only its own chain, which whoever changes it can make anew: `sallyport verify ID` asks what was signed\n");
+	return tell(r, r->word[0], &v, false);
 }
 
 int

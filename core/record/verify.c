@@ -433,7 +433,9 @@ check_stranger(struct survey *s, int folder, const char *name)
 	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && errno == ENOENT)
 		return;
-	if (fd < 0 || fstat(fd, &st) != 0 || st.st_mtime + UNSIGNED_GRACE < time(NULL))
+	time_t now = time(NULL);
+	/* One from the future is not young: whoever may write a file may date it. */
+	if (fd < 0 || fstat(fd, &st) != 0 || st.st_mtime + UNSIGNED_GRACE < now || st.st_mtime - UNSIGNED_GRACE > now)
 		(void)found(s->v, "%s: no ledger entry names this recording: it was put there, or the ledger was cut", text);
 	else if (st.st_size > RECORDING_HEAD) {
 		check_recording(fd, text, NULL, 0, &one);

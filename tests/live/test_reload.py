@@ -341,6 +341,51 @@ def approval_before_a_reload_meets_the_new_policy(w):
         assert w.pg.sql("SELECT price FROM orders WHERE id = 4") == "4.00"
 
 
+def crossing(w, g):
+    """Approved for one rule while the worker does not listen; when it does, another rule asks.  False: master ended it."""
+    g.policy = POLICY
+    again(g)
+    one = w.psql_waiting("UPDATE orders SET price = 5 WHERE id = 5", user="cross")
+    request = w.waiting_request()
+    lea = w.token("lea", "leads", api=True)
+    g.policy = POLICY.replace('"leads"', '"owners"')
+    g.write()
+    epoch = w.command("status", "--json").json["epoch"]
+    workers = g.children()["worker"]
+    g.process.send_signal(signal.SIGHUP)
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        # Workers are given it once the keeper has it: then it waits at their doors, and the decision comes behind it.
+        wait_for(lambda: w.command("status", "--json").json["epoch"] > epoch, said="the keeper took no new epoch")
+        time.sleep(0.3)
+        done = w.command("approve", request["id"], token=lea)
+    finally:
+        alive = set(g.children()["worker"]) & set(workers)
+        for pid in alive:
+            os.kill(pid, signal.SIGCONT)
+    if alive != set(workers):
+        one.interrupt()
+        one.result()
+        return False
+    assert done.code == 0, repr(done)
+    wait_for(lambda: not one.running() or [r for r in w.requests() if r["state"] == "waiting" and r["id"] != request["id"]],
+             said="nothing was asked anew")
+    assert one.running(), f"the leads' word counted for the owners' rule: {one.result()!r}"
+    assert w.pg.sql("SELECT price FROM orders WHERE id = 5") != "5.00"
+    done = w.command("approve", w.waiting_request()["id"], token=w.token("olga", "owners", api=True))
+    assert done.code == 0, repr(done)
+    assert one.result().code == 0
+    return True
+
+
+@test
+def a_decision_that_crosses_a_reload_is_for_its_own_rule(w):
+    """AP3, P7: master ends a worker that shows no sign for a second, so it may take more than one try."""
+    with Fresh(w) as g:
+        assert any(crossing(w, g) for _ in range(8)), "no worker was quick enough"
+
+
 # ---- AV3 ----
 
 @test

@@ -3,6 +3,7 @@
 #include <config.h>
 #include "cunit_main.h"
 
+#include <time.h>
 #include <utime.h>
 
 #include "recorder_world.h"
@@ -224,6 +225,8 @@ test_exchanged_files(void)
 	(void)snprintf(stranger, sizeof(stranger), "%s/sessions/%.2s/%s.spr", w->dir, text, text);
 	put_file(stranger, other);
 	CU_ASSERT_EQUAL(utime(stranger, &(struct utimbuf){ 1000000, 1000000 }), 0);
+	CU_ASSERT_TRUE(finds(w, NULL, "no ledger entry names this recording"));
+	CU_ASSERT_EQUAL(utime(stranger, &(struct utimbuf){ time(NULL) + 86400, time(NULL) + 86400 }), 0);
 	CU_ASSERT_TRUE(finds(w, NULL, "no ledger entry names this recording"));
 	CU_ASSERT_EQUAL(unlink(stranger), 0);
 	(void)snprintf(stranger, sizeof(stranger), "%s/sessions/%.2s/x.spr", w->dir, text);
