@@ -222,6 +222,8 @@ analyse(struct analysis *a)
 
 /* ---- the deep stack ---- */
 
+static const struct sp_bytes no_word;
+
 static struct {
 	uint8_t *stack;
 	struct analysis *job;
@@ -243,7 +245,7 @@ analyse_deep(struct analysis *a)
 		deep.stack = p == MAP_FAILED ? NULL : p;
 	}
 	if (deep.stack == NULL || getcontext(&deep.there) != 0) {
-		dark(a, "depth", (struct sp_bytes){ NULL, 0 });
+		dark(a, "depth", no_word);
 		return;
 	}
 	deep.there.uc_stack.ss_sp = deep.stack;

@@ -8,14 +8,19 @@
  *       held: the question is withdrawn     running: side session "cancel" ─▶ target
  *
  * The same side session stops what a session leaves behind that is ended by the gateway (P6).
+ *
+ * A request that comes late would stop the next statement.  So the session's next message waits until
+ * the target has closed the side session: by then it has passed the signal on.
  */
 #include "postgres.h"
 
 #include <stdlib.h>
 
-struct key { /* what the side session carries; its own, since it may outlive who asked */
+struct pg_cancel { /* what the side session carries; its own, since it may outlive who asked */
 	uint32_t pid;
 	uint8_t secret[4];
+	struct pg *waits;        /* who asked; NULL once that is gone */
+	struct pg_cancel *next;  /* of the same */
 };
 
 int
@@ -23,27 +28,29 @@ pg_cancel_target(struct pg *p)
 {
 	if (!p->keyed)
 		return SP_OK;
-	struct key *key = malloc(sizeof(*key));
-	if (key == NULL)
+	struct pg_cancel *c = malloc(sizeof(*c));
+	if (c == NULL)
 		return SP_ENOMEM;
-	key->pid = p->pid;
-	memcpy(key->secret, p->secret, sizeof(key->secret));
-	if (sp_side_session(p->s, "cancel", key) == NULL) {
-		free(key);
+	*c = (struct pg_cancel){ .pid = p->pid, .waits = p, .next = p->cancels };
+	memcpy(c->secret, p->secret, sizeof(c->secret));
+	if (sp_side_session(p->s, "cancel", c) == NULL) {
+		free(c);
 		sp_log(p->s, SP_WARN, "the request to cancel could not be sent to the target");
+		return SP_OK;
 	}
+	p->cancels = c;
 	return SP_OK;
 }
 
 int
 pg_cancel_secured(struct pg *p)
 {
-	const struct key *key = sp_cookie(p->s);
+	const struct pg_cancel *c = sp_cookie(p->s);
 	struct sp_writer *w = pg_out(p, SP_TARGET);
 	size_t at = pg_begin(w, 0);
 	sp_wr_be32(w, 80877102);
-	sp_wr_be32(w, key->pid);
-	sp_wr_put(w, (struct sp_bytes){ key->secret, sizeof(key->secret) });
+	sp_wr_be32(w, c->pid);
+	sp_wr_put(w, (struct sp_bytes){ c->secret, sizeof(c->secret) });
 	int rc = pg_end(w, at);
 	pg_enter_login(p, T_NONE); /* the target closes once it has read it; closing first could take it back */
 	return rc;
@@ -52,8 +59,18 @@ pg_cancel_secured(struct pg *p)
 void
 pg_cancel_close(struct pg *p)
 {
-	if (strcmp(sp_purpose(p->s), "cancel") == 0)
-		free(sp_cookie(p->s));
+	for (struct pg_cancel *c = p->cancels; c != NULL; c = c->next)
+		c->waits = NULL;
+	p->cancels = NULL;
+	struct pg_cancel *own = strcmp(sp_purpose(p->s), "cancel") == 0 ? sp_cookie(p->s) : NULL;
+	if (own != NULL && own->waits != NULL) {
+		struct pg_cancel **at = &own->waits->cancels;
+		while (*at != own)
+			at = &(*at)->next;
+		*at = own->next;
+		sp_wake(own->waits->s);
+	}
+	free(own);
 }
 
 int

@@ -22,7 +22,7 @@ static int
 gate(struct pg *p)
 {
 	p->stray_copy = false;
-	if (p->barrier || !pg_room(p))
+	if (p->barrier || p->cancels != NULL || !pg_room(p))
 		return PG_WAIT;
 	return pg_track(p);
 }

@@ -222,6 +222,7 @@ struct pg {
 	uint32_t pid;
 	uint8_t secret[4];    /* the target's */
 	bool keyed;           /* BackendKeyData came */
+	struct pg_cancel *cancels; /* under way: the next message of the client waits for their end */
 	unsigned traits;      /* of the simple query under way */
 	struct catalogue *catalogue;
 	struct pg *next_member;      /* of the catalogue's sessions */

@@ -69,7 +69,7 @@ pg_query(struct pg *p, const struct pg_message *m)
 {
 	struct sp_bytes text;
 	p->stray_copy = false;
-	if (!pg_settled(p))
+	if (!pg_settled(p) || p->cancels != NULL)
 		return PG_WAIT;
 	if (pg_behind(p, SP_CLIENT))
 		return PG_AGAIN;
