@@ -912,6 +912,24 @@ test_revoke(void)
 	stop();
 }
 
+/* A token may be dated a little ahead of our clock: one that was there before the revocation may say that it came after. */
+static void
+test_revoke_clocks(void)
+{
+	start();
+	caller(1, "root");
+	const struct principal own = { .issuer = LOCAL_ISSUER, .subject = "ann", .user = "ann" };
+	const struct principal theirs = { .issuer = "https://idp", .subject = "1", .user = "ann" };
+	uint64_t now = clock_wall_us();
+	CU_ASSERT(!identity_revoked(f.k.store, &theirs, now));
+	expect_call("", 1, CALL_REVOKE, "{\"user\":\"ann\"}", 200);
+	CU_ASSERT(identity_revoked(f.k.store, &own, now));
+	CU_ASSERT(!identity_revoked(f.k.store, &own, now + 30000000)); /* our own clock */
+	CU_ASSERT(identity_revoked(f.k.store, &theirs, now + 30000000));
+	CU_ASSERT(!identity_revoked(f.k.store, &theirs, now + 90000000));
+	stop();
+}
+
 static void
 test_kill(void)
 {
@@ -1244,6 +1262,7 @@ main(void)
 		{ "sessions resume, or are gone", test_resume },
 		{ "sessions not allowed any more do not resume", test_resume_not_allowed },
 		{ "revocation", test_revoke },
+		{ "revocation and clocks", test_revoke_clocks },
 		{ "kill", test_kill },
 		{ "the ledger", test_ledger },
 		{ "whoami", test_whoami },
