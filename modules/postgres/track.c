@@ -366,8 +366,8 @@ pg_track_status(struct pg *p, uint8_t status)
 	p->began = false;
 	p->status = status;
 	if (status == 'I') {
-		if (p->touched && before != 'I')
-			p->dirty = true; /* committed or rolled back: what was set in it may be gone */
+		if (p->touched)
+			p->dirty = true; /* committed or rolled back, by Sync too: what was set in it may be gone */
 		if (p->defined)
 			p->reading = pg_catalogue_stale(p);
 		p->touched = p->defined = false;

@@ -176,6 +176,10 @@ def portal(text):
     return [wire.parse("s", text), wire.bind("p", "s"), wire.describe("P", "p"), wire.SYNC]
 
 
+def batch(*texts):
+    return [m for text in texts for m in (wire.parse("", text), wire.bind(), wire.execute())] + [wire.SYNC]
+
+
 RUN = [wire.execute("p"), wire.SYNC]
 LOWER = "SELECT lower(email) FROM customers"
 
@@ -228,7 +232,7 @@ rule "hide-phones" { doc = "Phones are nobody's business.", on = "sql.result", w
 
 @test
 def which_table_a_name_is(w):
-    """MK8: the server skips schemas that the role may not use, and has pg_temp where the path puts it."""
+    """MK8: the server skips schemas that the role may not use, has pg_temp where the path puts it, and at Sync ends what was LOCAL."""
     before = w.gateway.policy
     try:
         w.gateway.policy = QUALIFIED
@@ -237,7 +241,10 @@ def which_table_a_name_is(w):
         temporary = "CREATE TEMP TABLE persons (id int, phone text)"
         none_told(w, ("SET search_path = closed, crm, public", "SELECT lower(phone) FROM persons"),
                   (temporary, "SET search_path = crm, pg_temp", "SELECT lower(phone) FROM persons"),
-                  (temporary, "SET search_path = crm, pg_temp; SELECT lower(phone) FROM persons"))
+                  (temporary, "SET search_path = crm, pg_temp; SELECT lower(phone) FROM persons"),
+                  ("SET search_path = crm", batch("SET LOCAL search_path = public", "SELECT 1 FROM persons"), "SELECT lower(phone) FROM persons"),
+                  ("SET search_path = crm", batch("SELECT set_config('search_path', 'public', true)", "SELECT 1 FROM persons"),
+                   batch("SELECT lower(phone) FROM persons")))
         assert w.psql("SELECT lower(phone) FROM persons").out == "nobody's"
         assert w.psql("SELECT most_common_vals FROM pg_stats WHERE tablename = 'customers' AND most_common_vals IS NOT NULL").out == ""
     finally:
