@@ -77,8 +77,14 @@ def worker_cannot_read_secrets_store_or_recordings(w):
 def worker_cannot_operate_or_look_into_others(w):
     cannot(WORKER, "connect", w.gateway.control)
     cannot(WORKER, "read", *[f"/proc/{pid}/mem" for pid in processes(w)])
-    cannot(WORKER, "read", *[f"/proc/{pid}/environ" for pid in processes(w)])
     cannot(WORKER, "kill", *processes(w, "worker"))
+
+
+@test
+def worker_cannot_read_environments(w):
+    if SANITIZED:
+        skip("the leak check needs processes that can be looked into")
+    cannot(WORKER, "read", *[f"/proc/{pid}/environ" for pid in processes(w)])
 
 
 @test
