@@ -785,7 +785,139 @@ test_expired(void)
 	stop();
 }
 
-/* A request that can't be shown, or is one too many, is refused (AP1, AP9). */
+/* AP6: after its end, whatever that was, no request is decided any more, however often one tries. */
+static void
+nobody_decides(const char *request, const char *state, unsigned entries)
+{
+	const char *bob = token_of("bob", "dba", AUDIENCE_API), *kim = token_of("kim", "dba", AUDIENCE_API);
+	fake_forget(&f.worker);
+	for (unsigned i = 0; i < 100; i++)
+		expect_call(i % 3 == 0 ? kim : bob, 0, i % 2 == 0 ? CALL_APPROVE : CALL_DENY, with_id(request), 409);
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_DECISION));
+	json_t *j = call(bob, 0, CALL_REQUEST, with_id(request), 200);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(j, "state")), state);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(j, "decisions")), entries);
+	json_decref(j);
+}
+
+static void
+test_races(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	const char *bob = token_of("bob", "dba", AUDIENCE_API);
+	const char *request = hold(0, 1, "dba", 1, false);
+	expect_call(bob, 0, CALL_APPROVE, with_id(request), 200);
+	nobody_decides(request, "approved", 1);
+	request = hold(0, 2, "dba", 1, false);
+	expect_call(bob, 0, CALL_DENY, with_id(request), 200);
+	nobody_decides(request, "denied", 1);
+	request = hold(0, 3, "dba", 1, false);
+	struct message w = { .type = MSG_WITHDRAW, .f = { S(id(0)), Q(3), Z("cancelled") } };
+	(void)fake_ask(&f, &f.worker, &w, 0);
+	nobody_decides(request, "withdrawn", 0);
+	struct message m = hold_message(0, 4, "dba", 1, 1, false);
+	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_HELD);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	char late[64];
+	(void)snprintf(late, sizeof(late), "%.*s", (int)r->f[2].s.len, (const char *)r->f[2].s.p);
+	(void)usleep(3000);
+	expect_call(bob, 0, CALL_APPROVE, with_id(late), 409); /* its time is over, though nobody swept yet */
+	approval_tick(&f.k);
+	fake_turn(&f);
+	nobody_decides(late, "expired", 0);
+	stop();
+}
+
+/* Both decisions in one turn of the loop, before either is answered: the first counts (AP6). */
+static void
+test_same_moment(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	const char *bob = token_of("bob", "dba", AUDIENCE_API), *kim = token_of("kim", "dba", AUDIENCE_API);
+	for (unsigned i = 0; i < 20; i++) {
+		const char *request = hold(0, 1 + i, "dba", 1, false), *args = with_id(request);
+		bool first = i % 2 == 0;
+		const struct message both[] = {
+			{ .type = MSG_CALL, .id = ++f.id, .f = { Q(0), Z(bob), Q(first ? CALL_APPROVE : CALL_DENY), Z(args) } },
+			{ .type = MSG_CALL, .id = ++f.id, .f = { Q(0), Z(kim), Q(first ? CALL_DENY : CALL_APPROVE), Z(args) } },
+		};
+		fake_forget(&f.worker);
+		fake_forget(&f.console);
+		CU_ASSERT_EQUAL(link_send(f.console.link, &both[0]), SP_OK);
+		CU_ASSERT_EQUAL(link_send(f.console.link, &both[1]), SP_OK);
+		fake_turn(&f);
+		CU_ASSERT_EQUAL_FATAL(f.console.n, 2);
+		for (unsigned k = 0; k < 2; k++)
+			CU_ASSERT_EQUAL(f.console.m[k].f[0].q, f.console.m[k].id == both[0].id ? 200 : 409);
+		CU_ASSERT_EQUAL_FATAL(f.worker.n, 1);
+		CU_ASSERT(f.worker.m[0].type == MSG_DECISION && f.worker.m[0].f[3].q == first);
+	}
+	stop();
+}
+
+/* AP1: a view that an approver could not be shown whole is refused, at the limit to the byte. */
+static void
+test_too_large(void)
+{
+	enum { VIEW_MOST = 2 << 20 };
+	static const char before[] = "{\"text\":\"", after[] = "\"}";
+	uint8_t *view = mem_alloc(VIEW_MOST + 2);
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	for (size_t more = 0; more < 2; more++) {
+		size_t len = VIEW_MOST + more;
+		memset(view, ' ', len);
+		memcpy(view, before, sizeof(before) - 1);
+		memcpy(view + len - (sizeof(after) - 1), after, sizeof(after) - 1);
+		struct message m = hold_message(0, 1 + more, "dba", 1, 60000, false);
+		m.f[9].s = (struct sp_bytes){ view, len };
+		const struct message *r = fake_ask(&f, &f.worker, &m, more == 0 ? MSG_HELD : MSG_DECISION);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+		if (more == 1)
+			CU_ASSERT(r->f[3].q == 0 && sp_bytes_is(r->f[5].s, "an approver could not be shown all of it"));
+	}
+	json_t *j = call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_REQUESTS, "{}", 200);
+	const json_t *list = json_object_get(j, "requests");
+	CU_ASSERT_EQUAL(json_array_size(list), 1);
+	CU_ASSERT_EQUAL(json_string_length(json_object_get(json_array_get(list, 0), "text")), VIEW_MOST - sizeof(before) - sizeof(after) + 2);
+	json_decref(j);
+	free(view);
+	stop();
+}
+
+/* AP9: fifty wait for one principal, over all its sessions; others are not in its way. */
+static void
+test_flood(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT(admitted(1, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	CU_ASSERT(admitted(2, token_of("joe", "dev", AUDIENCE_DATA), "joe", "orders"));
+	char last[32] = "";
+	for (unsigned i = 0; i < 50; i++)
+		(void)snprintf(last, sizeof(last), "%s", hold(i % 2, 10 + i, "dba", 1, false));
+	CU_ASSERT_EQUAL(strlen(last), 26);
+	for (unsigned n = 0; n < 2; n++) {
+		struct message m = hold_message(n, 100, "dba", 1, 60000, false);
+		const struct message *r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+		CU_ASSERT(r->f[3].q == 0 && sp_bytes_is(r->f[5].s, "too many of your requests are waiting"));
+	}
+	CU_ASSERT_EQUAL(strlen(hold(2, 1, "dba", 1, false)), 26);
+	expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_DENY, with_id(last), 200); /* one less waits */
+	CU_ASSERT_EQUAL(strlen(hold(0, 101, "dba", 1, false)), 26);
+	stop();
+}
+
+/* A request that can't be shown, or that nobody could decide, is refused (AP1). */
 static void
 test_odd_holds(void)
 {
@@ -800,11 +932,6 @@ test_odd_holds(void)
 	r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
 	CU_ASSERT(r != NULL && r->f[3].q == 0);
 	m = hold_message(3, 1, "dba", 1, 60000, false); /* no such session */
-	r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
-	CU_ASSERT(r != NULL && r->f[3].q == 0);
-	for (unsigned i = 0; i < 50; i++)
-		CU_ASSERT_EQUAL(strlen(hold(0, 10 + i, "dba", 1, false)), 26);
-	m = hold_message(0, 100, "dba", 1, 60000, false);
 	r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
 	CU_ASSERT(r != NULL && r->f[3].q == 0);
 	stop();
@@ -1258,6 +1385,10 @@ main(void)
 		{ "next run", test_next_run },
 		{ "withdrawn", test_withdrawn },
 		{ "nobody decides in time", test_expired },
+		{ "races and ends (AP6)", test_races },
+		{ "two decisions at once (AP6)", test_same_moment },
+		{ "too large to be shown (AP1)", test_too_large },
+		{ "a flood of requests (AP9)", test_flood },
 		{ "odd requests", test_odd_holds },
 		{ "sessions resume, or are gone", test_resume },
 		{ "sessions not allowed any more do not resume", test_resume_not_allowed },
