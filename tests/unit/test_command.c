@@ -2,7 +2,8 @@
 /*
  * The `sallyport` command: mistakes are exit status 2 and say what to do (options.c, main.c), what others wrote
  * reaches no terminal as itself (print.c, gateway.c; AP1, AP2), a gateway that lies is not believed (client.c,
- * search.c), and the manual comes from the tables (manual.c).
+ * search.c, recordings.c), policies are tried without a gateway (policies.c, policy_files.c, policy_explain.c,
+ * explain.c), and the manual comes from the tables (manual.c).
  */
 #include <config.h>
 #include "cunit_main.h"
@@ -303,6 +304,94 @@ test_recordings(void)
 	CU_ASSERT_EQUAL(command.code, 1); /* "true" is not true */
 }
 
+/* ---- policies and the manual, without a gateway ---- */
+
+/* The module as built, in a folder of ours: the way up from the build tree may be open to others. */
+static const char *
+module(void)
+{
+	static char path[128], text[512];
+	const char *built = getenv("LOAD_TEST_FOLDER");
+	(void)snprintf(path, sizeof(path), "%s/echo.so", command.folder);
+	(void)snprintf(text, sizeof(text), "cp %s/load_module.so %s && chmod 755 %s", built == NULL ? "tests/unit/.libs" : built, path, path);
+	CU_ASSERT_EQUAL_FATAL(system(text), 0);
+	return path;
+}
+
+#define RULE "rule 'no-drop' { on = 'line.send', when = { text = 'DROP' }, deny = 'never' }\n"
+#define TEST_OF(verdict) "test 't' { send = operation 'line.send' 'DROP', expect = '" verdict "' }\n"
+
+static void
+test_policies(void)
+{
+	const char *m = module(), *p = command_file("p.lua", RULE);
+	RUN(NULL, "policy", "check", p, "--module", m);
+	command_expect(0, "no-drop  line.send  deny", NULL);
+	RUN(NULL, "policy", "check", p, p, "--module", m); /* named twice, read once */
+	command_expect(0, "no-drop", NULL);
+	RUN(NULL, "policy", "test", p, "--module", m);
+	command_expect(1, "0 tests, 0 failed", "there is no test in these files");
+	(void)command_file("p_test.lua", TEST_OF("deny"));
+	RUN(NULL, "policy", "test", p, "--module", m); /* found by itself */
+	command_expect(0, "1 tests, 0 failed", NULL);
+	(void)command_file("p_test.lua", TEST_OF("allow"));
+	RUN(NULL, "policy", "test", p, "--module", m, "--json");
+	command_expect(1, "\"failed\": 1", "p_test.lua:1");
+	RUN(NULL, "policy", "test", command.folder, "--module", m);
+	command_expect(1, "1 tests, 1 failed", "p_test.lua:1");
+	RUN(NULL, "policy", "check", command_file("bad.lua", "rule 'x' { on = 'line.sned', deny = 'y' }"), "--module", m);
+	command_expect(1, NULL, "bad.lua:1: ");
+	RUN(NULL, "policy", "check", command_file("label.lua", "rule 'x' { on = 'line.send', when = { txet = 'a' }, deny = 'y' }"), "--module", m);
+	command_expect(0, "x", "label.lua:1: \"txet\" is no attribute: the target needs a label of that name; did you mean \"text\"?");
+	RUN(NULL, "policy", "check", "/nonexistent.lua", "--module", m);
+	command_expect(1, NULL, "cannot open /nonexistent.lua");
+	RUN(NULL, "policy", "check", "/proc/self/fd", "--module", m);
+	command_expect(1, NULL, "there is no *.lua in /proc/self/fd");
+	RUN(NULL, "policy", "check", p, "--module", "../evil");
+	command_expect(1, NULL, "by its name or by its absolute path");
+}
+
+static void
+test_explain(void)
+{
+	const char *m = module(), *p = command_file("p.lua", RULE);
+	RUN(NULL, "policy", "explain", "DROP", "--policy", p, "--module", m, "--kind", "line.send");
+	command_expect(0, "verdict    deny by rule \"no-drop\": never", NULL);
+	RUN(NULL, "policy", "explain", "DROP\xe2\x80\xae\x1b[2J", "--policy", p, "--module", m, "--kind", "line.send");
+	command_expect(0, "DROP\\u{202e}\\x1b[2J", NULL);
+	CU_ASSERT_PTR_NULL(strpbrk(command.out, "\x1b")); /* AP2 */
+	CU_ASSERT_PTR_NULL(strstr(command.out, "\xe2\x80\xae"));
+	RUN(NULL, "policy", "explain", "x", "--policy", p, "--module", m, "--kind", "line.sned");
+	CU_ASSERT_NOT_EQUAL(command.code, 0);
+	RUN(ANSWER(good("{\"session\":\"s\",\"op\":3,\"text\":\"a\\u001b\",\"why\":{\"verdict\":\"deny\",\"rule\":\"r\",\"text\":\"no\\u202e\"}}")),
+	    "explain", ID ".3");
+	command_expect(0, "verdict    deny by rule \"r\": no\\u{202e}", NULL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(command.out, "a\\x1b"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(command.question[0], "op=3"));
+}
+
+static void
+test_manual(void)
+{
+	static const char *const topics[][2] = {
+		{ "directives", "## Of module `echo`" }, { "attributes", "line.send" }, { "policy", "# Words of the policy language" },
+		{ "settings", "# Module `echo`" }, { "api", "| `POST /api/v1/requests/:id/approve` | approver |" },
+		{ "commands", "## `sallyport approve ID`" },
+	};
+	const char *m = module();
+	for (size_t i = 0; i < sizeof(topics) / sizeof(*topics); i++) {
+		RUN(NULL, "doc", topics[i][0], m);
+		command_expect(0, topics[i][1], NULL);
+	}
+	RUN(NULL, "doc", "all", m);
+	for (size_t i = 0; i < sizeof(topics) / sizeof(*topics); i++)
+		command_expect(0, topics[i][1], NULL);
+	for (const struct command *c = commands; c->name != NULL; c++)
+		command_expect(0, c->help, NULL); /* none is left out */
+	RUN(NULL, "doc", "polcy", m);
+	command_expect(2, NULL, "did you mean \"policy\"?");
+}
+
 int
 main(void)
 {
@@ -310,7 +399,8 @@ main(void)
 		{ "misused: 2, and what to do", test_misused }, { "help", test_help }, { "safe text (AP2, RC5)", test_safe },
 		{ "tables", test_table }, { "JSON (AP2)", test_json }, { "a request, shown (AP2)", test_request },
 		{ "a request, whole (AP1)", test_request_whole }, { "a gateway that lies", test_lies }, { "as whom", test_caller },
-		{ "search", test_search }, { "recordings", test_recordings }, CU_TEST_INFO_NULL,
+		{ "search", test_search }, { "recordings", test_recordings }, { "policies", test_policies },
+		{ "explanations (AP2)", test_explain }, { "the manual", test_manual }, CU_TEST_INFO_NULL,
 	};
 	command_begin();
 	int rc = cunit_main("command", tests);
