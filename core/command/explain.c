@@ -191,8 +191,6 @@ from_file(const struct run *r, json_t **o_r)
 		if (explain_frame(e, &f))
 			break;
 	*o_r = explain_end(&e);
-	if (*o_r != NULL)
-		(void)json_object_set_new(*o_r, "sealed", json_boolean(recording_sealed(rec)));
 	if (rc < 0)
 		rc = failed("%s", err);
 	else

@@ -11,7 +11,7 @@
 
 struct explain {
 	uint32_t op;
-	bool found;
+	bool found, sealed; /* sealed: its text is in a half that we can't read */
 	json_t *o, *events;
 };
 
@@ -94,6 +94,7 @@ take_operation(struct explain *e, const struct frame *f)
 	struct sp_bytes v;
 	unsigned key;
 	e->found = true;
+	e->sealed = json_object_get(e->o, "text") == NULL && frame_get(f, KEY_TEXT_HASH).len > 0 && frame_get(f, KEY_TEXT).p == NULL;
 	while (frame_next_field(&r, &key, &v)) {
 		if (key == KEY_ATTRIBUTE)
 			take_attribute(statements, v);
@@ -175,6 +176,7 @@ explain_end(struct explain **ep)
 	*ep = NULL;
 	json_t *o = e->o;
 	set(o, "events", e->events);
+	set(o, "sealed", json_boolean(e->sealed));
 	if (json_object_get(o, "why") == NULL)
 		set(o, "why", json_null());
 	if (!e->found) {

@@ -15,7 +15,8 @@ bool explain_frame(struct explain *e, const struct frame *f);
 /*
  * The caller's reference; NULL: the recording has no such operation.  Members: session op target user policy (hex of
  * the policies' hash when the session began) kind text tag params[] facts{} statements[] (attributes of each) events[]
- * of { at_us what rule message approval approver }, why (policy_explain(), when it was refused or held) or null.
+ * of { at_us what rule message approval approver }, why (policy_explain(), when it was refused or held) or null, and
+ * sealed: true when its text is in a part that could not be read.
  */
 json_t *explain_end(struct explain **e);
 
