@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The console's connections against a fake keeper: default deny of routes and arguments, limits,
- * keep-alive and pipelining, files in bounded memory, search over recordings, a keeper that dies.
+ * keep-alive and pipelining, files in bounded memory, a keeper that dies.  Recordings: test_console_recordings.c.
  */
 #include <config.h>
 

@@ -129,7 +129,7 @@ test_verify(void)
 	record(false);
 	text_hex((struct sp_bytes){ w->public, 32 }, key);
 	RUN(NULL, "verify", file);
-	command_expect(0, "intact", NULL);
+	command_expect(0, "intact", "only its own chain");
 	RUN(NULL, "verify", w->dir, "--key", key);
 	command_expect(0, "intact", NULL);
 	RUN(NULL, "verify", w->dir);
