@@ -94,7 +94,7 @@ note_read(struct judging *j, const struct attribute *a)
 		return;
 	if (a->index[0] == CORE_TIME)
 		j->uncacheable = true;
-	if (a->index[0] == CORE_SESSION || a->index[0] == CORE_ADDRESS)
+	if (a->index[0] == CORE_SESSION)
 		j->of_session = true;
 }
 

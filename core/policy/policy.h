@@ -116,7 +116,7 @@ struct decision {
 	size_t nobserved;
 	uint64_t valid_until;   /* wall µs: the next edge of a time predicate; UINT64_MAX */
 	bool cacheable;         /* false: a function rule read parameters or notes */
-	bool of_session;        /* a rule read the session's id or address: not for another session of the principal */
+	bool of_session;        /* a rule read the session's id: not for another session of the principal */
 	const bool *lifted;     /* by index of the shape's unclear parts: an allow took it away */
 	struct arena *arena;    /* owns all of it; decision_free() */
 };

@@ -243,7 +243,7 @@ read_condition(struct reading *rd, struct condition *list, size_t *n, const char
 	if (t == NULL)
 		return;
 	add_window(rd, t);
-	if (a.source == FROM_CORE && (a.index[0] == CORE_SESSION || a.index[0] == CORE_ADDRESS))
+	if (a.source == FROM_CORE && a.index[0] == CORE_SESSION)
 		rd->r->of_session = true;
 	list[*n] = (struct condition){ .attribute = a, .test = t, .text = condition_text(rd->l, name, t) };
 	if (list[*n].text != NULL)

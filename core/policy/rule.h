@@ -47,7 +47,7 @@ struct rule {
 		const char *why;
 		const struct test *name;
 	} allow;
-	bool of_session;       /* reads what differs between two sessions of one principal */
+	bool of_session;       /* reads the session's id: differs between two of one principal */
 	const struct window **window; /* whose edges end the life of an answer */
 	size_t nwindows;
 	uint8_t hash[32];

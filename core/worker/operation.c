@@ -666,6 +666,14 @@ result_make(struct sp_op *op)
 	return r;
 }
 
+/* What the rules said of an answer holds for the next run of it, too. */
+static bool
+result_stands(const struct result_plan *r)
+{
+	const struct decision *d = &r->decision;
+	return d->cacheable && !d->of_session && d->valid_until > clock_wall_us();
+}
+
 int
 sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r)
 {
@@ -675,7 +683,7 @@ sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r)
 	if (op->plan == NULL)
 		return sp_fail(op->s, SP_EINTERNAL, "an answer came before the verdict");
 	struct result_plan *r = op->plan->results;
-	while (r != NULL && !sp_bytes_eq(r->key, buffer_bytes(&op->columns)))
+	while (r != NULL && !(sp_bytes_eq(r->key, buffer_bytes(&op->columns)) && result_stands(r)))
 		r = r->next;
 	if (r == NULL)
 		r = result_make(op);

@@ -472,7 +472,7 @@ plan_find(struct sp_op *op)
 		return p;
 	}
 	struct plan *p = plan_make(op);
-	if (!p->decision.cacheable)
+	if (!p->decision.cacheable || p->decision.of_session)
 		return p;
 	if (c->n >= PLAN_LIMIT)
 		scope_clear(c);

@@ -377,7 +377,8 @@ session_fail(struct sp_session *s, int rc, const char *text)
 void
 session_finish(struct sp_session *s, enum sp_why why, const char *text)
 {
-	if (s->state >= SESSION_ENDING)
+	bool ends = s->w->running == s && s->broken; /* the first reason counts */
+	if (s->state >= SESSION_ENDING || ends)
 		return;
 	s->why = why;
 	s->end_text = arena_string(s->arena, sp_str(text));

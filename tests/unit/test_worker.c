@@ -222,6 +222,23 @@ test_disk_was_in_time(void)
 	world_end(&v);
 }
 
+/* …nor while the target is slow to answer. */
+static void
+test_slow_target(void)
+{
+	world_begin(&v, ALWAYS, POLICY);
+	v.slow_login = true;
+	world_connect(&v);
+	world_hello(&v);
+	world_admit(&v);
+	world_synced(&v);
+	v.w->now += 1001;
+	record_progress(v.w);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 0 && v.s->state == SESSION_LOGIN);
+	world_end(&v);
+}
+
 static void
 test_recorder_fails(void)
 {
@@ -386,6 +403,186 @@ test_held_by_another_keeper(void)
 	world_end(&v);
 }
 
+/* ---- expiry ---- */
+
+static void
+test_expired(void)
+{
+	world_begin(&v, WRITE, AGREE);
+	world_run(&v);
+	world_say(&v, "update x\n");
+	world_held(&v, 2, "a1");
+	v.s->expires = clock_wall_us() - 1;
+	world_decide(&v, 2, "a1", true); /* agreed to, too late */
+	CU_ASSERT(v.what == SP_DENY && strstr(v.message, "expired") != NULL);
+	world_say(&v, "select 1\n");
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_EXPIRED);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_end(&v);
+}
+
+/* `drain`: what runs may finish, and nothing new begins. */
+static void
+test_expired_while_running(void)
+{
+	world_begin(&v, WRITE " drain 1h;", NO_DELETE);
+	world_run(&v);
+	world_say(&v, "select 1\n");
+	struct message m = { .type = MSG_EXPIRES, .f = { S(((struct sp_bytes){ v.s->id, ID_LEN })), Q(clock_wall_us() - 1) } };
+	world_tell(&v, &m);
+	session_tick(v.s);
+	world_say(&v, "select 2\n");
+	CU_ASSERT(v.what == SP_DENY && v.closed == 0);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 1\n");
+	sp_op_free(&v.op[0]);
+	sp_op_free(&v.op[1]);
+	session_tick(v.s);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_EXPIRED);
+	world_end(&v);
+}
+
+static void
+test_notices(void)
+{
+	world_begin(&v, WRITE, NO_DELETE);
+	world_run(&v);
+	v.s->expires = clock_wall_us() + 299u * 1000000u;
+	session_tick(v.s);
+	session_tick(v.s);
+	CU_ASSERT_EQUAL(v.notices, 1);
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "your token expires in 5 minutes");
+	v.s->expires = clock_wall_us() + 30u * 1000000u; /* said too late, it would not be true */
+	session_tick(v.s);
+	CU_ASSERT(v.notices == 1 && v.s->warned == 2);
+	world_end(&v);
+}
+
+static void
+test_idle(void)
+{
+	world_begin(&v, WRITE, NO_DELETE);
+	world_run(&v);
+	((struct target *)(uintptr_t)v.s->target)->timeout.idle = 5000;
+	v.w->now = v.s->active + 4999;
+	session_tick(v.s);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_RUN);
+	v.w->now = v.s->active + 5000;
+	session_tick(v.s);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_IDLE);
+	world_end(&v);
+}
+
+/* ---- the keeper ---- */
+
+static void
+test_keeper_away(void)
+{
+	world_begin(&v, WRITE " store_grace 5s;", NO_DELETE);
+	world_connect(&v);
+	world_hello(&v);
+	world_keeper_away(&v);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_WHO);
+	world_keeper(&v); /* the new one knows of no question */
+	CU_ASSERT(v.closed == 1 && strstr(v.end, "the keeper went away") != NULL);
+	world_run(&v);
+	int client = v.client;
+	const struct sp_session *runs = v.s;
+	world_keeper_away(&v);
+	v.client = -1;
+	world_connect(&v);
+	world_hello(&v);
+	CU_ASSERT(v.closed == 2 && strstr(v.end, "the keeper is away") != NULL);
+	v.w->now = v.w->keeper_lost + 4999;
+	keeper_tick(v.w);
+	CU_ASSERT_EQUAL(runs->state, SESSION_RUN);
+	v.w->now = v.w->keeper_lost + 5000;
+	keeper_tick(v.w);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 3 && v.why == SP_END_REVOKED);
+	close(client);
+	world_end(&v);
+}
+
+/* One that is there and says nothing is as good as away. */
+static void
+test_keeper_silent(void)
+{
+	world_begin(&v, WRITE " store_grace 5s;", NO_DELETE);
+	world_run(&v);
+	world_forget(&v);
+	v.w->now = v.w->keeper_heard + 4999;
+	keeper_tick(v.w);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 0 && world_heard(&v, MSG_DERIVE) != NULL); /* asked for a sign of life */
+	v.w->now = v.w->keeper_heard + 5000;
+	keeper_tick(v.w);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_REVOKED);
+	world_end(&v);
+}
+
+static void
+test_killed_by_person(void)
+{
+	world_begin(&v, WRITE, NO_DELETE);
+	world_run(&v);
+	struct message m = { .type = MSG_KILL, .f = { S(((struct sp_bytes){ v.s->id, ID_LEN })), Q(99), Z("ended by bob") } };
+	world_tell(&v, &m);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_REVOKED);
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "BYE ended by bob");
+	world_end(&v);
+}
+
+/* ---- dialling, and what a new configuration does ---- */
+
+static void
+test_no_target(void)
+{
+	world_begin(&v, WRITE, NO_DELETE);
+	close(v.listening);
+	v.listening = -1;
+	world_connect(&v);
+	world_hello(&v);
+	world_admit(&v);
+	CU_ASSERT_EQUAL(v.closed, 1);
+	CU_ASSERT_STRING_EQUAL(v.end, "cannot reach target t: Connection refused");
+	CU_ASSERT_STRING_EQUAL(world_recorded(&v), START " end");
+	world_end(&v);
+}
+
+/* A rule on sessions is asked before the target is dialled. */
+static void
+test_session_refused(void)
+{
+	world_begin(&v, WRITE, "rule 'nobody' { on = 'session', when = { user = 'ann' }, deny = 'not today' }");
+	world_connect(&v);
+	world_hello(&v);
+	world_admit(&v);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_REVOKED);
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "BYE blocked by rule \"nobody\": not today");
+	CU_ASSERT_EQUAL(accept(v.listening, NULL, NULL), -1);
+	world_end(&v);
+}
+
+static void
+test_new_rules(void)
+{
+	world_begin(&v, WRITE, NO_DELETE);
+	world_run(&v);
+	world_say(&v, "update x\n");
+	CU_ASSERT_EQUAL(v.what, SP_ALLOW);
+	world_epoch(&v, WRITE, AGREE);
+	world_say(&v, "delete x\nupdate x\n");
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "update x\ndelete x\n");
+	CU_ASSERT_EQUAL(world_heard_times(&v, MSG_HOLD), 1);
+	v.s->principal.user = "eve"; /* not in `allow` */
+	world_epoch(&v, WRITE, AGREE);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_REVOKED);
+	world_end(&v);
+}
+
 int
 main(void)
 {
@@ -400,6 +597,7 @@ main(void)
 		{ "on disk in time", test_synced_in_groups },
 		{ "the disk is too slow", test_disk_too_slow },
 		{ "the disk was in time", test_disk_was_in_time },
+		{ "the target is slow", test_slow_target },
 		{ "the recorder fails", test_recorder_fails },
 		{ "denied and killed", test_denied },
 		{ "held", test_hold },
@@ -408,6 +606,16 @@ main(void)
 		{ "killed by new rules", test_killed_by_new_rules },
 		{ "withdrawn", test_withdrawn },
 		{ "held, and the keeper went away", test_held_by_another_keeper },
+		{ "expired", test_expired },
+		{ "expired while something runs", test_expired_while_running },
+		{ "notices", test_notices },
+		{ "idle", test_idle },
+		{ "the keeper is away", test_keeper_away },
+		{ "the keeper is silent", test_keeper_silent },
+		{ "killed by a person", test_killed_by_person },
+		{ "no target", test_no_target },
+		{ "a session refused", test_session_refused },
+		{ "new rules", test_new_rules },
 		CU_TEST_INFO_NULL,
 	};
 	return cunit_main("worker", tests);

@@ -58,12 +58,13 @@ struct toy_state {
 
 static const struct sp_attr attrs[] = {
 	{ "verb", SP_TYPE_STRING, SP_OF_OPERATION, "toy.statement toy.prepare", "" },
+	{ "effects", SP_TYPE_STRINGS, SP_OF_OPERATION, "toy.statement toy.prepare", "" },
 	{ .name = NULL },
 };
 static const char *const kinds[] = { "toy.statement", "toy.prepare", "toy.result", NULL };
 static const struct sp_directive directives[] = { { .name = NULL } };
 
-/* The verb is the first word; what stands between quotes is hidden. */
+/* The verb is the first word, and only "select" is known to be harmless; what stands between quotes is hidden. */
 static int
 toy_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 {
@@ -71,6 +72,8 @@ toy_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes tex
 	struct sp_bytes verb = sp_rd_until(&r, ' ');
 	(void)scope;
 	int rc = sp_op_str(op, 0, r.bad ? text : verb);
+	if (rc == SP_OK && sp_bytes_is(verb, "select"))
+		rc = sp_op_add(op, 1, SP_LIT("read"));
 	const uint8_t *open = text.len == 0 ? NULL : memchr(text.p, '\'', text.len);
 	const uint8_t *close = open == NULL ? NULL : memchr(open + 1, '\'', text.len - (size_t)(open + 1 - text.p));
 	if (close != NULL && rc == SP_OK) {

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is remembered of verdicts, and for whom; what is charged at each use. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "core/worker/budget.h"
+#include "cunit_main.h"
+#include "worker_world.h"
+
+#define WRITE "record { sync write; }"
+#define NO_DELETE "rule 'no-delete' { on = 'toy.statement', when = { verb = 'delete' }, deny = 'no deletes' }\n"
+
+static struct world v;
+
+static const struct sp_op *
+ask(const char *text)
+{
+	world_say(&v, text);
+	CU_ASSERT_FATAL(v.nops > 0);
+	return v.op[v.nops - 1];
+}
+
+/* Another session of the same worker; the first stays. */
+static void
+another(void)
+{
+	v.client = v.target = -1;
+	world_connect(&v);
+}
+
+static void
+another_runs(void)
+{
+	world_hello(&v);
+	world_admit(&v);
+	world_accept_target(&v);
+	CU_ASSERT_EQUAL_FATAL(v.s->state, SESSION_RUN);
+}
+
+static void
+begin(const char *policy)
+{
+	world_begin(&v, WRITE, policy);
+	world_run(&v);
+	v.keep = true;
+}
+
+static void
+end(int client, int target)
+{
+	close(client);
+	close(target);
+	world_end(&v);
+}
+
+/* ---- one text, one scope, one plan ---- */
+
+static void
+test_scope(void)
+{
+	begin(NO_DELETE);
+	const struct sp_op *a = ask("select 1\n"), *b = ask("select 1\n");
+	CU_ASSERT(a != b && a->plan == b->plan && a->op.shape == b->op.shape);
+	CU_ASSERT(ask("select 2\n")->plan != a->plan);
+	CU_ASSERT_EQUAL(sp_fact(v.s, "role", SP_LIT("reader")), SP_OK);
+	b = ask("select 1\n");
+	CU_ASSERT(b->plan != a->plan && b->op.shape == a->op.shape);
+	CU_ASSERT_EQUAL(sp_fact(v.s, "role", SP_LIT("reader")), SP_OK);
+	CU_ASSERT(ask("select 1\n")->plan == b->plan);
+	CU_ASSERT_EQUAL(sp_fact(v.s, "role", SP_LIT("writer")), SP_OK);
+	CU_ASSERT(ask("select 1\n")->plan != b->plan);
+	b = ask("select 1\n");
+	sp_view(v.s, &v, 7);
+	a = ask("select 1\n");
+	CU_ASSERT(a->plan != b->plan && a->op.shape != b->op.shape); /* names mean something else */
+	sp_view(v.s, &v, 8);
+	CU_ASSERT(ask("select 1\n")->plan != a->plan);
+	b = ask("select 1\n");
+	world_epoch(&v, WRITE, NO_DELETE);
+	CU_ASSERT(ask("select 1\n")->plan != b->plan);
+	CU_ASSERT(!sp_op_stands(b));
+	world_end(&v);
+}
+
+static void
+test_other_sessions(void)
+{
+	begin(NO_DELETE);
+	int client = v.client, target = v.target;
+	const struct sp_op *a = ask("select 1\n");
+	another();
+	another_runs();
+	CU_ASSERT(ask("select 1\n")->plan == a->plan);
+	close(v.client);
+	close(v.target);
+	another();
+	strcpy(v.s->address, "10.9.9.9");
+	another_runs();
+	CU_ASSERT(ask("select 1\n")->plan != a->plan);
+	close(v.client);
+	close(v.target);
+	another();
+	another_runs();
+	v.s->principal.groups.n = 0; /* before its first statement */
+	CU_ASSERT(ask("select 1\n")->plan != a->plan);
+	end(client, target);
+}
+
+/* A rule that reads which session it is speaks for that one. */
+static void
+test_rule_on_session(void)
+{
+	char policy[512];
+	begin(NO_DELETE);
+	int client = v.client, target = v.target;
+	snprintf(policy, sizeof(policy), "rule 'this' { on = 'toy.statement', when = { verb = 'select', session = '%s' }, deny = 'not you' }\n"
+	    "rule 'f' { on = 'toy.statement', when = function(op) return op.verb == 'call' and op.session == '%s' end, deny = 'nor so' }",
+	    v.s->name, v.s->name);
+	world_epoch(&v, WRITE, policy);
+	(void)ask("select 1\n");
+	CU_ASSERT_EQUAL(v.what, SP_DENY);
+	(void)ask("call 1\n");
+	CU_ASSERT_EQUAL(v.what, SP_DENY);
+	another();
+	another_runs();
+	(void)ask("select 1\n");
+	CU_ASSERT_EQUAL(v.what, SP_ALLOW);
+	(void)ask("call 1\n");
+	CU_ASSERT_EQUAL(v.what, SP_ALLOW);
+	end(client, target);
+}
+
+static enum sp_what
+ask_with(const char *text, const char *param)
+{
+	int rc = SP_ENOMEM;
+	session_enter_module(v.s);
+	struct sp_op *op = sp_op_new(v.s, 0, "toy.statement", sp_str(text));
+	v.op[v.nops++] = op;
+	if (op != NULL)
+		rc = sp_op_param(op, 0, 25, 0, false, sp_str(param));
+	if (rc == SP_OK)
+		rc = sp_ask(op);
+	CU_ASSERT_EQUAL(rc, SP_OK);
+	(void)session_leave_module(v.s, rc);
+	world_turn(&v);
+	return v.what;
+}
+
+/* A rule that reads a parameter is asked each time. */
+static void
+test_not_remembered(void)
+{
+	begin("rule 'p' { on = 'toy.statement', when = function(op) return op.verb == 'call' and op.param(1) == 'x' end, deny = 'not x' }");
+	CU_ASSERT_EQUAL(ask_with("call it", "y"), SP_ALLOW);
+	CU_ASSERT_EQUAL(ask_with("call it", "x"), SP_DENY);
+	CU_ASSERT_EQUAL(ask_with("call it", "y"), SP_ALLOW);
+	CU_ASSERT(v.op[0]->plan != v.op[2]->plan && v.op[0]->op.shape == v.op[2]->op.shape);
+	CU_ASSERT_EQUAL(ask_with("select it", "x"), SP_ALLOW);
+	CU_ASSERT_EQUAL(ask_with("select it", "y"), SP_ALLOW);
+	CU_ASSERT(v.op[3]->plan == v.op[4]->plan); /* it did not look */
+	world_end(&v);
+}
+
+/* A verdict that ends at some hour is asked anew after it. */
+static void
+test_not_for_ever(void)
+{
+	begin(NO_DELETE);
+	const struct sp_op *a = ask("select 1\n");
+	CU_ASSERT(sp_op_stands(a));
+	a->plan->decision.valid_until = clock_wall_us() - 1;
+	CU_ASSERT(!sp_op_stands(a));
+	CU_ASSERT(ask("select 1\n")->plan != a->plan);
+	v.s->expires = clock_wall_us() - 1;
+	CU_ASSERT(!sp_op_stands(v.op[v.nops - 1]));
+	world_end(&v);
+}
+
+/* ---- answers ---- */
+
+static int
+answer(struct sp_op *op)
+{
+	const struct sp_verdict *denied;
+	const struct sp_column c = { .name = SP_LIT("email"), .known = SP_SOURCE_COLUMN, .source = SP_LIT("public.people.email"), .text = true };
+	session_enter_module(v.s);
+	int rc = sp_columns_begin(op, 1);
+	if (rc == SP_OK)
+		rc = sp_column(op, 0, &c);
+	if (rc == SP_OK)
+		rc = sp_columns_judge(op, &denied);
+	(void)session_leave_module(v.s, SP_OK);
+	return rc;
+}
+
+static struct sp_op *
+last(void)
+{
+	return v.op[v.nops - 1];
+}
+
+/* What is said of an answer is remembered with its plan, as long as it would be said again. */
+static void
+test_answers(void)
+{
+	char policy[512];
+	begin(NO_DELETE);
+	int client = v.client, target = v.target;
+	snprintf(policy, sizeof(policy), "rule 'a' { on = 'toy.result', when = { session = '%s' }, deny = 'not for you' }", v.s->name);
+	world_epoch(&v, WRITE, policy);
+	(void)ask("select 1\n");
+	CU_ASSERT_EQUAL(answer(last()), SP_EDENIED);
+	CU_ASSERT(v.what == SP_ALLOW && v.s->denied == 1);
+	another();
+	another_runs();
+	(void)ask("select 1\n");
+	CU_ASSERT_EQUAL(answer(last()), SP_OK);
+	end(client, target);
+}
+
+static void
+test_answers_end(void)
+{
+	begin("rule 'm' { on = 'toy.result', when = { user = 'ann' }, deny = 'no answers' }");
+	(void)ask("select 1\n");
+	CU_ASSERT_EQUAL(answer(last()), SP_EDENIED);
+	struct result_plan *r = last()->plan->results;
+	CU_ASSERT_EQUAL(answer(last()), SP_EDENIED);
+	CU_ASSERT_PTR_EQUAL(last()->plan->results, r); /* remembered */
+	r->decision.valid_until = clock_wall_us() - 1;
+	CU_ASSERT_EQUAL(answer(last()), SP_EDENIED);
+	CU_ASSERT_PTR_NOT_EQUAL(last()->plan->results, r);
+	world_end(&v);
+}
+
+/* ---- what is charged ---- */
+
+static void
+test_limits(void)
+{
+	begin("rule 'rate' { on = 'toy.statement', when = { verb = 'select' }, limit = { per = 'user', rate = '2/1m' } }");
+	int client = v.client, target = v.target;
+	const struct sp_op *a = ask("select 1\n");
+	CU_ASSERT_EQUAL(v.what, SP_ALLOW);
+	(void)ask("select 1\n"); /* a remembered plan is charged, too */
+	CU_ASSERT_EQUAL(v.what, SP_ALLOW);
+	const struct sp_op *b = ask("select 1\n");
+	CU_ASSERT(a->plan == b->plan && v.what == SP_DENY && v.because == SP_BY_LIMIT);
+	CU_ASSERT_PTR_NOT_NULL(strstr(v.message, "more than 2 in 60 s; try again in"));
+	another(); /* and the user's other sessions with it */
+	another_runs();
+	(void)ask("select 2\n");
+	CU_ASSERT_EQUAL(v.because, SP_BY_LIMIT);
+	(void)ask("insert 1\n");
+	CU_ASSERT_EQUAL(v.what, SP_ALLOW);
+	end(client, target);
+}
+
+static void
+test_too_many(void)
+{
+	begin(NO_DELETE);
+	for (unsigned i = 0; i < 256; i++)
+		world_say(&v, "s\ns\ns\ns\ns\ns\ns\ns\ns\ns\ns\ns\ns\ns\ns\ns\n");
+	CU_ASSERT(v.verdicts == 4096 && v.closed == 0);
+	sp_op_free(&v.op[17]); /* one that is given back makes room */
+	world_say(&v, "s\n");
+	CU_ASSERT(v.verdicts == 4097 && v.closed == 0);
+	world_say(&v, "s\n");
+	CU_ASSERT(v.verdicts == 4097 && v.closed == 1 && v.why == SP_END_ERROR);
+	world_end(&v);
+}
+
+/* A user whose rules cost too much is not read for a while (P10); nothing is refused. */
+static void
+test_budget(void)
+{
+	world_begin(&v, WRITE " policy { budget 1ms; deadline 1s; }",
+	    "rule 'slow' { on = 'toy.statement', when = function(op) local n = 0; if op.verb == 'slow' then for i = 1, 1000000 do n = n + i % 7 end "
+	    "end return n == 1 end, deny = 'x' }");
+	world_run(&v);
+	world_say(&v, "slow 1\n");
+	CU_ASSERT_EQUAL(v.verdicts, 1);
+	CU_ASSERT(budget_waits(v.s));
+	v.s->paused_until = clock_mono_ms() + 3600000; /* the test may be slow itself */
+	world_say(&v, "select 1\n");
+	CU_ASSERT(v.verdicts == 1 && !v.s->side[SP_CLIENT].reading && v.s->side[SP_CLIENT].in.len == 0);
+	v.s->paused_until = v.w->now;
+	session_tick(v.s);
+	world_turn(&v);
+	CU_ASSERT(v.verdicts == 2 && v.what == SP_ALLOW);
+	world_end(&v);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "one text, one scope, one plan", test_scope },
+		{ "other sessions", test_other_sessions },
+		{ "a rule on the session", test_rule_on_session },
+		{ "what is asked each time", test_not_remembered },
+		{ "what is not for ever", test_not_for_ever },
+		{ "answers", test_answers },
+		{ "answers end", test_answers_end },
+		{ "limits", test_limits },
+		{ "too many operations", test_too_many },
+		{ "budget", test_budget },
+		CU_TEST_INFO_NULL,
+	};
+	return cunit_main("plan", tests);
+}

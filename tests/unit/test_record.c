@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a worker hides in recordings, and what it does while the recorder is behind. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/base/clock.h"
+#include "cunit_main.h"
+#include "worker_world.h"
+
+#define WRITE "record { sync write; sync_wait 1s; }"
+#define TAGS "tag 'pii' { '*.email' }\nrule 'm' { on = 'toy.result', when = { column = tagged 'pii' }, mask = mask.null }\n"
+
+static struct world v;
+
+/* ---- hiding ---- */
+
+static const char *
+redacted(const char *text, struct literal *l, size_t n)
+{
+	static char out[512];
+	struct buffer b = { 0 };
+	const struct shape shape = { .module = &toy, .text = sp_str(text), .literal = l, .nliterals = n };
+	CU_ASSERT_EQUAL(record_redact(v.w, v.w->epoch->target[0].policy, &shape, &b), SP_OK);
+	snprintf(out, sizeof(out), "%.*s", (int)b.len, b.len == 0 ? "" : (const char *)buffer_bytes(&b).p);
+	buffer_free(&b);
+	return out;
+}
+
+static void
+test_spans(void)
+{
+	world_begin(&v, WRITE, TAGS);
+	struct literal overlap[] = { { .offset = 2, .len = 2 }, { .offset = 3, .len = 4 } };
+	CU_ASSERT_STRING_EQUAL(redacted("abCDEFGhi", overlap, 2), "ab{hidden:2}{hidden:3}hi");
+	struct literal back[] = { { .offset = 3, .len = 4 }, { .offset = 2, .len = 2 } };
+	CU_ASSERT_STRING_EQUAL(redacted("abCDEFGhi", back, 2), "ab{hidden:2}{hidden:3}hi");
+	struct literal inside[] = { { .offset = 2, .len = 5 }, { .offset = 3, .len = 1 } };
+	CU_ASSERT_STRING_EQUAL(redacted("abCDEFGhi", inside, 2), "ab{hidden:5}hi");
+	struct literal apart[] = { { .offset = 7, .len = 2 }, { .offset = 0, .len = 1 }, { .offset = 4, .len = 0 } };
+	CU_ASSERT_STRING_EQUAL(redacted("AbcdefgHI", apart, 3), "{hidden:1}bcdefg{hidden:2}");
+	struct literal odd[] = { { .offset = 99, .len = 1 }, { .offset = 8, .len = 2 }, { .offset = 1, .len = SIZE_MAX } };
+	CU_ASSERT_STRING_EQUAL(redacted("abcdefghi", odd, 3), "abcdefghi"); /* of no text: a classifier's mistake reads nothing */
+	struct literal of_column[] = { { .offset = 0, .len = 1, .column = "public.t.email" }, { .offset = 2, .len = 1, .column = "public.t.id" } };
+	CU_ASSERT_STRING_EQUAL(redacted("AbCd", of_column, 2), "{hidden:1}bCd");
+	world_end(&v);
+}
+
+/* Whatever the spans: no byte of theirs is there, and every other one is. */
+static void
+test_any_spans(void)
+{
+	static const char all[] = "abcdefghijklmnopqrstuvwxyz";
+	unsigned seed = 1, wrong = 0;
+	world_begin(&v, WRITE, TAGS);
+	for (unsigned round = 0; round < 2000; round++) {
+		struct literal l[5];
+		bool hidden[26] = { false };
+		char open[27];
+		size_t n = 0, nopen = 0;
+		for (size_t i = 0; i < 5; i++) {
+			seed = seed * 1103515245u + 12345u;
+			l[i] = (struct literal){ .offset = seed >> 16 & 31, .len = seed >> 21 & 7 };
+			for (size_t k = l[i].offset; l[i].offset + l[i].len <= 26 && k < l[i].offset + l[i].len; k++)
+				hidden[k] = true;
+		}
+		const char *out = redacted(all, l, 5);
+		for (const char *c = out; *c != '\0'; c++) {
+			if (*c == '{') /* what stands for a hidden value is no text */
+				c = strchr(c, '}');
+			else
+				open[nopen++] = *c;
+		}
+		open[nopen] = '\0';
+		for (size_t i = 0; i < 26; i++)
+			if (!hidden[i])
+				wrong += n >= nopen || open[n++] != all[i];
+		wrong += n != nopen;
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+	world_end(&v);
+}
+
+/* With the keeper's key: equal values are equal, and nothing tells them. */
+static void
+test_keyed(void)
+{
+	uint8_t key[DIGEST_LEN] = { 7 };
+	struct message m = { .type = MSG_DERIVED, .f = { Z("redact"), Z(""), S(((struct sp_bytes){ key, sizeof(key) })) } };
+	struct literal l[] = { { .offset = 0, .len = 3 }, { .offset = 4, .len = 3 }, { .offset = 8, .len = 3 } };
+	world_begin(&v, WRITE, TAGS);
+	world_tell(&v, &m);
+	const char *out = redacted("dog dog cat", l, 3);
+	CU_ASSERT_EQUAL_FATAL(strlen(out), 3 * strlen("{0123456789abcdef:3}") + 2);
+	CU_ASSERT(memcmp(out, out + 21, 20) == 0 && memcmp(out, out + 42, 20) != 0);
+	world_end(&v);
+}
+
+static bool
+stands(const char *text)
+{
+	(void)world_recorded(&v);
+	struct sp_bytes b = buffer_bytes(&v.payloads);
+	return memmem(b.p, b.len, text, strlen(text)) != NULL;
+}
+
+/* In no frame of a statement: its text, the answer why, its parameters. */
+static void
+test_nowhere(void)
+{
+	world_begin(&v, WRITE, "rule 'no' { on = 'toy.statement', when = { verb = 'delete' }, deny = 'no deletes' }");
+	world_run(&v);
+	world_say(&v, "delete 'h4sh3d'\n");
+	CU_ASSERT_STRING_EQUAL(world_recorded(&v), "header operation verdict operation verdict why");
+	CU_ASSERT(!stands("h4sh3d") && stands("delete '{hidden:6}'"));
+	CU_ASSERT(stands("\"no\"") && stands("no deletes")); /* why: the rule, and what it says */
+	CU_ASSERT(!stands("s3cret-token"));
+	world_end(&v);
+}
+
+/* ---- the recorder is behind ---- */
+
+#define PIECE 60000u
+#define PIECES 100u
+
+static void
+flood(void)
+{
+	uint8_t *b = mem_alloc(PIECE);
+	session_enter_module(v.s);
+	for (unsigned i = 0; i < PIECES; i++) {
+		memset(b, (int)('A' + i % 26), PIECE);
+		CU_ASSERT_EQUAL(sp_record(v.s, NULL, SP_REC_OUTPUT, (struct sp_bytes){ b, PIECE }), SP_OK);
+	}
+	free(b);
+	(void)session_leave_module(v.s, SP_OK);
+}
+
+/* What finds no room waits, in order; the client is not read, and nothing leaves meanwhile. */
+static void
+test_no_room(void)
+{
+	bool order = true;
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	world_forget(&v);
+	flood();
+	CU_ASSERT(v.w->overflow.len > 0 && record_behind(v.w) && !record_durable(v.w, 0));
+	record_progress(v.w);
+	CU_ASSERT(!v.s->side[SP_CLIENT].reading && !v.s->side[SP_TARGET].reading);
+	world_say(&v, "select 1\n");
+	CU_ASSERT(v.verdicts == 0);
+	for (unsigned i = 0; i < 8 && v.w->overflow.len > 0; i++)
+		world_synced(&v);
+	CU_ASSERT_EQUAL(v.w->overflow.len, 0);
+	world_synced(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 1\n");
+	(void)world_recorded(&v);
+	struct sp_bytes all = buffer_bytes(&v.payloads);
+	CU_ASSERT_FATAL(all.len > PIECE * PIECES);
+	for (size_t i = 0; i < PIECE * PIECES; i++)
+		order = order && all.p[i] == 'A' + i / PIECE % 26;
+	CU_ASSERT(order);
+	CU_ASSERT_EQUAL(v.closed, 0);
+	world_end(&v);
+}
+
+/* …and for too long: the session ends (P8). */
+static void
+test_no_room_for_long(void)
+{
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	flood();
+	record_progress(v.w);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_RUN);
+	v.w->now += 1001;
+	record_progress(v.w);
+	CU_ASSERT(v.s == NULL || v.s->why == SP_END_RECORDER);
+	CU_ASSERT(v.s == NULL || v.s->state >= SESSION_ENDING);
+	for (unsigned i = 0; i < 8 && v.w->overflow.len > 0; i++)
+		world_synced(&v);
+	world_end(&v);
+}
+
+/* Before anybody is admitted there is nothing to record, and a recorder that fails ends nobody. */
+static void
+test_nobody_to_record(void)
+{
+	world_begin(&v, WRITE, "");
+	world_connect(&v);
+	ring_fail(v.recorder, true);
+	record_progress(v.w);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_ACCEPTED);
+	world_hello(&v);
+	world_admit(&v);
+	record_progress(v.w);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_RECORDER);
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "BYE the session can no longer be recorded");
+	world_end(&v);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "spans", test_spans },
+		{ "any spans", test_any_spans },
+		{ "keyed", test_keyed },
+		{ "nowhere else", test_nowhere },
+		{ "no room in the ring", test_no_room },
+		{ "no room for long", test_no_room_for_long },
+		{ "nobody to record", test_nobody_to_record },
+		CU_TEST_INFO_NULL,
+	};
+	return cunit_main("record", tests);
+}

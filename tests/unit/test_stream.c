@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A session's streams: order, partial sends, half-closed ends, and what is bounded. */
+#include <config.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "cunit_main.h"
+#include "worker_world.h"
+
+#define WRITE "record { sync write; }"
+
+static struct world v;
+static int (*lines)(struct sp_session *s, enum sp_side from);
+
+static void
+begin(int (*data)(struct sp_session *s, enum sp_side from))
+{
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	lines = toy.data;
+	v.mode = RAW;
+	if (data != NULL)
+		toy.data = data;
+}
+
+static void
+end(void)
+{
+	toy.data = lines;
+	world_end(&v);
+}
+
+/* Bytes of a known order. */
+static uint8_t
+byte_at(size_t i)
+{
+	return (uint8_t)(i % 251);
+}
+
+/* Writes so much, or until nobody takes any more; how much it was. */
+static size_t
+pour(int fd, size_t from, size_t n)
+{
+	uint8_t b[16384];
+	size_t done = 0;
+	for (unsigned stuck = 0; done < n && stuck < 4;) {
+		size_t len = n - done < sizeof(b) ? n - done : sizeof(b);
+		for (size_t i = 0; i < len; i++)
+			b[i] = byte_at(from + done + i);
+		ssize_t w = send(fd, b, len, MSG_NOSIGNAL);
+		stuck = w > 0 ? 0 : stuck + 1;
+		done += w > 0 ? (size_t)w : 0;
+		world_turn(&v);
+	}
+	return done;
+}
+
+/* Reads what comes, checks it, adds it to *at. */
+static void
+drink(int fd, size_t *at)
+{
+	static uint8_t b[65536];
+	bool good = true;
+	for (unsigned dry = 0; dry < 4;) {
+		ssize_t n = recv(fd, b, sizeof(b), 0);
+		for (ssize_t i = 0; i < n; i++)
+			good = good && b[i] == byte_at(*at + (size_t)i);
+		*at += n > 0 ? (size_t)n : 0;
+		dry = n > 0 ? 0 : dry + 1;
+		world_turn(&v);
+	}
+	CU_ASSERT(good);
+}
+
+/* A client that does not read: the target is not read either, and what waits is bounded. */
+static void
+test_client_does_not_read(void)
+{
+	begin(NULL);
+	size_t sent = pour(v.target, 0, 64u << 20), got = 0;
+	const struct stream *to = &v.s->side[SP_CLIENT], *from = &v.s->side[SP_TARGET];
+	CU_ASSERT(sent < 64u << 20);
+	CU_ASSERT(to->full && !from->reading && sp_full(v.s, SP_CLIENT));
+	CU_ASSERT(to->out.len > STREAM_HIGH && to->out.len <= STREAM_HIGH + SCRATCH && from->in.len <= STREAM_INPUT + SCRATCH);
+	CU_ASSERT_EQUAL(v.drained, 0);
+	drink(v.client, &got);
+	CU_ASSERT_EQUAL(got, sent);
+	CU_ASSERT(!to->full && from->reading && v.drained >= 1);
+	CU_ASSERT_EQUAL(to->out.cap, 0); /* an idle session owns no buffer */
+	sent += pour(v.target, sent, 100000);
+	drink(v.client, &got);
+	CU_ASSERT_EQUAL(got, sent);
+	end();
+}
+
+/* A module that consumes nothing: what is read is bounded. */
+static void
+test_nobody_consumes(void)
+{
+	begin(NULL);
+	v.mode = DEAF;
+	(void)pour(v.client, 0, 4u << 20);
+	CU_ASSERT(!v.s->side[SP_CLIENT].reading);
+	CU_ASSERT(v.s->side[SP_CLIENT].in.len <= STREAM_INPUT + SCRATCH);
+	end();
+}
+
+static unsigned segments;
+
+/* Each byte is passed on with a mark behind it; every fifth is dropped. */
+static int
+marks(struct sp_session *s, enum sp_side from)
+{
+	int rc = SP_OK;
+	for (size_t n = sp_peek(s, from).len, i = 0; i < n && rc == SP_OK; i++) {
+		if (i % 5 == 4) {
+			rc = sp_drop(s, from, 1);
+			continue;
+		}
+		rc = sp_pass(s, from, 1);
+		if (rc == SP_OK && i % 5 != 0)
+			rc = sp_put(s, SP_OTHER(from), SP_LIT("-"));
+		if (v.s->side[SP_OTHER(from)].nsegments > segments)
+			segments = v.s->side[SP_OTHER(from)].nsegments;
+	}
+	return rc;
+}
+
+static void
+marked(char *text_r)
+{
+	char said[201];
+	for (size_t i = 0; i < 200; i++)
+		said[i] = (char)('a' + i % 26);
+	said[200] = '\0';
+	for (size_t i = 0; i < 200; i++) {
+		if (i % 5 == 4)
+			continue;
+		*text_r++ = said[i];
+		if (i % 5 != 0)
+			*text_r++ = '-';
+	}
+	*text_r = '\0';
+	world_say(&v, said);
+}
+
+static void
+test_order(void)
+{
+	char want[512];
+	begin(marks);
+	segments = 0;
+	marked(want);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), want);
+	CU_ASSERT(segments > 8 && segments <= STREAM_SEGMENTS);
+	v.send_max = 7; /* a socket that takes little at a time */
+	marked(want);
+	for (unsigned i = 0; i < 20; i++)
+		world_turn(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), want);
+	CU_ASSERT(stream_idle(&v.s->side[SP_TARGET]));
+	end();
+}
+
+/* Bytes that follow one another are one segment, without a copy. */
+static int
+pieces(struct sp_session *s, enum sp_side from)
+{
+	int rc = sp_pass(s, from, 2);
+	while (rc == SP_OK && sp_peek(s, from).len > 0)
+		rc = sp_pass(s, from, 1);
+	segments = s->side[SP_OTHER(from)].nsegments;
+	return rc == SP_OK && sp_pass(s, from, 1) == SP_OK ? SP_EINTERNAL : rc; /* more than there is: no */
+}
+
+static void
+test_one_segment(void)
+{
+	begin(pieces);
+	world_say(&v, "abcdefgh");
+	CU_ASSERT_EQUAL(segments, 1);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "abcdefgh");
+	CU_ASSERT_EQUAL(v.closed, 0);
+	end();
+}
+
+#define LONG 300000u
+static unsigned calls;
+
+static int
+wants(struct sp_session *s, enum sp_side from)
+{
+	size_t n = sp_peek(s, from).len;
+	calls++;
+	return n < LONG ? sp_want(s, from, LONG, 1u << 20) : sp_pass(s, from, n);
+}
+
+static void
+test_want(void)
+{
+	size_t got = 0;
+	begin(wants);
+	calls = 0;
+	CU_ASSERT_EQUAL(pour(v.client, 0, LONG - 1), LONG - 1);
+	CU_ASSERT_EQUAL(calls, 1);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	CU_ASSERT_EQUAL(pour(v.client, LONG - 1, 1), 1);
+	CU_ASSERT_EQUAL(calls, 2);
+	drink(v.target, &got);
+	CU_ASSERT_EQUAL(got, LONG);
+	end();
+}
+
+static int
+wants_too_much(struct sp_session *s, enum sp_side from)
+{
+	return sp_want(s, from, 1001, 1000);
+}
+
+static int
+writes_too_much(struct sp_session *s, enum sp_side from)
+{
+	int rc = sp_drop(s, from, sp_peek(s, from).len);
+	struct sp_writer *w = sp_out(s, SP_TARGET);
+	sp_wr_put(w, SP_LIT("head of a message"));
+	(void)sp_wr_room(w, (size_t)1 << 30);
+	return rc;
+}
+
+/* A length over its limit, a message that does not fit: the session ends, and no part of it has left. */
+static void
+test_too_long(void)
+{
+	begin(wants_too_much);
+	world_say(&v, "x");
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_ERROR);
+	end();
+	begin(writes_too_much);
+	world_say(&v, "x");
+	CU_ASSERT_EQUAL(v.closed, 1);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	end();
+}
+
+static int
+writes_much(struct sp_session *s, enum sp_side from)
+{
+	int rc = sp_drop(s, from, sp_peek(s, from).len);
+	struct sp_writer *w = sp_out(s, SP_OTHER(from));
+	for (size_t i = 0; i < LONG; i++)
+		sp_wr_u8(w, byte_at(i));
+	return rc;
+}
+
+static void
+test_writer_grows(void)
+{
+	size_t got = 0;
+	begin(writes_much);
+	world_say(&v, "x");
+	drink(v.target, &got);
+	CU_ASSERT_EQUAL(got, LONG);
+	end();
+}
+
+static void
+test_half_closed(void)
+{
+	char c;
+	begin(NULL);
+	v.half_close = true;
+	world_say(&v, "last words");
+	shutdown(v.client, SHUT_WR);
+	world_turn(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "last words");
+	CU_ASSERT_EQUAL(recv(v.target, &c, 1, 0), 0); /* the end, after them */
+	CU_ASSERT_EQUAL(v.closed, 0);
+	CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
+	world_turn(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "answer");
+	close(v.target);
+	v.target = -1;
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_EOF);
+	CU_ASSERT_EQUAL(recv(v.client, &c, 1, 0), 0);
+	end();
+}
+
+/* A module that says nothing of ends: either side's is the session's. */
+static void
+test_end_of_a_side(void)
+{
+	int (*eof)(struct sp_session *, enum sp_side) = toy.eof;
+	begin(NULL);
+	toy.eof = NULL;
+	CU_ASSERT_EQUAL(write(v.target, "bye", 3), 3);
+	close(v.target);
+	v.target = -1;
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_EOF);
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "byeBYE the target closed the connection");
+	toy.eof = eof;
+	end();
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = {
+		{ "a client that does not read", test_client_does_not_read },
+		{ "a module that does not consume", test_nobody_consumes },
+		{ "order, folds and partial sends", test_order },
+		{ "one segment", test_one_segment },
+		{ "a long message comes whole", test_want },
+		{ "too long", test_too_long },
+		{ "a writer grows", test_writer_grows },
+		{ "half closed", test_half_closed },
+		{ "the end of a side", test_end_of_a_side },
+		CU_TEST_INFO_NULL,
+	};
+	return cunit_main("stream", tests);
+}
