@@ -98,7 +98,7 @@ test_other_sessions(void)
 	close(v.client);
 	close(v.target);
 	another();
-	strcpy(v.s->address, "10.9.9.9");
+	snprintf(v.s->address, sizeof(v.s->address), "10.9.9.9");
 	another_runs();
 	CU_ASSERT(ask("select 1\n")->plan != a->plan);
 	close(v.client);
@@ -115,12 +115,14 @@ static void
 test_rule_on_session(void)
 {
 	char policy[512];
-	begin(NO_DELETE);
-	int client = v.client, target = v.target;
+	world_begin(&v, WRITE, NO_DELETE);
+	world_connect(&v); /* admitted under the rules that name it, as the other one */
 	snprintf(policy, sizeof(policy), "rule 'this' { on = 'toy.statement', when = { verb = 'select', session = '%s' }, deny = 'not you' }\n"
 	    "rule 'f' { on = 'toy.statement', when = function(op) return op.verb == 'call' and op.session == '%s' end, deny = 'nor so' }",
 	    v.s->name, v.s->name);
 	world_epoch(&v, WRITE, policy);
+	another_runs();
+	int client = v.client, target = v.target;
 	(void)ask("select 1\n");
 	CU_ASSERT_EQUAL(v.what, SP_DENY);
 	(void)ask("call 1\n");
@@ -135,13 +137,14 @@ test_rule_on_session(void)
 }
 
 static enum sp_what
-ask_with(const char *text, const char *param)
+ask_as(const char *kind, const char *text, const char *param)
 {
-	int rc = SP_ENOMEM;
+	int rc = SP_OK;
 	session_enter_module(v.s);
-	struct sp_op *op = sp_op_new(v.s, 0, "toy.statement", sp_str(text));
+	struct sp_op *op = sp_op_new(v.s, 0, kind, sp_str(text));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(op);
 	v.op[v.nops++] = op;
-	if (op != NULL)
+	if (param != NULL)
 		rc = sp_op_param(op, 0, 25, 0, false, sp_str(param));
 	if (rc == SP_OK)
 		rc = sp_ask(op);
@@ -149,6 +152,12 @@ ask_with(const char *text, const char *param)
 	(void)session_leave_module(v.s, rc);
 	world_turn(&v);
 	return v.what;
+}
+
+static enum sp_what
+ask_with(const char *text, const char *param)
+{
+	return ask_as("toy.statement", text, param);
 }
 
 /* A rule that reads a parameter is asked each time. */
@@ -163,6 +172,45 @@ test_not_remembered(void)
 	CU_ASSERT_EQUAL(ask_with("select it", "x"), SP_ALLOW);
 	CU_ASSERT_EQUAL(ask_with("select it", "y"), SP_ALLOW);
 	CU_ASSERT(v.op[3]->plan == v.op[4]->plan); /* it did not look */
+	world_end(&v);
+}
+
+/* What is prepared is refused for what it would be when it runs; held and charged is only the run. */
+static void
+test_prepared(void)
+{
+	begin(NO_DELETE "rule 'agree' { on = 'toy.statement', when = { verb = 'update' }, approve = { by = 'dba', within = '10m' } }\n"
+	    "rule 'once' { on = 'toy.statement', when = { verb = 'select' }, limit = { per = 'session', rate = '1/1m' } }");
+	CU_ASSERT_EQUAL(ask_as("toy.prepare", "delete x", NULL), SP_DENY);
+	CU_ASSERT_EQUAL(ask_as("toy.prepare", "update x", NULL), SP_ALLOW);
+	CU_ASSERT_EQUAL(ask_as("toy.prepare", "select x", NULL), SP_ALLOW);
+	CU_ASSERT_EQUAL(ask_as("toy.prepare", "select x", NULL), SP_ALLOW);
+	CU_ASSERT_PTR_NULL(world_heard(&v, MSG_HOLD));
+	CU_ASSERT_EQUAL(ask_as("toy.statement", "select x", NULL), SP_ALLOW);
+	CU_ASSERT_EQUAL(ask_as("toy.statement", "select x", NULL), SP_DENY);
+	CU_ASSERT(v.op[3]->op.shape == v.op[4]->op.shape && v.op[3]->plan != v.op[4]->plan);
+	session_enter_module(v.s);
+	CU_ASSERT_PTR_NULL(sp_op_new(v.s, 0, "toy.other", SP_LIT("x"))); /* no kind of this module */
+	(void)session_leave_module(v.s, SP_OK);
+	world_end(&v);
+}
+
+/* The same text again carries its parameters, and is classified anew when names mean something else. */
+static void
+test_again(void)
+{
+	begin("rule 'p' { on = 'toy.statement', when = function(op) return op.param(1) == 'x' end, deny = 'not x' }");
+	(void)ask_with("call it", "x");
+	session_enter_module(v.s);
+	struct sp_op *op = sp_op_again(v.s, v.op[0], "toy.statement");
+	CU_ASSERT(op->op.shape == v.op[0]->op.shape && op->op.nparams == 1);
+	v.what = SP_ALLOW;
+	CU_ASSERT_EQUAL(sp_ask(op), SP_OK);
+	CU_ASSERT_EQUAL(v.what, SP_DENY);
+	sp_view(v.s, &v, 1);
+	op = sp_op_again(v.s, v.op[0], "toy.statement");
+	CU_ASSERT(op->op.shape != v.op[0]->op.shape && sp_bytes_eq(sp_op_text(op), sp_op_text(v.op[0])));
+	(void)session_leave_module(v.s, SP_OK);
 	world_end(&v);
 }
 
@@ -209,10 +257,13 @@ static void
 test_answers(void)
 {
 	char policy[512];
-	begin(NO_DELETE);
-	int client = v.client, target = v.target;
+	world_begin(&v, WRITE, NO_DELETE);
+	world_connect(&v);
+	v.keep = true;
 	snprintf(policy, sizeof(policy), "rule 'a' { on = 'toy.result', when = { session = '%s' }, deny = 'not for you' }", v.s->name);
 	world_epoch(&v, WRITE, policy);
+	another_runs();
+	int client = v.client, target = v.target;
 	(void)ask("select 1\n");
 	CU_ASSERT_EQUAL(answer(last()), SP_EDENIED);
 	CU_ASSERT(v.what == SP_ALLOW && v.s->denied == 1);
@@ -305,6 +356,8 @@ main(void)
 		{ "other sessions", test_other_sessions },
 		{ "a rule on the session", test_rule_on_session },
 		{ "what is asked each time", test_not_remembered },
+		{ "prepared", test_prepared },
+		{ "the same again", test_again },
 		{ "what is not for ever", test_not_for_ever },
 		{ "answers", test_answers },
 		{ "answers end", test_answers_end },

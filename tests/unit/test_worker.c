@@ -523,6 +523,53 @@ test_keeper_silent(void)
 	world_end(&v);
 }
 
+/* A key of ours is the session's as long as it lives: a new keeper is told, too. */
+static void
+test_cancel_key(void)
+{
+	world_begin(&v, WRITE, NO_DELETE);
+	world_run(&v);
+	CU_ASSERT_EQUAL(sp_cancel_key(v.s, 7, SP_LIT("abc")), SP_EINTERNAL);
+	CU_ASSERT_EQUAL(sp_cancel_key(v.s, 7, SP_LIT("k3y!")), SP_OK);
+	world_forget(&v);
+	world_keeper_away(&v);
+	world_keeper(&v);
+	const struct message *m = world_heard(&v, MSG_CANCEL_KEY);
+	CU_ASSERT(m != NULL && m->f[1].q == 7 && sp_bytes_is(m->f[2].s, "k3y!"));
+	world_end(&v);
+}
+
+/* A connection of the gateway's own: told to the keeper, not recorded, gone when nobody needs it. */
+static void
+test_side_session(void)
+{
+	world_begin(&v, ALWAYS, NO_DELETE);
+	world_run(&v);
+	world_forget(&v);
+	struct sp_session *client = v.s, *side = sp_side_session(v.s, "catalogue", &v);
+	CU_ASSERT(side != NULL && sp_cookie(side) == &v && v.closed == 0);
+	world_turn(&v);
+	int own = accept(v.listening, NULL, NULL);
+	CU_ASSERT(own >= 0 && side->state == SESSION_RUN);
+	const struct message *m = world_heard(&v, MSG_SIDE);
+	CU_ASSERT(m != NULL && sp_bytes_is(m->f[3].s, "catalogue") && world_heard(&v, MSG_OPENED) == NULL);
+	session_enter_module(side);
+	CU_ASSERT_EQUAL(sp_own_statement(side, SP_LIT("what is there?")), SP_OK);
+	CU_ASSERT_EQUAL(sp_put(side, SP_TARGET, SP_LIT("what is there?")), SP_OK);
+	(void)session_leave_module(side, SP_OK);
+	CU_ASSERT_STRING_EQUAL(world_recorded(&v), "");
+	char c[14];
+	CU_ASSERT_EQUAL(recv(own, c, sizeof(c), MSG_DONTWAIT), 14);
+	ring_fail(v.recorder, true); /* ends who is recorded, and not this one */
+	record_progress(v.w);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && v.s == NULL && client != side && side->state == SESSION_RUN);
+	close(own);
+	world_turn(&v);
+	CU_ASSERT_EQUAL(v.closed, 2);
+	world_end(&v);
+}
+
 static void
 test_killed_by_person(void)
 {
@@ -612,6 +659,8 @@ main(void)
 		{ "idle", test_idle },
 		{ "the keeper is away", test_keeper_away },
 		{ "the keeper is silent", test_keeper_silent },
+		{ "a cancel key", test_cancel_key },
+		{ "a side session", test_side_session },
 		{ "killed by a person", test_killed_by_person },
 		{ "no target", test_no_target },
 		{ "a session refused", test_session_refused },
