@@ -266,6 +266,22 @@ test_conf(void)
 	CU_ASSERT_STRING_EQUAL(err, "t:1: unknown directive \"line_mx\", did you mean \"line_max\"?");
 }
 
+/* The core's side in programs without sessions (no_session.c): what needs one refuses, and says the strict thing. */
+static void
+test_no_session(void)
+{
+	uint8_t random[2][16] = { { 0 } };
+	CU_ASSERT(sp_random(random[0], 16) == SP_OK && sp_random(random[1], 16) == SP_OK && memcmp(random[0], random[1], 16) != 0);
+	CU_ASSERT_EQUAL(sp_fail(NULL, SP_EPROTO, "as a test, %s", "expected"), SP_EPROTO);
+	CU_ASSERT_EQUAL(sp_pass(NULL, SP_CLIENT, 1), SP_EINTERNAL);
+	CU_ASSERT_EQUAL(sp_ready(NULL), SP_EINTERNAL);
+	CU_ASSERT_EQUAL(sp_authenticate(NULL, NULL), SP_EINTERNAL);
+	CU_ASSERT_EQUAL(sp_record(NULL, NULL, (enum sp_stream)0, SP_LIT("x")), SP_EINTERNAL);
+	CU_ASSERT(sp_peek(NULL, SP_CLIENT).len == 0 && sp_full(NULL, SP_CLIENT) && sp_out(NULL, SP_CLIENT)->bad);
+	CU_ASSERT(sp_tls_mode(NULL, SP_CLIENT) == SP_TLS_REQUIRED && !sp_tls_active(NULL, SP_CLIENT));
+	CU_ASSERT(sp_principal(NULL)[0] == '\0' && sp_state(NULL) == NULL && !sp_op_stands(NULL));
+}
+
 static void
 test_all(void)
 {
@@ -310,6 +326,7 @@ main(void)
 		{ "not a module", test_not_elf },
 		{ "damaged files", test_elf_damage },
 		{ "configuration", test_conf },
+		{ "without sessions", test_no_session },
 		{ "all of the settings", test_all },
 		CU_TEST_INFO_NULL,
 	};

@@ -315,12 +315,66 @@ test_equip(void)
 	end();
 }
 
+static void
+status_is(const char *expected)
+{
+	char path[128], line[256] = "";
+	(void)snprintf(path, sizeof(path), "%s.status", m.pid_path);
+	FILE *f = fopen(path, "r");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	CU_ASSERT_PTR_NOT_NULL(fgets(line, sizeof(line), f));
+	CU_ASSERT_STRING_EQUAL(line, expected);
+	CU_ASSERT_PTR_NULL(fgets(line, sizeof(line), f)); /* one line */
+	(void)fclose(f);
+}
+
+static void
+checked(bool ok, const char *text, int fd)
+{
+	m.reload = (struct reload){ .stage = RELOAD_CHECK, .asked = 5, .fd = -1, .public_fd = -1 };
+	struct message msg = { .type = MSG_CHECKED, .nfds = fd >= 0, .f = { Q(ok), Z(text) }, .fd = { fd, -1, -1 } };
+	reload_checked(&m, &msg);
+	CU_ASSERT(m.reload.stage == RELOAD_NONE && m.reload.epoch == NULL && m.reload.fd == -1);
+	CU_ASSERT_EQUAL(m.epoch->number, 1); /* what was in force still is */
+}
+
+/* A refusal, an answer that is none and a death leave everything as it was, and are told in one line (P11). */
+static void
+test_refused(void)
+{
+	begin("pid gate.pid;");
+	CU_ASSERT_EQUAL_FATAL(pid_write(&m), SP_OK);
+	checked(false, "t:1: no\nt:2: nor that", -1);
+	status_is("5 refused t:1: no t:2: nor that\n");
+	checked(false, "", -1);
+	status_is("5 refused the check process does not say why\n");
+	checked(true, "", -1); /* says yes and gives nothing */
+	status_is("5 refused the check process does not say why\n");
+	checked(true, "", open("/dev/null", O_RDONLY | O_CLOEXEC));
+	status_is("5 refused the packed configuration is not a sealed memory file of a fair size\n");
+	m.reload = (struct reload){ .stage = RELOAD_CHECK, .asked = 6, .fd = -1, .public_fd = -1, .check = &m.child[0] };
+	m.child[0] = (struct child){ .role = ROLE_CHECK };
+	CU_ASSERT_TRUE(reload_lost(&m, &m.child[0]));
+	status_is("6 refused the check process ended without an answer\n");
+	struct message late = { .type = MSG_CHECKED, .f = { Q(1), Z("") }, .fd = { -1, -1, -1 } };
+	reload_checked(&m, &late); /* nobody asked */
+	CU_ASSERT_EQUAL(m.reload.stage, RELOAD_NONE);
+	m.phase = MASTER_STARTING;
+	m.reload = (struct reload){ .stage = RELOAD_CHECK, .fd = -1, .public_fd = -1 };
+	late.f[0] = (struct field)Q(0);
+	late.f[1] = (struct field)Z("t:9: never");
+	reload_checked(&m, &late);
+	CU_ASSERT_STRING_EQUAL(told, "t:9: never"); /* at the start there is nothing to keep */
+	end();
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "listeners: all or none", test_listeners }, { "the control socket", test_control }, { "folders, lock and pid file", test_folders },
-		{ "logs", test_log }, { "programs", test_program }, { "what a child is given", test_equip }, CU_TEST_INFO_NULL,
+		{ "logs", test_log }, { "programs", test_program }, { "what a child is given", test_equip },
+		{ "a configuration is refused (P11)", test_refused }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("master", tests);
 }

@@ -86,7 +86,7 @@ role_fork(int fd, const char *index)
 	else if (fd < 0)
 		close(ROLE_MASTER_FD);
 	role_init(&process, ROLE_RECORDER, 2, argv, &handler, &mine);
-	_exit(role_run(&process));
+	exit(role_run(&process));
 }
 
 static int
