@@ -37,6 +37,7 @@ TOP = HERE.parent.parent
 IS_ROOT = os.geteuid() == 0
 SANITIZED = os.environ.get("SALLYPORT_SANITIZED") == "1"
 SLOW = 5 if SANITIZED else 1  # factor for deadlines of tests
+LOUD = re.compile(r"ERROR: (Address|Leak)Sanitizer|runtime error:")  # a sanitizer that has found something
 
 _ports = set()
 
@@ -560,7 +561,7 @@ def _check_end(world, keep):
     """The gateway must end by itself, and no sanitizer may have spoken."""
     clean = world.end(keep=True)
     logs = world.gateway.logs(400) if world.gateway is not None else ""
-    loud = re.search(r"ERROR: (Address|Leak)Sanitizer|runtime error:", logs)
+    loud = LOUD.search(logs)
     if not clean or loud:
         print(f"  FAIL  end of the gateway (exit {world.gateway.process.returncode if world.gateway.process else None})\n{logs}")
     if keep:
