@@ -106,6 +106,7 @@ epoch_use(struct worker *w, struct epoch *e, struct worker_epoch **u_r, const ch
 	if (rc != SP_OK) {
 		snprintf(kept, sizeof(kept), "%s", *err_r == NULL ? "" : *err_r);
 		*err_r = kept;
+		u->epoch = NULL; /* not taken: it stays its owner's */
 		epoch_use_unref(&u);
 		return rc;
 	}

@@ -39,6 +39,7 @@ struct worker_epoch {
 	size_t nlisteners;
 };
 
+/* e is the use's once it is taken; on an error it stays the caller's. */
 int epoch_use(struct worker *w, struct epoch *e, struct worker_epoch **u_r, const char **err_r) SP_MUST;
 struct worker_epoch *epoch_use_ref(struct worker_epoch *u);
 void epoch_use_unref(struct worker_epoch **u);

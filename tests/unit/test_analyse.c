@@ -365,6 +365,7 @@ test_depth(void)
 	free(text);
 }
 
+#if !defined(__SANITIZE_ADDRESS__)
 static long
 resident_kb(void)
 {
@@ -377,6 +378,7 @@ resident_kb(void)
 		(void)fclose(f);
 	return pages * 4;
 }
+#endif
 
 /* What a deep text used of its stack does not stay with the process. */
 static void
