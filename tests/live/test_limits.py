@@ -27,7 +27,7 @@ def refused(w, user):
 
 
 def workers(w):
-    return w.gateway.children()["worker"]
+    return wait_for(lambda: w.gateway.children().get("worker"), said="no worker runs")
 
 
 # ---- sessions ----
