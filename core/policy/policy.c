@@ -429,6 +429,47 @@ policy_tagged(const struct policy *p, struct sp_bytes column)
 	return false;
 }
 
+#define COLUMNS_MOST 200000u /* it happens on the loop of all sessions */
+
+struct unmatched {
+	const struct policy *p;
+	bool *hit;          /* by pattern, in the order of tags */
+	size_t left, columns;
+};
+
+static int
+take_column(void *to, struct sp_bytes column)
+{
+	struct unmatched *u = to;
+	bool *hit = u->hit;
+	for (const struct tag *t = u->p->tags; t != NULL; t = t->next)
+		for (size_t i = 0; i < t->n; i++, hit++)
+			if (!*hit && tag_pattern_matches(&t->pattern[i], column) == YES) {
+				*hit = true;
+				u->left--;
+			}
+	return u->left == 0 || ++u->columns >= COLUMNS_MOST;
+}
+
+void
+policy_tags_unmatched(const struct policy *p, sp_columns_fn *each, void *owner,
+    void (*report)(void *to, const char *tag, const char *pattern, const char *file, unsigned line), void *to)
+{
+	struct unmatched u = { .p = p };
+	for (const struct tag *t = p->tags; t != NULL; t = t->next)
+		u.left += t->n;
+	if (u.left == 0)
+		return;
+	u.hit = mem_alloc(u.left * sizeof(*u.hit));
+	each(owner, take_column, &u);
+	const bool *hit = u.hit;
+	for (const struct tag *t = p->tags; t != NULL && u.columns < COLUMNS_MOST; t = t->next)
+		for (size_t i = 0; i < t->n; i++)
+			if (!*hit++)
+				report(to, t->name, t->pattern[i].text, t->pattern[i].file, t->pattern[i].line);
+	free(u.hit);
+}
+
 static bool
 any_sensitive(const struct policy *p)
 {

@@ -155,6 +155,12 @@ void policy_mask_keys(bool (*key)(void *owner, const char *tag, uint8_t key_r[32
 
 /* True when schema.table.column carries any tag that a mask or an approval hides. */
 bool policy_tagged(const struct policy *p, struct sp_bytes column);
+/*
+ * Tags that match none of the columns that `each` gives: report() is told each pattern and where it
+ * stands.  Nothing is reported when there are too many columns to look at.
+ */
+void policy_tags_unmatched(const struct policy *p, sp_columns_fn *each, void *owner,
+    void (*report)(void *to, const char *tag, const char *pattern, const char *file, unsigned line), void *to);
 /* Any column attribute of any node is tagged: its errors, literals and unknown columns are sensitive. */
 bool policy_touches_tagged(const struct policy *p, const struct op *op);
 

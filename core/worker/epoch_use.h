@@ -20,6 +20,7 @@ struct target_use {
 	struct policy *policy;
 	struct tls_credentials *tls;
 	struct conf_use *confs;  /* made at first need */
+	bool tags_checked;       /* against the target's columns */
 };
 
 struct listener_use {

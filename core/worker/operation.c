@@ -722,6 +722,23 @@ sp_column_tagged(const struct sp_session *s, struct sp_bytes column)
 	return t == NULL || policy_tagged(t->policy, column);
 }
 
+static void
+warn_of_tag(void *to, const char *tag, const char *pattern, const char *file, unsigned line)
+{
+	sp_log(to, SP_WARN, "target %s has no column that tag \"%s\" means by \"%s\" (%s:%u)", sp_target_name(to), tag, pattern,
+	    file == NULL ? "?" : file, line);
+}
+
+void
+sp_columns_known(struct sp_session *s, sp_columns_fn *each, void *owner)
+{
+	struct target_use *t = epoch_use_target(s->epoch, s->target_name);
+	if (t == NULL || t->tags_checked)
+		return;
+	t->tags_checked = true;
+	policy_tags_unmatched(t->policy, each, owner, warn_of_tag, s);
+}
+
 /* ---- the end of it ---- */
 
 int

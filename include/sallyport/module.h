@@ -490,6 +490,13 @@ int sp_mask_value(const struct sp_mask *m, struct sp_bytes in, struct sp_writer 
 bool sp_op_sensitive(const struct sp_op *op);
 /* Does a rule hide something by a tag that fits this column (schema.table.column; ? where not known)? */
 bool sp_column_tagged(const struct sp_session *s, struct sp_bytes column);
+/*
+ * All columns of the target are known: `each` gives their names (schema.table.column, borrowed for
+ * the call) to take(), until that returns non-zero.  It is called before this returns, once for an
+ * epoch and a target, or not at all: the core warns of tags that match none.
+ */
+typedef void sp_columns_fn(void *owner, int (*take)(void *to, struct sp_bytes column), void *to);
+void sp_columns_known(struct sp_session *s, sp_columns_fn *each, void *owner);
 
 /* ---- record ---- */
 

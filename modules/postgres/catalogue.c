@@ -332,6 +332,14 @@ may_be_any(struct sp_column *out)
 	return SP_OK;
 }
 
+void
+pg_catalogue_tell(struct pg *p)
+{
+	struct catalogue *c = catalogue_of(p);
+	if (c != NULL && c->names != NULL)
+		sp_columns_known(p->s, pg_names_columns, c->names);
+}
+
 static int
 tagged_source(void *owner, const struct pg_relation *r, const struct pg_column *c)
 {

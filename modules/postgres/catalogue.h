@@ -34,6 +34,8 @@ int pg_catalogue_column(struct pg *p, const struct sp_op *op, uint32_t table, ui
 void pg_cursor_note(struct pg *p, const struct sp_op *op, bool named);
 /* May a column of schema.table, or one behind it, be tagged?  True where nobody knows. */
 bool pg_catalogue_tagged(struct pg *p, struct sp_bytes schema, struct sp_bytes table);
+/* Tells the core all of the target's columns, when they are known and it has not heard them. */
+void pg_catalogue_tell(struct pg *p);
 void pg_catalogue_described(struct pg *p); /* all columns of a description were asked for, and none waits */
 /* A number for this view of the names; equal views of this worker's sessions get equal numbers. */
 uint64_t pg_catalogue_scope(struct pg *p, struct sp_bytes description);

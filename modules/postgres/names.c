@@ -673,6 +673,21 @@ pg_write_name(struct sp_writer *w, const struct pg_relation *r, const struct pg_
 	write_part(w, sp_str(c->name));
 }
 
+void
+pg_names_columns(void *owner, int (*take)(void *to, struct sp_bytes column), void *to)
+{
+	const struct pg_names *n = owner;
+	const struct pg_relation *r = n->relations.v;
+	uint8_t name[1024];
+	for (size_t i = 0; i < n->relations.n; i++)
+		for (size_t k = 0; k < r[i].ncolumns; k++) {
+			struct sp_writer w = sp_writer(name, sizeof(name));
+			pg_write_name(&w, &r[i], &r[i].column[k]);
+			if (!w.bad && take(to, sp_written(&w)) != 0)
+				return;
+		}
+}
+
 /* ---- one session's view ---- */
 
 /* One name of a list, folded unless quoted; false: not a name. */

@@ -41,6 +41,9 @@ struct pg_function {
 	const char *extension;  /* it belongs to, or "" */
 };
 
+/* Every column's name, as sp_columns_known() wants it; owner: the names. */
+void pg_names_columns(void *owner, int (*take)(void *to, struct sp_bytes column), void *to);
+
 /* ---- building ---- */
 
 /* The catalogue queries; results in text format go to pg_names_feed() row by row, in any order of queries. */

@@ -131,6 +131,7 @@ tell_view(struct pg *p, struct track *t)
 	/* with statements of its own by name, no other session's view equals this one */
 	bool own = w.bad || p->prepared != NULL;
 	sp_view(p->s, &t->view, pg_catalogue_scope(p, (struct sp_bytes){ memory, own ? SIZE_MAX : w.len }));
+	pg_catalogue_tell(p);
 	return sp_fact(p->s, "role", sp_str(t->role));
 }
 

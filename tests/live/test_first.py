@@ -196,6 +196,19 @@ def reload_changes_live_sessions(w):
 
 
 @test
+def a_tag_that_matches_nothing_is_warned_of(w):
+    w.gateway.policy = POLICY + 'tag "typo" { "*.emial", "public.customers.name" }\n'
+    w.gateway.write()
+    assert w.gateway.reload().code == 0
+    assert w.psql("SELECT 1").out == "1"
+    wait_for(lambda: 'tag "typo" means by "*.emial"' in w.gateway.logs(200), 5, said=w.gateway.logs(60))
+    assert "customers.name" not in w.gateway.logs(200)
+    w.gateway.policy = POLICY
+    w.gateway.write()
+    assert w.gateway.reload().code == 0
+
+
+@test
 def bad_reload_leaves_the_old(w):
     w.gateway.policy = 'rule "broken" {'
     w.gateway.write()

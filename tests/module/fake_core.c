@@ -805,6 +805,14 @@ sp_mask_value(const struct sp_mask *m, struct sp_bytes in, struct sp_writer *out
 	return SP_OK;
 }
 
+void
+sp_columns_known(struct sp_session *s, sp_columns_fn *each, void *owner)
+{
+	(void)s;
+	(void)each;
+	(void)owner;
+}
+
 bool
 sp_column_tagged(const struct sp_session *s, struct sp_bytes column)
 {
