@@ -725,8 +725,8 @@ sp_column_tagged(const struct sp_session *s, struct sp_bytes column)
 static void
 warn_of_tag(void *to, const char *tag, const char *pattern, const char *file, unsigned line)
 {
-	sp_log(to, SP_WARN, "target %s has no column that tag \"%s\" means by \"%s\" (%s:%u)", sp_target_name(to), tag, pattern,
-	    file == NULL ? "?" : file, line);
+	sp_log(to, SP_WARN, "%s/%s has no column that tag \"%s\" means by \"%s\" (%s:%u)", sp_target_name(to), sp_target_part(to), tag,
+	    pattern, file == NULL ? "?" : file, line);
 }
 
 void

@@ -94,6 +94,7 @@ void scope_unref(struct scope **c);
 struct plan *plan_find(struct sp_op *op);   /* remembered, or made now by asking the rules */
 struct plan *plan_make(struct sp_op *op);   /* asked anew */
 void plan_unref(struct plan **p);
+bool kind_is_prepare(const char *kind);     /* announced, not run */
 struct subject session_subject(const struct sp_session *s);
 /* Counted; NULL when memory is out. */
 struct shape *shape_find(struct sp_session *s, const char *kind, struct sp_bytes text);

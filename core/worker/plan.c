@@ -386,8 +386,8 @@ judge_prepare(struct sp_session *s, struct sp_op *op, const struct subject *who,
 	return rc;
 }
 
-static bool
-is_prepare(const char *kind)
+bool
+kind_is_prepare(const char *kind)
 {
 	size_t n = strlen(kind), m = strlen(".prepare");
 	return n > m && strcmp(kind + n - m, ".prepare") == 0;
@@ -398,7 +398,7 @@ plan_judge(struct sp_op *op, struct decision *d_r)
 {
 	struct subject who = session_subject(op->s);
 	memset(d_r, 0, sizeof(*d_r));
-	int rc = is_prepare(op->op.kind) ? judge_prepare(op->s, op, &who, d_r) : policy_judge_whole(op->s->run, &who, &op->op, d_r, NULL, NULL);
+	int rc = kind_is_prepare(op->op.kind) ? judge_prepare(op->s, op, &who, d_r) : policy_judge_whole(op->s->run, &who, &op->op, d_r, NULL, NULL);
 	if (rc == SP_OK)
 		return SP_OK;
 	decision_free(d_r);

@@ -21,13 +21,6 @@ struct finding_list {
 	size_t n;
 };
 
-static bool
-is_prepare(const char *kind)
-{
-	size_t n = strlen(kind), m = strlen(".prepare");
-	return n > m && strcmp(kind + n - m, ".prepare") == 0;
-}
-
 /* A statement that is prepared is refused for what it would be when it runs. */
 static int
 judge(struct sp_op *op, struct op *as, char kind[64], struct decision *d, struct finding_list *l)
@@ -35,7 +28,7 @@ judge(struct sp_op *op, struct op *as, char kind[64], struct decision *d, struct
 	struct policy_run *run = policy_run_new(epoch_use_target(op->s->epoch, op->s->target_name)->policy);
 	struct subject who = session_subject(op->s);
 	*as = op->op;
-	if (is_prepare(op->op.kind)) {
+	if (kind_is_prepare(op->op.kind)) {
 		snprintf(kind, 64, "%.*s.statement", (int)(strlen(op->op.kind) - strlen(".prepare")), op->op.kind);
 		as->kind = kind;
 	}
