@@ -152,7 +152,8 @@ credentials_certify(struct tls_credentials *c, const gnutls_datum_t *pem)
 	unsigned n = CHAIN_MAX;
 	gnutls_pcert_st *chain = gnutls_calloc(CHAIN_MAX, sizeof(*chain)); /* the credentials' once they have it */
 	gnutls_privkey_t key = NULL;
-	int rc = chain == NULL ? GNUTLS_E_MEMORY_ERROR : gnutls_pcert_list_import_x509_raw(chain, &n, pem, GNUTLS_X509_FMT_PEM, 0);
+	int rc = chain == NULL ? GNUTLS_E_MEMORY_ERROR :
+		gnutls_pcert_list_import_x509_raw(chain, &n, pem, GNUTLS_X509_FMT_PEM, GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
 	if (rc >= 0) {
 		c->algorithm = (gnutls_pk_algorithm_t)gnutls_pubkey_get_pk_algorithm(chain[0].pubkey, &c->bits);
 		rc = gnutls_privkey_init(&key);
@@ -184,6 +185,8 @@ tls_credentials_client(const struct epoch *e, const struct target *t, struct tls
 	if (path[0] != '\0') {
 		gnutls_datum_t ca = file_datum(e, path);
 		rc = gnutls_certificate_set_x509_trust_mem(c->x509, &ca, GNUTLS_X509_FMT_PEM);
+		if (rc == 0) /* how many there were: who trusts nobody reaches nobody */
+			rc = GNUTLS_E_NO_CERTIFICATE_FOUND;
 	} else {
 		rc = gnutls_certificate_set_x509_system_trust(c->x509);
 	}
@@ -257,6 +260,8 @@ tls_prepare(struct tls *t, struct tls_credentials *c, const struct tls_start *st
 		if (gnutls_alpn_set_protocols(t->session, &name, 1, GNUTLS_ALPN_MANDATORY) != 0)
 			return SP_EINTERNAL;
 	}
+	if (!c->server && start->verify && start->name == NULL)
+		return SP_EINTERNAL; /* or anybody's certificate would do */
 	if (!c->server && start->name != NULL) {
 		if (start->name[0] != '\0' && strspn(start->name, "0123456789.:") != strlen(start->name))
 			gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, start->name, strlen(start->name));

@@ -12,10 +12,12 @@
 
 #ifndef SANITIZED /* AddressSanitizer brings its own */
 
+#define FOR_ALL_LIBRARIES __attribute__((visibility("default"))) /* hidden, they would be ours alone */
+
 extern void __libc_free(void *p);
 extern void *__libc_malloc(size_t n);
 
-void
+FOR_ALL_LIBRARIES void
 free(void *p)
 {
 	int keep = errno;
@@ -27,7 +29,7 @@ free(void *p)
 }
 
 /* Never in place by glibc, which would leave the old copy behind when it moves. */
-void *
+FOR_ALL_LIBRARIES void *
 realloc(void *p, size_t n)
 {
 	if (p == NULL)
