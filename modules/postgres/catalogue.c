@@ -10,6 +10,10 @@
 
 #define SCOPES 32u        /* different views of the names that are told apart and shared */
 #define SCOPE_MAX 1024u
+#define STATE_MAX 512u
+#define ANSWER_MS 10000u /* for the question whether anything changed */
+#define RETRY_MS 1000u
+#define RENAMED_MAX 20u /* log lines of one reading */
 #define SOURCE_MAX (3 * 2 * PG_NAME_MAX + 3) /* schema.table.column, every byte escaped */
 
 enum stage { EMPTY, LOADING, READY, FAILED };
@@ -25,6 +29,8 @@ struct catalogue {
 	struct pg_names_builder *builder;
 	enum stage stage;
 	unsigned query;              /* enum pg_names_query under way */
+	char state[STATE_MAX], heard[STATE_MAX]; /* of names; the answer of this reading */
+	uint64_t looked;             /* ms: when the last reading began */
 	struct sp_session *side;     /* NULL: none */
 	bool side_ready;
 	time_t missing;              /* when it was last read for a table that it lacked */
@@ -52,6 +58,14 @@ catalogue_of(struct pg *p)
 	if (p->catalogue == NULL)
 		p->catalogue = sp_target_block(p->s, sizeof(struct catalogue), catalogue_end);
 	return p->catalogue;
+}
+
+static uint64_t
+now_ms(void)
+{
+	struct timespec t = { 0 };
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
 static void
@@ -82,9 +96,23 @@ reading_begin(struct pg *side, struct catalogue *c)
 		return SP_ENOMEM;
 	c->stage = LOADING;
 	c->began = c->asked;
+	c->looked = now_ms();
 	c->wanted = false;
-	c->query = 0;
+	c->query = PG_NAMES_STATE;
+	c->heard[0] = '\0';
+	sp_timer(side->s, ANSWER_MS);
 	return send_query(side, c);
+}
+
+/* Nobody can say what names mean after a reading that failed: those of an earlier one are not used. */
+static void
+reading_end(struct catalogue *c, bool ok)
+{
+	c->done = ok ? c->began : c->asked;
+	c->stage = ok ? READY : FAILED;
+	if (!ok)
+		pg_names_free(&c->names);
+	wake_members(c);
 }
 
 /*
@@ -105,26 +133,20 @@ reading_want(struct pg *p, struct catalogue *c)
 	}
 	c->side_ready = false;
 	c->side = sp_side_session(p->s, "catalogue", NULL);
-	if (c->side == NULL) {
-		c->stage = FAILED;
-		c->done = c->began;
-	}
+	c->looked = now_ms();
+	if (c->side == NULL)
+		reading_end(c, false);
 }
 
 int
 pg_catalogue_turn(struct pg *p)
 {
 	struct catalogue *c = p->catalogue;
-	bool begin = c != NULL && c->side == p->s && c->wanted && c->side_ready && pg_settled(p);
-	return begin ? reading_begin(p, c) : SP_OK;
-}
-
-static void
-reading_end(struct catalogue *c, bool ok)
-{
-	c->done = c->began;
-	c->stage = ok ? READY : FAILED;
-	wake_members(c);
+	if (c == NULL || c->side != p->s || !c->side_ready)
+		return SP_OK;
+	if (c->stage == LOADING && !c->wanted && c->query == PG_NAMES_STATE && now_ms() - c->looked >= ANSWER_MS)
+		return sp_fail(p->s, SP_EIO, "the target does not say whether its catalogue has changed");
+	return c->wanted && pg_settled(p) ? reading_begin(p, c) : SP_OK;
 }
 
 int
@@ -135,6 +157,16 @@ pg_catalogue_ready(struct pg *p)
 		return SP_EINTERNAL;
 	c->side_ready = true;
 	return reading_begin(p, c);
+}
+
+static int
+take_state(struct catalogue *c, struct sp_bytes text)
+{
+	if (text.len == 0 || text.len >= sizeof(c->heard) || c->heard[0] != '\0')
+		return SP_EPROTO;
+	memcpy(c->heard, text.p, text.len);
+	c->heard[text.len] = '\0';
+	return SP_OK;
 }
 
 int
@@ -150,7 +182,45 @@ pg_catalogue_row(struct pg *p, struct sp_bytes body)
 		struct pg_value v = pg_next_value(&r);
 		field[i] = v.null ? (struct sp_bytes){ NULL, 0 } : v.bytes;
 	}
+	if (c->query == PG_NAMES_STATE)
+		return take_state(c, field[0]);
 	return pg_names_feed(c->builder, (enum pg_names_query)c->query, field, n);
+}
+
+/* A column that a tag matched is called otherwise now: the tag still counts, here and until this worker ends. */
+static void
+tell_renamed(struct pg *p, const struct pg_names *names)
+{
+	const struct pg_relation *was;
+	const struct pg_column *column;
+	unsigned told = 0;
+	for (size_t i = 0; (column = pg_names_renamed(names, i, &was)) != NULL && told < RENAMED_MAX; i++) {
+		uint8_t before[SOURCE_MAX], after[SOURCE_MAX];
+		struct sp_writer b = sp_writer(before, sizeof(before)), a = sp_writer(after, sizeof(after));
+		const struct pg_relation *r = pg_names_relation(names, was->oid);
+		pg_write_name(&b, was, column);
+		pg_write_name(&a, r, pg_relation_column(r, column->attnum));
+		if (b.bad || a.bad || !sp_column_tagged(p->s, sp_written(&b)) || sp_column_tagged(p->s, sp_written(&a)))
+			continue;
+		sp_log(p->s, SP_WARN, "the tagged column %.*s is called %.*s now: name it in the tag, which counts for it only until this worker ends",
+		    (int)b.len, (const char *)before, (int)a.len, (const char *)after);
+		told++;
+	}
+}
+
+static bool
+reading_finish(struct pg *p, struct catalogue *c)
+{
+	struct pg_names *names = pg_names_finish(&c->builder, ++numbers);
+	if (names != NULL && c->names != NULL && pg_names_follow(names, c->names) != SP_OK)
+		pg_names_free(&names);
+	if (names == NULL)
+		return false;
+	tell_renamed(p, names);
+	pg_names_free(&c->names);
+	c->names = names;
+	memcpy(c->state, c->heard, sizeof(c->state));
+	return true;
 }
 
 int
@@ -161,17 +231,14 @@ pg_catalogue_next(struct pg *p)
 		return reading_begin(p, c);
 	if (c->stage != LOADING)
 		return SP_OK; /* failed; its ReadyForQuery */
-	if (++c->query < PG_NAMES_QUERIES)
+	bool same = c->query == PG_NAMES_STATE && c->names != NULL && c->heard[0] != '\0' && strcmp(c->heard, c->state) == 0;
+	if (!same && ++c->query < PG_NAMES_QUERIES)
 		return send_query(p, c);
-	struct pg_names *names = pg_names_finish(&c->builder, ++numbers);
-	if (names == NULL) {
-		reading_end(c, false);
-		return SP_OK;
-	}
-	pg_names_free(&c->names);
-	c->names = names;
-	reading_end(c, true);
-	if (c->asked != c->done)
+	if (same)
+		pg_names_abandon(&c->builder);
+	bool ok = same || reading_finish(p, c);
+	reading_end(c, ok);
+	if (ok && c->asked != c->done)
 		return reading_begin(p, c);
 	return SP_OK;
 }
@@ -265,6 +332,15 @@ pg_catalogue_missing(struct pg *p)
 	if (c == NULL || clock_gettime(CLOCK_MONOTONIC, &now) != 0 || c->missing == now.tv_sec)
 		return 0;
 	c->missing = now.tv_sec;
+	return pg_catalogue_stale(p);
+}
+
+uint64_t
+pg_catalogue_aged(struct pg *p)
+{
+	const struct catalogue *c = catalogue_of(p);
+	if (c == NULL || now_ms() - c->looked < (c->names == NULL ? RETRY_MS : p->conf->catalogue_age))
+		return 0;
 	return pg_catalogue_stale(p);
 }
 

@@ -3,8 +3,10 @@
  * The target's names in this worker: one snapshot per target and database, read by a connection of
  * the gateway's own and shared by all sessions there.
  *
- *   EMPTY ─first session─▶ LOADING ─▶ READY ─DDL, unknown table─▶ LOADING (the old one serves on)
- *                            └─error─▶ FAILED ─next session─▶ LOADING
+ *   EMPTY ─first session─▶ LOADING ─▶ READY ─DDL, unknown table, age─▶ LOADING (the old one serves on)
+ *                            └─error─▶ FAILED ─next session or statement─▶ LOADING (nothing is known)
+ *
+ * A reading begins with one cheap question, whether anything changed at all.
  */
 #ifndef PG_CATALOGUE_H
 #define PG_CATALOGUE_H
@@ -20,6 +22,8 @@ const struct pg_names *pg_catalogue_names(const struct pg *p);
 uint64_t pg_catalogue_stale(struct pg *p);
 /* … because a statement names a table that it lacks; 0: it was read for such a one within this second. */
 uint64_t pg_catalogue_missing(struct pg *p);
+/* … because it was read longer than catalogue_age ago; 0: it was not. */
+uint64_t pg_catalogue_aged(struct pg *p);
 /* True when a reading that began after that number was given is in (or has failed). */
 bool pg_catalogue_fresh(const struct pg *p, uint64_t since);
 /*

@@ -37,7 +37,22 @@
 	"SELECT c.oid, 0, 0 FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) 11 AND c.relname OPERATOR(pg_catalog.~) " \
 	"'^(pg_statistic|pg_statistic_ext_data|pg_stats|pg_stats_ext|pg_stats_ext_exprs)$'"
 
+/*
+ * How many rows there are, and who wrote them: changes with each insert, update and delete of somebody
+ * else's, and costs little.  Temporary tables are each session's own affair and come and go all the time.
+ */
+#define WRITTEN "pg_catalog.concat(pg_catalog.count(*), ':', pg_catalog.sum(t.xmin::pg_catalog.text::pg_catalog.int8))"
+#define ROWS_FROM(CATALOG, FIRST) "(SELECT " WRITTEN " FROM pg_catalog." CATALOG " t WHERE t.oid OPERATOR(pg_catalog.>=) " FIRST ")"
+#define ROWS_OF(CATALOG, KEY) \
+	"(SELECT " WRITTEN " FROM pg_catalog." CATALOG " t JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t." KEY " WHERE t." KEY \
+	" OPERATOR(pg_catalog.>=) 16384 AND c.relpersistence OPERATOR(pg_catalog.<>) 't')"
+
 const char *const pg_names_sql[PG_NAMES_QUERIES] = {
+	[PG_NAMES_STATE] = "SELECT pg_catalog.concat_ws(' ', " ROWS_OF("pg_class", "oid") ", " ROWS_OF("pg_attribute", "attrelid") ", "
+			   ROWS_OF("pg_rewrite", "ev_class") ", " ROWS_OF("pg_attrdef", "adrelid") ", " ROWS_OF("pg_inherits", "inhrelid") ", "
+			   ROWS_FROM("pg_proc", "16384") ", " ROWS_FROM("pg_operator", "16384") ", " ROWS_FROM("pg_namespace", "1") ", "
+			   ROWS_FROM("pg_extension", "1") ", (SELECT " WRITTEN " FROM pg_catalog.pg_depend t WHERE t.refclassid "
+			   "OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass))",
 	[PG_NAMES_RELATIONS] = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition FROM pg_catalog.pg_class c "
 			       "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
 	[PG_NAMES_COLUMNS] = "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull FROM pg_catalog.pg_attribute a "
@@ -66,7 +81,7 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 			       "WHERE o.oid OPERATOR(pg_catalog.>=) 16384",
 };
 
-const unsigned char pg_names_fields[PG_NAMES_QUERIES] = { 5, 5, 3, 3, 2, 9, 5 };
+const unsigned char pg_names_fields[PG_NAMES_QUERIES] = { 1, 5, 5, 3, 3, 2, 9, 5 };
 
 struct column_row {
 	uint32_t relation;
@@ -78,6 +93,12 @@ struct link_row {          /* a view and what it uses; a child and its parent */
 	int16_t attnum;
 };
 
+struct former_row {        /* what a column was called */
+	struct pg_relation relation; /* oid: today's */
+	struct pg_column column;
+	bool now;          /* found by this reading, not by an earlier one */
+};
+
 struct array {
 	void *v;
 	size_t n, cap;
@@ -87,7 +108,7 @@ struct pg_names {
 	unsigned refs;
 	uint64_t version;
 	size_t size, max;
-	struct array strings, relations, columns, depends, generated, parents, children, functions, lists;
+	struct array strings, relations, columns, depends, generated, parents, children, functions, lists, former;
 	const struct pg_relation **by_name;
 };
 
@@ -181,6 +202,7 @@ pg_names_free(struct pg_names **np)
 	free(n->parents.v);
 	free(n->children.v);
 	free(n->functions.v);
+	free(n->former.v);
 	free(n->by_name);
 	free(n);
 }
@@ -433,6 +455,72 @@ pg_names_finish(struct pg_names_builder **bp, uint64_t version)
 	return n;
 }
 
+/* ---- former names ---- */
+
+static int
+by_former(const void *a, const void *b)
+{
+	const struct former_row *x = a, *y = b;
+	if (x->relation.oid != y->relation.oid)
+		return x->relation.oid < y->relation.oid ? -1 : 1;
+	if (x->column.attnum != y->column.attnum)
+		return x->column.attnum - y->column.attnum;
+	int c = strcmp(x->relation.schema, y->relation.schema);
+	c = c != 0 ? c : strcmp(x->relation.name, y->relation.name);
+	return c != 0 ? c : strcmp(x->column.name, y->column.name);
+}
+
+/* A column as it was; nothing when it is gone, or called so now. */
+static int
+add_former(struct pg_names *n, const struct pg_relation *was, const struct pg_column *column, bool now)
+{
+	const struct pg_relation *r = pg_names_relation(n, was->oid);
+	const struct pg_column *c = r == NULL ? NULL : pg_relation_column(r, column->attnum);
+	if (c == NULL || (strcmp(c->name, column->name) == 0 && strcmp(r->name, was->name) == 0 && strcmp(r->schema, was->schema) == 0))
+		return SP_OK;
+	struct former_row *f = grow(n, &n->former, sizeof(*f));
+	if (f == NULL)
+		return SP_ETOOBIG;
+	f->relation = (struct pg_relation){ .oid = was->oid, .kind = was->kind, .schema = keep(n, sp_str(was->schema)), .name = keep(n, sp_str(was->name)) };
+	f->column = (struct pg_column){ .attnum = column->attnum, .type = column->type, .name = keep(n, sp_str(column->name)) };
+	f->now = now;
+	return f->relation.schema == NULL || f->relation.name == NULL || f->column.name == NULL ? SP_ETOOBIG : SP_OK;
+}
+
+int
+pg_names_follow(struct pg_names *n, const struct pg_names *before)
+{
+	const struct pg_relation *r = before->relations.v;
+	const struct former_row *f = before->former.v;
+	int rc = SP_OK;
+	for (size_t i = 0; i < before->former.n && rc == SP_OK; i++)
+		rc = add_former(n, &f[i].relation, &f[i].column, false);
+	for (size_t i = 0; i < before->relations.n; i++)
+		for (size_t k = 0; k < r[i].ncolumns && rc == SP_OK; k++)
+			rc = add_former(n, &r[i], &r[i].column[k], true);
+	sort(&n->former, sizeof(struct former_row), by_former);
+	struct former_row *v = n->former.v;
+	size_t kept = 0;
+	for (size_t i = 0; i < n->former.n; i++)
+		if (kept == 0 || by_former(&v[kept - 1], &v[i]) != 0)
+			v[kept++] = v[i];
+	n->former.n = kept;
+	return rc;
+}
+
+const struct pg_column *
+pg_names_renamed(const struct pg_names *n, size_t i, const struct pg_relation **was_r)
+{
+	const struct former_row *f = n->former.v;
+	for (size_t k = 0; k < n->former.n; k++)
+		if (f[k].now && i-- == 0) {
+			*was_r = &f[k].relation;
+			return &f[k].column;
+		}
+	*was_r = NULL;
+	return NULL;
+}
+
 uint64_t
 pg_names_version(const struct pg_names *n)
 {
@@ -593,6 +681,25 @@ parent_sources(struct sources *s, uint32_t oid, const struct pg_column *c, unsig
 	return rc;
 }
 
+/* A column, and what it was called before. */
+static int
+tell(struct sources *s, const struct pg_relation *r, const struct pg_column *c)
+{
+	const struct former_row *f = s->names->former.v;
+	size_t low = 0, high = s->names->former.n;
+	int rc = s->each(s->owner, r, c);
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (f[middle].relation.oid < r->oid || (f[middle].relation.oid == r->oid && f[middle].column.attnum < c->attnum))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	for (; rc == 0 && low < s->names->former.n && f[low].relation.oid == r->oid && f[low].column.attnum == c->attnum; low++)
+		rc = s->each(s->owner, &f[low].relation, &f[low].column);
+	return rc;
+}
+
 /* Rows of a parent are its children's, too, in the columns of the same name; partitions are the table itself. */
 static int
 child_sources(struct sources *s, uint32_t oid, const struct pg_column *c, unsigned depth)
@@ -606,7 +713,7 @@ child_sources(struct sources *s, uint32_t oid, const struct pg_column *c, unsign
 		const struct pg_relation *child = pg_names_relation(s->names, down->to);
 		const struct pg_column *same = child == NULL || child->partition ? NULL : pg_relation_named(child, sp_str(c->name));
 		if (same != NULL)
-			rc = s->each(s->owner, child, same);
+			rc = tell(s, child, same);
 		if (same != NULL && rc == 0)
 			rc = child_sources(s, child->oid, same, depth + 1);
 	}
@@ -616,7 +723,7 @@ child_sources(struct sources *s, uint32_t oid, const struct pg_column *c, unsign
 static int
 column_sources(struct sources *s, const struct pg_relation *r, const struct pg_column *c, unsigned depth)
 {
-	int rc = s->each(s->owner, r, c);
+	int rc = tell(s, r, c);
 	return rc != 0 ? rc : child_sources(s, r->oid, c, depth);
 }
 

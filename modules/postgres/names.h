@@ -48,6 +48,7 @@ void pg_names_columns(void *owner, int (*take)(void *to, struct sp_bytes column)
 
 /* The catalogue queries; results in text format go to pg_names_feed() row by row, in any order of queries. */
 enum pg_names_query {
+	PG_NAMES_STATE,         /* one text, another one whenever an answer of the others may be another; not for pg_names_feed() */
 	PG_NAMES_RELATIONS,     /* oid, schema, name, relkind, is partition */
 	PG_NAMES_COLUMNS,       /* relation oid, attnum, name, type oid, not null */
 	PG_NAMES_DEPENDS,       /* view oid, relation oid (0: nobody knows), attnum (0: all) it uses */
@@ -68,6 +69,11 @@ int pg_names_feed(struct pg_names_builder *b, enum pg_names_query q, const struc
 /* Ends the builder; NULL when memory is out.  version: any number that differs from earlier ones. */
 struct pg_names *pg_names_finish(struct pg_names_builder **b, uint64_t version);
 void pg_names_abandon(struct pg_names_builder **b);
+/*
+ * What had other names in `before`, an earlier snapshot of the same database, keeps them as sources of
+ * itself: a tag is a pattern of names, and goes on to match.  SP_ETOOBIG: n is of no use.
+ */
+int pg_names_follow(struct pg_names *n, const struct pg_names *before) SP_MUST;
 
 /* The same by hand, for tests. */
 int pg_names_add_relation(struct pg_names_builder *b, uint32_t oid, const char *schema, const char *name, char kind) SP_MUST;
@@ -94,12 +100,14 @@ const struct pg_relation *pg_names_child(const struct pg_names *n, uint32_t pare
 const struct pg_function *pg_names_functions(const struct pg_names *n, struct sp_bytes name, size_t *n_r);
 
 /*
- * Every column behind this one: itself, the same column of its parents and of its children that are
+ * Every column behind this one: itself, under its former names too, the same column of its parents and of its children that are
  * no partitions, and for a view all that the view uses.  attnum 0: of all columns.  each() returns non-zero to stop; that is returned.  It is called with NULL, NULL
  * where nobody can tell: anything may be behind it.
  */
 typedef int pg_source_fn(void *owner, const struct pg_relation *r, const struct pg_column *c);
 int pg_names_sources(const struct pg_names *n, uint32_t oid, int16_t attnum, pg_source_fn *each, void *owner);
+/* The i-th column that pg_names_follow() found under another name than before, as it was; its oid and attnum are today's. */
+const struct pg_column *pg_names_renamed(const struct pg_names *n, size_t i, const struct pg_relation **was_r);
 
 /* Its schema; "pg_temp" for any session's temporary ones. */
 struct sp_bytes pg_schema_name(const struct pg_relation *r);

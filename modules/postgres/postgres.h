@@ -175,7 +175,7 @@ struct pg_copy_out {
 };
 
 struct pg_conf {
-	uint64_t row_max, statement_max, portals_max, prepared_max;
+	uint64_t row_max, statement_max, portals_max, prepared_max, catalogue_age;
 };
 
 #define PG_BUCKETS 32u
@@ -235,6 +235,7 @@ struct pg {
 	struct track *track;
 	struct prepared *prepared;   /* by SQL, with their texts */
 	size_t prepared_bytes;
+	bool checking;        /* it waits to hear whether the catalogue has changed */
 	bool missing;         /* the text just classified names a table that the catalogue lacks */
 	bool missed;          /* … and it is being read again for it */
 	bool dirty;           /* names may mean something else: ask before the next statement */

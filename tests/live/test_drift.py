@@ -1,0 +1,235 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""MK8: what names mean changes past the gateway, between a statement's Parse and Describe and its Bind and Execute.
+
+Everything that a tagged column holds begins with CANARY, and the mask shows none of it.
+"""
+
+from harness import *
+from wire import *
+
+POLICY_DRIFT = """\
+tag "pii" { "*.secret.value", "there.t.value" }
+rule "hide" { doc = "Masked for all.", on = "sql.result", when = { column = tagged "pii" }, mask = mask.redact }
+rule "tells" { doc = "A function of somebody.", on = "sql.statement", when = { verb = "select" }, allow = { unclear = "function", name = "public.tells" } }
+"""
+
+SQL = """
+SET ROLE app_gw;
+CREATE SCHEMA here; CREATE SCHEMA there;
+CREATE FUNCTION anew() RETURNS void LANGUAGE sql AS $$
+  DROP TABLE IF EXISTS secret, decoy, kept, here.t, there.t CASCADE;
+  CREATE TABLE secret (id int, value text, note text);
+  CREATE TABLE decoy (id int, value text, note text);
+  CREATE TABLE here.t (id int, value text);
+  CREATE TABLE there.t (id int, value text);
+  CREATE VIEW shown AS SELECT id, note AS text FROM secret;
+$$;
+"""
+
+FILL = """
+INSERT INTO secret SELECT n, 'CANARY-' || n, 'note ' || n FROM generate_series(1, 3) n;
+INSERT INTO decoy SELECT n, 'plain ' || n, 'note ' || n FROM generate_series(1, 3) n;
+INSERT INTO here.t SELECT n, 'plain ' || n FROM generate_series(1, 3) n;
+INSERT INTO there.t SELECT n, 'CANARY-' || n FROM generate_series(1, 3) n;
+"""
+
+SWAP_TABLES = "ALTER TABLE secret RENAME TO x; ALTER TABLE decoy RENAME TO secret; ALTER TABLE x RENAME TO decoy"
+SWAP_COLUMNS = "ALTER TABLE secret RENAME value TO x; ALTER TABLE secret RENAME note TO value; ALTER TABLE secret RENAME x TO note"
+
+SECOND = """\
+target second {{
+    protocol  postgres;
+    server    127.0.0.1:{port};
+    tls       off;
+    login     user=app_gw secret=file:{dir}/keeper/orders.secret;
+    database  orders;
+    allow     groups=dev;
+    policy    {dir}/policies/orders.lua;
+    catalogue_age 1s;
+}}
+"""
+
+# what changes, and statements that were prepared before
+DRIFTS = {
+    "column renamed": ("ALTER TABLE secret RENAME value TO contact",
+                       ["SELECT * FROM secret", "SELECT s FROM secret s", "TABLE secret"]),
+    "columns swapped": (SWAP_COLUMNS,
+                        ["SELECT * FROM secret", "SELECT note FROM secret", "SELECT upper(note) FROM secret", "SELECT text FROM shown",
+                         "SELECT max(note) FROM secret"]),
+    "dropped and added": ("ALTER TABLE secret ADD again text; UPDATE secret SET again = value; ALTER TABLE secret DROP value;"
+                          "ALTER TABLE secret RENAME again TO value",
+                          ["SELECT value FROM secret", "SELECT lower(value) FROM secret", "SELECT value || '' FROM secret"]),
+    "column of the decoy": ("ALTER TABLE decoy ADD more text; UPDATE decoy SET more = 'CANARY'; ALTER TABLE secret RENAME TO y;"
+                            "ALTER TABLE decoy DROP value; ALTER TABLE decoy RENAME more TO value; ALTER TABLE decoy RENAME TO secret;"
+                            "ALTER TABLE y RENAME TO decoy",
+                            ["SELECT value FROM decoy", "SELECT value || 'x' FROM decoy"]),
+    "tables swapped": (SWAP_TABLES,
+                       ["SELECT value FROM decoy", "SELECT * FROM decoy", "SELECT upper(value) FROM decoy", "SELECT decoy FROM decoy",
+                        "SELECT (SELECT max(value) FROM decoy)", "WITH a AS (SELECT value v FROM decoy) SELECT v || '!' FROM a",
+                        "SELECT string_agg(value, ',') FROM decoy"]),
+    "view replaced": ("CREATE OR REPLACE VIEW shown AS SELECT id, value AS text FROM secret",
+                      ["SELECT text FROM shown", "SELECT * FROM shown", "SELECT upper(text) FROM shown"]),
+    "tables of two schemas swapped": ("ALTER TABLE here.t SET SCHEMA public; ALTER TABLE there.t SET SCHEMA here; ALTER TABLE public.t SET SCHEMA there",
+                                      ["SELECT value FROM here.t", "SELECT upper(value) FROM here.t"]),
+    "schemas swapped": ("ALTER SCHEMA here RENAME TO x; ALTER SCHEMA there RENAME TO here; ALTER SCHEMA x RENAME TO there",
+                        ["SELECT value FROM here.t", "SELECT upper(value) FROM here.t"]),
+}
+
+
+def anew(w):
+    w.pg.sql("DROP SCHEMA IF EXISTS here, there, x CASCADE; CREATE SCHEMA here AUTHORIZATION app_gw; CREATE SCHEMA there AUTHORIZATION app_gw;"
+             "SET ROLE app_gw; DROP TABLE IF EXISTS y; SELECT anew();" + FILL)
+
+
+def told(seen):
+    return b"".join(kind.encode() + body for kind, body in seen)
+
+
+def prepared(w, statements, **to):
+    """A session that has prepared and described them, and has seen each answer without a canary."""
+    c = Wire.through(w, **to)
+    for n, text in enumerate(statements):
+        seen = c.ask(parse(f"s{n}", text), describe("S", f"s{n}"), bind("", f"s{n}"), execute(), SYNC)
+        assert "E" not in [kind for kind, _ in seen], f"{text}: {shape(seen)}"
+        assert b"CANARY" not in told(seen), text
+    return c
+
+
+def leaks(c, statements):
+    """Those whose answer shows a canary: prepared, described in the batch or not, and as a simple query."""
+    found = []
+    for n, text in enumerate(statements):
+        for way, messages in (("prepared", (bind("", f"s{n}"), execute(), SYNC)),
+                              ("described", (bind("", f"s{n}"), describe("P"), execute(), SYNC)),
+                              ("rows at a time", (bind("", f"s{n}"), execute("", 1), execute("", 1), execute(), SYNC)),
+                              ("simple", (query(text),))):
+            if b"CANARY" in told(c.ask(*messages)):
+                found.append(f"{way}: {text}")
+    return found
+
+
+def drift(w, name, wait=0, **to):
+    change, statements = DRIFTS[name]
+    anew(w)
+    c = prepared(w, statements, **to)
+    w.pg.sql(change)
+    time.sleep(wait)
+    found = leaks(c, statements)
+    c.close()
+    return found
+
+
+@test
+def mk8_definitions_change_between_parse_and_execute(w):
+    found = {name: drift(w, name) for name in DRIFTS}
+    assert not any(found.values()), json.dumps({k: v for k, v in found.items() if v}, indent=1)
+
+
+@test
+def mk8_what_is_old_is_asked_for_again(w):
+    """Where definitions may be believed for a second, they are not after one."""
+    g = w.gateway
+    g.more_targets = SECOND.format(port=g.pg.port, dir=g.dir)
+    g.write()
+    done = g.reload()
+    assert done.code == 0, repr(done)
+    found = {name: drift(w, name, wait=1.1, database="second") for name in DRIFTS}
+    assert not any(found.values()), json.dumps({k: v for k, v in found.items() if v}, indent=1)
+
+
+@test
+def mk8_a_renamed_column_is_told(w):
+    anew(w)
+    c = prepared(w, ["SELECT * FROM secret"])
+    w.pg.sql("ALTER TABLE secret RENAME value TO renamed_once")
+    assert b"CANARY" not in told(c.ask(query("SELECT * FROM secret")))
+    w.pg.sql("ALTER TABLE secret RENAME renamed_once TO renamed_twice")
+    assert b"CANARY" not in told(c.ask(query("SELECT renamed_twice || '' FROM secret")))
+    said = (w.gateway.dir / "log" / "error.log").read_text()
+    assert "the tagged column public.secret.value is called public.secret.renamed_once now" in said, w.gateway.logs()
+
+
+@test
+def mk8_between_bind_and_execute(w):
+    """A bound statement holds its tables: who wants to change them waits for the end of its transaction."""
+    anew(w)
+    for name, (change, statements) in DRIFTS.items():
+        for text in statements:
+            c = Wire.through(w)
+            c.send(parse("", text), bind("p"), describe("P", "p"), message(b"H"))
+            seen = [c.read(), c.read(), c.read()]
+            assert [kind for kind, _ in seen] == ["1", "2", "T"], seen
+            try:
+                w.pg.sql(f"SET lock_timeout = '50ms'; {change}")
+                changed = True
+            except AssertionError as e:
+                assert "lock timeout" in str(e), e
+                changed = False
+            assert b"CANARY" not in told(c.ask(execute("p"), SYNC)), (name, text)
+            c.close()
+            if changed:  # names of schemas are not held
+                anew(w)
+
+
+@test
+def mk8_a_function_replaced_between_bind_and_execute(w):
+    anew(w)
+    make = "CREATE OR REPLACE FUNCTION tells() RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN {}; END $$; ALTER FUNCTION tells() OWNER TO app_gw"
+    w.pg.sql(make.format("'harmless'"))
+    c = Wire.through(w)
+    c.send(parse("", "SELECT tells()"), bind("p"), message(b"H"))
+    assert [c.read()[0], c.read()[0]] == ["1", "2"]
+    w.pg.sql(make.format("(SELECT max(value) FROM public.secret)"))
+    assert w.pg.sql("SELECT tells()") == "CANARY-3"
+    seen = c.ask(execute("p"), SYNC)
+    assert b"CANARY" not in told(seen) and shape(seen).startswith("DC(SELECT 1)"), shape(seen)
+
+
+@test
+def mk8_search_path_changes_between_parse_and_execute(w):
+    anew(w)
+    statements = ["SELECT value FROM t", "SELECT * FROM t", "SELECT upper(value) FROM t", "SELECT max(value) FROM t"]
+    for change in ("SET search_path = there", "SELECT set_config('search_path', 'there', false)", "SET LOCAL search_path = there", "SET SCHEMA 'there'"):
+        c = Wire.through(w)
+        c.values("SET search_path = here")
+        for n, text in enumerate(statements):
+            c.ask(parse(f"s{n}", text), describe("S", f"s{n}"), SYNC)
+            assert c.ask(bind("", f"s{n}"), execute(), SYNC)[1][0] == "D", text
+        c.values("BEGIN")
+        c.values(change)
+        assert leaks(c, statements) == [], change
+        c.values("COMMIT")
+        c.close()
+        c = Wire.through(w)  # all of it in one batch
+        c.values("SET search_path = here")
+        seen = c.ask(parse("", statements[2]), bind("p"), parse("", change), bind(), execute(), execute("p"), parse("", statements[2]), bind(), execute(), SYNC)
+        assert b"CANARY" not in told(seen), change
+        c.close()
+
+
+def sides(w):
+    """What the gateway's own connections for the catalogue are at the target."""
+    return w.pg.sql("SELECT count(*) FROM pg_stat_activity WHERE datname = 'orders' AND usename = 'app_gw' AND query LIKE '%xmin%'")
+
+
+@test
+def mk8_what_cannot_be_asked_is_unknown(w):
+    anew(w)
+    c = Wire.through(w)
+    assert c.values("SELECT note FROM secret ORDER BY id")[0] == [b"note 1"]
+    w.pg.sql("ALTER ROLE app_gw CONNECTION LIMIT 0")
+    try:
+        w.pg.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app_gw' AND query LIKE '%xmin%' AND pid <> pg_backend_pid()")
+        wait_for(lambda: sides(w) == "0", said="the gateway's own connection is still there")
+        w.pg.sql(SWAP_TABLES)
+        for text in ("SELECT value FROM decoy", "SELECT upper(value) FROM decoy", "SELECT note FROM decoy"):
+            seen = c.ask(query(text))
+            assert [row(body) for kind, body in seen if kind == "D"] == [[b"****"]] * 3, f"{text}: {shape(seen)}"
+    finally:
+        w.pg.sql("ALTER ROLE app_gw CONNECTION LIMIT -1")
+    wait_for(lambda: c.values("SELECT note FROM secret ORDER BY id")[0] == [b"note 1"], said="the catalogue is not read again")
+    assert "CANARY" not in str(c.values("SELECT value FROM secret"))
+
+
+main(policy=POLICY_DRIFT, sql=SQL, target_extra="catalogue_age 0s;")
