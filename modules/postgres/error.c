@@ -221,12 +221,22 @@ is_of_names(const struct pg_message *m, const struct pg_error_text *e)
 	return listed && position && m->type == 'E';
 }
 
+/* What was asked, when nobody could read it: the server's error quotes a word of it, which may be a literal. */
+static const struct sp_op *
+unread_of(const struct pg_answer *a)
+{
+	const struct sp_op *op = operation_of(a);
+	if (op == NULL && a != NULL && a->state == T_PARSE && a->statement != NULL)
+		op = a->statement->op;
+	return op != NULL && sp_op_has(op, PG_A_VERB, "unclear") ? op : NULL;
+}
+
 /* The target's words to the client: recorded, stripped where they may tell what is masked. */
 static int
 relay(struct pg *p, const struct pg_message *m, const struct pg_answer *a, const struct pg_error_text *e)
 {
 	bool strip = is_sensitive(p, a) && !is_of_names(m, e), detail = !strip && quotes_row(p, m, e);
-	const char *text = strip ? HIDDEN : (const char *)e->message.p;
+	const char *text = strip || unread_of(a) != NULL ? HIDDEN : (const char *)e->message.p;
 	int rc = record_text(p, operation_of(a), (const char *)e->severity.p, (const char *)e->code.p, text);
 	if (rc != SP_OK || (!strip && !detail))
 		return rc != SP_OK ? rc : PG_PASS;
