@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The console's main: what master and the keeper say to it. */
+/* What master and the keeper say to the console. */
 #include <config.h>
 
 #include <unistd.h>
@@ -89,17 +89,5 @@ console_quit(void *owner, bool graceful)
 		role_end(&c->role, 0);
 }
 
-int
-main(int argc, char **argv)
-{
-	static struct console console;
-	static const struct role_handler handler = {
-		.start = console_start,
-		.epoch = console_epoch,
-		.link = console_link,
-		.message = console_message,
-		.quit = console_quit,
-	};
-	role_init(&console.role, ROLE_CONSOLE, argc, argv, &handler, &console);
-	return role_run(&console.role);
-}
+const struct role_handler console_handler = { .start = console_start, .epoch = console_epoch, .link = console_link,
+	.message = console_message, .quit = console_quit };

@@ -30,6 +30,8 @@ struct console {
 	bool quitting;
 };
 
+extern const struct role_handler console_handler; /* the owner is the console */
+
 /* ---- asking the keeper (ask.c) ---- */
 
 struct question {
@@ -50,7 +52,7 @@ typedef void (*answer_function)(void *owner, struct answer *a);
 /* answer() is called exactly once, later, unless ask_cancel() comes first.  NULL: no memory. */
 struct ask *ask_keeper(struct console *c, const struct question *q, answer_function answer, void *owner);
 void ask_cancel(struct ask **a);
-/* What the keeper said: SP_EPROTO when nobody waits for it. */
+/* What the keeper said; when nobody waits for it any more, it is dropped. */
 int ask_answered(struct console *c, struct message *m);
 /* The keeper is gone: every question is answered with 503. */
 void ask_lost(struct console *c);

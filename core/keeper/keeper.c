@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * sallyport-keeper: the process that has the secrets.  It opens no socket; master hands it its links.
- */
+/* What master says to the keeper, and how it locks itself down.  It opens no socket; master hands it its links. */
 #include <config.h>
 
 #include "keeper.h"
@@ -9,17 +7,12 @@
 #include <stdlib.h>
 
 #include "../base/log.h"
-#include "../base/role.h"
 #include "../base/sandbox.h"
-
-static struct role_process process;
-static struct keeper keeper;
 
 static void
 on_failed(struct keeper *k)
 {
-	(void)k;
-	role_end(&process, 1);
+	role_end(k->role, 1);
 }
 
 /* The folders, so that a file may be replaced by rename; and the conf's own.  Others need a new process: master sees to it. */
@@ -41,7 +34,7 @@ on_start(void *owner, struct epoch *e, const char **err_r)
 {
 	struct keeper *k = owner;
 	k->failed = on_failed;
-	int rc = keeper_open(k, process.base, e, err_r);
+	int rc = keeper_open(k, k->role->base, e, err_r);
 	if (rc == SP_OK && (rc = lock_down(k)) != SP_OK)
 		*err_r = "the keeper could not be locked down";
 	return rc;
@@ -66,14 +59,4 @@ on_message(void *owner, struct link *l, struct message *m)
 	return keeper_told(owner, m);
 }
 
-int
-main(int argc, char **argv)
-{
-	static const struct role_handler handler = {
-		.start = on_start, .epoch = on_epoch, .link = on_link, .message = on_message,
-	};
-	role_init(&process, ROLE_KEEPER, argc, argv, &handler, &keeper);
-	int status = role_run(&process);
-	keeper_close(&keeper);
-	return status;
-}
+const struct role_handler keeper_handler = { .start = on_start, .epoch = on_epoch, .link = on_link, .message = on_message };

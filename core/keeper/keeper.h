@@ -18,6 +18,7 @@
 
 #include "../base/epoch.h"
 #include "../base/link.h"
+#include "../base/role.h"
 #include "identity.h"
 #include "keys.h"
 #include "store.h"
@@ -46,6 +47,7 @@ struct reply {
 };
 
 struct keeper {
+	struct role_process *role;
 	struct event_base *base;
 	struct epoch *epoch;
 	struct store *store;
@@ -71,6 +73,8 @@ struct keeper {
 	bool settled;                    /* store_grace is over: who did not resume is gone */
 	void (*failed)(struct keeper *k); /* the store can't be written: nothing may be promised any more */
 };
+
+extern const struct role_handler keeper_handler; /* what master's messages do; the owner is the keeper, its role set */
 
 /* Everything but the links.  e is the keeper's from here on, also when it fails. */
 int keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const char **err_r) SP_MUST;

@@ -146,28 +146,31 @@ key_info(gnutls_privkey_t key, unsigned flags, void *owner)
 	return -1;
 }
 
+/* GnuTLS copies the list, and owns the certificates in it, once the credentials have them. */
 static int
 credentials_certify(struct tls_credentials *c, const gnutls_datum_t *pem)
 {
 	unsigned n = CHAIN_MAX;
-	gnutls_pcert_st *chain = gnutls_calloc(CHAIN_MAX, sizeof(*chain)); /* the credentials' once they have it */
+	gnutls_pcert_st *chain = gnutls_calloc(CHAIN_MAX, sizeof(*chain));
 	gnutls_privkey_t key = NULL;
 	int rc = chain == NULL ? GNUTLS_E_MEMORY_ERROR :
 		gnutls_pcert_list_import_x509_raw(chain, &n, pem, GNUTLS_X509_FMT_PEM, GNUTLS_X509_CRT_LIST_IMPORT_FAIL_IF_EXCEED);
-	if (rc >= 0) {
+	if (rc < 0)
+		n = 0;
+	else
 		c->algorithm = (gnutls_pk_algorithm_t)gnutls_pubkey_get_pk_algorithm(chain[0].pubkey, &c->bits);
+	if (rc >= 0)
 		rc = gnutls_privkey_init(&key);
-	}
 	if (rc >= 0)
 		rc = gnutls_privkey_import_ext4(key, c, key_sign_data, key_sign_hash, NULL, NULL, key_info, 0);
 	gnutls_certificate_set_flags(c->x509, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH); /* it would sign to find out */
 	if (rc >= 0)
 		rc = gnutls_certificate_set_key(c->x509, NULL, 0, chain, (int)n, key);
-	if (rc >= 0) {
+	if (rc >= 0)
 		c->certified = true;
-		return rc;
-	}
-	if (key != NULL)
+	for (unsigned i = 0; i < n && rc < 0; i++)
+		gnutls_pcert_deinit(&chain[i]);
+	if (rc < 0 && key != NULL)
 		gnutls_privkey_deinit(key);
 	gnutls_free(chain);
 	return rc;

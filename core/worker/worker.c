@@ -264,8 +264,10 @@ static int
 worker_link(void *owner, enum role peer, unsigned index, int fd)
 {
 	(void)index;
-	if (peer != ROLE_KEEPER)
+	if (peer != ROLE_KEEPER) {
+		close(fd);
 		return SP_EPROTO;
+	}
 	keeper_connect(owner, fd);
 	return SP_OK;
 }

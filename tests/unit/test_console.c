@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The console's connections against a fake keeper: default deny of routes and arguments, limits,
- * keep-alive and pipelining, files in bounded memory, a keeper that dies.  Recordings: test_console_recordings.c.
+ * keep-alive and pipelining, files in bounded memory, a keeper that dies; and what master says (console.c).
+ * Recordings: test_console_recordings.c.
  */
 #include <config.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "../../core/base/log.h"
@@ -24,6 +28,7 @@ static struct link *keeper; /* the fake's end */
 static struct {
 	unsigned asked;
 	uint64_t connection, call;
+	uint32_t id;
 	char token[256], args[1024];
 	unsigned status;
 	const char *json;
@@ -38,6 +43,7 @@ on_console(void *owner, struct link *l, struct message *m)
 	CU_ASSERT_EQUAL(m->type, MSG_CALL);
 	fake.asked++;
 	fake.connection = m->f[0].q;
+	fake.id = m->id;
 	(void)snprintf(fake.token, sizeof(fake.token), "%.*s", (int)m->f[1].s.len, (const char *)m->f[1].s.p);
 	fake.call = m->f[2].q;
 	(void)snprintf(fake.args, sizeof(fake.args), "%.*s", (int)m->f[3].s.len, (const char *)m->f[3].s.p);
@@ -341,6 +347,169 @@ test_quit(void)
 	end();
 }
 
+/* ---- what master and the keeper say (console.c) ---- */
+
+static bool
+is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+/* A link as master hands it out; the keeper's end is ours. */
+static int
+hand_link(enum role peer, int *far_r)
+{
+	int fd[2];
+	CU_ASSERT_EQUAL_FATAL(link_pair(fd), SP_OK);
+	int rc = console_handler.link(&console, peer, 0, fd[0]);
+	*far_r = fd[1];
+	CU_ASSERT_EQUAL(is_open(fd[0]), rc == SP_OK); /* what is not taken is closed */
+	return rc;
+}
+
+static void
+keeper_at(int far)
+{
+	const struct link_handler h = { on_console, on_console_gone, NULL };
+	link_free(&keeper);
+	keeper = link_new(console.role.base, far, ROLE_KEEPER, ROLE_CONSOLE, 0, &h);
+}
+
+#define WHOAMI "GET /api/v1/whoami HTTP/1.1\r\n" HOST "\r\n"
+
+static void
+test_links(void)
+{
+	static const enum role strangers[] = { ROLE_NONE, ROLE_MASTER, ROLE_RECORDER, ROLE_WORKER, ROLE_CONSOLE, ROLE_CHECK };
+	int far;
+	begin();
+	for (size_t i = 0; i < sizeof(strangers) / sizeof(*strangers); i++) {
+		struct link *before = console.keeper;
+		CU_ASSERT_EQUAL(hand_link(strangers[i], &far), SP_EPROTO);
+		CU_ASSERT_PTR_EQUAL(console.keeper, before);
+		close(far);
+	}
+	fake.silent = true;
+	int fd = connect_caller(1);
+	(void)say(fd, WHOAMI);
+	CU_ASSERT_EQUAL(fake.asked, 1);
+	CU_ASSERT_EQUAL(hand_link(ROLE_KEEPER, &far), SP_OK); /* another keeper: it knows nothing of the question */
+	CU_ASSERT(begins(hear(fd), "HTTP/1.1 503 "));
+	keeper_at(far);
+	fake.silent = false;
+	CU_ASSERT(begins(say(fd, WHOAMI), "HTTP/1.1 200 "));
+	link_free(&keeper); /* it dies */
+	CU_ASSERT_STRING_EQUAL(hear(fd), "");
+	CU_ASSERT_PTR_NULL(console.keeper);
+	CU_ASSERT(begins(say(fd, WHOAMI), "HTTP/1.1 503 "));
+	close(fd);
+	loop();
+	end();
+}
+
+/* A status that HTTP has not, or something else than an answer: that keeper is not heard any more. */
+static void
+test_keeper_lies(void)
+{
+	static const uint8_t garbage[] = { 0, 0, 0, 8, 0, 1, 0, 0, 0, 0, 0, 0 }, huge[] = { 0xff, 0xff, 0xff, 0xff, 0, 45, 0, 0, 0, 0, 0, 0 };
+	const struct { const uint8_t *p; size_t n; } row[] = { { NULL, 0 }, { garbage, sizeof(garbage) }, { huge, sizeof(huge) } };
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		int far;
+		begin();
+		CU_ASSERT_EQUAL(hand_link(ROLE_KEEPER, &far), SP_OK);
+		int fd = connect_caller(1), raw = dup(far);
+		keeper_at(far);
+		fake.silent = true;
+		(void)say(fd, WHOAMI);
+		if (row[i].p == NULL) {
+			const struct message m = { .type = MSG_RESULT, .id = fake.id, .f = { Q(700), Z("{}") } };
+			CU_ASSERT_EQUAL(link_send(keeper, &m), SP_OK);
+		} else {
+			CU_ASSERT_EQUAL(write(raw, row[i].p, row[i].n), (ssize_t)row[i].n);
+		}
+		CU_ASSERT(begins(hear(fd), "HTTP/1.1 503 "));
+		CU_ASSERT_PTR_NULL(console.keeper);
+		close(raw);
+		close(fd);
+		loop();
+		end();
+	}
+}
+
+static void
+test_callers_come(void)
+{
+	int fd[2];
+	begin();
+	CU_ASSERT_EQUAL_FATAL(link_pair(fd), SP_OK);
+	struct message m = { .type = MSG_CALLER, .f = { Q(9), Q(1000), Z("") }, .fd = { -1, -1, -1 } };
+	CU_ASSERT_EQUAL(console_handler.message(&console, NULL, &m), SP_EPROTO); /* a caller without a connection */
+	m.fd[0] = fd[0];
+	m.nfds = 1;
+	CU_ASSERT_EQUAL(console_handler.message(&console, NULL, &m), SP_OK);
+	CU_ASSERT(m.fd[0] == -1 && console.ncallers == 1);
+	CU_ASSERT(begins(say(fd[1], WHOAMI), "HTTP/1.1 200 "));
+	CU_ASSERT_EQUAL(fake.connection, 9); /* master's number, nothing of the caller's */
+	for (uint16_t type = 0; type < MESSAGES; type++) {
+		struct message other = { .type = type, .fd = { -1, -1, -1 } };
+		if (type != MSG_CALLER)
+			CU_ASSERT_EQUAL(console_handler.message(&console, NULL, &other), SP_EPROTO);
+	}
+	close(fd[1]);
+	loop();
+	end();
+}
+
+static void
+test_told_to_quit(void)
+{
+	begin();
+	fake.silent = true;
+	int busy = connect_caller(1);
+	(void)say(busy, WHOAMI);
+	console_handler.quit(&console, true);
+	CU_ASSERT(console.quitting && !event_base_got_break(console.role.base)); /* one is under way */
+	console_handler.quit(&console, false);
+	CU_ASSERT_TRUE(event_base_got_break(console.role.base));
+	close(busy);
+	end();
+	begin();
+	console_handler.quit(&console, true);
+	CU_ASSERT_TRUE(event_base_got_break(console.role.base)); /* nobody is there */
+	CU_ASSERT_EQUAL(console.role.status, 0);
+	end();
+}
+
+/* It starts locked down: nothing can be opened, nobody dialled. */
+static void
+test_starts(void)
+{
+	begin();
+	(void)fflush(NULL);
+	pid_t pid = fork();
+	if (pid == 0) {
+		const char *err = NULL;
+		struct epoch e = { .number = 1 };
+		int status = console_handler.start(&console, &e, &err) != SP_OK;
+		status |= console.epoch == &e ? 0 : 2;
+		status |= open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 ? 0 : 4;
+		status |= socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0) < 0 ? 0 : 8;
+		_exit(status);
+	}
+	int status = -1;
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	struct epoch *first = mem_alloc(sizeof(*first)), *second = mem_alloc(sizeof(*second));
+	const char *err = NULL;
+	*first = (struct epoch){ .arena = arena_new(0) };
+	*second = (struct epoch){ .arena = arena_new(0) };
+	console.epoch = first;
+	CU_ASSERT_EQUAL(console_handler.epoch(&console, second, &err), SP_OK);
+	CU_ASSERT_PTR_EQUAL(console.epoch, second); /* the first is gone: the leak check sees to it */
+	epoch_free(&console.epoch);
+	end();
+}
+
 int
 main(void)
 {
@@ -351,6 +520,11 @@ main(void)
 		{ "recording", test_recording },
 		{ "keeper gone", test_keeper_gone },
 		{ "quit", test_quit },
+		{ "links", test_links },
+		{ "a keeper that lies", test_keeper_lies },
+		{ "callers come", test_callers_come },
+		{ "told to quit", test_told_to_quit },
+		{ "starts and follows", test_starts },
 		CU_TEST_INFO_NULL,
 	};
 	log_init("test", STDERR_FILENO, SP_ERROR);
