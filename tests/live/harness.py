@@ -37,7 +37,8 @@ TOP = HERE.parent.parent
 IS_ROOT = os.geteuid() == 0
 SANITIZED = os.environ.get("SALLYPORT_SANITIZED") == "1"
 SLOW = 5 if SANITIZED else 1  # factor for deadlines of tests
-LOUD = re.compile(r"ERROR: (Address|Leak)Sanitizer|runtime error:")  # a sanitizer that has found something
+# A sanitizer that has found something, or could not look.
+LOUD = re.compile(r"ERROR: (Address|Leak)Sanitizer|LeakSanitizer has encountered|runtime error:|ended with status 99$", re.M)
 
 _ports = set()
 
@@ -398,6 +399,12 @@ class Gateway:
                 text += f"--- {name}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) + "\n"
         return text
 
+    def loud(self):
+        """What sanitizers have said from first to last, in every log that this gateway wrote; '' when nothing."""
+        text = "".join(path.read_text(errors="replace") for path in sorted((self.dir / "log").glob("*err*")))
+        found = LOUD.search(text)
+        return "" if found is None else text[max(0, found.start() - 400):found.start() + 20000]
+
     def audit(self):
         path = self.dir / "log" / "audit.jsonl"
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
@@ -560,10 +567,9 @@ def _run_one(function, world, verbose):
 def _check_end(world, keep):
     """The gateway must end by itself, and no sanitizer may have spoken."""
     clean = world.end(keep=True)
-    logs = world.gateway.logs(400) if world.gateway is not None else ""
-    loud = LOUD.search(logs)
+    loud = world.gateway.loud()
     if not clean or loud:
-        print(f"  FAIL  end of the gateway (exit {world.gateway.process.returncode if world.gateway.process else None})\n{logs}")
+        print(f"  FAIL  end of the gateway (exit {world.gateway.process.returncode})\n{loud or world.gateway.logs(400)}")
     if keep:
         print(f"  kept: {world.dir}")
     else:

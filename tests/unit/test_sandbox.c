@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -18,6 +19,10 @@
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
+
+#ifdef SANITIZED
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include "core/base/log.h"
 #include "core/base/sandbox.h"
@@ -245,6 +250,44 @@ refusals_are_logged_once(void)
 	(void)close(out[0]);
 }
 
+#ifdef SANITIZED
+/* Allocates, and forgets where. */
+static void __attribute__((noinline))
+leak(void)
+{
+	char *volatile p = malloc(4321);
+	p[0] = 'x';
+	p = NULL;
+}
+
+/* The exit status: leaks found before there is one, and after. */
+static void
+look_for_leaks_as(enum role r)
+{
+	const struct sandbox_paths p = { NULL, NULL };
+	int null = open("/dev/null", O_WRONLY);
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || dup2(null, STDERR_FILENO) < 0 || sandbox_enter(r, &p) != SP_OK)
+		_exit(9);
+	int before = __lsan_do_recoverable_leak_check();
+	leak();
+	_exit(before << 1 | __lsan_do_recoverable_leak_check());
+}
+
+static void
+leaks_are_found_in_each_role(void)
+{
+	for (unsigned r = ROLE_KEEPER; r < ROLES; r++) {
+		int status = 0;
+		pid_t pid = fork();
+		if (pid == 0)
+			look_for_leaks_as((enum role)r);
+		CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+		CU_ASSERT_TRUE(WIFEXITED(status));
+		CU_ASSERT_EQUAL(WEXITSTATUS(status), 1);
+	}
+}
+#endif
+
 static void
 a_directory_to_write_in_must_be_there(void)
 {
@@ -265,6 +308,9 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "each role can do its list only", each_role_can_do_its_list_only },
 		{ "refusals are logged once", refusals_are_logged_once },
+#ifdef SANITIZED
+		{ "leaks are found in each role", leaks_are_found_in_each_role },
+#endif
 		{ "a directory to write in must be there", a_directory_to_write_in_must_be_there },
 		CU_TEST_INFO_NULL,
 	};
