@@ -5,7 +5,10 @@
 P5: the credential is the keeper's; PG21: a target that asks for more than it should gets less.
 """
 
+import contextlib
 import re
+import ssl
+import struct
 
 from harness import *
 
@@ -40,7 +43,7 @@ def server_tls(w):
     ca.chmod(0o755)
     run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=ca",
          "-keyout", ca / "ca.key", "-out", ca / "ca.pem"], check=True)
-    for name, cn in (("server", "localhost"), ("client", "cert_gw"), ("stranger", "cert_gw")):
+    for name, cn in (("server", "localhost"), ("middle", "localhost"), ("client", "cert_gw"), ("stranger", "cert_gw")):
         kind = ["rsa:2048"] if name == "client" else ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
         run(["openssl", "req", "-newkey", *kind, "-nodes", "-subj", f"/CN={cn}", "-keyout", ca / f"{name}.key", "-out", ca / f"{name}.csr"],
             check=True)
@@ -65,9 +68,9 @@ def server_tls(w):
     return ca
 
 
-def with_target(w, tls, login):
+def with_target(w, tls, login, port=None):
     g = w.gateway
-    g.more_targets = TARGET_TLS.format(name="other", port=w.pg.port, dir=g.dir, tls=tls, login=login)
+    g.more_targets = TARGET_TLS.format(name="other", port=port or w.pg.port, dir=g.dir, tls=tls, login=login)
     g.write()
     done = g.reload()
     assert done.code == 0, repr(done)
@@ -97,6 +100,129 @@ def scram_with_channel_binding_over_verified_tls(w):
     assert got.out == "app_gw" and method(w) == "scram-sha-256", repr(got)
     session = w.psql("SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()", database="other")
     assert session.out == "t|TLSv1.3", repr(session)
+
+
+# ---- which mechanism, as somebody between the gateway and the target sees it ----
+
+SSL_REQUEST = struct.pack("!II", 8, 80877103)
+BOTH, PLAIN_ONLY = b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0", b"SCRAM-SHA-256\0\0"
+
+
+class Relay:
+    """Ends TLS under a certificate of its own, when it has one, and starts another to the target; notes how the gateway begins
+    its log-in, and may hide what the target offers."""
+
+    def __init__(self, port, certificate=None, hide=False):
+        self.port, self.certificate, self.hide = port, certificate, hide
+        self.began, self.offered = [], []  # (mechanism, flag of channel binding); lists of mechanisms
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.at = self.listener.getsockname()[1]
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self.serve, args=self.listener.accept()[:1], daemon=True).start()
+
+    def serve(self, down):
+        with contextlib.suppress(OSError):
+            up = socket.create_connection(("127.0.0.1", self.port))
+            if self.certificate is not None:
+                down, up = self.secure(down, up)
+            threading.Thread(target=self.move, args=(up, down, self.from_target), daemon=True).start()
+            self.move(down, up, self.from_gateway)
+
+    def secure(self, down, up):
+        assert down.recv(8, socket.MSG_WAITALL) == SSL_REQUEST
+        down.sendall(b"S")
+        up.sendall(SSL_REQUEST)
+        assert up.recv(1) == b"S"
+        server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        server.load_cert_chain(f"{self.certificate}.pem", f"{self.certificate}.key")
+        client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+        return server.wrap_socket(down, server_side=True), client.wrap_socket(up)
+
+    @staticmethod
+    def move(one, other, look):
+        with contextlib.suppress(OSError):
+            while data := one.recv(65536):
+                other.sendall(look(data))
+        with contextlib.suppress(OSError):
+            other.shutdown(socket.SHUT_RDWR)
+
+    def from_gateway(self, data):
+        first = re.match(rb"p.{4}(SCRAM-SHA-256(?:-PLUS)?)\0.{4}([^,]*),,n=,r=", data, re.S)
+        if first:
+            self.began.append((first.group(1).decode(), first.group(2).decode()))
+        return data
+
+    def from_target(self, data):
+        offer = re.match(rb"R.{4}\0\0\0\x0a(.*\0)\0$", data, re.S)
+        if offer:
+            self.offered.append(offer.group(1).decode().strip("\0").split("\0"))
+        if offer and self.hide:
+            assert data[9:] == BOTH, data
+            return b"R" + struct.pack("!II", 8 + len(PLAIN_ONLY), 10) + PLAIN_ONLY
+        return data
+
+    def close(self):
+        self.listener.close()
+
+
+@contextlib.contextmanager
+def relayed(w, tls, **more):
+    """A target behind a Relay; the file with the password is the harness's."""
+    relay = Relay(w.pg.port, **more)
+    with_target(w, tls, f"user=app_gw secret=file:{w.gateway.dir}/keeper/orders.secret", relay.at)
+    try:
+        yield relay
+    finally:
+        relay.close()
+
+
+def log_since(w, mark):
+    return w.pg.log()[mark:]
+
+
+@test
+def scram_plus_is_chosen_where_the_target_offers_it(w):
+    """Who has the target's own key may look on: the binding is to its certificate."""
+    ca = server_tls(w)
+    with relayed(w, f"verify-full ca={ca}/ca.pem name=localhost", certificate=ca / "server") as relay:
+        assert ask(w).out == "app_gw", w.gateway.logs()
+        assert relay.offered[0] == ["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"], relay.offered
+        assert set(relay.began) == {("SCRAM-SHA-256-PLUS", "p=tls-server-end-point")}, relay.began
+
+
+@test
+def scram_plus_fails_through_somebody_elses_tls(w):
+    """PG21: a certificate that the gateway trusts, but not the target's: the target itself refuses, and nothing was told."""
+    ca = server_tls(w)
+    mark = len(w.pg.log())
+    with relayed(w, f"verify-full ca={ca}/ca.pem name=localhost", certificate=ca / "middle") as relay:
+        assert ask(w).code == 2
+        assert set(relay.began) == {("SCRAM-SHA-256-PLUS", "p=tls-server-end-point")}, relay.began
+    assert "SCRAM channel binding check failed" in log_since(w, mark), log_since(w, mark)
+
+
+@test
+def scram_plus_hidden_from_us_is_found_out(w):
+    """PG21: who takes -PLUS out of the target's offer is betrayed by our flag: we could have, so the target refuses."""
+    ca = server_tls(w)
+    mark = len(w.pg.log())
+    for certificate in ("middle", "server"):
+        with relayed(w, f"verify-full ca={ca}/ca.pem name=localhost", certificate=ca / certificate, hide=True) as relay:
+            assert ask(w).code == 2
+            assert set(relay.began) == {("SCRAM-SHA-256", "y")}, relay.began
+    assert log_since(w, mark).count("The client supports SCRAM channel binding but thinks the server does not.") >= 2, log_since(w, mark)
+
+
+@test
+def scram_without_tls_says_that_it_cannot_bind(w):
+    server_tls(w)
+    with relayed(w, "off") as relay:
+        assert ask(w).out == "app_gw"
+        assert relay.offered[0] == ["SCRAM-SHA-256"] and set(relay.began) == {("SCRAM-SHA-256", "n")}, (relay.offered, relay.began)
 
 
 @test
