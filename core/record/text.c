@@ -161,8 +161,13 @@ text_json_member(struct sp_writer *w, const char *name, struct sp_bytes value)
 void
 text_json_number(struct sp_writer *w, const char *name, uint64_t value)
 {
+	char digits[20]; /* of 2^64 - 1 */
+	size_t at = sizeof(digits);
+	do
+		digits[--at] = (char)('0' + value % 10);
+	while ((value /= 10) > 0);
 	json_name(w, name);
-	text_printf(w, "%llu", (unsigned long long)value);
+	sp_wr_put(w, (struct sp_bytes){ (const uint8_t *)digits + at, sizeof(digits) - at });
 }
 
 void
@@ -172,7 +177,10 @@ text_json_hex(struct sp_writer *w, const char *name, struct sp_bytes value)
 	if (value.len > 64)
 		value.len = 64;
 	text_hex(value, hex);
-	text_json_member(w, name, sp_str(hex));
+	json_name(w, name);
+	sp_wr_u8(w, '"');
+	sp_wr_put(w, (struct sp_bytes){ (const uint8_t *)hex, 2 * value.len }); /* nothing to escape */
+	sp_wr_u8(w, '"');
 }
 
 /* ---- terminals ---- */

@@ -193,9 +193,8 @@ is_there(const struct recorder *r, const char *id, uint32_t number)
 static void
 line_begin(struct sp_writer *w, const struct recorder *r, const char *id, uint32_t number)
 {
-	char time[32];
 	sp_wr_u8(w, '{');
-	text_json_member(w, "time", sp_str(clock_format(r->wall, time)));
+	text_json_member(w, "time", sp_str(r->time));
 	text_json_member(w, "session", sp_str(id));
 	text_json_number(w, "frame", number);
 }

@@ -12,7 +12,7 @@
 #include "../base/log.h"
 #include "../base/sandbox.h"
 
-#define TICK_US 8000  /* P1: on disk within 20 ms */
+#define TICK_US 12000  /* P1: on disk within 20 ms, the sync itself included */
 #define REST_US 250000 /* asleep: signing, retention */
 
 /* ---- the loop ---- */
@@ -22,6 +22,13 @@ tick_after(struct recorder_process *p, unsigned us)
 {
 	struct timeval tv = { .tv_sec = us / 1000000, .tv_usec = us % 1000000 };
 	event_add(p->tick, &tv);
+}
+
+/* `sync always`: what is published is waited for. */
+static unsigned
+pause_of(const struct recorder_process *p, unsigned us)
+{
+	return p->recorder.options.sync == SYNC_ALWAYS ? 0 : us;
 }
 
 static void
@@ -34,7 +41,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	if (recorder_pressed(&p->recorder))
 		tick_after(p, 0);
 	else if (work || !recorder_sleep(&p->recorder))
-		tick_after(p, TICK_US);
+		tick_after(p, work && !p->recorder.failing ? pause_of(p, TICK_US) : TICK_US);
 	else
 		tick_after(p, REST_US);
 }
@@ -46,7 +53,7 @@ on_bell(evutil_socket_t fd, short what, void *arg)
 	uint64_t rung;
 	(void)what;
 	if (read(fd, &rung, sizeof(rung)) > 0)
-		tick_after(p, p->recorder.options.sync == SYNC_ALWAYS ? 0 : TICK_US / 4);
+		tick_after(p, pause_of(p, TICK_US / 4));
 }
 
 /* ---- the keeper ---- */

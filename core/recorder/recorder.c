@@ -49,6 +49,13 @@ boot_name(void)
 	return name;
 }
 
+void
+recorder_clock(struct recorder *r)
+{
+	r->wall = clock_wall_us();
+	(void)clock_format(r->wall, r->time);
+}
+
 int
 recorder_open(struct recorder *r, const struct paths *p, const struct options *o, const char **err_r)
 {
@@ -56,7 +63,7 @@ recorder_open(struct recorder *r, const struct paths *p, const struct options *o
 	TAILQ_INIT(&r->unsynced);
 	r->options = *o;
 	r->now = clock_mono_ms();
-	r->wall = clock_wall_us();
+	recorder_clock(r);
 	r->audit.fd = r->access.fd = -1;
 	r->ledger.fd = r->ledger.anchor = r->ledger.syslog = -1;
 	r->maker = block_maker_new();

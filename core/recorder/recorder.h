@@ -164,6 +164,7 @@ struct recorder {
 	bool recovering;             /* facts are read again, not counted again */
 	bool lines_due;              /* recovered, and the logs have not yet been compared with it */
 	uint64_t now, wall;          /* of this tick: mono ms, wall µs */
+	char time[32];               /* … for its lines */
 	uint64_t swept;              /* mono ms */
 	uint64_t settled;            /* mono ms: sessions whose ring is not back by then are torn; 0: done */
 
@@ -208,6 +209,7 @@ void recorder_settle(struct recorder *r);
 
 /* tick.c: true when there was work. */
 bool recorder_tick(struct recorder *r);
+void recorder_clock(struct recorder *r); /* what time it is, for what a tick writes */
 /* True when every ring is empty and its worker will ring. */
 bool recorder_sleep(struct recorder *r);
 /* True when a ring is filling up: the next tick should be now. */

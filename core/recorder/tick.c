@@ -21,7 +21,7 @@
 #define RETRY_MS 250
 #define SWEEP_MS 500
 #define OVER_BUDGET 5000    /* µs of each sweep, for files of sessions that are over */
-#define BUSY (1u << 20)     /* bytes in one tick: compress faster */
+#define BUSY (16u << 10)    /* bytes in one tick: compress faster */
 #define VERY_BUSY (6u << 20)
 
 /* ---- failing and recovering ---- */
@@ -78,7 +78,7 @@ make_batch(struct recorder *r)
 {
 	size_t bytes = 0;
 	batch_begin(&r->batch);
-	r->wall = clock_wall_us();
+	recorder_clock(r);
 	r->batch.wall = r->wall;
 	take_all(r);
 	for (struct session *s = r->touched; s != NULL; s = s->next_touched)

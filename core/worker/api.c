@@ -368,7 +368,7 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (s->state >= SESSION_ENDING)
 		return;
-	s->w->now = clock_mono_ms();
+	worker_clock(s->w);
 	session_enter_module(s);
 	(void)session_leave_module(s, s->module->data(s, SP_CLIENT));
 }

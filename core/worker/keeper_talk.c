@@ -345,7 +345,8 @@ on_message(void *owner, struct link *l, struct message *m)
 {
 	struct worker *w = owner;
 	(void)l;
-	w->now = w->keeper_heard = clock_mono_ms();
+	worker_clock(w);
+	w->keeper_heard = w->now;
 	if (m->type == MSG_DERIVED) {
 		take_key(w, m);
 		return SP_OK;

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <stdio.h>
 
-#include "../base/clock.h"
 #include "approval_hash.h"
 #include "dial.h"
 #include "epoch_use.h"
@@ -24,6 +23,7 @@
 #include "session.h"
 
 #define RESULTS 64
+#define DESCRIPTION_MAX 8192u /* bytes that are remembered of an answer's description */
 #define PARAMS_MAX (64u << 20) /* of one operation */
 #define OPS_MAX 4096 /* asked and not done, of one session: pipelining */
 
@@ -91,7 +91,7 @@ bool
 sp_op_stands(const struct sp_op *op)
 {
 	const struct sp_session *s = op->s;
-	uint64_t now = clock_wall_us();
+	uint64_t now = s->w->wall;
 	return op->plan != NULL && op->epoch == s->epoch->epoch->number && op->plan->decision.valid_until > now &&
 	    (s->expires == 0 || s->expires > now);
 }
@@ -323,7 +323,7 @@ bool
 op_may_finish(const struct sp_session *s)
 {
 	uint64_t drain = s->epoch->epoch->settings.drain * 1000;
-	if (drain == 0 || clock_wall_us() - s->expires >= drain)
+	if (drain == 0 || s->w->wall - s->expires >= drain)
 		return false;
 	for (const struct list_node *n = s->ops.node.next; n != &s->ops.node; n = n->next)
 		if (LIST_OF(n, const struct sp_op, all)->state == OP_DECIDED)
@@ -359,7 +359,7 @@ sp_ask(struct sp_op *op)
 	if (op->plan == NULL)
 		op->plan = plan_find(op);
 	record_operation(op);
-	if (s->expires != 0 && clock_wall_us() >= s->expires) {
+	if (s->expires != 0 && s->w->wall >= s->expires) {
 		if (!op_may_finish(s))
 			session_finish(s, SP_END_EXPIRED, expired_text);
 		return op_deny(op, SP_BY_ERROR, "", expired_text, 0);
@@ -379,7 +379,7 @@ op_judge_again(struct sp_op *op)
 	plan_unref(&op->plan);
 	op->plan = plan_find(op);
 	op->state = OP_ASKED;
-	if (s->expires != 0 && clock_wall_us() >= s->expires)
+	if (s->expires != 0 && s->w->wall >= s->expires)
 		return op_deny(op, SP_BY_ERROR, "", expired_text, 0);
 	return op_judge(op);
 }
@@ -668,10 +668,10 @@ result_make(struct sp_op *op)
 
 /* What the rules said of an answer holds for the next run of it, too. */
 static bool
-result_stands(const struct result_plan *r)
+result_stands(const struct sp_op *op, const struct result_plan *r)
 {
 	const struct decision *d = &r->decision;
-	return d->cacheable && !d->of_session && d->valid_until > clock_wall_us();
+	return d->cacheable && !d->of_session && d->valid_until > op->s->w->wall;
 }
 
 int
@@ -682,8 +682,8 @@ sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r)
 	*denied_r = NULL;
 	if (op->plan == NULL)
 		return sp_fail(op->s, SP_EINTERNAL, "an answer came before the verdict");
-	struct result_plan *r = op->plan->results;
-	while (r != NULL && !(sp_bytes_eq(r->key, buffer_bytes(&op->columns)) && result_stands(r)))
+	struct result_plan *r = op->result != NULL ? op->result : op->plan->results;
+	while (r != NULL && r != op->result && !(sp_bytes_eq(r->key, buffer_bytes(&op->columns)) && result_stands(op, r)))
 		r = r->next;
 	if (r == NULL)
 		r = result_make(op);
@@ -701,6 +701,44 @@ sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r)
 	if (r->record.len > 0)
 		record_frame(op->s, FRAME_COLUMNS, op->channel, op->number, r->record, (struct sp_bytes){ NULL, 0 });
 	return r->masks == NULL ? 0 : (int)policy_masked(r->masks);
+}
+
+static struct result_plan *
+result_kept(const struct sp_op *op, struct sp_bytes description, uint64_t version)
+{
+	struct result_plan *r = op->plan == NULL ? NULL : op->plan->results;
+	while (r != NULL && !(r->sent.len > 0 && r->version == version && sp_bytes_eq(r->sent, description) && result_stands(op, r)))
+		r = r->next;
+	return r;
+}
+
+bool
+sp_columns_again(struct sp_op *op, struct sp_bytes description, uint64_t version)
+{
+	struct result_plan *r = result_kept(op, description, version);
+#ifdef SANITIZED /* described anew each time, and compared: sp_columns_keep() */
+	r = NULL;
+#endif
+	op->result = r;
+	return r != NULL;
+}
+
+void
+sp_columns_keep(struct sp_op *op, struct sp_bytes description, uint64_t version)
+{
+	const struct result_plan *kept = result_kept(op, description, version);
+	struct result_plan *r = op->result;
+	if (kept != NULL && r != NULL && !sp_bytes_eq(kept->key, r->key)) {
+		log_error("a remembered description of an answer differs from a new one");
+		abort();
+	}
+	if (kept != NULL || r == NULL || description.len > DESCRIPTION_MAX)
+		return;
+	free((void *)(uintptr_t)r->sent.p);
+	uint8_t *p = mem_alloc(description.len + 1);
+	memcpy(p, description.p, description.len);
+	r->sent = (struct sp_bytes){ p, description.len };
+	r->version = version;
 }
 
 const struct sp_mask *

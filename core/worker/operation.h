@@ -16,6 +16,8 @@ struct scope;
 struct result_plan {             /* what the rules said of one description of the answer */
 	struct result_plan *next;
 	struct sp_bytes key;     /* the description */
+	struct sp_bytes sent;    /* … as the target sent it, and what else it was made from */
+	uint64_t version;
 	struct policy_masks *masks;
 	struct sp_bytes record;  /* payload of its FRAME_COLUMNS */
 	bool denied;

@@ -240,6 +240,7 @@ result_free(struct result_plan *r)
 	policy_masks_free(&r->masks);
 	decision_free(&r->decision);
 	free((void *)(uintptr_t)r->key.p);
+	free((void *)(uintptr_t)r->sent.p);
 	free((void *)(uintptr_t)r->record.p);
 	free(r);
 }
@@ -465,7 +466,7 @@ plan_find(struct sp_op *op)
 	for (struct plan *p = *bucket; p != NULL; p = p->next) {
 		if (p->shape != op->op.shape || strcmp(p->kind, op->op.kind) != 0)
 			continue;
-		if (p->decision.valid_until <= clock_wall_us())
+		if (p->decision.valid_until <= op->s->w->wall)
 			break;
 		plan_check(p, op);
 		p->refs++;

@@ -59,7 +59,7 @@ void
 record_frame(struct sp_session *s, enum frame_type type, uint16_t channel, uint32_t op, struct sp_bytes head, struct sp_bytes body)
 {
 	struct worker *w = s->w;
-	struct frame f = { .type = type, .channel = channel, .op = op, .at = clock_mono_us() - s->started_mono };
+	struct frame f = { .type = type, .channel = channel, .op = op, .at = s->w->now_us - s->started_mono };
 	struct sp_bytes more[2] = { head, body };
 	if (s->purpose[0] != '\0')
 		return;

@@ -74,8 +74,9 @@ session_new(struct worker *w, const struct sp_module *m)
 	s->state_block = m->session_size > 0 ? arena_alloc(a, m->session_size) : NULL;
 	id_new(s->id);
 	id_format(s->id, s->name);
-	s->started = clock_wall_us();
-	s->started_mono = clock_mono_us();
+	worker_clock(w);
+	s->started = w->wall;
+	s->started_mono = w->now_us;
 	s->active = w->now;
 	list_init(&s->ops);
 	stream_init(&s->side[SP_CLIENT], s, SP_CLIENT);
@@ -296,7 +297,7 @@ session_input(struct stream *st)
 	struct sp_session *s = st->s;
 	if (s->state == SESSION_CLOSED)
 		return true;
-	s->w->now = clock_mono_ms();
+	worker_clock(s->w);
 	if (s->state == SESSION_ENDING) {
 		stream_end(st);
 		if (st->eof && st->side == SP_CLIENT)
@@ -535,7 +536,7 @@ session_kick(struct sp_session *s)
 void
 session_run_kicked(struct worker *w)
 {
-	w->now = clock_mono_ms();
+	worker_clock(w);
 	LIST_EACH(n, next, &w->sessions) {
 		struct sp_session *s = LIST_OF(n, struct sp_session, all);
 		if (!s->woken)

@@ -71,6 +71,14 @@ peer_address(const struct sockaddr_storage *a, char out[64])
 	snprintf(out, 64, "%s", ip);
 }
 
+void
+worker_clock(struct worker *w)
+{
+	w->now_us = clock_mono_us();
+	w->now = w->now_us / 1000;
+	w->wall = clock_wall_us();
+}
+
 /* No descriptor left: rest a little instead of spinning on a listener that stays readable. */
 static void
 listening_rest(struct listening *l)
@@ -86,7 +94,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	struct worker *w = l->w;
 	int on = 1;
 	(void)what;
-	w->now = clock_mono_ms();
+	worker_clock(w);
 	struct listener_use *use = w->epoch == NULL ? NULL : epoch_use_listener(w->epoch, l->name);
 	for (unsigned i = 0; i < ACCEPTS_PER_WAKE; i++) {
 		struct sockaddr_storage peer;
@@ -179,7 +187,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	struct worker *w = arg;
 	(void)fd;
 	(void)what;
-	w->now = clock_mono_ms();
+	worker_clock(w);
 	if (w->board != NULL)
 		board_beat(w->board, w->board_slot, w->now);
 	if (w->epoch == NULL)
@@ -203,7 +211,7 @@ on_bell(evutil_socket_t fd, short what, void *arg)
 	struct worker *w = arg;
 	uint64_t rung;
 	(void)what;
-	w->now = clock_mono_ms();
+	worker_clock(w);
 	if (read(fd, &rung, sizeof(rung)) > 0 && w->epoch != NULL)
 		record_progress(w);
 }
@@ -235,7 +243,7 @@ worker_start(void *owner, struct epoch *e, const char **err_r)
 	worker_events(w, w->role->base);
 	w->dns = evdns_base_new(w->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	event_add(&w->tick, &tick);
-	w->now = clock_mono_ms();
+	worker_clock(w);
 	rc = sandbox_enter(ROLE_WORKER, NULL);
 	if (rc != SP_OK)
 		*err_r = "the worker could not be locked down";
@@ -252,7 +260,7 @@ worker_epoch(void *owner, struct epoch *e, const char **err_r)
 		return rc;
 	struct worker_epoch *old = w->epoch;
 	w->epoch = next;
-	w->now = clock_mono_ms();
+	worker_clock(w);
 	listening_prune(w);
 	LIST_EACH(n, after, &w->sessions)
 		session_follow(LIST_OF(n, struct sp_session, all));
@@ -316,7 +324,7 @@ worker_quit(void *owner, bool graceful)
 {
 	struct worker *w = owner;
 	w->draining = true;
-	w->now = clock_mono_ms();
+	worker_clock(w);
 	LIST_EACH(n, next, &w->listeners)
 		listening_free(LIST_OF(n, struct listening, all));
 	if (graceful)

@@ -119,7 +119,7 @@ struct worker {
 	struct board *board;
 	unsigned board_slot;
 	struct sp_session *running;       /* whose callback is on the stack */
-	uint64_t now;                     /* mono ms, of this wake-up */
+	uint64_t now, now_us, wall;       /* of this wake-up: mono ms, mono µs, wall µs; by worker_clock() */
 	bool draining;
 	uint8_t redact_key[DIGEST_LEN];
 	bool have_redact_key;
@@ -131,6 +131,9 @@ struct worker {
 
 extern struct worker the_worker;      /* one in a process; modules' calls need it */
 extern const struct role_handler worker_handler; /* what master's messages do; the owner is the worker */
+
+/* Each callback of the loop begins with this; what it does carries that time. */
+void worker_clock(struct worker *w);
 
 /* Its memory and lists; then its events on that loop, the tick not yet going. */
 void worker_init(struct worker *w);

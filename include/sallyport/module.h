@@ -471,6 +471,13 @@ struct sp_column {
 int sp_columns_begin(struct sp_op *op, unsigned n) SP_MUST;
 int sp_column(struct sp_op *op, unsigned i, const struct sp_column *c) SP_MUST;
 int sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r) SP_MUST;
+/*
+ * Most answers are described as the last one was.  Keep the description, as the target sent it, after
+ * a judgement that depended on nothing else than the operation, its view and `version`; next time
+ * sp_columns_again() is true when it stands for sp_columns_begin() and every sp_column().
+ */
+void sp_columns_keep(struct sp_op *op, struct sp_bytes description, uint64_t version);
+bool sp_columns_again(struct sp_op *op, struct sp_bytes description, uint64_t version);
 
 enum sp_mask_kind {
 	SP_MASK_NULL,   /* the value becomes NULL; zero hides most */

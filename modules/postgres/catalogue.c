@@ -316,6 +316,13 @@ pg_catalogue_names(const struct pg *p)
 }
 
 uint64_t
+pg_catalogue_version(const struct pg *p)
+{
+	const struct pg_names *names = pg_catalogue_names(p);
+	return names == NULL ? 0 : pg_names_version(names);
+}
+
+uint64_t
 pg_catalogue_stale(struct pg *p)
 {
 	struct catalogue *c = catalogue_of(p);

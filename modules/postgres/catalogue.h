@@ -18,6 +18,7 @@
 int pg_catalogue_join(struct pg *p) SP_MUST;
 void pg_catalogue_leave(struct pg *p); /* close(), of side sessions too */
 const struct pg_names *pg_catalogue_names(const struct pg *p);
+uint64_t pg_catalogue_version(const struct pg *p); /* of those names; 0: none */
 /* The catalogue may have changed: read it again.  Returns a number for pg_catalogue_fresh(). */
 uint64_t pg_catalogue_stale(struct pg *p);
 /* … because a statement names a table that it lacks; 0: it was read for such a one within this second. */

@@ -81,15 +81,28 @@ shape_room(struct pg *p, struct pg_shape *shape, uint16_t n)
 	return shape->cap == 0 ? SP_ENOMEM : SP_OK;
 }
 
+static int
+shape_columns(struct pg *p, struct pg_shape *shape, struct sp_bytes body)
+{
+	struct sp_reader r = sp_reader(body);
+	uint16_t n = sp_rd_be16(&r);
+	int rc = shape_room(p, shape, n);
+	for (uint16_t i = 0; i < n && rc == SP_OK; i++) {
+		struct pg_field f = pg_next_field(&r);
+		shape->type[i] = f.type;
+		shape->binary[i] = f.format == 1;
+	}
+	shape->ncolumns = n;
+	return rc;
+}
+
 /* Tell the core where each column comes from; PG_WAIT while the catalogue is being read for it. */
 static int
-describe_columns(struct pg *p, struct sp_op *op, struct pg_shape *shape, struct sp_bytes body)
+describe_columns(struct pg *p, struct sp_op *op, struct sp_bytes body)
 {
 	struct sp_reader r = sp_reader(body);
 	uint16_t n = sp_rd_be16(&r);
 	int rc = sp_columns_begin(op, n);
-	if (rc == SP_OK)
-		rc = shape_room(p, shape, n);
 	for (uint16_t i = 0; i < n && rc == SP_OK; i++) {
 		struct pg_field f = pg_next_field(&r);
 		struct sp_column c = { .name = f.name, .type = f.type, .format = f.format };
@@ -97,8 +110,6 @@ describe_columns(struct pg *p, struct sp_op *op, struct pg_shape *shape, struct 
 		c.text = pg_type_is_text(f.type);
 		if (rc == SP_OK)
 			rc = sp_column(op, i, &c);
-		shape->type[i] = f.type;
-		shape->binary[i] = f.format == 1;
 	}
 	return rc;
 }
@@ -111,15 +122,21 @@ judge_columns(struct pg *p, struct sp_op *op, struct pg_shape *shape, struct sp_
 	if (pg_read_row_description(body, &n) != SP_OK)
 		return SP_EPROTO;
 	pg_shape_clear(shape);
-	int rc = describe_columns(p, op, shape, body);
+	/* what FETCH shows depends on cursors as well */
+	uint64_t version = p->secret_cursor ? 0 : pg_catalogue_version(p);
+	bool again = version != 0 && sp_columns_again(op, body, version);
+	int rc = again ? SP_OK : describe_columns(p, op, body);
+	if (rc == SP_OK)
+		rc = shape_columns(p, shape, body);
 	if (rc != SP_OK)
 		return rc;
 	pg_catalogue_described(p);
 	rc = sp_columns_judge(op, &v);
 	if (rc < 0 && rc != SP_EDENIED)
 		return rc;
+	if (version != 0 && !again)
+		sp_columns_keep(op, body, version);
 	shape->known = true;
-	shape->ncolumns = n;
 	shape->masked = rc != 0;
 	if (rc == SP_EDENIED) {
 		shape->denied = sp_alloc(p->s, sizeof(*shape->denied));

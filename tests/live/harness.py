@@ -221,7 +221,7 @@ rule "hide-pii" {
 
 CONF = """\
 user          sallyport;
-workers       2;
+workers       {workers};
 load_module   {modules}/postgres.so;
 pid           {dir}/run/sallyportd.pid;
 log           {dir}/log/error.log level={level};
@@ -288,6 +288,7 @@ class Gateway:
         self.record = conf.get("record", "")
         self.target_extra = conf.get("target_extra", "")
         self.more_targets = conf.get("more_targets", "")
+        self.workers = conf.get("workers", 2)
         self.level = "debug" if os.environ.get("SALLYPORT_DEBUG") else "info"
         self.process = None
         self.wrap = []  # a command before sallyportd: ["prlimit", …]
@@ -328,7 +329,7 @@ class Gateway:
 
     def conf_text(self):
         target = TARGET.format(name="orders", port=self.pg.port, dir=self.dir, extra=self.target_extra)
-        return CONF.format(modules=self.modules(), dir=self.dir, level=self.level, port=self.port, tls_port=self.tls_port,
+        return CONF.format(modules=self.modules(), dir=self.dir, level=self.level, workers=self.workers, port=self.port, tls_port=self.tls_port,
                            record=self.record, extra=self.extra, targets=target + self.more_targets)
 
     def write(self, text=None):

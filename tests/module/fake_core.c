@@ -784,6 +784,23 @@ sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r)
 	return op->denied ? SP_EDENIED : masked;
 }
 
+void
+sp_columns_keep(struct sp_op *op, struct sp_bytes description, uint64_t version)
+{
+	(void)op;
+	(void)description;
+	(void)version;
+}
+
+bool
+sp_columns_again(struct sp_op *op, struct sp_bytes description, uint64_t version)
+{
+	(void)op;
+	(void)description;
+	(void)version;
+	return false;
+}
+
 const struct sp_mask *
 sp_column_mask(const struct sp_op *op, unsigned i)
 {

@@ -50,6 +50,14 @@ sendmsg(int fd, const struct msghdr *m, int flags)
 	return syscall(SYS_sendmsg, fd, &part, flags);
 }
 
+ssize_t
+send(int fd, const void *p, size_t n, int flags)
+{
+	struct iovec all = { (void *)(uintptr_t)p, n };
+	const struct msghdr m = { .msg_iov = &all, .msg_iovlen = 1 };
+	return sendmsg(fd, &m, flags);
+}
+
 /* ---- the module ---- */
 
 struct toy_state {
