@@ -437,7 +437,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 }
 
 int
-master_run(struct master *m)
+master_open(struct master *m)
 {
 	static const int heard[] = { SIGCHLD, SIGHUP, SIGUSR1, SIGQUIT, SIGTERM, SIGINT };
 	struct timeval tick = { .tv_usec = TICK_MS * 1000 };
@@ -452,9 +452,17 @@ master_run(struct master *m)
 	m->last_tick = clock_mono_ms();
 	if (board_create(&m->board_fd) != SP_OK || board_map(m->board_fd, &m->board) != SP_OK) {
 		log_error("no shared memory for the board");
-		return 1;
+		return SP_ENOMEM;
 	}
 	reload_start(m);
+	return SP_OK;
+}
+
+int
+master_run(struct master *m)
+{
+	if (master_open(m) != SP_OK)
+		return 1;
 	if (event_base_dispatch(m->base) < 0)
 		m->status = 1;
 	if (m->control >= 0)

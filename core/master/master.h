@@ -159,6 +159,8 @@ void master_not_started(struct master *m, const char *why); /* tells who started
 int master_start_worker(struct master *m, bool fresh) SP_MUST;
 int master_start_keeper(struct master *m) SP_MUST;
 unsigned master_workers_wanted(const struct settings *s);
+/* Loop, signals, tick and board; the first check begins.  Then the loop, to the end: the exit status. */
+int master_open(struct master *m) SP_MUST;
 int master_run(struct master *m);
 
 #endif
