@@ -465,6 +465,7 @@ reload_tick(struct master *m, uint64_t now)
 	if (r->renews_keeper && !keeper_lives(m)) {
 		r->renews_keeper = false;
 		if (master_start_keeper(m) != SP_OK) {
+			m->missing[ROLE_KEEPER]++; /* the old one's end was expected: nobody else would start one */
 			refuse(m, "the keeper cannot be started again: the error log says why");
 			return;
 		}
