@@ -428,6 +428,16 @@ on_readable(evutil_socket_t fd, short what, void *owner)
 	link_finish(l);
 }
 
+void
+link_drain(struct link *l)
+{
+	l->told = l->busy = true;
+	deliver_all(l);
+	while (l->broken == NULL && !l->dead && receive_some(l) > 0)
+		deliver_all(l);
+	link_finish(l);
+}
+
 static void
 on_writable(evutil_socket_t fd, short what, void *owner)
 {

@@ -29,6 +29,8 @@ void link_free(struct link **l);
 int link_send(struct link *l, const struct message *m) SP_MUST;
 /* Sends what is queued, waiting up to ms: before the process ends. */
 void link_flush(struct link *l, unsigned ms);
+/* Of a peer that has ended: handles what it had said before; gone() is not called. */
+void link_drain(struct link *l);
 /*
  * Blocks up to ms for the message of that type and id, which goes to take() alone; the others keep
  * their order and come from the loop.  Not from inside the link's own handler.

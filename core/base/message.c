@@ -46,6 +46,7 @@ static const struct row table[MESSAGES] = {
 
 	[MSG_READY] = { "ready", "", ALL, M, 0, 0 },
 	[MSG_EPOCH_TAKEN] = { "epoch-taken", "qqs", ALL, M, 0, 0 },
+	[MSG_ANCHOR] = { "anchor", "s", R, M, 0, 0 },
 	[MSG_DRAINED] = { "drained", "", W, M, 0, 0 },
 	[MSG_CHECKED] = { "checked", "qs", T, M, 0, 1 },
 

@@ -32,6 +32,7 @@ enum message_type {
 	MSG_READY,       /* up and locked down */
 	MSG_EPOCH_TAKEN, /* number, ok, text */
 	MSG_DRAINED,     /* worker: no session left */
+	MSG_ANCHOR,      /* recorder: an anchor's line, for a log host | line */
 	MSG_CHECKED,     /* check: fd: memfd when ok | ok, text */
 
 	/* worker → keeper, and the answers */

@@ -184,7 +184,7 @@ static const struct directive record_table[] = {
 	{ .name = "keep", .type = DIR_DURATION, .offset = R(keep), .dflt = "off", .help = "recordings older than this are removed; `off`: none" },
 	{ .name = "max", .type = DIR_SIZE, .offset = R(max), .dflt = "off", .help = "the oldest are removed beyond this; `off`: none" },
 	{ .name = "anchor", .type = DIR_STRING, .offset = R(anchor), .dflt = "",
-	    .help = "where checkpoints also go, out of reach: `file:PATH`, `syslog:FACILITY`" },
+	    .help = "where checkpoints also go, out of reach: `file:PATH`, `syslog:FACILITY`, `syslog://HOST[:PORT]`" },
 	{ .name = "encrypt", .type = DIR_PARAMS, .dflt = "", .params = encrypt_params, .help = "seals recordings: only the auditors read them" },
 	{ .name = "ring", .type = DIR_SIZE, .offset = R(ring), .dflt = "8m", .help = "memory between each worker and the recorder" },
 	END,
@@ -400,6 +400,20 @@ settings_hostport(const char *text, struct hostport *h)
 	h->literal = inet_pton(AF_INET, h->host, &v4) == 1;
 	h->loopback = h->literal && ntohl(v4.s_addr) >> 24 == 127;
 	return h->literal || is_hostname(h->host) ? SP_OK : SP_ECONF;
+}
+
+int
+settings_anchor_host(const char *anchor, struct hostport *h)
+{
+	char text[sizeof(h->host) + 16];
+	const char *host = strncmp(anchor, "syslog://", 9) == 0 ? anchor + 9 : "";
+	size_t len = strlen(host);
+	bool port = host[0] == '[' ? len > 0 && host[len - 1] != ']' : strchr(host, ':') != NULL;
+	*h = (struct hostport){ .port = 0 };
+	if (len == 0 || len >= sizeof(text) - 8)
+		return SP_ECONF;
+	(void)snprintf(text, sizeof(text), "%s%s", host, port ? "" : ":514");
+	return settings_hostport(text, h);
 }
 
 struct sp_bytes

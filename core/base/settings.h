@@ -85,7 +85,7 @@ struct settings {
 		uint64_t sync_wait;
 		const char *output; /* full, off, head=1m */
 		uint64_t output_head; /* from output; UINT64_MAX for full */
-		const char *anchor;   /* file:PATH, syslog:FACILITY, "" */
+		const char *anchor;   /* file:PATH, syslog:FACILITY, syslog://HOST[:PORT], "" */
 		const char *encrypt;  /* hex X25519 public key of the auditors, "" */
 		uint64_t ring;        /* bytes of each worker's ring */
 	} record;
@@ -132,6 +132,8 @@ struct hostport {
 };
 /* "HOST:PORT", "[V6]:PORT". */
 int settings_hostport(const char *text, struct hostport *h_r) SP_MUST;
+/* The same of `anchor syslog://HOST[:PORT]`; 514 where there is none. */
+int settings_anchor_host(const char *anchor, struct hostport *h_r) SP_MUST;
 /* The name that load_module's word stands for: "postgres" for itself and for "/x/postgres.so". */
 struct sp_bytes settings_module_name(const char *word);
 /* The rows of a listener and of a target: beside them stand directives of modules. */

@@ -232,8 +232,12 @@ static int
 check_record(struct check *c)
 {
 	const char *anchor = c->s->record.anchor, *key = c->s->record.encrypt;
+	struct hostport host;
 	if (anchor[0] != '\0' && !starts(anchor, "file:") && !starts(anchor, "syslog:"))
-		return FAIL_TOP(c, "record", "\"anchor\" takes file:PATH or syslog:FACILITY, not \"%s\"", QUOTE(anchor));
+		return FAIL_TOP(c, "record", "\"anchor\" takes file:PATH, syslog:FACILITY or syslog://HOST[:PORT], not \"%s\"", QUOTE(anchor));
+	if (strncmp(anchor, "syslog:/", 8) == 0 && settings_anchor_host(anchor, &host) != SP_OK)
+		return FAIL_TOP(c, "record", "\"anchor\" takes syslog://HOST[:PORT]: a name, an address, or an IPv6 address in brackets, not \"%s\"",
+		    QUOTE(anchor));
 	if (key[0] != '\0' && !only(key, "0123456789abcdefABCDEF", 64))
 		return FAIL_TOP(c, "record", "\"encrypt to=\" takes 64 hexadecimal digits");
 	if (c->s->record.sync_wait == 0)

@@ -189,6 +189,8 @@ on_message(void *owner, struct link *l, struct message *msg)
 	case MSG_CHECKED:
 		reload_checked(m, msg);
 		return SP_OK;
+	case MSG_ANCHOR:
+		return anchor_send(m, msg->f[0].s);
 	case MSG_DRAINED:
 		log_info("worker %u has no session left", c->index);
 		return SP_OK;

@@ -194,7 +194,10 @@ ring_forget_old(struct master *m, uint64_t now)
 static int
 equip_recorder(struct master *m, struct child *c)
 {
-	int rc = child_give_logs(m, c);
+	const struct epoch *e = lives_under_coming(&m->reload, c) ? m->reload.epoch : m->epoch;
+	int rc = anchor_open(m, e->settings.record.anchor);
+	if (rc == SP_OK)
+		rc = child_give_logs(m, c);
 	for (unsigned i = 0; i < CHILDREN && rc == SP_OK; i++) {
 		const struct ring_kept *r = &m->ring[i];
 		if (!r->used)

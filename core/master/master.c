@@ -308,6 +308,8 @@ child_died(struct master *m, struct child *c, int status)
 		c->dead = true; /* forgotten when its link has been read to the end */
 		return;
 	}
+	if (dead.role == ROLE_RECORDER && c->link != NULL)
+		link_drain(c->link); /* its last checkpoints */
 	bool expected = dead.role == ROLE_CHECK || reload_lost(m, c);
 	child_forget(c);
 	if (dead.role == ROLE_CHECK)

@@ -73,6 +73,12 @@ struct reload {
 	bool renews_keeper;      /* it ends, and another one comes up under this */
 };
 
+struct anchor {              /* a log host for checkpoints: anchor.c */
+	int fd;
+	char *to;                /* as configured; NULL: none */
+	bool deaf;               /* the last entry could not be sent */
+};
+
 enum master_phase { MASTER_STARTING, MASTER_RUNNING, MASTER_DRAINING, MASTER_STOPPING, MASTER_LAST };
 
 struct master {
@@ -96,6 +102,7 @@ struct master {
 	struct account account[ROLES];
 	bool root;
 	int log_fd, store_lock;
+	struct anchor anchor;
 	int parent;              /* pipe to who started us, until all are ready; -1 */
 	uint64_t restart_at[ROLES], backoff[ROLES];
 	unsigned missing[ROLES]; /* how many of a role are to be started again */
@@ -140,6 +147,12 @@ int accounts_find(struct master *m) SP_MUST;
 int account_before_all(struct master *m) SP_MUST;
 int log_open(const char *path, int how); /* O_WRONLY; O_RDWR where the reader looks what is there after a crash. -1: logged, or none is wanted */
 int pid_write(struct master *m) SP_MUST;
+
+/* anchor.c */
+/* Where record { anchor … } says: a log host's socket, or none.  SP_EIO: logged. */
+int anchor_open(struct master *m, const char *to) SP_MUST;
+void anchor_close(struct master *m);
+int anchor_send(struct master *m, struct sp_bytes line) SP_MUST; /* SP_EPROTO: it is no anchor's line */
 
 /* reload.c */
 void reload_start(struct master *m);            /* a check process begins, or will */

@@ -126,6 +126,13 @@ lock_down(const struct settings *s)
 	return sandbox_enter(ROLE_RECORDER, &paths);
 }
 
+static int
+tell_master(void *owner, struct sp_bytes line)
+{
+	const struct recorder_process *p = owner;
+	return p->role.master == NULL ? SP_EIO : link_send(p->role.master, &(struct message){ .type = MSG_ANCHOR, .f = { S(line) } });
+}
+
 int
 recorder_process_open(struct recorder_process *p, const struct settings *s, const char **err_r)
 {
@@ -136,6 +143,8 @@ recorder_process_open(struct recorder_process *p, const struct settings *s, cons
 		rc = recorder_open(&p->recorder, &paths, &o, err_r);
 	if (rc != SP_OK)
 		return rc;
+	p->recorder.anchor = tell_master;
+	p->recorder.anchor_owner = p;
 	p->tick = evtimer_new(p->role.base, on_tick, p);
 	tick_after(p, TICK_US);
 	return SP_OK;

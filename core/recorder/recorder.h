@@ -128,7 +128,8 @@ struct lines {                   /* a log: lines not yet in it */
 struct ledger_file {
 	int fd, anchor, syslog;      /* -1: none */
 	int facility;
-	bool deaf;                   /* the last entry did not reach syslog */
+	bool remote;                 /* entries go to a log host, by master */
+	bool deaf;                   /* the last entry did not reach syslog, or master */
 	bool have_key;
 	uint8_t key[32];
 	uint64_t number;             /* of the last entry */
@@ -179,6 +180,8 @@ struct recorder {
 	struct ledger_file ledger;
 	int (*send)(void *owner, const struct message *m); /* to the keeper; NULL: it is away */
 	void *send_owner;
+	int (*anchor)(void *owner, struct sp_bytes line); /* to master, for a log host */
+	void *anchor_owner;
 	struct retention *retention;
 };
 

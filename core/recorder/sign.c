@@ -45,6 +45,9 @@ open_anchor(struct recorder *r, const char *anchor)
 		r->ledger.anchor = open(anchor + 5, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 		return r->ledger.anchor < 0 ? SP_EIO : SP_OK;
 	}
+	r->ledger.remote = strncmp(anchor, "syslog://", 9) == 0;
+	if (r->ledger.remote)
+		return SP_OK;
 	const char *name = strncmp(anchor, "syslog:", 7) == 0 ? anchor + 7 : strcmp(anchor, "syslog") == 0 ? "" : NULL;
 	for (size_t i = 0; name != NULL && i < sizeof(facility) / sizeof(*facility); i++)
 		if (strcmp(name, facility[i].name) == 0) {
@@ -240,6 +243,15 @@ anchor_syslog(struct ledger_file *l, const char *line, int len)
 }
 
 static void
+anchor_remote(struct recorder *r, struct sp_bytes line)
+{
+	bool sent = r->anchor != NULL && r->anchor(r->anchor_owner, line) == SP_OK;
+	if (!sent && !r->ledger.deaf)
+		log_error("the anchor: master takes nothing; entries until it does are not anchored");
+	r->ledger.deaf = !sent;
+}
+
+static void
 anchor(struct recorder *r, const struct ledger_entry *e, const uint8_t bytes[LEDGER_ENTRY])
 {
 	char hex[2 * LEDGER_ENTRY + 1], line[2 * LEDGER_ENTRY + 64];
@@ -250,6 +262,8 @@ anchor(struct recorder *r, const struct ledger_entry *e, const uint8_t bytes[LED
 		log_error("the anchor cannot be written: %s", strerror(errno));
 	if (l->syslog >= 0)
 		anchor_syslog(l, line, n - 1);
+	if (l->remote)
+		anchor_remote(r, (struct sp_bytes){ (const uint8_t *)line, (size_t)n - 1 });
 }
 
 static void

@@ -229,7 +229,7 @@ audit         {dir}/log/audit.jsonl;
 access        {dir}/log/access.log;
 control       {dir}/run/control.sock mode=0600 may=mint;
 store         sqlite:{dir}/keeper/state.db;
-record        {{ store {dir}/sessions; anchor file:{dir}/anchor/anchor; {record} }}
+record        {{ store {dir}/sessions; anchor {anchor}; {record} }}
 local_issuer  on;
 {extra}
 listener pg   {{ listen 127.0.0.1:{port}; protocol postgres; cleartext loopback; }}
@@ -286,6 +286,7 @@ class Gateway:
         self.policy = conf.get("policy", POLICY)
         self.extra = conf.get("extra", "")
         self.record = conf.get("record", "")
+        self.anchor = conf.get("anchor", f"file:{self.dir}/anchor/anchor")
         self.target_extra = conf.get("target_extra", "")
         self.more_targets = conf.get("more_targets", "")
         self.workers = conf.get("workers", 2)
@@ -330,7 +331,7 @@ class Gateway:
     def conf_text(self):
         target = TARGET.format(name="orders", port=self.pg.port, dir=self.dir, extra=self.target_extra)
         return CONF.format(modules=self.modules(), dir=self.dir, level=self.level, workers=self.workers, port=self.port, tls_port=self.tls_port,
-                           record=self.record, extra=self.extra, targets=target + self.more_targets)
+                           anchor=self.anchor, record=self.record, extra=self.extra, targets=target + self.more_targets)
 
     def write(self, text=None):
         """The conf and policy files, as they stand in this object."""

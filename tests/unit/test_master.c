@@ -368,13 +368,59 @@ test_refused(void)
 	end();
 }
 
+/* ---- checkpoints to a log host ---- */
+
+static int
+log_host(unsigned *port_r)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(at);
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	CU_ASSERT_FATAL(fd >= 0 && bind(fd, (struct sockaddr *)&at, len) == 0 && getsockname(fd, (struct sockaddr *)&at, &len) == 0);
+	*port_r = ntohs(at.sin_port);
+	return fd;
+}
+
+static void
+test_anchor(void)
+{
+	static const char *const lies[] = { "", "sallyport-anchor ", "hello", "sallyport-anchor 1 ab\n<0>1 x", "sallyport-anchor 1 xyz" };
+	char to[64], got[2048] = "";
+	unsigned port;
+	begin("");
+	int fd = log_host(&port);
+	(void)snprintf(to, sizeof(to), "syslog://127.0.0.1:%u", port);
+	CU_ASSERT_EQUAL(anchor_open(&m, "file:/x"), SP_OK);
+	CU_ASSERT_PTR_NULL(m.anchor.to);
+	CU_ASSERT_EQUAL(anchor_send(&m, SP_LIT("sallyport-anchor 1 ab")), SP_OK); /* said in the log */
+	CU_ASSERT_EQUAL_FATAL(anchor_open(&m, to), SP_OK);
+	int socket = m.anchor.fd;
+	CU_ASSERT_EQUAL(anchor_open(&m, to), SP_OK);
+	CU_ASSERT_EQUAL(m.anchor.fd, socket);
+	for (size_t i = 0; i < sizeof(lies) / sizeof(*lies); i++)
+		CU_ASSERT_EQUAL(anchor_send(&m, sp_str(lies[i])), SP_EPROTO);
+	CU_ASSERT_EQUAL(anchor_send(&m, SP_LIT("sallyport-anchor 7 0123456789abcdef")), SP_OK);
+	CU_ASSERT(recv(fd, got, sizeof(got) - 1, 0) > 0);
+	CU_ASSERT_EQUAL(strncmp(got, "<85>1 20", 8), 0);
+	CU_ASSERT_PTR_NOT_NULL(strstr(got, " anchor - sallyport-anchor 7 0123456789abcdef"));
+	CU_ASSERT(recv(fd, got, sizeof(got), 0) < 0); /* one line, one datagram; of lies none */
+	(void)close(fd);
+	for (unsigned i = 0; i < 3; i++) /* the first goes out, and comes back as an error of the next */
+		CU_ASSERT_EQUAL(anchor_send(&m, SP_LIT("sallyport-anchor 8 00")), SP_OK);
+	CU_ASSERT_TRUE(m.anchor.deaf);
+	CU_ASSERT_EQUAL(anchor_open(&m, "syslog://[::1"), SP_ECONF);
+	CU_ASSERT_PTR_NULL(m.anchor.to);
+	anchor_close(&m);
+	end();
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "listeners: all or none", test_listeners }, { "the control socket", test_control }, { "folders, lock and pid file", test_folders },
 		{ "logs", test_log }, { "programs", test_program }, { "what a child is given", test_equip },
-		{ "a configuration is refused (P11)", test_refused }, CU_TEST_INFO_NULL,
+		{ "checkpoints to a log host", test_anchor }, { "a configuration is refused (P11)", test_refused }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("master", tests);
 }

@@ -194,12 +194,39 @@ test_top(void)
 	refused("control /x mode=0666;", "t:1: \"control mode=\" is like 0660, with nothing for others, not \"0666\"");
 	refused("control /x may=all;", "t:1: \"control may=\" takes mint and approve, not \"all\"");
 	refused("\nrecord { output some; }", "t:2: \"output\" is full, off, or head=SIZE such as head=1m");
-	refused("record { anchor x; }", "t:1: \"anchor\" takes file:PATH or syslog:FACILITY, not \"x\"");
+	refused("record { anchor x; }", "t:1: \"anchor\" takes file:PATH, syslog:FACILITY or syslog://HOST[:PORT], not \"x\"");
+	static const char *const host[] = { "syslog://", "syslog://:514", "syslog://host:", "syslog://host:0", "syslog://host:65536", "syslog://::1",
+		"syslog://[::1", "syslog://[host]", "syslog://[::1]x", "syslog://a/b", "syslog:/host", "syslog://-x" };
+	for (size_t i = 0; i < sizeof(host) / sizeof(*host); i++) {
+		char conf[128], text[256];
+		(void)snprintf(conf, sizeof(conf), "\nrecord { anchor \"%s\"; }", host[i]);
+		(void)snprintf(text, sizeof(text), "t:2: \"anchor\" takes syslog://HOST[:PORT]: a name, an address, or an IPv6 address in brackets, "
+		    "not \"%s\"", host[i]);
+		refused(conf, text);
+	}
 	refused("record { encrypt to=xy; }", "t:1: \"encrypt to=\" takes 64 hexadecimal digits");
 	refused("record { ring 1k; }", "t:1: \"ring\" is between 1m and 1g");
 	refused("policy { deadline 2s; }", "t:1: \"policy { deadline }\" is between 1ms and 1s");
 	refused("store postgresql://x;", "t:1: \"store\" takes sqlite:PATH, not \"postgresql://x\"");
 	refused("limit sessions=0;", "t:1: \"limit\" of 0 would let nobody in");
+}
+
+static void
+test_anchor_host(void)
+{
+	static const struct { const char *text, *host; unsigned port; bool literal; } cases[] = {
+		{ "syslog://logs.example.com", "logs.example.com", 514, false }, { "syslog://logs:6514", "logs", 6514, false },
+		{ "syslog://192.0.2.1", "192.0.2.1", 514, true }, { "syslog://192.0.2.1:1", "192.0.2.1", 1, true },
+		{ "syslog://[2001:db8::1]", "2001:db8::1", 514, true }, { "syslog://[::1]:65535", "::1", 65535, true },
+	};
+	struct hostport h;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		CU_ASSERT_EQUAL(settings_anchor_host(cases[i].text, &h), SP_OK);
+		CU_ASSERT_STRING_EQUAL(h.host, cases[i].host);
+		CU_ASSERT_EQUAL(h.port, cases[i].port);
+		CU_ASSERT_EQUAL(h.literal, cases[i].literal);
+	}
+	CU_ASSERT_EQUAL(settings_anchor_host("syslog:authpriv", &h), SP_ECONF);
 }
 
 static void
@@ -235,7 +262,7 @@ main(void)
 		{ "target", test_target },
 		{ "identity", test_identity },
 		{ "top", test_top },
-		{ "hostport", test_hostport },
+		{ "hostport", test_hostport }, { "a log host for checkpoints", test_anchor_host },
 		CU_TEST_INFO_NULL,
 	};
 	int rc = cunit_main("settings", tests);
