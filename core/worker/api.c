@@ -66,9 +66,11 @@ sp_put(struct sp_session *s, enum sp_side to, struct sp_bytes b)
 bool
 sp_full(struct sp_session *s, enum sp_side to)
 {
-	const struct stream *st = &s->side[to];
+	struct stream *st = &s->side[to];
 	size_t writing = s->w->writer_stream == st ? s->w->writer.len - s->w->writer_start : 0;
-	return st->full || st->out.len + st->pending + writing > STREAM_HIGH;
+	/* remembered: whoever was told so waits for drained(), however soon the socket takes it all */
+	st->full = st->full || st->out.len + st->pending + writing > STREAM_HIGH;
+	return st->full;
 }
 
 int

@@ -251,9 +251,28 @@ session_close(struct sp_session *s)
 	session_kick(s);
 }
 
+/* Output that was full and is no longer: its module goes on. */
+static int
+session_drained(struct sp_session *s)
+{
+	int rc = SP_OK;
+	for (unsigned i = 0; i < 2 && rc == SP_OK; i++) {
+		struct stream *st = &s->side[i];
+		if (!st->full || st->out.len > STREAM_LOW)
+			continue;
+		st->full = false;
+		rc = s->module->drained == NULL ? SP_OK : s->module->drained(s, st->side);
+	}
+	return rc;
+}
+
 static void
 session_arm(struct sp_session *s)
 {
+	/* full when the module was asked, and sent since: no event of the socket will tell */
+	for (unsigned i = 0; i < 2; i++)
+		if (s->side[i].full && s->side[i].out.len <= STREAM_LOW)
+			session_kick(s);
 	stream_arm(&s->side[SP_CLIENT]);
 	stream_arm(&s->side[SP_TARGET]);
 }
@@ -312,7 +331,6 @@ void
 session_output(struct stream *st)
 {
 	struct sp_session *s = st->s;
-	bool was_full = st->full;
 	int rc = stream_flush(st);
 	if (rc != SP_OK) {
 		if (s->state < SESSION_ENDING)
@@ -330,11 +348,9 @@ session_output(struct stream *st)
 		session_finish(s, SP_END_EOF, s->end_text == NULL ? "the client left" : s->end_text);
 		return;
 	}
-	st->full = st->full && st->out.len > STREAM_LOW;
-	if (was_full && !st->full && s->state < SESSION_ENDING) {
+	if (st->full && st->out.len <= STREAM_LOW && s->state < SESSION_ENDING) {
 		session_enter_module(s);
-		int told = s->module->drained == NULL ? SP_OK : s->module->drained(s, st->side);
-		(void)session_leave_module(s, told);
+		(void)session_leave_module(s, session_drained(s));
 		return;
 	}
 	if (s->state < SESSION_ENDING)
@@ -554,7 +570,8 @@ session_run_kicked(struct worker *w)
 		}
 		session_enter_module(s);
 		bool turn = s->purpose[0] != '\0' && side_speaks(s, SP_TARGET);
-		(void)session_leave_module(s, turn ? s->module->data(s, SP_TARGET) : SP_OK);
+		int rc = session_drained(s);
+		(void)session_leave_module(s, turn && rc == SP_OK ? s->module->data(s, SP_TARGET) : rc);
 	}
 }
 

@@ -108,6 +108,40 @@ test_nobody_consumes(void)
 	end();
 }
 
+#define LONGER 600000u
+static bool all_came;
+
+/* Waits for all of it, then passes on as much as fits: what is left is for drained(). */
+static int
+polite(struct sp_session *s, enum sp_side from)
+{
+	struct sp_bytes in = sp_peek(s, from);
+	if (from == SP_CLIENT && !all_came && in.len < LONGER)
+		return sp_want(s, from, LONGER, LONGER);
+	all_came = true;
+	int rc = SP_OK;
+	while (rc == SP_OK && in.len > 0 && !sp_full(s, SP_OTHER(from))) {
+		rc = sp_pass(s, from, in.len < 100000 ? in.len : 100000);
+		in = sp_peek(s, from);
+	}
+	return rc;
+}
+
+/* A module that was told "full" goes on, also when the socket then takes all of it at once. */
+static void
+test_told_full(void)
+{
+	all_came = false;
+	begin(polite);
+	size_t got = 0;
+	CU_ASSERT_EQUAL(pour(v.client, 0, LONGER), LONGER);
+	drink(v.target, &got);
+	CU_ASSERT_EQUAL(got, LONGER);
+	CU_ASSERT(v.drained >= 1);
+	CU_ASSERT(v.s->side[SP_CLIENT].reading && !v.s->side[SP_TARGET].full);
+	end();
+}
+
 static unsigned segments;
 
 /* Each byte is passed on with a mark behind it; every fifth is dropped. */
@@ -317,6 +351,7 @@ main(void)
 		{ "a long message comes whole", test_want },
 		{ "too long", test_too_long },
 		{ "a writer grows", test_writer_grows },
+		{ "a module that was told \"full\" goes on", test_told_full },
 		{ "half closed", test_half_closed },
 		{ "the end of a side", test_end_of_a_side },
 		CU_TEST_INFO_NULL,
