@@ -81,3 +81,47 @@ rule "no-column-statistics" {
   unless = { groups = cleared },
   deny   = "Statistics show values of masked columns: ask somebody who may see those.",
 }
+
+-- What a mask hides, answers still tell, a bit at a time: by which rows come back, in which order, or how many.
+
+local hidden = { tagged "email", tagged "card", tagged "born", tagged "pii", tagged "secret" }
+
+rule "no-search-by-hidden" {
+  doc    = "A range, a pattern or a list narrows a hidden value down with each answer; so does a join with other values.",
+  on     = "sql.statement",
+  when   = { columns_searched = hidden },
+  unless = { groups = cleared },
+  deny   = "Search by a masked column with `column = value` only, or ask somebody who may see it.",
+}
+
+rule "few-lookups-by-hidden" {
+  doc    = "One value at a time is how customers are found; hundreds are a guess.  Programs look up by the group `service`.",
+  on     = "sql.statement",
+  when   = { columns_filtered = hidden },
+  unless = { groups = { "fraud", "privacy", "service" } },
+  limit  = { per = "user", rate = "10/1m" },
+}
+
+rule "no-order-by-hidden" {
+  doc    = "The order of rows, and which of them fall together, tell hidden values.",
+  on     = "sql.statement",
+  when   = { columns_sorted = hidden },
+  unless = { groups = cleared },
+  deny   = "Rows can't be ordered or grouped by a masked column: use another one.",
+}
+
+rule "no-explain-by-hidden" {
+  doc    = "The planner's estimates are made from the values.",
+  on     = "sql.statement",
+  when   = { verb = "explain", columns_filtered = hidden },
+  unless = { groups = cleared },
+  deny   = "The plan of a search by a masked column tells its values: ask somebody who may see them.",
+}
+
+rule "no-copies-of-hidden" {
+  doc    = "In another column, table or channel nothing would hide it any more.",
+  on     = "sql.statement",
+  when   = { columns_moved = hidden },
+  unless = { groups = cleared },
+  deny   = "Values of masked columns can't be copied elsewhere: ask somebody who may see them.",
+}

@@ -72,3 +72,58 @@ test "statistics by their table" {
 test "statistics for those who may" {
   as = { groups = { "privacy" } }, send = sql "SELECT most_common_vals FROM pg_stats", expect = "not by no-column-statistics",
 }
+
+-- what answers tell
+
+local function find(condition) return sql("SELECT id FROM crm.people WHERE " .. condition) end
+
+test "one value is a lookup" { send = find "email = 'ada@example.com'", expect = { "limit by few-lookups-by-hidden", "not by no-search-by-hidden" } }
+test "with another condition beside it" { send = find "email = $1 AND name LIKE 'A%'", expect = "not by no-search-by-hidden" }
+test "is it there at all" { send = find "phone IS NOT NULL", expect = { "limit by few-lookups-by-hidden", "not by no-search-by-hidden" } }
+test "programs look up as often as they must" {
+  as = { groups = { "service" } }, send = find "email = $1", expect = "not by few-lookups-by-hidden",
+}
+test "a program does not search either" { as = { groups = { "service" } }, send = find "email > 'm'", expect = "deny by no-search-by-hidden" }
+test "a range" { send = find "card_number > '4111'", expect = "deny by no-search-by-hidden" }
+test "a pattern" { send = find "email LIKE 'a%'", expect = "deny by no-search-by-hidden" }
+test "a regular expression" { send = find "email ~ '^a'", expect = "deny by no-search-by-hidden" }
+test "a function" { send = find "substr(email, 1, 1) = 'a'", expect = "deny by no-search-by-hidden" }
+test "a list" { send = find "phone IN ('1', '2', '3')", expect = "deny by no-search-by-hidden" }
+test "either of two" { send = find "phone = '1' OR phone = '2'", expect = "deny by no-search-by-hidden" }
+test "anything but" { send = find "NOT email = 'a'", expect = "deny by no-search-by-hidden" }
+test "in a filter" {
+  send = sql "SELECT count(*) FILTER (WHERE email < 'm') FROM crm.people", expect = "deny by no-search-by-hidden",
+}
+test "from outside a sub-select" {
+  send = sql "SELECT 1 FROM (SELECT email AS e FROM crm.people) s WHERE e LIKE 'a%'", expect = "deny by no-search-by-hidden",
+}
+test "by a join" {
+  send = sql "SELECT 1 FROM crm.people p JOIN guesses g ON p.email = g.value", expect = "deny by no-search-by-hidden",
+}
+test "by a table of guesses" {
+  send = sql "SELECT * FROM guesses WHERE value IN (SELECT email FROM crm.people)", expect = "deny by no-search-by-hidden",
+}
+test "the fraud team searches" {
+  as = { groups = { "fraud" } }, send = find "email LIKE 'a%'", expect = { "not by no-search-by-hidden", "not by few-lookups-by-hidden" },
+}
+test "other columns are nobody's secret" { send = find "name LIKE 'A%'", expect = { "not by no-search-by-hidden", "not by few-lookups-by-hidden" } }
+test "order tells" { send = sql "SELECT id FROM crm.people ORDER BY born", expect = "deny by no-order-by-hidden" }
+test "order by number" { send = sql "SELECT id, email FROM crm.people ORDER BY 2", expect = "deny by no-order-by-hidden" }
+test "groups tell" { send = sql "SELECT count(*) FROM crm.people GROUP BY email", expect = "deny by no-order-by-hidden" }
+test "distinct tells" { send = sql "SELECT count(DISTINCT email) FROM crm.people", expect = "deny by no-order-by-hidden" }
+test "order by others" { send = sql "SELECT id, email FROM crm.people ORDER BY name", expect = "not by no-order-by-hidden" }
+test "estimates tell" {
+  send = sql "EXPLAIN SELECT 1 FROM crm.people WHERE email = 'a'", expect = "deny by no-explain-by-hidden",
+}
+test "into a table" { send = sql "CREATE TABLE mine AS SELECT email FROM crm.people", expect = "deny by no-copies-of-hidden" }
+test "into another column" { send = sql "UPDATE crm.people SET note = email WHERE id = 1", expect = "deny by no-copies-of-hidden" }
+test "into another table" {
+  send = sql "INSERT INTO notes (text) SELECT email FROM crm.people", expect = "deny by no-copies-of-hidden",
+}
+test "into a channel" { send = sql "SELECT pg_notify('c', email) FROM crm.people", expect = "deny by no-copies-of-hidden" }
+test "a new value is no copy" {
+  send = sql "UPDATE crm.people SET email = 'new@example.com' WHERE id = 1", expect = "not by no-copies-of-hidden",
+}
+test "nor is what stays in its column" {
+  send = sql "UPDATE crm.people SET email = lower(email) WHERE id = 1", expect = "not by no-copies-of-hidden",
+}

@@ -298,10 +298,21 @@ op_allow(struct sp_op *op)
 }
 
 static int
+op_deny_write_back(struct sp_op *op, const char *column)
+{
+	char text[400];
+	snprintf(text, sizeof(text), "the new value of %.200s is what a mask shows, not the value itself: leave that column out", column);
+	return op_deny(op, SP_BY_RULE, "", text, 0);
+}
+
+static int
 op_judge(struct sp_op *op)
 {
 	const struct decision *d = &op->plan->decision;
 	const struct approval_rule *a;
+	const char *column = op->s->target->mode == MODE_OBSERVE || d->what != SP_ALLOW ? NULL : write_back_column(op);
+	if (column != NULL)
+		return op_deny_write_back(op, column);
 	if (op->s->target->mode == MODE_OBSERVE || d->what == SP_ALLOW) {
 		a = d->what == SP_ALLOW && op->s->target->mode != MODE_OBSERVE ? missing_approval(op) : NULL;
 		if (a == NULL)
@@ -628,13 +639,11 @@ result_record(const struct sp_column *c, unsigned n, const struct policy_masks *
 	return out;
 }
 
-/* "sql.statement" → "sql.result" */
-static const char *
-result_kind(const struct sp_op *op)
+const char *
+result_kind(const struct sp_op *op, char kind[64])
 {
-	static char kind[64];
 	const char *dot = strchr(op->op.kind, '.');
-	snprintf(kind, sizeof(kind), "%.*s.result", dot == NULL ? 0 : (int)(dot - op->op.kind), op->op.kind);
+	snprintf(kind, 64, "%.*s.result", dot == NULL ? 0 : (int)(dot - op->op.kind), op->op.kind);
 	return kind;
 }
 
@@ -649,7 +658,8 @@ result_make(struct sp_op *op)
 		memcpy(key, in.p, in.len);
 	r->key = (struct sp_bytes){ key, in.len };
 	struct sp_column *c = columns_of(r->key, op->ncolumns);
-	int rc = policy_judge_result(op->s->run, &who, &op->op, result_kind(op), c, op->ncolumns, &r->decision, &r->masks);
+	char kind[64];
+	int rc = policy_judge_result(op->s->run, &who, &op->op, result_kind(op, kind), c, op->ncolumns, &r->decision, &r->masks);
 	if (rc != SP_OK)
 		r->decision = (struct decision){ .what = SP_DENY, .because = SP_BY_ERROR, .rule = "", .text = "the policy could not judge the answer" };
 	if (op->s->target->mode == MODE_OBSERVE) {

@@ -98,6 +98,10 @@ struct plan *plan_make(struct sp_op *op);   /* asked anew */
 void plan_unref(struct plan **p);
 bool kind_is_prepare(const char *kind);     /* announced, not run */
 struct subject session_subject(const struct sp_session *s);
+/* "sql.statement" → "sql.result" */
+const char *result_kind(const struct sp_op *op, char kind[64]);
+/* The column that would be overwritten by what a mask shows of it, or NULL (write_back.c). */
+const char *write_back_column(const struct sp_op *op);
 /* Counted; NULL when memory is out. */
 struct shape *shape_find(struct sp_session *s, const char *kind, struct sp_bytes text);
 

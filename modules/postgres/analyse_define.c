@@ -520,7 +520,10 @@ define_table_as(struct analysis *a, const ProtobufCMessage *m)
 	(void)about_new(a, s->into->rel, &scope);
 	note_fields(a, m);
 	scope_end(a);
-	analyse_nested(a, WALK(s->query), NULL);
+	struct outputs out;
+	analyse_nested(a, WALK(s->query), &out);
+	if (s->objtype != PG_QUERY__OBJECT_TYPE__OBJECT_MATVIEW) /* behind that one the catalogue knows them */
+		analyse_moved(a, &out);
 }
 
 void

@@ -69,8 +69,29 @@ analyse_list(struct analysis *a, size_t n, PgQuery__Node **v)
 		analyse_visit(a, walk_inside(&v[i]->base));
 }
 
+static bool
+set_has(const struct set *s, const struct name *name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i] == name)
+			return true;
+	return false;
+}
+
+/* Columns of the group besides those that it is assigned to. */
+static void
+note_moved(struct analysis *a, const struct group *g, const struct set *assigned)
+{
+	unsigned outer = use_begin(a, USE_MOVE);
+
+	for (size_t i = assigned->n; i < g->columns.n; i++)
+		if (!set_has(assigned, g->columns.v[i]))
+			note_use(a, g->columns.v[i]);
+	a->use = outer;
+}
+
 void
-analyse_grouped(struct analysis *a, const ProtobufCMessage *m, const struct set *columns)
+analyse_output(struct analysis *a, const ProtobufCMessage *m, const struct set *columns, const struct outputs *o, size_t i)
 {
 	struct group g;
 
@@ -83,20 +104,16 @@ analyse_grouped(struct analysis *a, const ProtobufCMessage *m, const struct set 
 	}
 	analyse_visit(a, m);
 	group_end(a);
+	if (columns != NULL)
+		note_moved(a, &g, columns);
+	const struct set read = { .v = g.columns.v, .n = g.columns.n };
+	output_made_of(a, o, i, &read);
 }
 
 void
-analyse_condition(struct analysis *a, const ProtobufCMessage *m)
+analyse_grouped(struct analysis *a, const ProtobufCMessage *m, const struct set *columns)
 {
-	if (m == NULL)
-		return;
-	if (walk_case_of(m) != PG_QUERY__NODE__NODE_BOOL_EXPR) {
-		analyse_grouped(a, m, NULL);
-		return;
-	}
-	const PgQuery__BoolExpr *b = (const PgQuery__BoolExpr *)m;
-	for (size_t i = 0; i < b->n_args; i++)
-		analyse_condition(a, WALK(b->args[i]));
+	analyse_output(a, m, columns, NULL, 0);
 }
 
 /* ---- functions ---- */
@@ -285,15 +302,6 @@ setting_of_row(struct analysis *a, const PgQuery__FuncCall *call)
 	return analyse_constant(a, WALK(e->rexpr));
 }
 
-/* A constant or parameter: nothing of the database is in it. */
-static bool
-is_given(const ProtobufCMessage *m)
-{
-	while (m != NULL && walk_case_of(m) == PG_QUERY__NODE__NODE_TYPE_CAST)
-		m = WALK(((const PgQuery__TypeCast *)m)->arg);
-	return m != NULL && (walk_case_of(m) == PG_QUERY__NODE__NODE_A_CONST || walk_case_of(m) == PG_QUERY__NODE__NODE_PARAM_REF);
-}
-
 static void
 special_call(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes name, struct pg_function_class class)
 {
@@ -330,6 +338,16 @@ special_call(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes 
 	}
 }
 
+/* PARTITION BY, ORDER BY; its frame's bounds are constants. */
+static void
+visit_window(struct analysis *a, const ProtobufCMessage *m)
+{
+	unsigned outer = use_begin(a, a->use | USE_SORT);
+
+	walk_children(m, visit_child, a);
+	a->use = outer;
+}
+
 static void
 visit_function(struct analysis *a, const ProtobufCMessage *m)
 {
@@ -337,6 +355,7 @@ visit_function(struct analysis *a, const ProtobufCMessage *m)
 	struct sp_bytes schema, name;
 	struct pg_function_class class;
 	bool was_secret = a->secret;
+	unsigned was_use = a->use;
 
 	analyse_qualified(call->n_funcname, call->funcname, &schema, &name);
 	if ((schema.len == 0 || sp_bytes_is(schema, "pg_catalog")) && pg_builtin(name, &class)) {
@@ -344,6 +363,7 @@ visit_function(struct analysis *a, const ProtobufCMessage *m)
 		if (class.special == PG_RUNS)
 			class.effects &= ~(unsigned)PG_OPAQUE; /* when its text can be seen */
 		note_effects(a, class.effects);
+		a->use |= (class.effects & ~(unsigned)(PG_READ | PG_OPAQUE)) != 0 ? USE_MOVE : 0;
 		special_call(a, call, name, class);
 		if (schema.len == 0)
 			(void)known_functions(a, schema, name, call->n_args, true);
@@ -351,7 +371,13 @@ visit_function(struct analysis *a, const ProtobufCMessage *m)
 		note_function_named(a, schema, name, call->n_args);
 		a->secret = a->secret || pg_extension_function(name).special == PG_SECRETS;
 	}
-	walk_children(m, visit_child, a); /* arguments, ORDER BY, FILTER, OVER; names are Strings */
+	a->use |= call->agg_distinct ? USE_SORT : 0;
+	analyse_list(a, call->n_args, call->args);
+	analyse_list(a, call->n_agg_order, call->agg_order);
+	a->use = was_use;
+	analyse_condition(a, WALK(call->agg_filter));
+	if (call->over != NULL)
+		visit_window(a, &call->over->base);
 	a->secret = was_secret;
 }
 
@@ -471,9 +497,12 @@ visit_sort(struct analysis *a, const ProtobufCMessage *m)
 {
 	const PgQuery__SortBy *s = (const PgQuery__SortBy *)m;
 
+	unsigned outer = use_begin(a, a->use | USE_SORT);
+
 	if (s->n_use_op > 0)
 		note_operator(a, s->n_use_op, s->use_op);
 	VISIT(a, s->node);
+	a->use = outer;
 }
 
 static void
@@ -518,7 +547,7 @@ static visitor *const visitors[] = {
 	[PG_QUERY__NODE__NODE_NAMED_ARG_EXPR] = visit_children,
 	[PG_QUERY__NODE__NODE_XML_EXPR] = visit_children,
 	[PG_QUERY__NODE__NODE_XML_SERIALIZE] = visit_children,
-	[PG_QUERY__NODE__NODE_WINDOW_DEF] = visit_children,
+	[PG_QUERY__NODE__NODE_WINDOW_DEF] = visit_window,
 	[PG_QUERY__NODE__NODE_RES_TARGET] = visit_children,
 	[PG_QUERY__NODE__NODE_MULTI_ASSIGN_REF] = visit_children,
 	[PG_QUERY__NODE__NODE_LIST] = visit_children,

@@ -7,6 +7,8 @@
  *   analyse_scope.c     what a name stands for: FROM items, WITH, columns
  *   analyse_expr.c      expressions: columns, functions, literals that belong to a column
  *   analyse_query.c     SELECT, INSERT, UPDATE, DELETE, MERGE, COPY
+ *   analyse_outputs.c   the columns of a sub-select: their names, what they are made of
+ *   analyse_use.c       what becomes of a column: shown, filtered by, sorted by, moved
  *   analyse_where.c     does a WHERE restrict anything
  *   analyse_utility.c   every statement, by table
  *   analyse_define.c    definitions, roles and privileges
@@ -83,11 +85,18 @@ struct hidden {
 
 /* ---- what names stand for (analyse_scope.c) ---- */
 
-struct outputs {            /* names of a sub-select's columns */
-	struct sp_bytes *v;
-	size_t n;
+struct outputs {            /* a sub-select's columns */
+	struct sp_bytes *v;     /* their names */
+	struct set *from;       /* what each is made of; shared by all copies */
+	struct set *all;        /* … and what any of them is made of */
+	size_t n, cap;
+	size_t *at;             /* the first of each item of the target list; SIZE_MAX: none of its own */
+	bool loose;             /* positions are not certain: `*` of a join */
 	bool open;              /* and others that we can't name */
 };
+
+/* What becomes of a column that is read: bits of analysis.use. */
+enum use { USE_FILTER = 1, USE_SEARCH = 2, USE_SORT = 4, USE_MOVE = 8 };
 
 struct range {              /* a FROM item */
 	struct range *next;
@@ -102,11 +111,15 @@ struct range {              /* a FROM item */
 	struct outputs outputs; /* derived */
 	struct range *joined, *joined_end; /* an aliased join: its members, end exclusive, in the scope's list */
 	size_t first, last;     /* literals inside a derived one */
+	struct cte *cte;        /* it is made by WITH */
 };
 
 struct cte {
 	struct cte *next;
 	struct range derived;
+	bool pending, begun;    /* what it is made of is not known yet; its body is under way */
+	bool referred;          /* … and somebody has read it already, for these */
+	unsigned uses;
 };
 
 struct scope {
@@ -133,6 +146,7 @@ struct analysis {
 	size_t nstmts, all_cap;
 	struct scope *scope;
 	struct group *group;
+	unsigned use;           /* enum use, or-ed: of what is visited now */
 	struct literal *literal;
 	size_t nliterals, literals_cap;
 	struct hidden *hidden;
@@ -206,7 +220,6 @@ enum belongs { BELONGS_NO, BELONGS_MAYBE, BELONGS_YES };
 enum belongs scope_belongs(const struct range *r, struct sp_bytes column);
 bool scope_has(const struct analysis *a, struct sp_bytes name);
 struct cte *scope_cte(struct analysis *a, struct sp_bytes name);
-struct outputs analyse_outputs(struct analysis *a, size_t n, PgQuery__Node **targets);
 /* Does `c` name a column of r, seen from the scope under way? */
 bool scope_is_of(struct analysis *a, const PgQuery__ColumnRef *c, const struct range *r);
 
@@ -215,8 +228,8 @@ void analyse_visit(struct analysis *a, const ProtobufCMessage *m);
 void analyse_list(struct analysis *a, size_t n, PgQuery__Node **v);
 /* One expression with a group of its own; columns: what it is assigned to, or NULL. */
 void analyse_grouped(struct analysis *a, const ProtobufCMessage *m, const struct set *columns);
-/* A condition: each term of AND, OR and NOT is a group. */
-void analyse_condition(struct analysis *a, const ProtobufCMessage *m);
+/* The same for column i of these outputs, which is made of what it reads. */
+void analyse_output(struct analysis *a, const ProtobufCMessage *m, const struct set *columns, const struct outputs *o, size_t i);
 void note_function_named(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, size_t nargs);
 /* The text of a constant, from casts of it too; p NULL: not a constant, or NULL. */
 struct sp_bytes analyse_constant(struct analysis *a, const ProtobufCMessage *m);
@@ -224,8 +237,28 @@ struct sp_bytes analyse_string(const PgQuery__Node *n); /* of a String, or empty
 /* Names in a list of String nodes: the last two, or one. */
 void analyse_qualified(size_t n, PgQuery__Node **v, struct sp_bytes *schema_r, struct sp_bytes *name_r);
 
+/* analyse_use.c */
+/* A column that is read goes where a->use says. */
+void note_use(struct analysis *a, const struct name *column);
+unsigned use_begin(struct analysis *a, unsigned use); /* returns what it was, to be put back */
+bool is_given(const ProtobufCMessage *m); /* a constant or parameter */
+/* A condition: each term of AND, OR and NOT is a group. */
+void analyse_condition(struct analysis *a, const ProtobufCMessage *m);
+void cte_ended(struct analysis *a, struct cte *c);
+void cte_refer(struct analysis *a, const struct range *r);
+
+/* analyse_outputs.c */
+struct outputs outputs_new(struct analysis *a, size_t n); /* room for n, none yet */
+struct outputs analyse_outputs(struct analysis *a, size_t n, PgQuery__Node **targets);
+void output_made_of(struct analysis *a, const struct outputs *o, size_t i, const struct set *columns);
+void outputs_mix(struct analysis *a, const struct outputs *o); /* each may be made of all */
+void outputs_join(struct analysis *a, const struct outputs *o, const struct outputs *right);
+void outputs_read(struct analysis *a, const struct outputs *o, size_t i); /* SIZE_MAX: all of them */
+void outputs_read_named(struct analysis *a, const struct outputs *o, struct sp_bytes name);
+
 /* analyse_query.c */
 void analyse_select(struct analysis *a, const PgQuery__SelectStmt *s, struct outputs *outputs_r);
+void analyse_moved(struct analysis *a, const struct outputs *out); /* … into a table */
 void analyse_insert(struct analysis *a, const PgQuery__InsertStmt *s, struct outputs *outputs_r);
 void analyse_update(struct analysis *a, const PgQuery__UpdateStmt *s, struct outputs *outputs_r);
 void analyse_delete(struct analysis *a, const PgQuery__DeleteStmt *s, struct outputs *outputs_r);

@@ -20,11 +20,13 @@ cte_body(struct analysis *a, struct cte *c, const PgQuery__CommonTableExpr *e)
 	const ProtobufCMessage *m = WALK(e->ctequery);
 
 	c->derived.first = a->nliterals;
+	c->begun = true;
 	if (m != NULL && walk_case_of(m) == PG_QUERY__NODE__NODE_SELECT_STMT)
 		analyse_select(a, (const PgQuery__SelectStmt *)m, &c->derived.outputs);
 	else
 		analyse_nested(a, m, &c->derived.outputs);
 	c->derived.last = a->nliterals;
+	cte_ended(a, c);
 	c->derived.renamed = analyse_alloc(a, (e->n_aliascolnames + 1) * sizeof(struct sp_bytes));
 	for (size_t i = 0; i < e->n_aliascolnames && c->derived.renamed != NULL; i++)
 		c->derived.renamed[c->derived.nrenamed++] = analyse_string(e->aliascolnames[i]);
@@ -43,6 +45,7 @@ with_clause(struct analysis *a, const PgQuery__WithClause *w)
 {
 	size_t n = w == NULL ? 0 : w->n_ctes;
 	struct cte *list = analyse_alloc(a, (n + 1) * sizeof(*list));
+	unsigned outer = use_begin(a, 0);
 
 	for (size_t i = 0; i < n && list != NULL; i++) {
 		if (w->ctes[i]->node_case != PG_QUERY__NODE__NODE_COMMON_TABLE_EXPR)
@@ -51,6 +54,7 @@ with_clause(struct analysis *a, const PgQuery__WithClause *w)
 		list[i].derived.outputs.open = true; /* until its body is known */
 		if (!w->recursive)
 			continue;
+		list[i].pending = true;
 		list[i].next = a->scope->ctes;
 		a->scope->ctes = &list[i];
 	}
@@ -63,6 +67,7 @@ with_clause(struct analysis *a, const PgQuery__WithClause *w)
 		list[i].next = a->scope->ctes;
 		a->scope->ctes = &list[i];
 	}
+	a->use = outer;
 }
 
 /* ---- FROM ---- */
@@ -97,7 +102,9 @@ static void
 from_function(struct analysis *a, const ProtobufCMessage *m, const PgQuery__Alias *alias)
 {
 	size_t first = a->nliterals;
+	struct group g;
 
+	group_begin(a, &g);
 	if (walk_case_of(m) == PG_QUERY__NODE__NODE_RANGE_FUNCTION) {
 		const PgQuery__RangeFunction *f = (const PgQuery__RangeFunction *)m;
 		for (size_t i = 0; i < f->n_functions; i++) { /* (call, column definitions or nothing) */
@@ -120,10 +127,13 @@ from_function(struct analysis *a, const ProtobufCMessage *m, const PgQuery__Alia
 			VISIT(a, c->coldefexpr);
 		}
 	}
+	a->group = g.outer;
 	struct range *r = scope_range(a);
 	if (r == NULL)
 		return;
+	r->outputs = outputs_new(a, 0);
 	r->outputs.open = true;
+	output_made_of(a, &r->outputs, SIZE_MAX, &g.columns);
 	r->first = first;
 	r->last = a->nliterals;
 	scope_alias(a, r, alias);
@@ -176,7 +186,9 @@ from_join(struct analysis *a, const PgQuery__JoinExpr *j)
 	analyse_from(a, WALK(j->larg));
 	analyse_from(a, WALK(j->rarg));
 	struct range *first = last == NULL ? a->scope->ranges : last->next;
+	unsigned outer = use_begin(a, USE_FILTER | USE_SEARCH);
 	join_columns(a, j, first);
+	a->use = outer;
 	struct range *whole = a->scope->ranges;
 	a->scope->ranges = first; /* ON sees the join's own sides only */
 	analyse_condition(a, WALK(j->quals));
@@ -227,7 +239,7 @@ from_list(struct analysis *a, size_t n, PgQuery__Node **v)
 /* ---- SELECT ---- */
 
 static void
-select_values(struct analysis *a, const ProtobufCMessage *row, const struct targets *t)
+select_values(struct analysis *a, const ProtobufCMessage *row, const struct targets *t, const struct outputs *out)
 {
 	const PgQuery__List *list = (const PgQuery__List *)row;
 
@@ -236,16 +248,16 @@ select_values(struct analysis *a, const ProtobufCMessage *row, const struct targ
 		return;
 	}
 	for (size_t i = 0; i < list->n_items; i++)
-		analyse_grouped(a, WALK(list->items[i]), t == NULL ? NULL : i < t->n ? &t->columns[i] : &t->rest);
+		analyse_output(a, WALK(list->items[i]), t == NULL ? NULL : i < t->n ? &t->columns[i] : &t->rest, out, i);
 }
 
 static void
-select_targets(struct analysis *a, const PgQuery__SelectStmt *s, const struct targets *t)
+select_targets(struct analysis *a, const PgQuery__SelectStmt *s, const struct targets *t, const struct outputs *out)
 {
-	for (size_t i = 0; i < s->n_target_list; i++)
-		analyse_grouped(a, WALK(s->target_list[i]), t == NULL ? NULL : i < t->n ? &t->columns[i] : &t->rest);
+	for (size_t i = 0; i < s->n_target_list && !a->failed; i++)
+		analyse_output(a, WALK(s->target_list[i]), t == NULL ? NULL : i < t->n ? &t->columns[i] : &t->rest, out, out->at[i]);
 	for (size_t i = 0; i < s->n_values_lists; i++)
-		select_values(a, WALK(s->values_lists[i]), t);
+		select_values(a, WALK(s->values_lists[i]), t, out);
 }
 
 static bool
@@ -271,8 +283,14 @@ sort_item(struct analysis *a, const ProtobufCMessage *m, const struct outputs *o
 	if (inner != NULL && walk_case_of(inner) == PG_QUERY__NODE__NODE_COLUMN_REF) {
 		const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)inner;
 		struct sp_bytes name = c->n_fields == 1 ? analyse_string(c->fields[0]) : none;
-		if (name.len > 0 && is_output(out, name) && !(from_first && scope_has(a, name)))
+		if (name.len > 0 && is_output(out, name) && !(from_first && scope_has(a, name))) {
+			outputs_read_named(a, out, name);
 			return;
+		}
+	}
+	if (inner != NULL && walk_case_of(inner) == PG_QUERY__NODE__NODE_A_CONST) { /* a position */
+		const PgQuery__AConst *c = (const PgQuery__AConst *)inner;
+		outputs_read(a, out, c->val_case == PG_QUERY__A__CONST__VAL_IVAL && c->ival->ival > 0 ? (size_t)c->ival->ival - 1 : SIZE_MAX);
 	}
 	analyse_grouped(a, m, NULL);
 }
@@ -280,25 +298,44 @@ sort_item(struct analysis *a, const ProtobufCMessage *m, const struct outputs *o
 static void
 select_rest(struct analysis *a, const PgQuery__SelectStmt *s, const struct outputs *out)
 {
+	unsigned outer = use_begin(a, a->use | USE_SORT);
+
 	for (size_t i = 0; i < s->n_distinct_clause; i++) /* plain DISTINCT is one empty item */
 		if (WALK(s->distinct_clause[i]) != NULL)
 			sort_item(a, WALK(s->distinct_clause[i]), out, false);
+		else
+			outputs_read(a, out, SIZE_MAX);
+	if (s->op > PG_QUERY__SET_OPERATION__SETOP_UNION || (s->op == PG_QUERY__SET_OPERATION__SETOP_UNION && !s->all))
+		outputs_read(a, out, SIZE_MAX);
 	for (size_t i = 0; i < s->n_group_clause; i++)
 		sort_item(a, WALK(s->group_clause[i]), out, true);
 	analyse_condition(a, WALK(s->having_clause));
 	analyse_list(a, s->n_window_clause, s->window_clause);
 	for (size_t i = 0; i < s->n_sort_clause; i++)
 		sort_item(a, WALK(s->sort_clause[i]), out, false);
+	a->use = outer | USE_FILTER | USE_SEARCH;
 	VISIT(a, s->limit_offset);
 	VISIT(a, s->limit_count);
+	a->use = outer;
+}
+
+/* What a query shows goes into a table. */
+void
+analyse_moved(struct analysis *a, const struct outputs *out)
+{
+	unsigned outer = use_begin(a, USE_MOVE);
+
+	outputs_read(a, out, SIZE_MAX);
+	a->use = outer;
 }
 
 /* SELECT … INTO: a table is made. */
 static void
-select_into(struct analysis *a, const PgQuery__IntoClause *into)
+select_into(struct analysis *a, const PgQuery__IntoClause *into, const struct outputs *out)
 {
 	if (into == NULL || into->rel == NULL)
 		return;
+	analyse_moved(a, out);
 	const struct name *table = scope_new_name(a, into->rel);
 	note_effects(a, PG_DDL | PG_WRITE);
 	note_add(a, PG_A_TABLES, table);
@@ -331,7 +368,7 @@ values_outputs(struct analysis *a, const PgQuery__SelectStmt *s)
 	static const char *const name[] = { "column1", "column2", "column3", "column4", "column5", "column6", "column7", "column8" };
 	const ProtobufCMessage *row = WALK(s->values_lists[0]);
 	size_t n = row != NULL && walk_case_of(row) == PG_QUERY__NODE__NODE_LIST ? ((const PgQuery__List *)row)->n_items : 0;
-	struct outputs o = { .v = analyse_alloc(a, (n + 1) * sizeof(*o.v)) };
+	struct outputs o = outputs_new(a, n);
 
 	for (; o.v != NULL && o.n < n; o.n++) {
 		bool named = o.n < sizeof(name) / sizeof(*name);
@@ -353,9 +390,12 @@ is_main(const struct analysis *a, const PgQuery__SelectStmt *s)
 static void
 select_leaf(struct analysis *a, const PgQuery__SelectStmt *s, struct outputs *out, const struct targets *t)
 {
+	unsigned outer = use_begin(a, 0);
+
 	from_list(a, s->n_from_clause, s->from_clause);
+	a->use = outer;
 	*out = s->n_values_lists > 0 ? values_outputs(a, s) : analyse_outputs(a, s->n_target_list, s->target_list);
-	select_targets(a, s, t);
+	select_targets(a, s, t, out);
 	analyse_condition(a, WALK(s->where_clause));
 	if (is_main(a, s) && s->n_from_clause > 0) {
 		bool restricts = where_restricts(a, WALK(s->where_clause), NULL);
@@ -381,7 +421,7 @@ static void
 select_any(struct analysis *a, const PgQuery__SelectStmt *s, struct outputs *out, const struct targets *t)
 {
 	struct scope scope;
-	struct outputs right;
+	struct outputs right = { .open = true };
 
 	if (s == NULL || a->failed)
 		return;
@@ -397,12 +437,13 @@ select_any(struct analysis *a, const PgQuery__SelectStmt *s, struct outputs *out
 		if (main)
 			a->stmt->select = s->rarg;
 		select_any(a, s->rarg, &right, t);
+		outputs_join(a, out, &right);
 		if (main)
 			a->stmt->select = s;
 	}
 	if (is_main(a, s))
 		select_limit(a, s);
-	select_into(a, s->into_clause);
+	select_into(a, s->into_clause, out);
 	select_locking(a, s);
 	select_rest(a, s, out);
 	scope_end(a);
@@ -476,12 +517,14 @@ assign(struct analysis *a, const struct range *target, size_t n, PgQuery__Node *
 static void
 returning(struct analysis *a, size_t n, PgQuery__Node **list, struct outputs *outputs_r)
 {
+	const struct outputs out = analyse_outputs(a, n, list);
+
 	for (size_t i = 0; i < n; i++)
-		analyse_grouped(a, WALK(list[i]), NULL);
+		analyse_output(a, WALK(list[i]), NULL, &out, a->failed ? SIZE_MAX : out.at[i]);
 	if (n > 0)
 		note_effects(a, PG_READ);
 	if (outputs_r != NULL)
-		*outputs_r = analyse_outputs(a, n, list);
+		*outputs_r = out;
 }
 
 static void

@@ -229,7 +229,7 @@ scope_target(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects)
 void
 scope_from_table(struct analysis *a, const PgQuery__RangeVar *v)
 {
-	const struct cte *c = v->schemaname[0] == '\0' ? scope_cte(a, sp_str(v->relname)) : NULL;
+	struct cte *c = v->schemaname[0] == '\0' ? scope_cte(a, sp_str(v->relname)) : NULL;
 
 	if (c == NULL) {
 		(void)table_range(a, v, PG_READ);
@@ -242,6 +242,7 @@ scope_from_table(struct analysis *a, const PgQuery__RangeVar *v)
 	r->outputs = c->derived.outputs;
 	r->first = c->derived.first;
 	r->last = c->derived.last;
+	r->cte = c;
 	scope_alias(a, r, v->alias);
 }
 
@@ -323,8 +324,10 @@ static void
 add_column(struct analysis *a, const struct name *column, unsigned effects)
 {
 	note_add(a, PG_A_COLUMNS, column);
-	if ((effects & PG_READ) != 0)
+	if ((effects & PG_READ) != 0) {
 		note_add(a, PG_A_COLUMNS_READ, column);
+		note_use(a, column);
+	}
 	if ((effects & PG_WRITE) != 0)
 		note_add(a, PG_A_COLUMNS_WRITTEN, column);
 	group_column(a, column);
@@ -374,6 +377,18 @@ add_part(struct analysis *a, const struct range *r, struct sp_bytes column, unsi
 		note_any_column(a, effects);
 }
 
+/* A column of a sub-select: what it is made of, and the literals inside. */
+static void
+derived_read(struct analysis *a, const struct range *r, size_t at, struct sp_bytes name)
+{
+	group_literals(a, r->first, r->last);
+	cte_refer(a, r);
+	if (at == SIZE_MAX && name.len > 0)
+		outputs_read_named(a, &r->outputs, name);
+	else
+		outputs_read(a, &r->outputs, at);
+}
+
 void
 scope_all(struct analysis *a, const struct range *r, unsigned effects)
 {
@@ -385,7 +400,7 @@ scope_all(struct analysis *a, const struct range *r, unsigned effects)
 		return;
 	}
 	if (r->table == NULL)
-		group_literals(a, r->first, r->last);
+		derived_read(a, r, SIZE_MAX, none);
 	else if (r->relation == NULL || r->relation->ncolumns == 0)
 		add_part(a, r, star, effects);
 	else
@@ -415,7 +430,7 @@ scope_named(struct analysis *a, const struct range *r, struct sp_bytes name, uns
 		return;
 	}
 	if (r->table == NULL) {
-		group_literals(a, r->first, r->last);
+		derived_read(a, r, renamed_at(r, name), name);
 		return;
 	}
 	if (r->relation == NULL) {
@@ -559,68 +574,4 @@ scope_is_of(struct analysis *a, const PgQuery__ColumnRef *c, const struct range 
 	if (n == 2)
 		return scope_find(a, analyse_string(c->fields[0])) == r;
 	return find_table(a, analyse_string(c->fields[n - 3]), analyse_string(c->fields[n - 2])) == r;
-}
-
-/* ---- names of a sub-select's columns ---- */
-
-/* The name that the server gives a column without AS: see FigureColname(). */
-static struct sp_bytes
-figure_name(const ProtobufCMessage *m)
-{
-	if (m == NULL)
-		return none;
-	switch (walk_case_of(m)) {
-	case PG_QUERY__NODE__NODE_COLUMN_REF: {
-		const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)m;
-		return c->n_fields == 0 || is_star(c->fields[c->n_fields - 1]) ? none : analyse_string(c->fields[c->n_fields - 1]);
-	}
-	case PG_QUERY__NODE__NODE_FUNC_CALL: {
-		const PgQuery__FuncCall *f = (const PgQuery__FuncCall *)m;
-		return f->n_funcname == 0 ? none : analyse_string(f->funcname[f->n_funcname - 1]);
-	}
-	case PG_QUERY__NODE__NODE_TYPE_CAST: {
-		const PgQuery__TypeCast *t = (const PgQuery__TypeCast *)m;
-		struct sp_bytes name = figure_name(WALK(t->arg));
-		if (name.len == 0 && t->type_name != NULL && t->type_name->n_names > 0)
-			name = analyse_string(t->type_name->names[t->type_name->n_names - 1]);
-		return name;
-	}
-	case PG_QUERY__NODE__NODE_COLLATE_CLAUSE:
-		return figure_name(WALK(((const PgQuery__CollateClause *)m)->arg));
-	default:
-		return none;
-	}
-}
-
-static bool
-ends_in_star(const ProtobufCMessage *m)
-{
-	if (walk_case_of(m) == PG_QUERY__NODE__NODE_COLUMN_REF) {
-		const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)m;
-		return c->n_fields > 0 && is_star(c->fields[c->n_fields - 1]);
-	}
-	if (walk_case_of(m) == PG_QUERY__NODE__NODE_A_INDIRECTION) {
-		const PgQuery__AIndirection *i = (const PgQuery__AIndirection *)m;
-		return i->n_indirection > 0 && is_star(i->indirection[i->n_indirection - 1]);
-	}
-	return false;
-}
-
-/* A name that we can't tell (of an expression) makes the list open, unless nothing else is named so. */
-struct outputs
-analyse_outputs(struct analysis *a, size_t n, PgQuery__Node **targets)
-{
-	struct outputs o = { .v = analyse_alloc(a, (n + 1) * sizeof(*o.v)) };
-
-	for (size_t i = 0; i < n && o.v != NULL; i++) {
-		const PgQuery__ResTarget *t = targets[i]->res_target;
-		if (targets[i]->node_case != PG_QUERY__NODE__NODE_RES_TARGET || t->val == NULL)
-			continue;
-		const ProtobufCMessage *val = WALK(t->val);
-		o.v[o.n] = t->name[0] != '\0' ? sp_str(t->name) : figure_name(val);
-		if (o.v[o.n].len == 0 || (val != NULL && t->name[0] == '\0' && ends_in_star(val)))
-			o.open = true;
-		o.n++;
-	}
-	return o;
 }

@@ -23,6 +23,16 @@ const struct sp_attr pg_attrs[PG_ATTRS + 1] = {
 	    "Every column it touches, in conditions too, as schema.table.column; views count with what is behind them."),
 	[PG_A_COLUMNS_READ] = ATTR("columns_read", COLUMNS, ON_BOTH, "Those of `columns` that it reads."),
 	[PG_A_COLUMNS_WRITTEN] = ATTR("columns_written", COLUMNS, ON_BOTH, "Those of `columns` that it changes."),
+	[PG_A_COLUMNS_FILTERED] = ATTR("columns_filtered", COLUMNS, ON_BOTH,
+	    "Those of `columns_read` that decide which rows there are: in WHERE, HAVING, ON, USING, FILTER, LIMIT."),
+	[PG_A_COLUMNS_SEARCHED] = ATTR("columns_searched", COLUMNS, ON_BOTH,
+	    "Those of `columns_filtered` for which there is more to it than `column = constant` or `IS NULL`, by AND with others: "
+	    "ranges, LIKE, functions, lists, other columns, OR and NOT, so that each answer narrows a value down."),
+	[PG_A_COLUMNS_SORTED] = ATTR("columns_sorted", COLUMNS, ON_BOTH,
+	    "Those of `columns_read` that order or group rows: ORDER BY, GROUP BY, DISTINCT, PARTITION BY, UNION without ALL."),
+	[PG_A_COLUMNS_MOVED] = ATTR("columns_moved", COLUMNS, ON_BOTH,
+	    "Those of `columns_read` whose values go elsewhere than to the client: into another column, a new table, "
+	    "a function that changes something or sends it on."),
 	[PG_A_FUNCTIONS] = ATTR("functions", STRINGS, ON_BOTH,
 	    "Every function, procedure and aggregate it calls by name, as schema.name; pg_catalog for built-in ones. "
 	    "An operator that is not built in stands as schema.operator."),

@@ -2,8 +2,8 @@
 /*
  * What statement analysis says of statements, against what was written down and read: in
  * the files of tests/unit/analyse a statement stands alone on its line, and below it, indented, all that
- * pg_show.h prints of it but for what is the same everywhere.  names.txt is seen through the view of
- * pg_world.h, the others without a catalogue, as `policy test` sees them.
+ * pg_show.h prints of it but for what is the same everywhere.  names.txt and uses.txt are seen through the
+ * view of pg_world.h, the others without a catalogue, as `policy test` sees them.
  *
  *   test_analyse --write FOLDER   writes the files anew, to be read again before they are believed
  */
@@ -196,6 +196,12 @@ static void
 test_names(void)
 {
 	check_named("names", &view, 50);
+}
+
+static void
+test_uses(void)
+{
+	check_named("uses", &view, 70);
 }
 
 static void
@@ -771,13 +777,14 @@ test_options(void)
 static int
 write_files(const char *to)
 {
-	static const char *const names[] = { "kinds", "queries", "where", "names", "secrets" };
+	static const char *const names[] = { "kinds", "queries", "where", "names", "uses", "secrets" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		char path[4096], temporary[4110];
 		(void)snprintf(path, sizeof(path), "%s/%s.txt", to, names[i]);
 		(void)snprintf(temporary, sizeof(temporary), "%s.new", path);
-		struct file f = { .in = fopen(path, "r"), .name = names[i], .view = strcmp(names[i], "names") == 0 ? &view : NULL };
+		struct file f = { .in = fopen(path, "r"), .name = names[i], 
+			.view = strcmp(names[i], "names") == 0 || strcmp(names[i], "uses") == 0 ? &view : NULL };
 		if (f.in == NULL || (f.out = fopen(temporary, "w")) == NULL)
 			return 1;
 		check_file(&f);
@@ -798,6 +805,7 @@ main(int argc, char **argv)
 		{ "queries without a catalogue", test_queries },
 		{ "what a WHERE restricts", test_where },
 		{ "names in a catalogue", test_names },
+		{ "what becomes of a column", test_uses },
 		{ "secrets are marked", test_secrets },
 		{ "depth", test_depth },
 		{ "the deep stack is given back", test_stack_is_given_back },

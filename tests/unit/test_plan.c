@@ -327,6 +327,30 @@ test_answers_again(void)
 	world_end(&v);
 }
 
+/* MK13: what a mask shows is not written back, where this principal sees one. */
+static void
+test_write_back(void)
+{
+	begin("tag 'pii' { 'public.people.ssn' }\n"
+	      "rule 'm' { on = 'toy.result', when = { column = tagged 'pii' }, unless = { groups = 'fraud' }, mask = mask.last4 }");
+	static const struct {
+		const char *text;
+		enum sp_what what;
+	} row[] = {
+		{ "set public.people.ssn '***-**-1234'\n", SP_DENY },
+		{ "set public.people.ssn '****'\n", SP_DENY },
+		{ "set public.people.ssn 'a**b**'\n", SP_ALLOW },
+		{ "set public.people.ssn '123-45-1234'\n", SP_ALLOW },
+		{ "set public.people.name '***'\n", SP_ALLOW },
+		{ "select '***'\n", SP_ALLOW },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		(void)ask(row[i].text);
+		CU_ASSERT_EQUAL(v.what, row[i].what);
+	}
+	world_end(&v);
+}
+
 /* ---- what is charged ---- */
 
 static void
@@ -400,6 +424,7 @@ main(void)
 		{ "answers", test_answers },
 		{ "answers end", test_answers_end },
 		{ "answers again", test_answers_again },
+		{ "MK13: write back", test_write_back },
 		{ "limits", test_limits },
 		{ "too many operations", test_too_many },
 		{ "budget", test_budget },

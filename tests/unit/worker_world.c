@@ -67,12 +67,17 @@ struct toy_state {
 static const struct sp_attr attrs[] = {
 	{ "verb", SP_TYPE_STRING, SP_OF_OPERATION, "toy.statement toy.prepare", "" },
 	{ "effects", SP_TYPE_STRINGS, SP_OF_OPERATION, "toy.statement toy.prepare", "" },
+	{ "columns_written", SP_TYPE_COLUMNS, SP_OF_OPERATION, "toy.statement toy.prepare", "" },
+	{ "column", SP_TYPE_COLUMNS, SP_OF_OPERATION, "toy.result", "" },
 	{ .name = NULL },
 };
 static const char *const kinds[] = { "toy.statement", "toy.prepare", "toy.result", NULL };
 static const struct sp_directive directives[] = { { .name = NULL } };
 
-/* The verb is the first word, and only "select" is known to be harmless; what stands between quotes is hidden. */
+/*
+ * The verb is the first word, and only "select" is known to be harmless; what stands between quotes is hidden.
+ * "set COLUMN 'value'" writes a column.
+ */
 static int
 toy_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 {
@@ -82,10 +87,16 @@ toy_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes tex
 	int rc = sp_op_str(op, 0, r.bad ? text : verb);
 	if (rc == SP_OK && sp_bytes_is(verb, "select"))
 		rc = sp_op_add(op, 1, SP_LIT("read"));
+	bool sets = !r.bad && sp_bytes_is(verb, "set");
+	struct sp_bytes column = sets ? sp_rd_until(&r, ' ') : (struct sp_bytes){ NULL, 0 };
+	char name[64];
+	if (sets && rc == SP_OK)
+		rc = sp_op_add(op, 2, column);
+	(void)snprintf(name, sizeof(name), "%.*s", (int)column.len, (const char *)column.p);
 	const uint8_t *open = text.len == 0 ? NULL : memchr(text.p, '\'', text.len);
 	const uint8_t *close = open == NULL ? NULL : memchr(open + 1, '\'', text.len - (size_t)(open + 1 - text.p));
 	if (close != NULL && rc == SP_OK) {
-		const struct sp_literal l = { .offset = (size_t)(open + 1 - text.p), .len = (size_t)(close - open - 1) };
+		const struct sp_literal l = { .offset = (size_t)(open + 1 - text.p), .len = (size_t)(close - open - 1), .column = sets ? name : NULL };
 		rc = sp_op_literal(op, &l);
 	}
 	return rc;

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The columns of a sub-select or of WITH: what they are called, and which columns of tables they are made of.
+ *
+ * A condition on the outside counts for what is inside.  Where that can't be told, a column stands for
+ * all that the sub-select reads into its own columns.
+ */
+#include "analyse_internal.h"
+
+#define SET_MAX 2048u /* columns that one is made of; beyond: any */
+#define STAR_MAX 4096u /* columns that `*` stands for; beyond: any */
+
+static const struct sp_bytes none = { NULL, 0 };
+
+/* ---- what they are made of ---- */
+
+static void
+set_join(struct analysis *a, struct set *s, const struct name *name)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (s->v[i] == name)
+			return;
+	if (s->n >= SET_MAX)
+		name = analyse_dotted(a, sp_str("?"), sp_str("?"), sp_str("?"));
+	if (s->n <= SET_MAX)
+		note_set_add(a, s, name);
+}
+
+static void
+set_join_all(struct analysis *a, struct set *s, const struct set *more)
+{
+	for (size_t i = 0; i < more->n && !a->failed; i++)
+		set_join(a, s, more->v[i]);
+}
+
+struct outputs
+outputs_new(struct analysis *a, size_t n)
+{
+	struct outputs o = { .v = analyse_alloc(a, (n + 1) * sizeof(*o.v)), .cap = n };
+
+	o.from = analyse_alloc(a, (n + 1) * sizeof(*o.from));
+	o.all = analyse_alloc(a, sizeof(*o.all));
+	return o;
+}
+
+void
+output_made_of(struct analysis *a, const struct outputs *o, size_t i, const struct set *columns)
+{
+	if (o == NULL || a->failed)
+		return;
+	if (o->from != NULL && i < o->n)
+		set_join_all(a, &o->from[i], columns);
+	if (o->all != NULL)
+		set_join_all(a, o->all, columns);
+}
+
+void
+outputs_mix(struct analysis *a, const struct outputs *o)
+{
+	for (size_t i = 0; o->from != NULL && o->all != NULL && i < o->n && !a->failed; i++)
+		set_join_all(a, &o->from[i], o->all);
+}
+
+/* UNION: a column is made of both arms' columns. */
+void
+outputs_join(struct analysis *a, const struct outputs *o, const struct outputs *right)
+{
+	bool aligned = !o->open && !o->loose && !right->open && !right->loose && right->from != NULL;
+
+	for (size_t i = 0; aligned && i < right->n; i++)
+		output_made_of(a, o, i, &right->from[i]);
+	if (!aligned && right->all != NULL)
+		output_made_of(a, o, SIZE_MAX, right->all);
+	if (!aligned)
+		outputs_mix(a, o);
+}
+
+static void
+read_set(struct analysis *a, const struct set *s)
+{
+	for (size_t i = 0; s != NULL && i < s->n && !a->failed; i++) {
+		note_use(a, s->v[i]);
+		group_column(a, s->v[i]);
+	}
+}
+
+void
+outputs_read(struct analysis *a, const struct outputs *o, size_t i)
+{
+	bool one = i < o->n && o->from != NULL && !o->open && !o->loose;
+	read_set(a, one ? &o->from[i] : o->all);
+}
+
+/* Of a column of the outputs by its name: all of that name, or what may be meant. */
+void
+outputs_read_named(struct analysis *a, const struct outputs *o, struct sp_bytes name)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < o->n && o->from != NULL; i++)
+		if (sp_bytes_eq(o->v[i], name)) {
+			read_set(a, &o->from[i]);
+			found = true;
+		}
+	if (!found || o->open)
+		read_set(a, o->all);
+}
+
+/* ---- what they are called ---- */
+
+/* The name that the server gives a column without AS: see FigureColname(). */
+static struct sp_bytes
+figure_name(const ProtobufCMessage *m)
+{
+	if (m == NULL)
+		return none;
+	switch (walk_case_of(m)) {
+	case PG_QUERY__NODE__NODE_COLUMN_REF: {
+		const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)m;
+		return c->n_fields == 0 || c->fields[c->n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR ? none : analyse_string(c->fields[c->n_fields - 1]);
+	}
+	case PG_QUERY__NODE__NODE_FUNC_CALL: {
+		const PgQuery__FuncCall *f = (const PgQuery__FuncCall *)m;
+		return f->n_funcname == 0 ? none : analyse_string(f->funcname[f->n_funcname - 1]);
+	}
+	case PG_QUERY__NODE__NODE_TYPE_CAST: {
+		const PgQuery__TypeCast *t = (const PgQuery__TypeCast *)m;
+		struct sp_bytes name = figure_name(WALK(t->arg));
+		if (name.len == 0 && t->type_name != NULL && t->type_name->n_names > 0)
+			name = analyse_string(t->type_name->names[t->type_name->n_names - 1]);
+		return name;
+	}
+	case PG_QUERY__NODE__NODE_COLLATE_CLAUSE:
+		return figure_name(WALK(((const PgQuery__CollateClause *)m)->arg));
+	default:
+		return none;
+	}
+}
+
+
+/* What `t.*` names: 0 nothing, else the ranges of the scope, or one. */
+static bool
+is_star(const ProtobufCMessage *m, struct sp_bytes *of_r)
+{
+	const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)m;
+
+	*of_r = none;
+	if (m == NULL || walk_case_of(m) != PG_QUERY__NODE__NODE_COLUMN_REF || c->n_fields == 0)
+		return false;
+	if (c->n_fields == 2)
+		*of_r = analyse_string(c->fields[0]);
+	return c->n_fields <= 2 && c->fields[c->n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
+}
+
+static bool
+is_expanded(const ProtobufCMessage *m)
+{
+	const PgQuery__AIndirection *i = (const PgQuery__AIndirection *)m;
+	const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)m;
+
+	if (walk_case_of(m) == PG_QUERY__NODE__NODE_COLUMN_REF)
+		return c->n_fields > 0 && c->fields[c->n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
+	return walk_case_of(m) == PG_QUERY__NODE__NODE_A_INDIRECTION && i->n_indirection > 0 &&
+	    i->indirection[i->n_indirection - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR;
+}
+
+static bool
+outputs_add(struct analysis *a, struct outputs *o, struct sp_bytes name)
+{
+	if (o->n == o->cap) {
+		size_t cap = 2 * o->cap + 16;
+		struct sp_bytes *v = analyse_alloc(a, (cap + 1) * sizeof(*v));
+		struct set *from = analyse_alloc(a, (cap + 1) * sizeof(*from));
+		if (v == NULL || from == NULL)
+			return false;
+		if (o->n > 0) {
+			memcpy(v, o->v, o->n * sizeof(*v));
+			memcpy(from, o->from, o->n * sizeof(*from));
+		}
+		o->v = v;
+		o->from = from;
+		o->cap = cap;
+	}
+	o->v[o->n++] = name;
+	return true;
+}
+
+/* A column that `*` stands for, made of what the range says it is. */
+static void
+star_column(struct analysis *a, struct outputs *o, const struct range *r, struct sp_bytes name)
+{
+	struct group g;
+
+	if (!outputs_add(a, o, name))
+		return;
+	group_begin(a, &g);
+	scope_named(a, r, name, PG_READ);
+	a->group = g.outer;
+	output_made_of(a, o, o->n - 1, &g.columns);
+}
+
+static void
+star_range(struct analysis *a, struct outputs *o, const struct range *r)
+{
+	bool table = r->relation != NULL && r->relation->ncolumns > 0;
+	size_t n = table ? r->relation->ncolumns : r->outputs.n;
+
+	if ((!table && (r->table != NULL || r->outputs.open)) || o->n + n > STAR_MAX) {
+		o->open = true;
+		return;
+	}
+	for (size_t i = 0; i < n && !a->failed; i++) {
+		struct sp_bytes name = table ? sp_str(r->relation->column[i].name) : r->outputs.v[i];
+		star_column(a, o, r, i < r->nrenamed ? r->renamed[i] : name);
+	}
+}
+
+static void
+star(struct analysis *a, struct outputs *o, struct sp_bytes of)
+{
+	unsigned ranges = 0;
+
+	for (const struct range *r = a->scope == NULL ? NULL : a->scope->ranges; r != NULL; r = r->next) {
+		if (of.len > 0 && !sp_bytes_eq(r->alias, of))
+			continue;
+		ranges++;
+		if (r->joined != NULL)
+			o->open = true;
+		else
+			star_range(a, o, r);
+	}
+	o->loose = o->loose || ranges != 1; /* USING shows a column once */
+	o->open = o->open || ranges == 0;
+}
+
+/* A name that we can't tell (of an expression) makes the list open, unless nothing else is named so. */
+struct outputs
+analyse_outputs(struct analysis *a, size_t n, PgQuery__Node **targets)
+{
+	struct outputs o = outputs_new(a, n);
+	unsigned outer = use_begin(a, 0);
+
+	o.at = analyse_alloc(a, (n + 1) * sizeof(*o.at));
+	for (size_t i = 0; i < n && !a->failed; i++) {
+		const PgQuery__ResTarget *t = targets[i]->res_target;
+		struct sp_bytes of;
+		o.at[i] = SIZE_MAX;
+		if (targets[i]->node_case != PG_QUERY__NODE__NODE_RES_TARGET || t->val == NULL)
+			continue;
+		const ProtobufCMessage *val = WALK(t->val);
+		if (t->name[0] == '\0' && is_star(val, &of)) {
+			star(a, &o, of);
+			continue;
+		}
+		struct sp_bytes name = t->name[0] != '\0' ? sp_str(t->name) : figure_name(val);
+		if (name.len == 0 || (val != NULL && t->name[0] == '\0' && is_expanded(val)))
+			o.open = true;
+		if (outputs_add(a, &o, name))
+			o.at[i] = o.n - 1;
+	}
+	a->use = outer;
+	return o;
+}
