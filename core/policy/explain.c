@@ -212,7 +212,7 @@ policy_explain(const struct policy *p, const struct op *op, const struct decisio
     bool values, struct buffer *json)
 {
 	static const char *const because[] = { [SP_BY_RULE] = "rule", [SP_BY_LIMIT] = "limit", [SP_BY_UNCLEAR] = "unclear",
-		[SP_BY_ERROR] = "error", [SP_BY_PERSON] = "person" };
+		[SP_BY_ERROR] = "error", [SP_BY_PERSON] = "person", [SP_BY_SIZE] = "size" };
 	json_t *o = json_object(), *rules = json_array();
 
 	json_object_set_new(o, "kind", json_string(op->kind));

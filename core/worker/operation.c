@@ -353,11 +353,27 @@ fits_recorder(const struct sp_op *op)
 	return ring == NULL || n <= ring_size(ring) / 2;
 }
 
+/* Its text is known by its hash, so that it can be told later what it was. */
+static int
+deny_oversize(struct sp_op *op)
+{
+	static const char text[] = "the statement and its parameters are longer than can be recorded at once: send long values by COPY, "
+				   "or have `record { ring … }` made larger";
+	uint8_t space[512], hash[DIGEST_LEN];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	digest_sha256(sp_op_text(op), hash);
+	frame_field(&w, KEY_KIND, sp_str(op->op.kind));
+	frame_field(&w, KEY_TEXT, SP_LIT("{too long to be recorded}"));
+	frame_field(&w, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
+	if (op->op.shape->tag != NULL)
+		frame_field(&w, KEY_TAG, sp_str(op->op.shape->tag));
+	record_frame(op->s, FRAME_OPERATION, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+	return op_deny(op, SP_BY_SIZE, "", text, 0);
+}
+
 int
 sp_ask(struct sp_op *op)
 {
-	if (!fits_recorder(op))
-		return SP_EDENIED;
 	struct sp_session *s = op->s;
 	if (op->state != OP_NEW)
 		return sp_fail(s, SP_EINTERNAL, "an operation was asked twice");
@@ -367,6 +383,8 @@ sp_ask(struct sp_op *op)
 	op->asked = s->w->now;
 	s->active = s->w->now;
 	s->operations++;
+	if (!fits_recorder(op))
+		return deny_oversize(op);
 	if (op->plan == NULL)
 		op->plan = plan_find(op);
 	record_operation(op);

@@ -101,7 +101,7 @@ enum sp_caps {
 /* ---- what the core tells a module ---- */
 
 enum sp_what { SP_DENY, SP_ALLOW, SP_KILL }; /* zero denies */
-enum sp_because { SP_BY_RULE, SP_BY_LIMIT, SP_BY_UNCLEAR, SP_BY_ERROR, SP_BY_PERSON };
+enum sp_because { SP_BY_RULE, SP_BY_LIMIT, SP_BY_UNCLEAR, SP_BY_ERROR, SP_BY_PERSON, SP_BY_SIZE };
 
 struct sp_verdict {
 	enum sp_what what;
@@ -423,8 +423,7 @@ bool sp_op_is_unclear(const struct sp_op *op);
 /*
  * Judge it.  verdict() comes, now (before sp_ask() returns) or after a person's decision; the texts
  * it brings are borrowed until it returns.  Each operation once: SP_EINTERNAL else.  SP_ETOOBIG: too
- * many of this session are asked and not freed.  SP_EDENIED: text and parameters are longer than the
- * recorder takes at once; no verdict() comes, and the session may go on.
+ * many of this session are asked and not freed.
  */
 int sp_ask(struct sp_op *op) SP_MUST;
 /* The client gave up waiting, or the session did: no verdict() comes any more. */

@@ -33,12 +33,6 @@ pg_ask(struct pg *p, struct sp_op *op)
 	}
 	*q = (struct pg_question){ .op = op };
 	int rc = sp_ask(op);
-	if (rc == SP_EDENIED) {
-		q->answered = true;
-		pg_refusal_set(&q->refusal, "54000", "the statement and its parameters are longer than can be recorded at once",
-		    "Send long values by COPY, or have `record { ring … }` made larger.");
-		return PG_DROP;
-	}
 	return rc != SP_OK ? rc : outcome(p);
 }
 
@@ -111,7 +105,8 @@ pg_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v)
 		    "Run the query itself, with LIMIT.");
 		return SP_OK;
 	}
+	const char *code = v->because == SP_BY_LIMIT ? "53400" : v->because == SP_BY_SIZE ? "54000" : "42501";
 	if (v->what != SP_ALLOW)
-		pg_refusal_set(&q->refusal, v->because == SP_BY_LIMIT ? "53400" : "42501", v->message, v->hint);
+		pg_refusal_set(&q->refusal, code, v->message, v->hint);
 	return SP_OK;
 }

@@ -94,6 +94,9 @@ def values_of_50_mb(w):
     assert w.pg.sql("SELECT length(data), encode(sha256(data), 'hex') FROM blob") == f"{len(data)}|{hashlib.sha256(data).hexdigest()}"
     seen = c.ask(parse("", "INSERT INTO blob VALUES (2, $1)"), bind("", "", [data * 4], [1]), execute(), SYNC)
     assert shape(seen) == "1E(54000)Z(I)", f"longer than the recorder takes at once: {shape(seen)}"
+    audit = (w.gateway.dir / "log" / "audit.jsonl")
+    wait_for(lambda: "longer than can be recorded" in audit.read_text().splitlines()[-1] and '"verdict":"deny"' in audit.read_text().splitlines()[-1],
+             said="its refusal is not in the audit log")
     seen = c.ask(parse("", "SELECT data FROM blob"), bind(results=[1]), execute(), SYNC)
     assert row([b for k, b in seen if k == "D"][0]) == [data]
     bounded(w, before)
