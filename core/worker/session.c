@@ -387,7 +387,7 @@ session_fail(struct sp_session *s, int rc, const char *text)
 	if (s->state >= SESSION_ENDING)
 		return;
 	(void)sp_fail(s, rc, "%s", text);
-	if (s->w->running == NULL)
+	if (s->w->running == NULL || s->w->running == s) /* in its own turn: at the end of that */
 		session_finish(s, SP_END_ERROR, s->end_text);
 }
 
