@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs the live tests, each file by itself, and adds up: run.py [-v] [FILE…].  Non-zero when one failed."""
+"""Runs the live tests, each file by itself, and adds up: run.py [-v] [--keep] [FILE…].  Non-zero when one failed."""
 
 import os
 import pathlib
@@ -35,6 +35,8 @@ def run_file(path, options):
 def main():
     options = [a for a in sys.argv[1:] if a.startswith("-")]
     names = [a for a in sys.argv[1:] if not a.startswith("-")]
+    if set(options) - {"-v", "--keep"}:
+        sys.exit(__doc__)
     files = [pathlib.Path(n) for n in names] or sorted(HERE.glob("test_*.py"))
     if os.environ.get("SALLYPORT_LONG") == "1" and not names:
         files += sorted(HERE.glob("long_*.py"))
