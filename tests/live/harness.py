@@ -341,7 +341,13 @@ class Gateway:
     def daemon(self, *args, **more):
         return run([self.stage / "sbin" / "sallyportd", "-c", self.conf_file, *args], **more)
 
+    def times_ready(self):
+        path = self.dir / "log" / "error.log"
+        return path.read_text(errors="replace").count(" is ready: ") if path.exists() else 0
+
     def start(self):
+        """Until all processes are ready: before that, the death of one is the end of the start."""
+        before = self.times_ready()
         self.stderr = open(self.dir / "log" / "stderr", "ab")
         self.process = subprocess.Popen([*self.wrap, str(self.stage / "sbin" / "sallyportd"), "-c", str(self.conf_file), "-f"],
                                         stdin=subprocess.DEVNULL, stdout=self.stderr, stderr=self.stderr, cwd="/",
@@ -350,7 +356,7 @@ class Gateway:
         def up():
             if self.process.poll() is not None:
                 raise AssertionError(f"sallyportd ended with {self.process.returncode}:\n{self.logs()}")
-            return self.control.exists() and self.listens(self.port)
+            return self.times_ready() > before and self.control.exists() and self.listens(self.port)
         wait_for(up, 20, said=f"the gateway did not come up:\n{self.logs()}")
 
     @staticmethod
