@@ -103,6 +103,33 @@ open_fds(void)
 	return n;
 }
 
+/* P9: what a recorder said before it ended is heard, whatever master noticed first. */
+static void
+what_the_dead_said_is_heard(void)
+{
+	struct end m, r;
+	pair_new(&m, ROLE_MASTER, &r, ROLE_RECORDER);
+	for (unsigned i = 0; i < 100; i++)
+		CU_ASSERT_EQUAL(link_send(r.link, &(struct message){ .type = MSG_ANCHOR, .f = { Z("sallyport-anchor 1 ab") } }), SP_OK);
+	link_free(&r.link);
+	link_drain(m.link);
+	CU_ASSERT_EQUAL(m.got, 100);
+	pump();
+	CU_ASSERT_EQUAL(m.gone, 0);
+	pair_free(&m, &r);
+
+	pair_new(&m, ROLE_MASTER, &r, ROLE_RECORDER);
+	m.refuse = true; /* and no more of it than is right */
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_EQUAL(link_send(r.link, &(struct message){ .type = MSG_ANCHOR, .f = { Z("x") } }), SP_OK);
+	link_free(&r.link);
+	link_drain(m.link);
+	CU_ASSERT_EQUAL(m.got, 1);
+	pump();
+	CU_ASSERT_EQUAL(m.gone, 0);
+	pair_free(&m, &r);
+}
+
 static void
 messages_arrive_in_order(void)
 {
@@ -423,6 +450,7 @@ main(void)
 		{ "a peer that leaves is told once", a_peer_that_leaves_is_told_once },
 		{ "sending to the gone is an error", sending_to_the_gone_is_an_error },
 		{ "a handler may free its link", a_handler_may_free_its_link },
+		{ "what the dead said is heard", what_the_dead_said_is_heard },
 		{ "a refused message ends the link", a_refused_message_ends_the_link },
 		{ "a peer that does not read breaks the link", a_peer_that_does_not_read_breaks_the_link },
 		{ "hostile bytes", hostile_bytes },
