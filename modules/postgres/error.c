@@ -140,11 +140,13 @@ moves_cursor(const struct sp_op *op)
 	return op == NULL;
 }
 
-/* What computes expressions that it does not show: of indexes, statistics, materialized views. */
+/* What computes expressions that it does not show: of indexes, statistics, materialized views, constraints. */
 static bool
 computes_unseen(const struct pg *p, const struct sp_op *op)
 {
-	static const char *const verb[] = { "analyze", "vacuum", "cluster", "reindex", "refresh materialized view" };
+	static const char *const verb[] = {
+		"analyze", "vacuum", "cluster", "reindex", "refresh materialized view", "alter table", "alter domain",
+	};
 	for (size_t i = 0; i < sizeof(verb) / sizeof(*verb) && op != NULL; i++)
 		if (sp_op_has(op, PG_A_VERB, verb[i]))
 			return sp_column_tagged(p->s, SP_LIT("?.?.?"));
@@ -157,7 +159,7 @@ is_sensitive(const struct pg *p, const struct pg_answer *a)
 	const struct sp_op *op = operation_of(a);
 	if (op == NULL && a != NULL && a->statement != NULL)
 		op = a->statement->op;
-	return (op != NULL && sp_op_sensitive(op)) || (p->secret_cursor && moves_cursor(op)) || computes_unseen(p, op);
+	return (op != NULL && sp_op_sensitive(op)) || (p->secret_cursor && moves_cursor(op));
 }
 
 /*
@@ -221,6 +223,22 @@ is_of_names(const struct pg_message *m, const struct pg_error_text *e)
 	return listed && position && m->type == 'E';
 }
 
+/* Of objects that are there already, depend on others, or are in use: said by nobody's code, and computed from no value. */
+static bool
+is_of_objects(const struct pg_message *m, const struct pg_error_text *e)
+{
+	static const char *const code[] = { "42P07", "42701", "42710", "42P16", "2BP01", "55006", "55P03", "42501", "25P02" };
+	struct sp_reader r = sp_reader(m->body);
+	bool listed = false;
+	for (size_t i = 0; i < sizeof(code) / sizeof(*code); i++)
+		listed = listed || sp_bytes_is(e->code, code[i]);
+	for (uint8_t field; listed && (field = sp_rd_u8(&r)) != 0;) {
+		(void)sp_rd_cstr(&r);
+		listed = strchr("Wqp", field) == NULL;
+	}
+	return listed && m->type == 'E';
+}
+
 /* What was asked, when nobody could read it: the server's error quotes a word of it, which may be a literal. */
 static const struct sp_op *
 unread_of(const struct pg_answer *a)
@@ -235,7 +253,8 @@ unread_of(const struct pg_answer *a)
 static int
 relay(struct pg *p, const struct pg_message *m, const struct pg_answer *a, const struct pg_error_text *e)
 {
-	bool strip = is_sensitive(p, a) && !is_of_names(m, e), detail = !strip && quotes_row(p, m, e);
+	bool unseen = computes_unseen(p, operation_of(a)) && !is_of_objects(m, e);
+	bool strip = (is_sensitive(p, a) || unseen) && !is_of_names(m, e), detail = !strip && quotes_row(p, m, e);
 	const char *text = strip || unread_of(a) != NULL ? HIDDEN : (const char *)e->message.p;
 	int rc = record_text(p, operation_of(a), (const char *)e->severity.p, (const char *)e->code.p, text);
 	if (rc != SP_OK || (!strip && !detail))

@@ -32,6 +32,13 @@
 	"'^((query|table|cursor|schema|database)_to_xml.*|ts_stat|ts_rewrite|pg_read_.*|lo_get|loread)$' AND pg_catalog.strpos(r.ev_action::pg_catalog.text, " \
 	"pg_catalog.concat(':funcid ', p.oid, ' ')) OPERATOR(pg_catalog.>) 0"
 
+/* A view that shows whole rows uses all columns of them, of which it names none: in its tree they are column 0. */
+#define WHOLE_ROWS \
+	"SELECT r.ev_class, d.refobjid, 0 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid " \
+	"WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND " \
+	"d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class " \
+	"AND pg_catalog.strpos(r.ev_action::pg_catalog.text, ':varattno 0 ') OPERATOR(pg_catalog.>) 0"
+
 /* The planner's statistics hold values of any column. */
 #define STATISTICS \
 	"SELECT c.oid, 0, 0 FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) 11 AND c.relname OPERATOR(pg_catalog.~) " \
@@ -63,7 +70,7 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 			     "JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid "
 			     "WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass "
 			     "AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass "
-			     "AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class UNION " UNSEEN_CODE " UNION " RUNS_TEXT " UNION " STATISTICS,
+			     "AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class UNION " UNSEEN_CODE " UNION " RUNS_TEXT " UNION " WHOLE_ROWS " UNION " STATISTICS,
 	[PG_NAMES_GENERATED] = "SELECT a.attrelid, a.attnum, d.refobjsubid FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attrdef f "
 			       "ON f.adrelid OPERATOR(pg_catalog.=) a.attrelid AND f.adnum OPERATOR(pg_catalog.=) a.attnum JOIN pg_catalog.pg_depend d "
 			       "ON (d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) f.oid) "

@@ -178,6 +178,21 @@ CREATE FUNCTION fails(n int) RETURNS int LANGUAGE plpgsql STABLE AS
 CREATE FUNCTION opens() RETURNS refcursor LANGUAGE plpgsql AS
   $$DECLARE fc refcursor := 'fc'; BEGIN OPEN fc FOR SELECT id, lower(c_text) FROM people ORDER BY id; RETURN fc; END$$;
 CREATE VIEW v_code AS SELECT leak() AS told, 1 AS id;
+CREATE FUNCTION first_of(p people) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT p.c_text';
+CREATE FUNCTION both_text(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1 || $2';
+CREATE OPERATOR === (FUNCTION = both_text, LEFTARG = text, RIGHTARG = text);
+CREATE AGGREGATE glued (text) (SFUNC = both_text, STYPE = text);
+CREATE VIEW v_arms (id, x) AS SELECT id, label FROM things UNION ALL SELECT id, c_vc::text FROM people;
+CREATE VIEW v_whole AS SELECT p.id, p AS who, to_jsonb(p) AS doc FROM people p;
+CREATE VIEW v_joined AS SELECT id, t.label, p.c_dom::text AS d FROM things t JOIN people p USING (id);
+CREATE VIEW v_cte AS WITH w AS (SELECT id, c_uuid AS u FROM people), x AS (SELECT * FROM w) SELECT id, u, (SELECT max(c_date) FROM people) AS late FROM x;
+CREATE VIEW v_checked AS SELECT id, name, size FROM people WHERE size < 100 WITH CHECK OPTION;
+CREATE RECURSIVE VIEW v_steps (n, x) AS SELECT 1, c_text FROM people UNION ALL SELECT n + 1, x FROM v_steps WHERE n < 2;
+CREATE SCHEMA crm;
+CREATE TABLE crm.things (id int, label text, price numeric, owner int);
+INSERT INTO crm.things VALUES (1, {literal("text", 0)}, {literal("num", 0)}, 1), (2, {literal("text", 1)}, {literal("num", 1)}, 2);
+CREATE TABLE "Odd.Table" (id int, "C_Text" text, "c_text" text, "select" text);
+INSERT INTO "Odd.Table" VALUES (1, 'plain', {literal("text", 2)}, 'word');
 RESET ROLE;
 CREATE ROLE other;
 ALTER FUNCTION leak_of(int) OWNER TO other;
@@ -187,7 +202,7 @@ CREATE SCHEMA pristine;
 """ + "".join(f"CREATE TABLE pristine.{t} AS SELECT * FROM ONLY public.{t};\n" for t in
               ("people", "things", "sink", "events_1", "events_2", "base", "derived", "lookup", "refers")) + "ANALYZE;\n"
 TABLES = ("people", "things", "sink", "events_1", "events_2", "base", "derived", "lookup", "refers")
-FUNCTIONS = ("leak", "leak_of", "leaks", "pure", "says", "fails", "opens")
+FUNCTIONS = ("first_of", "both_text", "===", "glued", "leak", "leak_of", "leaks", "pure", "says", "fails", "opens")
 
 
 def restore_sql():
@@ -234,6 +249,13 @@ RELATIONS = {
     "v_over": cols("id:int name:text again:text more:num", ("again", "more"), why=("view",)),
     "m_secret": cols("id:int name:text n:big doc:json", ("n", "doc"), why=("view",)),
     "v_code": cols("told:text id:int", ("told",), why=("view of code",)),
+    "v_arms": cols("id:int x:text", ("x",), why=("view",)),
+    "v_whole": cols("id:int doc:json", ("doc",), why=("view",)),
+    "v_joined": cols("id:int label:text d:text", ("d",), why=("view",)),
+    "v_cte": cols("id:int u:uuid late:date", ("u", "late"), why=("view",)),
+    "v_steps": cols("n:int x:text", ("x",), why=("view",)),
+    "crm.things": cols("id:int label:text price:num owner:int", ("label", "price")),
+    '"Odd.Table"': [Col("id", "int"), Col('"C_Text"', "text"), Col("c_text", "text", True), Col('"select"', "text")],
     "leaks()": cols(PEOPLE, ("made",), why=("own function",)),
 }
 
@@ -270,7 +292,12 @@ MADE = {  # of a kind: templates, and the kinds of what goes in
              ("({})::name::text", "text"), ("jsonb_path_query_first({}, '$.k')::text", "json"), ("({})::secret_domain::text", "text"),
              ("CASE WHEN {} THEN {} ELSE {} END", "bool text text"), ("coalesce({}, {})", "text text"), ("nullif({}, {})", "text text"),
              ("range_merge({}, {})::text", "range range"), ("pg_typeof({})::text", "any"), ("translate({}, 'a', 'a')", "text"),
-             ("xmlelement(name e, {})::text", "any"), ("(ROW({}, {}))::text", "any any"), ("normalize({})", "text"), ("unistr({})", "text")],
+             ("xmlelement(name e, {})::text", "any"), ("(ROW({}, {}))::text", "any any"), ("normalize({})", "text"), ("unistr({})", "text"),
+             ("(ARRAY(SELECT unnest({})))[1]", "arr"), ("pg_catalog.\"upper\"({})", "text"), ("btrim(U&'\\0061' || {})", "text"), ("(SELECT max(v) FROM (VALUES ({}), ('b')) q (v))", "text"),
+             ("(SELECT string_agg(k || v, ',') FROM jsonb_each_text({}) q (k, v))", "json"), ("(regexp_match({}, '.*'))[1]", "text"),
+             ("CAST({} AS text)", "any"), ("(xpath('/a/text()', ('<a>' || {} || '</a>')::xml))[1]::text", "text"), ("query_to_xml('SELECT 1', true, true, '')::text", ""),
+             ("(SELECT x FROM jsonb_to_record(jsonb_build_object('x', {})) AS q (x text))", "any"), ("(SELECT q FROM LATERAL (SELECT {} AS y) q)::text", "any"),
+             ("(SELECT y FROM XMLTABLE('/r' PASSING xmlelement(name r, {}) COLUMNS y text PATH '.') q)", "text"), ("(array_fill({}, ARRAY[1]))[1]", "text")],
     "int": [("length({})", "text"), ("({} + {})", "int int"), ("extract(year FROM {})::int", "date"), ("ascii({})", "text"), ("position('a' IN {})", "text"),
             ("cardinality({})", "arr"), ("octet_length({})", "bytea"), ("({}).a", "pair"), ("({} % 7)", "int"), ("hashtext({})", "text"),
             ("CASE WHEN {} THEN {} ELSE {} END", "bool int int"), ("coalesce({}, {})", "int int"), ("masklen({})", "inet"), ("({} - {})", "date date")],
@@ -278,7 +305,8 @@ MADE = {  # of a kind: templates, and the kinds of what goes in
             ("coalesce({}, {})", "big big"), ("({})::numeric::int8", "big"), ("hashtextextended({}, 0)", "text"), ("greatest({}, {})", "big big")],
     "num": [("({})::numeric", "big"), ("round({}, 6)", "num"), ("({} * 1)", "num"), ("abs({})", "num"), ("({})::numeric", "int"), ("least({}, {})", "num num"),
             ("trunc({}, 6)", "num"), ("({} + {})", "num num"), ("coalesce({}, {})", "num num"), ("({})::text::numeric", "num")],
-    "bool": [("({} IS NULL)", "any"), ("({} = {})", "text text"), ("({} > {})", "num num"), ("({} LIKE 'm%')", "text"), ("(NOT {})", "bool"),
+    "bool": [("({} IS NULL)", "any"), ("(({}, {}) = ({}, {}))", "text int text int"), ("({} SIMILAR TO 'm%')", "text"), ("({} = ANY (ARRAY[{}]))", "int int"),
+             ("({} OPERATOR(pg_catalog.=) {})", "text text"), ("starts_with({}, 'm')", "text"), ("({} <@ {})", "json json"), ("({} = {})", "text text"), ("({} > {})", "num num"), ("({} LIKE 'm%')", "text"), ("(NOT {})", "bool"),
              ("({} AND {})", "bool bool"), ("({} IN ({}, {}))", "text text text"), ("({} ? 'k')", "json"), ("({} && {})", "range range"),
              ("({} ~ '^[a-m]')", "text"), ("({} BETWEEN {} AND {})", "date date date"), ("({} = ANY ({}))", "text arr"), ("({} IS DISTINCT FROM {})", "uuid uuid")],
     "date": [("({})::date", "ts"), ("({} + 0)", "date"), ("greatest({}, {})", "date date"), ("({})::text::date", "date"), ("coalesce({}, {})", "date date"),
@@ -299,8 +327,8 @@ MADE = {  # of a kind: templates, and the kinds of what goes in
     "inet": [("({} + 0)", "inet"), ("set_masklen({}, 32)", "inet"), ("({})::text::inet", "inet"), ("coalesce({}, {})", "inet inet"), ("broadcast({})", "inet")],
     "enum": [("({})::text::mood", "enum"), ("coalesce({}, {})", "enum enum"), ("CASE WHEN {} THEN {} END", "bool enum")],
 }
-OWN = {"text": [("pure({})", "text"), ("leak()", ""), ("leak_of({})", "int")], "int": [("says(2)", ""), ("fails(1)", "")]}
-OWN_SECRET = ("leak", "says", "fails")
+OWN = {"text": [("pure({})", "text"), ("leak()", ""), ("leak_of({})", "int"), ("({} === {})", "text text"), ("(leaks()).c_text", "")], "int": [("says(2)", ""), ("fails(1)", "")]}
+OWN_SECRET = ("leak", "(leaks", "says", "fails")
 AGGREGATES = {
     "text": [("max({})", "text"), ("string_agg({}, ',')", "text"), ("json_agg({})::text", "any"), ("array_agg({})::text", "any"), ("min({})", "text"),
              ("mode() WITHIN GROUP (ORDER BY {})", "text"), ("json_object_agg({}, {})::text", "int any"), ("xmlagg(xmlelement(name e, {}))::text", "any")],
@@ -331,6 +359,7 @@ class Grammar:
     def __init__(self, choices):
         self.c = choices
         self.aliases = 0
+        self.relations = RELATIONS
         self.params = None  # a list while literals may become $n
         self.touched = False  # anything tagged, own or unknown named at all
 
@@ -380,8 +409,9 @@ class Grammar:
 
     def row(self, kind, scope, depth):
         """A whole row as one value."""
-        forms = {"text": ["({})::text", "row_to_json({})::text", "to_jsonb({}) ->> 'c_text'", "format('%s', {})", "hashtext(({})::text)::text"],
-                 "json": ["to_jsonb({})", "jsonb_build_array({})", "to_json({})::jsonb"], "bool": ["({} IS NOT NULL)"]}
+        forms = {"text": ["({})::text", "row_to_json({})::text", "to_jsonb({}) ->> 'c_text'", "format('%s', {})", "hashtext(({})::text)::text", "({}.*)::text", "(SELECT {}::text)",
+                          "(ARRAY[{}])[1]::text", "ROW({})::text", "(SELECT string_agg(v, ',') FROM jsonb_each_text(to_jsonb({})) q (k, v))", "xmlforest(to_jsonb({}))::text"],
+                 "json": ["to_jsonb({})", "jsonb_build_array({})", "to_json({})::jsonb", "to_jsonb(ROW({}))"], "bool": ["({} IS NOT NULL)"]}
         rows = [r for r in scope if r.alias and r.cols]
         if kind not in forms or not rows:
             return self.made(kind, scope, depth)
@@ -417,17 +447,33 @@ class Grammar:
     def source(self, depth):
         if depth > 0 and self.c.chance(30):
             q, a = self.query(depth - 1), self.alias()
-            names = ""
-            columns = q.cols
-            if self.c.chance(30):
-                columns = [Col(f"z{n}", c.kind, c.secret, c.plain, c.why) for n, c in enumerate(q.cols)]
-                names = " (" + ", ".join(c.name for c in columns) + ")"
-            return Rel(f"({q.sql}) {a}{names}", a, columns)
-        name, a = self.c.of(sorted(RELATIONS, key=lambda n: (n != "things", n))), self.alias()
-        columns = RELATIONS[name]
+            return self.renamed(f"({q.sql}) {a}", a, q.cols)
+        name, a = self.c.of(sorted(self.relations, key=lambda n: (n != "things", n))), self.alias()
+        columns = self.relations[name]
         self.touched |= any(c.secret or c.why for c in columns)
-        only = "ONLY " if name in ("base", "people") and self.c.chance(10) else ""
-        return Rel(f"{only}{name} {a}", a, columns)
+        form = self.c.pick(20)
+        if form == 19:
+            return Rel(f"(TABLE {name}) {a}" if "(" not in name else f"{name} {a}", a, columns)
+        if form == 18 and name in ("base", "people", "things"):
+            return Rel(f"ONLY {name} {a}", a, columns)
+        if form == 17 and name in ("people", "things", "events"):
+            return Rel(f"{name} {a} TABLESAMPLE bernoulli (100)", a, columns)
+        if form > 13 and "(" not in name:
+            return self.renamed(f"{name} {a}", a, columns)
+        return Rel(f"{name} {a}", a, columns)
+
+    def renamed(self, text, alias, columns):
+        """With other names for the first of its columns, perhaps those of others."""
+        if not self.c.chance(40) or len({c.name for c in columns}) < len(columns):
+            return Rel(text, alias, columns)
+        n = 1 + self.c.pick(len(columns))
+        names = [c.name for c in columns]
+        if self.c.chance(30):
+            new = names[1:n] + names[:1] if n == len(columns) else [f"z{i}" for i in range(n)]
+        else:
+            new = [f"z{i}" for i in range(n)]
+        made = [Col(new[i] if i < n else c.name, c.kind, c.secret, c.plain, c.why) for i, c in enumerate(columns)]
+        return Rel(f"{text} ({', '.join(new)})", alias, made)
 
     def sources(self, depth):
         rels = [self.source(depth)]
@@ -469,7 +515,7 @@ class Grammar:
     def query(self, depth):
         forms = [self.select, self.star, self.select, self.select]
         if depth > 0:
-            forms += [self.grouped, self.union, self.cte, self.windowed, self.recursive, self.select, self.star]
+            forms += [self.grouped, self.union, self.cte, self.windowed, self.recursive, self.select, self.star, self.merged, self.shadowed, self.fields, self.many]
         return self.c.of(forms)(depth)
 
     def items(self, made):
@@ -492,11 +538,18 @@ class Grammar:
             kind = self.c.of(ANY)
             made.append((kind, self.expr(kind, rels, depth)))
         items, columns = self.items(made)
-        distinct = self.c.of(["", "", "", "DISTINCT ", "ALL "])
+        distinct = self.c.of(["", "", "", "DISTINCT ", "ALL ", f"DISTINCT ON ({made[0][1].sql}) "])
         return Query(f"SELECT {distinct}{items} FROM {text}{self.where(rels, depth)}{self.tail(len(columns))}", columns, self.touched)
 
     def star(self, depth):
-        text, rels = self.sources(0)
+        text, rels = self.sources(self.c.pick(2))
+        if any(r.sql.startswith("v_whole") or "v_whole " in r.sql or "(TABLE v_whole)" in r.sql for r in rels):
+            text, rels = "things r0", [Rel("things r0", "r0", RELATIONS["things"])]
+        if len(rels) > 1 and self.c.chance(50):
+            e = self.expr("text", rels, 1)
+            return Query(f"SELECT *, {e.sql} AS more FROM {text}", [c for r in rels for c in r.cols] + [Col("more", "text", e.secret, False, e.why)], self.touched)
+        if len(rels) > 1:
+            return Query(f"SELECT * FROM {text}{self.where(rels, depth)}", [c for r in rels for c in r.cols], self.touched)
         if self.c.chance(30):
             return Query(f"SELECT {rels[0].alias}.* FROM {text}{self.where(rels, depth)}", rels[0].cols, self.touched)
         return Query(f"SELECT * FROM {text}{self.where(rels, depth)}", rels[0].cols, self.touched)
@@ -505,6 +558,10 @@ class Grammar:
         text, rels = self.sources(depth - 1)
         made = [self.aggregate(rels, depth - 1) for _ in range(1 + self.c.pick(2))]
         items, columns = self.items(made)
+        if self.c.chance(15):
+            e = self.expr("text", rels, 1)
+            how = self.c.of(["ROLLUP (1)", "CUBE (1)", "GROUPING SETS ((1), ())"])
+            return Query(f"SELECT {e.sql} AS g, {items} FROM {text} GROUP BY {how} HAVING count(*) > 0", [Col("g", "text", e.secret, False, e.why)] + columns, self.touched)
         if self.c.chance(40):
             e = self.expr("text", rels, 1)
             return Query(f"SELECT {items}, {e.sql} AS g FROM {text}{self.where(rels, depth)} GROUP BY {len(made) + 1}", columns + [Col("g", "text", e.secret, False, e.why)], self.touched)
@@ -536,6 +593,73 @@ class Grammar:
         items, columns = self.items(made)
         how = self.c.of(["", "MATERIALIZED ", "NOT MATERIALIZED "])
         return Query(f"WITH {a} AS {how}({q.sql}) SELECT {items} FROM {rel.sql}", columns, self.touched)
+
+    def merged(self, depth):
+        """JOIN … USING and NATURAL, and the columns that they merge."""
+        left, right = self.alias(), self.alias()
+        names = [n for n, c in self.relations.items() if c[0].name == "id" and "(" not in n]
+        x, y = self.c.of(names), self.c.of(names)
+        a, b = self.relations[x], self.relations[y]
+        self.touched |= any(c.secret or c.why for c in a + b)
+        twice = {c.name for c in a} & {c.name for c in b} - {"id"}
+        only = [Rel("", left, [c for c in a if c.name != "id"]), Rel("", right, [c for c in b if c.name != "id"])]
+        if self.c.chance(30):
+            columns = a[:1] + a[1:] + [c for c in b if c.name != "id"]
+            return Query(f"SELECT * FROM {x} {left} {self.c.of(['JOIN', 'LEFT JOIN', 'FULL JOIN'])} {y} {right} USING (id)", columns, self.touched)
+        if self.c.chance(30) and not twice:
+            j = self.alias()
+            columns = [Col(f"m{n}", c.kind, c.secret, False, c.why) for n, c in enumerate(a + [c for c in b if c.name != "id"])]
+            e = [(k, self.expr(k, [Rel("", j, columns)], depth - 1)) for k in [self.c.of(columns).kind]]
+            items, made = self.items(e)
+            return Query(f"SELECT {items} FROM ({x} {left} JOIN {y} {right} USING (id)) AS {j} ({', '.join(c.name for c in columns)})", made, self.touched)
+        kind = self.c.of(ANY)
+        items, made = self.items([(kind, self.expr(kind, only, depth - 1)), ("int", Expr("id", False))])
+        return Query(f"SELECT {items} FROM {x} {left} JOIN {y} {right} USING (id)", made, self.touched)
+
+    def shadowed(self, depth):
+        """A CTE by the name of a table, with columns by the names of others."""
+        q = self.select(depth - 1)
+        name = self.c.of(["things", "people", "sink", "v_things"])
+        names = ["label", "id", "name"][:len(q.cols)]
+        columns = [Col(n, c.kind, c.secret, False, c.why) for n, c in zip(names, q.cols)]
+        kind = self.c.of(columns).kind
+        a = self.alias()
+        if self.c.chance(30):  # not seen by its own text, nor by what is qualified
+            other = Rel(f"public.{name} {a}", a, RELATIONS[name])
+            self.touched |= any(c.secret for c in other.cols)
+        else:
+            other = Rel(f"{name} {a}", a, columns)
+        kind = self.c.of(other.cols).kind
+        items, made = self.items([(kind, self.expr(kind, [other], depth - 1))])
+        return Query(f"WITH {name} ({', '.join(names)}) AS ({q.sql}) SELECT {items} FROM {other.sql}", made, self.touched)
+
+    def fields(self, depth):
+        """Fields of rows: (r).c_text, c_text(r), (SELECT r).c_text, ((s.r)).c_text, (r).*"""
+        r = self.source(0)
+        c = self.c.of(r.cols)
+        self.touched |= c.secret
+        form = self.c.pick(7)
+        if form == 6:
+            return Query(f"SELECT (q.x).* FROM (SELECT {r.alias} AS x FROM {r.sql}) q", unplain(r.cols, "field of a row"), self.touched)
+        sql = ["SELECT ({a}).{c} FROM {s}", "SELECT {c}({a}) FROM {s}", "SELECT (SELECT {a}).{c} FROM {s}", "SELECT (q.x).{c} FROM (SELECT {a} AS x FROM {s}) q",
+               "SELECT ((ARRAY[{a}])[1]).{c} FROM {s}", "SELECT (coalesce({a}, {a})).{c} FROM {s}"][form]
+        return Query(sql.format(a=r.alias, c=c.name, s=r.sql), [Col(c.name, c.kind, c.secret, False, c.why | {"field of a row"})], self.touched)
+
+    def many(self, depth):
+        """Functions of many rows in the select list."""
+        text, rels = self.sources(depth - 1)
+        template, kinds = self.c.of([("unnest({})", "arr"), ("regexp_split_to_table({}, 'e')", "text"), ("jsonb_array_elements(jsonb_build_array({}))", "any"),
+                                     ("(jsonb_each_text(jsonb_build_object('k', {}))).value", "any"), ("(jsonb_each({})).value", "json"),
+                                     ("string_to_table({}, 'e')", "text"), ("(regexp_matches({}, '.*'))[1]", "text"), ("jsonb_path_query({}, '$.*')", "json"),
+                                     ("(json_each_text(row_to_json({}))).value", "pair"), ("generate_series(1, {} % 3)", "int")])
+        e = self.filled(template, kinds, rels, depth)
+        if self.c.chance(40):
+            x = self.alias()
+            items, made = self.items([("text", Expr(f"{x}.v::text", e.secret, False, e.why)), ("int", Expr(f"{x}.n::int", e.secret, False, e.why))])
+            form = "{t} CROSS JOIN LATERAL ROWS FROM ({f}) WITH ORDINALITY AS {x} (v, n)" if not template.startswith("(") else "{t} CROSS JOIN LATERAL (SELECT {f}, 1) AS {x} (v, n)"
+            return Query(f"SELECT {items} FROM " + form.format(t=text, f=e.sql, x=x), made, self.touched)
+        items, made = self.items([("any", e), ("int", Expr("1"))])
+        return Query(f"SELECT {items} FROM {text}", made, self.touched)
 
     def recursive(self, depth):
         a = self.alias()
@@ -737,7 +861,9 @@ VIOLATIONS = [
     "INSERT INTO events (id, part) VALUES (9, 9)", "UPDATE events SET part = 9 WHERE id = 1", "INSERT INTO refers VALUES (3, 'nobody')",
     "INSERT INTO people (id, name, c_text) SELECT 9, 'x', c_text FROM people WHERE id = 3", "UPDATE lookup SET c_vc = 'x' WHERE n = 2", "INSERT INTO things (id) VALUES (1)",
     "UPDATE people SET id = 2 WHERE id = 1", "DELETE FROM people WHERE id = 1", "INSERT INTO things (id, owner) VALUES (77, 78)",
-    "UPDATE people SET c_dom = '' WHERE id = 1", "UPDATE people SET size = -1 WHERE id = 1 RETURNING *",
+    "UPDATE people SET c_dom = '' WHERE id = 1", "UPDATE v_checked SET size = 1000 WHERE id = 1", "INSERT INTO v_checked VALUES (50, 'x', 1000)",
+    "UPDATE v_checked SET size = -5 WHERE id = 2 RETURNING *", "DELETE FROM base WHERE c_text::int > 0", "UPDATE sink SET body = 'x' WHERE id = 1 AND 'a' = (SELECT c_text FROM people)",
+    "UPDATE things SET owner = 99 WHERE id = 1", "DELETE FROM people WHERE id = 2 RETURNING c_text::int", "UPDATE people SET size = -1 WHERE id = 1 RETURNING *",
     "MERGE INTO people p USING things t ON p.id = t.id WHEN MATCHED THEN UPDATE SET size = -1", "INSERT INTO people (id, name) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET size = -1",
 ]
 
@@ -804,6 +930,101 @@ def w_notify(g):
             ask("NOTIFY ch, 'plain'"), ask("UNLISTEN ch")]
 
 
+def w_path(g):
+    """The same names mean other tables."""
+    g.relations = dict(RELATIONS, things=RELATIONS["crm.things"])
+    del g.relations["v_things"]
+    q = g.query(1)
+    g.touched = True
+    form = g.c.pick(5)
+    if form == 0:
+        return [ask("SET search_path = crm, public"), ask(q.sql, unplain(q.cols, "search path"))]
+    if form == 1:
+        return [ask(f"SET search_path = crm, public; {q.sql}", unplain(q.cols, "search path"))]
+    if form == 2:
+        return [ask("BEGIN"), ask("SET LOCAL search_path = crm, public"), ask(q.sql, unplain(q.cols, "search path")), ask("ROLLBACK"),
+                ask("SELECT label FROM things", [RELATIONS["things"][2]])]
+    if form == 3:
+        return [ask("SELECT set_config('search_path', 'crm, public', false)"), ask(f"PREPARE p AS {q.sql}"), ask("SET search_path = public"),
+                ask("EXECUTE p"), ask("SET search_path = crm, public"), ask("EXECUTE p")]
+    return [Step([wire.parse("", "SET search_path = crm, public"), wire.bind(), wire.execute(), wire.parse("", q.sql), wire.bind(), wire.describe("P"), wire.execute(), wire.SYNC],
+                 None, "rows", f"SET search_path in one batch with {q.sql}")]
+
+
+def w_pipeline(g):
+    """Two statements, their portals a row at a time in turn."""
+    a, b = g.query(1), g.query(1)
+    messages = [wire.parse("a", a.sql), wire.parse("b", b.sql), wire.bind("pa", "a"), wire.bind("pb", "b", results=[g.c.pick(2)]), wire.describe("P", "pb"),
+                wire.execute("pa", 1), wire.execute("pb", 1), wire.describe("S", "a"), wire.execute("pa", 1), wire.close("S", "a"), wire.execute("pb"), wire.execute("pa"),
+                wire.close("P", "pa"), wire.SYNC]
+    return [Step(messages, None, "rows", f"a: {a.sql}  b: {b.sql}"), Step([wire.close("S", "b"), wire.SYNC], None, "rows", "-- close")]
+
+
+def w_portal_by_sql(g):
+    q = g.query(1)
+    return [ask("BEGIN"), Step([wire.parse("s", q.sql), wire.bind("p", "s"), wire.SYNC], None, "rows", f"portal p: {q.sql}"),
+            ask(g.c.of(["FETCH 1 FROM p", "FETCH ALL FROM p"]), q.cols), Step([wire.execute("p"), wire.SYNC], None, "rows", "-- run p"), ask("ROLLBACK"),
+            Step([wire.close("S", "s"), wire.SYNC], None, "rows", "-- close")]
+
+
+DEFINITIONS = [
+    "CREATE INDEX ON things (label)", "CREATE UNIQUE INDEX ON people ((1))", "CREATE UNIQUE INDEX ON people ((left(c_vc, 0) || c_vc)) WHERE c_vc::int > 0",
+    "CREATE INDEX ON people ((c_text::int))", "ALTER TABLE people ADD CHECK (c_text::int > 0)", "ALTER TABLE people ADD CHECK (c_text = 'x')",
+    "ALTER TABLE people ALTER c_text TYPE int USING c_text::int", "ALTER TABLE people ADD z int GENERATED ALWAYS AS (c_vc::int) STORED",
+    "ALTER TABLE people ADD FOREIGN KEY (c_vc) REFERENCES lookup (c_vc)", "ALTER TABLE people ADD FOREIGN KEY (c_text) REFERENCES lookup (c_vc)",
+    "ALTER TABLE refers ADD UNIQUE (c_vc)", "INSERT INTO refers SELECT * FROM refers; CREATE UNIQUE INDEX ON refers (c_vc)", "CREATE STATISTICS st ON (c_text::int), id FROM people; ANALYZE people",
+    "ALTER TABLE people ADD EXCLUDE USING gist (c_range WITH &&)", "ALTER TABLE people ALTER c_num TYPE int2", "ALTER TABLE people ALTER c_vc TYPE varchar(3)",
+    "ALTER TABLE people ALTER c_vc TYPE text COLLATE \"C\"", "CREATE MATERIALIZED VIEW made AS SELECT c_text::int FROM people", "CREATE TABLE made AS SELECT c_text::int FROM people",
+    "ALTER TABLE events ATTACH PARTITION sink FOR VALUES IN (3)", "CREATE RULE r AS ON INSERT TO sink DO ALSO SELECT c_text FROM people; INSERT INTO sink VALUES (5, 'x')",
+    "ALTER TABLE base ALTER c_text TYPE uuid USING c_text::uuid", "ALTER DOMAIN secret_domain ADD CHECK (VALUE::int > 0)", "CREATE DOMAIN made AS text CHECK (VALUE::int > 0); SELECT c_text::made FROM people",
+    "ALTER TABLE people ALTER c_text SET DEFAULT 'x'", "CLUSTER people USING people_pkey", "REINDEX TABLE people", "ALTER TABLE people RENAME c_text TO harmless; SELECT harmless FROM people",
+    "ALTER TABLE people RENAME TO folk; SELECT c_text, upper(c_text) FROM folk", "ALTER VIEW v_secret RENAME alias TO other; SELECT other FROM v_secret",
+    "ALTER TABLE people SET SCHEMA crm; SELECT c_text, lower(c_text) FROM crm.people", "CREATE OR REPLACE VIEW v_things AS SELECT id, c_text AS label, size AS price, day, name AS loud FROM people; SELECT label FROM v_things",
+    "ALTER TABLE people RENAME c_text TO x; ALTER TABLE people RENAME name TO c_text; ALTER TABLE people RENAME x TO name; SELECT name, lower(name) FROM people",
+]
+
+
+def w_define(g):
+    """Definitions, what they compute and what they tell when that fails; in a transaction that is rolled back."""
+    g.touched = True
+    text = g.c.of(DEFINITIONS)
+    steps = [ask("BEGIN")] + ([ask(text)] if g.c.chance(40) else [ask(part) for part in text.split("; ")])
+    return steps + [ask("ROLLBACK"), ask("SELECT label FROM things", [RELATIONS["things"][2]])]
+
+
+def w_temp_of(g):
+    """A view of the session's own over whatever, asked in many ways."""
+    q = g.query(1)
+    inside = g.c.chance(40)
+    made = unplain(q.cols, "relation of the session's own")
+    e = g.expr("text", [Rel("made", "made", made)], 2)
+    kind = g.c.of(["TEMP VIEW", "VIEW"]) if inside else "TEMP VIEW"
+    steps = [ask(f"CREATE {kind} made AS {q.sql}"), ask(f"SELECT {e.sql} AS x FROM made", [Col("x", "text", e.secret, False, e.why | {"relation of the session's own"})]),
+             ask("CREATE TEMP VIEW more AS SELECT * FROM made"), ask("SELECT * FROM more", made), ask("COPY (SELECT * FROM more) TO STDOUT", made, "copy"),
+             ask("SELECT to_jsonb(m) FROM more m", [Col("j", "json", any(c.secret for c in made), False, ("relation of the session's own",))])]
+    return [ask("BEGIN"), *steps, ask("ROLLBACK")] if inside else steps + [ask("DROP VIEW more"), ask("DROP VIEW made")]
+
+
+def w_merge(g):
+    g.touched = True
+    rel = Rel("things", "t", RELATIONS["things"])
+    src = g.source(0)
+    key = next((c.name for c in src.cols if c.kind == "int"), None)
+    x = g.expr("text", [rel, src], 1)
+    items, columns = g.returning(Rel("", "t", RELATIONS["things"]))
+    on = f"t.id = {src.alias}.{key}" if key else "t.id = 1"
+    form = g.c.pick(4)
+    secret = [Col(c.name, c.kind, c.secret, False, c.why | {"written by the session"}) for c in columns]
+    after = None if x.secret else [RELATIONS["things"][2]]
+    if form == 0:
+        return [ask("BEGIN"), ask(f"MERGE INTO things t USING {src.sql} ON {on} AND t.id = 1 WHEN MATCHED THEN UPDATE SET label = {x.sql}"), ask("SELECT label FROM things ORDER BY id", after and unplain(after, "written by the session")), ask("ROLLBACK")]
+    if form == 1:
+        return [ask("BEGIN"), ask(f"UPDATE things t SET owner = 1 FROM {src.sql} WHERE {on} RETURNING {items}", secret), ask("ROLLBACK")]
+    if form == 2:
+        return [ask("BEGIN"), ask(f"DELETE FROM things t USING {src.sql} WHERE {on} RETURNING {src.alias}.*", unplain(src.cols, "written by the session")), ask("ROLLBACK")]
+    return [ask("BEGIN"), ask(f"WITH d AS (DELETE FROM things t USING {src.sql} WHERE {on} RETURNING {x.sql} AS x) SELECT x FROM d", [Col("x", "text", x.secret, False, x.why | {"written by the session"})]), ask("ROLLBACK")]
+
+
 def w_opened(g):
     g.touched = True
     columns = [Col("id", "int", False, False, ("own function",)), Col("lower", "text", True, False, ("own function",))]
@@ -820,8 +1041,9 @@ def w_statistics(g):
 
 WAYS = [(w_simple, 22), (w_extended, 8), (w_binary, 8), (w_named, 5), (w_piecewise, 5), (w_flushed, 4), (w_several, 2), (w_cursor, 6), (w_copy, 6), (w_copy_table, 1),
         (w_table, 1), (w_prepare, 4), (w_temp_table, 4), (w_temp_view, 2), (w_select_into, 1), (w_made_for_good, 2), (w_insert_select, 3), (w_update, 3), (w_delete, 1),
-        (w_violation, 3), (w_committed, 3), (w_mistake, 12), (w_explain, 3), (w_notice, 1), (w_notify, 1), (w_opened, 1), (w_statistics, 1)]
-WRITING = (w_committed, w_insert_select, w_update, w_delete, w_violation)
+        (w_violation, 3), (w_committed, 3), (w_mistake, 12), (w_explain, 3), (w_notice, 1), (w_notify, 1), (w_opened, 1), (w_statistics, 1),
+        (w_path, 3), (w_pipeline, 3), (w_portal_by_sql, 2), (w_define, 3), (w_temp_of, 4), (w_merge, 3)]
+WRITING = (w_committed, w_merge, w_define, w_insert_select, w_update, w_delete, w_violation)
 WEIGHTED = [way for way, weight in WAYS for _ in range(weight)]
 
 

@@ -140,6 +140,12 @@ CREATE TABLE public.persons (id int, phone text);
 INSERT INTO public.persons VALUES (1, 'nobody''s');
 CREATE MATERIALIZED VIEW numbers_of AS SELECT email::int AS x FROM customers WITH NO DATA;
 CREATE STATISTICS number_of ON (email::int), id FROM customers;
+CREATE VIEW by_row AS SELECT id, c AS who, to_jsonb(c) AS doc FROM customers c;
+DROP DOMAIN IF EXISTS word CASCADE;
+CREATE DOMAIN word AS text;
+CREATE TABLE worded (id int, email word);
+INSERT INTO worded VALUES (1, :'email');
+ALTER TABLE worded ADD CONSTRAINT later CHECK (email::int > 0) NOT VALID;
 RESET ROLE;
 DROP SCHEMA IF EXISTS closed CASCADE;
 CREATE SCHEMA closed;
@@ -211,9 +217,27 @@ def errors_without_the_column(w):
 def columns_made_of_others(w):
     """MK7: generated columns, views over code, statistics."""
     none_told(w, ("SELECT low FROM made",), ("SELECT upper(low) FROM made",), ("COPY made TO STDOUT",), ("COPY (SELECT low FROM made) TO STDOUT",),
+              ("SELECT who FROM by_row",), ("SELECT doc FROM by_row",), ("SELECT doc ->> 'email' FROM by_row",), ("COPY (SELECT * FROM by_row) TO STDOUT",),
               ("SELECT x FROM by_function",), ("SELECT x || '' FROM by_function",), ("SELECT x FROM by_text",))
     assert w.psql("SELECT id, low, note FROM made").out == "1||plain"
     assert w.psql("SELECT x FROM by_operator WHERE x <> ''").out == "", "an operator of somebody's own may tell anything"
+
+
+@test
+def definitions_compute(w):
+    """MK4: who may change definitions has the server compute expressions of columns that the statement does not name."""
+    before = w.gateway.policy
+    try:
+        w.gateway.policy = OPEN
+        w.gateway.write()
+        assert w.gateway.reload().code == 0
+        none_told(w, ("ALTER DOMAIN word ADD CHECK (VALUE::int > 0)",), ("ALTER TABLE worded VALIDATE CONSTRAINT later",),
+                  ("BEGIN", "ALTER DOMAIN word ADD CHECK (VALUE::regclass::oid > 0)"))
+        assert "already exists" in w.psql("ALTER TABLE orders ADD item text").err
+    finally:
+        w.gateway.policy = before
+        w.gateway.write()
+        assert w.gateway.reload().code == 0
 
 
 @test
@@ -224,6 +248,10 @@ def untagged_errors_stay(w):
     w.both("UPDATE orders SET id = 2 WHERE id = 1")
 
 
+OPEN = """
+tag "pii" { "*.email" }
+rule "hide-pii" { doc = "Personal data is masked, and all else is open.", on = "sql.result", when = { column = tagged "pii" }, mask = mask.null }
+"""
 QUALIFIED = """
 tag "phones" { "crm.persons.phone" }
 rule "hide-phones" { doc = "Phones are nobody's business.", on = "sql.result", when = { column = tagged "phones" }, mask = mask.null }
