@@ -37,6 +37,7 @@ struct catalogue {
 	bool wanted;                 /* LOADING, but the side session has yet to begin */
 	struct pg *members;
 	uint64_t asked, began, done; /* readings: wished for, the last that began, the last that ended */
+	uint64_t whole, read;        /* the last that may not end with the question whether anything changed; the last that did not */
 	struct scope *scope;         /* SCOPES of them, at first need */
 	unsigned scopes;
 };
@@ -220,6 +221,7 @@ reading_finish(struct pg *p, struct catalogue *c)
 	pg_names_free(&c->names);
 	c->names = names;
 	memcpy(c->state, c->heard, sizeof(c->state));
+	c->read = c->began;
 	return true;
 }
 
@@ -231,7 +233,8 @@ pg_catalogue_next(struct pg *p)
 		return reading_begin(p, c);
 	if (c->stage != LOADING)
 		return SP_OK; /* failed; its ReadyForQuery */
-	bool same = c->query == PG_NAMES_STATE && c->names != NULL && c->heard[0] != '\0' && strcmp(c->heard, c->state) == 0;
+	bool same = c->query == PG_NAMES_STATE && c->names != NULL && c->heard[0] != '\0' && strcmp(c->heard, c->state) == 0
+	    && c->whole <= c->read;
 	if (!same && ++c->query < PG_NAMES_QUERIES)
 		return send_query(p, c);
 	if (same)
@@ -329,6 +332,14 @@ pg_catalogue_stale(struct pg *p)
 	uint64_t number = ++c->asked;
 	reading_want(p, c);
 	return number;
+}
+
+uint64_t
+pg_catalogue_defined(struct pg *p)
+{
+	struct catalogue *c = catalogue_of(p);
+	c->whole = c->asked + 1;
+	return pg_catalogue_stale(p);
 }
 
 uint64_t
@@ -478,6 +489,8 @@ pg_catalogue_column(struct pg *p, const struct sp_op *op, uint32_t table, uint16
 		return SP_OK;
 	if (table == 0) /* an expression: the core knows what the statement touches; FETCH touches what its cursor did */
 		return p->secret_cursor && sp_op_has(op, PG_A_VERB, "fetch") ? may_be_any(out) : SP_OK;
+	if (p->defined) /* a view may be another one by now, a table have other children */
+		return may_be_any(out);
 	const struct pg_relation *r = c->names == NULL ? NULL : pg_names_relation(c->names, table);
 	const struct pg_column *column = r == NULL ? NULL : pg_relation_column(r, (int16_t)attnum);
 	if (column == NULL && (int16_t)attnum > 0)

@@ -21,6 +21,8 @@ const struct pg_names *pg_catalogue_names(const struct pg *p);
 uint64_t pg_catalogue_version(const struct pg *p); /* of those names; 0: none */
 /* The catalogue may have changed: read it again.  Returns a number for pg_catalogue_fresh(). */
 uint64_t pg_catalogue_stale(struct pg *p);
+/* It has changed, by this session's own DDL: that of temporary tables and views shows in no question but the whole one. */
+uint64_t pg_catalogue_defined(struct pg *p);
 /* … because a statement names a table that it lacks; 0: it was read for such a one within this second. */
 uint64_t pg_catalogue_missing(struct pg *p);
 /* … because it was read longer than catalogue_age ago; 0: it was not. */

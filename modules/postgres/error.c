@@ -254,7 +254,8 @@ static int
 relay(struct pg *p, const struct pg_message *m, const struct pg_answer *a, const struct pg_error_text *e)
 {
 	bool unseen = computes_unseen(p, operation_of(a)) && !is_of_objects(m, e);
-	bool strip = (is_sensitive(p, a) || unseen) && !is_of_names(m, e), detail = !strip && quotes_row(p, m, e);
+	bool dead = sp_bytes_is(e->code, "25P02") && is_of_objects(m, e); /* the transaction has failed already, and nothing runs */
+	bool strip = (is_sensitive(p, a) || unseen) && !is_of_names(m, e) && !dead, detail = !strip && quotes_row(p, m, e);
 	const char *text = strip || unread_of(a) != NULL ? HIDDEN : (const char *)e->message.p;
 	int rc = record_text(p, operation_of(a), (const char *)e->severity.p, (const char *)e->code.p, text);
 	if (rc != SP_OK || (!strip && !detail))

@@ -394,7 +394,7 @@ pg_track_status(struct pg *p, uint8_t status)
 		if (p->touched)
 			p->dirty = true; /* committed or rolled back, by Sync too: what was set in it may be gone */
 		if (p->defined)
-			p->reading = pg_catalogue_stale(p);
+			p->reading = pg_catalogue_defined(p);
 		p->touched = p->defined = false;
 	}
 	return status == before ? SP_OK : sp_fact(p->s, "transaction", sp_str(name[status]));

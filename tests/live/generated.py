@@ -604,7 +604,7 @@ class Grammar:
         twice = {c.name for c in a} & {c.name for c in b} - {"id"}
         only = [Rel("", left, [c for c in a if c.name != "id"]), Rel("", right, [c for c in b if c.name != "id"])]
         if self.c.chance(30):
-            columns = a[:1] + a[1:] + [c for c in b if c.name != "id"]
+            columns = [Col("id", "int", False, False, a[0].why)] + a[1:] + [c for c in b if c.name != "id"]
             return Query(f"SELECT * FROM {x} {left} {self.c.of(['JOIN', 'LEFT JOIN', 'FULL JOIN'])} {y} {right} USING (id)", columns, self.touched)
         if self.c.chance(30) and not twice:
             j = self.alias()

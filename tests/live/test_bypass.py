@@ -233,6 +233,12 @@ def definitions_compute(w):
         assert w.gateway.reload().code == 0
         none_told(w, ("ALTER DOMAIN word ADD CHECK (VALUE::int > 0)",), ("ALTER TABLE worded VALIDATE CONSTRAINT later",),
                   ("BEGIN", "ALTER DOMAIN word ADD CHECK (VALUE::regclass::oid > 0)"))
+        # temporary views are replaced without a trace in what the gateway asks others' changes by
+        none_told(w, ("CREATE TEMP VIEW w AS SELECT name AS x FROM customers", "DROP TABLE IF EXISTS unrelated", "CREATE TABLE unrelated (id int)", "SELECT x || '' FROM w",
+                      "CREATE OR REPLACE TEMP VIEW w AS SELECT email AS x FROM customers", "SELECT x || '' FROM w", "COPY (SELECT x FROM w) TO STDOUT"))
+        none_told(w, ("CREATE OR REPLACE VIEW hides AS SELECT name AS x FROM customers", "BEGIN", "CREATE OR REPLACE VIEW hides AS SELECT email AS x FROM customers",
+                   "SELECT x FROM hides", "ROLLBACK"))
+        assert w.psql(args=["-Atqc", "CREATE TEMP TABLE w AS SELECT name AS x FROM customers WHERE id = 1", "-c", "SELECT x, x || '!' FROM w"]).out == "Ada|Ada!"
         assert "already exists" in w.psql("ALTER TABLE orders ADD item text").err
     finally:
         w.gateway.policy = before
