@@ -167,8 +167,8 @@ def state_of(w):
 
 def recorded_marks(w):
     found = set()
-    for s in w.sessions():
-        got = w.command("replay", s["id"], "--format", "jsonl", timeout=300)
+    for path in sorted(w.store.glob("sessions/*/*.spr")):
+        got = w.command("replay", path.stem, "--format", "jsonl", timeout=300)
         assert got.code == 0, repr(got)[:2000]
         found |= set(re.findall(r"m\d+_\d+x", got.out))
     return found
@@ -187,8 +187,8 @@ def check(w, clients, before):
     executed, recorded = executed_marks(w), recorded_marks(w)
     missing = executed - recorded
     assert executed and not missing, f"{len(missing)} of {len(executed)} executed statements are in no recording: {sorted(missing)[:10]}"
-    done = wait_for(lambda: (lambda v: v if v.code == 0 else None)(w.command("verify", "--all", timeout=300)), 60,
-                    said=f"verify: {w.command('verify', '--all', timeout=300)!r}")
+    done = wait_for(lambda: (lambda v: v if v.code == 0 else None)(w.command("verify", w.store, timeout=300)), 60,
+                    said=f"verify: {w.command('verify', w.store, timeout=300)!r}")
     after = state_of(w)
     grown = {p: (before[p], after[p]) for p in before if p in after and after[p][0] > before[p][0] + 8}
     assert not grown, f"descriptors: {grown}"
