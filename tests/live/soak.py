@@ -36,6 +36,11 @@ USERS = ["ann", "ben", "cas", "dee"]
 STORE = "600m"  # a segment of the journal alone has 64
 
 
+def mine(value, mark):
+    """Its own mark; or masked, as everything is while the target can't be asked what names mean."""
+    return value == mark or (value.startswith("****") and mark.endswith(value[4:]))
+
+
 class Client(threading.Thread):
     """Connects, works, is thrown out, comes back; notes what it was told."""
 
@@ -56,10 +61,10 @@ class Client(threading.Thread):
             good = rows == [(1, "****.com")]
         elif kind == 1:
             rows = c.execute(f"SELECT %s::text AS m /* {mark} */", (mark,)).fetchall()
-            good = rows == [(mark,)]
+            good = mine(rows[0][0], mark)
         elif kind == 2:
             rows = c.execute(f"SELECT n, '{mark}' FROM numbers ORDER BY n LIMIT {self.chance.randrange(3000)}").fetchall()
-            good = all(r[1] == mark for r in rows)
+            good = all(mine(r[1], mark) for r in rows)
         elif kind == 3:
             with c.transaction():
                 c.execute(f"UPDATE orders SET state = '{mark}' WHERE id = {1 + self.number}")
@@ -67,7 +72,7 @@ class Client(threading.Thread):
             good = rows == [(mark,)]
         elif kind == 4:
             with c.cursor().copy(f"COPY (SELECT '{mark}', n FROM numbers LIMIT 500) TO STDOUT") as rows:
-                good = all(mark in bytes(r).decode() for r in rows)
+                good = all(mine(bytes(r).decode().split("\t")[0], mark) for r in rows)
         else:
             try:
                 c.execute(f"DELETE FROM orders /* {mark} */")
