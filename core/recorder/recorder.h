@@ -293,5 +293,7 @@ void recorder_recover_lines(struct recorder *r);
 void recovered_free(struct recovered **d);
 /* Where the journal says the ring was taken to; false: it does not know it. */
 bool recovered_position(struct recorder *r, uint64_t ring, uint64_t *position_r);
+/* Into the batch: positions of rings that were not handed over yet, as long as they may come. */
+void recovered_rings(struct recorder *r);
 
 #endif

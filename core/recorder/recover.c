@@ -37,6 +37,23 @@ recovered_position(struct recorder *r, uint64_t ring, uint64_t *position_r)
 	return false;
 }
 
+static bool
+is_handed_over(const struct recorder *r, uint64_t ring)
+{
+	for (const struct source *src = r->sources; src != NULL; src = src->next)
+		if (source_ring(r, src) == ring)
+			return true;
+	return false;
+}
+
+void
+recovered_rings(struct recorder *r)
+{
+	for (size_t i = 0; r->recovered != NULL && r->settled != 0 && i < r->recovered->n; i++)
+		if (!is_handed_over(r, r->recovered->at[i].ring))
+			batch_ring(&r->batch, r->recovered->at[i].ring, r->recovered->at[i].position);
+}
+
 void
 recovered_free(struct recovered **d)
 {

@@ -178,6 +178,7 @@ take_census(struct recorder *r)
 	r->batch.audited = r->audited;
 	for (struct source *src = r->sources; src != NULL; src = src->next)
 		batch_ring(&r->batch, source_ring(r, src), ring_taken_position(src->ring));
+	recovered_rings(r); /* those that master has yet to hand over: it may be the next recorder that gets them */
 	for (size_t i = 0; i < SESSION_BUCKETS; i++)
 		for (struct session *s = r->bucket[i]; s != NULL; s = s->next) {
 			struct journal_entry e;

@@ -3,6 +3,8 @@
 #include <config.h>
 #include "cunit_main.h"
 
+#include <sys/mman.h>
+
 #include "recorder_world.h"
 
 static uint8_t id[ID_LEN], id2[ID_LEN];
@@ -297,6 +299,55 @@ test_after_rotation(void)
 	world_free(&w);
 }
 
+/* As if the recorder had died between its journal and the ring: what it took is not given back yet. */
+static void
+not_released(struct world *w)
+{
+	const size_t line = 64; /* the recorder's positions stand in the second */
+	uint8_t *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, w->memory[0], 0);
+	CU_ASSERT_FATAL(at != MAP_FAILED);
+	CU_ASSERT_FATAL(ring_journaled(w->ring[0]) > 0);
+	memset(at + line, 0, 2 * sizeof(uint64_t));
+	munmap(at, 4096);
+	CU_ASSERT_EQUAL(ring_journaled(w->ring[0]), 0);
+}
+
+/* One that dies before master handed it the rings, but after its own journal stood for the old one. */
+static void
+without_rings(struct world *w)
+{
+	pid_t pid = fork();
+	int status = -1;
+	if (pid == 0) {
+		const char *err = "";
+		if (world_try(w, &err) != SP_OK)
+			_exit(1);
+		world_keeper(w);
+		world_sweep(w);
+		_exit(w->r->journal.oldest == w->r->journal.segment ? 0 : 2);
+	}
+	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+	CU_ASSERT_EQUAL(status, 0);
+}
+
+/* Two deaths in a row, the second one early: where the rings were taken to is not forgotten. */
+static void
+test_twice(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_crash(w, with_sweep);
+	not_released(w);
+	without_rings(w);
+	say_statement(w, id, 2, "SELECT 2");
+	world_start(w);
+	say_statement(w, id, 3, "SELECT 3");
+	say_end(w, id);
+	check_all(w, "HOVRDOVRDOVRDE", 3, 1);
+	world_free(&w);
+}
+
 /* Damage in the middle is not silently bridged, and does not keep the gateway from starting. */
 static void
 two_segments(struct world *w)
@@ -396,7 +447,8 @@ main(void)
 		{ "each point (P8)", test_each_point }, { "line across", test_line_across }, { "line swallowed", test_line_swallowed },
 		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },
 		{ "torn batch (RC7)", test_torn_batch }, { "file ahead", test_file_ahead }, { "file torn", test_file_torn },
-		{ "after rotation", test_after_rotation }, { "damaged journal", test_damaged_journal },
+		{ "after rotation", test_after_rotation },
+		{ "two deaths", test_twice }, { "damaged journal", test_damaged_journal },
 		{ "torn ledger", test_torn_ledger }, { "answer lost", test_answer_lost }, { "other key", test_other_key },
 		CU_TEST_INFO_NULL,
 	};
