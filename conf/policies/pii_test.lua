@@ -103,6 +103,35 @@ test "by a join" {
 test "by a table of guesses" {
   send = sql "SELECT * FROM guesses WHERE value IN (SELECT email FROM crm.people)", expect = "deny by no-search-by-hidden",
 }
+test "a part of it in a sub-select" {
+  send = sql "SELECT id FROM (SELECT id, left(email, 1) AS l FROM crm.people) s WHERE l = 'a'", expect = "deny by no-search-by-hidden",
+}
+test "many lookups in one statement" {
+  send = sql "SELECT 1 FROM crm.people WHERE email = 'a' UNION ALL SELECT 2 FROM crm.people WHERE email = 'b'",
+  expect = "deny by no-search-by-hidden",
+}
+test "many lookups in one text" {
+  send = sql "SELECT id FROM crm.people WHERE email = 'a'; SELECT id FROM crm.people WHERE email = 'b'",
+  expect = "deny by no-search-by-hidden",
+}
+test "the same lookup twice" {
+  send = sql "SELECT id FROM crm.people WHERE email = $1 UNION ALL SELECT id FROM crm.old_people WHERE email = $1",
+  expect = "not by no-search-by-hidden",
+}
+test "as many rows as it says" {
+  send = sql "SELECT id, generate_series(1, ascii(email)) FROM crm.people", expect = "deny by no-search-by-hidden",
+}
+test "as many rows as it says, by FROM" {
+  send = sql "SELECT p.id FROM crm.people p, generate_series(1, ascii(p.email))", expect = "deny by no-search-by-hidden",
+}
+test "which of several new rows were there" {
+  send = sql "INSERT INTO crm.people (email) VALUES ('a'), ('b') ON CONFLICT (email) DO NOTHING RETURNING email",
+  expect = "deny by no-search-by-hidden",
+}
+test "one new row, or a change" {
+  send = sql "INSERT INTO crm.people (email, name) VALUES ($1, $2) ON CONFLICT (email) DO UPDATE SET name = excluded.name",
+  expect = { "limit by few-lookups-by-hidden", "not by no-search-by-hidden" },
+}
 test "the fraud team searches" {
   as = { groups = { "fraud" } }, send = find "email LIKE 'a%'", expect = { "not by no-search-by-hidden", "not by few-lookups-by-hidden" },
 }
@@ -111,6 +140,15 @@ test "order tells" { send = sql "SELECT id FROM crm.people ORDER BY born", expec
 test "order by number" { send = sql "SELECT id, email FROM crm.people ORDER BY 2", expect = "deny by no-order-by-hidden" }
 test "groups tell" { send = sql "SELECT count(*) FROM crm.people GROUP BY email", expect = "deny by no-order-by-hidden" }
 test "distinct tells" { send = sql "SELECT count(DISTINCT email) FROM crm.people", expect = "deny by no-order-by-hidden" }
+test "order by a name that nobody gave" {
+  send = sql "SELECT id, coalesce(email, '') FROM crm.people ORDER BY \"coalesce\"", expect = "deny by no-order-by-hidden",
+}
+test "groups by a name of the answer" {
+  send = sql "SELECT left(email, 1) AS l, count(*) FROM crm.people GROUP BY ROLLUP (l)", expect = "deny by no-order-by-hidden",
+}
+test "groups by number" {
+  send = sql "SELECT left(email, 1), count(*) FROM crm.people GROUP BY GROUPING SETS ((1))", expect = "deny by no-order-by-hidden",
+}
 test "order by others" { send = sql "SELECT id, email FROM crm.people ORDER BY name", expect = "not by no-order-by-hidden" }
 test "estimates tell" {
   send = sql "EXPLAIN SELECT 1 FROM crm.people WHERE email = 'a'", expect = "deny by no-explain-by-hidden",
@@ -121,6 +159,13 @@ test "into another table" {
   send = sql "INSERT INTO notes (text) SELECT email FROM crm.people", expect = "deny by no-copies-of-hidden",
 }
 test "into a channel" { send = sql "SELECT pg_notify('c', email) FROM crm.people", expect = "deny by no-copies-of-hidden" }
+test "into whether something happens" {
+  send = sql "SELECT CASE WHEN email > 'm' THEN nextval('s') END FROM crm.people", expect = "deny by no-copies-of-hidden",
+}
+test "from what is named before it is made" {
+  send = sql "WITH RECURSIVE i AS (INSERT INTO notes SELECT e FROM w RETURNING 1), w AS (SELECT email AS e FROM crm.people) TABLE i",
+  expect = "deny by no-copies-of-hidden",
+}
 test "a new value is no copy" {
   send = sql "UPDATE crm.people SET email = 'new@example.com' WHERE id = 1", expect = "not by no-copies-of-hidden",
 }

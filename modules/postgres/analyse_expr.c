@@ -78,16 +78,29 @@ set_has(const struct set *s, const struct name *name)
 	return false;
 }
 
-/* Columns of the group besides those that it is assigned to. */
+/*
+ * Columns of the group besides those that it is assigned to; also those, where others see whether it acts.
+ * What a function gives back that is assigned to nothing goes nowhere else.
+ */
 static void
 note_moved(struct analysis *a, const struct group *g, const struct set *assigned)
 {
 	unsigned outer = use_begin(a, USE_MOVE);
+	const struct name *own = assigned == NULL && g->foreign ? analyse_dotted(a, sp_str("?"), sp_str("?"), sp_str("?")) : NULL;
 
-	for (size_t i = assigned->n; i < g->columns.n; i++)
-		if (!set_has(assigned, g->columns.v[i]))
+	for (size_t i = g->assigned; i < g->columns.n; i++)
+		if (g->columns.v[i] != own && (g->acts || !set_has(assigned, g->columns.v[i])))
 			note_use(a, g->columns.v[i]);
 	a->use = outer;
+}
+
+/* A column as it is. */
+static bool
+is_plain(const ProtobufCMessage *m)
+{
+	if (walk_case_of(m) == PG_QUERY__NODE__NODE_RES_TARGET)
+		m = WALK(((const PgQuery__ResTarget *)m)->val);
+	return m != NULL && walk_case_of(m) == PG_QUERY__NODE__NODE_COLUMN_REF;
 }
 
 void
@@ -101,12 +114,14 @@ analyse_output(struct analysis *a, const ProtobufCMessage *m, const struct set *
 	if (columns != NULL) {
 		g.columns = *columns;
 		g.columns.cap = g.columns.n; /* shared: an addition copies it */
+		g.columns.computed = false;
+		g.assigned = g.columns.n;
 	}
 	analyse_visit(a, m);
 	group_end(a);
-	if (columns != NULL)
+	if (columns != NULL || g.acts)
 		note_moved(a, &g, columns);
-	const struct set read = { .v = g.columns.v, .n = g.columns.n };
+	const struct set read = { .v = g.columns.v, .n = g.columns.n, .computed = g.columns.computed || !is_plain(m) };
 	output_made_of(a, o, i, &read);
 }
 
@@ -140,9 +155,13 @@ foreign_function(struct analysis *a, struct sp_bytes schema, struct sp_bytes nam
 		class.effects = 0;
 	note_add(a, PG_A_FUNCTIONS, full);
 	note_effects(a, class.effects);
+	if (class.effects != 0)
+		note_acts(a, true);
 	note_unclear(a, "function", full->text);
+	unsigned outer = use_begin(a, a->use & ~(unsigned)USE_ROWS);
 	if (f == NULL || f->volatility == 'v' || f->extension[0] == '\0')
 		note_any_column(a, PG_READ); /* what it gives back may come from anywhere */
+	a->use = outer;
 }
 
 /* More arguments than it has may be fewer: the server leaves out parameters of type void, which JDBC sends for OUT. */
@@ -363,7 +382,11 @@ visit_function(struct analysis *a, const ProtobufCMessage *m)
 		if (class.special == PG_RUNS)
 			class.effects &= ~(unsigned)PG_OPAQUE; /* when its text can be seen */
 		note_effects(a, class.effects);
-		a->use |= (class.effects & ~(unsigned)(PG_READ | PG_OPAQUE)) != 0 ? USE_MOVE : 0;
+		if ((class.effects & ~(unsigned)(PG_READ | PG_OPAQUE)) != 0) {
+			a->use |= USE_MOVE;
+			note_acts(a, false);
+		}
+		a->use |= class.set ? USE_ROWS : 0;
 		special_call(a, call, name, class);
 		if (schema.len == 0)
 			(void)known_functions(a, schema, name, call->n_args, true);

@@ -197,6 +197,7 @@ pg_builtin(struct sp_bytes name, struct pg_function_class *class_r)
 		*class_r = (struct pg_function_class){ .effects = l->effects, .special = l->special };
 	else if (b != NULL && b->volatility != 'v')
 		class_r->effects = 0;
+	class_r->set = b != NULL && FIND(&name, sets, compare_name) != NULL;
 	return b != NULL;
 }
 
@@ -206,7 +207,7 @@ pg_extension_function(struct sp_bytes name)
 	for (size_t i = 0; i < sizeof(extensions) / sizeof(*extensions); i++) {
 		size_t n = strlen(extensions[i].name);
 		if (name.len >= n && memcmp(name.p, extensions[i].name, n) == 0)
-			return (struct pg_function_class){ extensions[i].effects | PG_EXECUTE, extensions[i].special };
+			return (struct pg_function_class){ .effects = extensions[i].effects | PG_EXECUTE, .special = extensions[i].special };
 	}
 	return (struct pg_function_class){ .effects = PG_EXECUTE };
 }

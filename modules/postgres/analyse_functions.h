@@ -36,6 +36,7 @@ enum pg_special {
 struct pg_function_class {
 	unsigned effects;  /* beside those of the statement */
 	enum pg_special special;
+	bool set;          /* any number of rows */
 };
 
 /* True: a built-in function. */

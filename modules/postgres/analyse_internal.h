@@ -35,6 +35,7 @@ struct name {               /* each text once per analysis */
 	struct sp_bytes text;
 	uint32_t id;
 	uint32_t hash;
+	struct cte *cte;        /* stands for the columns of this one, which are not known yet */
 };
 
 struct unclear_part {
@@ -46,6 +47,7 @@ struct unclear_part {
 struct set {
 	const struct name **v;
 	size_t n, cap;
+	bool computed;          /* of what is made of them: it is not simply one of their values */
 };
 
 struct stmt {               /* becomes a node of the operation */
@@ -71,11 +73,18 @@ struct literal {
 struct group {
 	struct group *outer;
 	struct set columns;
+	size_t assigned;        /* as many of them come first because it is assigned to them */
 	size_t first;           /* literal of its own */
 	struct span {
 		size_t first, last;
 	} *span;                /* literals of sub-selects and WITH that it refers to */
 	size_t nspans, spans_cap;
+	bool acts, foreign;     /* calls something that others may notice; a function that isn't built in */
+};
+
+struct lookup {             /* column = given */
+	const struct name *column;
+	const ProtobufCMessage *given;
 };
 
 struct hidden {
@@ -95,8 +104,8 @@ struct outputs {            /* a sub-select's columns */
 	bool open;              /* and others that we can't name */
 };
 
-/* What becomes of a column that is read: bits of analysis.use. */
-enum use { USE_FILTER = 1, USE_SEARCH = 2, USE_SORT = 4, USE_MOVE = 8 };
+/* What becomes of a column that is read: bits of analysis.use.  USE_ROWS: it says how many rows there are. */
+enum use { USE_FILTER = 1, USE_SEARCH = 2, USE_SORT = 4, USE_MOVE = 8, USE_ROWS = 16 };
 
 struct range {              /* a FROM item */
 	struct range *next;
@@ -120,6 +129,7 @@ struct cte {
 	bool pending, begun;    /* what it is made of is not known yet; its body is under way */
 	bool referred;          /* … and somebody has read it already, for these */
 	unsigned uses;
+	const struct name *mark; /* stands for all of them until then */
 };
 
 struct scope {
@@ -147,6 +157,9 @@ struct analysis {
 	struct scope *scope;
 	struct group *group;
 	unsigned use;           /* enum use, or-ed: of what is visited now */
+	const ProtobufCMessage *given; /* what a column is compared with in the lookup that is visited now */
+	struct lookup *lookup;
+	size_t nlookups, lookups_cap;
 	struct literal *literal;
 	size_t nliterals, literals_cap;
 	struct hidden *hidden;
@@ -218,7 +231,7 @@ void scope_named(struct analysis *a, const struct range *r, struct sp_bytes name
 struct range *scope_find(struct analysis *a, struct sp_bytes alias);
 enum belongs { BELONGS_NO, BELONGS_MAYBE, BELONGS_YES };
 enum belongs scope_belongs(const struct range *r, struct sp_bytes column);
-bool scope_has(const struct analysis *a, struct sp_bytes name);
+enum belongs scope_has(const struct analysis *a, struct sp_bytes name); /* to this scope itself */
 struct cte *scope_cte(struct analysis *a, struct sp_bytes name);
 /* Does `c` name a column of r, seen from the scope under way? */
 bool scope_is_of(struct analysis *a, const PgQuery__ColumnRef *c, const struct range *r);
@@ -241,6 +254,10 @@ void analyse_qualified(size_t n, PgQuery__Node **v, struct sp_bytes *schema_r, s
 /* A column that is read goes where a->use says. */
 void note_use(struct analysis *a, const struct name *column);
 unsigned use_begin(struct analysis *a, unsigned use); /* returns what it was, to be put back */
+/* What is visited is made from columns by code: to compare it with anything is a search for them. */
+unsigned use_computed(struct analysis *a);
+/* Others may notice whether this call happens: what the expressions around it read goes elsewhere. */
+void note_acts(struct analysis *a, bool foreign);
 bool is_given(const ProtobufCMessage *m); /* a constant or parameter */
 /* A condition: each term of AND, OR and NOT is a group. */
 void analyse_condition(struct analysis *a, const ProtobufCMessage *m);

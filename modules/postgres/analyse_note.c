@@ -407,8 +407,10 @@ group_begin(struct analysis *a, struct group *g)
 void
 group_column(struct analysis *a, const struct name *column)
 {
-	for (struct group *g = a->group; g != NULL && column != NULL; g = g->outer)
-		if (g->columns.n == 0 || g->columns.v[g->columns.n - 1] != column)
+	if (column == NULL || (column->cte != NULL && !column->cte->pending))
+		return;
+	for (struct group *g = a->group; g != NULL; g = g->outer)
+		if (g->columns.n == g->assigned || g->columns.v[g->columns.n - 1] != column)
 			note_set_add(a, &g->columns, column);
 }
 
@@ -433,7 +435,8 @@ group_hide(struct analysis *a, const struct group *g, size_t first, size_t last)
 		if (always)
 			note_hidden(a, (uint32_t)i, NULL);
 		for (size_t k = 0; k < g->columns.n && !always; k++)
-			note_hidden(a, (uint32_t)i, g->columns.v[k]);
+			if (g->columns.v[k]->cte == NULL)
+				note_hidden(a, (uint32_t)i, g->columns.v[k]);
 	}
 }
 

@@ -29,6 +29,7 @@ set_join(struct analysis *a, struct set *s, const struct name *name)
 static void
 set_join_all(struct analysis *a, struct set *s, const struct set *more)
 {
+	s->computed = s->computed || more->computed;
 	for (size_t i = 0; i < more->n && !a->failed; i++)
 		set_join(a, s, more->v[i]);
 }
@@ -78,10 +79,15 @@ outputs_join(struct analysis *a, const struct outputs *o, const struct outputs *
 static void
 read_set(struct analysis *a, const struct set *s)
 {
+	unsigned outer = s != NULL && s->computed ? use_computed(a) : a->use;
+
 	for (size_t i = 0; s != NULL && i < s->n && !a->failed; i++) {
+		if (s->v[i]->cte != NULL && !s->v[i]->cte->pending)
+			continue; /* all that it stood for is there as well */
 		note_use(a, s->v[i]);
 		group_column(a, s->v[i]);
 	}
+	a->use = outer;
 }
 
 void
@@ -108,35 +114,164 @@ outputs_read_named(struct analysis *a, const struct outputs *o, struct sp_bytes 
 
 /* ---- what they are called ---- */
 
-/* The name that the server gives a column without AS: see FigureColname(). */
+/* The last name in a list that may hold subscripts and `*`. */
 static struct sp_bytes
-figure_name(const ProtobufCMessage *m)
+last_name(size_t n, PgQuery__Node **v)
 {
+	while (n > 0 && v[n - 1]->node_case != PG_QUERY__NODE__NODE_STRING)
+		n--;
+	return n == 0 ? none : analyse_string(v[n - 1]);
+}
+
+static struct sp_bytes figure_name(const ProtobufCMessage *m, bool *weak_r);
+static struct sp_bytes output_name(const ProtobufCMessage *m);
+
+/* (SELECT x): what its only column is called; ARRAY(…), EXISTS (…). */
+static struct sp_bytes
+sublink_name(const PgQuery__SubLink *s)
+{
+	const ProtobufCMessage *m = WALK(s->subselect);
+
+	if (s->sub_link_type == PG_QUERY__SUB_LINK_TYPE__EXISTS_SUBLINK)
+		return sp_str("exists");
+	if (s->sub_link_type == PG_QUERY__SUB_LINK_TYPE__ARRAY_SUBLINK)
+		return sp_str("array");
+	if (s->sub_link_type != PG_QUERY__SUB_LINK_TYPE__EXPR_SUBLINK || m == NULL || walk_case_of(m) != PG_QUERY__NODE__NODE_SELECT_STMT)
+		return none;
+	const PgQuery__SelectStmt *q = (const PgQuery__SelectStmt *)m;
+	while (q->larg != NULL)
+		q = q->larg;
+	if (q->n_values_lists > 0)
+		return sp_str("column1");
+	const PgQuery__ResTarget *t = q->n_target_list == 1 ? q->target_list[0]->res_target : NULL;
+	if (t == NULL || q->target_list[0]->node_case != PG_QUERY__NODE__NODE_RES_TARGET)
+		return none;
+	return t->name[0] != '\0' ? sp_str(t->name) : output_name(WALK(t->val));
+}
+
+static struct sp_bytes
+cast_name(const PgQuery__TypeCast *t, bool *weak_r)
+{
+	struct sp_bytes name = figure_name(WALK(t->arg), weak_r);
+
+	if ((name.len > 0 && !*weak_r) || t->type_name == NULL)
+		return name;
+	*weak_r = true;
+	return last_name(t->type_name->n_names, t->type_name->names);
+}
+
+static struct sp_bytes
+case_name(const PgQuery__CaseExpr *c, bool *weak_r)
+{
+	struct sp_bytes name = figure_name(WALK(c->defresult), weak_r);
+
+	if (name.len > 0 && !*weak_r)
+		return name;
+	*weak_r = true;
+	return sp_str("case");
+}
+
+static struct sp_bytes
+value_function_name(const PgQuery__SQLValueFunction *f)
+{
+	static const struct {
+		PgQuery__SQLValueFunctionOp op;
+		const char *name;
+	} names[] = {
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_DATE, "current_date" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_ROLE, "current_role" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_USER, "current_user" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_USER, "user" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_SESSION_USER, "session_user" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_CATALOG, "current_catalog" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_SCHEMA, "current_schema" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_TIME, "current_time" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_TIME_N, "current_time" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_TIMESTAMP, "current_timestamp" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_CURRENT_TIMESTAMP_N, "current_timestamp" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIME, "localtime" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIME_N, "localtime" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIMESTAMP, "localtimestamp" },
+		{ PG_QUERY__SQLVALUE_FUNCTION_OP__SVFOP_LOCALTIMESTAMP_N, "localtimestamp" },
+	};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (names[i].op == f->op)
+			return sp_str(names[i].name);
+	return none;
+}
+
+static struct sp_bytes
+xml_name(const PgQuery__XmlExpr *x)
+{
+	switch (x->op) {
+	case PG_QUERY__XML_EXPR_OP__IS_XMLCONCAT: return sp_str("xmlconcat");
+	case PG_QUERY__XML_EXPR_OP__IS_XMLELEMENT: return sp_str("xmlelement");
+	case PG_QUERY__XML_EXPR_OP__IS_XMLFOREST: return sp_str("xmlforest");
+	case PG_QUERY__XML_EXPR_OP__IS_XMLPARSE: return sp_str("xmlparse");
+	case PG_QUERY__XML_EXPR_OP__IS_XMLPI: return sp_str("xmlpi");
+	case PG_QUERY__XML_EXPR_OP__IS_XMLROOT: return sp_str("xmlroot");
+	case PG_QUERY__XML_EXPR_OP__IS_XMLSERIALIZE: return sp_str("xmlserialize");
+	default: return none;
+	}
+}
+
+/* The name that the server gives a column without AS, empty for ?column?; weak_r: another one goes before it. */
+static struct sp_bytes
+figure_name(const ProtobufCMessage *m, bool *weak_r)
+{
+	*weak_r = false;
 	if (m == NULL)
 		return none;
 	switch (walk_case_of(m)) {
-	case PG_QUERY__NODE__NODE_COLUMN_REF: {
-		const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)m;
-		return c->n_fields == 0 || c->fields[c->n_fields - 1]->node_case == PG_QUERY__NODE__NODE_A_STAR ? none : analyse_string(c->fields[c->n_fields - 1]);
+	case PG_QUERY__NODE__NODE_COLUMN_REF:
+		return last_name(((const PgQuery__ColumnRef *)m)->n_fields, ((const PgQuery__ColumnRef *)m)->fields);
+	case PG_QUERY__NODE__NODE_A_INDIRECTION: {
+		const PgQuery__AIndirection *i = (const PgQuery__AIndirection *)m;
+		struct sp_bytes name = last_name(i->n_indirection, i->indirection);
+		return name.len > 0 ? name : figure_name(WALK(i->arg), weak_r);
 	}
-	case PG_QUERY__NODE__NODE_FUNC_CALL: {
-		const PgQuery__FuncCall *f = (const PgQuery__FuncCall *)m;
-		return f->n_funcname == 0 ? none : analyse_string(f->funcname[f->n_funcname - 1]);
-	}
-	case PG_QUERY__NODE__NODE_TYPE_CAST: {
-		const PgQuery__TypeCast *t = (const PgQuery__TypeCast *)m;
-		struct sp_bytes name = figure_name(WALK(t->arg));
-		if (name.len == 0 && t->type_name != NULL && t->type_name->n_names > 0)
-			name = analyse_string(t->type_name->names[t->type_name->n_names - 1]);
-		return name;
-	}
+	case PG_QUERY__NODE__NODE_FUNC_CALL:
+		return last_name(((const PgQuery__FuncCall *)m)->n_funcname, ((const PgQuery__FuncCall *)m)->funcname);
+	case PG_QUERY__NODE__NODE_A_EXPR:
+		return ((const PgQuery__AExpr *)m)->kind == PG_QUERY__A__EXPR__KIND__AEXPR_NULLIF ? sp_str("nullif") : none;
+	case PG_QUERY__NODE__NODE_TYPE_CAST:
+		return cast_name((const PgQuery__TypeCast *)m, weak_r);
 	case PG_QUERY__NODE__NODE_COLLATE_CLAUSE:
-		return figure_name(WALK(((const PgQuery__CollateClause *)m)->arg));
+		return figure_name(WALK(((const PgQuery__CollateClause *)m)->arg), weak_r);
+	case PG_QUERY__NODE__NODE_CASE_EXPR:
+		return case_name((const PgQuery__CaseExpr *)m, weak_r);
+	case PG_QUERY__NODE__NODE_SUB_LINK:
+		return sublink_name((const PgQuery__SubLink *)m);
+	case PG_QUERY__NODE__NODE_MIN_MAX_EXPR:
+		return sp_str(((const PgQuery__MinMaxExpr *)m)->op == PG_QUERY__MIN_MAX_OP__IS_GREATEST ? "greatest" : "least");
+	case PG_QUERY__NODE__NODE_SQLVALUE_FUNCTION:
+		return value_function_name((const PgQuery__SQLValueFunction *)m);
+	case PG_QUERY__NODE__NODE_XML_EXPR:
+		return xml_name((const PgQuery__XmlExpr *)m);
+	case PG_QUERY__NODE__NODE_XML_SERIALIZE:
+		return sp_str("xmlserialize");
+	case PG_QUERY__NODE__NODE_GROUPING_FUNC:
+		return sp_str("grouping");
+	case PG_QUERY__NODE__NODE_A_ARRAY_EXPR:
+		return sp_str("array");
+	case PG_QUERY__NODE__NODE_ROW_EXPR:
+		return sp_str("row");
+	case PG_QUERY__NODE__NODE_COALESCE_EXPR:
+		return sp_str("coalesce");
 	default:
 		return none;
 	}
 }
 
+static struct sp_bytes
+output_name(const ProtobufCMessage *m)
+{
+	bool weak;
+	struct sp_bytes name = figure_name(m, &weak);
+
+	return name.len > 0 ? name : sp_str("?column?");
+}
 
 /* What `t.*` names: 0 nothing, else the ranges of the scope, or one. */
 static bool
@@ -233,7 +368,6 @@ star(struct analysis *a, struct outputs *o, struct sp_bytes of)
 	o->open = o->open || ranges == 0;
 }
 
-/* A name that we can't tell (of an expression) makes the list open, unless nothing else is named so. */
 struct outputs
 analyse_outputs(struct analysis *a, size_t n, PgQuery__Node **targets)
 {
@@ -252,8 +386,8 @@ analyse_outputs(struct analysis *a, size_t n, PgQuery__Node **targets)
 			star(a, &o, of);
 			continue;
 		}
-		struct sp_bytes name = t->name[0] != '\0' ? sp_str(t->name) : figure_name(val);
-		if (name.len == 0 || (val != NULL && t->name[0] == '\0' && is_expanded(val)))
+		struct sp_bytes name = t->name[0] != '\0' ? sp_str(t->name) : output_name(val);
+		if (val != NULL && t->name[0] == '\0' && is_expanded(val))
 			o.open = true;
 		if (outputs_add(a, &o, name))
 			o.at[i] = o.n - 1;

@@ -104,6 +104,7 @@ from_function(struct analysis *a, const ProtobufCMessage *m, const PgQuery__Alia
 	size_t first = a->nliterals;
 	struct group g;
 
+	unsigned outer = use_begin(a, USE_ROWS);
 	group_begin(a, &g);
 	if (walk_case_of(m) == PG_QUERY__NODE__NODE_RANGE_FUNCTION) {
 		const PgQuery__RangeFunction *f = (const PgQuery__RangeFunction *)m;
@@ -128,6 +129,8 @@ from_function(struct analysis *a, const ProtobufCMessage *m, const PgQuery__Alia
 		}
 	}
 	a->group = g.outer;
+	a->use = outer;
+	g.columns.computed = true;
 	struct range *r = scope_range(a);
 	if (r == NULL)
 		return;
@@ -147,14 +150,16 @@ from_sample(struct analysis *a, const PgQuery__RangeTableSample *s)
 	analyse_from(a, WALK(s->relation));
 	analyse_qualified(s->n_method, s->method, &schema, &name);
 	note_function_named(a, schema, name, 1);
+	unsigned outer = use_begin(a, USE_ROWS);
 	analyse_list(a, s->n_args, s->args);
 	VISIT(a, s->repeatable);
+	a->use = outer;
 }
 
 static bool
 in_join(const struct range *r, struct sp_bytes name)
 {
-	return r->joined == NULL && scope_belongs(r, name) != BELONGS_NO;
+	return scope_belongs(r, name) != BELONGS_NO;
 }
 
 /* USING (c): both sides' c; NATURAL: every column that both sides have, or may have. */
@@ -169,10 +174,12 @@ join_columns(struct analysis *a, const PgQuery__JoinExpr *j, struct range *first
 			continue;
 		if (r->relation == NULL)
 			scope_all(a, r, PG_READ);
-		for (size_t i = 0; r->relation != NULL && i < r->relation->ncolumns; i++)
+		for (size_t i = 0; r->relation != NULL && i < r->relation->ncolumns; i++) {
+			struct sp_bytes name = i < r->nrenamed ? r->renamed[i] : sp_str(r->relation->column[i].name);
 			for (struct range *o = first; o != NULL; o = o->next)
-				if (o != r && in_join(o, sp_str(r->relation->column[i].name)))
-					scope_named(a, r, sp_str(r->relation->column[i].name), PG_READ);
+				if (o != r && in_join(o, name))
+					scope_named(a, r, name, PG_READ);
+		}
 	}
 }
 
@@ -269,9 +276,31 @@ is_output(const struct outputs *o, struct sp_bytes name)
 	return false;
 }
 
+/* A name alone; true when it can't be anything but a column of the answer. */
+static bool
+sort_name(struct analysis *a, struct sp_bytes name, const struct outputs *out, bool from_first)
+{
+	enum belongs from = from_first ? scope_has(a, name) : BELONGS_NO;
+	bool output = is_output(out, name);
+
+	if (from == BELONGS_YES || (!output && !out->open))
+		return false;
+	outputs_read_named(a, out, name);
+	return output && from == BELONGS_NO;
+}
+
+static void sort_item(struct analysis *a, const ProtobufCMessage *m, const struct outputs *out, bool from_first);
+
+static void
+sort_items(struct analysis *a, size_t n, PgQuery__Node **v, const struct outputs *out, bool from_first)
+{
+	for (size_t i = 0; i < n; i++)
+		sort_item(a, WALK(v[i]), out, from_first);
+}
+
 /*
  * ORDER BY, DISTINCT ON: a name alone is a column of the answer first.  GROUP BY: a column of FROM
- * first.  Anything else is an expression over FROM.
+ * first; (a, b), ROLLUP (a, b) and the like are of such items.  Anything else is an expression over FROM.
  */
 static void
 sort_item(struct analysis *a, const ProtobufCMessage *m, const struct outputs *out, bool from_first)
@@ -280,17 +309,27 @@ sort_item(struct analysis *a, const ProtobufCMessage *m, const struct outputs *o
 
 	if (m != NULL && walk_case_of(m) == PG_QUERY__NODE__NODE_SORT_BY)
 		inner = WALK(((const PgQuery__SortBy *)m)->node);
-	if (inner != NULL && walk_case_of(inner) == PG_QUERY__NODE__NODE_COLUMN_REF) {
+	switch (inner == NULL ? PG_QUERY__NODE__NODE__NOT_SET : walk_case_of(inner)) {
+	case PG_QUERY__NODE__NODE_COLUMN_REF: {
 		const PgQuery__ColumnRef *c = (const PgQuery__ColumnRef *)inner;
 		struct sp_bytes name = c->n_fields == 1 ? analyse_string(c->fields[0]) : none;
-		if (name.len > 0 && is_output(out, name) && !(from_first && scope_has(a, name))) {
-			outputs_read_named(a, out, name);
+		if (name.len > 0 && sort_name(a, name, out, from_first))
 			return;
-		}
+		break;
 	}
-	if (inner != NULL && walk_case_of(inner) == PG_QUERY__NODE__NODE_A_CONST) { /* a position */
+	case PG_QUERY__NODE__NODE_A_CONST: { /* a position */
 		const PgQuery__AConst *c = (const PgQuery__AConst *)inner;
 		outputs_read(a, out, c->val_case == PG_QUERY__A__CONST__VAL_IVAL && c->ival->ival > 0 ? (size_t)c->ival->ival - 1 : SIZE_MAX);
+		break;
+	}
+	case PG_QUERY__NODE__NODE_GROUPING_SET:
+		sort_items(a, ((const PgQuery__GroupingSet *)inner)->n_content, ((const PgQuery__GroupingSet *)inner)->content, out, from_first);
+		return;
+	case PG_QUERY__NODE__NODE_ROW_EXPR:
+		sort_items(a, ((const PgQuery__RowExpr *)inner)->n_args, ((const PgQuery__RowExpr *)inner)->args, out, from_first);
+		break;
+	default:
+		break;
 	}
 	analyse_grouped(a, m, NULL);
 }
@@ -527,19 +566,42 @@ returning(struct analysis *a, size_t n, PgQuery__Node **list, struct outputs *ou
 		*outputs_r = out;
 }
 
+/* Whether a row was there already is told by what is inserted: of one row a lookup, of several a list. */
 static void
-on_conflict(struct analysis *a, const PgQuery__OnConflictClause *c, struct range *target)
+conflict_lookup(struct analysis *a, const PgQuery__InsertStmt *s, const struct range *target)
 {
+	const PgQuery__SelectStmt *source = s->select_stmt == NULL ? NULL : s->select_stmt->select_stmt;
+	bool one = source != NULL && s->select_stmt->node_case == PG_QUERY__NODE__NODE_SELECT_STMT && source->n_values_lists == 1;
+	const PgQuery__InferClause *infer = s->on_conflict_clause->infer;
+	unsigned outer = use_begin(a, USE_FILTER | (one ? 0 : USE_SEARCH));
+
+	for (size_t i = 0; infer != NULL && i < infer->n_index_elems; i++)
+		if (infer->index_elems[i]->node_case == PG_QUERY__NODE__NODE_INDEX_ELEM && infer->index_elems[i]->index_elem->name[0] != '\0')
+			scope_named(a, target, sp_str(infer->index_elems[i]->index_elem->name), PG_READ);
+	for (size_t i = 0; infer == NULL && i < s->n_cols; i++) /* any of them may be unique */
+		if (s->cols[i]->node_case == PG_QUERY__NODE__NODE_RES_TARGET)
+			scope_named(a, target, sp_str(s->cols[i]->res_target->name), PG_READ);
+	if (infer == NULL && s->n_cols == 0)
+		scope_all(a, target, PG_READ);
+	a->use = outer;
+}
+
+static void
+on_conflict(struct analysis *a, const PgQuery__InsertStmt *s, struct range *target)
+{
+	const PgQuery__OnConflictClause *c = s->on_conflict_clause;
+
 	if (c == NULL || target == NULL)
 		return;
+	conflict_lookup(a, s, target);
 	if (c->infer != NULL) {
 		for (size_t i = 0; i < c->infer->n_index_elems; i++) {
 			const PgQuery__IndexElem *e = c->infer->index_elems[i]->index_elem;
 			if (c->infer->index_elems[i]->node_case != PG_QUERY__NODE__NODE_INDEX_ELEM)
 				continue;
-			if (e->name[0] != '\0')
-				scope_named(a, target, sp_str(e->name), PG_READ);
+			unsigned outer = use_begin(a, USE_FILTER | USE_SEARCH);
 			VISIT(a, e->expr);
+			a->use = outer;
 		}
 		analyse_condition(a, WALK(c->infer->where_clause));
 	}
@@ -588,7 +650,7 @@ analyse_insert(struct analysis *a, const PgQuery__InsertStmt *s, struct outputs 
 		}
 		scope_end(a);
 		scope.ranges = target;
-		on_conflict(a, s->on_conflict_clause, target);
+		on_conflict(a, s, target);
 	}
 	returning(a, s->n_returning_list, s->returning_list, outputs_r);
 	scope_end(a);

@@ -454,7 +454,10 @@ scope_named(struct analysis *a, const struct range *r, struct sp_bytes name, uns
 static void
 row_function(struct analysis *a, const struct range *r, struct sp_bytes name)
 {
+	unsigned outer = use_computed(a);
+
 	scope_all(a, r, PG_READ);
+	a->use = outer;
 	note_function_named(a, none, name, 1);
 }
 
@@ -488,14 +491,16 @@ unqualified(struct analysis *a, struct sp_bytes name)
 		add_column(a, analyse_dotted(a, unknown, unknown, name), PG_READ);
 }
 
-/* Does this scope itself have such a column, for sure or maybe? */
-bool
+enum belongs
 scope_has(const struct analysis *a, struct sp_bytes name)
 {
-	for (const struct range *r = a->scope == NULL ? NULL : a->scope->ranges; r != NULL; r = r->next)
-		if (scope_belongs(r, name) != BELONGS_NO)
-			return true;
-	return false;
+	enum belongs best = BELONGS_NO;
+
+	for (const struct range *r = a->scope == NULL ? NULL : a->scope->ranges; r != NULL; r = r->next) {
+		enum belongs b = scope_belongs(r, name);
+		best = b > best ? b : best;
+	}
+	return best;
 }
 
 /* The range that schema.table names. */

@@ -5,13 +5,45 @@
  */
 #include "analyse_internal.h"
 
+/*
+ * The same value twice is one lookup; two values are a list.  A parameter of a text inside the text is
+ * another one each time.
+ */
+static bool
+is_another(struct analysis *a, const struct name *column)
+{
+	bool unknown = column->text.len > 0 && column->text.p[0] == '?';
+	bool param = a->depth > 0 && walk_case_of(a->given) == PG_QUERY__NODE__NODE_PARAM_REF;
+
+	for (size_t i = 0; i < a->nlookups && !unknown; i++)
+		if (a->lookup[i].column == column)
+			return param || !walk_equal(a->lookup[i].given, a->given);
+	struct lookup *v = analyse_grow(a, a->lookup, a->nlookups, &a->lookups_cap, sizeof(*v));
+	if (v == NULL || unknown)
+		return false;
+	a->lookup = v;
+	a->lookup[a->nlookups++] = (struct lookup){ column, a->given };
+	return false;
+}
+
 void
 note_use(struct analysis *a, const struct name *column)
 {
 	static const enum pg_attr attr[] = { PG_A_COLUMNS_FILTERED, PG_A_COLUMNS_SEARCHED, PG_A_COLUMNS_SORTED, PG_A_COLUMNS_MOVED };
+	unsigned use = a->use;
 
+	if (use == 0 || column == NULL)
+		return;
+	if ((use & USE_ROWS) != 0)
+		use |= USE_FILTER | USE_SEARCH;
+	if (column->cte != NULL) {
+		column->cte->uses |= use;
+		return;
+	}
+	if ((use & USE_FILTER) != 0 && (use & USE_SEARCH) == 0 && a->given != NULL && is_another(a, column))
+		use |= USE_SEARCH;
 	for (size_t i = 0; i < sizeof(attr) / sizeof(*attr); i++)
-		if ((a->use & 1u << i) != 0)
+		if ((use & 1u << i) != 0)
 			note_add(a, attr[i], column);
 }
 
@@ -21,6 +53,23 @@ use_begin(struct analysis *a, unsigned use)
 	unsigned outer = a->use;
 	a->use = use;
 	return outer;
+}
+
+unsigned
+use_computed(struct analysis *a)
+{
+	for (struct group *g = a->group; g != NULL; g = g->outer)
+		g->columns.computed = true;
+	return use_begin(a, a->use | ((a->use & USE_FILTER) != 0 ? USE_SEARCH : 0));
+}
+
+void
+note_acts(struct analysis *a, bool foreign)
+{
+	for (struct group *g = a->group; g != NULL; g = g->outer) {
+		g->acts = true;
+		g->foreign = g->foreign || foreign;
+	}
 }
 
 /* ---- conditions ---- */
@@ -54,10 +103,17 @@ is_one_given(const ProtobufCMessage *m)
 	return is_a(m, PG_QUERY__NODE__NODE_LIST) ? l->n_items == 1 && is_given(WALK(l->items[0])) : is_given(m);
 }
 
-/* column = constant, column IN (constant), column IS NULL */
-static bool
-is_lookup(const ProtobufCMessage *m)
+static const ProtobufCMessage *
+the_given(const ProtobufCMessage *m)
 {
+	return uncast(is_a(m, PG_QUERY__NODE__NODE_LIST) ? WALK(((const PgQuery__List *)m)->items[0]) : m);
+}
+
+/* column = constant, column IN (constant), column IS NULL; given_r: the constant, or NULL */
+static bool
+is_lookup(const ProtobufCMessage *m, const ProtobufCMessage **given_r)
+{
+	*given_r = NULL;
 	if (is_a(m, PG_QUERY__NODE__NODE_NULL_TEST))
 		return is_a(WALK(((const PgQuery__NullTest *)m)->arg), PG_QUERY__NODE__NODE_COLUMN_REF);
 	if (!is_a(m, PG_QUERY__NODE__NODE_A_EXPR))
@@ -67,8 +123,11 @@ is_lookup(const ProtobufCMessage *m)
 	bool in = e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_IN, op = e->kind == PG_QUERY__A__EXPR__KIND__AEXPR_OP;
 	if ((!in && !op) || e->n_name != 1 || !sp_bytes_is(analyse_string(e->name[0]), "="))
 		return false;
-	return (is_a(x, PG_QUERY__NODE__NODE_COLUMN_REF) && is_one_given(y)) ||
-	    (op && is_a(y, PG_QUERY__NODE__NODE_COLUMN_REF) && is_given(x));
+	if (is_a(x, PG_QUERY__NODE__NODE_COLUMN_REF) && is_one_given(y))
+		*given_r = the_given(y);
+	else if (op && is_a(y, PG_QUERY__NODE__NODE_COLUMN_REF) && is_given(x))
+		*given_r = the_given(x);
+	return *given_r != NULL;
 }
 
 /* Each term of AND, OR and NOT is a group; one that stands in AND alone may be a lookup. */
@@ -78,9 +137,11 @@ condition(struct analysis *a, const ProtobufCMessage *m, bool all)
 	if (m == NULL)
 		return;
 	if (!is_a(m, PG_QUERY__NODE__NODE_BOOL_EXPR)) {
-		unsigned outer = use_begin(a, USE_FILTER | (all && is_lookup(m) ? 0 : USE_SEARCH));
+		const ProtobufCMessage *was = a->given;
+		unsigned outer = use_begin(a, USE_FILTER | (is_lookup(m, &a->given) && all ? 0 : USE_SEARCH));
 		analyse_grouped(a, m, NULL);
 		a->use = outer;
+		a->given = was;
 		return;
 	}
 	const PgQuery__BoolExpr *b = (const PgQuery__BoolExpr *)m;
@@ -109,7 +170,7 @@ cte_ended(struct analysis *a, struct cte *c)
 	c->pending = false;
 	if (!c->referred)
 		return;
-	outer = use_begin(a, c->uses);
+	outer = use_begin(a, c->uses | ((c->uses & USE_FILTER) != 0 ? USE_SEARCH : 0));
 	outputs_read(a, o, SIZE_MAX);
 	a->use = outer;
 	outputs_mix(a, o);
@@ -121,7 +182,16 @@ cte_refer(struct analysis *a, const struct range *r)
 	if (r->cte == NULL || !r->cte->pending)
 		return;
 	r->cte->referred = true;
-	r->cte->uses |= a->use;
-	if (!r->cte->begun) /* it follows: whoever refers to it is done before */
-		note_use(a, analyse_dotted(a, sp_str("?"), sp_str("?"), sp_str("?")));
+	const struct name *stand_in = r->cte->mark;
+	if (!r->cte->begun) { /* it follows: whoever refers to it is done before */
+		stand_in = analyse_dotted(a, sp_str("?"), sp_str("?"), sp_str("?"));
+	} else if (stand_in == NULL) {
+		struct name *mark = analyse_alloc(a, sizeof(*mark));
+		if (mark == NULL)
+			return;
+		mark->cte = r->cte;
+		stand_in = r->cte->mark = mark;
+	}
+	note_use(a, stand_in);
+	group_column(a, stand_in);
 }
