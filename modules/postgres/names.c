@@ -581,8 +581,10 @@ pg_names_find(const struct pg_names *n, struct sp_bytes schema, struct sp_bytes 
 	char s[256], t[256];
 	if (schema.len >= sizeof(s) || name.len >= sizeof(t) || n->relations.n == 0)
 		return NULL;
-	memcpy(s, schema.p, schema.len);
-	memcpy(t, name.p, name.len);
+	if (schema.len > 0) /* an error about no table has neither */
+		memcpy(s, schema.p, schema.len);
+	if (name.len > 0)
+		memcpy(t, name.p, name.len);
 	s[schema.len] = t[name.len] = '\0';
 	const struct pg_relation key = { .schema = s, .name = t }, *at = &key;
 	const struct pg_relation **found = bsearch(&at, n->by_name, n->relations.n, sizeof(*n->by_name), by_schema);

@@ -992,6 +992,52 @@ def w_define(g):
     return steps + [ask("ROLLBACK"), ask("SELECT label FROM things", [RELATIONS["things"][2]])]
 
 
+REPLACED = ["CREATE OR REPLACE VIEW v_things AS SELECT id, c_text AS label, size AS price, day, c_vc::text AS loud FROM people",
+            "CREATE OR REPLACE VIEW v_things AS SELECT 1 AS id, lower(c_dom) AS label, c_num AS price, c_date AS day, name AS loud FROM people",
+            "ALTER TABLE things RENAME TO other; ALTER TABLE crm.things SET SCHEMA public",
+            "ALTER VIEW v_things RENAME TO other; CREATE VIEW v_things AS SELECT id, c_text AS label, size AS price, day, name AS loud FROM people"]
+MEANWHILE = ["SELECT label FROM v_things", "SELECT upper(label) FROM v_things", "SELECT * FROM v_things", "SELECT price, label || '' FROM v_things", "SELECT to_jsonb(v) FROM v_things v",
+             "SELECT label FROM things", "SELECT label || '' FROM things", "SELECT (v).label FROM v_things v"]
+
+
+def w_redefined(g):
+    """Prepared before a definition changes, run after, in the same transaction and after its end."""
+    g.touched = True
+    text, change, form = g.c.of(MEANWHILE), g.c.of(REPLACED), g.c.pick(5)
+    changes = [ask(change)] if g.c.chance(30) else [ask(part) for part in change.split("; ")]
+    binary = [g.c.pick(2)]
+    if form == 0:
+        return [ask(f"PREPARE p AS {text}"), ask("EXECUTE p"), ask("BEGIN"), *changes, ask("EXECUTE p"), ask(text), ask("ROLLBACK"), ask("EXECUTE p")]
+    if form == 1:
+        return [Step([wire.parse("s", text), wire.describe("S", "s"), wire.SYNC], None, "rows", text), ask("BEGIN"), *changes,
+                Step([wire.bind("", "s", results=binary), wire.execute(), wire.SYNC], None, "rows", "-- run"), ask("ROLLBACK"),
+                Step([wire.bind("", "s"), wire.execute(), wire.close("S", "s"), wire.SYNC], None, "rows", "-- run again")]
+    if form == 2:
+        return [ask("BEGIN"), Step([wire.parse("s", text), wire.bind("p", "s"), wire.describe("P", "p"), wire.execute("p", 1), wire.SYNC], None, "rows", text), *changes,
+                Step([wire.bind("q", "s", results=binary), wire.describe("P", "q"), wire.execute("q"), wire.execute("p"), wire.SYNC], None, "rows", "-- run both"), ask("ROLLBACK"),
+                Step([wire.close("S", "s"), wire.SYNC], None, "rows", "-- close")]
+    if form == 3:
+        return [ask("BEGIN"), ask("SAVEPOINT a"), *changes, ask(f"DECLARE k CURSOR WITH HOLD FOR {text}"), ask("FETCH 1 FROM k"), ask("FETCH ALL FROM k"),
+                ask("ROLLBACK TO a"), ask(text), ask("ROLLBACK")]
+    batch = [wire.parse("s", text), wire.parse("", change.split("; ")[0]), wire.bind(), wire.execute(), wire.bind("p", "s", results=binary), wire.describe("P", "p"), wire.execute("p"),
+             wire.parse("", text), wire.bind(), wire.execute(), wire.close("S", "s"), wire.SYNC]
+    return [ask("BEGIN"), Step(batch, None, "rows", f"{text} -- prepared, then {change}, in one batch"), ask("ROLLBACK")]
+
+
+def w_shadow_temp(g):
+    """A temporary relation by the name of another, or by one that was there a moment ago."""
+    g.touched = True
+    name = g.c.of(["things", "v_things", "sink"])
+    kind = g.c.of(["VIEW", "TABLE"])
+    q = g.c.of(["SELECT id, c_text AS label FROM people", "SELECT id, name AS label FROM people", "SELECT id, word AS label FROM things", "SELECT 1 AS id, 'x' AS label"])
+    secret = "c_text" in q
+    made = [Col("id", "int", False, False, ("relation of the session's own",)), Col("label", "text", secret, False, ("relation of the session's own",))]
+    asked = g.c.of([f"SELECT id, label FROM {name}", f"SELECT id, label || '' FROM {name}", f"SELECT * FROM pg_temp.{name}", f"COPY (SELECT id, label FROM {name}) TO STDOUT"])
+    after = g.c.of([f"DROP {kind} pg_temp.{name}", "DISCARD TEMP"])
+    return [ask(f"CREATE TEMP {kind} {name} AS {q}"), ask(asked, made, "copy" if "COPY" in asked else "rows"), ask(after),
+            ask("SELECT label FROM things", [RELATIONS["things"][2]]), ask("SELECT label || '' AS l FROM things", [Col("l", "text")])]
+
+
 def w_temp_of(g):
     """A view of the session's own over whatever, asked in many ways."""
     q = g.query(1)
@@ -1042,8 +1088,8 @@ def w_statistics(g):
 WAYS = [(w_simple, 22), (w_extended, 8), (w_binary, 8), (w_named, 5), (w_piecewise, 5), (w_flushed, 4), (w_several, 2), (w_cursor, 6), (w_copy, 6), (w_copy_table, 1),
         (w_table, 1), (w_prepare, 4), (w_temp_table, 4), (w_temp_view, 2), (w_select_into, 1), (w_made_for_good, 2), (w_insert_select, 3), (w_update, 3), (w_delete, 1),
         (w_violation, 3), (w_committed, 3), (w_mistake, 12), (w_explain, 3), (w_notice, 1), (w_notify, 1), (w_opened, 1), (w_statistics, 1),
-        (w_path, 3), (w_pipeline, 3), (w_portal_by_sql, 2), (w_define, 3), (w_temp_of, 4), (w_merge, 3)]
-WRITING = (w_committed, w_merge, w_define, w_insert_select, w_update, w_delete, w_violation)
+        (w_path, 3), (w_pipeline, 3), (w_portal_by_sql, 2), (w_define, 3), (w_temp_of, 4), (w_merge, 3), (w_redefined, 4), (w_shadow_temp, 3)]
+WRITING = (w_committed, w_redefined, w_merge, w_define, w_insert_select, w_update, w_delete, w_violation)
 WEIGHTED = [way for way, weight in WAYS for _ in range(weight)]
 
 

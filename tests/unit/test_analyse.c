@@ -456,6 +456,7 @@ test_names_sources(void)
 	CU_ASSERT_EQUAL(sources(108, 2), 2);          /* and the child's */
 	CU_ASSERT_EQUAL(sources(106, 2), 1);          /* partitions are the table itself */
 	CU_ASSERT_EQUAL(sources(4711, 1), 1000);      /* nobody knows: anything */
+	CU_ASSERT_PTR_NULL(pg_names_find(world, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 }));
 }
 
 /* A generated column is what it is made of; what a view calls, nobody knows. */
