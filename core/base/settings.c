@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <syslog.h>
 
 #define END { .name = NULL }
 
@@ -414,6 +415,26 @@ settings_anchor_host(const char *anchor, struct hostport *h)
 		return SP_ECONF;
 	(void)snprintf(text, sizeof(text), "%s%s", host, port ? "" : ":514");
 	return settings_hostport(text, h);
+}
+
+int
+settings_anchor_facility(const char *anchor, int *facility_r)
+{
+	static const struct { const char *name; int number; } facility[] = {
+		{ "", LOG_AUTHPRIV }, { "authpriv", LOG_AUTHPRIV }, { "auth", LOG_AUTH }, { "daemon", LOG_DAEMON },
+		{ "user", LOG_USER }, { "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 }, { "local2", LOG_LOCAL2 },
+		{ "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 }, { "local6", LOG_LOCAL6 },
+		{ "local7", LOG_LOCAL7 },
+	};
+	*facility_r = 0;
+	if (strncmp(anchor, "syslog:", 7) != 0)
+		return SP_ECONF;
+	for (size_t i = 0; i < sizeof(facility) / sizeof(*facility); i++)
+		if (strcmp(anchor + 7, facility[i].name) == 0) {
+			*facility_r = facility[i].number;
+			return SP_OK;
+		}
+	return SP_ECONF;
 }
 
 struct sp_bytes

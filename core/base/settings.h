@@ -134,6 +134,8 @@ struct hostport {
 int settings_hostport(const char *text, struct hostport *h_r) SP_MUST;
 /* The same of `anchor syslog://HOST[:PORT]`; 514 where there is none. */
 int settings_anchor_host(const char *anchor, struct hostport *h_r) SP_MUST;
+/* The number, as of syslog(3), of `anchor syslog:FACILITY`; authpriv where none is named. */
+int settings_anchor_facility(const char *anchor, int *facility_r) SP_MUST;
 /* The name that load_module's word stands for: "postgres" for itself and for "/x/postgres.so". */
 struct sp_bytes settings_module_name(const char *word);
 /* The rows of a listener and of a target: beside them stand directives of modules. */

@@ -233,11 +233,15 @@ check_record(struct check *c)
 {
 	const char *anchor = c->s->record.anchor, *key = c->s->record.encrypt;
 	struct hostport host;
+	int facility;
 	if (anchor[0] != '\0' && !starts(anchor, "file:") && !starts(anchor, "syslog:"))
 		return FAIL_TOP(c, "record", "\"anchor\" takes file:PATH, syslog:FACILITY or syslog://HOST[:PORT], not \"%s\"", QUOTE(anchor));
 	if (strncmp(anchor, "syslog:/", 8) == 0 && settings_anchor_host(anchor, &host) != SP_OK)
 		return FAIL_TOP(c, "record", "\"anchor\" takes syslog://HOST[:PORT]: a name, an address, or an IPv6 address in brackets, not \"%s\"",
 		    QUOTE(anchor));
+	if (starts(anchor, "syslog:") && anchor[7] != '/' && settings_anchor_facility(anchor, &facility) != SP_OK)
+		return FAIL_TOP(c, "record", "\"anchor\" takes the facilities authpriv, auth, daemon, user and local0 to local7, not \"%s\"",
+		    QUOTE(anchor + 7));
 	if (key[0] != '\0' && !only(key, "0123456789abcdefABCDEF", 64))
 		return FAIL_TOP(c, "record", "\"encrypt to=\" takes 64 hexadecimal digits");
 	if (c->s->record.sync_wait == 0)

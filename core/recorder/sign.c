@@ -33,12 +33,6 @@
 static int
 open_anchor(struct recorder *r, const char *anchor)
 {
-	static const struct { const char *name; int number; } facility[] = {
-		{ "", LOG_AUTHPRIV }, { "authpriv", LOG_AUTHPRIV }, { "auth", LOG_AUTH }, { "daemon", LOG_DAEMON },
-		{ "user", LOG_USER }, { "local0", LOG_LOCAL0 }, { "local1", LOG_LOCAL1 }, { "local2", LOG_LOCAL2 },
-		{ "local3", LOG_LOCAL3 }, { "local4", LOG_LOCAL4 }, { "local5", LOG_LOCAL5 }, { "local6", LOG_LOCAL6 },
-		{ "local7", LOG_LOCAL7 },
-	};
 	if (anchor == NULL || anchor[0] == '\0')
 		return SP_OK;
 	if (strncmp(anchor, "file:", 5) == 0) {
@@ -48,15 +42,12 @@ open_anchor(struct recorder *r, const char *anchor)
 	r->ledger.remote = strncmp(anchor, "syslog://", 9) == 0;
 	if (r->ledger.remote)
 		return SP_OK;
-	const char *name = strncmp(anchor, "syslog:", 7) == 0 ? anchor + 7 : strcmp(anchor, "syslog") == 0 ? "" : NULL;
-	for (size_t i = 0; name != NULL && i < sizeof(facility) / sizeof(*facility); i++)
-		if (strcmp(name, facility[i].name) == 0) {
-			r->ledger.facility = facility[i].number;
-			r->ledger.syslog = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-			return r->ledger.syslog < 0 ? SP_EIO : SP_OK;
-		}
-	errno = EINVAL;
-	return SP_EIO;
+	if (settings_anchor_facility(anchor, &r->ledger.facility) != SP_OK) {
+		errno = EINVAL;
+		return SP_EIO;
+	}
+	r->ledger.syslog = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	return r->ledger.syslog < 0 ? SP_EIO : SP_OK;
 }
 
 /* The last whole entry; a torn one behind it is cut off: the keeper has it. */

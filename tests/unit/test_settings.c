@@ -204,6 +204,10 @@ test_top(void)
 		    "not \"%s\"", host[i]);
 		refused(conf, text);
 	}
+	refused("\n\nrecord { anchor syslog:FOO; }",
+	    "t:3: \"anchor\" takes the facilities authpriv, auth, daemon, user and local0 to local7, not \"FOO\"");
+	refused("record { anchor syslog:local8; }",
+	    "t:1: \"anchor\" takes the facilities authpriv, auth, daemon, user and local0 to local7, not \"local8\"");
 	refused("record { encrypt to=xy; }", "t:1: \"encrypt to=\" takes 64 hexadecimal digits");
 	refused("record { ring 1k; }", "t:1: \"ring\" is between 1m and 1g");
 	refused("policy { deadline 2s; }", "t:1: \"policy { deadline }\" is between 1ms and 1s");
