@@ -87,7 +87,10 @@ on_epoch(struct role_process *p, const struct message *m)
 		if (rc != SP_OK && !first)
 			epoch_free(&e);
 	}
-	if (rc != SP_OK)
+	if (rc != SP_OK && p->quitting)
+		log_info("epoch %llu is not taken here, where the last sessions end under the former one: %s", (unsigned long long)number,
+		    why == NULL ? "?" : why);
+	else if (rc != SP_OK)
 		log_error("epoch %llu was not taken: %s", (unsigned long long)number, why == NULL ? "?" : why);
 	int sent = tell_taken(p, number, rc == SP_OK, why == NULL ? "" : why);
 	if (rc != SP_OK && first)

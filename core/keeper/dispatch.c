@@ -229,8 +229,8 @@ keeper_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 		return SP_ECONF;
 	}
 	int rc = take_epoch(k, e, err_r);
-	for (struct live *s = live_first(k); rc == SP_OK && s != NULL; s = s->all_next)
-		live_check(k, s);
+	if (rc == SP_OK)
+		live_check_all(k);
 	return rc;
 }
 

@@ -169,6 +169,16 @@ live_check(struct keeper *k, struct live *s)
 		live_kill(k, s, SP_END_REVOKED, "the target does not allow this principal any more");
 }
 
+void
+live_check_all(struct keeper *k)
+{
+	/* Clients first: a session that waits for one of the gateway's own must not end for the want of it. */
+	for (unsigned side = 0; side < 2; side++)
+		for (struct live *s = k->live->all; s != NULL; s = s->all_next)
+			if (s->side == (side == 1))
+				live_check(k, s);
+}
+
 /* ---- what workers say ---- */
 
 int

@@ -59,6 +59,7 @@ void live_kill(struct keeper *k, struct live *s, enum sp_why why, const char *te
 
 /* …when the configuration has no such target any more, or the target does not allow its principal. */
 void live_check(struct keeper *k, struct live *s);
+void live_check_all(struct keeper *k);
 
 int live_opened(struct keeper *k, struct link *l, struct message *m);
 int live_closed(struct keeper *k, struct link *l, struct message *m);

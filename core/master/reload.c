@@ -218,13 +218,13 @@ announce(struct master *m, struct child *c, bool replaced)
 	if (c->role == ROLE_NONE || c->role == ROLE_CHECK || c->link == NULL)
 		return;
 	bool old = replaced && c->role == ROLE_WORKER && !c->fresh && !c->draining;
+	if (old) /* first: it knows then that it needs nothing for new sessions */
+		drain(c);
 	if (c->given != m->epoch->number)
 		rc = child_give_epoch(m, c);
-	if (rc == SP_OK && c->role == ROLE_WORKER && !old && !c->draining)
+	if (rc == SP_OK && c->role == ROLE_WORKER && !c->draining)
 		rc = child_give_listeners(m, c);
 	c->fresh = false;
-	if (old)
-		drain(c);
 	if (rc != SP_OK) {
 		log_error("%s %u cannot be told of the new configuration and is ended", role_name(c->role), c->index);
 		(void)kill(c->pid, SIGKILL);

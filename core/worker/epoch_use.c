@@ -38,10 +38,13 @@ use_policy(struct worker *w, struct worker_epoch *u, struct target_use *t, const
 	return rc;
 }
 
+/* A worker that drains has the modules of former times; what it has none for nobody asks it for. */
 static int
 use_target(struct worker *w, struct worker_epoch *u, struct target_use *t, const char **err_r)
 {
 	t->module = modules_find(w->modules, t->target->protocol);
+	if (t->module == NULL && w->draining)
+		return SP_OK;
 	if (t->module == NULL) {
 		*err_r = "a target's protocol has no module";
 		return SP_ECONF;
@@ -59,6 +62,8 @@ use_listener(struct worker *w, struct worker_epoch *u, struct listener_use *l, c
 {
 	void *conf = NULL;
 	l->module = modules_find(w->modules, l->listener->protocol);
+	if (l->module == NULL && w->draining)
+		return SP_OK; /* its listeners are closed */
 	if (l->module == NULL) {
 		*err_r = "a listener's protocol has no module";
 		return SP_ECONF;

@@ -575,12 +575,12 @@ session_run_kicked(struct worker *w)
 	}
 }
 
-/* Not amid a log-in: sp_ready() calls again.  Before the dial it may be held by a rule of the old epoch. */
+/* Amid a log-in only whether it may be: sp_ready() calls again.  Before the dial a rule of the old epoch may hold it. */
 void
 session_follow(struct sp_session *s)
 {
 	bool logs_in = s->state == SESSION_LOGIN || (s->state == SESSION_DIALING && (s->dial != NULL || s->purpose[0] != '\0'));
-	if (s->state >= SESSION_ENDING || s->epoch == s->w->epoch || s->target == NULL || logs_in)
+	if (s->state >= SESSION_ENDING || s->epoch == s->w->epoch || s->target == NULL)
 		return;
 	struct target_use *t = epoch_use_target(s->w->epoch, s->target_name);
 	if (t == NULL || t->module != s->module) {
@@ -591,6 +591,8 @@ session_follow(struct sp_session *s)
 		session_finish(s, SP_END_REVOKED, "you are no longer allowed to use this target");
 		return;
 	}
+	if (logs_in)
+		return;
 	struct worker_epoch *old = s->epoch;
 	s->epoch = epoch_use_ref(s->w->epoch);
 	s->target = t->target;

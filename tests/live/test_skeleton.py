@@ -117,9 +117,15 @@ def lines_ready(w):
     g.write()
     done = g.daemon("-t")
     assert done.code == 0, repr(done)
+    one = w.psql_waiting(stdin="SELECT 'in';\n", user="old")
+    wait_for(lambda: [s for s in w.sessions(live=True) if s["user"] == "old"], said="no live session")
     done = g.reload()  # a module more: new workers
     assert done.code == 0, f"{done!r}\n{g.logs()}"
     wait_for(lambda: g.listens(w.lines_port), said=f"the module's listener did not come up\n{g.logs()}")
+    one.say("SELECT 'still';\n")
+    assert one.result().out.split() == ["in", "still"]
+    errors = [line for line in (g.dir / "log" / "error.log").read_text().splitlines() if "not taken" in line]
+    assert not errors, errors  # the old worker's sessions follow the new rules, although it lacks the module
 
 
 @test

@@ -1339,6 +1339,28 @@ test_epoch(void)
 	stop();
 }
 
+/* Its target gone, a client is revoked before the gateway's own session that it waits for: else it fails for the want of that. */
+static void
+test_target_gone(void)
+{
+	char text[1024];
+	const char *why = "";
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	struct message side = { .type = MSG_SIDE, .f = { S(id(9)), Z("orders"), Z(""), Z("catalogue") } };
+	(void)fake_ask(&f, &f.worker, &side, 0);
+	CU_ASSERT(admitted(1, token_of("bob", "dba", AUDIENCE_DATA), "bob", "orders"));
+	(void)snprintf(text, sizeof(text), "store sqlite:%s/state.db; local_issuer on; load_module postgres;", f.folder);
+	fake_forget(&f.worker);
+	CU_ASSERT_EQUAL(keeper_epoch(&f.k, fake_epoch(text, 2), &why), SP_OK);
+	fake_turn(&f);
+	CU_ASSERT_EQUAL_FATAL(f.worker.n, 3);
+	CU_ASSERT(!sp_bytes_eq(f.worker.m[0].f[0].s, id(9)) && !sp_bytes_eq(f.worker.m[1].f[0].s, id(9)));
+	CU_ASSERT(f.worker.m[2].type == MSG_KILL && sp_bytes_eq(f.worker.m[2].f[0].s, id(9)));
+	stop();
+}
+
 static void
 test_derive(void)
 {
@@ -1404,6 +1426,7 @@ main(void)
 		{ "one sees one's own", test_visibility },
 		{ "recordings are handed out", test_fetch },
 		{ "epochs", test_epoch },
+		{ "a target that is gone", test_target_gone },
 		{ "derived keys", test_derive },
 		CU_TEST_INFO_NULL,
 	};

@@ -630,6 +630,47 @@ test_new_rules(void)
 	world_end(&v);
 }
 
+/* Without its target a session is revoked, also while it logs in and waits for a connection of the gateway's own. */
+static void
+test_target_gone(void)
+{
+	for (unsigned logs_in = 0; logs_in < 2; logs_in++) {
+		world_begin(&v, WRITE, NO_DELETE);
+		v.slow_login = logs_in == 1;
+		world_connect(&v);
+		world_hello(&v);
+		world_admit(&v);
+		CU_ASSERT_EQUAL_FATAL(v.s->state, logs_in == 1 ? SESSION_LOGIN : SESSION_RUN);
+		CU_ASSERT_PTR_NOT_NULL(sp_side_session(v.s, "catalogue", &v));
+		world_turn(&v);
+		(void)snprintf(v.target_name, sizeof(v.target_name), "u");
+		world_epoch(&v, WRITE, NO_DELETE);
+		CU_ASSERT_PTR_NULL(v.s);
+		CU_ASSERT_STRING_EQUAL(world_read(v.client), "BYE the target is no longer configured");
+		world_end(&v);
+	}
+}
+
+/* A module that came later is not in this worker: it drains, and its sessions follow the new rules all the same. */
+static void
+test_new_module(void)
+{
+	const char *why = "";
+	static const char other[] = WRITE "target u { protocol other; server 127.0.0.1:1; tls off; policy p.lua; allow users=ann; login user=gate; }"
+	    "listener m { listen 127.0.0.1:2; protocol other; cleartext loopback; }";
+	world_begin(&v, WRITE, NO_DELETE);
+	world_run(&v);
+	struct epoch *e = world_make_epoch(&v, other, AGREE);
+	CU_ASSERT_EQUAL(worker_handler.epoch(v.w, e, &why), SP_ECONF);
+	CU_ASSERT_STRING_EQUAL(why, "a target's protocol has no module");
+	epoch_free(&e);
+	worker_handler.quit(v.w, true);
+	world_epoch(&v, other, AGREE);
+	world_say(&v, "delete x\n");
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "delete x\n");
+	world_end(&v);
+}
+
 int
 main(void)
 {
@@ -665,6 +706,8 @@ main(void)
 		{ "no target", test_no_target },
 		{ "a session refused", test_session_refused },
 		{ "new rules", test_new_rules },
+		{ "a target that is gone", test_target_gone },
+		{ "a module that came later", test_new_module },
 		CU_TEST_INFO_NULL,
 	};
 	return cunit_main("worker", tests);

@@ -225,8 +225,8 @@ struct sp_module toy = { .abi_major = SP_ABI_MAJOR, .abi_minor = SP_ABI_MINOR, .
 
 /* ---- epochs ---- */
 
-static struct epoch *
-make_epoch(struct world *v, const char *conf, const char *policy)
+struct epoch *
+world_make_epoch(struct world *v, const char *conf, const char *policy)
 {
 	char text[2048];
 	struct epoch *e = mem_alloc(sizeof(*e));
@@ -234,7 +234,8 @@ make_epoch(struct world *v, const char *conf, const char *policy)
 	const char *why = "";
 	snprintf(text, sizeof(text),
 	    "%s\nlistener l { listen 127.0.0.1:1; protocol toy; cleartext loopback; }\n"
-	    "target t { protocol toy; server 127.0.0.1:%u; tls off; policy p.lua; allow users=ann; login user=gate; }\n", conf, v->port);
+	    "target %s { protocol toy; server 127.0.0.1:%u; tls off; policy p.lua; allow users=ann; login user=gate; }\n", conf,
+	    v->target_name[0] == '\0' ? "t" : v->target_name, v->port);
 	e->arena = arena_new(0);
 	e->number = ++v->number;
 	int rc = conf_parse(e->arena, "test.conf", sp_str(arena_string(e->arena, sp_str(text))), &top, &why);
@@ -254,7 +255,7 @@ void
 world_epoch(struct world *v, const char *conf, const char *policy)
 {
 	const char *why = "";
-	struct epoch *e = make_epoch(v, conf, policy);
+	struct epoch *e = world_make_epoch(v, conf, policy);
 	/* the first is made by hand: a worker's start would load modules from files, and lock us down */
 	int rc = v->w->epoch == NULL ? epoch_use(v->w, e, &v->w->epoch, &why) : worker_handler.epoch(v->w, e, &why);
 	if (rc != SP_OK)

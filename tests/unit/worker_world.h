@@ -46,6 +46,7 @@ struct world {
 	/* how the module behaves, and what it saw */
 	enum world_mode mode;
 	bool slow_login, half_close, keep; /* keep: nothing is sent for an allowed operation */
+	char target_name[16];        /* in the next epoch; "": t */
 	struct sp_op *op[WORLD_OPS]; /* asked, oldest first */
 	unsigned nops, verdicts, held, drained, closed, made, notices;
 	enum sp_what what;
@@ -64,6 +65,7 @@ void world_begin(struct world *v, const char *conf, const char *policy);
 void world_end(struct world *v);
 /* A new epoch: followed by every session. */
 void world_epoch(struct world *v, const char *conf, const char *policy);
+struct epoch *world_make_epoch(struct world *v, const char *conf, const char *policy);
 /* The loop, until nothing happens any more. */
 void world_turn(struct world *v);
 /* A client comes; it says its token; the keeper admits it; the target is connected. */
