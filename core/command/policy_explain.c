@@ -211,12 +211,16 @@ static int
 judge(struct run *r, struct asked *q)
 {
 	struct policy_run *run = policy_run_new(q->p.policy);
-	struct decision d;
+	struct decision d = { 0 }, session;
 	struct finding *f;
 	struct buffer json = { 0 };
 	size_t n;
 	policy_run_reveal(run);
-	int rc = policy_judge_whole(run, &q->subject, &q->op, &d, &f, &n);
+	int rc = policy_pins(run, &q->subject, q->p.module, &session);
+	q->subject.pin = session.pin;
+	q->subject.npins = session.npins;
+	if (rc == SP_OK || rc == SP_EDENIED) /* the session itself tells why */
+		rc = policy_judge_whole(run, &q->subject, &q->op, &d, &f, &n);
 	if (rc == SP_OK)
 		rc = policy_explain(q->p.policy, &q->op, &d, f, n, true, &json);
 	json_t *why = rc == SP_OK ? json_loadb((const char *)buffer_bytes(&json).p, json.len, 0, NULL) : NULL;
@@ -224,6 +228,7 @@ judge(struct run *r, struct asked *q)
 	json_decref(why);
 	buffer_free(&json);
 	decision_free(&d);
+	decision_free(&session);
 	policy_run_free(&run);
 	return done;
 }

@@ -374,7 +374,7 @@ struct running {
 	struct policy_run *run;
 	const struct sp_module *module;
 	struct subject who;
-	struct decision d, result;
+	struct decision session, d, result;
 	struct finding *finding; /* of every rule about the operation, in d's memory */
 	size_t nfindings;
 	struct policy_masks *masks;
@@ -490,7 +490,22 @@ applied(const struct running *r, const char *rule)
 			return true;
 	if (r->masks != NULL && policy_looks(r->masks, rule))
 		return true;
+	if (r->d.unpins != NULL && strcmp(r->d.unpins, rule) == 0)
+		return true;
 	return strcmp(refused_by, rule) == 0 || observed_is(r, rule);
+}
+
+/* "pin NAME" and "pin NAME by RULE", of a session */
+static bool
+pin_is(const struct running *r, const char *words)
+{
+	const char *by = strstr(words, " by ");
+	struct sp_bytes name = { (const uint8_t *)words, by == NULL ? strlen(words) : (size_t)(by - words) };
+
+	for (size_t i = 0; i < r->d.npins; i++)
+		if (sp_bytes_is(name, r->d.pin[i].name) && (by == NULL || strcmp(r->d.pin[i].rule, by + 4) == 0))
+			return true;
+	return false;
 }
 
 /* "deny by x": of several rules that refuse, one is named to the user, and each is meant. */
@@ -501,6 +516,8 @@ refusal_is(const struct running *r, enum sp_what what, const char *rule)
 
 	if (d->what == SP_ALLOW || d->because != SP_BY_RULE || d->what != what)
 		return false;
+	if (r->d.unpins != NULL && what == SP_DENY && strcmp(r->d.unpins, rule) == 0)
+		return true;
 	for (size_t i = 0; i < r->nfindings; i++)
 		if (r->finding[i].applies && !r->finding[i].observed && strcmp(r->finding[i].rule, rule) == 0
 		    && strcmp(r->finding[i].decision, what == SP_KILL ? "kill" : "deny") == 0)
@@ -541,6 +558,8 @@ fits(const struct running *r, const char *words)
 		return runs(r) && mask_is(r, rest, true);
 	if ((rest = after(words, "show ")) != NULL)
 		return runs(r) && mask_is(r, rest, false);
+	if ((rest = after(words, "pin ")) != NULL)
+		return pin_is(r, rest);
 	if ((rest = after(words, "limit by ")) != NULL)
 		return runs(r) && limit_is(r, rest);
 	if ((rest = after(words, "observe ")) != NULL)
@@ -690,12 +709,19 @@ run_case(struct policy *p, const struct test_case *t, const struct sp_module *mo
 	r.op.kind = t->kind;
 	r.run = policy_run_new(p);
 	if (r.op.shape != NULL && set_params(&r, a) == SP_OK)
+		rc = policy_pins(r.run, &r.who, module, &r.session);
+	if (rc == SP_EDENIED)
+		rc = SP_OK; /* a test of the session tells why */
+	r.who.pin = r.session.pin;
+	r.who.npins = r.session.npins;
+	if (rc == SP_OK)
 		rc = judge(&r);
 	if (rc == SP_OK)
 		rc = check(&r, p, report);
 	policy_masks_free(&r.masks);
 	decision_free(&r.d);
 	decision_free(&r.result);
+	decision_free(&r.session);
 	policy_run_free(&r.run);
 	shape_free(&r.op.shape);
 	arena_free(&a);

@@ -2,7 +2,7 @@
 /*
  * From an operation to a decision: every rule is asked about every statement in it.
  *
- *   kill > deny > (failed rule, unclear) > approve > limit > allow
+ *   kill > deny > pinned > (failed rule, unclear) > approve > limit > allow
  *
  * A restriction applies where its `when` fits or may fit and its `unless` does not surely fit; an
  * allow applies where its `when` surely fits and its `unless` surely does not.
@@ -339,6 +339,91 @@ add_limit(struct decision *d, const struct rule *r)
 	return SP_OK;
 }
 
+/* ---- what stays as it is for a whole session ---- */
+
+static const struct sp_module *
+module_named(const struct policy_schema *schema, const char *name)
+{
+	for (size_t i = 0; i < schema->n; i++)
+		if (strcmp(schema->module[i]->name, name) == 0)
+			return schema->module[i];
+	return NULL;
+}
+
+/* NULL: nothing is in the way of this pin. */
+static const char *
+pin_trouble(struct judging *j, const struct decision *d, const struct pin *pin)
+{
+	const struct sp_module *m = module_named(&j->p->schema, j->q.who->module);
+	const char *err, *text = NULL;
+
+	if (m == NULL || m->pinnable == NULL || m->pinnable(pin->name, pin->value, &err) != SP_OK)
+		text = arena_printf(j->arena, "%s can't be pinned on targets of this protocol", pin->name);
+	for (size_t i = 0; i < d->npins && text == NULL; i++)
+		if (strcmp(d->pin[i].name, pin->name) == 0 && strcmp(d->pin[i].value, pin->value) != 0)
+			text = arena_printf(j->arena, "it pins %s to \"%s\", and rule \"%s\" to \"%s\"", pin->name, pin->value,
+			    d->pin[i].rule, d->pin[i].value);
+	return text;
+}
+
+static bool
+is_pinned(const struct decision *d, const char *name)
+{
+	for (size_t i = 0; i < d->npins; i++)
+		if (strcmp(d->pin[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static int
+add_pins(struct judging *j, struct decision *d, const struct rule *r)
+{
+	struct pin *more = arena_alloc(d->arena, (d->npins + r->npins) * sizeof(*more));
+
+	if (more == NULL)
+		return SP_ENOMEM;
+	if (d->npins > 0)
+		memcpy(more, d->pin, d->npins * sizeof(*more));
+	d->pin = more;
+	for (size_t i = 0; i < r->npins; i++) {
+		const char *trouble = pin_trouble(j, d, &r->pin[i]);
+		if (trouble != NULL)
+			judging_fail(j, r, trouble, "");
+		else if (!is_pinned(d, r->pin[i].name))
+			more[d->npins++] = r->pin[i];
+	}
+	return SP_OK;
+}
+
+/* The pin that this change would undo, or NULL. */
+static const struct pin *
+pin_against(const struct subject *who, const struct change *c)
+{
+	for (size_t i = 0; i < who->npins; i++)
+		if (c->name == NULL || (strcmp(c->name, who->pin[i].name) == 0 && (c->value == NULL || strcmp(c->value, who->pin[i].value) != 0)))
+			return &who->pin[i];
+	return NULL;
+}
+
+/* What the operation would unpin, in words; *pin_r NULL: nothing. */
+static const char *
+unpins(struct judging *j, const struct pin **pin_r)
+{
+	const struct shape *s = j->q.op == NULL ? NULL : j->q.op->shape;
+
+	*pin_r = NULL;
+	for (size_t i = 0; s != NULL && i < s->nchanges; i++) {
+		const struct change *c = &s->change[i];
+		*pin_r = pin_against(j->q.who, c);
+		if (*pin_r == NULL)
+			continue;
+		const char *text = arena_printf(j->arena, "%s stays \"%s\" in this session%s", (*pin_r)->name, (*pin_r)->value,
+		    c->name == NULL ? ": code that can't be seen might change it" : "");
+		return text == NULL ? "" : text;
+	}
+	return "";
+}
+
 struct verdicts { /* what the rules said, before the strictest wins */
 	const struct rule *kill, *deny;
 	bool *lifted;         /* by index of the shape's unclear parts */
@@ -360,6 +445,8 @@ take(struct judging *j, struct decision *d, struct verdicts *v, const struct rul
 		return j->prepare ? SP_OK : add_approval(j, d, r);
 	case DECIDE_LIMIT:
 		return j->prepare ? SP_OK : add_limit(d, r);
+	case DECIDE_PIN:
+		return add_pins(j, d, r);
 	default:
 		return SP_OK;
 	}
@@ -468,7 +555,10 @@ conclude(struct judging *j, struct decision *d, const struct verdicts *v)
 {
 	const struct op *op = j->q.op;
 	const struct shape *s = op == NULL ? NULL : op->shape;
+	const struct pin *pin;
+	const char *unpinned = unpins(j, &pin);
 
+	d->unpins = pin == NULL ? NULL : pin->rule;
 	d->cacheable = !j->uncacheable;
 	d->of_session = j->of_session;
 	d->detail = "";
@@ -479,6 +569,10 @@ conclude(struct judging *j, struct decision *d, const struct verdicts *v)
 	}
 	if (v->deny != NULL) {
 		refuse(d, SP_DENY, SP_BY_RULE, v->deny->name, v->deny->text);
+		return;
+	}
+	if (pin != NULL) {
+		refuse(d, SP_DENY, SP_BY_RULE, pin->rule, unpinned);
 		return;
 	}
 	if (j->broken != NULL) {
@@ -587,4 +681,18 @@ policy_judge(struct policy_run *run, const struct subject *who, const struct op 
 		*nfindings_r = n;
 	}
 	return SP_OK;
+}
+
+int
+policy_pins(struct policy_run *run, const struct subject *who, const struct sp_module *m, struct decision *d_r)
+{
+	struct op op = { .kind = "session" };
+
+	*d_r = (struct decision){ .what = SP_DENY };
+	if (!run->p->pins)
+		return SP_OK;
+	op.shape = shape_empty(m, op.kind);
+	int rc = op.shape == NULL ? SP_ENOMEM : policy_judge(run, who, &op, d_r, NULL, NULL);
+	shape_free(&op.shape);
+	return rc == SP_OK && d_r->what != SP_ALLOW && d_r->because == SP_BY_ERROR ? SP_EDENIED : rc;
 }

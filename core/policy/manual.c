@@ -12,6 +12,7 @@ static const char *const decision_help[DECISIONS] = {
 	[DECIDE_APPROVE] = "The operation waits for a person.",
 	[DECIDE_LIMIT] = "It runs so many times in a time, or returns so many rows; beyond that it is an error.",
 	[DECIDE_MASK] = "Columns of the answer, or what a detector finds in output, are hidden.",
+	[DECIDE_PIN] = "On `session`: a setting of the target keeps this value for the whole session; what would change it is refused.",
 	[DECIDE_ALLOW] = "Lifts one named refusal of what is unclear, never a rule.",
 };
 

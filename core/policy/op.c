@@ -320,6 +320,42 @@ sp_op_unclear(struct sp_op *sp, const char *why, struct sp_bytes name)
 	return SP_OK;
 }
 
+static bool
+same_text(const char *x, const char *y)
+{
+	return x == y || (x != NULL && y != NULL && strcmp(x, y) == 0);
+}
+
+/* NULL stays NULL; false: no memory. */
+static bool
+copy_text(struct arena *a, const char *text, const char **copy_r)
+{
+	*copy_r = text == NULL ? NULL : arena_string(a, sp_str(text));
+	return text == NULL || *copy_r != NULL;
+}
+
+int
+sp_op_changes(struct sp_op *sp, const char *name, const char *value)
+{
+	struct op *op = op_of(sp);
+	struct shape *s = op->shape;
+
+	if (op->current == NULL)
+		return op_fail(op, SP_EINTERNAL);
+	for (size_t i = 0; i < s->nchanges; i++)
+		if (same_text(s->change[i].name, name) && same_text(s->change[i].value, value))
+			return SP_OK;
+	struct change *list = shape_grow(s, s->change, s->nchanges, sizeof(*list));
+	if (list == NULL)
+		return op_fail(op, SP_ENOMEM);
+	s->change = list;
+	struct change *c = &list[s->nchanges];
+	if (!copy_text(s->arena, name, &c->name) || !copy_text(s->arena, value, &c->value))
+		return op_fail(op, SP_ENOMEM);
+	s->nchanges++;
+	return SP_OK;
+}
+
 int
 sp_op_tag(struct sp_op *sp, const char *tag)
 {

@@ -3,7 +3,7 @@
  * Operations: what a module's classify() said of a text (a shape, shared and immutable), and one
  * run of it (an op).  The sp_op_*() calls of module.h that fill or read attributes live in op.c,
  * and so are the same in a worker, in `policy test` and in explain: sp_op_node, _str, _add, _int,
- * _bool, _unknown, _unclear, _tag, _literal, _param, _has, _is_unclear, _text, _cookie and
+ * _bool, _unknown, _unclear, _changes, _tag, _literal, _param, _has, _is_unclear, _text, _cookie and
  * _set_cookie.  The worker has sp_op_new, _again and _free.
  */
 #ifndef SALLYPORT_OP_H
@@ -31,6 +31,11 @@ struct unclear {
 	size_t node;            /* where it stands: what an allow rule's `when` is asked about */
 };
 
+struct change {             /* of a setting that can be pinned */
+	const char *name;       /* NULL: any may be changed, by what can't be seen */
+	const char *value;      /* NULL: to what is not known */
+};
+
 struct literal {
 	size_t offset, len;
 	unsigned param;
@@ -47,6 +52,8 @@ struct shape {              /* immutable once classified */
 	size_t nnodes, nodes_cap;
 	struct unclear *unclear;
 	size_t nunclear;
+	struct change *change;
+	size_t nchanges;
 	struct literal *literal;
 	size_t nliterals;
 	unsigned nattrs;

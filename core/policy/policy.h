@@ -59,6 +59,11 @@ struct fact {
 	struct sp_bytes value;
 };
 
+/* A setting that a rule keeps as it is for a whole session. */
+struct pin {
+	const char *name, *value, *rule;
+};
+
 struct subject {
 	const struct principal *principal;
 	const struct target *target;
@@ -67,6 +72,8 @@ struct subject {
 	const char *module;
 	const struct fact *fact; /* sp_fact() */
 	size_t nfacts;
+	const struct pin *pin;   /* of its session, from the decision on "session" */
+	size_t npins;
 	uint64_t now;            /* wall µs, for time predicates */
 };
 
@@ -112,6 +119,9 @@ struct decision {
 	size_t napprovals;
 	struct limit_rule *limit;
 	size_t nlimits;
+	const struct pin *pin;  /* of "session": what its rules pin, whatever else they say */
+	size_t npins;
+	const char *unpins;     /* the rule that pins a setting which the operation changes, whoever refuses it; or NULL */
 	const char **observed;  /* names of observe rules that would have applied */
 	size_t nobserved;
 	uint64_t valid_until;   /* wall µs: the next edge of a time predicate; UINT64_MAX */
@@ -125,6 +135,12 @@ void decision_free(struct decision *d);
 /* op->kind is a kind of the module, or "session".  findings_r may be NULL; else all rules are listed, in d's arena. */
 int policy_judge(struct policy_run *r, const struct subject *who, const struct op *op, struct decision *d_r,
     struct finding **findings_r, size_t *nfindings_r) SP_MUST;
+
+/*
+ * What the rules on "session" pin for somebody: of d_r only the pins mean something.  They are part of the
+ * subject of all that the session asks.  SP_EDENIED: a rule failed, so nobody knows.
+ */
+int policy_pins(struct policy_run *r, const struct subject *who, const struct sp_module *m, struct decision *d_r) SP_MUST;
 
 /* ---- results and masks ---- */
 

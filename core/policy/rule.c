@@ -17,11 +17,11 @@
 
 const char *const decide_name[DECISIONS] = {
 	[DECIDE_NONE] = "none", [DECIDE_KILL] = "kill", [DECIDE_DENY] = "deny", [DECIDE_APPROVE] = "approve",
-	[DECIDE_LIMIT] = "limit", [DECIDE_MASK] = "mask", [DECIDE_ALLOW] = "allow",
+	[DECIDE_LIMIT] = "limit", [DECIDE_MASK] = "mask", [DECIDE_PIN] = "pin", [DECIDE_ALLOW] = "allow",
 };
 
 static const char *const rule_words[] = { "doc", "on", "when", "unless", "mode", "deny", "approve", "mask", "limit",
-	"kill", "allow", NULL };
+	"kill", "pin", "allow", NULL };
 
 struct reading {
 	struct loader *l;
@@ -454,6 +454,56 @@ read_mask(struct reading *rd)
 		    "and no type", rd->r->name);
 }
 
+/* Some module must know how to keep it. */
+static void
+check_pin(struct reading *rd, const char *name, const char *value)
+{
+	const struct policy_schema *schema = &rd->l->p->schema;
+	const char *why = NULL;
+
+	for (size_t i = 0; i < schema->n; i++) {
+		const struct sp_module *m = schema->module[i];
+		const char *err = NULL;
+		if (m->pinnable == NULL)
+			continue;
+		if (m->pinnable(name, value, &err) == SP_OK)
+			return;
+		why = why == NULL ? err : why;
+	}
+	mistake(rd, name, "rule \"%s\": pin: %s = \"%s\": %s", rd->r->name, name, value, why == NULL ? "no module can pin anything" : why);
+}
+
+static void
+read_pin(struct reading *rd)
+{
+	const char **keys = NULL;
+	struct pin *pin;
+	size_t n = 0;
+
+	if (lua_type(rd->L, -1) == LUA_TTABLE)
+		keys = loader_keys(rd->l, rd->L, -1, rd->r->line, "pin");
+	while (keys != NULL && keys[n] != NULL)
+		n++;
+	if (n == 0 || lua_rawlen(rd->L, -1) > 0) {
+		mistake(rd, "pin", "rule \"%s\": pin is a table of settings, like { default_transaction_read_only = \"on\" }", rd->r->name);
+		return;
+	}
+	pin = arena_alloc(rd->l->arena, n * sizeof(*pin));
+	if (pin == NULL) {
+		rd->l->no_memory = true;
+		return;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const char *value = read_text(rd, keys[i]);
+		pin[i] = (struct pin){ .name = keys[i], .value = value, .rule = rd->r->name };
+		if (value != NULL)
+			check_pin(rd, keys[i], value);
+	}
+	rd->r->pin = pin;
+	rd->r->npins = n;
+	rd->l->p->pins = true;
+}
+
 static void
 read_allow(struct reading *rd)
 {
@@ -494,6 +544,7 @@ static const struct decision_row decision_row[] = {
 	{ "approve", DECIDE_APPROVE, read_approve, ON(KIND_OPERATION), "only an operation that has not run yet can wait for a person" },
 	{ "limit", DECIDE_LIMIT, read_limit, ON(KIND_OPERATION) | ON(KIND_SESSION), "operations and sessions are counted" },
 	{ "mask", DECIDE_MASK, read_mask, ON(KIND_RESULT) | ON(KIND_OUTPUT), "only results and output have something to mask" },
+	{ "pin", DECIDE_PIN, read_pin, ON(KIND_SESSION), "settings are pinned for a whole session: on = \"session\"" },
 	{ "allow", DECIDE_ALLOW, read_allow, ON(KIND_OPERATION) | ON(KIND_PREPARE), "it lifts what is unclear about an operation" },
 };
 
@@ -516,7 +567,7 @@ read_decision(struct reading *rd)
 		lua_pop(rd->L, 1);
 	}
 	if (r->decide == DECIDE_NONE)
-		loader_error(rd->l, r->line, "rule \"%s\" decides nothing: it needs one of deny, approve, mask, limit, kill, allow",
+		loader_error(rd->l, r->line, "rule \"%s\" decides nothing: it needs one of deny, approve, mask, limit, kill, pin, allow",
 		    r->name);
 }
 
@@ -569,6 +620,10 @@ print_decision(const struct rule *r, struct buffer *b)
 		    r->limit.rows);
 	case DECIDE_MASK:
 		return method_print(r->mask, b);
+	case DECIDE_PIN:
+		for (size_t i = 0; i < r->npins && rc == SP_OK; i++)
+			rc = buffer_printf(b, "%s %s\n", r->pin[i].name, r->pin[i].value);
+		return rc;
 	case DECIDE_ALLOW:
 		rc = buffer_printf(b, "unclear %s name ", r->allow.why);
 		if (rc != SP_OK || r->allow.name == NULL)

@@ -14,7 +14,7 @@
 
 #define LOAD_MS 250 /* what running the files of a policy once may take, each */
 
-enum decide { DECIDE_NONE, DECIDE_KILL, DECIDE_DENY, DECIDE_APPROVE, DECIDE_LIMIT, DECIDE_MASK, DECIDE_ALLOW, DECISIONS };
+enum decide { DECIDE_NONE, DECIDE_KILL, DECIDE_DENY, DECIDE_APPROVE, DECIDE_LIMIT, DECIDE_MASK, DECIDE_PIN, DECIDE_ALLOW, DECISIONS };
 extern const char *const decide_name[DECISIONS];
 
 struct condition { /* one name of a `when` or `unless` and its predicate */
@@ -42,6 +42,8 @@ struct rule {
 	bool next_run_given;
 	struct limit_rule limit;
 	const struct method *mask;
+	const struct pin *pin;
+	size_t npins;
 	uint32_t detect;
 	struct {
 		const char *why;
@@ -82,7 +84,7 @@ struct policy {
 	struct script_file *file;
 	size_t nfiles;
 	struct regex_list *regexes;
-	bool functions;
+	bool functions, pins;   /* some rule has one, decides so */
 };
 
 /* ---- loading ---- */

@@ -164,6 +164,16 @@ sp_target_part(const struct sp_session *s)
 	return s->part == NULL ? "" : s->part;
 }
 
+bool
+sp_pin(const struct sp_session *s, size_t i, struct sp_setting *pin_r)
+{
+	*pin_r = (struct sp_setting){ NULL, NULL };
+	if (i >= s->npins)
+		return false;
+	*pin_r = (struct sp_setting){ s->pin[i].name, s->pin[i].value };
+	return true;
+}
+
 int
 sp_ready(struct sp_session *s)
 {

@@ -556,11 +556,50 @@ op_ask_session(struct sp_session *s)
 	(void)session_leave_module(s, sp_ask(op));
 }
 
+/* Copied: they outlive the policy that had them. */
+static void
+session_take_pins(struct sp_session *s, const struct decision *d)
+{
+	struct pin *pin = arena_alloc(s->arena, (d->npins + 1) * sizeof(*pin));
+	for (size_t i = 0; i < d->npins; i++) {
+		pin[i].name = arena_string(s->arena, sp_str(d->pin[i].name));
+		pin[i].value = arena_string(s->arena, sp_str(d->pin[i].value));
+		pin[i].rule = arena_string(s->arena, sp_str(d->pin[i].rule));
+		sp_log(s, SP_INFO, "rule \"%s\" pins %s to %s", pin[i].rule, pin[i].name, log_quote(sp_str(pin[i].value)));
+	}
+	s->pin = pin;
+	s->npins = d->npins;
+	scope_unref(&s->scope);
+}
+
+static bool
+has_pin(const struct sp_session *s, const struct pin *pin)
+{
+	for (size_t i = 0; i < s->npins; i++)
+		if (strcmp(s->pin[i].name, pin->name) == 0 && strcmp(s->pin[i].value, pin->value) == 0)
+			return true;
+	return false;
+}
+
+bool
+session_pins_stand(struct sp_session *s)
+{
+	struct subject who = session_subject(s);
+	struct decision d;
+	bool stand = policy_pins(s->run, &who, s->module, &d) == SP_OK;
+	for (size_t i = 0; i < d.npins && stand; i++)
+		stand = has_pin(s, &d.pin[i]);
+	decision_free(&d);
+	return stand;
+}
+
 int
 session_judged(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v)
 {
 	if (s->state != SESSION_DIALING)
 		return SP_OK;
+	if (v->what == SP_ALLOW && op->plan != NULL)
+		session_take_pins(s, &op->plan->decision);
 	if (v->what == SP_ALLOW)
 		dial_start(s);
 	else

@@ -82,6 +82,8 @@ bool op_may_finish(const struct sp_session *s);
 void op_rejudge_all(struct sp_session *s);
 /* May this session be at all?  Rules on "session"; then the target is dialled. */
 void op_ask_session(struct sp_session *s);
+/* False: the policy of now pins what this session has not: it was not told to its target. */
+bool session_pins_stand(struct sp_session *s);
 int session_judged(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v) SP_MUST;
 /* Inside a callback: the answer is no, and recorded as such. */
 int op_deny(struct sp_op *op, enum sp_because because, const char *rule, const char *text, uint32_t retry_after) SP_MUST;

@@ -165,9 +165,15 @@ scope_key(const struct sp_session *s, struct sp_writer *w)
 	sp_wr_be32(w, (uint32_t)p->roles.n);
 	for (size_t i = 0; i < p->roles.n; i++)
 		key_add(w, sp_str(p->roles.v[i]));
+	sp_wr_be32(w, (uint32_t)s->nfacts);
 	for (size_t i = 0; i < s->nfacts; i++) {
 		key_add(w, sp_str(s->fact[i].name));
 		key_add(w, s->fact[i].value);
+	}
+	for (size_t i = 0; i < s->npins; i++) {
+		key_add(w, sp_str(s->pin[i].name));
+		key_add(w, sp_str(s->pin[i].value));
+		key_add(w, sp_str(s->pin[i].rule));
 	}
 }
 
@@ -362,7 +368,7 @@ struct subject
 session_subject(const struct sp_session *s)
 {
 	return (struct subject){ .principal = &s->principal, .target = s->target, .session = s->name, .address = s->address,
-		.module = s->module->name, .fact = s->fact, .nfacts = s->nfacts, .now = clock_wall_us() };
+		.module = s->module->name, .fact = s->fact, .nfacts = s->nfacts, .pin = s->pin, .npins = s->npins, .now = clock_wall_us() };
 }
 
 /* A statement that is only prepared is judged as what it would be when it runs, for denials only. */

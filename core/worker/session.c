@@ -599,6 +599,11 @@ session_follow(struct sp_session *s)
 	if (s->run != NULL)
 		policy_run_switch(s->run, t->policy);
 	scope_unref(&s->scope);
+	if (s->run != NULL && !session_pins_stand(s)) {
+		session_finish(s, SP_END_REVOKED, "the policy now pins settings of this session: connect again");
+		epoch_use_unref(&old);
+		return;
+	}
 	op_rejudge_all(s);
 	epoch_use_unref(&old);
 }

@@ -80,6 +80,8 @@ struct sp_session {
 	struct scope *scope;              /* counted; NULL: to be found anew */
 	struct fact fact[12];
 	size_t nfacts;
+	const struct pin *pin;            /* what rules keep as it is; told to the target with the log-in */
+	size_t npins;
 	const void *view;
 	uint64_t view_version;
 

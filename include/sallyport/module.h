@@ -209,6 +209,11 @@ struct sp_module {
 	 * section begins with "\n## ".  NULL: there is nothing but directives, attributes and kinds.
 	 */
 	void (*manual)(struct sp_writer *out);
+	/*
+	 * May a rule pin this setting to this value (sp_pin())?  Asked when policies are loaded; a refusal
+	 * says in *err_r what can be pinned, in a static text.  NULL: nothing can.
+	 */
+	int (*pinnable)(const char *name, const char *value, const char **err_r);
 };
 
 #if defined(__GNUC__)
@@ -315,6 +320,15 @@ const char *sp_principal(const struct sp_session *s);
 const char *sp_session_id(const struct sp_session *s);
 const char *sp_target_name(const struct sp_session *s);
 const char *sp_target_part(const struct sp_session *s);
+/*
+ * Settings that rules pin for this session, from open() on: the module gives them to the target with
+ * the log-in, and the core refuses what sp_op_changes() says of them.  False: there is no i-th; texts
+ * are borrowed until the session ends.
+ */
+struct sp_setting {
+	const char *name, *value;
+};
+bool sp_pin(const struct sp_session *s, size_t i, struct sp_setting *pin_r);
 /* Connected and logged in: operations may come.  SP_EINTERNAL: not between open() and this, or twice. */
 int sp_ready(struct sp_session *s) SP_MUST;
 /*
@@ -406,6 +420,11 @@ int sp_op_bool(struct sp_op *op, unsigned attr, bool value) SP_MUST;
 int sp_op_unknown(struct sp_op *op, unsigned attr) SP_MUST;
 /* We can't see into it: denied unless a rule allows exactly this (`allow = { unclear = why, name = … }`). */
 int sp_op_unclear(struct sp_op *op, const char *why, struct sp_bytes name) SP_MUST;
+/*
+ * For classify(): it sets a setting that can be pinned; value NULL: to what is not known; name NULL: it
+ * runs what can't be seen, which may set any.  Refused where the setting is pinned to another value.
+ */
+int sp_op_changes(struct sp_op *op, const char *name, const char *value) SP_MUST;
 /* A short stable name of what it does, for answers and logs: "UPDATE", "SELECT".  Copied. */
 int sp_op_tag(struct sp_op *op, const char *tag) SP_MUST;
 

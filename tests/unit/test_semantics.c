@@ -26,6 +26,7 @@ struct cell {
 #define LIFT(conditions) "rule 'a' { " ON conditions ", allow = { unclear = 'function', name = 'x.f' } }"
 #define RULE(name, rest) "rule '" name "' { " ON rest " } "
 #define MASK(name, column, how) "rule '" name "' { on = 'sql.result', when = { column = tagged '" column "' }, mask = " how " } "
+#define PIN(name, value) "rule '" name "' { on = 'session', pin = { gear = '" value "' } } "
 #define ALWAYS "when = { verb = 'select' }, "
 #define CALL "unclear=function:x.f"
 
@@ -173,6 +174,24 @@ static const struct cell cells[] = {
 	/* sessions and time */
 	{ "session-deny", "rule 'r' { on = 'session', when = { class = 'agent' }, deny = 'no' }",
 	    "as = { class = 'agent' }, send = session, expect = 'deny by r'", NULL },
+	/* pins */
+	{ "pin-session", PIN("r", "low"), "send = session, expect = { 'allow', 'pin gear by r' }", NULL },
+	{ "pin-other", PIN("r", "low"), "send = sql 'changes=gear:high', expect = 'deny by r'", NULL },
+	{ "pin-same", PIN("r", "low"), "send = sql 'changes=gear:low', expect = { 'allow', 'not by r' }", NULL },
+	{ "pin-unknown", PIN("r", "low"), "send = sql 'changes=gear:?', expect = 'deny by r'", NULL },
+	{ "pin-unseen", PIN("r", "low") LIFT("when = { verb = 'select' }"), "send = sql 'verb=select " CALL " changes=?:?', expect = 'deny by r'", NULL },
+	{ "pin-node", PIN("r", "low"), "send = sql 'verb=batch; verb=set changes=gear:high; verb=select', expect = 'deny by r'", NULL },
+	{ "pin-free", PIN("r", "low"), "send = sql 'changes=lamp:on', expect = { 'allow', 'not by r' }", NULL },
+	{ "pin-prepare", PIN("r", "low"), "send = prepare 'changes=gear:high', expect = 'deny by r'", NULL },
+	{ "pin-who", "rule 'r' { on = 'session', when = { groups = 'ro' }, pin = { gear = 'low' } }",
+	    "as = { groups = { 'dev' } }, send = sql 'changes=gear:high', expect = { 'allow', 'not by r' }", NULL },
+	{ "pin-doubt", "rule 'r' { on = 'session', when = { database = 'prod' }, pin = { gear = 'low' } }",
+	    "send = sql 'changes=gear:high', expect = 'deny by r'", NULL },
+	{ "pin-deny", PIN("r", "low") RULE("d", "deny = 'no'"), "send = sql 'changes=gear:high', expect = { 'deny by d', 'deny by r' }", NULL },
+	{ "pin-twice", PIN("r", "low") PIN("q", "low"), "send = session, expect = { 'allow', 'pin gear' }", NULL },
+	{ "pin-conflict", PIN("r", "low") PIN("q", "high"), "send = session, expect = 'fail by q'", NULL },
+	{ "pin-observe", "rule 'r' { on = 'session', mode = 'observe', pin = { gear = 'low' } }",
+	    "send = sql 'changes=gear:high', expect = { 'allow', 'not by r' }", NULL },
 	{ "time-within", DENY("when = { within 'Mon-Fri 09:00-18:00 UTC' }"),
 	    "at = '2026-01-07 09:00 UTC', send = sql 'verb=select', expect = 'deny by r'", NULL },
 	{ "time-end", DENY("when = { within 'Mon-Fri 09:00-18:00 UTC' }"), "at = '2026-01-07 18:00 UTC', send = sql 'verb=select', expect = 'allow'", NULL },
@@ -184,6 +203,10 @@ static const struct cell cells[] = {
 	{ "load-allow", "rule 'a' { " ON "when = {}, allow = { unclear = 'function' } }", NULL, "an allow needs a `when`" },
 	{ "load-allow-all", "rule 'a' { " ON ALWAYS "allow = true }", NULL, "allow lifts one named refusal" },
 	{ "load-approve", "rule 'p' { on = 'sql.result', approve = { by = 'g' } }", NULL, "approve can't stand on sql.result" },
+	{ "load-pin-kind", "rule 'r' { " ON "pin = { gear = 'low' } }", NULL, "pin can't stand on sql.statement" },
+	{ "load-pin-name", "rule 'r' { on = 'session', pin = { gaer = 'low' } }", NULL, "rules can pin gear" },
+	{ "load-pin-value", "rule 'r' { on = 'session', pin = { gear = 'up' } }", NULL, "rule \"r\": pin: gear = \"up\": its value is" },
+	{ "load-pin-list", "rule 'r' { on = 'session', pin = { 'gear' } }", NULL, "pin is a table of settings" },
 	{ "load-two", RULE("r", "deny = 'x', kill = 'y'"), NULL, "two decisions" },
 	{ "load-none", RULE("r", ALWAYS "doc = 'x'"), NULL, "decides nothing" },
 	{ "load-unless", DENY("unless = {}"), NULL, "an empty `unless`" },

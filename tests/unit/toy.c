@@ -82,6 +82,14 @@ set_word(struct sp_op *op, struct sp_bytes word)
 		snprintf(text, sizeof(text), "%.*s", (int)why.len, (const char *)why.p);
 		return sp_op_unclear(op, text, sp_rd_rest(&u));
 	}
+	if (sp_bytes_is(name, "changes")) {
+		char to[64];
+		struct sp_reader c = sp_reader(value);
+		struct sp_bytes setting = word_until(&c, ':'), other = sp_rd_rest(&c);
+		snprintf(text, sizeof(text), "%.*s", (int)setting.len, (const char *)setting.p);
+		snprintf(to, sizeof(to), "%.*s", (int)other.len, (const char *)other.p);
+		return sp_op_changes(op, strcmp(text, "?") == 0 ? NULL : text, strcmp(to, "?") == 0 ? NULL : to);
+	}
 	snprintf(text, sizeof(text), "%.*s", (int)name.len, (const char *)name.p);
 	int a = attr_find(&toy_module, text);
 	return a < 0 ? SP_EPROTO : set_value(op, (unsigned)a, value);
@@ -107,8 +115,16 @@ classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 	return SP_OK;
 }
 
+static int
+pinnable(const char *name, const char *value, const char **err_r)
+{
+	*err_r = strcmp(name, "gear") != 0 ? "rules can pin gear" : "its value is \"low\" or \"high\"";
+	return strcmp(name, "gear") == 0 && (strcmp(value, "low") == 0 || strcmp(value, "high") == 0) ? SP_OK : SP_ECONF;
+}
+
 const struct sp_module toy_module = { .abi_major = SP_ABI_MAJOR, .abi_minor = SP_ABI_MINOR, .size = sizeof(struct sp_module),
-	.name = "toy", .attrs = attrs, .kinds = kinds, .classify = classify };
+	.name = "toy", .attrs = attrs, .kinds = kinds, .classify = classify,
+	.pinnable = pinnable };
 
 static const struct sp_attr other_attrs[] = {
 	{ "colour", SP_TYPE_STRING, SP_OF_OPERATION, "other.thing", "" },

@@ -5,7 +5,8 @@
  *     verb=delete tables=public.a,public.b where=false effects=write; verb=select columns=?
  *
  * `;` begins a node (what stands before the first is the root's own), `?` is unknown, `,` is in
- * sets, `unclear=why:name` is unclear, and the word `broken` fails.
+ * sets, `unclear=why:name` is unclear, `changes=setting:value` changes a setting, and the word `broken`
+ * fails.  The setting `gear` can be pinned to `low` or `high`.
  */
 #ifndef TOY_H
 #define TOY_H
