@@ -1,7 +1,15 @@
 -- SPDX-License-Identifier: Apache-2.0
--- A profile for people and programs that only read.
+-- A profile for people and programs that only read: by analysis and by the server; give their target a login
+-- that may only SELECT besides.
 
 local readers = { "readonly", "auditors" }
+
+rule "readonly-session" {
+  doc  = "Whatever analysis may miss: the server itself lets readers' transactions change nothing.",
+  on   = "session",
+  when = { groups = readers },
+  pin  = { default_transaction_read_only = "on" },
+}
 
 rule "readonly-no-writes" {
   doc  = "Readers change no data, definition or privilege, and run no code that might.",

@@ -29,6 +29,55 @@ test "a second group makes nobody more than a reader" {
   as = { groups = { "dev", "readonly" } }, send = sql "INSERT INTO orders VALUES (1)", expect = "deny by readonly-no-writes",
 }
 
+test "a reader's session" { as = reader, send = session, expect = { "allow", "pin default_transaction_read_only by readonly-session" } }
+test "others' sessions" { as = { groups = { "dev" } }, send = session, expect = "not by readonly-session" }
+test "others begin as they like" { as = { groups = { "dev" } }, send = sql "BEGIN READ WRITE", expect = "not by readonly-session" }
+
+-- What would make the session's transactions write again.
+for _, text in ipairs {
+  "SET default_transaction_read_only = off", "SET LOCAL default_transaction_read_only TO false", "SET transaction_read_only = 0",
+  "SET SESSION default_transaction_read_only TO 'no'", [[SET "default_transaction_read_only" = off]],
+  [[SET U&"default\005ftransaction_read_only" = off]], "SET DEFAULT_TRANSACTION_READ_ONLY = OFF",
+  "RESET transaction_read_only", "SET transaction_read_only TO DEFAULT", "SET LOCAL transaction_read_only TO DEFAULT",
+  "BEGIN READ WRITE", "BEGIN ISOLATION LEVEL SERIALIZABLE, READ WRITE", "START TRANSACTION READ WRITE",
+  "BEGIN; SET TRANSACTION READ WRITE; SELECT 1", "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE",
+  "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE", "/* READ ONLY */ BEGIN /* ; */ READ /* */ WRITE",
+  "BEGIN READ ONLY, READ WRITE", "SELECT set_config('default_transaction_read_only', 'off', false)",
+  "SELECT pg_catalog.set_config('transaction_read_only', 'off', true)", "SELECT set_config('Default_Transaction_Read_Only', 'off', false)",
+  "SELECT set_config('default_' || 'transaction_read_only', 'off', false)", "SELECT set_config($1, $2, false)",
+  "SELECT set_config('default_transaction_read_only', NULL, false)",
+  "SELECT set_config(name, 'off', false) FROM pg_settings WHERE name = 'default_transaction_read_only'",
+  "WITH s AS (SELECT set_config('transaction_read_only', 'off', false)) SELECT * FROM s",
+  "SELECT 1 WHERE set_config('transaction_read_only', 'off', false) = 'off'",
+  "UPDATE pg_settings SET setting = 'off' WHERE name = 'default_transaction_read_only'",
+  "UPDATE pg_catalog.pg_settings SET setting = 'off'", "ALTER ROLE ALL SET default_transaction_read_only = off",
+  "ALTER ROLE rae IN DATABASE orders SET default_transaction_read_only TO off",
+  "ALTER DATABASE orders SET default_transaction_read_only TO off", "ALTER SYSTEM SET default_transaction_read_only = off",
+  "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET default_transaction_read_only = off AS 'SELECT 1'",
+  "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET default_transaction_read_only FROM CURRENT AS 'SELECT 1'",
+  "ALTER FUNCTION f() SET transaction_read_only = off", "DO $$ BEGIN SET default_transaction_read_only = off; END $$",
+  "CALL p()", "SELECT public.f()", "SELECT 1 OPERATOR(public.+) 2", "EXECUTE p", "SELEKT 1",
+  "SELECT query_to_xml('SELECT set_config(''transaction_read_only'', ''off'', false)', true, true, '')",
+  "EXPLAIN ANALYZE SELECT set_config('transaction_read_only', 'off', false)",
+  "PREPARE p AS SELECT set_config('transaction_read_only', 'off', false)",
+  "DECLARE c CURSOR FOR SELECT set_config('transaction_read_only', 'off', false)",
+  "COPY (SELECT set_config('transaction_read_only', 'off', false)) TO STDOUT",
+} do
+  test("a reader sends " .. text) { as = reader, send = sql(text), expect = "deny by readonly-session" }
+  test("a reader prepares " .. text) { as = reader, send = prepare(text), expect = "deny by readonly-session" }
+end
+
+-- What clients and pools send, and changes nothing.
+for _, text in ipairs {
+  "BEGIN", "BEGIN READ ONLY", "START TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY, DEFERRABLE", "SET TRANSACTION READ ONLY",
+  "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SET default_transaction_read_only = on", "SET default_transaction_read_only TO TRUE",
+  "SET LOCAL transaction_read_only = 1", "SELECT set_config('transaction_read_only', 'on', true)", "RESET default_transaction_read_only",
+  "SET default_transaction_read_only TO DEFAULT", "RESET ALL", "DISCARD ALL", "SHOW transaction_read_only", "COMMIT AND CHAIN",
+  "SET statement_timeout = '5s'", "SET search_path = public", "SET TRANSACTION SNAPSHOT '0-1-1'", "SELECT 'SET transaction_read_only = off'",
+} do
+  test("a reader may send " .. text) { as = reader, send = sql(text), expect = "not by readonly-session" }
+end
+
 -- MK11: what looks like reading and is none.
 for name, text in pairs {
   ["a comment before it"] = "/* SELECT */ DELETE FROM orders WHERE id = 7",

@@ -296,6 +296,8 @@ emit_failure(struct analysis *a)
 		rc = sp_op_tag(a->op, "UNCLEAR");
 	if (rc == SP_OK && a->text.len > 0)
 		rc = sp_op_literal(a->op, &all);
+	if (rc == SP_OK)
+		rc = sp_op_changes(a->op, NULL, NULL);
 	return rc == SP_OK ? sp_op_unclear(a->op, "size", SP_LIT("analysis")) : rc;
 }
 

@@ -138,6 +138,11 @@ struct scope {
 	struct cte *ctes;
 };
 
+struct change {
+	struct change *next;
+	const char *name, *value; /* as of sp_op_changes() */
+};
+
 struct analysis {
 	struct sp_op *op;
 	const struct pg_view *view;
@@ -168,6 +173,7 @@ struct analysis {
 	size_t begin, end;      /* of the top-level statement under way, in text */
 	bool secret;            /* every literal is one */
 	bool pinned;            /* changes what must not change */
+	struct change *changes; /* of settings that rules may pin */
 	unsigned patience;      /* steps left to look into conditions */
 	bool hide_settings;     /* a setting of somebody's own: its value may be a secret */
 	struct outputs *outputs; /* of the statement under way */
@@ -188,6 +194,8 @@ void note_effects(struct analysis *a, unsigned effects);
 void note_add(struct analysis *a, enum pg_attr attr, const struct name *name);
 void note_text(struct analysis *a, enum pg_attr attr, struct sp_bytes text);
 void note_unclear(struct analysis *a, const char *why, struct sp_bytes name);
+/* It may change a setting that rules pin; value.p NULL: to what nobody knows; name NULL: any of them. */
+void note_change(struct analysis *a, const char *name, struct sp_bytes value);
 void note_option(struct analysis *a, const char *word);
 void note_flag(int8_t *flag, bool value);
 void note_set_add(struct analysis *a, struct set *s, const struct name *name);

@@ -268,10 +268,28 @@ note_flag(int8_t *flag, bool value)
 }
 
 void
+note_change(struct analysis *a, const char *name, struct sp_bytes value)
+{
+	const struct pg_setting *s = name == NULL ? NULL : pg_setting_find(sp_str(name));
+	char copy[64];
+	const char *written = s == NULL || value.p == NULL ? NULL : pg_setting_value(s, value, copy);
+	struct change *c = analyse_alloc(a, sizeof(*c));
+
+	if (c == NULL)
+		return;
+	c->name = s == NULL ? NULL : s->name;
+	c->value = written == NULL ? NULL : (const char *)analyse_copy(a, sp_str(written)).p;
+	c->next = a->changes;
+	a->changes = c;
+}
+
+void
 note_unclear(struct analysis *a, const char *why, struct sp_bytes name)
 {
 	if (a->stmt == NULL)
 		return;
+	if (strcmp(why, "setting") != 0)
+		note_change(a, NULL, (struct sp_bytes){ NULL, 0 }); /* what it runs nobody has seen */
 	for (const struct unclear_part *u = a->stmt->unclear; u != NULL; u = u->next)
 		if (strcmp(u->why, why) == 0 && sp_bytes_eq(u->name, name))
 			return;
@@ -552,6 +570,8 @@ analyse_emit(struct analysis *a)
 {
 	int rc = emit_tag(a);
 
+	for (const struct change *c = a->changes; c != NULL && rc == SP_OK; c = c->next)
+		rc = sp_op_changes(a->op, c->name, c->value);
 	for (size_t i = 0; i < a->nstmts && rc == SP_OK; i++) {
 		if (i > 0)
 			rc = sp_op_node(a->op);

@@ -20,6 +20,22 @@ lower_case(struct analysis *a, struct sp_bytes name)
 	return copy;
 }
 
+#define READ_ONLY "default_transaction_read_only"
+
+/* What rules may pin; RESET brings back what the session began with, but this transaction's own began otherwise. */
+static void
+note_pinnable(struct analysis *a, struct sp_bytes name, struct sp_bytes value, bool known)
+{
+	const struct pg_setting *s = pg_setting_find(name);
+
+	if (name.len == 0)
+		note_change(a, NULL, none);
+	else if (sp_bytes_is(name, "transaction_read_only"))
+		note_change(a, READ_ONLY, known ? value : none);
+	else if (s != NULL && s->pinnable && !(known && value.p == NULL))
+		note_change(a, s->name, known ? value : none);
+}
+
 /*
  * value.p NULL and known: back to the default.  A value that is not known is unclear whatever the
  * setting: it may be a column's, which SHOW then shows.
@@ -30,6 +46,7 @@ note_setting(struct analysis *a, struct sp_bytes name, struct sp_bytes value, bo
 	struct sp_bytes low = lower_case(a, name);
 
 	note_effects(a, PG_SESSION);
+	note_pinnable(a, low, value, known);
 	note_text(a, PG_A_SETTING, low.len > 0 ? low : sp_str("?"));
 	note_text(a, PG_A_SETTING_VALUE, !known ? sp_str("?") : value.p == NULL ? sp_str("default") : value);
 	if (sp_bytes_is(low, "role") || sp_bytes_is(low, "session_authorization")) {
@@ -84,9 +101,10 @@ transaction_options(struct analysis *a, size_t n, PgQuery__Node **v, bool sessio
 		struct sp_bytes value = analyse_constant(a, WALK(e->arg));
 		bool on = !sp_bytes_is(value, "0") && !sp_bytes_is(value, "false");
 		const char *name = e->defname;
-		if (strcmp(name, "transaction_read_only") == 0)
+		if (strcmp(name, "transaction_read_only") == 0) {
 			note_option(a, on ? "read only" : "read write");
-		else if (strcmp(name, "transaction_deferrable") == 0)
+			note_change(a, READ_ONLY, value);
+		} else if (strcmp(name, "transaction_deferrable") == 0)
 			note_option(a, on ? "deferrable" : "not deferrable");
 		else if (value.len > 0)
 			note_text(a, PG_A_OPTIONS, value);

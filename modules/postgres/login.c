@@ -12,6 +12,7 @@
 #include "postgres.h"
 
 #include "catalogue.h"
+#include "settings_table.h"
 #include "track.h"
 
 #include <stdio.h>
@@ -24,11 +25,42 @@ has_client(const struct pg *p)
 	return *sp_purpose(p->s) == '\0';
 }
 
+/* ---- what rules pin ---- */
+
+bool
+pg_pin_allows(const struct pg *p, struct sp_bytes name, struct sp_bytes value, struct sp_setting *pin_r)
+{
+	const struct pg_setting *s = pg_setting_find(name);
+	char copy[64];
+	for (size_t i = 0; s != NULL && sp_pin(p->s, i, pin_r); i++) {
+		const char *written = strcmp(pin_r->name, s->name) == 0 ? pg_setting_value(s, value, copy) : pin_r->value;
+		if (written == NULL || strcmp(written, pin_r->value) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* The client chose its settings before anybody knew who it is. */
+static int
+check_settings(struct pg *p)
+{
+	struct sp_reader r = sp_reader(p->settings);
+	struct sp_bytes name, value;
+	struct sp_setting pin;
+	while (pg_next_parameter(&r, &name, &value))
+		if (!pg_pin_allows(p, name, value, &pin))
+			return pg_fatal(p, "42501", "%s stays \"%s\" in this session: connect without setting it", pin.name, pin.value);
+	return SP_OK;
+}
+
 /* ---- encryption ---- */
 
 int
 pg_login_open(struct pg *p)
 {
+	int rc = check_settings(p);
+	if (rc != SP_OK)
+		return rc;
 	if (sp_tls_mode(p->s, SP_TARGET) == SP_TLS_OFF)
 		return pg_login_secured(p);
 	struct sp_writer *w = pg_out(p, SP_TARGET);
@@ -90,6 +122,28 @@ application_name(const struct pg *p, struct sp_bytes wanted, char out[PG_NAME_MA
 			*c = '?';
 }
 
+static bool
+is_pinned(const struct pg *p, struct sp_bytes name)
+{
+	const struct pg_setting *s = pg_setting_find(name);
+	struct sp_setting pin;
+	for (size_t i = 0; s != NULL && sp_pin(p->s, i, &pin); i++)
+		if (strcmp(pin.name, s->name) == 0)
+			return true;
+	return false;
+}
+
+/* Parameters, not `options`: the server lets them win, and RESET brings them back. */
+static void
+append_pins(const struct pg *p, struct sp_writer *w)
+{
+	struct sp_setting pin;
+	for (size_t i = 0; has_client(p) && sp_pin(p->s, i, &pin); i++) {
+		sp_wr_cstr(w, sp_str(pin.name));
+		sp_wr_cstr(w, sp_str(pin.value));
+	}
+}
+
 static void
 append_settings(const struct pg *p, struct sp_writer *w, struct sp_bytes *application_r)
 {
@@ -101,9 +155,12 @@ append_settings(const struct pg *p, struct sp_writer *w, struct sp_bytes *applic
 			*application_r = value;
 			continue;
 		}
+		if (is_pinned(p, name))
+			continue;
 		sp_wr_cstr(w, name);
 		sp_wr_cstr(w, value);
 	}
+	append_pins(p, w);
 }
 
 static int

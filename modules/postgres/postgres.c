@@ -608,4 +608,5 @@ SP_MODULE(postgres) = {
 	.end = on_end,
 	.close = on_close,
 	.manual = pg_setting_manual,
+	.pinnable = pg_setting_pinnable,
 };

@@ -282,6 +282,8 @@ int pg_welcome(struct pg *p) SP_MUST;           /* AuthenticationOk: the target 
 /* ---- login.c (target) ---- */
 int pg_login_open(struct pg *p) SP_MUST;
 int pg_login_secured(struct pg *p) SP_MUST;
+/* False, and *pin_r: the setting is pinned to another value than this. */
+bool pg_pin_allows(const struct pg *p, struct sp_bytes name, struct sp_bytes value, struct sp_setting *pin_r);
 int pg_login_proved(struct sp_session *s, const struct sp_answer *a) SP_MUST;
 int pg_ssl_answer(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_authentication(struct pg *p, const struct pg_message *m) SP_MUST;

@@ -73,6 +73,13 @@ switch_value(struct sp_bytes v)
 }
 
 static bool
+is_on(struct sp_bytes v)
+{
+	static const char *const words[] = { "on", "true", "yes", "1", NULL };
+	return word_of(v, words);
+}
+
+static bool
 isolation(struct sp_bytes v)
 {
 	static const char *const words[] = { "read uncommitted", "read committed", "repeatable read", "serializable", NULL };
@@ -108,34 +115,34 @@ level(struct sp_bytes v)
 
 /* Sorted by name without case: pg_setting_next() hands them out as the manual lists them. */
 static const struct pg_setting settings[] = {
-	{ "application_name", BOTH, plain, ANY_TEXT, false, "what the client calls itself" },
-	{ "bytea_output", BOTH, bytea_form, "hex, escape", false, "how bytea is written" },
-	{ "check_function_bodies", PG_BY_SET, switch_value, "on, off", false, "in every dump: functions may come before what they use" },
-	{ "client_encoding", BOTH, utf8, "UTF8", false, "UTF8 only: statements are judged as UTF-8" },
-	{ "client_min_messages", BOTH, level, "debug5 … debug1, log, notice, info, warning, error", false, "which notices the client gets" },
-	{ "DateStyle", BOTH, short_name, SHORT_TEXT, false, "how dates are written and read" },
-	{ "default_table_access_method", PG_BY_SET, short_name, SHORT_TEXT, false, "in every dump: of new tables" },
-	{ "default_tablespace", PG_BY_SET, short_name, SHORT_TEXT, false, "in every dump: of new tables" },
-	{ "default_transaction_deferrable", BOTH, switch_value, "on, off", false, "of new transactions" },
-	{ "default_transaction_isolation", BOTH, isolation, LEVELS, false, "of new transactions" },
-	{ "default_transaction_read_only", BOTH, switch_value, "on, off", false, "of new transactions" },
-	{ "extra_float_digits", BOTH, amount, AMOUNT, false, "precision of floating point output" },
-	{ "geqo", BOTH, switch_value, "on, off", false, "JDBC's and pg_dump's habit" },
-	{ "idle_in_transaction_session_timeout", BOTH, amount, AMOUNT, false, "a limit of time" },
-	{ "idle_session_timeout", BOTH, amount, AMOUNT, false, "a limit of time" },
-	{ "IntervalStyle", BOTH, short_name, SHORT_TEXT, false, "how intervals are written" },
-	{ "jit", BOTH, switch_value, "on, off", false, "whether queries are compiled" },
-	{ "lock_timeout", BOTH, amount, AMOUNT, false, "a limit of time" },
-	{ "restrict_nonsystem_relation_kind", PG_BY_SET, plain, ANY_TEXT, false, "pg_dump's guard: views and foreign tables are then refused" },
-	{ "row_security", PG_BY_SET, switch_value, "on, off", false, "pg_dump turns it off: hidden rows are then an error" },
-	{ "search_path", BOTH, plain, ANY_TEXT, true, "which schemas unqualified names are searched in" },
-	{ "statement_timeout", BOTH, amount, AMOUNT, false, "a limit of time" },
-	{ "synchronize_seqscans", PG_BY_SET, switch_value, "on, off", false, "pg_dump's habit" },
-	{ "TimeZone", BOTH, short_name, SHORT_TEXT, false, "in which zone times are shown" },
-	{ "transaction_deferrable", PG_BY_SET, switch_value, "on, off", false, "of this transaction" },
-	{ "transaction_isolation", PG_BY_SET, isolation, LEVELS, false, "of this transaction" },
-	{ "transaction_read_only", PG_BY_SET, switch_value, "on, off", false, "of this transaction" },
-	{ "xmloption", PG_BY_SET, xml_form, "content, document", false, "in every dump: what a text must be to become xml" },
+	{ "application_name", BOTH, plain, ANY_TEXT, false, false, "what the client calls itself" },
+	{ "bytea_output", BOTH, bytea_form, "hex, escape", false, false, "how bytea is written" },
+	{ "check_function_bodies", PG_BY_SET, switch_value, "on, off", false, false, "in every dump: functions may come before what they use" },
+	{ "client_encoding", BOTH, utf8, "UTF8", false, false, "UTF8 only: statements are judged as UTF-8" },
+	{ "client_min_messages", BOTH, level, "debug5 … debug1, log, notice, info, warning, error", false, false, "which notices the client gets" },
+	{ "DateStyle", BOTH, short_name, SHORT_TEXT, false, false, "how dates are written and read" },
+	{ "default_table_access_method", PG_BY_SET, short_name, SHORT_TEXT, false, false, "in every dump: of new tables" },
+	{ "default_tablespace", PG_BY_SET, short_name, SHORT_TEXT, false, false, "in every dump: of new tables" },
+	{ "default_transaction_deferrable", BOTH, switch_value, "on, off", false, false, "of new transactions" },
+	{ "default_transaction_isolation", BOTH, isolation, LEVELS, false, false, "of new transactions" },
+	{ "default_transaction_read_only", BOTH, switch_value, "on, off", false, true, "of new transactions" },
+	{ "extra_float_digits", BOTH, amount, AMOUNT, false, false, "precision of floating point output" },
+	{ "geqo", BOTH, switch_value, "on, off", false, false, "JDBC's and pg_dump's habit" },
+	{ "idle_in_transaction_session_timeout", BOTH, amount, AMOUNT, false, true, "a limit of time" },
+	{ "idle_session_timeout", BOTH, amount, AMOUNT, false, true, "a limit of time" },
+	{ "IntervalStyle", BOTH, short_name, SHORT_TEXT, false, false, "how intervals are written" },
+	{ "jit", BOTH, switch_value, "on, off", false, false, "whether queries are compiled" },
+	{ "lock_timeout", BOTH, amount, AMOUNT, false, true, "a limit of time" },
+	{ "restrict_nonsystem_relation_kind", PG_BY_SET, plain, ANY_TEXT, false, false, "pg_dump's guard: views and foreign tables are then refused" },
+	{ "row_security", PG_BY_SET, switch_value, "on, off", false, false, "pg_dump turns it off: hidden rows are then an error" },
+	{ "search_path", BOTH, plain, ANY_TEXT, true, false, "which schemas unqualified names are searched in" },
+	{ "statement_timeout", BOTH, amount, AMOUNT, false, true, "a limit of time" },
+	{ "synchronize_seqscans", PG_BY_SET, switch_value, "on, off", false, false, "pg_dump's habit" },
+	{ "TimeZone", BOTH, short_name, SHORT_TEXT, false, false, "in which zone times are shown" },
+	{ "transaction_deferrable", PG_BY_SET, switch_value, "on, off", false, false, "of this transaction" },
+	{ "transaction_isolation", PG_BY_SET, isolation, LEVELS, false, false, "of this transaction" },
+	{ "transaction_read_only", PG_BY_SET, switch_value, "on, off", false, false, "of this transaction" },
+	{ "xmloption", PG_BY_SET, xml_form, "content, document", false, false, "in every dump: what a text must be to become xml" },
 };
 
 const struct pg_setting *
@@ -184,6 +191,34 @@ pg_setting_check(struct sp_bytes name, struct sp_bytes value, enum pg_setting_wh
 	if (s == NULL)
 		return reset && same_name(name, "all") ? PG_SETTING_FINE : PG_SETTING_REFUSED;
 	return (s->where & where) != 0 && (reset || s->check(value)) ? PG_SETTING_FINE : PG_SETTING_REFUSED;
+}
+
+/* ---- what rules pin ---- */
+
+const char *
+pg_setting_value(const struct pg_setting *s, struct sp_bytes value, char copy[64])
+{
+	if (value.len >= 64 || !s->check(value))
+		return NULL;
+	if (s->check == switch_value)
+		return is_on(value) ? "on" : "off";
+	memcpy(copy, value.p, value.len);
+	copy[value.len] = '\0';
+	return copy;
+}
+
+int
+pg_setting_pinnable(const char *name, const char *value, const char **err_r)
+{
+	const struct pg_setting *s = pg_setting_find(sp_str(name));
+	char copy[64];
+	*err_r = "rules can pin default_transaction_read_only, idle_in_transaction_session_timeout, idle_session_timeout, "
+		 "lock_timeout and statement_timeout";
+	if (s == NULL || !s->pinnable || strcmp(s->name, name) != 0)
+		return SP_ECONF;
+	const char *written = pg_setting_value(s, sp_str(value), copy);
+	*err_r = s->check == switch_value ? "its value is \"on\" or \"off\"" : "its value is a number with a unit of time, like \"30s\"";
+	return written != NULL && strcmp(written, value) == 0 ? SP_OK : SP_ECONF;
 }
 
 /* ---- options ---- */
@@ -242,7 +277,7 @@ pg_setting_manual(struct sp_writer *out)
 	    "`options`. By SET: SET, RESET, set_config(). Others are refused at startup and unclear in a statement.\n\n"
 	    "| setting | when | values | what it is |\n|---|---|---|---|\n"));
 	for (const struct pg_setting *s = pg_setting_next(NULL); s != NULL; s = pg_setting_next(s)) {
-		const char *const cell[] = { "| `", s->name, "` | ", when[s->where], " | ", s->values, " | ", s->help, " |\n", NULL };
+		const char *const cell[] = { "| `", s->name, "` | ", when[s->where], " | ", s->values, " | ", s->help, s->pinnable ? "; rules may pin it" : "", " |\n", NULL };
 		for (const char *const *c = cell; *c != NULL; c++)
 			sp_wr_put(out, sp_str(*c));
 	}

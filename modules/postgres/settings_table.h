@@ -19,6 +19,7 @@ struct pg_setting {
 	bool (*check)(struct sp_bytes value);
 	const char *values; /* that check() takes, in words */
 	bool tracked;      /* changes what names mean: the session must follow it */
+	bool pinnable;     /* rules may pin it: RESET brings back what the session began with */
 	const char *help;
 };
 
@@ -40,6 +41,11 @@ enum pg_setting_answer pg_setting_check(struct sp_bytes name, struct sp_bytes va
  */
 int pg_setting_options(struct sp_bytes options, int (*each)(void *owner, struct sp_bytes name, struct sp_bytes value),
     void *owner) SP_MUST;
+
+/* May a rule pin it so?  As of struct sp_module. */
+int pg_setting_pinnable(const char *name, const char *value, const char **err_r);
+/* A value as pins write it, in `copy` when need be; NULL: it can't be told. */
+const char *pg_setting_value(const struct pg_setting *s, struct sp_bytes value, char copy[64]);
 
 /* The table, as Markdown. */
 void pg_setting_manual(struct sp_writer *out);

@@ -408,6 +408,10 @@ pg_parameter_status(struct pg *p, const struct pg_message *m)
 		return SP_EPROTO;
 	if (sp_bytes_is(name, "standard_conforming_strings") && !sp_bytes_is(value, "on"))
 		return pg_fatal(p, "0A000", "standard_conforming_strings is off: statements can't be read safely");
+	struct sp_setting pin; /* the server tells of default_transaction_read_only since 14 */
+	if (*sp_purpose(p->s) == '\0' && !pg_pin_allows(p, name, value, &pin))
+		return pg_behind(p, SP_TARGET) ? PG_AGAIN
+		    : pg_fatal(p, "42501", "%s is pinned to \"%s\", and the target has it otherwise", pin.name, pin.value);
 	if (sp_bytes_is(name, "DateStyle"))
 		p->iso_dates = value.len >= 3 && memcmp(value.p, "ISO", 3) == 0;
 	return *sp_purpose(p->s) == '\0' ? PG_PASS : PG_DROP;

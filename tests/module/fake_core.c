@@ -27,6 +27,7 @@ struct shape { /* a classified text, shared by the operations that run it */
 	struct attr *attr;
 	size_t n;
 	bool unclear;
+	char changes[256]; /* "NAME=VALUE;", "?" for what is not known */
 };
 
 struct sp_mask {
@@ -80,6 +81,7 @@ struct fake {
 	void *conf;
 	struct sp_session *main, *sessions;
 	struct rule *rules;
+	char pin_name[64], pin_value[32]; /* "": none */
 	enum sp_tls_mode mode[2];
 	char binding[64], why[512], secret[70000];
 	fake_side_fn *side;
@@ -612,6 +614,15 @@ sp_op_unclear(struct sp_op *op, const char *why, struct sp_bytes name)
 }
 
 int
+sp_op_changes(struct sp_op *op, const char *name, const char *value)
+{
+	char *to = op->shape->changes;
+	size_t n = strlen(to), room = sizeof(op->shape->changes) - n;
+	int more = snprintf(to + n, room, "%s=%s;", name == NULL ? "?" : name, value == NULL ? "?" : value);
+	return more < 0 || (size_t)more >= room ? SP_ETOOBIG : SP_OK;
+}
+
+int
 sp_op_tag(struct sp_op *op, const char *tag)
 {
 	(void)op;
@@ -684,6 +695,30 @@ give_verdict(struct sp_op *op, enum fake_verdict what, uint64_t max_rows)
 	return rc;
 }
 
+static bool
+unpins(const struct fake *f, const struct shape *shape)
+{
+	char same[128];
+	if (f->pin_name[0] == '\0' || shape->changes[0] == '\0')
+		return false;
+	(void)snprintf(same, sizeof(same), "%s=%s;", f->pin_name, f->pin_value);
+	return strcmp(shape->changes, same) != 0;
+}
+
+bool
+sp_pin(const struct sp_session *s, size_t i, struct sp_setting *pin_r)
+{
+	*pin_r = (struct sp_setting){ s->f->pin_name, s->f->pin_value };
+	return i == 0 && s->f->pin_name[0] != '\0';
+}
+
+void
+fake_pin(struct fake *f, const char *name, const char *value)
+{
+	(void)snprintf(f->pin_name, sizeof(f->pin_name), "%s", name);
+	(void)snprintf(f->pin_value, sizeof(f->pin_value), "%s", value);
+}
+
 int
 sp_ask(struct sp_op *op)
 {
@@ -697,6 +732,8 @@ sp_ask(struct sp_op *op)
 	log_bytes(s->f, " ", 1);
 	log_escaped(s->f, sp_op_text(op));
 	log_bytes(s->f, "\n", 1);
+	if (unpins(s->f, op->shape))
+		return give_verdict(op, FAKE_DENY, 0);
 	if (r == NULL || r->verdict != FAKE_HOLD || strcmp(op->kind, "sql.prepare") == 0)
 		return give_verdict(op, r == NULL || r->verdict == FAKE_HOLD ? FAKE_ALLOW : r->verdict, r == NULL ? 0 : r->max_rows);
 	struct sp_hold h = { "a-1", "c0ffee", "r", "Wait.", "dba", 60000 };

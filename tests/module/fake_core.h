@@ -30,6 +30,8 @@ void fake_rule(struct fake *f, const char *pattern, enum fake_verdict v, uint64_
 void fake_mask(struct fake *f, const char *column, enum sp_mask_kind kind);
 void fake_deny_result(struct fake *f, const char *column);
 void fake_sensitive(struct fake *f, const char *pattern);
+/* Pinned for the session: what sets it to something else is denied. */
+void fake_pin(struct fake *f, const char *name, const char *value);
 void fake_tls(struct fake *f, enum sp_side side, enum sp_tls_mode mode);
 void fake_binding(struct fake *f, const char *binding);
 void fake_side(struct fake *f, fake_side_fn *answer, void *owner);

@@ -405,6 +405,9 @@ script_step(struct play *p, const char *verb, char *rest)
 		fake_deny_result(p->f, rest);
 	} else if (strcmp(verb, "sensitive") == 0) {
 		fake_sensitive(p->f, rest);
+	} else if (strcmp(verb, "pin") == 0) {
+		(void)words(rest, w, 2);
+		fake_pin(p->f, w[0], w[1]);
 	} else if (strcmp(verb, "tls") == 0) {
 		(void)words(rest, w, 2);
 		fake_tls(p->f, (enum sp_side)one_of(p, w[0], sides), (enum sp_tls_mode)one_of(p, w[1], modes));

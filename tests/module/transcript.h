@@ -12,6 +12,7 @@
  *
  *   let NAME BYTES            rule PATTERN allow|deny|limit|kill|hold [ROWS]
  *   include FILE              mask COLUMN null|text|year|detect       deny-column COLUMN
+ *   pin SETTING VALUE         for the session that is admitted next
  *   sensitive PATTERN         tls client|target off|optional|required
  *   admit | refuse TEXT       dial | secure SIDE [ALPN] | prove BYTES | prove-fails
  *   decide allow|deny         cancel | notice TEXT | end NUMBER TEXT | full SIDE | drained SIDE
