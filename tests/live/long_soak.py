@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hours in minutes: many clients, and all that goes wrong in a month, one after the other.
 
-    tests/live/soak.py [--minutes 10] [--seed N] [--keep]
+    tests/live/long_soak.py [--minutes 10] [--seed N] [--keep]
 
 Clients run statements, each with a mark of its own, while an unlucky hand reloads, kills workers, keeper,
 recorder, console and the database's server, fills the disk and stops processes.  Afterwards:
@@ -170,6 +170,11 @@ def state_of(w):
     return {p: (descriptors(p), resident(p)) for p in pids}
 
 
+def grown(before, after):
+    """Processes with more descriptors than before; master keeps a dead worker's ring for a minute."""
+    return {p: (before[p], after[p]) for p in before if p in after and after[p][0] > before[p][0] + 4}
+
+
 def recorded_marks(w):
     found = set()
     for path in sorted(w.store.glob("sessions/*/*.spr")):
@@ -194,9 +199,8 @@ def check(w, clients, before):
     assert executed and not missing, f"{len(missing)} of {len(executed)} executed statements are in no recording: {sorted(missing)[:10]}"
     done = wait_for(lambda: (lambda v: v if v.code == 0 else None)(w.command("verify", w.store, timeout=300)), 60,
                     said=f"verify: {w.command('verify', w.store, timeout=300)!r}")
+    wait_for(lambda: not grown(before, state_of(w)), 120, step=2, said=f"descriptors stay: {grown(before, state_of(w))}")
     after = state_of(w)
-    grown = {p: (before[p], after[p]) for p in before if p in after and after[p][0] > before[p][0] + 8}
-    assert not grown, f"descriptors: {grown}"
     fat = {p: (before[p], after[p]) for p in before if p in after and after[p][1] > 2 * before[p][1] + 65536}
     assert not fat, f"memory in KB: {fat}"
     print(f"  {len(executed)} statements that the server ran are all recorded; {done.out.splitlines()[-1]}", flush=True)
