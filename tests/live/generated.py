@@ -177,6 +177,8 @@ CREATE FUNCTION fails(n int) RETURNS int LANGUAGE plpgsql STABLE AS
   $$BEGIN RAISE EXCEPTION 'it was %', (SELECT c_text FROM people WHERE id = n) USING HINT = (SELECT c_uuid FROM people WHERE id = n); END$$;
 CREATE FUNCTION opens() RETURNS refcursor LANGUAGE plpgsql AS
   $$DECLARE fc refcursor := 'fc'; BEGIN OPEN fc FOR SELECT id, lower(c_text) FROM people ORDER BY id; RETURN fc; END$$;
+CREATE FUNCTION fixed() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN (SELECT c_dom FROM people WHERE id = 1); END$$;
+CREATE VIEW v_filtered AS SELECT id, label FROM things WHERE label <> fixed();
 CREATE VIEW v_code AS SELECT leak() AS told, 1 AS id;
 CREATE FUNCTION first_of(p people) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT p.c_text';
 CREATE FUNCTION both_text(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1 || $2';
@@ -202,7 +204,7 @@ CREATE SCHEMA pristine;
 """ + "".join(f"CREATE TABLE pristine.{t} AS SELECT * FROM ONLY public.{t};\n" for t in
               ("people", "things", "sink", "events_1", "events_2", "base", "derived", "lookup", "refers")) + "ANALYZE;\n"
 TABLES = ("people", "things", "sink", "events_1", "events_2", "base", "derived", "lookup", "refers")
-FUNCTIONS = ("first_of", "both_text", "===", "glued", "leak", "leak_of", "leaks", "pure", "says", "fails", "opens")
+FUNCTIONS = ("fixed", "first_of", "both_text", "===", "glued", "leak", "leak_of", "leaks", "pure", "says", "fails", "opens")
 
 
 def restore_sql():
@@ -256,6 +258,8 @@ RELATIONS = {
     "v_steps": cols("n:int x:text", ("x",), why=("view",)),
     "crm.things": cols("id:int label:text price:num owner:int", ("label", "price")),
     '"Odd.Table"': [Col("id", "int"), Col('"C_Text"', "text"), Col("c_text", "text", True), Col('"select"', "text")],
+    "v_filtered": cols("id:int label:text", why=("view of code",)),
+    "leak_of(2)": cols("leak_of:text", ("leak_of",), why=("own function",)),
     "leaks()": cols(PEOPLE, ("made",), why=("own function",)),
 }
 
@@ -327,8 +331,8 @@ MADE = {  # of a kind: templates, and the kinds of what goes in
     "inet": [("({} + 0)", "inet"), ("set_masklen({}, 32)", "inet"), ("({})::text::inet", "inet"), ("coalesce({}, {})", "inet inet"), ("broadcast({})", "inet")],
     "enum": [("({})::text::mood", "enum"), ("coalesce({}, {})", "enum enum"), ("CASE WHEN {} THEN {} END", "bool enum")],
 }
-OWN = {"text": [("pure({})", "text"), ("leak()", ""), ("leak_of({})", "int"), ("({} === {})", "text text"), ("(leaks()).c_text", "")], "int": [("says(2)", ""), ("fails(1)", "")]}
-OWN_SECRET = ("leak", "(leaks", "says", "fails")
+OWN = {"text": [("pure({})", "text"), ("leak()", ""), ("fixed()", ""), ("leak_of({})", "int"), ("({} === {})", "text text"), ("(leaks()).c_text", "")], "int": [("says(2)", ""), ("fails(1)", "")]}
+OWN_SECRET = ("leak", "(leaks", "fixed", "says", "fails")
 AGGREGATES = {
     "text": [("max({})", "text"), ("string_agg({}, ',')", "text"), ("json_agg({})::text", "any"), ("array_agg({})::text", "any"), ("min({})", "text"),
              ("mode() WITHIN GROUP (ORDER BY {})", "text"), ("json_object_agg({}, {})::text", "int any"), ("xmlagg(xmlelement(name e, {}))::text", "any")],
@@ -529,7 +533,7 @@ class Grammar:
 
     def tail(self, n):
         text = f" ORDER BY {1 + self.c.pick(n)}" if self.c.chance(20) else ""
-        return text + (self.c.of(["", " LIMIT 3", " OFFSET 1"]) if self.c.chance(15) else "")
+        return text + (self.c.of(["", " LIMIT 3", " OFFSET 1", " FOR UPDATE", " FOR SHARE", " FETCH FIRST 2 ROWS ONLY"]) if self.c.chance(15) else "")
 
     def select(self, depth):
         text, rels = self.sources(depth)
@@ -855,7 +859,10 @@ def w_delete(g):
 
 
 VIOLATIONS = [
-    "INSERT INTO sink VALUES (3, 'third')",
+    "INSERT INTO sink VALUES (3, 'third')", "INSERT INTO people (id, name) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET name = EXCLUDED.name RETURNING *",
+    "INSERT INTO people (id, name) VALUES (60, 'x') RETURNING *", "INSERT INTO things (id, owner) VALUES (1, 1) ON CONFLICT (id) DO NOTHING RETURNING *",
+    "INSERT INTO people (id, name) VALUES (2, 'x') ON CONFLICT (id) DO UPDATE SET size = people.c_num RETURNING size",
+    "WITH x AS (UPDATE people SET size = 5 WHERE id = 1 RETURNING *) SELECT name, c_text, lower(c_text) FROM x",
     "INSERT INTO people (id, name) VALUES (1, 'again')", "UPDATE people SET name = NULL WHERE id = 2", "UPDATE people SET size = -1 WHERE id = 1",
     "DELETE FROM lookup WHERE n = 1", "INSERT INTO people SELECT * FROM people WHERE id = 1", "UPDATE people SET c_text = (SELECT c_text FROM people WHERE id = 1) WHERE id = 2",
     "INSERT INTO events (id, part) VALUES (9, 9)", "UPDATE events SET part = 9 WHERE id = 1", "INSERT INTO refers VALUES (3, 'nobody')",
@@ -994,6 +1001,8 @@ def w_define(g):
 
 REPLACED = ["CREATE OR REPLACE VIEW v_things AS SELECT id, c_text AS label, size AS price, day, c_vc::text AS loud FROM people",
             "CREATE OR REPLACE VIEW v_things AS SELECT 1 AS id, lower(c_dom) AS label, c_num AS price, c_date AS day, name AS loud FROM people",
+            "ALTER TABLE crm.things DROP price, ADD price numeric; CREATE TABLE kid (id int, owner int, label text, price numeric, at timestamptz, day date, tags text[], doc jsonb, "
+            "word text); INSERT INTO kid SELECT id, owner, label, price FROM crm.things; ALTER TABLE kid INHERIT things",
             "ALTER TABLE things RENAME TO other; ALTER TABLE crm.things SET SCHEMA public",
             "ALTER VIEW v_things RENAME TO other; CREATE VIEW v_things AS SELECT id, c_text AS label, size AS price, day, name AS loud FROM people"]
 MEANWHILE = ["SELECT label FROM v_things", "SELECT upper(label) FROM v_things", "SELECT * FROM v_things", "SELECT price, label || '' FROM v_things", "SELECT to_jsonb(v) FROM v_things v",

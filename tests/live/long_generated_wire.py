@@ -1,0 +1,12 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""test_generated_wire.py for a night: 20000 sequences, and another seed every day."""
+
+import os
+import pathlib
+import runpy
+import time
+
+os.environ.setdefault("GENERATED", "20000")
+os.environ.setdefault("SEED", time.strftime("%Y%m%d"))
+runpy.run_path(str(pathlib.Path(__file__).resolve().parent / "test_generated_wire.py"), run_name="__main__")
