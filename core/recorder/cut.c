@@ -63,14 +63,13 @@ frames_store(struct recorder *r, struct session *s, const struct frame *f)
 }
 
 void
-cut_stream(struct recorder *r, struct session *s, const struct frame *f)
+cut_stream(struct recorder *r, struct session *s, struct operation *o, const struct frame *f)
 {
 	s->state.bytes += f->type == FRAME_INPUT ? 0 : f->payload.len;
-	if (r->options.head == UINT64_MAX) {
+	if (o == NULL) {
 		frames_store(r, s, f);
 		return;
 	}
-	struct operation *o = operation_get(s, f);
 	uint64_t room = o->stored < r->options.head ? r->options.head - o->stored : 0;
 	struct sp_reader rest = sp_reader(f->payload);
 	struct frame kept = *f;

@@ -236,14 +236,17 @@ uint32_t session_next_number(const struct session *s); /* of a clear frame added
 /* facts.c */
 int facts_header(struct session *s, const struct frame *f) SP_MUST;
 void facts_frame(struct recorder *r, struct session *s, const struct frame *f, uint32_t number);
+
+/* operations.c: those under way */
 struct operation *operation_find(struct session *s, uint32_t op);
-struct operation *operation_get(struct session *s, const struct frame *f);
+struct operation *operation_get(struct session *s, const struct frame *f); /* made when it is new */
 void operation_drop(struct session *s, size_t i);
-uint64_t operations_from(const struct session *s);
+void operation_end(struct session *s, uint32_t op);
+uint64_t operations_from(const struct session *s); /* where in the file the first of them begins */
 
 /* cut.c */
-/* Stores what may be stored of a stream frame, counts and hashes the rest. */
-void cut_stream(struct recorder *r, struct session *s, const struct frame *f);
+/* Stores what may be stored of a stream frame of `o`, counts and hashes the rest; o NULL: all may be. */
+void cut_stream(struct recorder *r, struct session *s, struct operation *o, const struct frame *f);
 /* What was left out, as a frame: before the operation's end, and at the end of each tick. */
 void cut_flush(struct session *s, struct operation *o);
 void cut_flush_all(struct session *s);

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The operations of a session that are under way: what their later frames are about. */
+#include <config.h>
+
+#include <stdlib.h>
+
+#include "recorder.h"
+
+struct operation *
+operation_find(struct session *s, uint32_t op)
+{
+	for (size_t i = s->noperations; i > 0; i--)
+		if (s->operation[i - 1].op == op)
+			return &s->operation[i - 1];
+	return NULL;
+}
+
+void
+operation_drop(struct session *s, size_t i)
+{
+	struct operation *o = &s->operation[i];
+	uint8_t hash[DIGEST_LEN];
+	if (o->cut != NULL)
+		digest_end(&o->cut, hash);
+	s->noperations--;
+	memmove(o, o + 1, (s->noperations - i) * sizeof(*o));
+}
+
+/* The oldest makes room: a client may leave any number of statements unfinished. */
+struct operation *
+operation_get(struct session *s, const struct frame *f)
+{
+	struct operation *o = operation_find(s, f->op);
+	if (o != NULL)
+		return o;
+	if (s->noperations == OPERATIONS_MAX) {
+		cut_flush(s, &s->operation[0]);
+		operation_drop(s, 0);
+	}
+	if ((s->noperations & (s->noperations + 1)) == 0) { /* 0, 1, 3, 7 …: full */
+		size_t cap = 2 * s->noperations + 1;
+		struct operation *more = mem_alloc(cap * sizeof(*more));
+		if (s->noperations > 0)
+			memcpy(more, s->operation, s->noperations * sizeof(*more));
+		free(s->operation);
+		s->operation = more;
+	}
+	o = &s->operation[s->noperations++];
+	*o = (struct operation){ .op = f->op, .channel = f->channel, .from = s->bytes, .unsure = true };
+	return o;
+}
+
+uint64_t
+operations_from(const struct session *s)
+{
+	return s->noperations == 0 ? s->bytes : s->operation[0].from;
+}
+
+void
+operation_end(struct session *s, uint32_t op)
+{
+	struct operation *o = operation_find(s, op);
+	if (o != NULL)
+		operation_drop(s, (size_t)(o - s->operation));
+}
