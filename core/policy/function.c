@@ -399,7 +399,7 @@ run_files(struct policy_run *run)
 static bool
 function_open(struct policy_run *run)
 {
-	run->box = sandbox_new((size_t)run->p->limits.memory);
+	run->box = sandbox_new(&policy_library, (size_t)run->p->limits.memory);
 	if (run->box == NULL)
 		return false;
 	run->script = (struct script){ .begin = run_begin, .collect = run_collect };

@@ -256,8 +256,8 @@ forget(lua_State *L, const char *name)
 	lua_setfield(L, LUA_REGISTRYINDEX, name);
 }
 
-void
-library_open(lua_State *L)
+static void
+open_library(lua_State *L)
 {
 	static const luaL_Reg own[] = {
 		{ "pcall", guarded_pcall }, { "contains", text_contains }, { "fits", script_fits }, { NULL, NULL },
@@ -323,8 +323,8 @@ copy_table(lua_State *L, int from, bool deep)
 	}
 }
 
-void
-library_push_globals(lua_State *L)
+static void
+push_globals(lua_State *L)
 {
 	luaL_checkstack(L, 20, NULL);
 	lua_rawgetp(L, LUA_REGISTRYINDEX, &library_key);
@@ -349,3 +349,5 @@ library_push_globals(lua_State *L)
 	lua_insert(L, -2);
 	lua_setmetatable(L, -2);
 }
+
+const struct sandbox_library policy_library = { open_library, push_globals };

@@ -3,14 +3,10 @@
 #ifndef SALLYPORT_LIBRARY_H
 #define SALLYPORT_LIBRARY_H
 
-#include <lua.h>
+#include "sandbox.h"
 
-#include <sallyport/wire.h>
-
-/* Makes the library table; runs lua/prelude.lua, which adds the words of the policy language. */
-void library_open(lua_State *L);
-/* Pushes a table that reads from a private copy of the library, and keeps what the script sets. */
-void library_push_globals(lua_State *L);
+/* open runs lua/prelude.lua, too, which adds the words of the policy language. */
+extern const struct sandbox_library policy_library;
 
 /* The core's side of what a script calls; the sandbox's owner.  NULL: not now. */
 struct script {
@@ -18,10 +14,5 @@ struct script {
 	int (*collect)(struct script *s, lua_State *L); /* (what, name, body) */
 	int (*fits)(struct script *s, lua_State *L);    /* (value, predicate) → boolean */
 };
-
-/* sandbox.c */
-bool sandbox_frozen(lua_State *L);
-/* After a protected call: the error must be passed on. */
-bool sandbox_killed(lua_State *L, int status);
 
 #endif

@@ -308,7 +308,7 @@ loader_begin(struct loader *l, struct policy *p, struct arena *a)
 	*l = (struct loader){ .script = { .begin = begin, .collect = collect }, .p = p, .arena = a };
 	l->cases = &p->cases;
 	l->regexes = &p->regexes;
-	l->box = sandbox_new((size_t)p->limits.memory);
+	l->box = sandbox_new(&policy_library, (size_t)p->limits.memory);
 	if (l->box == NULL)
 		return SP_ENOMEM;
 	sandbox_set_owner(l->box, &l->script);

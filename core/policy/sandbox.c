@@ -17,8 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "library.h"
-
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
@@ -32,6 +30,7 @@ struct sandbox {
 	uint64_t charged;
 	enum sandbox_end killed; /* set: every pcall() passes the error on */
 	bool armed, frozen;
+	const struct sandbox_library *library;
 	struct script *owner;
 	char text[TEXT_MAX];
 };
@@ -303,16 +302,16 @@ sandbox_stop_skip(lua_State *L, const char *what)
 static void
 open_library(lua_State *L, void *arg)
 {
-	(void)arg;
-	library_open(L);
+	((const struct sandbox_library *)arg)->open(L);
 }
 
 struct sandbox *
-sandbox_new(size_t memory)
+sandbox_new(const struct sandbox_library *library, size_t memory)
 {
 	enum { LEAST = 256 * 1024, OPENING_MS = 250 };
 	struct sandbox *s = mem_alloc(sizeof(*s));
 
+	s->library = library;
 	s->cap = memory < LEAST ? LEAST : memory;
 	s->L = lua_newstate(allocate, s);
 	if (s->L == NULL) {
@@ -322,7 +321,7 @@ sandbox_new(size_t memory)
 	*(struct sandbox **)lua_getextraspace(s->L) = s;
 	lua_atpanic(s->L, on_panic);
 	sandbox_arm(s, OPENING_MS);
-	enum sandbox_end end = sandbox_protect(s, open_library, NULL);
+	enum sandbox_end end = sandbox_protect(s, open_library, (void *)(uintptr_t)library);
 	sandbox_disarm(s);
 	if (end != SANDBOX_DONE)
 		sandbox_free(&s);
@@ -362,7 +361,7 @@ load_chunk(lua_State *L, void *arg)
 
 	if (luaL_loadbufferx(L, (const char *)l->text.p, l->text.len, l->name, l->mode) != LUA_OK)
 		lua_error(L);
-	library_push_globals(L);
+	sandbox_of(L)->library->push_globals(L);
 	lua_setupvalue(L, 1, 1); /* _ENV */
 	lua_rawsetp(L, LUA_REGISTRYINDEX, &loaded);
 }

@@ -30,8 +30,14 @@ enum sandbox_end {
 	SANDBOX_SKIP     /* it asked for what is not there yet: sandbox_stop_skip() */
 };
 
+/* What scripts may call: of this file's user. */
+struct sandbox_library {
+	void (*open)(lua_State *L);         /* makes it, once in a state; by lua_error() when it can't */
+	void (*push_globals)(lua_State *L); /* pushes a table that reads from a private copy, and keeps what the script sets */
+};
+
 int sandbox_prepare(void) SP_MUST;
-struct sandbox *sandbox_new(size_t memory);
+struct sandbox *sandbox_new(const struct sandbox_library *library, size_t memory);
 void sandbox_free(struct sandbox **s);
 lua_State *sandbox_lua(const struct sandbox *s);
 
@@ -49,6 +55,8 @@ const char *sandbox_text(const struct sandbox *s);
 struct script; /* library.h */
 struct script *sandbox_owner(lua_State *L);
 void sandbox_set_owner(struct sandbox *s, struct script *owner);
+bool sandbox_frozen(lua_State *L);
+bool sandbox_killed(lua_State *L, int status); /* after a protected call: the error must be passed on */
 void sandbox_charge(lua_State *L, uint64_t cost); /* about one per byte or element touched; may not return */
 int sandbox_stop_unknown(lua_State *L, const char *what); /* does not return */
 int sandbox_stop_skip(lua_State *L, const char *what);    /* does not return */
