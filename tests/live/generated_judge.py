@@ -132,7 +132,7 @@ def described(body):
 
 def hides(value):
     """Could this be a mask's work?"""
-    return value is None or value in (b"****", b"\\N", b"[hidden]") or set(value) <= {42}
+    return value in (None, b"****", b"\\N")
 
 
 class Judge:
@@ -222,7 +222,7 @@ class Judge:
     def leaks(self, step, seen):
         for kind, body in seen:
             found = WINDOWS6.found(body)
-            if found and not (kind == "D" and found.isdigit()):
+            if found and not (kind == "D" and step.cols and found.isdigit()):  # digits of a hash; columns that are known are judged one by one
                 raise Wrong(f"LEAK in {kind}: {step.text}: {found!r} in {body[:300]!r}")
 
     def well_formed(self, step, seen):

@@ -123,7 +123,7 @@ class Tally:
 def judge(strays, direct, through, tally):
     for kind, body in through:
         found = WINDOWS6.found(body)
-        if found and not (kind == "D" and found.isdigit()):
+        if found:
             raise Wrong(f"LEAK in {kind}: {found!r} in {body[:300]!r}")
     tally.messages += len(through)
     if through and through[-1][0] == "closed" and direct[-1][0] != "closed":
@@ -161,11 +161,11 @@ def once(sides, n, tally):
     try:
         sides.restore()
         through = say(sides.through, pieces(data, c))
+        if "closed" not in dict(through[-1:]) and not nothing_more(sides.through):
+            raise Wrong("something came after the last ReadyForQuery")
         sides.restore()
         direct = say(sides.direct, [data])
         judge(any(m[:1] in (b"d", b"c", b"f") for m in messages), direct, through, tally)
-        if "closed" not in dict(through[-1:]) and not nothing_more(sides.through):
-            raise Wrong("something came after the last ReadyForQuery")
         if "closed" in dict(through[-1:] + direct[-1:]):
             sides.open()
         else:
