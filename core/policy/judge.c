@@ -224,13 +224,15 @@ told_value(struct judging *j, const struct attribute *a)
 
 	if (j->run->reveal || s == NULL || (a->source != FROM_NODE && a->source != FROM_ROOT))
 		return v;
-	if (v.text.len > 0 && policy_hides(j->p, s, v.text))
+	if (j->hiding == NULL)
+		j->hiding = hiding_new(j->p, s, j->arena);
+	if (v.text.len > 0 && hiding_has(j->hiding, v.text))
 		v.text = hidden;
 	struct sp_bytes *set = v.n == 0 ? NULL : arena_alloc(j->arena, v.n * sizeof(*set));
 	if (set == NULL)
 		v.n = 0;
 	for (size_t i = 0; i < v.n; i++)
-		set[i] = policy_hides(j->p, s, v.set[i]) ? hidden : v.set[i];
+		set[i] = hiding_has(j->hiding, v.set[i]) ? hidden : v.set[i];
 	v.set = set;
 	return v;
 }

@@ -34,6 +34,7 @@ struct judging {
 	struct asking q;
 	struct budget budget;
 	struct arena *arena;         /* the decision's */
+	struct hiding *hiding;       /* of the operation's text, once a value is told */
 	bool armed;                  /* the sandbox's time runs */
 	bool uncacheable;            /* a function looked at what changes from run to run */
 	bool before;                 /* an answer that is not there yet: what the operation reads may be in it */

@@ -197,8 +197,22 @@ int policy_test(struct policy *p, const struct policy_source *const *tests, size
  */
 int policy_explain(const struct policy *p, const struct op *op, const struct decision *d, const struct finding *f, size_t n,
     bool values, struct buffer *json) SP_MUST;
-/* A value that stands in what recordings hide of the text: it is not written elsewhere either. */
-bool policy_hides(const struct policy *p, const struct shape *s, struct sp_bytes value);
+/* Which literals recordings hide: those of no column, and those of tagged ones. */
+struct tagging {
+	const struct policy *policy; /* the rest is zero at first */
+	unsigned n;
+	struct {
+		const char *column;
+		bool tagged;
+	} seen[16];
+};
+bool tagging_hides(struct tagging *t, const struct literal *l);
+/* What they hide of the text, in the arena; NULL when it has no room: then everything is. */
+struct hiding *hiding_new(const struct policy *p, const struct shape *s, struct arena *a);
+/* The text from `at` on: up to the next hidden part, and that; *i is 0 at first.  False after the last. */
+bool hiding_next(const struct hiding *h, size_t *i, size_t at, struct sp_bytes *shown_r, struct sp_bytes *hidden_r);
+/* A value that stands in what is hidden: it is not written elsewhere either. */
+bool hiding_has(struct hiding *h, struct sp_bytes value);
 /* "2026-11-24 10:00 Europe/Berlin" as wall µs; false: it is no such time. */
 bool policy_time(struct arena *a, const char *text, uint64_t *us_r) SP_MUST;
 /* The module's settings as they are when nothing is written; NULL: no memory. */

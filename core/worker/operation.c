@@ -127,19 +127,6 @@ op_end_all(struct sp_session *s)
 
 /* ---- recording ---- */
 
-static bool
-param_hidden(const struct sp_op *op, unsigned index)
-{
-	struct target_use *t = epoch_use_target(op->s->epoch, op->s->target_name);
-	const struct shape *shape = op->op.shape;
-	for (size_t i = 0; i < shape->nliterals; i++) {
-		const struct literal *l = &shape->literal[i];
-		if (l->len == 0 && l->param == index && (l->column == NULL || policy_tagged(t->policy, sp_str(l->column))))
-			return true;
-	}
-	return false;
-}
-
 static void
 record_operation(struct sp_op *op)
 {
@@ -148,7 +135,7 @@ record_operation(struct sp_op *op)
 	struct sp_writer w = buffer_writer(&params);
 	for (unsigned i = 0; i < op->op.nparams; i++) {
 		const struct param *p = &op->op.param[i];
-		bool hide = !p->null && param_hidden(op, i);
+		bool hide = !p->null && plan_hides(op->plan, i);
 		struct sp_bytes value = p->value;
 		if (hide && record_hidden(s->w, p->value, &hidden) == SP_OK)
 			value = buffer_bytes(&hidden);
@@ -344,30 +331,35 @@ op_may_finish(const struct sp_session *s)
 
 /* A frame that never fits the ring could not be recorded, ever: half of it is for others. */
 static bool
-fits_recorder(const struct sp_op *op)
+fits_recorder(const struct sp_op *op, size_t text)
 {
 	const struct ring *ring = op->s->w->ring;
-	size_t n = sp_op_text(op).len;
+	size_t n = text;
 	for (unsigned i = 0; i < op->op.nparams; i++)
 		n += op->op.param[i].value.len + 64;
 	return ring == NULL || n <= ring_size(ring) / 2;
 }
 
-/* Its text is known by its hash, so that it can be told later what it was. */
+/* Its text is known by its keyed hash, so that it can be told later what it was: it may hold secrets. */
 static int
 deny_oversize(struct sp_op *op)
 {
 	static const char text[] = "the statement and its parameters are longer than can be recorded at once: send long values by COPY, "
 				   "or have `record { ring … }` made larger";
 	uint8_t space[512], hash[DIGEST_LEN];
+	struct buffer shown = { 0 };
 	struct sp_writer w = sp_writer(space, sizeof(space));
-	digest_sha256(sp_op_text(op), hash);
+	int rc = buffer_put(&shown, SP_LIT("{too long to be recorded} "));
+	if (rc == SP_OK)
+		rc = record_hidden(op->s->w, sp_op_text(op), &shown);
+	digest_sha256(buffer_bytes(&shown), hash);
 	frame_field(&w, KEY_KIND, sp_str(op->op.kind));
-	frame_field(&w, KEY_TEXT, SP_LIT("{too long to be recorded}"));
+	frame_field(&w, KEY_TEXT, rc == SP_OK ? buffer_bytes(&shown) : SP_LIT("{too long to be recorded}"));
 	frame_field(&w, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
 	if (op->op.shape->tag != NULL)
 		frame_field(&w, KEY_TAG, sp_str(op->op.shape->tag));
 	record_frame(op->s, FRAME_OPERATION, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+	buffer_free(&shown);
 	return op_deny(op, SP_BY_SIZE, "", text, 0);
 }
 
@@ -383,10 +375,12 @@ sp_ask(struct sp_op *op)
 	op->asked = s->w->now;
 	s->active = s->w->now;
 	s->operations++;
-	if (!fits_recorder(op))
+	if (!fits_recorder(op, sp_op_text(op).len))
 		return deny_oversize(op);
 	if (op->plan == NULL)
 		op->plan = plan_find(op);
+	if (!fits_recorder(op, op->plan->record.len)) /* what stands for hidden values may be longer than they are */
+		return deny_oversize(op);
 	record_operation(op);
 	if (s->expires != 0 && s->w->wall >= s->expires) {
 		if (!op_may_finish(s))

@@ -35,6 +35,8 @@ struct plan {
 	struct result_plan *results;
 	unsigned nresults, refs;
 	bool sensitive;          /* touches a tagged column */
+	bool *hidden;            /* by parameter: recordings hide its value */
+	unsigned nhidden;
 	uint64_t max_rows;
 };
 
@@ -95,6 +97,7 @@ void op_record_why(struct sp_op *op);
 
 struct scope *scope_find(struct sp_session *s);
 void scope_unref(struct scope **c);
+bool plan_hides(const struct plan *p, unsigned param);
 struct plan *plan_find(struct sp_op *op);   /* remembered, or made now by asking the rules */
 struct plan *plan_make(struct sp_op *op);   /* asked anew */
 void plan_unref(struct plan **p);

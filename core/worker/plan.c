@@ -21,6 +21,8 @@
 #define PLANS 128
 #define PLAN_LIMIT 8192
 #define SCOPES 256
+#define PARAMS 65536u            /* that are told apart; others are hidden */
+#define SPANS_MAX (64u << 20)
 
 /* ---- hashing: fast, keyed by a random seed ---- */
 
@@ -266,6 +268,7 @@ plan_unref(struct plan **pp)
 	shape_free(&p->shape);
 	free((void *)(uintptr_t)p->record.p);
 	free((void *)(uintptr_t)p->verdict.p);
+	free(p->hidden);
 	free(p);
 }
 
@@ -282,13 +285,13 @@ bytes_keep(struct buffer *b)
 
 /* Nothing that the text hides stands in an attribute. */
 static struct sp_bytes
-shown(const struct policy *p, const struct shape *shape, struct sp_bytes value)
+shown(struct hiding *h, struct sp_bytes value)
 {
-	return policy_hides(p, shape, value) ? SP_LIT("{hidden}") : value;
+	return hiding_has(h, value) ? SP_LIT("{hidden}") : value;
 }
 
 static void
-record_attributes(const struct policy *p, const struct shape *shape, struct sp_writer *w)
+record_attributes(struct hiding *h, const struct shape *shape, struct sp_writer *w)
 {
 	char line[512];
 	for (size_t i = 0; i < shape->nnodes && i < 64; i++) {
@@ -302,13 +305,13 @@ record_attributes(const struct policy *p, const struct shape *shape, struct sp_w
 			if (v->known == UNKNOWN)
 				n = snprintf(line + len, sizeof(line) - len, "?");
 			else if (a->type == SP_TYPE_STRING) {
-				struct sp_bytes text = shown(p, shape, v->text);
+				struct sp_bytes text = shown(h, v->text);
 				n = snprintf(line + len, sizeof(line) - len, "%.*s", (int)(text.len < 400 ? text.len : 400), (const char *)text.p);
 			}
 			else if (a->type != SP_TYPE_STRINGS && a->type != SP_TYPE_COLUMNS)
 				n = snprintf(line + len, sizeof(line) - len, "%llu", (unsigned long long)v->number);
 			for (size_t j = 0; v->n > 0 && j < v->n && len < sizeof(line) - 2; j++) {
-				struct sp_bytes text = shown(p, shape, v->set[j]);
+				struct sp_bytes text = shown(h, v->set[j]);
 				n = snprintf(line + len, sizeof(line) - len, "%s%.*s", j > 0 ? "," : "", (int)(text.len < 128 ? text.len : 128),
 				    (const char *)text.p);
 				len += n < 0 || (size_t)n >= sizeof(line) - len ? sizeof(line) - len - 1 : (size_t)n;
@@ -332,7 +335,9 @@ plan_record(struct plan *p, struct sp_session *s, const struct policy *policy)
 	frame_field(&w, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
 	if (p->shape->tag != NULL)
 		frame_field(&w, KEY_TAG, sp_str(p->shape->tag));
-	record_attributes(policy, p->shape, &w);
+	struct arena *a = arena_new(SPANS_MAX);
+	record_attributes(hiding_new(policy, p->shape, a), p->shape, &w);
+	arena_free(&a);
 	for (size_t i = 0; i < s->nfacts; i++) {
 		char line[256];
 		int n = snprintf(line, sizeof(line), "%s=%.*s", s->fact[i].name, (int)(s->fact[i].value.len < 200 ? s->fact[i].value.len : 200),
@@ -343,6 +348,29 @@ plan_record(struct plan *p, struct sp_session *s, const struct policy *policy)
 		p->record = bytes_keep(&b);
 	buffer_free(&b);
 	buffer_free(&text);
+}
+
+/* Which parameters are hidden, for all runs. */
+static void
+plan_hide_params(struct plan *p, const struct policy *policy)
+{
+	struct tagging tags = { .policy = policy };
+	const struct shape *s = p->shape;
+	unsigned n = 0;
+	for (size_t i = 0; i < s->nliterals; i++)
+		if (s->literal[i].len == 0 && s->literal[i].param < PARAMS && s->literal[i].param >= n)
+			n = s->literal[i].param + 1;
+	p->hidden = n == 0 ? NULL : mem_alloc(n);
+	p->nhidden = n;
+	for (size_t i = 0; i < s->nliterals; i++)
+		if (s->literal[i].len == 0 && s->literal[i].param < n && tagging_hides(&tags, &s->literal[i]))
+			p->hidden[s->literal[i].param] = true;
+}
+
+bool
+plan_hides(const struct plan *p, unsigned param)
+{
+	return param >= PARAMS || (param < p->nhidden && p->hidden[param]);
 }
 
 /* The payload of FRAME_VERDICT. */
@@ -434,6 +462,7 @@ plan_make(struct sp_op *op)
 			p->max_rows = rows;
 	}
 	plan_record(p, s, t->policy);
+	plan_hide_params(p, t->policy);
 	plan_verdict(p);
 	return p;
 }

@@ -13,6 +13,7 @@
 #include "session.h"
 
 #define OVERFLOW_MAX (64u << 20)
+#define SPANS_MAX (64u << 20)    /* memory for the places of hidden values of one text */
 #define BEHIND_SPACE (1u << 20)  /* less room than this in the ring: do not read more */
 #define GROUP_WITHIN_MS 20       /* P1: how old an unsynced frame may be before forwarding waits */
 
@@ -256,33 +257,21 @@ record_hidden(struct worker *w, struct sp_bytes value, struct buffer *out)
 	return buffer_printf(out, "{%s:%zu}", hex, value.len);
 }
 
-static bool
-literal_hidden(const struct policy *p, const struct literal *l)
-{
-	return l->column == NULL || policy_tagged(p, sp_str(l->column));
-}
-
 int
 record_redact(struct worker *w, const struct policy *p, const struct shape *shape, struct buffer *out)
 {
-	size_t at = 0;
-	for (;;) {
-		/* the next hidden span that is not behind us; spans may come in any order and overlap */
-		const struct literal *next = NULL;
-		for (size_t i = 0; i < shape->nliterals; i++) {
-			const struct literal *l = &shape->literal[i];
-			if (l->len == 0 || l->offset > shape->text.len || l->len > shape->text.len - l->offset || l->offset + l->len <= at)
-				continue;
-			if ((next == NULL || l->offset < next->offset) && literal_hidden(p, l))
-				next = l;
-		}
-		size_t from = next == NULL ? shape->text.len : next->offset < at ? at : next->offset;
-		int rc = buffer_put(out, (struct sp_bytes){ shape->text.p + at, from - at });
-		if (rc != SP_OK || next == NULL)
-			return rc;
-		at = next->offset + next->len;
-		rc = record_hidden(w, (struct sp_bytes){ shape->text.p + from, at - from }, out);
-		if (rc != SP_OK)
-			return rc;
+	struct arena *a = arena_new(SPANS_MAX);
+	const struct hiding *h = hiding_new(p, shape, a);
+	struct sp_bytes shown, hidden;
+	size_t i = 0;
+	int rc = h == NULL ? record_hidden(w, shape->text, out) : SP_OK;
+	for (size_t at = 0; h != NULL && rc == SP_OK; at = (size_t)(hidden.p - shape->text.p) + hidden.len) {
+		bool more = hiding_next(h, &i, at, &shown, &hidden);
+		rc = buffer_put(out, shown);
+		if (rc != SP_OK || !more)
+			break;
+		rc = record_hidden(w, hidden, out);
 	}
+	arena_free(&a);
+	return rc;
 }

@@ -16,6 +16,8 @@
 #include "record.h"
 #include "session.h"
 
+#define WHY_MAX (1u << 20) /* a longer answer is read by nobody, and would fill the ring */
+
 struct finding_list {
 	struct finding *f;
 	size_t n;
@@ -52,7 +54,7 @@ op_record_why(struct sp_op *op)
 	int rc = judge(op, &as, kind, &d, &l);
 	if (rc == SP_OK)
 		rc = policy_explain(epoch_use_target(s->epoch, s->target_name)->policy, &as, &d, l.f, l.n, false, &json);
-	if (rc == SP_OK) {
+	if (rc == SP_OK && json.len <= WHY_MAX && (s->w->ring == NULL || json.len < ring_size(s->w->ring) / 4)) {
 		uint8_t space[8];
 		struct sp_writer w = sp_writer(space, sizeof(space));
 		sp_wr_u8(&w, KEY_TEXT);

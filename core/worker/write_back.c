@@ -60,17 +60,38 @@ is_masked(const struct sp_op *op, struct sp_bytes column)
 	return masked;
 }
 
+#define COLUMNS_MOST 64u /* judged of one operation: more with stars in their values are masks */
+
+/* Columns that were found to take such values: thousands may come in one statement. */
+struct fine {
+	const char *column[COLUMNS_MOST];
+	unsigned n;
+};
+
+static bool
+is_fine(struct fine *f, const struct sp_op *op, const struct policy *policy, const char *column)
+{
+	for (unsigned i = 0; i < f->n; i++)
+		if (strcmp(f->column[i], column) == 0)
+			return true;
+	if (f->n == COLUMNS_MOST)
+		return false;
+	struct sp_bytes name = sp_str(column);
+	if (policy_tagged(policy, name) && is_written(op->op.shape, name) && is_masked(op, name))
+		return false;
+	f->column[f->n++] = column;
+	return true;
+}
+
 const char *
 write_back_column(const struct sp_op *op)
 {
 	const struct shape *shape = op->op.shape;
 	const struct target_use *t = epoch_use_target(op->s->epoch, op->s->target_name);
+	struct fine fine = { .n = 0 };
 	for (size_t i = 0; i < shape->nliterals; i++) {
 		const struct literal *l = &shape->literal[i];
-		if (l->column == NULL || !has_stars(value_of(op, l)))
-			continue;
-		struct sp_bytes column = sp_str(l->column);
-		if (policy_tagged(t->policy, column) && is_written(shape, column) && is_masked(op, column))
+		if (l->column != NULL && has_stars(value_of(op, l)) && !is_fine(&fine, op, t->policy, l->column))
 			return l->column;
 	}
 	return NULL;

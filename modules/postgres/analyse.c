@@ -22,6 +22,7 @@
 #define MEMORY (64u << 20)          /* of one analysis, and … */
 #define MEMORY_PER_BYTE 256u        /* … for each byte of text */
 #define PATIENCE 200000u
+#define TOKENS_MAX 250000u          /* it is parsed on the loop of all sessions: half a second */
 
 /* ---- parsing ---- */
 
@@ -270,6 +271,10 @@ analyse_text(struct analysis *a, uint64_t max)
 	}
 	if (!pg_scan_utf8(a->text)) {
 		dark(a, "encoding", none);
+		return;
+	}
+	if (!pg_scan_few(a->text, TOKENS_MAX)) {
+		dark(a, "size", none);
 		return;
 	}
 	size_t depth = pg_scan_depth(a->text);

@@ -48,6 +48,7 @@ struct set {
 	const struct name **v;
 	size_t n, cap;
 	bool computed;          /* of what is made of them: it is not simply one of their values */
+	bool mixed;             /* of all of a sub-select's: each of its columns may be made of all */
 };
 
 struct stmt {               /* becomes a node of the operation */
@@ -175,6 +176,7 @@ struct analysis {
 	bool pinned;            /* changes what must not change */
 	struct change *changes; /* of settings that rules may pin */
 	unsigned patience;      /* steps left to look into conditions */
+	uint64_t steps;         /* taken by looking up names; many columns in many levels are no statement of anybody's */
 	bool hide_settings;     /* a setting of somebody's own: its value may be a secret */
 	struct outputs *outputs; /* of the statement under way */
 	unsigned statements;    /* top-level ones */
@@ -183,6 +185,7 @@ struct analysis {
 /* analyse_note.c */
 void *analyse_alloc(struct analysis *a, size_t n); /* zeroed; NULL and failed when out */
 void analyse_release(struct analysis *a);
+void analyse_spend(struct analysis *a, size_t steps);
 /* An array with room for one more element, or NULL. */
 void *analyse_grow(struct analysis *a, void *array, size_t n, size_t *cap, size_t size);
 struct sp_bytes analyse_copy(struct analysis *a, struct sp_bytes b);
@@ -234,6 +237,8 @@ void scope_star(struct analysis *a); /* all columns of all ranges */
 void scope_all(struct analysis *a, const struct range *r, unsigned effects);
 /* A column that nobody can name: it may be any. */
 void note_any_column(struct analysis *a, unsigned effects);
+/* Column i of a sub-select's range. */
+void scope_output(struct analysis *a, const struct range *r, size_t i);
 /* A column of the range by name, read or written. */
 void scope_named(struct analysis *a, const struct range *r, struct sp_bytes name, unsigned effects);
 struct range *scope_find(struct analysis *a, struct sp_bytes alias);
@@ -276,7 +281,7 @@ void cte_refer(struct analysis *a, const struct range *r);
 struct outputs outputs_new(struct analysis *a, size_t n); /* room for n, none yet */
 struct outputs analyse_outputs(struct analysis *a, size_t n, PgQuery__Node **targets);
 void output_made_of(struct analysis *a, const struct outputs *o, size_t i, const struct set *columns);
-void outputs_mix(struct analysis *a, const struct outputs *o); /* each may be made of all */
+void outputs_mix(const struct outputs *o); /* each may be made of all */
 void outputs_join(struct analysis *a, const struct outputs *o, const struct outputs *right);
 void outputs_read(struct analysis *a, const struct outputs *o, size_t i); /* SIZE_MAX: all of them */
 void outputs_read_named(struct analysis *a, const struct outputs *o, struct sp_bytes name);

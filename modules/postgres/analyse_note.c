@@ -8,6 +8,7 @@
 #define STATEMENTS_MAX 900u     /* nodes of one operation; the core takes 1000 */
 #define PAIRS_MAX 4096u         /* literal × column of one expression; beyond, always hidden */
 #define HIDDEN_MAX 100000u
+#define STEPS_MAX 50000000u     /* a tenth of a second */
 
 struct chunk {
 	struct chunk *next;
@@ -41,6 +42,13 @@ analyse_alloc(struct analysis *a, size_t n)
 out:
 	a->failed = true;
 	return NULL;
+}
+
+void
+analyse_spend(struct analysis *a, size_t steps)
+{
+	a->steps += steps;
+	a->failed = a->failed || a->steps > STEPS_MAX;
 }
 
 void

@@ -17,6 +17,7 @@ static const struct sp_bytes none = { NULL, 0 };
 static void
 set_join(struct analysis *a, struct set *s, const struct name *name)
 {
+	analyse_spend(a, s->n);
 	for (size_t i = 0; i < s->n; i++)
 		if (s->v[i] == name)
 			return;
@@ -56,24 +57,25 @@ output_made_of(struct analysis *a, const struct outputs *o, size_t i, const stru
 }
 
 void
-outputs_mix(struct analysis *a, const struct outputs *o)
+outputs_mix(const struct outputs *o)
 {
-	for (size_t i = 0; o->from != NULL && o->all != NULL && i < o->n && !a->failed; i++)
-		set_join_all(a, &o->from[i], o->all);
+	if (o->all != NULL)
+		o->all->mixed = true;
 }
 
 /* UNION: a column is made of both arms' columns. */
 void
 outputs_join(struct analysis *a, const struct outputs *o, const struct outputs *right)
 {
-	bool aligned = !o->open && !o->loose && !right->open && !right->loose && right->from != NULL;
+	bool mixed = right->all != NULL && right->all->mixed;
+	bool aligned = !mixed && !o->open && !o->loose && !right->open && !right->loose && right->from != NULL;
 
 	for (size_t i = 0; aligned && i < right->n; i++)
 		output_made_of(a, o, i, &right->from[i]);
 	if (!aligned && right->all != NULL)
 		output_made_of(a, o, SIZE_MAX, right->all);
 	if (!aligned)
-		outputs_mix(a, o);
+		outputs_mix(o);
 }
 
 static void
@@ -81,6 +83,7 @@ read_set(struct analysis *a, const struct set *s)
 {
 	unsigned outer = s != NULL && s->computed ? use_computed(a) : a->use;
 
+	analyse_spend(a, s == NULL ? 0 : s->n);
 	for (size_t i = 0; s != NULL && i < s->n && !a->failed; i++) {
 		if (s->v[i]->cte != NULL && !s->v[i]->cte->pending)
 			continue; /* all that it stood for is there as well */
@@ -93,7 +96,7 @@ read_set(struct analysis *a, const struct set *s)
 void
 outputs_read(struct analysis *a, const struct outputs *o, size_t i)
 {
-	bool one = i < o->n && o->from != NULL && !o->open && !o->loose;
+	bool one = i < o->n && o->from != NULL && !o->open && !o->loose && !(o->all != NULL && o->all->mixed);
 	read_set(a, one ? &o->from[i] : o->all);
 }
 
@@ -101,9 +104,10 @@ outputs_read(struct analysis *a, const struct outputs *o, size_t i)
 void
 outputs_read_named(struct analysis *a, const struct outputs *o, struct sp_bytes name)
 {
-	bool found = false;
+	bool found = false, mixed = o->all != NULL && o->all->mixed;
 
-	for (size_t i = 0; i < o->n && o->from != NULL; i++)
+	analyse_spend(a, o->n);
+	for (size_t i = 0; i < o->n && o->from != NULL && !mixed && !a->failed; i++)
 		if (sp_bytes_eq(o->v[i], name)) {
 			read_set(a, &o->from[i]);
 			found = true;
@@ -322,14 +326,17 @@ outputs_add(struct analysis *a, struct outputs *o, struct sp_bytes name)
 
 /* A column that `*` stands for, made of what the range says it is. */
 static void
-star_column(struct analysis *a, struct outputs *o, const struct range *r, struct sp_bytes name)
+star_column(struct analysis *a, struct outputs *o, const struct range *r, struct sp_bytes name, size_t i)
 {
 	struct group g;
 
 	if (!outputs_add(a, o, name))
 		return;
 	group_begin(a, &g);
-	scope_named(a, r, name, PG_READ);
+	if (r->relation != NULL)
+		scope_named(a, r, name, PG_READ);
+	else
+		scope_output(a, r, i);
 	a->group = g.outer;
 	output_made_of(a, o, o->n - 1, &g.columns);
 }
@@ -346,7 +353,7 @@ star_range(struct analysis *a, struct outputs *o, const struct range *r)
 	}
 	for (size_t i = 0; i < n && !a->failed; i++) {
 		struct sp_bytes name = table ? sp_str(r->relation->column[i].name) : r->outputs.v[i];
-		star_column(a, o, r, i < r->nrenamed ? r->renamed[i] : name);
+		star_column(a, o, r, i < r->nrenamed ? r->renamed[i] : name, i);
 	}
 }
 

@@ -282,6 +282,7 @@ sort_name(struct analysis *a, struct sp_bytes name, const struct outputs *out, b
 {
 	enum belongs from = from_first ? scope_has(a, name) : BELONGS_NO;
 	bool output = is_output(out, name);
+	analyse_spend(a, out->n);
 
 	if (from == BELONGS_YES || (!output && !out->open))
 		return false;

@@ -396,6 +396,19 @@ depth_self(struct depth *d, uint8_t c, uint8_t next)
 	depth_note(d);
 }
 
+bool
+pg_scan_few(struct sp_bytes text, size_t most)
+{
+	struct pg_scan s = pg_scan(text, 0);
+
+	if (text.len <= most)
+		return true;
+	while (pg_scan_next(&s).kind != PG_TOKEN_END)
+		if (most-- == 0)
+			return false;
+	return true;
+}
+
 size_t
 pg_scan_depth(struct sp_bytes text)
 {

@@ -390,6 +390,12 @@ derived_read(struct analysis *a, const struct range *r, size_t at, struct sp_byt
 }
 
 void
+scope_output(struct analysis *a, const struct range *r, size_t i)
+{
+	derived_read(a, r, i, none);
+}
+
+void
 scope_all(struct analysis *a, const struct range *r, unsigned effects)
 {
 	struct touch t = { a, effects, NULL };
@@ -470,6 +476,13 @@ qualified(struct analysis *a, const struct range *r, struct sp_bytes name)
 		scope_named(a, r, name, PG_READ);
 }
 
+/* What it takes to look for a name in it. */
+static size_t
+cost_of(const struct range *r)
+{
+	return 1 + r->nrenamed + r->outputs.n + (r->relation == NULL ? 0 : r->relation->ncolumns);
+}
+
 /* One name alone: a column of the innermost scope that has it, else a whole row. */
 static void
 unqualified(struct analysis *a, struct sp_bytes name)
@@ -477,8 +490,9 @@ unqualified(struct analysis *a, struct sp_bytes name)
 	bool found = false, maybe = false;
 
 	for (const struct scope *s = a->scope; s != NULL && !found; s = s->outer)
-		for (struct range *r = s->ranges; r != NULL; r = r->next) {
+		for (struct range *r = s->ranges; r != NULL && !a->failed; r = r->next) {
 			enum belongs b = scope_belongs(r, name);
+			analyse_spend(a, cost_of(r));
 			found = found || b == BELONGS_YES;
 			maybe = maybe || b == BELONGS_MAYBE;
 			if (b != BELONGS_NO)

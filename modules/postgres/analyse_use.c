@@ -5,6 +5,8 @@
  */
 #include "analyse_internal.h"
 
+#define LOOKUPS_MAX 256u /* columns that are told apart; all of more are searched */
+
 /*
  * The same value twice is one lookup; two values are a list.  A parameter of a text inside the text is
  * another one each time.
@@ -15,6 +17,9 @@ is_another(struct analysis *a, const struct name *column)
 	bool unknown = column->text.len > 0 && column->text.p[0] == '?';
 	bool param = a->depth > 0 && walk_case_of(a->given) == PG_QUERY__NODE__NODE_PARAM_REF;
 
+	analyse_spend(a, a->nlookups);
+	if (a->nlookups == LOOKUPS_MAX)
+		return true;
 	for (size_t i = 0; i < a->nlookups && !unknown; i++)
 		if (a->lookup[i].column == column)
 			return param || !walk_equal(a->lookup[i].given, a->given);
@@ -173,7 +178,7 @@ cte_ended(struct analysis *a, struct cte *c)
 	outer = use_begin(a, c->uses | ((c->uses & USE_FILTER) != 0 ? USE_SEARCH : 0));
 	outputs_read(a, o, SIZE_MAX);
 	a->use = outer;
-	outputs_mix(a, o);
+	outputs_mix(o);
 }
 
 void

@@ -414,6 +414,16 @@ test_size(void)
 	text[strlen(text) - 39] = '\0';
 	CU_ASSERT_TRUE(says(text, strlen(text), "unclear=size") || says(text, strlen(text), "0 verb=select"));
 	free(text);
+	text = repeated("SELECT 1 WHERE 1 IN (1", ",1", ")", "", 130000);
+	CU_ASSERT_TRUE(says(text, strlen(text), "0 unclear=size"));
+	free(text);
+	text = repeated("SELECT 1 FROM a", ",a", " WHERE true", " AND b = 1", 8000); /* any of them may have it */
+	CU_ASSERT_TRUE(says(text, strlen(text), "unclear=size analysis"));
+	free(text);
+	text = repeated("WITH RECURSIVE r AS (SELECT a", ",a", " FROM b UNION ALL SELECT * FROM r) SELECT 1 FROM r WHERE a = 1", "", 4000);
+	CU_ASSERT_TRUE(says(text, strlen(text), "0 verb=select"));
+	CU_ASSERT_TRUE(says(text, strlen(text), "0 columns_filtered=public.b.a"));
+	free(text);
 	text = repeated("", "SELECT 1;", "", "", 2000);
 	CU_ASSERT_TRUE(says(text, strlen(text), "unclear=size analysis"));
 	free(text);

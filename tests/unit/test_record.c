@@ -120,6 +120,29 @@ test_nowhere(void)
 	world_end(&v);
 }
 
+/* What never fits the ring is refused, and known by a keyed hash: of a plain one its secret could be guessed. */
+static void
+test_longer_than_the_ring(void)
+{
+	size_t len = 3u << 20;
+	uint8_t *text = mem_alloc(len), plain[DIGEST_LEN];
+	memset(text, ' ', len);
+	memcpy(text, "delete 'h4sh3d'", 15);
+	digest_sha256((struct sp_bytes){ text, len }, plain);
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	session_enter_module(v.s);
+	struct sp_op *op = sp_op_new(v.s, 0, "toy.statement", (struct sp_bytes){ text, len });
+	CU_ASSERT_FATAL(op != NULL);
+	(void)session_leave_module(v.s, sp_ask(op));
+	CU_ASSERT(stands("{too long to be recorded} {hidden:") && stands("longer than can be recorded"));
+	struct sp_bytes all = buffer_bytes(&v.payloads);
+	CU_ASSERT(memmem(all.p, all.len, plain, sizeof(plain)) == NULL && !stands("h4sh3d"));
+	CU_ASSERT_EQUAL(v.w->overflow.len, 0);
+	free(text);
+	world_end(&v);
+}
+
 /* ---- the recorder is behind ---- */
 
 #define PIECE 60000u
@@ -211,6 +234,7 @@ main(void)
 		{ "any spans", test_any_spans },
 		{ "keyed", test_keyed },
 		{ "nowhere else", test_nowhere },
+		{ "longer than the ring", test_longer_than_the_ring },
 		{ "no room in the ring", test_no_room },
 		{ "no room for long", test_no_room_for_long },
 		{ "nobody to record", test_nobody_to_record },
