@@ -56,7 +56,8 @@ for _, text in ipairs {
   "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET default_transaction_read_only = off AS 'SELECT 1'",
   "CREATE FUNCTION f() RETURNS int LANGUAGE sql SET default_transaction_read_only FROM CURRENT AS 'SELECT 1'",
   "ALTER FUNCTION f() SET transaction_read_only = off", "DO $$ BEGIN SET default_transaction_read_only = off; END $$",
-  "CALL p()", "SELECT public.f()", "SELECT 1 OPERATOR(public.+) 2", "EXECUTE p", "SELEKT 1",
+  "SELECT 1; COMMIT; SELECT 2", "BEGIN; SELECT 1; ROLLBACK; BEGIN; SELECT 2", "SELECT 1; END; BEGIN",
+  "FETCH c; COMMIT; SELECT 1", "CALL p()", "SELECT public.f()", "SELECT 1 OPERATOR(public.+) 2", "EXECUTE p", "SELEKT 1",
   "SELECT query_to_xml('SELECT set_config(''transaction_read_only'', ''off'', false)', true, true, '')",
   "EXPLAIN ANALYZE SELECT set_config('transaction_read_only', 'off', false)",
   "PREPARE p AS SELECT set_config('transaction_read_only', 'off', false)",
@@ -73,6 +74,7 @@ for _, text in ipairs {
   "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SET default_transaction_read_only = on", "SET default_transaction_read_only TO TRUE",
   "SET LOCAL transaction_read_only = 1", "SELECT set_config('transaction_read_only', 'on', true)", "RESET default_transaction_read_only",
   "SET default_transaction_read_only TO DEFAULT", "RESET ALL", "DISCARD ALL", "SHOW transaction_read_only", "COMMIT AND CHAIN",
+  "BEGIN; SELECT 1; COMMIT", "SELECT 1; SELECT 2", "ROLLBACK; BEGIN; SELECT 1", "BEGIN; SAVEPOINT s; SELECT 1; ROLLBACK TO s; SELECT 2",
   "SET statement_timeout = '5s'", "SET search_path = public", "SET TRANSACTION SNAPSHOT '0-1-1'", "SELECT 'SET transaction_read_only = off'",
 } do
   test("a reader may send " .. text) { as = reader, send = sql(text), expect = "not by readonly-session" }

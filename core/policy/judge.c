@@ -420,7 +420,7 @@ unpins(struct judging *j, const struct pin **pin_r)
 		if (*pin_r == NULL)
 			continue;
 		const char *text = arena_printf(j->arena, "%s stays \"%s\" in this session%s", (*pin_r)->name, (*pin_r)->value,
-		    c->name == NULL ? ": code that can't be seen might change it" : "");
+		    c->name == NULL ? ": code that can't be seen might change it" : c->value == NULL ? ": it might be otherwise after this" : "");
 		return text == NULL ? "" : text;
 	}
 	return "";

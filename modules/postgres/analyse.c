@@ -178,6 +178,20 @@ names_change(struct analysis *a, const struct stmt *s)
 	a->view = &a->changed;
 }
 
+/*
+ * The server tells what became of settings once a text is through.  Behind a transaction in which something
+ * ran that may have changed them unseen (a view's function, a row policy), the next one begins before that.
+ */
+static void
+next_transaction(struct analysis *a, const struct stmt *s, bool ran)
+{
+	static const char *const ends[] = { "commit", "rollback", "prepare transaction" };
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends) && ran; i++)
+		if (strcmp(s->verb, ends[i]) == 0)
+			note_change(a, READ_ONLY, (struct sp_bytes){ NULL, 0 });
+}
+
 static void
 every_statement(struct analysis *a, const PgQuery__ParseResult *tree)
 {
@@ -188,11 +202,15 @@ every_statement(struct analysis *a, const PgQuery__ParseResult *tree)
 		return;
 	}
 	struct stmt *batch = a->stmt;
+	bool ran = false;
 	for (size_t i = 0; i < tree->n_stmts && !a->failed; i++) {
 		a->stmt = analyse_stmt(a, "unclear");
 		one_statement(a, tree->stmts[i]);
-		if (a->stmt != NULL)
+		if (a->stmt != NULL) {
 			names_change(a, a->stmt);
+			next_transaction(a, a->stmt, ran && i + 1 < tree->n_stmts);
+			ran = ran || (a->stmt->effects & ~(unsigned)PG_SESSION) != 0;
+		}
 		a->stmt = batch;
 	}
 }

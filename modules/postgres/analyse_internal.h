@@ -199,6 +199,7 @@ void note_text(struct analysis *a, enum pg_attr attr, struct sp_bytes text);
 void note_unclear(struct analysis *a, const char *why, struct sp_bytes name);
 /* It may change a setting that rules pin; value.p NULL: to what nobody knows; name NULL: any of them. */
 void note_change(struct analysis *a, const char *name, struct sp_bytes value);
+#define READ_ONLY "default_transaction_read_only"
 void note_option(struct analysis *a, const char *word);
 void note_flag(int8_t *flag, bool value);
 void note_set_add(struct analysis *a, struct set *s, const struct name *name);

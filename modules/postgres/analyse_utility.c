@@ -20,8 +20,6 @@ lower_case(struct analysis *a, struct sp_bytes name)
 	return copy;
 }
 
-#define READ_ONLY "default_transaction_read_only"
-
 /* What rules may pin; RESET brings back what the session began with, but this transaction's own began otherwise. */
 static void
 note_pinnable(struct analysis *a, struct sp_bytes name, struct sp_bytes value, bool known)

@@ -27,6 +27,19 @@ gate(struct pg *p)
 	return pg_track(p);
 }
 
+static int refuse(struct pg *p, const char *code, const char *message, const char *hint);
+
+/* … which runs something? */
+static int
+gate_to_run(struct pg *p)
+{
+	int rc = gate(p);
+	if (rc == PG_PASS && p->ended)
+		return refuse(p, "42501", "settings are pinned in this session: a batch ends with the transaction in which something ran",
+		    "Send Sync after COMMIT and ROLLBACK.");
+	return rc;
+}
+
 static int
 refuse(struct pg *p, const char *code, const char *message, const char *hint)
 {
@@ -173,7 +186,7 @@ int
 pg_bind(struct pg *p, const struct pg_message *m)
 {
 	struct pg_bind bind;
-	int rc = gate(p);
+	int rc = gate_to_run(p);
 	if (rc != PG_PASS)
 		return rc;
 	if (pg_read_bind(m->body, &bind) != SP_OK || bind.portal.len > PG_NAME_MAX || bind.statement.len > PG_NAME_MAX)
@@ -328,6 +341,7 @@ execute_allowed(struct pg *p, struct pg_portal *portal)
 	a->portal = portal;
 	portal->refs++;
 	pg_cursor_note(p, portal->op, portal->name_len > 0);
+	p->ended = p->ended || (p->pinned && p->batch_ran && (portal->statement->traits & PG_ENDS) != 0);
 	p->batch_sent = p->batch_ran = true;
 	if ((portal->statement->traits & PG_BEGINS) != 0)
 		p->began = true;
@@ -340,7 +354,7 @@ int
 pg_execute(struct pg *p, const struct pg_message *m)
 {
 	struct pg_execute execute;
-	int rc = gate(p);
+	int rc = gate_to_run(p);
 	if (rc != PG_PASS)
 		return rc;
 	if (pg_read_execute(m->body, &execute) != SP_OK || execute.portal.len > PG_NAME_MAX)
@@ -487,7 +501,9 @@ pg_sync(struct pg *p, const struct pg_message *m)
 	if (!pg_room(p) || pg_expect(p, T_SYNC) == NULL)
 		return PG_WAIT;
 	p->batch++;
-	p->stray_copy = p->batch_sent = p->batch_ran = false;
+	p->stray_copy = p->batch_sent = p->batch_ran = p->ended = false;
+	if (p->pinned)
+		p->barrier = true;
 	if (p->client == C_SKIP)
 		pg_enter(p, C_READY);
 	return PG_PASS;

@@ -58,9 +58,11 @@ check_settings(struct pg *p)
 int
 pg_login_open(struct pg *p)
 {
+	struct sp_setting pin;
 	int rc = check_settings(p);
 	if (rc != SP_OK)
 		return rc;
+	p->pinned = sp_pin(p->s, 0, &pin);
 	if (sp_tls_mode(p->s, SP_TARGET) == SP_TLS_OFF)
 		return pg_login_secured(p);
 	struct sp_writer *w = pg_out(p, SP_TARGET);

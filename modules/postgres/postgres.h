@@ -204,6 +204,8 @@ struct pg {
 	bool began;           /* a BEGIN went out since */
 	bool batch_sent;      /* something of this batch went to the target */
 	bool batch_ran;       /* … and it may have changed data */
+	bool pinned;          /* rules pin settings: the target's word on them, at ReadyForQuery, comes before the next transaction */
+	bool ended;           /* … which this batch would begin: nothing more of it but Sync */
 	bool barrier;         /* the next client message waits until the queue is empty */
 	bool fail_next;       /* after a cut answer: the open transaction must fail */
 	bool stray_copy;      /* COPY ended early: leftover data may still come */
@@ -426,6 +428,7 @@ enum pg_trait {         /* of a statement's text, looked up once */
 	PG_NAMES = 16,  /* DDL: the catalogue may have changed */
 	PG_SETTINGS = 32, /* settings, among them search_path, may have changed */
 	PG_PREPARED = 64, /* prepared statements may have come or gone */
+	PG_ENDS = 128,    /* ends a transaction */
 };
 unsigned pg_traits(const struct sp_op *op);
 

@@ -20,7 +20,7 @@ refuse_query(struct pg *p, const struct pg_refusal *r)
 		return rc != SP_OK ? rc : pg_write_ready(pg_out(p, SP_CLIENT), p->status) == SP_OK ? PG_DROP : SP_ETOOBIG;
 	}
 	p->refusal = *r;
-	p->batch_sent = p->batch_ran = p->began = false;
+	p->batch_sent = p->batch_ran = p->began = p->ended = false;
 	return pg_fail_transaction(p) == SP_OK ? PG_DROP : SP_EIO;
 }
 
@@ -58,7 +58,7 @@ query_start(struct pg *p)
 	a->op = pg_question_take(p);
 	pg_cursor_note(p, a->op, false);
 	p->barrier = true;
-	p->batch_sent = p->batch_ran = p->began = false; /* it ends a batch as Sync does */
+	p->batch_sent = p->batch_ran = p->began = p->ended = false; /* it ends a batch as Sync does */
 	p->batch++;
 	forget_unnamed(p);
 	return PG_PASS;

@@ -73,6 +73,7 @@ unsigned
 pg_traits(const struct sp_op *op)
 {
 	static const char *const begin[] = { "begin", "start transaction", "savepoint", "release" };
+	static const char *const end[] = { "commit", "rollback", "prepare transaction" };
 	bool hidden = sp_op_is_unclear(op) || has_effect(op, "opaque") || has_effect(op, "execute");
 	unsigned traits = 0;
 	if (!hidden && !has_effect(op, "ddl") && !has_effect(op, "dcl") && !has_effect(op, "session"))
@@ -80,6 +81,9 @@ pg_traits(const struct sp_op *op)
 	for (size_t i = 0; i < sizeof(begin) / sizeof(*begin); i++)
 		if (!hidden && sp_op_has(op, PG_A_VERB, begin[i]) && !sp_op_has(op, PG_A_VERB, "batch"))
 			traits |= PG_BEGINS;
+	for (size_t i = 0; i < sizeof(end) / sizeof(*end); i++)
+		if (sp_op_has(op, PG_A_VERB, end[i]))
+			traits |= PG_ENDS;
 	if (sp_op_has(op, PG_A_COPY, "in"))
 		traits = (traits & ~(unsigned)PG_PLAIN) | PG_COPIES_IN;
 	if (sp_op_has(op, PG_A_COPY, "out"))

@@ -32,8 +32,12 @@ CREATE PROCEDURE commits() LANGUAGE plpgsql AS $$ BEGIN
 CREATE VIEW calm AS SELECT public.unpins() AS harmless;
 CREATE FUNCTION adds(int, int) RETURNS int LANGUAGE sql AS 'SELECT 1 FROM public.unpins()';
 CREATE OPERATOR public.@+ (LEFTARG = int, RIGHTARG = int, FUNCTION = adds);
+CREATE DOMAIN careful AS int CHECK (public.unpins() IS NOT NULL);
 CREATE TABLE guarded (n int);
 INSERT INTO guarded VALUES (1);
+CREATE FUNCTION sees(int) RETURNS bool LANGUAGE sql SECURITY DEFINER AS 'SELECT public.unpins() IS NOT NULL';
+CREATE POLICY p ON guarded USING (sees(n));
+ALTER TABLE guarded ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 RESET ROLE;
 CREATE ROLE app_ro;
 """
@@ -84,6 +88,12 @@ WAYS = [
     ["SELECT unpins(); " + WRITE],
     ["SELECT * FROM calm", WRITE],
     ["SELECT * FROM calm; " + WRITE],
+    ["SELECT * FROM calm; COMMIT; " + WRITE],
+    ["BEGIN; SELECT * FROM calm; COMMIT; BEGIN; " + WRITE + "; COMMIT"],
+    ["SELECT * FROM guarded", WRITE],
+    ["SELECT * FROM guarded; COMMIT; " + WRITE],
+    ["SELECT 1::careful; END; " + WRITE],
+    ["SELECT 1::careful; ROLLBACK; SELECT 1; COMMIT; SELECT set_config('search_path', 'public', false); " + WRITE + "; SELECT 1::careful; COMMIT; " + WRITE],
     ["SELECT 1 @+ 2", WRITE],
     ["CALL commits()"],
     ["DO $$ BEGIN INSERT INTO tally VALUES (1); END $$"],
@@ -139,20 +149,24 @@ def every_way_to_write(w):
 def in_one_pipeline(w):
     """By messages that are under way together: nobody waits for the answer of the first."""
     policy(w, PINNED + OPEN)
-    for first in (OFF, "SELECT unpins()", "BEGIN READ WRITE", "SELECT set_config('transaction_read_only', 'off', true)"):
-        for groups, writes in (("dev", True), (READER, False)):
-            before = w.pg.sql(STATE)
-            c = Wire.through(w, groups=groups)
-            for text in (first, WRITE):
-                c.send(parse("", text), bind(), execute())
-            c.send(SYNC, query("COMMIT"), query(WRITE), query("COMMIT"))
-            try:
-                for _ in range(4):
-                    c.until_ready()
-            except Closed:
-                pass
-            c.close()
-            assert (w.pg.sql(STATE) != before) == writes, f"{first}: {groups}"
+    direct = Wire.direct(w)
+    firsts = (OFF, "SELECT unpins()", "BEGIN READ WRITE", "SELECT set_config('transaction_read_only', 'off', true)", "SELECT * FROM calm",
+              "SELECT * FROM guarded", "SELECT 1::careful")
+    for first in firsts:
+        for between in ([], [SYNC], [parse("c", "COMMIT"), bind("", "c"), execute()], [SYNC, query("SELECT 1; COMMIT")]):
+            for groups, writes in (("dev", True), (READER, False)):
+                before = direct.values(STATE)
+                c = Wire.through(w, groups=groups)
+                c.send(parse("", first), bind(), execute(), *between, parse("", WRITE), bind(), execute(), SYNC, query("COMMIT"), query(WRITE),
+                       query("COMMIT"))
+                try:
+                    for _ in range(4 + (SYNC in between) + len([b for b in between if b[:1] == b"Q"])):
+                        c.until_ready()
+                except (Closed, OSError):
+                    pass
+                c.close()
+                assert (direct.values(STATE) != before) == writes, f"{first}, {between}: {groups}"
+    direct.close()
 
 
 @test
@@ -212,8 +226,6 @@ def the_refusal_says_why(w):
 def the_target_tells_when_it_is_off(w):
     """Code that no analysis of the statement shows: a row policy of the owner's."""
     policy(w, PINNED + OPEN)
-    w.pg.sql("CREATE FUNCTION sees(int) RETURNS bool LANGUAGE sql SECURITY DEFINER AS 'SELECT public.unpins() IS NOT NULL'; "
-             "CREATE POLICY p ON guarded USING (sees(n)); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY")
     before = w.pg.sql(STATE)
     got = w.psql(args=["-A", "-t", "-q", "-v", "ON_ERROR_STOP=0", "-c", "SELECT * FROM guarded", "-c", WRITE], groups=READER)
     assert "FATAL:  42501: default_transaction_read_only is pinned" in got.err, repr(got)
