@@ -35,7 +35,7 @@
 /* A view that shows whole rows uses all columns of them, of which it names none: in its tree they are column 0. */
 #define WHOLE_ROWS \
 	"SELECT r.ev_class, d.refobjid, 0 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid " \
-	"WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND " \
+	"WHERE r.oid OPERATOR(pg_catalog.>=) 16384 AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND " \
 	"d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class " \
 	"AND pg_catalog.strpos(r.ev_action::pg_catalog.text, ':varattno 0 ') OPERATOR(pg_catalog.>) 0"
 
