@@ -3,9 +3,11 @@
  * Session files, written from blocks that stand in the journal already.
  *
  *   file_add(): in memory ─(256 KB, 2 s, the end)─▶ file_flush(): in the file
- *      ─(a segment is full, or the session is over)─▶ files_progress(): on disk ─▶ the segment may go
+ *      ─(a segment is full)─▶ files_progress(): on disk ─▶ the segment may go
  *
- * Syncs are done a few at a time, so that a thousand files do not hold up a tick.
+ * Until then the journal stands for the file, also when the session is over: file_part() keeps its
+ * name, and the rest is forgotten.  Syncs are done a few at a time, so that a thousand files do not
+ * hold up a tick.
  */
 #include <config.h>
 
@@ -22,11 +24,11 @@
 #define FLUSH_BUDGET 5000
 
 static int
-complain(const struct session *s, const char *what)
+complain(const struct recorder *r, const uint8_t session[ID_LEN], const char *what)
 {
 	char id[ID_TEXT];
 	int error = errno;
-	log_error("session %s: its file cannot be %s: %s", id_format(s->id, id), what, strerror(error));
+	log_at(r->failing ? SP_DEBUG : SP_ERROR, "session %s: its file cannot be %s: %s", id_format(session, id), what, strerror(error));
 	errno = error;
 	return SP_EIO;
 }
@@ -74,11 +76,11 @@ file_flush(struct recorder *r, struct session *s)
 	/* The first write makes the file, with the magic that every block's offset already counts. */
 	if (s->in_file <= RECORDING_HEAD) {
 		if (store_write(&r->store, s->id, 0, SP_LIT(RECORDING_MAGIC)) != SP_OK)
-			return complain(s, "made");
+			return complain(r, s->id, "made");
 		s->in_file = RECORDING_HEAD;
 	}
 	if (store_write(&r->store, s->id, s->in_file, buffer_bytes(&s->file)) != SP_OK)
-		return complain(s, "written");
+		return complain(r, s->id, "written");
 	s->in_file += s->file.len;
 	buffer_free(&s->file);
 	return SP_OK;
@@ -109,7 +111,7 @@ file_sync(struct recorder *r, struct session *s)
 		return SP_OK;
 	if ((s->doubtful ? store_renew(&r->store, s->id) : store_sync(&r->store, s->id, s->fresh)) != SP_OK) {
 		s->doubtful = true;
-		return complain(s, "brought to disk");
+		return complain(r, s->id, "brought to disk");
 	}
 	s->fresh = s->doubtful = false;
 	s->segment = 0;
@@ -118,7 +120,58 @@ file_sync(struct recorder *r, struct session *s)
 	return SP_OK;
 }
 
-/* Sessions whose blocks are in a full segment, some at a time. */
+bool
+file_part(struct recorder *r, const struct session *s)
+{
+	struct parted p = { .segment = s->segment, .fresh = s->fresh };
+	if (s->file.len > 0 || s->doubtful)
+		return false;
+	if (!s->unsynced)
+		return true;
+	memcpy(p.id, s->id, ID_LEN);
+	/* Those of older segments are synced in a moment; so the list is in the order of segments. */
+	return s->segment == r->journal.segment && buffer_put(&r->parted, (struct sp_bytes){ (const uint8_t *)&p, sizeof(p) }) == SP_OK;
+}
+
+/* The first of those that parted, or NULL. */
+static struct parted *
+first_parted(const struct recorder *r)
+{
+	return (void *)(uintptr_t)buffer_bytes(&r->parted).p;
+}
+
+/* The oldest segment that holds blocks which a file has not on disk. */
+static uint64_t
+oldest_needed(const struct recorder *r)
+{
+	const struct session *s = TAILQ_FIRST(&r->unsynced);
+	uint64_t of_sessions = s == NULL ? r->journal.segment : s->segment;
+	uint64_t of_parted = r->parted.len == 0 ? r->journal.segment : first_parted(r)->segment;
+	return of_sessions < of_parted ? of_sessions : of_parted;
+}
+
+bool
+files_due(const struct recorder *r)
+{
+	return oldest_needed(r) < r->journal.segment;
+}
+
+static int
+sync_parted(struct recorder *r)
+{
+	struct parted *p = first_parted(r);
+	int rc = p->doubtful ? store_renew(&r->store, p->id) : store_sync(&r->store, p->id, p->fresh);
+	if (rc != SP_OK && errno != ENOENT) { /* not there: its retention was over */
+		p->doubtful = true;
+		return complain(r, p->id, "brought to disk");
+	}
+	buffer_drop(&r->parted, sizeof(*p));
+	if (r->parted.len == 0)
+		buffer_free(&r->parted);
+	return SP_OK;
+}
+
+/* What a full segment still stands for, some at a time. */
 static int
 sync_due(struct recorder *r)
 {
@@ -127,6 +180,9 @@ sync_due(struct recorder *r)
 	while ((s = TAILQ_FIRST(&r->unsynced)) != NULL && s->segment < r->journal.segment && clock_mono_us() < stop)
 		if (file_sync(r, s) != SP_OK)
 			return SP_EIO;
+	while (r->parted.len > 0 && first_parted(r)->segment < r->journal.segment && clock_mono_us() < stop)
+		if (sync_parted(r) != SP_OK)
+			return SP_EIO;
 	return SP_OK;
 }
 
@@ -134,8 +190,7 @@ sync_due(struct recorder *r)
 static int
 remove_segments(struct recorder *r)
 {
-	const struct session *first = TAILQ_FIRST(&r->unsynced);
-	uint64_t keep = first == NULL ? r->journal.segment : first->segment;
+	uint64_t keep = oldest_needed(r);
 	if (r->census_due || r->sync_due || r->audited < r->rotated)
 		return SP_OK; /* the new segment must first stand for the old ones */
 	for (; r->journal.oldest < keep; r->journal.oldest++)
@@ -146,14 +201,23 @@ remove_segments(struct recorder *r)
 	return SP_OK;
 }
 
-int
-files_progress(struct recorder *r)
+/* A flood of blocks goes out at once, whoever's they are. */
+static int
+flush_floods(struct recorder *r)
 {
-	/* A flood of blocks goes out at once, whoever's they are. */
 	for (struct session *s = r->touched; s != NULL; s = s->next_touched)
 		if (s->file.len >= FILE_FLUSH && file_flush(r, s) != SP_OK)
 			return SP_EIO;
-	if (flush_due(r) != SP_OK || sync_due(r) != SP_OK)
-		return SP_EIO;
-	return remove_segments(r);
+	return SP_OK;
+}
+
+int
+files_progress(struct recorder *r)
+{
+	if (flush_floods(r) == SP_OK && flush_due(r) == SP_OK && sync_due(r) == SP_OK)
+		return remove_segments(r);
+	int error = errno;
+	(void)remove_segments(r); /* on a full disk that makes the room that is wanted */
+	errno = error;
+	return SP_EIO;
 }

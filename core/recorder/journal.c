@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -100,6 +101,16 @@ journal_close(struct journal *j)
 	if (j->fd >= 0)
 		close(j->fd);
 	j->fd = -1;
+}
+
+uint64_t
+journal_full(int dir)
+{
+	struct statvfs v;
+	if (fstatvfs(dir, &v) != 0 || v.f_blocks == 0)
+		return JOURNAL_SEGMENT;
+	uint64_t eighth = (uint64_t)v.f_blocks / 8 * v.f_frsize;
+	return eighth < JOURNAL_SMALLEST ? JOURNAL_SMALLEST : eighth < JOURNAL_SEGMENT ? eighth : JOURNAL_SEGMENT;
 }
 
 int

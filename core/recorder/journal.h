@@ -20,6 +20,7 @@
 #include "../record/block.h"
 
 #define JOURNAL_SEGMENT (64u << 20)
+#define JOURNAL_SMALLEST (1u << 20) /* …where an eighth of the file system is less */
 
 enum session_state { SESSION_LIVE, SESSION_ENDED, SESSION_TORN, SESSION_STATES };
 
@@ -57,10 +58,13 @@ int batch_each(const struct batch *b, int (*entry)(void *owner, const struct bat
 struct journal {
 	int dir, fd;
 	uint64_t segment, size; /* of the one written to */
+	uint64_t full;          /* from this size on a segment is to be followed by the next */
 	uint64_t batch;         /* number of the last one */
 	uint64_t oldest;        /* segment that still exists */
 };
 
+/* Bytes of a full segment: JOURNAL_SEGMENT, or less where the file system is small. */
+uint64_t journal_full(int dir);
 /* The next segment; the first time, after journal_replay(), behind all that are there. */
 int journal_rotate(struct journal *j) SP_MUST;
 /* One write.  On failure nothing of it counts: call again, or journal_rotate() and again. */

@@ -80,7 +80,7 @@ recorder_open(struct recorder *r, const struct paths *p, const struct options *o
 	int rc = store_open(&r->store, p->store, err_r);
 	if (rc != SP_OK)
 		return rc;
-	r->journal = (struct journal){ .dir = r->store.journal, .fd = -1 };
+	r->journal = (struct journal){ .dir = r->store.journal, .fd = -1, .full = journal_full(r->store.journal) };
 	rc = ledger_open(r, p->anchor == NULL ? "" : p->anchor, err_r);
 	if (rc == SP_OK)
 		rc = recorder_recover(r, err_r);
@@ -245,4 +245,5 @@ recorder_close(struct recorder *r)
 	retention_free(&r->retention);
 	recovered_free(&r->recovered);
 	buffer_free(&r->frame);
+	buffer_free(&r->parted);
 }

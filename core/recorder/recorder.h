@@ -100,6 +100,13 @@ struct session {
 	} sign;
 };
 
+/* One that is over and forgotten; its file is whole, and the journal has its blocks until the file is on disk. */
+struct parted {
+	uint8_t id[ID_LEN];
+	uint64_t segment;
+	bool fresh, doubtful;         /* as in struct session */
+};
+
 /* ---- one ring ---- */
 
 struct source {
@@ -155,11 +162,15 @@ struct recorder {
 	size_t nsessions;
 	struct session *touched;
 	TAILQ_HEAD(, session) buffered, unsynced; /* oldest first */
+	struct buffer parted;        /* struct parted, one after the other: by segment */
 
 	enum stage stage;
 	bool failing;
 	uint64_t retry_at;           /* mono ms */
 	bool doubtful;               /* the disk failed to sync the segment: go on in another one */
+	bool cramped;                /* the disk is full: the segment is to go before it is full */
+	bool low;                    /* …or nearly so: segments are to be short */
+	uint64_t begun;              /* bytes of the segment's census and before */
 	bool census_due;             /* the segment does not yet name all sessions */
 	bool sync_due;               /* `sync write`: journaled, not yet on disk */
 	bool recovering;             /* facts are read again, not counted again */
@@ -213,7 +224,7 @@ void recorder_settle(struct recorder *r);
 /* tick.c: true when there was work. */
 bool recorder_tick(struct recorder *r);
 void recorder_clock(struct recorder *r); /* what time it is, for what a tick writes */
-/* True when every ring is empty and its worker will ring. */
+/* True when every ring is empty and its worker will ring, and nothing else is to be done soon. */
 bool recorder_sleep(struct recorder *r);
 /* True when a ring is filling up: the next tick should be now. */
 bool recorder_pressed(const struct recorder *r);
@@ -228,6 +239,8 @@ struct session *session_find(struct recorder *r, const uint8_t id[ID_LEN]);
 struct session *session_new(struct recorder *r, const uint8_t id[ID_LEN]);
 void session_free(struct recorder *r, struct session *s);
 void session_touch(struct recorder *r, struct session *s);
+/* It is over, and waits to be signed: what only frames need is given back. */
+void session_slim(struct session *s);
 /* This tick's frames become one or two blocks of the batch. */
 void session_close_blocks(struct recorder *r, struct session *s);
 void session_entry(const struct session *s, struct journal_entry *e_r);
@@ -273,6 +286,10 @@ int file_flush(struct recorder *r, struct session *s) SP_MUST;
 int files_progress(struct recorder *r) SP_MUST;
 /* The file holds all that is journaled, and is on disk. */
 int file_sync(struct recorder *r, struct session *s) SP_MUST;
+/* The session need not be in memory any more: what its file lacks on disk is in the journal, and is seen to from there. */
+bool file_part(struct recorder *r, const struct session *s);
+/* Something waits to be brought to disk, so that a segment may go. */
+bool files_due(const struct recorder *r);
 
 /* sign.c */
 int ledger_open(struct recorder *r, const char *anchor, const char **err_r) SP_MUST;

@@ -40,6 +40,19 @@ session_new(struct recorder *r, const uint8_t id[ID_LEN])
 }
 
 void
+session_slim(struct session *s)
+{
+	if (s->clear.n > 0 || s->sealed.n > 0)
+		return;
+	while (s->noperations > 0)
+		operation_drop(s, 0);
+	free(s->operation);
+	s->operation = NULL;
+	buffer_free(&s->clear.bytes);
+	buffer_free(&s->sealed.bytes);
+}
+
+void
 session_free(struct recorder *r, struct session *s)
 {
 	struct session **at = &r->bucket[bucket_of(s->id)];

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "../record/block.h"
@@ -57,7 +58,7 @@ int
 store_open(struct store *s, const char *path, const char **err_r)
 {
 	static char text[320];
-	*s = (struct store){ -1, -1, -1, -1 };
+	*s = (struct store){ -1, -1, -1, -1, false };
 	if (mkdir(path, 0750) != 0 && errno != EEXIST)
 		goto out;
 	s->top = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -86,7 +87,7 @@ store_close(struct store *s)
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	*s = (struct store){ -1, -1, -1, -1 };
+	*s = (struct store){ -1, -1, -1, -1, false };
 }
 
 static const char *
@@ -217,4 +218,32 @@ store_remove(struct store *s, const uint8_t id[ID_LEN])
 {
 	char path[PATH_LEN];
 	return unlinkat(s->sessions, path_of(id, path), 0) == 0 || errno == ENOENT ? SP_OK : SP_EIO;
+}
+
+uint64_t
+store_room(const struct store *s)
+{
+	struct statvfs v;
+	return fstatvfs(s->top, &v) == 0 ? (uint64_t)v.f_bavail * v.f_frsize : UINT64_MAX;
+}
+
+void
+store_reserve(struct store *s, uint64_t bytes)
+{
+	if (s->reserved || store_room(s) / 4 < bytes)
+		return;
+	int fd = openat(s->top, "reserve", O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (fd < 0)
+		return;
+	s->reserved = true;
+	if (posix_fallocate(fd, 0, (off_t)bytes) != 0)
+		store_give_up(s);
+	close(fd);
+}
+
+void
+store_give_up(struct store *s)
+{
+	s->reserved = false;
+	(void)unlinkat(s->top, "reserve", 0);
 }

@@ -4,6 +4,7 @@
  *
  *   STORE/lock          held while a recorder runs: one per store
  *   STORE/ledger        signed entries (recording.h)
+ *   STORE/reserve       nothing: room that is given up when the disk is full, to end what is under way
  *   STORE/journal/      what is on disk first (journal.h)
  *   STORE/sessions/xx/  ID.spr, one file per session; xx are the id's first two letters
  *
@@ -16,6 +17,7 @@
 
 struct store {
 	int top, sessions, journal, lock;
+	bool reserved;
 };
 
 int store_open(struct store *s, const char *path, const char **err_r) SP_MUST;
@@ -32,6 +34,13 @@ int store_truncate(struct store *s, const uint8_t id[ID_LEN], uint64_t size) SP_
 /* Read only, or -1. */
 int store_fetch(struct store *s, const uint8_t id[ID_LEN]);
 int store_remove(struct store *s, const uint8_t id[ID_LEN]) SP_MUST;
+
+/* Bytes of the disk that are free. */
+uint64_t store_room(const struct store *s);
+/* Sets so many bytes of the disk aside, when there are several times as many. */
+void store_reserve(struct store *s, uint64_t bytes);
+/* They are free. */
+void store_give_up(struct store *s);
 
 /* All of it or an error; errno is kept. */
 int write_at(int fd, struct sp_bytes b, uint64_t at) SP_MUST;

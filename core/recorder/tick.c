@@ -23,6 +23,7 @@
 #define OVER_BUDGET 5000    /* µs of each sweep, for files of sessions that are over */
 #define BUSY (16u << 10)    /* bytes in one tick: compress faster */
 #define VERY_BUSY (6u << 20)
+#define RESERVE(full) ((full) / 8 < 256u << 10 ? 256u << 10 : (full) / 8) /* of a full disk, to get out of there */
 
 /* ---- failing and recovering ---- */
 
@@ -44,14 +45,30 @@ set_failing(struct recorder *r, bool failing)
 	}
 }
 
+/* What the journal holds of a full disk it can give back: by the reserve, and then by ending this segment early. */
+static void
+make_room(struct recorder *r)
+{
+	int error = errno;
+	r->cramped = true;
+	store_give_up(&r->store);
+	if (files_progress(r) != SP_OK)
+		log_debug("files of recordings wait for room: %s", strerror(errno));
+	errno = error;
+}
+
 static bool
 fails(struct recorder *r)
 {
 	r->retry_at = r->now + RETRY_MS;
 	if (!r->failing) {
-		log_error("recordings cannot be written: %s; sessions are stopped until they can", strerror(errno));
+		int error = errno;
+		log_error("recordings cannot be written: %s; sessions are stopped until they can", strerror(error));
 		set_failing(r, true);
+		errno = error;
 	}
+	if (errno == ENOSPC || errno == EDQUOT)
+		make_room(r);
 	return true;
 }
 
@@ -99,6 +116,7 @@ rotate(struct recorder *r)
 	if (journal_rotate(&r->journal) != SP_OK)
 		return SP_EIO;
 	r->rotated = r->journal.batch;
+	r->begun = 0;
 	r->census_due = true;
 	r->doubtful = false;
 	return SP_OK;
@@ -188,6 +206,7 @@ take_census(struct recorder *r)
 	if (journal_append(&r->journal, &r->batch) != SP_OK || journal_sync(&r->journal) != SP_OK)
 		return SP_EIO;
 	r->census_due = false;
+	r->begun = r->journal.size;
 	return SP_OK;
 }
 
@@ -211,7 +230,7 @@ sync_lazily(struct recorder *r)
 	return SP_OK;
 }
 
-/* Sessions that are over: their files to disk, their ends into the ledger, then they are forgotten. */
+/* Sessions that are over: once their files are written and their ends stand in the ledger they are forgotten. */
 static int
 see_off(struct recorder *r)
 {
@@ -221,9 +240,10 @@ see_off(struct recorder *r)
 			next = s->next;
 			if (s->state.state == SESSION_LIVE)
 				continue;
-			if ((s->file.len > 0 || s->unsynced) && clock_mono_us() < stop && file_sync(r, s) != SP_OK)
+			if (s->file.len > 0 && clock_mono_us() < stop && file_flush(r, s) != SP_OK)
 				return SP_EIO;
-			if (s->file.len == 0 && !s->unsynced && s->sign.closed)
+			session_slim(s);
+			if (s->sign.closed && file_part(r, s))
 				session_free(r, s);
 		}
 	return SP_OK;
@@ -245,6 +265,7 @@ sweep(struct recorder *r)
 	if (r->now - r->swept < SWEEP_MS && r->swept != 0)
 		return SP_OK;
 	r->swept = r->now;
+	r->low = store_room(&r->store) / 2 < r->journal.full;
 	if (sync_lazily(r) != SP_OK || lines_sync(&r->audit) != SP_OK || lines_sync(&r->access) != SP_OK)
 		return SP_EIO;
 	r->audited = r->journal.batch;
@@ -254,13 +275,39 @@ sweep(struct recorder *r)
 	recorder_settle(r);
 	sign_sessions(r);
 	retention_step(r);
+	if (!r->failing && !r->cramped && !files_due(r))
+		store_reserve(&r->store, RESERVE(r->journal.full));
+	return SP_OK;
+}
+
+/*
+ * A full one.  On a full disk any, since all but the newest can go.  On one that is nearly full a short
+ * one: what it has must go into the session files once more, and for so much there is the reserve.
+ */
+static bool
+segment_ends(const struct recorder *r)
+{
+	bool gains = r->journal.oldest == r->journal.segment && !r->census_due && r->journal.size > r->begun;
+	bool enough = r->cramped || (r->low && r->journal.size - r->begun >= RESERVE(r->journal.full) / 4);
+	return r->journal.size - r->begun >= r->journal.full || (gains && enough);
+}
+
+static int
+end_segment(struct recorder *r)
+{
+	if (!segment_ends(r))
+		return SP_OK;
+	/* nobody syncs it later */
+	if (sync_lazily(r) != SP_OK || (segment_ends(r) && rotate(r) != SP_OK))
+		return SP_EIO;
+	r->cramped = false;
 	return SP_OK;
 }
 
 static int
 keep_house(struct recorder *r)
 {
-	if (r->journal.size >= JOURNAL_SEGMENT && rotate(r) != SP_OK)
+	if (end_segment(r) != SP_OK)
 		return SP_EIO;
 	if (r->census_due && take_census(r) != SP_OK)
 		return SP_EIO;
@@ -298,7 +345,7 @@ recorder_sleep(struct recorder *r)
 	bool all = true;
 	for (struct source *src = r->sources; src != NULL; src = src->next)
 		all = (src->broken || ring_sleep(src->ring)) && all;
-	return all && !r->failing && r->stage == STAGE_IDLE;
+	return all && !r->failing && r->stage == STAGE_IDLE && !files_due(r);
 }
 
 bool

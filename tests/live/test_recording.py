@@ -484,6 +484,42 @@ def rc2_disk_full_stops_sessions(w):
         assert "recordings cannot be written" in (o.gateway.dir / "log" / "error.log").read_text()
 
 
+def fill(folder):
+    with contextlib.suppress(OSError), open(folder / "filler", "ab", buffering=0) as f:
+        while f.write(b"x" * 4096) > 0:
+            pass
+
+
+@test
+def rc2_full_disk_gets_its_journal_back(w):
+    """P8: what the journal holds of a full disk it gives back, by the reserve, or when a little room is made."""
+    if not IS_ROOT:
+        skip("needs root, to mount a small file system")
+    with another_mounted(w, "64m") as o:
+        def journal():
+            return sum(f.stat().st_size for f in (store(o) / "journal").iterdir())
+
+        text = "".join(f"SELECT count(*) FROM orders WHERE item = '{os.urandom(2000).hex()}';\n" for _ in range(500))
+        reserve, filler = store(o) / "reserve", store(o) / "filler"
+        for reserved in (True, False):
+            assert o.psql(stdin=text, user="ful").code == 0
+            assert journal() > 1 << 20, journal()
+            wait_for(reserve.exists, 20, said="there is no reserve")
+            if not reserved:
+                reserve.unlink()
+            fill(store(o))
+            got = o.psql(stdin=text, user="ful")
+            assert got.code != 0 and "record" in got.err, repr(got)
+            if not reserved:
+                assert o.psql("SELECT 'unrecorded'", user="ful").code != 0
+                os.truncate(filler, filler.stat().st_size - (1 << 20))
+            wait_for(lambda: o.psql("SELECT 'again'", user="ful").out == "again", 20, said="sessions stay refused")
+            wait_for(lambda: journal() < 1 << 20, 20, said="the journal keeps its room")
+            filler.unlink()
+        all_verify(o)
+        assert "recordings can be written again" in (o.gateway.dir / "log" / "error.log").read_text()
+
+
 @test
 def rc2_unwritable_folder_stops_sessions(w):
     if not IS_ROOT:

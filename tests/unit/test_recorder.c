@@ -501,7 +501,7 @@ test_segments(void)
 	for (unsigned i = 0; i < 50; i++)
 		say_header(w, id[i]);
 	world_sweep(w);
-	w->r->journal.size = JOURNAL_SEGMENT; /* as if full */
+	w->r->journal.size = w->r->journal.full + w->r->begun; /* as if full */
 	for (unsigned i = 0; i < 50; i++)
 		say_statement(w, id[i], 1, "SELECT 1");
 	world_path(w, "journal/00000001.jnl", path);
@@ -515,6 +515,132 @@ test_segments(void)
 		CU_ASSERT_STRING_EQUAL(frames_of(w, id[i], NULL), "HOVRDE");
 	CU_ASSERT_TRUE(verified(w, NULL, &v));
 	CU_ASSERT_EQUAL(v.sessions, 50);
+	world_free(&w);
+}
+
+/* Sessions that are over cost their names only, and their files are on disk before the segment goes that stands for them. */
+static void
+test_parted(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t id[300][ID_LEN];
+	char path[256];
+	world_start(w);
+	for (unsigned i = 0; i < 300; i++) {
+		say_header(w, id[i]);
+		say_statement(w, id[i], 1, "SELECT 1");
+		say_end(w, id[i]);
+	}
+	for (unsigned i = 0; i < 50 && (i == 0 || w->r->nsessions > 0); i++)
+		world_sweep(w); /* files are written a few at a time */
+	CU_ASSERT_EQUAL(w->r->nsessions, 0);
+	CU_ASSERT_EQUAL(w->r->parted.len, 300 * sizeof(struct parted));
+	CU_ASSERT_FALSE(files_due(w->r));
+	world_path(w, "journal/00000001.jnl", path);
+	/* a disk that cannot sync holds the segment, and who lives is told */
+	int folder = w->r->store.sessions;
+	w->r->store.sessions = -1;
+	w->r->journal.size = w->r->journal.full + w->r->begun;
+	world_sweep(w);
+	CU_ASSERT(ring_failed(w->ring[0]) && files_due(w->r) && access(path, F_OK) == 0);
+	w->r->store.sessions = folder;
+	w->r->retry_at = 0;
+	for (unsigned i = 0; i < 500 && access(path, F_OK) == 0; i++) {
+		CU_ASSERT(w->r->journal.oldest == 1 && !recorder_sleep(w->r));
+		world_sweep(w);
+	}
+	CU_ASSERT_EQUAL(w->r->parted.len, 0);
+	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+	CU_ASSERT_FALSE(ring_failed(w->ring[0]));
+	CU_ASSERT_TRUE(verified(w, w->anchor + 5, &v));
+	CU_ASSERT_EQUAL(v.sessions, 300);
+	world_free(&w);
+}
+
+/* One that its retention took away in the meantime holds up nobody. */
+static void
+test_parted_and_removed(void)
+{
+	struct world *w = world_new();
+	uint8_t id[2][ID_LEN];
+	char path[256];
+	world_start(w);
+	for (unsigned i = 0; i < 2; i++) {
+		say_header(w, id[i]);
+		say_end(w, id[i]);
+	}
+	world_sweep(w);
+	CU_ASSERT_EQUAL(w->r->parted.len, 2 * sizeof(struct parted));
+	CU_ASSERT_EQUAL(store_remove(&w->r->store, id[0]), SP_OK);
+	w->r->journal.size = w->r->journal.full + w->r->begun;
+	for (unsigned i = 0; i < 5; i++)
+		world_sweep(w);
+	CU_ASSERT_EQUAL(w->r->parted.len, 0);
+	CU_ASSERT_FALSE(ring_failed(w->ring[0]));
+	world_path(w, "journal/00000001.jnl", path);
+	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+	world_free(&w);
+}
+
+/* `sync write`: a segment that ends is synced before the next one begins, for nobody does it later. */
+static void
+test_segment_synced(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN];
+	w->options.sync = SYNC_WRITE;
+	world_start(w);
+	world_tick(w);
+	w->r->swept = w->r->now; /* no sweep now */
+	say_header(w, id);
+	uint64_t said = ring_position(w->ring[0]);
+	(void)recorder_tick(w->r);
+	CU_ASSERT_EQUAL(ring_synced(w->ring[0]), 0);
+	w->r->journal.size = w->r->journal.full + w->r->begun;
+	w->r->swept = clock_mono_ms();
+	(void)recorder_tick(w->r);
+	CU_ASSERT_EQUAL(w->r->journal.segment, 2);
+	CU_ASSERT_EQUAL(ring_synced(w->ring[0]), said);
+	world_free(&w);
+}
+
+/* P8, RC2: on a full disk the journal gives up its reserve, and its segment, however small that is. */
+static void
+test_cramped(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t id[20][ID_LEN];
+	char path[256], reserve[256];
+	world_start(w);
+	world_path(w, "journal/00000001.jnl", path);
+	world_path(w, "reserve", reserve);
+	for (unsigned i = 0; i < 20; i++) {
+		say_header(w, id[i]);
+		say_statement(w, id[i], 1, "SELECT 1");
+	}
+	world_sweep(w);
+	CU_ASSERT_EQUAL(access(reserve, F_OK), 0);
+	int fd = w->r->journal.fd;
+	w->r->journal.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	for (unsigned i = 0; i < 20; i++)
+		say_end(w, id[i]);
+	world_tick(w);
+	CU_ASSERT_TRUE(ring_failed(w->ring[0]));
+	CU_ASSERT_NOT_EQUAL(access(reserve, F_OK), 0);
+	close(w->r->journal.fd);
+	w->r->journal.fd = fd;
+	for (unsigned i = 0; i < 200 && access(path, F_OK) == 0; i++) {
+		w->r->retry_at = 0;
+		world_sweep(w);
+	}
+	CU_ASSERT_NOT_EQUAL(access(path, F_OK), 0);
+	CU_ASSERT_EQUAL(w->r->journal.segment, 2);
+	CU_ASSERT_FALSE(ring_failed(w->ring[0]));
+	CU_ASSERT_EQUAL(access(reserve, F_OK), 0); /* there is room again */
+	CU_ASSERT_TRUE(verified(w, w->anchor + 5, &v));
+	CU_ASSERT_EQUAL(v.sessions, 20);
 	world_free(&w);
 }
 
@@ -561,7 +687,8 @@ main(void)
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
 		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },
 		{ "reopen", test_reopen }, { "hostile text (RC5)", test_hostile_text }, { "segments", test_segments },
-		{ "second recorder", test_second_recorder }, { "options", test_options }, CU_TEST_INFO_NULL,
+		{ "parted", test_parted }, { "parted and removed", test_parted_and_removed }, { "segment synced (P1)", test_segment_synced },
+		{ "full disk gives back (P8, RC2)", test_cramped }, { "second recorder", test_second_recorder }, { "options", test_options }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("recorder", tests);
 }

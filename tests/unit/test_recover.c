@@ -278,7 +278,7 @@ static void
 rotated(struct world *w)
 {
 	world_sweep(w);
-	w->r->journal.size = JOURNAL_SEGMENT;
+	w->r->journal.size = w->r->journal.full + w->r->begun;
 	say_statement(w, id, 2, "SELECT 2");
 	world_sweep(w);
 	say_statement(w, id, 3, "SELECT 3");
@@ -345,6 +345,68 @@ test_twice(void)
 	say_statement(w, id, 3, "SELECT 3");
 	say_end(w, id);
 	check_all(w, "HOVRDOVRDOVRDE", 3, 1);
+	world_free(&w);
+}
+
+static void
+parted(struct world *w)
+{
+	world_sweep(w);
+	say_end(w, id);
+	for (unsigned i = 0; i < 3; i++)
+		world_sweep(w);
+	if (w->r->nsessions != 0 || w->r->parted.len == 0)
+		_exit(1);
+}
+
+/* Sessions that were forgotten, and a power loss took their files, or what was in them: the journal has it all. */
+static void
+test_parted(void)
+{
+	for (unsigned what = 0; what < 4; what++) {
+		struct world *w = world_new();
+		char path[256];
+		say_header(w, id);
+		say_statement(w, id, 1, "SELECT 1");
+		world_crash(w, parted);
+		session_file(w, id, path);
+		if (what == 1)
+			CU_ASSERT_EQUAL(truncate(path, 0), 0);
+		if (what == 2)
+			CU_ASSERT_EQUAL(truncate(path, RECORDING_HEAD + 20), 0);
+		if (what == 3)
+			CU_ASSERT_EQUAL(unlink(path), 0);
+		world_start(w);
+		check_all(w, "HOVRDE", 1, 1);
+		CU_ASSERT_EQUAL(w->r->nsessions, 0);
+		world_free(&w);
+	}
+}
+
+static void
+parted_and_rotated(struct world *w)
+{
+	char path[256];
+	parted(w);
+	w->r->journal.size = w->r->journal.full + w->r->begun;
+	world_path(w, "journal/00000001.jnl", path);
+	for (unsigned i = 0; i < 50 && access(path, F_OK) == 0; i++)
+		world_sweep(w);
+	if (w->r->parted.len != 0 || access(path, F_OK) == 0)
+		_exit(1);
+}
+
+/* …and once the segment is gone, the file has it, and the census does not name it any more. */
+static void
+test_parted_and_rotated(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_crash(w, parted_and_rotated);
+	world_start(w);
+	CU_ASSERT_EQUAL(w->r->nsessions, 0);
+	check_all(w, "HOVRDE", 1, 1);
 	world_free(&w);
 }
 
@@ -448,7 +510,8 @@ main(void)
 		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },
 		{ "torn batch (RC7)", test_torn_batch }, { "file ahead", test_file_ahead }, { "file torn", test_file_torn },
 		{ "after rotation", test_after_rotation },
-		{ "two deaths", test_twice }, { "damaged journal", test_damaged_journal },
+		{ "two deaths", test_twice }, { "parted (P8)", test_parted },
+		{ "parted and rotated", test_parted_and_rotated }, { "damaged journal", test_damaged_journal },
 		{ "torn ledger", test_torn_ledger }, { "answer lost", test_answer_lost }, { "other key", test_other_key },
 		CU_TEST_INFO_NULL,
 	};
