@@ -25,6 +25,7 @@
 #include "../base/clock.h"
 
 #define LOOKUP_MS 10000
+#define ANSWER_FD 3 /* of the process that looks a name up */
 #define LINE_MAX_LEN 1500
 #define PRIORITY (LOG_AUTHPRIV | LOG_NOTICE)
 
@@ -50,6 +51,15 @@ look_up(const struct hostport *to, struct address *a_r)
 	freeaddrinfo(list);
 }
 
+/* Of master's descriptors it keeps the one to answer on, as 3, and the log. */
+static bool
+keep_only(int fd)
+{
+	if (fd != ANSWER_FD && dup2(fd, ANSWER_FD) < 0)
+		return false;
+	return close_range(ANSWER_FD + 1, ~0U, 0) == 0;
+}
+
 /* In another process, as the recorder's user. */
 static void
 look_up_elsewhere(struct master *m, const struct hostport *to, struct address *a_r)
@@ -60,11 +70,10 @@ look_up_elsewhere(struct master *m, const struct hostport *to, struct address *a
 		return;
 	pid_t pid = fork();
 	if (pid == 0) {
-		(void)close(fd[0]);
-		if (child_become(m, ROLE_RECORDER) != SP_OK)
+		if (child_become(m, ROLE_RECORDER) != SP_OK || !keep_only(fd[1]))
 			_exit(1);
 		look_up(to, a_r);
-		_exit(write(fd[1], a_r, sizeof(*a_r)) == (ssize_t)sizeof(*a_r) ? 0 : 1);
+		_exit(write(ANSWER_FD, a_r, sizeof(*a_r)) == (ssize_t)sizeof(*a_r) ? 0 : 1);
 	}
 	(void)close(fd[1]);
 	struct pollfd p = { .fd = fd[0], .events = POLLIN };

@@ -8,7 +8,10 @@
 #include "cunit_main.h"
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
+#include <fcntl.h>
 #include <ftw.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -381,6 +384,21 @@ log_host(unsigned *port_r)
 	return fd;
 }
 
+/* The name names.test is known to who holds no descriptor of another's; others are looked up as ever. */
+int
+getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **list)
+{
+	static int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+	if (real == NULL)
+		*(void **)(void *)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+	if (node == NULL || strcmp(node, "names.test") != 0)
+		return real(node, service, hints, list);
+	for (int fd = 4; fd < 256; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			return EAI_FAIL;
+	return real("127.0.0.1", service, hints, list);
+}
+
 static void
 test_anchor(void)
 {
@@ -408,6 +426,12 @@ test_anchor(void)
 	for (unsigned i = 0; i < 3; i++) /* the first goes out, and comes back as an error of the next */
 		CU_ASSERT_EQUAL(anchor_send(&m, SP_LIT("sallyport-anchor 8 00")), SP_OK);
 	CU_ASSERT_TRUE(m.anchor.deaf);
+	/* who looks names up has nothing of master's in its hands */
+	int mine = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 20);
+	CU_ASSERT_FATAL(mine >= 20);
+	(void)snprintf(to, sizeof(to), "syslog://names.test:%u", port);
+	CU_ASSERT_EQUAL(anchor_open(&m, to), SP_OK);
+	(void)close(mine);
 	CU_ASSERT_EQUAL(anchor_open(&m, "syslog://[::1"), SP_ECONF);
 	CU_ASSERT_PTR_NULL(m.anchor.to);
 	anchor_close(&m);
