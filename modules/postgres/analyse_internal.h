@@ -113,6 +113,7 @@ struct range {              /* a FROM item */
 	struct sp_bytes alias, schema; /* schema: as written */
 	bool aliased;           /* by AS: the table's own name does not count */
 	bool only;
+	bool hidden;            /* in a join that AS names: only that name is seen from outside */
 	bool made;              /* by this statement: nothing else is behind it */
 	const struct pg_relation *relation; /* NULL: derived, or a table not in the snapshot */
 	const struct name *table;           /* schema.name; NULL: derived */

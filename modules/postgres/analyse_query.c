@@ -206,6 +206,8 @@ from_join(struct analysis *a, const PgQuery__JoinExpr *j)
 		return;
 	r->joined = first;
 	r->joined_end = r;
+	for (struct range *in = first; in != r && j->alias != NULL; in = in->next)
+		in->hidden = true;
 	scope_alias(a, r, alias);
 }
 

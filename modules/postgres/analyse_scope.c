@@ -251,7 +251,7 @@ scope_find(struct analysis *a, struct sp_bytes alias)
 {
 	for (const struct scope *s = a->scope; s != NULL; s = s->outer)
 		for (struct range *r = s->ranges; r != NULL; r = r->next)
-			if (sp_bytes_eq(r->alias, alias))
+			if (!r->hidden && sp_bytes_eq(r->alias, alias))
 				return r;
 	return NULL;
 }
@@ -309,8 +309,8 @@ scope_belongs(const struct range *r, struct sp_bytes name)
 		enum belongs b = scope_belongs(j, name);
 		best = b > best ? b : best;
 	}
-	if (r->joined != NULL)
-		return renamed_at(r, name) != SIZE_MAX ? BELONGS_MAYBE : best;
+	if (r->joined != NULL) /* which of its names AS j (a, b) took away is not counted */
+		return renamed_at(r, name) != SIZE_MAX || (r->nrenamed > 0 && best != BELONGS_NO) ? BELONGS_MAYBE : best;
 	if (r->table == NULL)
 		return derived_has(r, name);
 	if (is_system_column(name))
@@ -491,7 +491,7 @@ unqualified(struct analysis *a, struct sp_bytes name)
 
 	for (const struct scope *s = a->scope; s != NULL && !found; s = s->outer)
 		for (struct range *r = s->ranges; r != NULL && !a->failed; r = r->next) {
-			enum belongs b = scope_belongs(r, name);
+			enum belongs b = r->hidden ? BELONGS_NO : scope_belongs(r, name);
 			analyse_spend(a, cost_of(r));
 			found = found || b == BELONGS_YES;
 			maybe = maybe || b == BELONGS_MAYBE;
@@ -511,7 +511,7 @@ scope_has(const struct analysis *a, struct sp_bytes name)
 	enum belongs best = BELONGS_NO;
 
 	for (const struct range *r = a->scope == NULL ? NULL : a->scope->ranges; r != NULL; r = r->next) {
-		enum belongs b = scope_belongs(r, name);
+		enum belongs b = r->hidden ? BELONGS_NO : scope_belongs(r, name);
 		best = b > best ? b : best;
 	}
 	return best;
@@ -523,7 +523,7 @@ find_table(const struct analysis *a, struct sp_bytes schema, struct sp_bytes tab
 {
 	for (const struct scope *s = a->scope; s != NULL; s = s->outer)
 		for (const struct range *r = s->ranges; r != NULL; r = r->next) {
-			if (r->aliased || r->table == NULL || !sp_bytes_eq(r->alias, table))
+			if (r->hidden || r->aliased || r->table == NULL || !sp_bytes_eq(r->alias, table))
 				continue;
 			if (sp_bytes_eq(r->schema, schema) || r->schema.len == 0)
 				return r;
