@@ -236,7 +236,9 @@ define_constraint(struct analysis *a, const PgQuery__Constraint *c, unsigned eff
 {
 	struct range *r = a->scope == NULL ? NULL : a->scope->ranges;
 
+	unsigned outer = use_begin(a, r != NULL && !r->made ? USE_FILTER | USE_SEARCH : 0); /* it says whether all rows fulfil it */
 	analyse_grouped(a, WALK(c->raw_expr), NULL);
+	a->use = outer;
 	analyse_condition(a, WALK(c->where_clause));
 	analyse_define_list(a, c->n_exclusions, c->exclusions, effects);
 	for (size_t i = 0; i < c->n_keys && r != NULL; i++)
@@ -478,7 +480,10 @@ define_plain(struct analysis *a, const ProtobufCMessage *m)
 	about(a, table, &scope);
 	note_fields(a, m);
 	note_name_lists(a, m);
+	bool policy = walk_case_of(m) == PG_QUERY__NODE__NODE_CREATE_POLICY_STMT || walk_case_of(m) == PG_QUERY__NODE__NODE_ALTER_POLICY_STMT;
+	unsigned outer = use_begin(a, policy ? USE_FILTER | USE_SEARCH : 0);
 	walk_children(m, define_child, &d);
+	a->use = outer;
 	scope_end(a);
 }
 
@@ -679,6 +684,22 @@ define_drop(struct analysis *a, const ProtobufCMessage *m)
 		note_object(a, s->remove_type, WALK(s->objects[i]), PG_WRITE);
 }
 
+/* ALTER COLUMN … TYPE … USING: other columns' values come into this one. */
+static void
+alter_type(struct analysis *a, const PgQuery__AlterTableCmd *c, struct range *r)
+{
+	const ProtobufCMessage *m = WALK(c->def);
+	struct group g;
+
+	group_begin(a, &g);
+	scope_named(a, r, sp_str(c->name), PG_WRITE);
+	a->group = g.outer;
+	if (m != NULL && walk_case_of(m) == PG_QUERY__NODE__NODE_COLUMN_DEF)
+		analyse_grouped(a, WALK(((const PgQuery__ColumnDef *)m)->raw_default), &g.columns);
+	else
+		analyse_define(a, m, PG_WRITE);
+}
+
 static void
 alter_command(struct analysis *a, const PgQuery__AlterTableCmd *c, struct range *r)
 {
@@ -700,11 +721,13 @@ alter_command(struct analysis *a, const PgQuery__AlterTableCmd *c, struct range 
 	case PG_QUERY__ALTER_TABLE_TYPE__AT_ColumnDefault:
 	case PG_QUERY__ALTER_TABLE_TYPE__AT_DropNotNull:
 	case PG_QUERY__ALTER_TABLE_TYPE__AT_SetNotNull:
-	case PG_QUERY__ALTER_TABLE_TYPE__AT_AlterColumnType:
 	case PG_QUERY__ALTER_TABLE_TYPE__AT_SetStatistics:
 	case PG_QUERY__ALTER_TABLE_TYPE__AT_SetStorage:
 		scope_named(a, r, sp_str(c->name), PG_WRITE);
 		break;
+	case PG_QUERY__ALTER_TABLE_TYPE__AT_AlterColumnType:
+		alter_type(a, c, r);
+		return;
 	case PG_QUERY__ALTER_TABLE_TYPE__AT_GenericOptions:
 	case PG_QUERY__ALTER_TABLE_TYPE__AT_AlterColumnGenericOptions:
 		note_hide_text(a, a->begin, a->end, false);
