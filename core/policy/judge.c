@@ -592,6 +592,7 @@ conclude(struct judging *j, struct decision *d, const struct verdicts *v)
 	for (size_t i = 0; s != NULL && i < s->nunclear; i++) {
 		if (!v->lifted[i]) {
 			refuse(d, SP_DENY, SP_BY_UNCLEAR, "", unclear_text(j, &s->unclear[i]));
+			d->unclear = s->unclear[i].why;
 			return;
 		}
 	}

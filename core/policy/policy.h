@@ -114,6 +114,7 @@ struct decision {
 	bool hold;              /* what == SP_ALLOW once all approvals are met */
 	enum sp_because because;
 	const char *rule, *text;/* what decided; for the user */
+	const char *unclear;    /* the reason, when that is what decided; or NULL */
 	const char *detail;     /* of a failed rule, for the log: what Lua said */
 	struct approval_rule *approval;
 	size_t napprovals;

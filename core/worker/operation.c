@@ -200,7 +200,8 @@ static int
 op_refuse(struct sp_op *op, const struct decision *d)
 {
 	char message[1200];
-	struct sp_verdict v = { .what = d->what == SP_KILL ? SP_KILL : SP_DENY, .because = d->because, .rule = d->rule == NULL ? "" : d->rule };
+	struct sp_verdict v = { .what = d->what == SP_KILL ? SP_KILL : SP_DENY, .because = d->because, .rule = d->rule == NULL ? "" : d->rule,
+		.unclear = d->unclear };
 	const char *text = d->text == NULL ? "" : d->text;
 	if (d->because == SP_BY_RULE)
 		snprintf(message, sizeof(message), "blocked by rule \"%s\": %s", v.rule, text);

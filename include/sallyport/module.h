@@ -109,6 +109,7 @@ struct sp_verdict {
 	const char *rule;    /* name of the rule that decided, or "" */
 	const char *message; /* for the user: `blocked by rule "x": …`, whole */
 	const char *hint;    /* what to do, ending in `sallyport explain ID`; or "" */
+	const char *unclear; /* for SP_BY_UNCLEAR: the reason, as classify() gave it to sp_op_unclear(); else NULL */
 	uint32_t retry_after; /* seconds, for SP_BY_LIMIT */
 	uint64_t max_rows;   /* 0: no row limit; else end the answer in an error beyond it */
 };

@@ -88,6 +88,32 @@ pg_held(struct sp_session *s, struct sp_op *op, const struct sp_hold *h)
 	return pg_notice_text(p, message, hint);
 }
 
+/* Reasons of analyse.h, with the code that tools know them by, and what to do. */
+static const struct unclear {
+	const char *why, *code, *hint;
+} unclear[] = {
+	{ "syntax", "42601", "PostgreSQL 15's grammar, by which statements are judged, does not take it; the server was not asked." },
+	{ "size", "54000", "The statement is longer than `statement_max`." },
+	{ "depth", "54001", "It is nested deeper than can be judged." },
+	{ "encoding", "22021", "The text holds a NUL, or is not UTF-8." },
+	{ "node", "0A000", "This version does not know the construct, so it can't be judged." },
+	{ "code", "42501", "It runs code that can't be seen." },
+	{ "function", "42501", "What the function does is not known: a rule may allow it by its name." },
+	{ "setting", "42501", "`sallyport doc` lists the settings that may be changed, and to what." },
+};
+
+static void
+refuse_unclear(struct pg_refusal *r, const struct sp_verdict *v)
+{
+	char hint[512];
+	const struct unclear *u = NULL;
+	for (size_t i = 0; v->unclear != NULL && i < sizeof(unclear) / sizeof(*unclear); i++)
+		if (strcmp(v->unclear, unclear[i].why) == 0)
+			u = &unclear[i];
+	(void)snprintf(hint, sizeof(hint), "%s%s%s", u == NULL ? "" : u->hint, u == NULL ? "" : " ", v->hint);
+	pg_refusal_set(r, u == NULL ? "42501" : u->code, v->message, hint);
+}
+
 int
 pg_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v)
 {
@@ -106,7 +132,9 @@ pg_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v)
 		return SP_OK;
 	}
 	const char *code = v->because == SP_BY_LIMIT ? "53400" : v->because == SP_BY_SIZE ? "54000" : "42501";
-	if (v->what != SP_ALLOW)
+	if (v->what != SP_ALLOW && v->because == SP_BY_UNCLEAR)
+		refuse_unclear(&q->refusal, v);
+	else if (v->what != SP_ALLOW)
 		pg_refusal_set(&q->refusal, code, v->message, v->hint);
 	return SP_OK;
 }

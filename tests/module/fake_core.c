@@ -675,10 +675,10 @@ static int
 give_verdict(struct sp_op *op, enum fake_verdict what, uint64_t max_rows)
 {
 	static const struct sp_verdict verdict[] = {
-		[FAKE_ALLOW] = { SP_ALLOW, SP_BY_RULE, "", "", "", 0, 0 },
-		[FAKE_DENY] = { SP_DENY, SP_BY_RULE, "r", "blocked by rule \"r\": no", "sallyport explain 1", 0, 0 },
-		[FAKE_LIMIT] = { SP_DENY, SP_BY_LIMIT, "l", "limited by rule \"l\": wait 7 s", "", 7, 0 },
-		[FAKE_KILL] = { SP_KILL, SP_BY_RULE, "k", "ended by rule \"k\": out", "", 0, 0 },
+		[FAKE_ALLOW] = { .what = SP_ALLOW, .rule = "", .message = "", .hint = "" },
+		[FAKE_DENY] = { .rule = "r", .message = "blocked by rule \"r\": no", .hint = "sallyport explain 1" },
+		[FAKE_LIMIT] = { .because = SP_BY_LIMIT, .rule = "l", .message = "limited by rule \"l\": wait 7 s", .hint = "", .retry_after = 7 },
+		[FAKE_KILL] = { .what = SP_KILL, .rule = "k", .message = "ended by rule \"k\": out", .hint = "" },
 	};
 	struct sp_verdict v = verdict[what];
 	char *message = strdup(v.message), *hint = strdup(v.hint);
@@ -813,7 +813,7 @@ sp_column(struct sp_op *op, unsigned i, const struct sp_column *c)
 int
 sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r)
 {
-	static const struct sp_verdict no = { SP_DENY, SP_BY_RULE, "r", "blocked by rule \"r\": this column", "", 0, 0 };
+	static const struct sp_verdict no = { .rule = "r", .message = "blocked by rule \"r\": this column", .hint = "" };
 	int masked = 0;
 	*denied_r = op->denied ? &no : NULL;
 	for (unsigned i = 0; i < op->ncolumns; i++)
