@@ -6,9 +6,11 @@
 
 #include <time.h>
 
+#include "../base/clock.h"
 #include "epoch_use.h"
 
 #define WINDOW_MS 1000
+#define NOTABLE_US 50000
 
 uint64_t
 budget_clock(void)
@@ -35,6 +37,8 @@ void
 budget_charge(struct sp_session *s, uint64_t since)
 {
 	uint64_t used = budget_clock() - since;
+	if (used > NOTABLE_US && s->w->board != NULL) /* several of them in one turn are work, not a worker that is stuck */
+		board_beat(s->w->board, s->w->board_slot, clock_mono_ms());
 	if (s->purpose[0] != '\0' || s->principal.subject == NULL || s->w->board == NULL || s->epoch->epoch->settings.policy.budget == 0)
 		return;
 	uint64_t wait = spend(s, s->principal.issuer, s->principal.subject, used);

@@ -8,6 +8,7 @@
 
 #include "core/base/clock.h"
 #include "cunit_main.h"
+#include "core/worker/budget.h"
 #include "worker_world.h"
 
 #define WRITE "record { sync write; sync_wait 1s; }"
@@ -143,6 +144,20 @@ test_longer_than_the_ring(void)
 	world_end(&v);
 }
 
+/* Long statements, one after the other in one turn: the worker shows that it is not stuck. */
+static void
+test_long_work_is_a_sign(void)
+{
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	board_beat(v.w->board, v.w->board_slot, 1);
+	budget_charge(v.s, budget_clock());
+	CU_ASSERT_EQUAL(board_last_beat(v.w->board, v.w->board_slot), 1);
+	budget_charge(v.s, budget_clock() - 100000);
+	CU_ASSERT(board_last_beat(v.w->board, v.w->board_slot) > 1);
+	world_end(&v);
+}
+
 /* ---- the recorder is behind ---- */
 
 #define PIECE 60000u
@@ -235,6 +250,7 @@ main(void)
 		{ "keyed", test_keyed },
 		{ "nowhere else", test_nowhere },
 		{ "longer than the ring", test_longer_than_the_ring },
+		{ "long work is a sign", test_long_work_is_a_sign },
 		{ "no room in the ring", test_no_room },
 		{ "no room for long", test_no_room_for_long },
 		{ "nobody to record", test_nobody_to_record },
