@@ -155,6 +155,10 @@ ledger_sign(struct keeper *k, struct link *l, struct message *m)
 		answer(k, l, m->id, &last);
 		return SP_OK;
 	}
+	if (last.kind == LEDGER_TOMBSTONE) { /* it has it from its journal, and must remove it again */
+		answer(k, l, m->id, &last);
+		return SP_OK;
+	}
 	const char *why = why_not(&last, &e);
 	char name[ID_TEXT];
 	if (why != NULL)

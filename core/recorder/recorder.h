@@ -170,7 +170,9 @@ struct recorder {
 	bool doubtful;               /* the disk failed to sync the segment: go on in another one */
 	bool cramped;                /* the disk is full: the segment is to go before it is full */
 	bool low;                    /* …or nearly so: segments are to be short */
-	uint64_t begun;              /* bytes of the segment's census and before */
+	bool purge;                  /* …because it may hold recordings whose retention was over */
+	uint64_t begun;              /* bytes of the segment's census */
+	uint64_t begun_at;           /* mono ms: when the segment was begun */
 	bool census_due;             /* the segment does not yet name all sessions */
 	bool sync_due;               /* `sync write`: journaled, not yet on disk */
 	bool recovering;             /* facts are read again, not counted again */

@@ -4,6 +4,8 @@
  * after the keeper signed a tombstone for it and that stands in the ledger.
  *
  *   walk STORE/sessions a little in every sweep ─▶ list ─▶ MSG_REMOVE ─▶ tombstone ─▶ unlink
+ *
+ * A segment of the journal that may hold the same blocks ends early, so that it goes as well.
  */
 #include <config.h>
 
@@ -204,8 +206,11 @@ retention_tombstone(struct recorder *r, const uint8_t session[ID_LEN])
 		t->waiting--;
 	if (session_find(r, session) != NULL || ledger_sync(r) != SP_OK)
 		return;
-	if (store_remove(&r->store, session) != SP_OK)
+	if (store_remove(&r->store, session) != SP_OK) {
 		log_error("session %s: its recording cannot be removed: %s", id_format(session, id), strerror(errno));
-	else
-		log_info("session %s: its recording was removed, its time is over", id_format(session, id));
+		return;
+	}
+	log_info("session %s: its recording was removed, its time is over", id_format(session, id));
+	/* By age alone only what is older than the segment goes, if that is not so old itself. */
+	r->purge = r->purge || r->options.max != 0 || r->now - r->begun_at >= r->options.keep;
 }

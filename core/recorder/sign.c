@@ -261,6 +261,11 @@ static void
 session_signed(struct recorder *r, const struct ledger_entry *e)
 {
 	struct session *s = session_find(r, e->session);
+	/* The recorder died before the segment went: from that we have it again. */
+	if (e->kind == LEDGER_TOMBSTONE && s != NULL && s->state.state != SESSION_LIVE && !s->touched) {
+		session_free(r, s);
+		s = NULL;
+	}
 	if (e->kind == LEDGER_TOMBSTONE)
 		retention_tombstone(r, e->session);
 	if (s == NULL || e->kind == LEDGER_TOMBSTONE)

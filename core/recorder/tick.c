@@ -117,6 +117,7 @@ rotate(struct recorder *r)
 		return SP_EIO;
 	r->rotated = r->journal.batch;
 	r->begun = 0;
+	r->begun_at = r->now;
 	r->census_due = true;
 	r->doubtful = false;
 	return SP_OK;
@@ -191,6 +192,7 @@ commit(struct recorder *r)
 static int
 take_census(struct recorder *r)
 {
+	uint64_t before = r->journal.size;
 	batch_begin(&r->batch);
 	r->batch.wall = clock_wall_us();
 	r->batch.audited = r->audited;
@@ -206,7 +208,7 @@ take_census(struct recorder *r)
 	if (journal_append(&r->journal, &r->batch) != SP_OK || journal_sync(&r->journal) != SP_OK)
 		return SP_EIO;
 	r->census_due = false;
-	r->begun = r->journal.size;
+	r->begun = r->journal.size - before;
 	return SP_OK;
 }
 
@@ -287,8 +289,8 @@ sweep(struct recorder *r)
 static bool
 segment_ends(const struct recorder *r)
 {
-	bool gains = r->journal.oldest == r->journal.segment && !r->census_due && r->journal.size > r->begun;
-	bool enough = r->cramped || (r->low && r->journal.size - r->begun >= RESERVE(r->journal.full) / 4);
+	bool gains = r->journal.oldest == r->journal.segment && !r->census_due && r->journal.batch > r->rotated + 1;
+	bool enough = r->cramped || r->purge || (r->low && r->journal.size - r->begun >= RESERVE(r->journal.full) / 4);
 	return r->journal.size - r->begun >= r->journal.full || (gains && enough);
 }
 
@@ -300,7 +302,7 @@ end_segment(struct recorder *r)
 	/* nobody syncs it later */
 	if (sync_lazily(r) != SP_OK || (segment_ends(r) && rotate(r) != SP_OK))
 		return SP_EIO;
-	r->cramped = false;
+	r->cramped = r->purge = false;
 	return SP_OK;
 }
 

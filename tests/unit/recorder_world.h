@@ -93,8 +93,11 @@ world_sign(struct world *w, const struct message *m)
 		world_answer(w, (unsigned)last.number - 1);
 		return;
 	}
-	if (world_last_of(w, e.session, &last) && (last.kind >= LEDGER_CLOSE))
+	if (world_last_of(w, e.session, &last) && (last.kind >= LEDGER_CLOSE)) {
+		if (last.kind == LEDGER_TOMBSTONE)
+			world_answer(w, (unsigned)last.number - 1);
 		return;
+	}
 	world_append(w, &e);
 	world_answer(w, w->entries - 1);
 }
@@ -199,6 +202,15 @@ world_stop(struct world *w, bool tear)
 	if (w->r == NULL)
 		return;
 	recorder_finish(w->r, tear);
+	recorder_close(w->r);
+	free(w->r);
+	w->r = NULL;
+}
+
+/* …with no tick any more. */
+static inline void
+world_stop_at_once(struct world *w)
+{
 	recorder_close(w->r);
 	free(w->r);
 	w->r = NULL;

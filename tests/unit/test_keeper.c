@@ -1132,6 +1132,12 @@ test_ledger(void)
 	struct message gone = { .type = MSG_REMOVE, .f = { S(id(0)) } };
 	m = fake_ask(&f, &f.recorder, &gone, MSG_SIGNED);
 	CU_ASSERT(m != NULL && m->f[0].s.len == 0);
+	/* A recorder that has a removed recording again, from its journal, is told that it was removed. */
+	f.k.epoch->settings.record.max = 1;
+	m = fake_ask(&f, &f.recorder, &gone, MSG_SIGNED);
+	CU_ASSERT(m != NULL && ledger_decode(m->f[0].s, &last) == SP_OK && last.number == 5 && last.kind == LEDGER_TOMBSTONE);
+	m = sign(LEDGER_TORN, 0, 4, "torn");
+	CU_ASSERT(ledger_decode(m->f[0].s, &last) == SP_OK && last.number == 5 && last.kind == LEDGER_TOMBSTONE);
 	stop();
 }
 

@@ -75,6 +75,39 @@ test_size(void)
 	world_free(&w);
 }
 
+/* What is removed leaves the journal too, and does not come back from it. */
+static void
+test_journal(void)
+{
+	for (unsigned dies = 0; dies < 2; dies++) {
+		struct world *w = store();
+		struct verify_result v;
+		char first[256];
+		world_path(w, "journal/00000001.jnl", first);
+		w->r->options.max = 1;
+		if (dies == 1)
+			w->r->census_due = true; /* the segment stays, and is there after the start */
+		for (unsigned i = 0; i < 10 && w->removes < 4; i++) {
+			w->r->purge = false;
+			w->r->swept = 0;
+			retention_step(w->r);
+		}
+		CU_ASSERT_STRING_EQUAL(left(), "....");
+		CU_ASSERT_TRUE(w->r->purge);
+		if (dies == 1) {
+			world_stop_at_once(w);
+			CU_ASSERT_EQUAL(access(first, F_OK), 0);
+			world_start(w);
+		}
+		walk_again(w);
+		CU_ASSERT_STRING_EQUAL(left(), "....");
+		CU_ASSERT_EQUAL(w->r->nsessions, 0);
+		CU_ASSERT_NOT_EQUAL(access(first, F_OK), 0);
+		CU_ASSERT_TRUE(verified(w, NULL, &v));
+		world_free(&w);
+	}
+}
+
 /* The keeper gives no tombstone: the file stays. */
 static void
 test_refused(void)
@@ -136,7 +169,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "age", test_age }, { "size", test_size }, { "refused", test_refused }, { "keeper away", test_keeper_away },
+		{ "age", test_age }, { "size", test_size }, { "the journal", test_journal }, { "refused", test_refused }, { "keeper away", test_keeper_away },
 		{ "live", test_live }, { "for ever", test_for_ever }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("retain", tests);
