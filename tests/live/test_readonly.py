@@ -211,6 +211,17 @@ def what_stays_on(w):
 
 
 @test
+def a_timeout_stays(w):
+    policy(w, OPEN + 'rule "short" { on = "session", when = { groups = "readonly" }, pin = { statement_timeout = "300ms" } }')
+    for first in ("SET statement_timeout = 0", "SET LOCAL statement_timeout TO '1h'", "SELECT set_config('statement_timeout', '0', false)",
+                  "RESET statement_timeout", "RESET ALL", "DISCARD ALL"):
+        got = w.psql(args=["-A", "-t", "-q", "-v", "ON_ERROR_STOP=0", "-c", first, "-c", "SELECT pg_sleep(20)"], groups=READER)
+        assert "57014" in got.err and ("42501" in got.err) == (first[0] == "S"), f"{first}: {got!r}"
+    got = w.psql(args=["-A", "-t", "-q", "-c", "SET statement_timeout = '300ms'", "-c", "BEGIN READ WRITE", "-c", "COMMIT"], groups=READER)
+    assert got.code == 0, repr(got)
+
+
+@test
 def the_refusal_says_why(w):
     policy(w, PINNED + OPEN)
     got = w.psql(OFF, groups=READER)
@@ -287,6 +298,31 @@ def what_the_server_lets_pass(w):
     for text in [t for t in lets if t != "NOTIFY x"]:
         got = w.psql(text, groups=READER)
         assert got.code != 0 and "readonly-no-writes" in got.err, f"{text}: {got!r}"
+
+
+@test
+def a_catalogue_login_needs_no_rights(w):
+    """The gateway reads definitions by a login that may connect and nothing else; what operators.md asks of it is so."""
+    w.pg.sql("CREATE ROLE app_catalogue LOGIN PASSWORD 'catalogue-only'; REVOKE ALL ON DATABASE orders FROM PUBLIC; "
+             "GRANT CONNECT ON DATABASE orders TO app_catalogue; REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    secret = w.gateway.dir / "keeper" / "catalogue.secret"
+    secret.write_text("catalogue-only\n")
+    secret.chmod(0o600)
+    if IS_ROOT:
+        shutil.chown(secret, "sallyport-keeper", "sallyport-keeper")
+    w.gateway.target_extra = f"catalogue user=app_catalogue secret=file:{secret};"
+    w.gateway.policy = POLICY
+    w.gateway.write()
+    assert w.gateway.stop()  # a worker keeps the connection that it has
+    w.gateway.start()
+    got = w.psql("SELECT email, id FROM customers WHERE id = 1")
+    assert got.code == 0 and "ada@example.com" not in got.out and got.out.endswith("|1"), repr(got)
+    logins = w.pg.sql("SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name LIKE 'sallyport catalogue%'").split()
+    assert "app_catalogue" in logins, logins
+    rights = w.pg.sql("SELECT rolsuper OR rolbypassrls OR rolcreaterole OR pg_has_role(oid, 'pg_read_server_files', 'MEMBER') "
+                      "OR pg_has_role(oid, 'pg_execute_server_program', 'MEMBER') OR has_column_privilege(rolname, 'public.customers', 'email', 'SELECT') "
+                      "FROM pg_roles WHERE rolname = 'app_catalogue'")
+    assert rights == "f", rights
 
 
 main(policy=PINNED + OPEN, sql=SQL, workers=1)
