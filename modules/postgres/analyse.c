@@ -116,7 +116,8 @@ analyse_inner_text(struct analysis *a, struct sp_bytes text)
 	struct scope *scope = a->scope;
 	struct group *group = a->group;
 
-	if (a->depth == TEXTS_IN_TEXTS || !pg_scan_utf8(text) || pg_scan_depth(text) >= SHALLOW)
+	/* many EXECUTEs of one long text are parsed as often */
+	if (a->depth == TEXTS_IN_TEXTS || !pg_scan_few(text, &a->tokens) || !pg_scan_utf8(text) || pg_scan_depth(text) >= SHALLOW)
 		return false;
 	const PgQuery__ParseResult *tree = parse(a, text, &word);
 	if (tree == NULL || tree->n_stmts == 0)
@@ -291,7 +292,7 @@ analyse_text(struct analysis *a, uint64_t max)
 		dark(a, "encoding", none);
 		return;
 	}
-	if (!pg_scan_few(a->text, TOKENS_MAX)) {
+	if (!pg_scan_few(a->text, &a->tokens)) {
 		dark(a, "size", none);
 		return;
 	}
@@ -329,7 +330,7 @@ pg_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text
 {
 	const struct pg_view *view = scope == NULL ? NULL : scope->view;
 	const struct pg_conf *conf = scope == NULL ? NULL : scope->conf;
-	struct analysis a = { .op = op, .view = view, .text = text, .patience = PATIENCE };
+	struct analysis a = { .op = op, .view = view, .text = text, .patience = PATIENCE, .tokens = TOKENS_MAX };
 
 	a.cap = MEMORY + (text.len < PG_STATEMENT_MAX ? text.len : PG_STATEMENT_MAX) * MEMORY_PER_BYTE;
 	analyse_text(&a, conf == NULL || conf->statement_max == 0 ? PG_STATEMENT_MAX : conf->statement_max);

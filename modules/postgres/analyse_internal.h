@@ -152,6 +152,7 @@ struct analysis {
 	struct sp_bytes text;   /* that offsets speak of */
 	bool quiet;             /* text of another origin: literals are not noted */
 	unsigned depth;         /* of texts inside texts */
+	size_t tokens;          /* that may still be parsed, of all texts */
 	struct chunk *chunks;
 	size_t used, cap;
 	bool failed;

@@ -397,15 +397,19 @@ depth_self(struct depth *d, uint8_t c, uint8_t next)
 }
 
 bool
-pg_scan_few(struct sp_bytes text, size_t most)
+pg_scan_few(struct sp_bytes text, size_t *left)
 {
 	struct pg_scan s = pg_scan(text, 0);
 
-	if (text.len <= most)
+	if (text.len <= *left / 8) {
+		*left -= text.len;
 		return true;
-	while (pg_scan_next(&s).kind != PG_TOKEN_END)
-		if (most-- == 0)
+	}
+	while (pg_scan_next(&s).kind != PG_TOKEN_END) {
+		if (*left == 0)
 			return false;
+		--*left;
+	}
 	return true;
 }
 

@@ -41,8 +41,8 @@ bool pg_token_is(const struct pg_scan *s, const struct pg_token *t, const char *
 
 /* Valid UTF-8 as the server has it: shortest form, no surrogates, up to U+10FFFF, no NUL. */
 bool pg_scan_utf8(struct sp_bytes text);
-/* No more words, literals and signs than this. */
-bool pg_scan_few(struct sp_bytes text, size_t most);
+/* No more words, literals and signs than are left; they are taken off, or a short text's bytes are. */
+bool pg_scan_few(struct sp_bytes text, size_t *left);
 /* No less than the levels of nesting, in units of one operator or bracket; stops at PG_DEPTH_MAX. */
 size_t pg_scan_depth(struct sp_bytes text);
 

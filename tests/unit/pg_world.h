@@ -115,7 +115,14 @@ pg_world_names(void)
 static inline struct sp_bytes
 pg_world_prepared(const struct pg_view *v, struct sp_bytes name)
 {
+	static char list[120024] = "SELECT 1 WHERE 1 IN (1";
 	(void)v;
+	if (sp_bytes_is(name, "known_list")) {
+		for (size_t i = 22; i + 2 < sizeof(list); i += 2)
+			memcpy(list + i, ",1", 2);
+		list[sizeof(list) - 2] = ')';
+		return (struct sp_bytes){ (const uint8_t *)list, sizeof(list) - 1 };
+	}
 	if (sp_bytes_is(name, "known_delete"))
 		return SP_LIT("DELETE FROM orders");
 	return sp_bytes_is(name, "known_select") ? SP_LIT("SELECT email FROM customers WHERE id = $1") : (struct sp_bytes){ NULL, 0 };

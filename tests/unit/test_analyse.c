@@ -432,6 +432,23 @@ test_size(void)
 	free(text);
 }
 
+/* One long text that many EXECUTEs name is parsed a few times, not each time. */
+static void
+test_texts_in_texts(void)
+{
+	struct pg_names *known = pg_world_names();
+	const struct pg_view prepared = pg_world_view(known);
+
+	for (size_t n = 1; n <= 100; n += 99) {
+		char *text = repeated("", "EXECUTE known_list;", "", "", n);
+		char *shown = pg_show(&prepared, (struct sp_bytes){ (const uint8_t *)text, strlen(text) });
+		CU_ASSERT_EQUAL(strstr(shown, "unclear=code execute known_list") != NULL, n > 1);
+		free(shown);
+		free(text);
+	}
+	pg_names_free(&known);
+}
+
 /* ---- names.c ---- */
 
 static int
@@ -820,7 +837,7 @@ main(int argc, char **argv)
 		{ "secrets are marked", test_secrets },
 		{ "depth", test_depth },
 		{ "the deep stack is given back", test_stack_is_given_back },
-		{ "size", test_size },
+		{ "size", test_size }, { "texts in texts", test_texts_in_texts },
 		{ "what is behind a column", test_names_sources },
 		{ "generated columns and views over code", test_names_made },
 		{ "MK8: columns that are renamed", test_names_renamed },
