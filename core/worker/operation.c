@@ -668,6 +668,14 @@ columns_free(struct sp_column *c, unsigned n)
 	free(c);
 }
 
+/* A column that is hidden; one that is only looked through for what detectors know is not called so. */
+static bool
+is_hidden(const struct policy_masks *masks, unsigned i)
+{
+	const struct sp_mask *m = masks == NULL ? NULL : policy_mask(masks, i);
+	return m != NULL && sp_mask_kind(m) != SP_MASK_DETECT;
+}
+
 static struct sp_bytes
 result_record(const struct sp_column *c, unsigned n, const struct policy_masks *masks)
 {
@@ -676,7 +684,7 @@ result_record(const struct sp_column *c, unsigned n, const struct policy_masks *
 	for (unsigned i = 0; i < n; i++) {
 		sp_wr_u8(&w, KEY_COLUMN);
 		sp_wr_be32(&w, (uint32_t)c[i].name.len + 7);
-		sp_wr_u8(&w, masks != NULL && policy_mask(masks, i) != NULL);
+		sp_wr_u8(&w, is_hidden(masks, i));
 		sp_wr_be32(&w, c[i].type);
 		sp_wr_be16(&w, c[i].format);
 		sp_wr_put(&w, c[i].name);
