@@ -8,6 +8,7 @@ test "create index concurrently" {
 }
 test "select into is a create table" { send = sql "SELECT item INTO x FROM orders", expect = "approve by ddl-needs-approval" }
 test "a temporary table is free" { send = sql "CREATE TEMP TABLE t (id int)", expect = "not by ddl-needs-approval" }
+test "select into one, too" { send = sql "SELECT item INTO TEMP t FROM orders", expect = "not by ddl-needs-approval" }
 test "beside a temporary table nothing else is" {
   send = sql "CREATE TEMP TABLE t (id int); DROP TABLE orders", expect = "approve by ddl-needs-approval",
 }

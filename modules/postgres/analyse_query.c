@@ -380,6 +380,8 @@ select_into(struct analysis *a, const PgQuery__IntoClause *into, const struct ou
 	analyse_moved(a, out);
 	const struct name *table = scope_new_name(a, into->rel);
 	note_effects(a, PG_DDL | PG_WRITE);
+	if (a->stmt != NULL && strcmp(into->rel->relpersistence, "t") == 0)
+		note_flag(&a->stmt->temporary, true);
 	note_add(a, PG_A_TABLES, table);
 	note_add(a, PG_A_TABLES_WRITTEN, table);
 	note_add(a, PG_A_OBJECTS, table);
