@@ -4,8 +4,8 @@
  *
  *   arena ─▶ chunk ─▶ chunk ─▶ …     newest first; each twice the size of the one before, to 64 kB
  *
- * Whatever held input may have held a token, so every chunk and buffer is wiped before the system
- * gets it back, and a buffer that grows wipes the memory it leaves.  Built with sanitizers, each
+ * Whatever held input may have held a token, so every chunk and buffer is wiped before anybody
+ * gets it again, and a buffer that grows wipes the memory it leaves.  Built with sanitizers, each
  * allocation is a chunk of its own, so that AddressSanitizer sees its edges.
  */
 #include <config.h>
@@ -22,6 +22,7 @@
 #define ARENA_CAP (16u << 20)
 #define CHUNK_FIRST 1024u
 #define CHUNK_LAST (64u << 10)
+#define SPARES 256u
 #define BUFFER_MAX (64u << 20)
 #define BUFFER_FIRST 256u
 
@@ -83,6 +84,36 @@ mem_string(struct sp_bytes s)
 
 /* ---- arena ---- */
 
+/* First chunks, wiped and so all zero: most arenas have no more, and are as short as an operation. */
+static _Thread_local struct spares {
+	struct chunk *chunk;
+	unsigned n;
+} spares;
+
+static struct chunk *
+spare_take(size_t size)
+{
+	struct chunk *c = size == CHUNK_FIRST ? spares.chunk : NULL;
+	if (c == NULL)
+		return NULL;
+	spares.chunk = c->next;
+	spares.n--;
+	c->next = NULL;
+	return c;
+}
+
+static bool
+spare_keep(struct chunk *c)
+{
+	if (!CHUNKS_SHARED || c->size != CHUNK_FIRST || spares.n >= SPARES)
+		return false;
+	c->used = 0;
+	c->next = spares.chunk;
+	spares.chunk = c;
+	spares.n++;
+	return true;
+}
+
 struct arena *
 arena_new(size_t cap)
 {
@@ -102,7 +133,8 @@ arena_free(struct arena **a)
 	for (struct chunk *c = (*a)->chunk, *next; c != NULL; c = next) {
 		next = c->next;
 		mem_wipe(c->p, c->used);
-		free(c);
+		if (!spare_keep(c))
+			free(c);
 	}
 	free(*a);
 	*a = NULL;
@@ -113,7 +145,9 @@ chunk_new(struct arena *a, size_t need)
 {
 	bool shared = CHUNKS_SHARED && need <= a->next_size / 2;
 	size_t size = shared ? a->next_size : need;
-	struct chunk *c = calloc(1, sizeof(*c) + size);
+	struct chunk *c = shared ? spare_take(size) : NULL;
+	if (c == NULL)
+		c = calloc(1, sizeof(*c) + size);
 	if (c == NULL)
 		return NULL;
 	c->size = size;

@@ -26,13 +26,6 @@
 
 #define TICK_MS 100
 #define LATE_MS 300              /* a tick later than this says nothing about workers */
-#ifdef SANITIZED
-#define STUCK_TICKS 100          /* a process that ends is looked through for leaks first */
-#define STOP_MS 30000
-#else
-#define STUCK_TICKS 10           /* a worker without a sign for a second is ended (P10) */
-#define STOP_MS 5000             /* how long the processes of a phase may take to go */
-#endif
 #define TAKING_MS 30000          /* reading a configuration may take longer, not for ever */
 #define BACKOFF_FIRST 100
 #define BACKOFF_LAST 5000

@@ -46,6 +46,14 @@ struct child {
 	unsigned missed;      /* ticks without a new one */
 };
 
+#ifdef SANITIZED                 /* a process that ends is looked through for leaks first */
+#define STUCK_TICKS 100
+#define STOP_MS 30000
+#else
+#define STUCK_TICKS 10           /* a worker without a sign for a second is ended (P10) */
+#define STOP_MS 5000             /* how long the processes of a phase may take to go */
+#endif
+
 struct ring_kept {            /* a worker's ring; kept for a while after its end, for a recorder that restarts */
 	int memory, recorder_bell, worker_bell;
 	unsigned index;

@@ -35,7 +35,7 @@ static const char *
 kind_of(const struct sp_module *m, const char *kind)
 {
 	for (const char *const *k = m->kinds; k != NULL && *k != NULL; k++)
-		if (strcmp(*k, kind) == 0)
+		if (*k == kind || strcmp(*k, kind) == 0)
 			return *k;
 	return NULL;
 }

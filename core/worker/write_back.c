@@ -89,6 +89,8 @@ write_back_column(const struct sp_op *op)
 	const struct shape *shape = op->op.shape;
 	const struct target_use *t = epoch_use_target(op->s->epoch, op->s->target_name);
 	struct fine fine = { .n = 0 };
+	if (op->plan != NULL && !op->plan->sensitive)
+		return NULL;
 	for (size_t i = 0; i < shape->nliterals; i++) {
 		const struct literal *l = &shape->literal[i];
 		if (l->column != NULL && has_stars(value_of(op, l)) && !is_fine(&fine, op, t->policy, l->column))

@@ -341,12 +341,24 @@ count(enum role role)
 	return n;
 }
 
+/* Waits for its death, without reaping; not for ever, should nobody have told it to die. */
+static siginfo_t
+death_of(const struct child *c)
+{
+	siginfo_t info = { .si_pid = 0 };
+	for (unsigned i = 0; i < 20000 && info.si_pid == 0; i++)
+		if (waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT | WNOHANG) != 0)
+			break;
+		else if (info.si_pid == 0)
+			(void)usleep(1000);
+	return info;
+}
+
 /* It is dead when this returns, and master has seen it. */
 static void
 died(struct child *c)
 {
-	siginfo_t info;
-	CU_ASSERT_EQUAL(waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT), 0);
+	CU_ASSERT_NOT_EQUAL_FATAL(death_of(c).si_pid, 0);
 	hears_of_deaths(true);
 	hears_of_deaths(false);
 	turn();
@@ -364,8 +376,8 @@ dies(struct child *c)
 static bool
 is_killed(const struct child *c)
 {
-	siginfo_t info = { .si_pid = 0 };
-	return waitid(P_PID, (id_t)c->pid, &info, WEXITED | WNOWAIT) == 0 && info.si_status == SIGKILL;
+	siginfo_t info = death_of(c);
+	return info.si_pid != 0 && info.si_status == SIGKILL;
 }
 
 static bool
@@ -520,15 +532,15 @@ test_watchdog(void)
 	struct child *stuck = nth(ROLE_WORKER, 0), *other = nth(ROLE_WORKER, 1);
 	beat();
 	tick(100);
-	for (unsigned i = 0; i < 9; i++) {
+	for (unsigned i = 0; i < STUCK_TICKS - 1; i++) {
 		now_ms += 1;
 		board_beat(m.board, other->slot, now_ms);
 		tick(99);
 	}
-	CU_ASSERT(lives(stuck) && stuck->missed == 9);
+	CU_ASSERT(lives(stuck) && stuck->missed == STUCK_TICKS - 1);
 	tick(400); /* late: the machine stood still, or we did */
 	CU_ASSERT(lives(stuck) && stuck->missed == 0);
-	for (unsigned i = 0; i < 10; i++) {
+	for (unsigned i = 0; i < STUCK_TICKS; i++) {
 		CU_ASSERT_TRUE(lives(stuck));
 		now_ms += 1;
 		board_beat(m.board, other->slot, now_ms);
@@ -639,7 +651,7 @@ test_end(void)
 	turn();
 	unsigned slot = nth(ROLE_WORKER, 0)->slot;
 	CU_ASSERT(far[slot].heard[MSG_QUIT] == 2 && far[slot].last == 0);
-	tick(5001);
+	tick(STOP_MS + 1);
 	CU_ASSERT_TRUE(is_killed(nth(ROLE_WORKER, 0)));
 	died(nth(ROLE_WORKER, 0));
 	tick(100);
@@ -655,7 +667,7 @@ test_end(void)
 	CU_ASSERT_EQUAL(far[0].heard[MSG_QUIT], 1);
 	dies(nth(ROLE_CONSOLE, 0));
 	CU_ASSERT_FALSE(event_base_got_break(m.base));
-	tick(5001); /* the keeper does not go */
+	tick(STOP_MS + 1); /* the keeper does not go */
 	CU_ASSERT_TRUE(is_killed(nth(ROLE_KEEPER, 0)));
 	died(nth(ROLE_KEEPER, 0));
 	now_ms += 100;
