@@ -203,7 +203,8 @@ sign_sessions(struct recorder *r)
 	if (r->ledger.gap)
 		say_have(r);
 	for (size_t i = 0; i < SESSION_BUCKETS; i++)
-		for (struct session *s = r->bucket[i]; s != NULL && asked < ASK_AT_ONCE; s = s->next) {
+		for (struct session *s = r->bucket[i], *next; s != NULL && asked < ASK_AT_ONCE; s = next) {
+			next = s->next; /* an answer that comes at once may be the end of it */
 			unsigned kind = wanted(r, s);
 			if (kind == 0 || file_flush(r, s) != SP_OK)
 				continue;
