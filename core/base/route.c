@@ -28,6 +28,16 @@ const struct route route_table[] = {
 	{ "GET", "/api/v1/targets", CALL_TARGETS, ANY_READER, "Targets that the caller may reach." },
 	{ "GET", "/api/v1/keys", CALL_KEYS, ANY_READER, "Public keys that recordings are signed with." },
 	{ "GET", "/api/v1/status", CALL_STATUS, MAY_AUDIT | MAY_OPERATE, "Epoch, workers, sessions, queues." },
+	{ "GET", "/api/v1/identities", CALL_IDENTITIES, MAY_ANYBODY, "Identities that one can sign in with, in a browser." },
+	{ "POST", "/api/v1/signin", CALL_SIGNIN_BEGIN, MAY_ANYBODY, "Begin to sign in: where the browser has to go." },
+	{ "POST", "/api/v1/signin/code", CALL_SIGNIN_CODE, MAY_ANYBODY, "What the browser came back with; the answer is a sign-in." },
+	{ "POST", "/api/v1/logout", CALL_LOGOUT, MAY_USE, "End the sign-in that the call is made with." },
+	{ "POST", "/api/v1/device", CALL_DEVICE_BEGIN, MAY_ANYBODY, "Begin to sign in on a machine without a browser." },
+	{ "POST", "/api/v1/device/token", CALL_DEVICE_POLL, MAY_ANYBODY, "Ask whether that was confirmed; once it was, the answer is a sign-in." },
+	{ "GET", "/api/v1/device", CALL_DEVICE_LOOK, MAY_USE, "What would be confirmed by ?code=." },
+	{ "POST", "/api/v1/device/confirm", CALL_DEVICE_CONFIRM, MAY_USE, "Let that machine sign in as oneself, or not." },
+	{ "POST", "/backchannel-logout/:id", CALL_BACKCHANNEL, MAY_ANYBODY, "OpenID Connect Back-Channel Logout of the identity :id." },
+	{ "POST", "/api/v1/renew", CALL_RENEW, MAY_ANYBODY, "Sessions of a token go on by a fresh one of the same principal." },
 	{ .method = NULL },
 };
 

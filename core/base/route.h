@@ -13,12 +13,15 @@ enum caller_role { /* bits; a route needs one of its own */
 	MAY_APPROVE = 2,
 	MAY_AUDIT = 4,
 	MAY_OPERATE = 8,  /* kill, reload state: admins and callers on the control socket */
-	MAY_MINT = 16     /* local issuer, where the conf says so */
+	MAY_MINT = 16,    /* local issuer, where the conf says so */
+	MAY_ANYBODY = 32  /* nobody is asked who calls: signing in, and what brings its own proof */
 };
 
 enum call {
 	CALL_NONE, CALL_WHOAMI, CALL_SESSIONS, CALL_SESSION, CALL_KILL, CALL_RECORDING, CALL_VERIFY, CALL_EXPLAIN, CALL_SEARCH,
-	CALL_REQUESTS, CALL_REQUEST, CALL_APPROVE, CALL_DENY, CALL_TOKEN, CALL_REVOKE, CALL_TARGETS, CALL_KEYS, CALL_STATUS, CALLS
+	CALL_REQUESTS, CALL_REQUEST, CALL_APPROVE, CALL_DENY, CALL_TOKEN, CALL_REVOKE, CALL_TARGETS, CALL_KEYS, CALL_STATUS,
+	CALL_IDENTITIES, CALL_SIGNIN_BEGIN, CALL_SIGNIN_CODE, CALL_LOGOUT, CALL_DEVICE_BEGIN, CALL_DEVICE_POLL, CALL_DEVICE_LOOK,
+	CALL_DEVICE_CONFIRM, CALL_BACKCHANNEL, CALL_RENEW, CALLS
 };
 
 /* What whoami calls them. */

@@ -63,7 +63,8 @@ static int
 put_roles(struct manual *m, unsigned roles)
 {
 	static const struct { unsigned role; const char *name; } names[] = { { MAY_USE, "every principal" }, { MAY_APPROVE, "approver" },
-		{ MAY_AUDIT, "auditor" }, { MAY_OPERATE, "admin, control socket" }, { MAY_MINT, "control socket with `may=mint`" } };
+		{ MAY_AUDIT, "auditor" }, { MAY_OPERATE, "admin, control socket" }, { MAY_MINT, "control socket with `may=mint`" },
+		{ MAY_ANYBODY, "anybody" } };
 	int rc = SP_OK;
 	const char *between = "";
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names) && rc == SP_OK; i++) {

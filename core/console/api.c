@@ -43,6 +43,21 @@ static const struct argument {
 	{ CALL_TOKEN, "api", FLAG },
 	{ CALL_TOKEN, "class", TEXT },
 	{ CALL_REVOKE, "user", TEXT },
+	{ CALL_SIGNIN_BEGIN, "identity", TEXT },
+	{ CALL_SIGNIN_BEGIN, "return", TEXT },
+	{ CALL_SIGNIN_CODE, "flow", TEXT },
+	{ CALL_SIGNIN_CODE, "state", TEXT },
+	{ CALL_SIGNIN_CODE, "code", TEXT },
+	{ CALL_SIGNIN_CODE, "iss", TEXT },
+	{ CALL_SIGNIN_CODE, "error", TEXT },
+	{ CALL_DEVICE_BEGIN, "name", TEXT },
+	{ CALL_DEVICE_POLL, "device_code", TEXT },
+	{ CALL_DEVICE_LOOK, "code", TEXT },
+	{ CALL_DEVICE_CONFIRM, "code", TEXT },
+	{ CALL_DEVICE_CONFIRM, "allow", FLAG },
+	{ CALL_BACKCHANNEL, "logout_token", TEXT },
+	{ CALL_RENEW, "old", TEXT },
+	{ CALL_RENEW, "token", TEXT },
 	{ .name = NULL },
 };
 
@@ -99,24 +114,35 @@ word_value(enum argument_type type, struct sp_bytes word)
 	return json_integer(n);
 }
 
-/* false: the caller has its answer already. */
+static json_t *
+decoded_value(enum argument_type type, struct sp_bytes value)
+{
+	char *text = mem_alloc(value.len + 1);
+	struct sp_writer t = sp_writer(text, value.len + 1);
+	http_decode(value, true, &t);
+	json_t *word = t.bad ? NULL : word_value(type, sp_written(&t));
+	mem_wipe(text, value.len + 1);
+	free(text);
+	return word;
+}
+
+/* A query's words, or a form's.  false: the caller has its answer already. */
 static bool
 args_from_query(struct caller *c, enum call call, struct sp_bytes query, json_t *args)
 {
 	struct sp_reader r = sp_reader(query);
 	struct sp_bytes key, value;
 	while (http_query_next(&r, &key, &value)) {
-		char name[32], text[4096];
-		struct sp_writer n = sp_writer(name, sizeof(name)), t = sp_writer(text, sizeof(text));
+		char name[32];
+		struct sp_writer n = sp_writer(name, sizeof(name));
 		http_decode(key, true, &n);
 		sp_wr_u8(&n, 0);
-		http_decode(value, true, &t);
 		const struct argument *a = n.bad ? NULL : argument_find(call, name);
 		if (a == NULL || json_object_get(args, name) != NULL) {
 			caller_refuse(c, 400, "\"%s\" is no argument of this call, or given twice", log_quote(key));
 			return false;
 		}
-		json_t *word = t.bad ? NULL : word_value(a->type, sp_written(&t));
+		json_t *word = decoded_value(a->type, value);
 		if (word == NULL || json_object_set_new(args, a->name, word) != 0) {
 			caller_refuse(c, 400, "the value of \"%s\" is not of its type", a->name);
 			return false;
@@ -133,6 +159,8 @@ args_from_body(struct caller *c, enum call call, const struct request *r, json_t
 	bool good = true;
 	if (r->body.len == 0)
 		return true;
+	if (call == CALL_BACKCHANNEL && http_name_is(r->type, "application/x-www-form-urlencoded"))
+		return args_from_query(c, call, r->body, args);
 	if (!http_name_is(r->type, "application/json") && !http_name_is(r->type, "application/json; charset=utf-8")) {
 		caller_refuse(c, 415, "the body must be application/json");
 		return false;
@@ -157,8 +185,8 @@ static bool
 id_is_plain(struct sp_bytes id)
 {
 	for (size_t i = 0; i < id.len; i++)
-		if ((id.p[i] < 'a' || id.p[i] > 'z') && (id.p[i] < '0' || id.p[i] > '9'))
-			return false;
+		if ((id.p[i] < 'a' || id.p[i] > 'z') && (id.p[i] < '0' || id.p[i] > '9') && id.p[i] != '-' && id.p[i] != '_')
+			return false; /* of what we number, or the name of a block */
 	return id.len > 0 && id.len <= ID_MAX;
 }
 

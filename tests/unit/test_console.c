@@ -182,6 +182,22 @@ test_call(void)
 	end();
 }
 
+/* A form's body, where the call is one that is told by forms, and nowhere else. */
+static void
+test_form(void)
+{
+#define FORM "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 18\r\n\r\nlogout_token=a%2Eb"
+	begin();
+	int fd = connect_caller(7);
+	CU_ASSERT(begins(say(fd, "POST /backchannel-logout/corp_1-x HTTP/1.1\r\n" HOST FORM), "HTTP/1.1 200 OK\r\n"));
+	CU_ASSERT_EQUAL(fake.call, CALL_BACKCHANNEL);
+	CU_ASSERT_STRING_EQUAL(fake.args, "{\"id\":\"corp_1-x\",\"logout_token\":\"a.b\"}");
+	CU_ASSERT(begins(say(fd, "POST /api/v1/renew HTTP/1.1\r\n" HOST FORM), "HTTP/1.1 415"));
+	close(fd);
+	loop();
+	end();
+}
+
 #define POST_JSON(path, length, body) \
 	"POST " path " HTTP/1.1\r\n" HOST "Content-Type: application/json\r\nContent-Length: " length "\r\n\r\n" body
 
@@ -515,6 +531,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "call", test_call },
+		{ "forms", test_form },
 		{ "refused", test_refused },
 		{ "limits", test_limits },
 		{ "recording", test_recording },

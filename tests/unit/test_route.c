@@ -29,13 +29,32 @@ every_call_has_one_route_with_a_role(void)
 static void
 what_changes_something_is_a_post(void)
 {
-	static const enum call changes[] = { CALL_KILL, CALL_APPROVE, CALL_DENY, CALL_TOKEN, CALL_REVOKE };
+	static const enum call changes[] = { CALL_KILL, CALL_APPROVE, CALL_DENY, CALL_TOKEN, CALL_REVOKE, CALL_SIGNIN_BEGIN, CALL_SIGNIN_CODE,
+		CALL_LOGOUT, CALL_DEVICE_BEGIN, CALL_DEVICE_POLL, CALL_DEVICE_CONFIRM, CALL_BACKCHANNEL, CALL_RENEW };
+	static const enum call for_oneself[] = { CALL_LOGOUT, CALL_DEVICE_CONFIRM };
 	for (const struct route *r = route_table; r->method != NULL; r++) {
-		bool change = false;
+		bool change = false, own = false;
 		for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++)
 			change = change || changes[i] == r->call;
+		for (size_t i = 0; i < sizeof(for_oneself) / sizeof(*for_oneself); i++)
+			own = own || for_oneself[i] == r->call;
 		CU_ASSERT_STRING_EQUAL(r->method, change ? "POST" : "GET");
-		CU_ASSERT_TRUE(!change || (r->role & (MAY_USE | MAY_AUDIT)) == 0);
+		CU_ASSERT_TRUE(!change || own || (r->role & (MAY_USE | MAY_AUDIT)) == 0);
+	}
+}
+
+/* What needs no proof of who calls is what brings a proof, or asks for one: these, and no other. */
+static void
+few_are_for_anybody(void)
+{
+	static const enum call open[] = { CALL_IDENTITIES, CALL_SIGNIN_BEGIN, CALL_SIGNIN_CODE, CALL_DEVICE_BEGIN, CALL_DEVICE_POLL,
+		CALL_BACKCHANNEL, CALL_RENEW };
+	for (const struct route *r = route_table; r->method != NULL; r++) {
+		bool anybody = false;
+		for (size_t i = 0; i < sizeof(open) / sizeof(*open); i++)
+			anybody = anybody || open[i] == r->call;
+		CU_ASSERT_EQUAL(r->role == MAY_ANYBODY, anybody);
+		CU_ASSERT_TRUE(anybody || (r->role & MAY_ANYBODY) == 0);
 	}
 }
 
@@ -76,6 +95,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "every call has one route with a role", every_call_has_one_route_with_a_role },
 		{ "what changes something is a POST", what_changes_something_is_a_post },
+		{ "few are for anybody", few_are_for_anybody },
 		{ "ids are found", ids_are_found },
 		{ "anything else is nowhere", anything_else_is_nowhere },
 		CU_TEST_INFO_NULL,
