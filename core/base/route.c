@@ -41,6 +41,115 @@ const struct route route_table[] = {
 	{ .method = NULL },
 };
 
+const struct argument argument_table[] = {
+	{ CALL_SESSIONS, "live", ARGUMENT_FLAG, "only those that go on" },
+	{ CALL_SESSIONS, "user", ARGUMENT_TEXT, "only this user's" },
+	{ CALL_SESSIONS, "target", ARGUMENT_TEXT, "only to this target" },
+	{ CALL_SESSIONS, "limit", ARGUMENT_NUMBER, "at most so many; 100 without it" },
+	{ CALL_KILL, "reason", ARGUMENT_TEXT, "for the audit log, and for the user" },
+	{ CALL_EXPLAIN, "op", ARGUMENT_NUMBER, "number of the operation in its session, from 1 on" },
+	{ CALL_SEARCH, "text", ARGUMENT_TEXT, "what to look for" },
+	{ CALL_SEARCH, "user", ARGUMENT_TEXT, "only in this user's sessions" },
+	{ CALL_SEARCH, "target", ARGUMENT_TEXT, "only in sessions to this target" },
+	{ CALL_SEARCH, "limit", ARGUMENT_NUMBER, "at most so many matches" },
+	{ CALL_REQUESTS, "all", ARGUMENT_FLAG, "those that are decided, too" },
+	{ CALL_REQUESTS, "limit", ARGUMENT_NUMBER, "at most so many; 200 without it" },
+	{ CALL_APPROVE, "comment", ARGUMENT_TEXT, "up to 200 bytes, for the record" },
+	{ CALL_APPROVE, "hash", ARGUMENT_TEXT, "hash of what was looked at, or its first 12 digits: another one is refused" },
+	{ CALL_DENY, "comment", ARGUMENT_TEXT, "up to 200 bytes; the requester reads it" },
+	{ CALL_DENY, "hash", ARGUMENT_TEXT, "as for approve" },
+	{ CALL_TOKEN, "user", ARGUMENT_TEXT, "whom it is for" },
+	{ CALL_TOKEN, "groups", ARGUMENT_TEXTS, "what groups they are in" },
+	{ CALL_TOKEN, "ttl", ARGUMENT_NUMBER, "milliseconds that it lives" },
+	{ CALL_TOKEN, "api", ARGUMENT_FLAG, "for the API, in place of sessions" },
+	{ CALL_TOKEN, "class", ARGUMENT_TEXT, "human, workload or agent" },
+	{ CALL_REVOKE, "user", ARGUMENT_TEXT, "whom" },
+	{ CALL_SIGNIN_BEGIN, "identity", ARGUMENT_TEXT, "by which identity" },
+	{ CALL_SIGNIN_BEGIN, "return", ARGUMENT_TEXT, "path of the console to come back to" },
+	{ CALL_SIGNIN_CODE, "flow", ARGUMENT_TEXT, "what signin answered, which the browser kept" },
+	{ CALL_SIGNIN_CODE, "state", ARGUMENT_TEXT, "of the provider's answer" },
+	{ CALL_SIGNIN_CODE, "code", ARGUMENT_TEXT, "of the provider's answer" },
+	{ CALL_SIGNIN_CODE, "iss", ARGUMENT_TEXT, "of the provider's answer" },
+	{ CALL_SIGNIN_CODE, "error", ARGUMENT_TEXT, "of the provider's answer" },
+	{ CALL_DEVICE_BEGIN, "name", ARGUMENT_TEXT, "of the machine, for the person who confirms" },
+	{ CALL_DEVICE_POLL, "device_code", ARGUMENT_TEXT, "what device answered" },
+	{ CALL_DEVICE_LOOK, "code", ARGUMENT_TEXT, "the code that the machine shows" },
+	{ CALL_DEVICE_CONFIRM, "code", ARGUMENT_TEXT, "the code that the machine shows" },
+	{ CALL_DEVICE_CONFIRM, "allow", ARGUMENT_FLAG, "or not" },
+	{ CALL_BACKCHANNEL, "logout_token", ARGUMENT_TEXT, "the provider's, in a form" },
+	{ CALL_RENEW, "old", ARGUMENT_TEXT, "the token so far" },
+	{ CALL_RENEW, "token", ARGUMENT_TEXT, "a fresh one of the same issuer and subject" },
+	{ .name = NULL },
+};
+
+const struct shape_row shape_table[] = {
+	{ "session", "id user target part protocol address state started:time ended:time? why? text? operations:number denied:number "
+		     "rows:number bytes:number" },
+	{ "decision", "allow:flag user name issuer comment at:time" },
+	{ "request", "id state session op:number user target rule by count:number votes:number hash next_run:flag reason:flag "
+		     "asked:time? until:time? decided:time? text outcome? decisions:any[]" },
+	{ "target", "name protocol database databases[] label:any" },
+	{ "key", "key" },
+	{ "identity", "name kind class" },
+	{ "worker", "index:number sessions:number" },
+	{ "event", "at_us:number what rule? message? approval? approver?" },
+	{ "found", "progress:any? match:any? done:any?" },
+	{ .name = NULL },
+};
+
+const struct answer_row answer_table[] = {
+	{ CALL_WHOAMI, "user name identity issuer subject class groups[] roles[] may[] expires:time?" },
+	{ CALL_SESSIONS, "sessions:session[]" },
+	{ CALL_SESSION, "id user target part protocol address state started:time ended:time? why? text? operations:number "
+			"denied:number rows:number bytes:number" },
+	{ CALL_KILL, "killed:number id" },
+	{ CALL_RECORDING, "bytes" },
+	{ CALL_VERIFY, "id ok:flag ended:flag text blocks:number frames:number entries:number signed_at" },
+	{ CALL_EXPLAIN, "session op:number target user policy kind text tag params:any[] facts:any statements:any[] events:event[] "
+			"why:any sealed:flag" },
+	{ CALL_SEARCH, "lines found" },
+	{ CALL_REQUESTS, "requests:request[]" },
+	{ CALL_REQUEST, "id state session op:number user target rule by count:number votes:number hash next_run:flag reason:flag "
+			"asked:time? until:time? decided:time? text outcome? decisions:any[] view:any" },
+	{ CALL_APPROVE, "id state votes:number count:number" },
+	{ CALL_DENY, "id state votes:number count:number" },
+	{ CALL_TOKEN, "token expires:time audience" },
+	{ CALL_REVOKE, "user ended:number" },
+	{ CALL_TARGETS, "targets:target[]" },
+	{ CALL_KEYS, "keys:key[]" },
+	{ CALL_IDENTITIES, "identities:identity[]" },
+	{ CALL_SIGNIN_BEGIN, "location flow" },
+	{ CALL_SIGNIN_CODE, "secret expires:time user name class return" },
+	{ CALL_LOGOUT, "ended:number location" },
+	{ CALL_DEVICE_BEGIN, "device_code user_code verification_uri verification_uri_complete expires_in:number interval:number" },
+	{ CALL_DEVICE_POLL, "secret expires:time user name class return" },
+	{ CALL_DEVICE_LOOK, "code name address created:time expires:time state" },
+	{ CALL_DEVICE_CONFIRM, "state" },
+	{ CALL_BACKCHANNEL, "ended:number" },
+	{ CALL_RENEW, "renewed:number expires:time" },
+	{ CALL_STATUS, "version epoch:number epoch_hash sessions:number held:number ledger:number workers:worker[] recorder:flag "
+		       "started:time" },
+	{ .members = NULL },
+};
+
+const struct argument *
+argument_find(enum call call, const char *name)
+{
+	const struct argument *a = argument_table;
+	while (a->name != NULL && (a->call != call || strcmp(a->name, name) != 0))
+		a++;
+	return a->name == NULL ? NULL : a;
+}
+
+const char *
+answer_find(enum call call)
+{
+	const struct answer_row *a = answer_table;
+	while (a->members != NULL && a->call != call)
+		a++;
+	return a->members;
+}
+
 /* The next segment of a path that begins with '/'. */
 static struct sp_bytes
 segment(struct sp_reader *r)

@@ -39,6 +39,36 @@ struct route {
 };
 extern const struct route route_table[]; /* ends with a NULL method */
 
+/* ---- what a call takes: members of the query or the body; what is not here is refused ---- */
+
+enum argument_type { ARGUMENT_TEXT, ARGUMENT_FLAG, ARGUMENT_NUMBER, ARGUMENT_TEXTS };
+
+struct argument {
+	enum call call;
+	const char *name;
+	enum argument_type type;
+	const char *help;
+};
+extern const struct argument argument_table[]; /* ends with a NULL name; arguments of one call stand together */
+const struct argument *argument_find(enum call call, const char *name);
+
+/*
+ * What it gives: members, in a line.  NAME is a text; NAME:time, :number, :flag, :any, or the name
+ * of a shape; [] after it: a list; ? behind: it may be absent.  "bytes": no JSON; "lines SHAPE": a JSON
+ * object a line.
+ */
+struct answer_row {
+	enum call call;
+	const char *members;
+};
+extern const struct answer_row answer_table[]; /* ends with NULL members */
+const char *answer_find(enum call call);
+
+struct shape_row {
+	const char *name, *members;
+};
+extern const struct shape_row shape_table[]; /* ends with a NULL name */
+
 /* NULL: no such route.  id_r: what stood for :id, in the path given. */
 const struct route *route_find(struct sp_bytes method, struct sp_bytes path, struct sp_bytes *id_r);
 

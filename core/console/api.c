@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * From a request to a question, from its answer to a response.  What is not in a table does not
- * exist: neither a route (route.c) nor an argument (below).
+ * exist: neither a route nor an argument (both: core/base/route.c).
  */
 #include <config.h>
 
@@ -15,61 +15,6 @@
 #define TOKEN_MAX (64u << 10)
 #define ID_MAX 64
 
-enum argument_type { TEXT, FLAG, NUMBER, TEXTS };
-
-static const struct argument {
-	enum call call;
-	const char *name;
-	enum argument_type type;
-} arguments[] = {
-	{ CALL_SESSIONS, "live", FLAG },
-	{ CALL_SESSIONS, "user", TEXT },
-	{ CALL_SESSIONS, "target", TEXT },
-	{ CALL_SESSIONS, "limit", NUMBER },
-	{ CALL_KILL, "reason", TEXT },
-	{ CALL_EXPLAIN, "op", NUMBER },
-	{ CALL_SEARCH, "text", TEXT },
-	{ CALL_SEARCH, "user", TEXT },
-	{ CALL_SEARCH, "target", TEXT },
-	{ CALL_SEARCH, "since", TEXT },
-	{ CALL_SEARCH, "limit", NUMBER },
-	{ CALL_REQUESTS, "all", FLAG },
-	{ CALL_APPROVE, "comment", TEXT },
-	{ CALL_APPROVE, "hash", TEXT },
-	{ CALL_DENY, "comment", TEXT },
-	{ CALL_TOKEN, "user", TEXT },
-	{ CALL_TOKEN, "groups", TEXTS },
-	{ CALL_TOKEN, "ttl", NUMBER },
-	{ CALL_TOKEN, "api", FLAG },
-	{ CALL_TOKEN, "class", TEXT },
-	{ CALL_REVOKE, "user", TEXT },
-	{ CALL_SIGNIN_BEGIN, "identity", TEXT },
-	{ CALL_SIGNIN_BEGIN, "return", TEXT },
-	{ CALL_SIGNIN_CODE, "flow", TEXT },
-	{ CALL_SIGNIN_CODE, "state", TEXT },
-	{ CALL_SIGNIN_CODE, "code", TEXT },
-	{ CALL_SIGNIN_CODE, "iss", TEXT },
-	{ CALL_SIGNIN_CODE, "error", TEXT },
-	{ CALL_DEVICE_BEGIN, "name", TEXT },
-	{ CALL_DEVICE_POLL, "device_code", TEXT },
-	{ CALL_DEVICE_LOOK, "code", TEXT },
-	{ CALL_DEVICE_CONFIRM, "code", TEXT },
-	{ CALL_DEVICE_CONFIRM, "allow", FLAG },
-	{ CALL_BACKCHANNEL, "logout_token", TEXT },
-	{ CALL_RENEW, "old", TEXT },
-	{ CALL_RENEW, "token", TEXT },
-	{ .name = NULL },
-};
-
-static const struct argument *
-argument_find(enum call call, const char *name)
-{
-	const struct argument *a = arguments;
-	while (a->name != NULL && (a->call != call || strcmp(a->name, name) != 0))
-		a++;
-	return a->name == NULL ? NULL : a;
-}
-
 /* ---- arguments ---- */
 
 static bool
@@ -78,13 +23,13 @@ type_fits(enum argument_type type, const json_t *value)
 	size_t i;
 	json_t *element;
 	switch (type) {
-	case TEXT:
+	case ARGUMENT_TEXT:
 		return json_is_string(value);
-	case FLAG:
+	case ARGUMENT_FLAG:
 		return json_is_boolean(value);
-	case NUMBER:
+	case ARGUMENT_NUMBER:
 		return json_is_integer(value) && json_integer_value(value) >= 0;
-	case TEXTS:
+	case ARGUMENT_TEXTS:
 		json_array_foreach(value, i, element)
 			if (!json_is_string(element))
 				return false;
@@ -97,13 +42,13 @@ type_fits(enum argument_type type, const json_t *value)
 static json_t *
 word_value(enum argument_type type, struct sp_bytes word)
 {
-	if (type == TEXT)
+	if (type == ARGUMENT_TEXT)
 		return json_stringn((const char *)word.p, word.len); /* NULL when it is not UTF-8 */
-	if (type == FLAG && (sp_bytes_is(word, "1") || sp_bytes_is(word, "true") || word.len == 0))
+	if (type == ARGUMENT_FLAG && (sp_bytes_is(word, "1") || sp_bytes_is(word, "true") || word.len == 0))
 		return json_true();
-	if (type == FLAG && (sp_bytes_is(word, "0") || sp_bytes_is(word, "false")))
+	if (type == ARGUMENT_FLAG && (sp_bytes_is(word, "0") || sp_bytes_is(word, "false")))
 		return json_false();
-	if (type != NUMBER || word.len == 0 || word.len > 15)
+	if (type != ARGUMENT_NUMBER || word.len == 0 || word.len > 15)
 		return NULL;
 	json_int_t n = 0;
 	for (size_t i = 0; i < word.len; i++) {

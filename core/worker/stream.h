@@ -13,7 +13,7 @@
 #include <event2/event_struct.h>
 
 #include "../base/memory.h"
-#include "tls.h"
+#include "../base/tls.h"
 
 struct sp_session;
 struct worker;

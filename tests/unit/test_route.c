@@ -58,6 +58,24 @@ few_are_for_anybody(void)
 	}
 }
 
+/* Beyond the calls there is nothing either. */
+static void
+every_call_says_what_it_takes_and_gives(void)
+{
+	for (unsigned c = 1; c < CALLS; c++) {
+		CU_ASSERT_PTR_NOT_NULL(answer_find((enum call)c));
+		CU_ASSERT_PTR_NULL(argument_find((enum call)c, ""));
+	}
+	CU_ASSERT_PTR_NULL(answer_find(CALL_NONE));
+	CU_ASSERT_PTR_NOT_NULL(argument_find(CALL_KILL, "reason"));
+	CU_ASSERT_PTR_NULL(argument_find(CALL_KILL, "reasons"));
+	CU_ASSERT_PTR_NULL(argument_find(CALL_KEYS, "reason"));
+	for (const struct argument *a = argument_table; a->name != NULL; a++) {
+		CU_ASSERT_TRUE(a->call > CALL_NONE && a->call < CALLS && strlen(a->help) > 0);
+		CU_ASSERT_PTR_EQUAL(argument_find(a->call, a->name), a);
+	}
+}
+
 static void
 ids_are_found(void)
 {
@@ -96,6 +114,7 @@ main(void)
 		{ "every call has one route with a role", every_call_has_one_route_with_a_role },
 		{ "what changes something is a POST", what_changes_something_is_a_post },
 		{ "few are for anybody", few_are_for_anybody },
+		{ "every call says what it takes and gives", every_call_says_what_it_takes_and_gives },
 		{ "ids are found", ids_are_found },
 		{ "anything else is nowhere", anything_else_is_nowhere },
 		CU_TEST_INFO_NULL,

@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "core/worker/tls.h"
+#include "core/base/tls.h"
 
 #ifdef SANITIZED
 #define OWN_ALLOCATOR false

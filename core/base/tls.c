@@ -15,7 +15,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "../base/digest.h"
+#include "digest.h"
 
 #define CHAIN_MAX 16u
 /* Where the keeper signs for us: TLS 1.3 alone has algorithms that sign nothing else's hashes. */

@@ -6,7 +6,7 @@
 #ifndef SALLYPORT_TLS_H
 #define SALLYPORT_TLS_H
 
-#include "../base/epoch.h"
+#include "epoch.h"
 
 struct tls;
 struct tls_credentials;
