@@ -11,6 +11,8 @@
 
 #include "core/keeper/api.h"
 #include "core/keeper/caller.h"
+#include "core/keeper/proof.h"
+#include "core/keeper/scram.h"
 #include "core/record/recording.h"
 
 static const char conf[] =
@@ -361,6 +363,67 @@ test_scram_flow(void)
 		m = prove(i, "SCRAM-SHA-256", 2, "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
 		CU_ASSERT_EQUAL(m->f[1].q, 0);
 	}
+	stop();
+}
+
+/* A whole login's proof is what one makes of that password, salt and count, or the target would not let us in. */
+static bool
+proof_is_of(unsigned n, const char *password, const char *salt, unsigned iterations)
+{
+	static const size_t nonce = sizeof("n,,n=,r=") - 1;
+	char server_first[512];
+	struct scram s = { .salt_len = 0 };
+	struct scram_keys keys;
+	struct buffer first = { 0 }, last = { 0 };
+	const char *why = "";
+	const struct message *m = prove(n, "SCRAM-SHA-256", 0, "");
+	CU_ASSERT_FATAL(m->f[1].q == 1 && m->f[2].s.len - nonce < sizeof(s.nonce));
+	memcpy(s.nonce, m->f[2].s.p + nonce, m->f[2].s.len - nonce);
+	(void)snprintf(server_first, sizeof(server_first), "r=%sxyz,s=%s,i=%u", s.nonce, salt, iterations);
+	CU_ASSERT_EQUAL(scram_first(&s, false, (struct sp_bytes){ NULL, 0 }, &first), SP_OK);
+	CU_ASSERT_EQUAL(scram_server_first(&s, sp_str(server_first), &why), SP_OK);
+	struct scram_derivation *d = scram_derive_begin(sp_str(password), (struct sp_bytes){ s.salt, s.salt_len }, iterations);
+	CU_ASSERT(scram_derive_step(d, iterations, &keys));
+	scram_derive_end(&d);
+	CU_ASSERT_EQUAL(scram_final(&s, &keys, &last), SP_OK);
+	m = prove(n, "SCRAM-SHA-256", 1, server_first);
+	bool is = m->f[1].q == 1 && sp_bytes_eq(m->f[2].s, buffer_bytes(&last));
+	closed(n);
+	buffer_free(&first);
+	buffer_free(&last);
+	scram_clear(&s);
+	return is;
+}
+
+/* Keys are made once for a secret, a salt and a count, and for no others. */
+static void
+test_scram_keys(void)
+{
+	static const struct {
+		const char *salt;
+		unsigned iterations;
+	} row[] = {
+		{ "W22ZaJ0SNY7soEsUEjb6gQ==", 4096 }, { "W22ZaJ0SNY7soEsUEjb6gQ==", 4096 }, { "W22ZaJ0SNY7soEsUEjb6gQ==", 4097 },
+		{ "AAAZaJ0SNY7soEsUEjb6gQ==", 4096 }, { "W22ZaJ0SNY7soEsUEjb6gQ==", 4096 },
+	};
+	const char *why = "";
+	char text[4096];
+	start();
+	new_ids();
+	for (unsigned i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		CU_ASSERT(admitted(i, token_of("ann", "dba", AUDIENCE_DATA), "token", "orders"));
+		CU_ASSERT(proof_is_of(i, "pencil", row[i].salt, row[i].iterations));
+	}
+	const struct credential *who = credentials_find(f.k.credentials, "orders", false);
+	const struct sp_bytes salt = { (const uint8_t *)"\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa\x81", 16 };
+	CU_ASSERT_PTR_NOT_NULL(credentials_keys(f.k.credentials, who, salt, 4096)); /* nothing is derived for the next one */
+	CU_ASSERT_PTR_NULL(credentials_keys(f.k.credentials, who, salt, 4098));
+	CU_ASSERT_PTR_NULL(credentials_keys(f.k.credentials, credentials_find(f.k.credentials, "hidden", false), salt, 4096));
+	(void)setenv("KEEPER_TEST_SECRET", "crayon", 1);
+	(void)snprintf(text, sizeof(text), "store sqlite:%s/state.db; %s", f.folder, conf);
+	CU_ASSERT_EQUAL(keeper_epoch(&f.k, fake_epoch(text, 2), &why), SP_OK);
+	CU_ASSERT(admitted(10, token_of("ann", "dba", AUDIENCE_DATA), "token", "orders"));
+	CU_ASSERT(proof_is_of(10, "crayon", row[0].salt, row[0].iterations));
 	stop();
 }
 
@@ -1401,6 +1464,7 @@ main(void)
 		{ "session ids belong to one worker", test_session_ids },
 		{ "md5", test_md5 },
 		{ "SCRAM by messages", test_scram_flow },
+		{ "SCRAM keys are made once, for one secret and salt", test_scram_keys },
 		{ "proofs for nobody else", test_proofs_refused },
 		{ "signatures for a client certificate", test_tls_sign },
 		{ "signatures of handshakes only", test_tls_sign_handshakes_only },
