@@ -14,6 +14,9 @@ static const char *const role_names[] = {
 	[ROLE_WORKER] = "worker",
 	[ROLE_CONSOLE] = "console",
 	[ROLE_CHECK] = "check",
+	[ROLE_FETCH] = "fetch",
+	[ROLE_SAML] = "saml",
+	[ROLE_LEND] = "lend",
 };
 _Static_assert(sizeof(role_names) / sizeof(*role_names) == ROLES, "every role has a name");
 
@@ -24,7 +27,10 @@ enum { /* sets of roles */
 	W = 1 << ROLE_WORKER,
 	C = 1 << ROLE_CONSOLE,
 	T = 1 << ROLE_CHECK, /* tries a configuration */
-	ALL = K | R | W | C
+	F = 1 << ROLE_FETCH,
+	S = 1 << ROLE_SAML,
+	L = 1 << ROLE_LEND,
+	ALL = K | R | W | C | F | S | L
 };
 
 struct row {
@@ -83,6 +89,15 @@ static const struct row table[MESSAGES] = {
 
 	[MSG_CALL] = { "call", "qsqs", C, K, 0, 0 },
 	[MSG_RESULT] = { "result", "qs", K, C, 0, 1 },
+
+	[MSG_OUTSIDE] = { "outside", "sssssqq", K, F, 0, 0 },
+	[MSG_OUTSIDE_TOLD] = { "outside-told", "qsss", F, K, 0, 0 },
+	[MSG_SAML] = { "saml", "sss", K, S, 0, 0 },
+	[MSG_SAML_TOLD] = { "saml-told", "qss", S, K, 0, 0 },
+	[MSG_LEND] = { "lend", "ssss", K, L, 0, 0 },
+	[MSG_LENT] = { "lent", "sqssqs", L, K, 0, 0 },
+	[MSG_RETURN] = { "return", "sss", K, L, 0, 0 },
+	[MSG_RETURNED] = { "returned", "sqs", L, K, 0, 0 },
 };
 
 static const struct row *

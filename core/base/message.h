@@ -14,8 +14,17 @@
 
 #include "memory.h"
 
-enum role { ROLE_NONE, ROLE_MASTER, ROLE_KEEPER, ROLE_RECORDER, ROLE_WORKER, ROLE_CONSOLE, ROLE_CHECK, ROLES };
+enum role {
+	ROLE_NONE, ROLE_MASTER, ROLE_KEEPER, ROLE_RECORDER, ROLE_WORKER, ROLE_CONSOLE, ROLE_CHECK,
+	ROLE_FETCH, ROLE_SAML, ROLE_LEND, /* helpers (core/helper/helper.h) */
+	ROLES
+};
 const char *role_name(enum role r);
+static inline bool
+role_is_helper(enum role r)
+{
+	return r >= ROLE_FETCH && r < ROLES;
+}
 
 enum message_type {
 	/* master → any */
@@ -72,6 +81,16 @@ enum message_type {
 	/* console → keeper, and the answer */
 	MSG_CALL,         /* connection, bearer token, call (route.h), arguments (JSON) */
 	MSG_RESULT,       /* [fd] | status, JSON */
+
+	/* keeper → helpers, and their answers; every job stands alone, its id names it */
+	MSG_OUTSIDE,      /* fetch: method, URL, header lines, body, authorities (a file of the epoch, or ""), within ms, at most bytes */
+	MSG_OUTSIDE_TOLD, /* status as HTTP counts, or 0; content type, body, why there is no status */
+	MSG_SAML,         /* saml: what, identity, its input (JSON) */
+	MSG_SAML_TOLD,    /* ok, JSON, text */
+	MSG_LEND,         /* lend: session, target, job (JSON), secret */
+	MSG_LENT,         /* session, ok, user, secret, until (wall µs), text */
+	MSG_RETURN,       /* lend: session, target, user */
+	MSG_RETURNED,     /* session, ok, text */
 	MESSAGES
 };
 

@@ -192,7 +192,7 @@ role_init(struct role_process *p, enum role self, int argc, char **argv, const s
 	role_no_dumps();
 	ignore_signals();
 	seed_tables();
-	if (self == ROLE_WORKER || self == ROLE_CONSOLE)
+	if (self == ROLE_WORKER || self == ROLE_CONSOLE || role_is_helper(self))
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	(void)fcntl(ROLE_MASTER_FD, F_SETFD, FD_CLOEXEC);
 	p->base = loop_new();

@@ -17,7 +17,7 @@
  *     │ QUIT, or master is gone ────────────────────▶ quit(): finish, then role_end()
  *
  * Core dumps are off, nobody may ptrace, signals of the terminal are ignored: master decides.
- * Worker and console are killed with master; keeper and recorder see the end of its link, so that
+ * Worker, console and helpers are killed with master; keeper and recorder see the end of its link, so that
  * what stands in the rings is still written.
  */
 #ifndef SALLYPORT_ROLE_H

@@ -2,10 +2,10 @@
 /*
  * The lock-down of a role.  What each may do is in the tables of this file and nowhere else.
  *
- *                    worker   keeper   recorder   console   check
- *   open for reading   ×        ×         ×                   ×
+ *                    worker   keeper   recorder   console   check   fetch   lend   saml
+ *   open for reading   ×        ×         ×                   ×       ×       ×
  *   write files                 ×         ×
- *   sockets, outward   ×
+ *   sockets, outward   ×                                              ×       ×
  *   new connections    ×
  *   timers (Lua)       ×                                      ×
  *   load code                                                 ×
@@ -147,7 +147,11 @@ enum { /* who may */
 	R = 1 << ROLE_RECORDER,
 	C = 1 << ROLE_CONSOLE,
 	T = 1 << ROLE_CHECK,
-	ALL = W | K | R | C | T
+	F = 1 << ROLE_FETCH,
+	S = 1 << ROLE_SAML,
+	L = 1 << ROLE_LEND,
+	LOOKS = W | K | R | T | F | L,
+	ALL = W | K | R | C | T | F | S | L
 };
 
 struct call {
@@ -183,14 +187,14 @@ static const struct call calls[] = {
 	CALL(ALL, recvmmsg), CALL(ALL, shutdown), CALL(ALL, getsockname), CALL(ALL, getpeername), CALL(ALL, getsockopt),
 	CALL(ALL, setsockopt),
 	/* connections */
-	CALL(W, connect), CALL(W, accept), CALL(W, accept4),
+	CALL(W | F | L, connect), CALL(W, accept), CALL(W, accept4),
 	/* a rule's deadline */
 	CALL(W | T, timer_create), CALL(W | T, timer_settime), CALL(W | T, timer_gettime), CALL(W | T, timer_getoverrun),
 	CALL(W | T, timer_delete), CALL(W | T, setitimer), CALL(W | T, getitimer),
 	/* files: looking */
-	CALL(W | K | R | T, stat), CALL(W | K | R | T, lstat), CALL(W | K | R | T, access), CALL(W | K | R | T, faccessat),
-	CALL(W | K | R | T, faccessat2), CALL(W | K | R | T, readlink), CALL(W | K | R | T, readlinkat),
-	CALL(W | K | R | T, getdents64), CALL(W | K | R | T, getcwd), CALL(W | K | R | T, fadvise64), CALL(K | R | T, chdir),
+	CALL(LOOKS, stat), CALL(LOOKS, lstat), CALL(LOOKS, access), CALL(LOOKS, faccessat),
+	CALL(LOOKS, faccessat2), CALL(LOOKS, readlink), CALL(LOOKS, readlinkat),
+	CALL(LOOKS, getdents64), CALL(LOOKS, getcwd), CALL(LOOKS, fadvise64), CALL(K | R | T, chdir),
 	CALL(K | R | T, fchdir),
 	/* files: changing */
 	CALL(K | R, open), CALL(K | R, openat), CALL(K | R, creat), CALL(K | R, pwrite64), CALL(K | R, pwritev),
@@ -229,12 +233,12 @@ struct narrowed {
 #define WRITING (O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND | (O_TMPFILE & ~O_DIRECTORY))
 
 static const struct narrowed narrowed_calls[] = {
-	WHEN(W | T, open, 1, WRITING, 0),
-	WHEN(W | T, openat, 2, WRITING, 0),
-	WHEN(W, socket, 0, EXACTLY, AF_INET),
-	WHEN(W, socket, 0, EXACTLY, AF_INET6),
-	WHEN(W | K | R | C, mmap, 2, PROT_EXEC, 0),
-	WHEN(W | K | R | C, mprotect, 2, PROT_EXEC, 0),
+	WHEN(W | T | F | L, open, 1, WRITING, 0),
+	WHEN(W | T | F | L, openat, 2, WRITING, 0),
+	WHEN(W | F | L, socket, 0, EXACTLY, AF_INET),
+	WHEN(W | F | L, socket, 0, EXACTLY, AF_INET6),
+	WHEN(W | K | R | C | F | S | L, mmap, 2, PROT_EXEC, 0),
+	WHEN(W | K | R | C | F | S | L, mprotect, 2, PROT_EXEC, 0),
 	WHEN(T, mmap, 2, 0, 0),
 	WHEN(T, mprotect, 2, 0, 0),
 	WHEN(ALL, ioctl, 1, EXACTLY, FIONREAD),

@@ -20,6 +20,9 @@
 #include "live.h"
 #include "proof.h"
 
+/* By helper: what it was asked for has no answer any more. */
+static void (*const helper_lost[ROLES])(struct keeper *k, unsigned index) = { NULL };
+
 static int derive(struct keeper *k, struct link *l, struct message *m);
 
 /* By message; message.c says who may send which.  No row: the link ends. */
@@ -130,6 +133,63 @@ link_worker(struct keeper *k, unsigned index, int fd)
 	return SP_OK;
 }
 
+static void
+helper_end(struct helper_link *h)
+{
+	struct helper_link **at = &h->k->helpers;
+	while (*at != h)
+		at = &(*at)->next;
+	*at = h->next;
+	drop_link(h->k, &h->link);
+	if (helper_lost[h->role] != NULL)
+		helper_lost[h->role](h->k, h->index);
+	free(h);
+}
+
+static int
+on_helper_message(void *owner, struct link *l, struct message *m)
+{
+	struct helper_link *h = owner;
+	return on_message(h->k, l, m);
+}
+
+static void
+on_helper_gone(void *owner, struct link *l, const char *why)
+{
+	log_warn("%s[%u]: %s", role_name(link_peer(l)), link_peer_index(l), why);
+	helper_end(owner);
+}
+
+static struct helper_link *
+helper_find(const struct keeper *k, enum role role, unsigned index)
+{
+	struct helper_link *h = k->helpers;
+	while (h != NULL && (h->role != role || h->index != index))
+		h = h->next;
+	return h;
+}
+
+struct link *
+keeper_helper(const struct keeper *k, enum role role, unsigned index)
+{
+	const struct helper_link *h = helper_find(k, role, index);
+	return h == NULL ? NULL : h->link;
+}
+
+static int
+link_helper(struct keeper *k, enum role role, unsigned index, int fd)
+{
+	struct helper_link *former = helper_find(k, role, index);
+	if (former != NULL)
+		helper_end(former);
+	struct helper_link *h = mem_alloc(sizeof(*h));
+	const struct link_handler handler = { on_helper_message, on_helper_gone, h };
+	*h = (struct helper_link){ .next = k->helpers, .k = k, .role = role, .index = index };
+	h->link = link_new(k->base, fd, ROLE_KEEPER, role, index, &handler);
+	k->helpers = h;
+	return SP_OK;
+}
+
 int
 keeper_link(struct keeper *k, enum role peer, unsigned index, int fd)
 {
@@ -147,6 +207,10 @@ keeper_link(struct keeper *k, enum role peer, unsigned index, int fd)
 		drop_link(k, &k->console);
 		k->console = link_new(k->base, fd, ROLE_KEEPER, ROLE_CONSOLE, index, &handler);
 		return SP_OK;
+	case ROLE_FETCH:
+	case ROLE_SAML:
+	case ROLE_LEND:
+		return link_helper(k, peer, index, fd);
 	default:
 		(void)close(fd);
 		return SP_EPROTO;
@@ -314,6 +378,8 @@ keeper_close(struct keeper *k)
 {
 	drop_link(k, &k->recorder);
 	drop_link(k, &k->console);
+	while (k->helpers != NULL)
+		helper_end(k->helpers);
 	while (k->workers != NULL) {
 		struct worker *w = k->workers;
 		k->workers = w->next;

@@ -39,6 +39,14 @@ struct worker {
 	unsigned index;
 };
 
+struct helper_link { /* to a fetch, saml or lend process */
+	struct helper_link *next;
+	struct keeper *k;
+	struct link *link;
+	enum role role;
+	unsigned index;
+};
+
 struct reply {
 	struct reply *next;
 	struct link *link; /* NULL: its peer has gone */
@@ -62,6 +70,7 @@ struct keeper {
 	struct ledger *ledger;
 	struct worker *workers;
 	struct link *recorder, *console;
+	struct helper_link *helpers;
 	struct buffer audit;             /* lines for a recorder that is away */
 	struct reply *replies, **replies_end;
 	struct event *commit;            /* soon: commit, then let the replies go */
@@ -83,6 +92,8 @@ void keeper_close(struct keeper *k);
 int keeper_epoch(struct keeper *k, struct epoch *e, const char **err_r) SP_MUST;
 /* A new link; fd is the keeper's.  It replaces an older one to the recorder or the console. */
 int keeper_link(struct keeper *k, enum role peer, unsigned index, int fd) SP_MUST;
+/* The link to a helper, or NULL: there is none, or it is being started again. */
+struct link *keeper_helper(const struct keeper *k, enum role role, unsigned index);
 /* From master. */
 int keeper_told(struct keeper *k, struct message *m) SP_MUST;
 

@@ -20,6 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../base/helpers.h"
 #include "../base/role.h"
 
 #define BACKLOG 1024
@@ -236,10 +237,10 @@ bind_control(struct master *m)
 /* ---- accounts and folders ---- */
 
 static int
-account_find(struct master *m, enum role role, const char *suffix)
+account_find(struct master *m, const char *user, enum role role, const char *suffix)
 {
 	char name[96];
-	snprintf(name, sizeof(name), "%s%s", m->epoch->settings.user, suffix);
+	(void)snprintf(name, sizeof(name), "%s%s", user, suffix);
 	const struct passwd *pw = getpwnam(name);
 	if (pw == NULL || pw->pw_uid == 0) {
 		log_error(pw == NULL ? "there is no user %s: make it with `useradd --system --no-create-home --shell /usr/sbin/nologin %s`"
@@ -252,8 +253,22 @@ account_find(struct master *m, enum role role, const char *suffix)
 }
 
 int
+accounts_find_helpers(struct master *m, const struct epoch *e)
+{
+	char suffix[32];
+	int rc = SP_OK;
+	for (unsigned r = ROLE_FETCH; r < ROLES && rc == SP_OK && m->root; r++) {
+		(void)snprintf(suffix, sizeof(suffix), "-%s", role_name((enum role)r));
+		if (helpers_wanted(&e->settings, (enum role)r) > 0)
+			rc = account_find(m, e->settings.user, (enum role)r, suffix);
+	}
+	return rc;
+}
+
+int
 accounts_find(struct master *m)
 {
+	const char *user = m->epoch->settings.user;
 	int rc = SP_OK;
 	m->root = geteuid() == 0;
 	for (unsigned i = 0; i < ROLES; i++)
@@ -262,15 +277,15 @@ accounts_find(struct master *m)
 		log_warn("started without root: all processes run as one user, and can reach one another");
 		return SP_OK;
 	}
-	rc = account_find(m, ROLE_WORKER, "");
+	rc = account_find(m, user, ROLE_WORKER, "");
 	m->account[ROLE_CHECK] = m->account[ROLE_WORKER];
 	if (rc == SP_OK)
-		rc = account_find(m, ROLE_KEEPER, "-keeper");
+		rc = account_find(m, user, ROLE_KEEPER, "-keeper");
 	if (rc == SP_OK)
-		rc = account_find(m, ROLE_RECORDER, "-recorder");
+		rc = account_find(m, user, ROLE_RECORDER, "-recorder");
 	if (rc == SP_OK)
-		rc = account_find(m, ROLE_CONSOLE, "-console");
-	return rc;
+		rc = account_find(m, user, ROLE_CONSOLE, "-console");
+	return rc == SP_OK ? accounts_find_helpers(m, m->epoch) : rc;
 }
 
 /*

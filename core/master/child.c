@@ -242,7 +242,7 @@ child_start(struct master *m, enum role role, struct child **c_r)
 	*c_r = NULL;
 	if (c == NULL || path == NULL || link_pair(pair) != SP_OK)
 		return SP_EIO;
-	unsigned index = role == ROLE_WORKER ? ++m->last_index : 0;
+	unsigned index = role == ROLE_WORKER ? ++m->last_index : role_is_helper(role) ? helper_index(m, role) : 0;
 	/* The loop's signal handlers write to a pipe that a child shares until it has closed it. */
 	sigset_t all, before;
 	(void)sigfillset(&all);

@@ -28,7 +28,6 @@
 #define LATE_MS 300              /* a tick later than this says nothing about workers */
 #define TAKING_MS 30000          /* reading a configuration may take longer, not for ever */
 #define BACKOFF_FIRST 100
-#define BACKOFF_LAST 5000
 #define STEADY_MS 10000
 
 static const char *const phase_names[] = { "starting", "running", "draining", "stopping", "last" };
@@ -81,6 +80,8 @@ master_enter(struct master *m, enum master_phase phase)
 	if (phase == MASTER_LAST) {
 		tell_quit(m, ROLE_WORKER, false);
 		tell_quit(m, ROLE_CONSOLE, false);
+		tell_quit(m, ROLE_FETCH, false);
+		tell_quit(m, ROLE_SAML, false);
 		tell_quit(m, ROLE_RECORDER, false);
 	}
 }
@@ -114,6 +115,10 @@ phase_tick(struct master *m, uint64_t now)
 		if (alive(m, ROLE_RECORDER) == 0 && !m->keeper_told) {
 			tell_quit(m, ROLE_KEEPER, false);
 			m->keeper_told = true;
+		}
+		if (m->keeper_told && !m->lenders_told && alive(m, ROLE_KEEPER) == 0) {
+			tell_quit(m, ROLE_LEND, true); /* now it has heard of every session's end */
+			m->lenders_told = true;
 		}
 		for (unsigned r = ROLE_KEEPER; r < ROLES && spent > STOP_MS; r++)
 			kill_all(m, (enum role)r);
@@ -165,6 +170,12 @@ master_start_keeper(struct master *m)
 	return start_one(m, ROLE_KEEPER, false);
 }
 
+int
+master_start_helper(struct master *m, enum role role)
+{
+	return start_one(m, role, false);
+}
+
 static int
 start_all(struct master *m)
 {
@@ -173,6 +184,8 @@ start_all(struct master *m)
 		rc = start_one(m, ROLE_RECORDER, false);
 	if (rc == SP_OK)
 		rc = start_one(m, ROLE_CONSOLE, false);
+	if (rc == SP_OK)
+		rc = helpers_start(m, clock_mono_ms());
 	for (unsigned i = master_workers_wanted(&m->epoch->settings); i > 0 && rc == SP_OK; i--)
 		rc = start_one(m, ROLE_WORKER, false);
 	return rc;
@@ -280,7 +293,8 @@ restart_later(struct master *m, const struct child *c)
 	uint64_t now = clock_mono_ms(), *b = &m->backoff[c->role];
 	*b = now - c->started > STEADY_MS || *b == 0 ? BACKOFF_FIRST : *b * 2 > BACKOFF_LAST ? BACKOFF_LAST : *b * 2;
 	m->restart_at[c->role] = now + *b;
-	m->missing[c->role]++;
+	if (!role_is_helper(c->role)) /* of those, the configuration says which are missing */
+		m->missing[c->role]++;
 }
 
 /* Recorder, keeper and console are needed while sessions drain; of workers nobody is missed then. */
@@ -341,6 +355,7 @@ restart_missing(struct master *m, uint64_t now)
 			m->restart_at[r] = now + BACKOFF_LAST;
 		}
 	}
+	(void)helpers_start(m, now); /* what it could not start is logged, and tried again later */
 }
 
 /* ---- the watchdog ---- */

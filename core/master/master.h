@@ -24,6 +24,7 @@
 #include "../base/log.h"
 
 #define CHILDREN 128
+#define BACKOFF_LAST 5000 /* ms until another attempt to start a process, at most */
 
 struct account {
 	uid_t uid;
@@ -120,7 +121,7 @@ struct master {
 	char *pid_path;          /* as at the start */
 	int pid_fd;              /* locked while we live */
 	char *control_path;      /* as at the start */
-	bool control_paused, keeper_told, reload_wanted;
+	bool control_paused, keeper_told, lenders_told, reload_wanted;
 	int status;
 };
 
@@ -151,6 +152,7 @@ int control_permissions(const struct settings *s) SP_MUST;
 void bind_close(struct master *m);
 int prepare_folders(struct master *m) SP_MUST;
 int accounts_find(struct master *m) SP_MUST;
+int accounts_find_helpers(struct master *m, const struct epoch *e) SP_MUST; /* of those that it needs */
 /* Whom the check process runs as before any configuration could be read. */
 int account_before_all(struct master *m) SP_MUST;
 int log_open(const char *path, int how); /* O_WRONLY; O_RDWR where the reader looks what is there after a crash. -1: logged, or none is wanted */
@@ -173,12 +175,21 @@ void reload_tick(struct master *m, uint64_t now);
 /* The line beside the pid file that `sallyportd -s reload` reads. */
 void reload_status(struct master *m, uint64_t asked, bool ok, const char *text);
 
+/* helpers.c */
+struct child *helper_of(struct master *m, enum role role, unsigned index); /* not one that was told to go */
+unsigned helper_index(struct master *m, enum role role); /* the lowest that nobody has */
+/* Those that the configuration wants and that are not there. */
+int helpers_start(struct master *m, uint64_t now);
+/* Those that it does not want any more are told to go. */
+void helpers_end(struct master *m);
+
 /* master.c */
 void master_ready(struct master *m);
 void master_enter(struct master *m, enum master_phase phase);
 void master_not_started(struct master *m, const char *why); /* tells who started us, then ends */
 int master_start_worker(struct master *m, bool fresh) SP_MUST;
 int master_start_keeper(struct master *m) SP_MUST;
+int master_start_helper(struct master *m, enum role role) SP_MUST; /* the one with helper_index() */
 unsigned master_workers_wanted(const struct settings *s);
 /* Loop, signals, tick and board; the first check begins.  Then the loop, to the end: the exit status. */
 int master_open(struct master *m) SP_MUST;

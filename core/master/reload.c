@@ -254,6 +254,7 @@ stage_others(struct master *m)
 	for (unsigned i = 0; i < CHILDREN; i++)
 		announce(m, &m->child[i], replaced);
 	adjust_workers(m);
+	helpers_end(m);
 	if (strcmp(old->settings.control.path, m->epoch->settings.control.path) != 0)
 		log_warn("control: the socket moves to another path at the next start");
 	else if (control_permissions(&m->epoch->settings) != SP_OK)
@@ -352,6 +353,8 @@ reload_checked(struct master *m, struct message *msg)
 		log_info("%s", why);
 	if (epoch_seal_public(r->epoch, &r->public_fd) != SP_OK)
 		refuse(m, "it cannot be sealed");
+	else if (m->epoch != NULL && accounts_find_helpers(m, r->epoch) != SP_OK)
+		refuse(m, "a helper that it needs has no user: the error log says which");
 	else if (bind_listeners(m, r->epoch, why, sizeof(why)) != SP_OK)
 		refuse(m, why);
 	else if (m->epoch == NULL)

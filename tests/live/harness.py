@@ -252,7 +252,8 @@ target {name} {{
 }}
 """
 
-ROLES = ("sallyport", "sallyport-keeper", "sallyport-recorder", "sallyport-console")
+ROLES = ("sallyport", "sallyport-keeper", "sallyport-recorder", "sallyport-console", "sallyport-fetch", "sallyport-saml",
+         "sallyport-lend")
 
 
 def make_users():

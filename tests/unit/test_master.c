@@ -55,6 +55,13 @@ master_start_worker(struct master *at, bool fresh)
 }
 
 int
+master_start_helper(struct master *at, enum role role)
+{
+	(void)at, (void)role;
+	return SP_EIO;
+}
+
+int
 master_start_keeper(struct master *at)
 {
 	(void)at;

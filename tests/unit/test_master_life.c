@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/helpers.h"
 #include "core/base/role.h"
 #include "core/master/master.h"
 
@@ -42,6 +43,17 @@ clock_format(uint64_t wall_us, char buf[32])
 	(void)wall_us;
 	(void)snprintf(buf, 32, "-");
 	return buf;
+}
+
+/* ---- helpers: how many the configuration wants ---- */
+
+static unsigned wanted[ROLES];
+
+unsigned
+helpers_wanted(const struct settings *s, enum role role)
+{
+	(void)s;
+	return wanted[role];
 }
 
 /* ---- the other files, faked: what they were asked, and which of it fails ---- */
@@ -108,7 +120,7 @@ child_start(struct master *at, enum role role, struct child **c_r)
 	link_free(&far[i].link);
 	memset(&far[i], 0, sizeof(far[i]));
 	far[i].link = link_new(at->base, fd[1], role, ROLE_MASTER, 0, &h);
-	at->child[i] = (struct child){ .role = role, .index = role == ROLE_WORKER ? ++at->last_index : 0, .slot = i, .pid = pid,
+	at->child[i] = (struct child){ .role = role, .index = role == ROLE_WORKER ? ++at->last_index : role_is_helper(role) ? helper_index(at, role) : 0, .slot = i, .pid = pid,
 		.started = now_ms, .link = link_new(at->base, fd[0], ROLE_MASTER, role, 0, &deaf) };
 	did.started[role]++;
 	*c_r = &at->child[i];
@@ -677,6 +689,67 @@ test_end(void)
 	end();
 }
 
+/* As many as the configuration wants, each with its index; what is wanted no more is told to go, once. */
+static void
+test_helpers(void)
+{
+	memset(wanted, 0, sizeof(wanted));
+	wanted[ROLE_FETCH] = 1;
+	wanted[ROLE_LEND] = 2;
+	run();
+	CU_ASSERT(count(ROLE_FETCH) == 1 && count(ROLE_LEND) == 2 && count(ROLE_SAML) == 0);
+	CU_ASSERT(helper_of(&m, ROLE_LEND, 0) != NULL && helper_of(&m, ROLE_LEND, 1) != NULL && helper_of(&m, ROLE_LEND, 2) == NULL);
+	unsigned first = helper_of(&m, ROLE_LEND, 0)->slot;
+	dies(helper_of(&m, ROLE_LEND, 0));
+	tick(99);
+	CU_ASSERT_EQUAL(count(ROLE_LEND), 1);
+	tick(1);
+	CU_ASSERT(count(ROLE_LEND) == 2 && helper_of(&m, ROLE_LEND, 0) != NULL);
+	wanted[ROLE_LEND] = 1;
+	unsigned second = helper_of(&m, ROLE_LEND, 1)->slot;
+	helpers_end(&m);
+	helpers_end(&m);
+	turn();
+	CU_ASSERT(far[second].heard[MSG_QUIT] == 1 && far[second].last == 1 && far[first].heard[MSG_QUIT] == 0);
+	CU_ASSERT(count(ROLE_LEND) == 2 && helper_of(&m, ROLE_LEND, 1) == NULL);
+	dies(&m.child[second]);
+	tick(5000);
+	CU_ASSERT_EQUAL(count(ROLE_LEND), 1);
+	wanted[ROLE_SAML] = 1; /* a reload */
+	did.unstartable = ROLE_SAML;
+	tick(1);
+	CU_ASSERT_EQUAL(m.restart_at[ROLE_SAML], now_ms + BACKOFF_LAST);
+	did.unstartable = ROLE_NONE;
+	tick(BACKOFF_LAST);
+	CU_ASSERT_EQUAL(count(ROLE_SAML), 1);
+	memset(wanted, 0, sizeof(wanted));
+	end();
+}
+
+/* A lender gives back what it lent: it goes last, when the keeper can't ask for anything more. */
+static void
+test_lenders_last(void)
+{
+	memset(wanted, 0, sizeof(wanted));
+	wanted[ROLE_LEND] = wanted[ROLE_FETCH] = 1;
+	run();
+	unsigned lend = helper_of(&m, ROLE_LEND, 0)->slot, fetch = helper_of(&m, ROLE_FETCH, 0)->slot;
+	master_enter(&m, MASTER_LAST);
+	turn();
+	CU_ASSERT(far[fetch].heard[MSG_QUIT] == 1 && far[lend].heard[MSG_QUIT] == 0);
+	dies(nth(ROLE_RECORDER, 0));
+	tick(100);
+	turn();
+	CU_ASSERT_EQUAL(far[lend].heard[MSG_QUIT], 0);
+	dies(nth(ROLE_KEEPER, 0));
+	tick(100);
+	tick(100);
+	turn();
+	CU_ASSERT(far[lend].heard[MSG_QUIT] == 1 && far[lend].last == 1);
+	memset(wanted, 0, sizeof(wanted));
+	end();
+}
+
 static void
 test_wanted(void)
 {
@@ -695,7 +768,7 @@ main(void)
 		{ "a start", test_start }, { "no start", test_no_start }, { "a worker dies", test_worker_dies }, { "dying again and again", test_backoff },
 		{ "not equipped", test_not_equipped }, { "the watchdog (P10)", test_watchdog }, { "taking a configuration", test_taking },
 		{ "the check process dies", test_check_dies }, { "deaths that were expected", test_expected }, { "signals", test_signals },
-		{ "the end", test_end }, { "how many workers", test_wanted }, CU_TEST_INFO_NULL,
+		{ "the end", test_end }, { "how many workers", test_wanted }, { "helpers", test_helpers }, { "lenders go last", test_lenders_last }, CU_TEST_INFO_NULL,
 	};
 	log_init("test", open("/dev/null", O_WRONLY | O_CLOEXEC), SP_ERROR);
 	return cunit_main("master life", tests);

@@ -151,6 +151,13 @@ master_start_worker(struct master *at, bool fresh)
 }
 
 int
+master_start_helper(struct master *at, enum role role)
+{
+	(void)at, (void)role;
+	return SP_EIO;
+}
+
+int
 master_start_keeper(struct master *at)
 {
 	if (start_keeper_rc != SP_OK)

@@ -146,7 +146,8 @@ try_memory(void)
 
 /* ---- who may ---- */
 
-enum { W = 1 << ROLE_WORKER, K = 1 << ROLE_KEEPER, R = 1 << ROLE_RECORDER, C = 1 << ROLE_CONSOLE, T = 1 << ROLE_CHECK };
+enum { W = 1 << ROLE_WORKER, K = 1 << ROLE_KEEPER, R = 1 << ROLE_RECORDER, C = 1 << ROLE_CONSOLE, T = 1 << ROLE_CHECK,
+	F = 1 << ROLE_FETCH, S = 1 << ROLE_SAML, L = 1 << ROLE_LEND, ALL = W | K | R | C | T | F | S | L };
 
 #define ATTEMPT(name, may) { #name, try_##name, may, false }
 #define WIDER(name, may) { #name, try_##name, may, true } /* allowed too when built with sanitizers */
@@ -157,16 +158,16 @@ static const struct attempt {
 	unsigned may;
 	bool wider;
 } attempts[] = {
-	WIDER(read_inside, W | K | R | T), ATTEMPT(read_passwd, 0), ATTEMPT(read_proc, 0), ATTEMPT(list_root, 0),
+	WIDER(read_inside, W | K | R | T | F | L), ATTEMPT(read_passwd, 0), ATTEMPT(read_proc, 0), ATTEMPT(list_root, 0),
 	ATTEMPT(open_rdwr, K | R), ATTEMPT(append, K | R), ATTEMPT(truncate, K | R), ATTEMPT(create, K | R),
 	ATTEMPT(openat2, 0), WIDER(tmpfile, K | R), ATTEMPT(rename, K | R), ATTEMPT(unlink_outside, 0),
 	ATTEMPT(write_outside, 0), ATTEMPT(exec, 0), ATTEMPT(exec_at, 0), WIDER(ptrace, 0), WIDER(kill, 0),
-	WIDER(tgkill_other, 0), ATTEMPT(tgkill_self, W | K | R | C | T), ATTEMPT(unix_socket, 0), ATTEMPT(inet_socket, W),
-	ATTEMPT(inet6_socket, W), ATTEMPT(netlink, 0), ATTEMPT(packet, 0), ATTEMPT(bind, 0), ATTEMPT(listen, 0),
-	ATTEMPT(epoll, W | K | R | C | T), ATTEMPT(setuid, 0), ATTEMPT(bpf, 0), ATTEMPT(io_uring, 0), ATTEMPT(userfault, 0),
+	WIDER(tgkill_other, 0), ATTEMPT(tgkill_self, ALL), ATTEMPT(unix_socket, 0), ATTEMPT(inet_socket, W | F | L),
+	ATTEMPT(inet6_socket, W | F | L), ATTEMPT(netlink, 0), ATTEMPT(packet, 0), ATTEMPT(bind, 0), ATTEMPT(listen, 0),
+	ATTEMPT(epoll, ALL), ATTEMPT(setuid, 0), ATTEMPT(bpf, 0), ATTEMPT(io_uring, 0), ATTEMPT(userfault, 0),
 	ATTEMPT(mount, 0), ATTEMPT(unshare, 0), ATTEMPT(setns, 0), ATTEMPT(chroot, 0), WIDER(tiocsti, 0), ATTEMPT(keyctl, 0),
 	ATTEMPT(memfd, T), WIDER(dumpable, 0), WIDER(fork, 0), WIDER(vm_readv, 0), WIDER(map_exec, T), WIDER(protect_exec, T),
-	ATTEMPT(timer, W | T), ATTEMPT(memory, W | K | R | C | T),
+	ATTEMPT(timer, W | T), ATTEMPT(memory, ALL),
 };
 #define ATTEMPTS (sizeof(attempts) / sizeof(*attempts))
 
@@ -182,7 +183,7 @@ run_as(enum role r, int out)
 {
 	const char *const paths[] = { inside, NULL }, *const missing[] = { inside, "/nowhere", NULL };
 	bool writes = r == ROLE_KEEPER || r == ROLE_RECORDER;
-	const struct sandbox_paths p = { .read = r == ROLE_CONSOLE ? NULL : missing, .write = writes ? paths : NULL };
+	const struct sandbox_paths p = { .read = r == ROLE_CONSOLE || r == ROLE_SAML ? NULL : missing, .write = writes ? paths : NULL };
 	int got[ATTEMPTS];
 	if (sandbox_enter(r, &p) != SP_OK)
 		_exit(9);

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How many helpers of each kind a configuration needs; master starts as many, with the indices from 0 on. */
+#ifndef SALLYPORT_HELPERS_H
+#define SALLYPORT_HELPERS_H
+
+#include "message.h"
+#include "settings.h"
+
+#define HELPERS_MAX 32 /* of one kind */
+
+unsigned helpers_wanted(const struct settings *s, enum role role);
+
+#endif
