@@ -9,19 +9,27 @@
 #include "memory.h"
 
 static void
-add_folder(char **list, size_t *n, size_t max, const char *where)
+add_folder(char **list, size_t *n, size_t max, char *folder)
 {
-	if (strncmp(where, "file:/", 6) != 0 || *n == max)
-		return;
-	const char *path = where + 5, *slash = strrchr(path, '/');
-	char *folder = mem_string((struct sp_bytes){ (const uint8_t *)path, slash == path ? 1 : (size_t)(slash - path) });
 	for (size_t i = 0; i < *n; i++) {
 		if (strcmp(list[i], folder) == 0) {
 			free(folder);
 			return;
 		}
 	}
-	list[(*n)++] = folder;
+	if (*n == max)
+		free(folder);
+	else
+		list[(*n)++] = folder;
+}
+
+static void
+add_folder_of(char **list, size_t *n, size_t max, const char *where)
+{
+	if (strncmp(where, "file:/", 6) != 0)
+		return;
+	const char *path = where + 5, *slash = strrchr(path, '/');
+	add_folder(list, n, max, mem_string((struct sp_bytes){ (const uint8_t *)path, slash == path ? 1 : (size_t)(slash - path) }));
 }
 
 size_t
@@ -30,10 +38,15 @@ settings_secret_folders(const struct settings *s, char **folder_r, size_t max)
 	size_t n = 0;
 	if (max > 0 && s->folder != NULL && s->folder[0] == '/')
 		folder_r[n++] = mem_string(sp_str(s->folder));
+	if (s->secrets.key[0] != '\0') {
+		add_folder_of(folder_r, &n, max, s->secrets.key);
+		if (s->secrets.folder[0] == '/')
+			add_folder(folder_r, &n, max, mem_string(sp_str(s->secrets.folder)));
+	}
 	for (const struct target *t = s->targets; t != NULL; t = (const struct target *)t->b.next) {
 		const char *const files[] = { t->login.secret, t->login.key, t->catalogue.secret };
 		for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
-			add_folder(folder_r, &n, max, files[i]);
+			add_folder_of(folder_r, &n, max, files[i]);
 	}
 	return n;
 }

@@ -20,10 +20,10 @@ static const char *const levels[] = { "error", "warn", "info", "debug", NULL }; 
 static const struct directive secret_params[] = {
 	{ .name = "user", .type = DIR_STRING, .offset = SECRET(user), .help = "login name at the target" },
 	{ .name = "secret", .type = DIR_STRING, .offset = SECRET(secret), .dflt = "",
-	    .help = "where its password is: `file:PATH` or `env:NAME`" },
+	    .help = "where its password is: `file:PATH`, `env:NAME` or `sealed:NAME`" },
 	{ .name = "cert", .type = DIR_STRING, .offset = SECRET(cert), .dflt = "", .help = "client certificate chain for the target, PEM" },
 	{ .name = "key", .type = DIR_STRING, .offset = SECRET(key), .dflt = "",
-	    .help = "where its private key is, PEM: `file:PATH`; the keeper signs with it, TLS 1.3 only" },
+	    .help = "where its private key is, PEM: `file:PATH` or `sealed:NAME`; the keeper signs with it, TLS 1.3 only" },
 	{ .name = "cleartext", .type = DIR_BOOL, .offset = SECRET(cleartext), .dflt = "off",
 	    .help = "the target may be told the password as it is, over TLS" },
 	END,
@@ -170,6 +170,11 @@ static const struct directive control_params[] = {
 	    .help = "what callers may do beside operating: `mint` tokens, `approve`" },
 	END,
 };
+static const struct directive secrets_params[] = {
+	{ .name = "key", .type = DIR_STRING, .offset = TOP(secrets.key), .help = "the key that they are sealed under: `file:PATH`" },
+	{ .name = "folder", .type = DIR_STRING, .offset = TOP(secrets.folder), .dflt = "/var/lib/sallyport/secrets", .help = "where they are" },
+	END,
+};
 #define R(member) (offsetof(struct settings, record.member) - offsetof(struct settings, record))
 static const struct directive encrypt_params[] = {
 	{ .name = "to", .type = DIR_STRING, .offset = R(encrypt), .help = "the auditors' X25519 public key, 64 hexadecimal digits" },
@@ -222,6 +227,8 @@ const struct directive settings_table[] = {
 	{ .name = "access", .type = DIR_STRING, .offset = TOP(access), .dflt = "/var/log/sallyport/access.log", .help = "file with a line for each session, or `off`" },
 	{ .name = "control", .type = DIR_PARAMS, .dflt = "", .params = control_params, .help = "socket of the `sallyport` command" },
 	{ .name = "store", .type = DIR_STRING, .offset = TOP(store), .dflt = "sqlite:/var/lib/sallyport/state.db", .help = "where the keeper's state is: `sqlite:PATH`" },
+	{ .name = "secrets", .type = DIR_PARAMS, .dflt = "", .params = secrets_params,
+	    .help = "secrets that `sallyport secret set NAME` sealed, for `sealed:NAME`" },
 	{ .name = "record", .type = DIR_GROUP, .offset = TOP(record), .params = record_table, .help = "recordings" },
 	{ .name = "policy", .type = DIR_GROUP, .offset = TOP(policy), .params = policy_table, .help = "bounds of policies" },
 	{ .name = "local_issuer", .type = DIR_PARAMS, .dflt = "", .params = issuer_params, .help = "tokens of the gateway's own, for a first start" },
@@ -291,10 +298,11 @@ resolve_all(struct arena *a, struct settings *s)
 	struct paths p = { a, s->folder, false };
 	if (strcmp(s->log.path, "stderr") != 0)
 		resolve(&p, "", &s->log.path);
-	const char **plain[] = { &s->pid, &s->audit, &s->access, &s->control.path, &s->record.store };
+	const char **plain[] = { &s->pid, &s->audit, &s->access, &s->control.path, &s->record.store, &s->secrets.folder };
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
 		resolve(&p, "", plain[i]);
 	resolve(&p, "sqlite:", &s->store);
+	resolve(&p, "file:", &s->secrets.key);
 	resolve(&p, "file:", &s->record.anchor);
 	resolve_set(&p, &s->load_module, true);
 	for (struct listener *l = s->listeners; l != NULL; l = (struct listener *)l->b.next)

@@ -20,8 +20,8 @@ struct tls_settings {
 enum { TLS_VERIFY_FULL, TLS_REQUIRE, TLS_OFF }; /* zero verifies */
 
 struct secret_settings { /* login, catalogue */
-	const char *user, *secret; /* secret: file:PATH or env:NAME, "" for none */
-	const char *cert, *key;    /* client certificate: PATH of the chain, file:PATH of its key; "" for none */
+	const char *user, *secret; /* secret: file:PATH, env:NAME or sealed:NAME, "" for none */
+	const char *cert, *key;    /* client certificate: PATH of the chain, file:PATH or sealed:NAME of its key; "" for none */
 	bool cleartext;            /* may be told to the target as it is */
 };
 
@@ -78,6 +78,7 @@ struct settings {
 	const char *access; /* "": none */
 	struct { const char *path; const char *mode, *group; struct sp_strings may; } control; /* may: mint approve */
 	const char *store; /* sqlite:PATH */
+	struct { const char *key, *folder; } secrets; /* sealed ones; key: file:PATH, "" for none */
 	struct {
 		const char *store;
 		uint64_t keep, max; /* age in ms, bytes; 0: for ever */

@@ -5,6 +5,7 @@
 #include "settings.h"
 
 #include "log.h"
+#include "sealed.h"
 
 struct check {
 	struct arena *arena;
@@ -112,10 +113,33 @@ check_listener(struct check *c, const struct conf_block *b)
 /* ---- targets ---- */
 
 static int
+check_sealed(struct check *c, const struct conf_block *b, const char *secret)
+{
+	if (!sealed_name_ok(secret))
+		return FAIL_AT(c, b, "\"sealed:%s\": a name has letters, digits, - _ and ., at most %d, and no . at its start", QUOTE(secret),
+		    SEALED_NAME_MAX);
+	if (c->s->secrets.key[0] == '\0')
+		return FAIL_AT(c, b, "\"sealed:%s\" needs \"secrets key=file:PATH;\", which says what it is sealed under", secret);
+	return SP_OK;
+}
+
+/* Where a secret may be. */
+static int
+check_where(struct check *c, const struct conf_block *b, const char *name, const char *where)
+{
+	if (starts(where, "sealed:"))
+		return check_sealed(c, b, where + 7);
+	if (!starts(where, "file:") && !starts(where, "env:"))
+		return FAIL_AT(c, b, "\"%s secret=\" says where the secret is: file:PATH, env:NAME or sealed:NAME", name);
+	return SP_OK;
+}
+
+static int
 check_secret(struct check *c, const struct conf_block *b, const char *name, const struct secret_settings *s)
 {
-	if (s->secret[0] != '\0' && !starts(s->secret, "file:") && !starts(s->secret, "env:"))
-		return FAIL_AT(c, b, "\"%s secret=\" says where the secret is: file:PATH or env:NAME", name);
+	int rc = s->secret[0] == '\0' ? SP_OK : check_where(c, b, name, s->secret);
+	if (rc != SP_OK)
+		return rc;
 	bool tls = ((const struct target *)b)->tls.mode != TLS_OFF;
 	if (s->cleartext && !tls)
 		return FAIL_AT(c, b, "\"%s … cleartext on\" needs TLS to the target", name);
@@ -123,8 +147,10 @@ check_secret(struct check *c, const struct conf_block *b, const char *name, cons
 		return FAIL_AT(c, b, "\"catalogue\" takes no cert=: its connection shows that of \"login\"");
 	if ((s->cert[0] == '\0') != (s->key[0] == '\0'))
 		return FAIL_AT(c, b, "\"%s\" needs both cert= and key=, or none", name);
-	if (s->key[0] != '\0' && !starts(s->key, "file:"))
-		return FAIL_AT(c, b, "\"%s key=\" says where the key is: file:PATH", name);
+	if (s->key[0] != '\0' && !starts(s->key, "file:") && !starts(s->key, "sealed:"))
+		return FAIL_AT(c, b, "\"%s key=\" says where the key is: file:PATH or sealed:NAME", name);
+	if (starts(s->key, "sealed:") && (rc = check_sealed(c, b, s->key + 7)) != SP_OK)
+		return rc;
 	if (s->cert[0] != '\0' && !tls)
 		return FAIL_AT(c, b, "\"%s cert=\" needs TLS to the target", name);
 	return SP_OK;
@@ -252,6 +278,21 @@ check_record(struct check *c)
 }
 
 static int
+check_secrets(struct check *c)
+{
+	const char *key = c->s->secrets.key, *folder = c->s->secrets.folder;
+	if (key[0] == '\0')
+		return SP_OK;
+	if (!starts(key, "file:"))
+		return FAIL_TOP(c, "secrets", "\"secrets key=\" takes file:PATH, not \"%s\"", QUOTE(key));
+	size_t n = strlen(folder);
+	/* A copy of the folder would be a copy of both. */
+	if (n > 0 && strncmp(key + 5, folder, n) == 0 && key[5 + n] == '/')
+		return FAIL_TOP(c, "secrets", "\"secrets key=\" is in the folder of what it seals: keep it elsewhere");
+	return SP_OK;
+}
+
+static int
 check_numbers(struct check *c)
 {
 	const struct settings *s = c->s;
@@ -285,7 +326,7 @@ int
 settings_check(struct arena *a, const struct settings *s, const char **err_r)
 {
 	struct check c = { a, s, err_r };
-	int (*const top[])(struct check *) = { check_load_module, check_control, check_record, check_numbers };
+	int (*const top[])(struct check *) = { check_load_module, check_control, check_record, check_secrets, check_numbers };
 	for (size_t i = 0; i < sizeof(top) / sizeof(top[0]); i++) {
 		int rc = top[i](&c);
 		if (rc != SP_OK)

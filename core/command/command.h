@@ -115,6 +115,10 @@ int run_policy_check(struct run *r);
 int run_policy_test(struct run *r);
 int run_policy_explain(struct run *r);
 int run_explain(struct run *r);
+int run_secret_set(struct run *r);
+int run_secret_list(struct run *r);
+int run_secret_rotate(struct run *r);
+int run_secret_remove(struct run *r);
 int run_doc(struct run *r);
 int run_help(struct run *r);
 

@@ -70,6 +70,11 @@ static const struct option_row policy_explain_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct option_row secret_options[] = {
+	{ "conf", "FILE", "the configuration; default: the one that sallyportd reads" },
+	{ NULL, NULL, NULL },
+};
+
 const struct command commands[] = {
 	{ .name = "whoami", .words = "", .help = "Show who you are to the gateway.", .run = run_whoami },
 	{ .name = "token", .words = "", .options = token_options, .run = run_token, .help = "Make a short-lived token by the local issuer.",
@@ -101,6 +106,16 @@ const struct command commands[] = {
 	    .help = "Show why an operation got its verdict, and what would make it pass.",
 	    .more = "ID is what the hint of a refusal names: SESSION.NUMBER. Everybody may ask about their own sessions, auditors about\n"
 		    "all. What each rule said is recorded when an operation is refused or held, and told as it was then." },
+	{ .name = "secret set", .words = "NAME", .min = 1, .max = 1, .options = secret_options, .run = run_secret_set, .alone = true,
+	    .help = "Seal a secret of the keeper's, for `sealed:NAME` in the configuration.",
+	    .more = "Reads it from the terminal, without showing it, or from a pipe. For root, or the keeper's user: it writes the files\n"
+		    "that `secrets key= folder=` name, so that no other process sees the secret. The first use makes the key." },
+	{ .name = "secret list", .words = "", .options = secret_options, .run = run_secret_list, .alone = true,
+	    .help = "List sealed secrets, whether they open, and the targets that use them." },
+	{ .name = "secret rotate", .words = "", .options = secret_options, .run = run_secret_rotate, .alone = true,
+	    .help = "Make a new key and seal all secrets anew.", .more = "It may be stopped anywhere: run again, it finishes." },
+	{ .name = "secret remove", .words = "NAME", .min = 1, .max = 1, .options = secret_options, .run = run_secret_remove, .alone = true,
+	    .help = "Remove a sealed secret that no target uses." },
 	{ .name = "status", .words = "", .help = "Show how the gateway is.", .run = run_status },
 	{ .name = "doc", .words = "[TOPIC [MODULE]]", .max = 2, .run = run_doc, .alone = true,
 	    .help = "Print the manual: directives, attributes, policy, settings, api, commands, or all.",

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "../base/log.h"
+#include "../base/sealed.h"
 #include "scram.h"
 
 #define SECRET_MAX 8192 /* a password, or a private key */
@@ -41,7 +42,7 @@ struct credentials {
 	struct entry *first;
 };
 
-static char error_text[512];
+static char error_text[1024], why_text[512];
 
 static int
 read_file(const char *path, struct sp_secret **s_r, const char **why_r)
@@ -72,14 +73,40 @@ read_file(const char *path, struct sp_secret **s_r, const char **why_r)
 	return *s_r == NULL ? SP_EIO : SP_OK;
 }
 
+/* The sealed secrets of an epoch, and their keys, read when the first one is wanted. */
+struct sealed_place {
+	const char *key, *folder;
+	struct sealed_keys keys;
+};
+
+/* A rotation changes the key file first, then the secrets: who has read the old keys reads them once more. */
 static int
-read_secret(const char *where, struct sp_secret **s_r, const char **why_r)
+read_sealed(struct sealed_place *v, const char *name, struct sp_secret **s_r, const char **why_r)
+{
+	int rc = SP_ETIME;
+	for (unsigned tries = 0; tries < 2 && rc == SP_ETIME; tries++) {
+		if (tries > 0)
+			sealed_keys_free(&v->keys);
+		if (v->keys.n == 0 && sealed_keys_read(v->key + 5, &v->keys, why_r) != SP_OK) {
+			(void)snprintf(why_text, sizeof(why_text), "cannot be opened: the key file %s %s", log_quote(sp_str(v->key + 5)), *why_r);
+			*why_r = why_text;
+			return SP_ECONF;
+		}
+		rc = sealed_read(&v->keys, v->folder, name, s_r, why_r);
+	}
+	return rc;
+}
+
+static int
+read_secret(struct sealed_place *v, const char *where, struct sp_secret **s_r, const char **why_r)
 {
 	*s_r = NULL;
 	if (strncmp(where, "file:", 5) == 0)
 		return read_file(where + 5, s_r, why_r);
+	if (strncmp(where, "sealed:", 7) == 0)
+		return read_sealed(v, where + 7, s_r, why_r);
 	if (strncmp(where, "env:", 4) != 0) {
-		*why_r = "must be file:PATH or env:NAME";
+		*why_r = "must be file:PATH, env:NAME or sealed:NAME";
 		return SP_ECONF;
 	}
 	const char *text = getenv(where + 4);
@@ -93,9 +120,9 @@ read_secret(const char *where, struct sp_secret **s_r, const char **why_r)
 
 /* Kept as it stands, in locked memory: GnuTLS would not lock it. */
 static int
-read_key(const char *where, struct sp_secret **s_r, const char **why_r)
+read_key(struct sealed_place *v, const char *where, struct sp_secret **s_r, const char **why_r)
 {
-	int rc = read_secret(where, s_r, why_r);
+	int rc = read_secret(v, where, s_r, why_r);
 	if (rc != SP_OK)
 		return rc;
 	const gnutls_datum_t pem = { (unsigned char *)(uintptr_t)secret_bytes(*s_r).p, (unsigned)secret_bytes(*s_r).len };
@@ -109,7 +136,7 @@ read_key(const char *where, struct sp_secret **s_r, const char **why_r)
 }
 
 static int
-add(struct credentials *c, const struct target *t, bool catalogue, const char **err_r)
+add(struct credentials *c, struct sealed_place *v, const struct target *t, bool catalogue, const char **err_r)
 {
 	const struct secret_settings *s = catalogue ? &t->catalogue : &t->login;
 	struct entry *e = mem_alloc(sizeof(*e));
@@ -118,10 +145,10 @@ add(struct credentials *c, const struct target *t, bool catalogue, const char **
 		.c = { .user = s->user, .cleartext = s->cleartext && t->tls.mode != TLS_OFF } };
 	c->first = e;
 	const char *where = s->secret;
-	int rc = s->secret[0] == '\0' ? SP_OK : read_secret(s->secret, &e->c.secret, &why);
+	int rc = s->secret[0] == '\0' ? SP_OK : read_secret(v, s->secret, &e->c.secret, &why);
 	if (rc == SP_OK && s->key[0] != '\0') {
 		where = s->key;
-		rc = read_key(s->key, &e->c.key, &why);
+		rc = read_key(v, s->key, &e->c.key, &why);
 	}
 	if (rc == SP_OK)
 		return rc;
@@ -134,12 +161,14 @@ int
 credentials_new(const struct settings *s, struct credentials **c_r, const char **err_r)
 {
 	struct credentials *c = mem_alloc(sizeof(*c));
+	struct sealed_place v = { .key = s->secrets.key, .folder = s->secrets.folder };
 	int rc = SP_OK;
 	for (const struct target *t = s->targets; rc == SP_OK && t != NULL; t = (const struct target *)t->b.next) {
-		rc = add(c, t, false, err_r);
+		rc = add(c, &v, t, false, err_r);
 		if (rc == SP_OK && t->catalogue.user[0] != '\0')
-			rc = add(c, t, true, err_r);
+			rc = add(c, &v, t, true, err_r);
 	}
+	sealed_keys_free(&v.keys);
 	if (rc != SP_OK)
 		credentials_free(&c);
 	*c_r = c;

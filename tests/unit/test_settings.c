@@ -138,7 +138,14 @@ test_target(void)
 	refused(T("server \"a b:1\"; policy p;"), "t:1: \"server\" takes a host and a port, db.example.com:5432, not \"a b:1\"");
 	refused(T("server a:1; policy p p;"), "t:1: \"policy\" has /etc/sallyport/p twice");
 	refused(T("server a:1; policy p; login user=a secret=hunter2;"),
-	    "t:1: \"login secret=\" says where the secret is: file:PATH or env:NAME");
+	    "t:1: \"login secret=\" says where the secret is: file:PATH, env:NAME or sealed:NAME");
+	refused(T("server a:1; policy p; login user=a secret=sealed:x;"),
+	    "t:1: \"sealed:x\" needs \"secrets key=file:PATH;\", which says what it is sealed under");
+	refused("secrets key=file:k; " T("server a:1; policy p; login user=a secret=sealed:../x;"),
+	    "t:1: \"sealed:../x\": a name has letters, digits, - _ and ., at most 64, and no . at its start");
+	refused("secrets key=k; " T("server a:1; policy p;"), "t:1: \"secrets key=\" takes file:PATH, not \"k\"");
+	refused("secrets key=file:s/k folder=s; " T("server a:1; policy p;"),
+	    "t:1: \"secrets key=\" is in the folder of what it seals: keep it elsewhere");
 	refused(T("server a:1; policy p; login secret=file:a;"), "t:1: \"login\" needs \"user=\"");
 	refused(T("server a:1; policy p; tls off; login user=a secret=file:a cleartext on;"),
 	    "t:1: \"login … cleartext on\" needs TLS to the target");
@@ -146,7 +153,7 @@ test_target(void)
 	refused(T("server a:1; policy p; tls require ca=x;"),
 	    "t:1: \"tls require\" verifies nothing: ca= and name= go with \"tls verify-full\"");
 	refused(T("server a:1; policy p; login user=u cert=x;"), "t:1: \"login\" needs both cert= and key=, or none");
-	refused(T("server a:1; policy p; login user=u cert=x key=y;"), "t:1: \"login key=\" says where the key is: file:PATH");
+	refused(T("server a:1; policy p; login user=u cert=x key=y;"), "t:1: \"login key=\" says where the key is: file:PATH or sealed:NAME");
 	refused(T("server a:1; policy p; tls off; login user=u cert=x key=file:y;"), "t:1: \"login cert=\" needs TLS to the target");
 	refused(T("server a:1; policy p; tls on;"), "t:1: \"mode\" is one of verify-full, require, off, not \"on\"");
 	refused(T("server a:1; policy p; timeout connect=off;"),
