@@ -16,19 +16,6 @@
 static const char *const tls_modes[] = { "verify-full", "require", "off", NULL };
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL }; /* from SP_ERROR on */
 
-#define SECRET(member) offsetof(struct secret_settings, member)
-static const struct directive secret_params[] = {
-	{ .name = "user", .type = DIR_STRING, .offset = SECRET(user), .help = "login name at the target" },
-	{ .name = "secret", .type = DIR_STRING, .offset = SECRET(secret), .dflt = "",
-	    .help = "where its password is: `file:PATH`, `env:NAME` or `sealed:NAME`" },
-	{ .name = "cert", .type = DIR_STRING, .offset = SECRET(cert), .dflt = "", .help = "client certificate chain for the target, PEM" },
-	{ .name = "key", .type = DIR_STRING, .offset = SECRET(key), .dflt = "",
-	    .help = "where its private key is, PEM: `file:PATH` or `sealed:NAME`; the keeper signs with it, TLS 1.3 only" },
-	{ .name = "cleartext", .type = DIR_BOOL, .offset = SECRET(cleartext), .dflt = "off",
-	    .help = "the target may be told the password as it is, over TLS" },
-	END,
-};
-
 /* ---- listener ---- */
 
 #define L(member) offsetof(struct listener, member)
@@ -61,6 +48,25 @@ const struct directive settings_listener_table[] = {
 /* ---- target ---- */
 
 #define T(member) offsetof(struct target, member)
+#define SECRET_PARAMS(OF) \
+	{ .name = "secret", .type = DIR_STRING, .offset = T(OF.secret), .dflt = "", .help = "where its password is: `file:PATH`, `env:NAME` or `sealed:NAME`" }, \
+	{ .name = "cert", .type = DIR_STRING, .offset = T(OF.cert), .dflt = "", .help = "client certificate chain for the target, PEM" }, \
+	{ .name = "key", .type = DIR_STRING, .offset = T(OF.key), .dflt = "", \
+	    .help = "where its private key is, PEM: `file:PATH` or `sealed:NAME`; the keeper signs with it, TLS 1.3 only" }, \
+	{ .name = "cleartext", .type = DIR_BOOL, .offset = T(OF.cleartext), .dflt = "off", .help = "the target may be told the password as it is, over TLS" }
+static const struct directive target_login[] = {
+	{ .name = "user", .type = DIR_STRING, .offset = T(login.user), .help = "login name at the target" },
+	SECRET_PARAMS(login),
+	END,
+};
+static const struct directive target_catalogue[] = {
+	{ .name = "user", .type = DIR_STRING, .offset = T(catalogue.user), .dflt = "", .help = "login name at the target; without it `login`'s" },
+	SECRET_PARAMS(catalogue),
+	{ .name = "recheck", .type = DIR_DURATION, .offset = T(recheck), .dflt = "1s",
+	    .help = "how long what names mean is taken for true: a statement after that waits until the target was asked whether definitions "
+		    "have changed; `0s`: asked before each" },
+	END,
+};
 static const char *const target_modes[] = { "enforce", "observe", NULL };
 static const struct directive target_tls[] = {
 	{ .name = ":mode", .type = DIR_CHOICE, .offset = offsetof(struct tls_settings, mode), .dflt = "verify-full", .choices = tls_modes,
@@ -91,10 +97,10 @@ const struct directive settings_target_table[] = {
 	{ .name = "protocol", .type = DIR_STRING, .offset = T(protocol), .help = "module that speaks with the target" },
 	{ .name = "server", .type = DIR_STRING, .offset = T(server), .help = "host and port: `10.0.3.7:5432`" },
 	{ .name = "tls", .type = DIR_PARAMS, .offset = T(tls), .dflt = "", .params = target_tls, .help = "TLS to the target" },
-	{ .name = "login", .type = DIR_PARAMS, .offset = T(login), .dflt = "", .params = secret_params,
+	{ .name = "login", .type = DIR_PARAMS, .dflt = "", .params = target_login,
 	    .help = "how the gateway logs in; the password stays with the keeper" },
-	{ .name = "catalogue", .type = DIR_PARAMS, .offset = T(catalogue), .dflt = "", .params = secret_params,
-	    .help = "login of the connection that reads the target's catalogue; without it `login`" },
+	{ .name = "catalogue", .type = DIR_PARAMS, .dflt = "", .params = target_catalogue,
+	    .help = "the connection of the gateway's own that reads what names mean at the target" },
 	{ .name = "database", .type = DIR_STRING, .offset = T(database), .dflt = "", .help = "part of the target that `NAME` means; without it the target's name" },
 	{ .name = "databases", .type = DIR_STRINGS, .offset = T(databases), .dflt = "", .help = "further parts, asked for as `NAME/PART`; `*` for any" },
 	{ .name = "allow", .type = DIR_PARAMS, .dflt = "", .params = target_allow, .help = "who may have sessions; without it nobody" },

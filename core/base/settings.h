@@ -40,7 +40,8 @@ struct target {
 	const char *protocol;
 	const char *server;   /* HOST:PORT */
 	struct tls_settings tls;
-	struct secret_settings login, catalogue;
+	struct secret_settings login, catalogue; /* catalogue.user "": login's */
+	uint64_t recheck;     /* ms that what was read of the catalogue is taken for true */
 	const char *database; /* default part */
 	struct sp_strings databases; /* further parts allowed; "*" any */
 	struct { struct sp_strings groups, users; } allow;

@@ -16,6 +16,7 @@ struct check {
 #define FAIL_AT(c, b, ...) conf_error((c)->arena, (c)->err_r, (b)->file, (b)->line, __VA_ARGS__)
 #define FAIL_TOP(c, name, ...) \
 	conf_error((c)->arena, (c)->err_r, file_of((c)->s, (name)), line_of((c)->s, (name)), __VA_ARGS__)
+#define RECHECK_MAX 3600000u /* ms */
 #define QUOTE(word) log_quote(sp_str(word))
 
 /* Where a directive of the top stands, for errors about it. */
@@ -168,6 +169,17 @@ check_target_tls(struct check *c, const struct target *t)
 }
 
 static int
+check_catalogue(struct check *c, const struct target *t)
+{
+	const struct secret_settings *s = &t->catalogue;
+	if (s->user[0] == '\0' && (s->secret[0] != '\0' || s->cert[0] != '\0' || s->key[0] != '\0' || s->cleartext))
+		return FAIL_AT(c, &t->b, "\"catalogue\" has a secret and no user=");
+	if (t->recheck > RECHECK_MAX)
+		return FAIL_AT(c, &t->b, "\"catalogue recheck=\" is at most 1h");
+	return check_secret(c, &t->b, "catalogue", s);
+}
+
+static int
 check_target(struct check *c, const struct conf_block *b)
 {
 	const struct target *t = (const struct target *)b;
@@ -185,7 +197,7 @@ check_target(struct check *c, const struct conf_block *b)
 		rc = check_target_tls(c, t);
 	if (rc == SP_OK)
 		rc = check_secret(c, b, "login", &t->login);
-	return rc == SP_OK ? check_secret(c, b, "catalogue", &t->catalogue) : rc;
+	return rc == SP_OK ? check_catalogue(c, t) : rc;
 }
 
 /* ---- identities and modules ---- */

@@ -93,6 +93,7 @@ REFUSES(sp_cancel, struct sp_session *s, uint32_t pid, struct sp_bytes secret)
 GIVES(struct sp_session *, NULL, sp_side_session, struct sp_session *s, const char *purpose, void *cookie)
 GIVES(const char *, "", sp_purpose, const struct sp_session *s)
 GIVES(void *, NULL, sp_cookie, const struct sp_session *s)
+GIVES(uint64_t, 0, sp_recheck, const struct sp_session *s)
 GIVES(void *, NULL, sp_target_block, struct sp_session *s, size_t size, void (*end)(void *block))
 DOES_NOTHING(sp_wake, struct sp_session *s)
 

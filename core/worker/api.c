@@ -238,6 +238,12 @@ sp_cookie(const struct sp_session *s)
 	return s->cookie;
 }
 
+uint64_t
+sp_recheck(const struct sp_session *s)
+{
+	return s->home == NULL ? 0 : s->home->recheck;
+}
+
 /* Blocks live as long as the process: as many as there are targets and parts in use. */
 struct side_block {
 	struct side_block *next;

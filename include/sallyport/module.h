@@ -361,6 +361,8 @@ int sp_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes secret) SP_MUS
 struct sp_session *sp_side_session(struct sp_session *s, const char *purpose, void *cookie);
 const char *sp_purpose(const struct sp_session *s); /* "" for a client's session */
 void *sp_cookie(const struct sp_session *s);
+/* ms that what a side session read may be taken for true: `catalogue recheck=`; 0: it has to be asked anew each time. */
+uint64_t sp_recheck(const struct sp_session *s);
 /*
  * A zeroed block shared by this worker's sessions on one target and part; made at first need, by the
  * core and of the first size asked for; it lives as long as the worker.  end() may be called before

@@ -10,7 +10,10 @@
 
 #define SCOPES 32u        /* different views of the names that are told apart and shared */
 #define SCOPE_MAX 1024u
+#define QUERY_MAX 8192u
 #define STATE_MAX 512u
+#define SNAPSHOT_MAX 1024u
+#define BASE_MAX 1000000000u /* transactions: ages are told for twice as many */
 #define ANSWER_MS 10000u /* for the question whether anything changed */
 #define RETRY_MS 1000u
 #define RENAMED_MAX 20u /* log lines of one reading */
@@ -24,13 +27,21 @@ struct scope {
 	uint8_t bytes[SCOPE_MAX];
 };
 
+/* What tells that nothing has changed. */
+struct known {
+	char state[STATE_MAX];       /* as of base */
+	char snapshot[SNAPSHOT_MAX]; /* "": does not tell all */
+	uint64_t base;               /* all transactions before it had ended */
+};
+
 struct catalogue {
 	struct pg_names *names;      /* counted; NULL until the first reading */
 	struct pg_names_builder *builder;
 	enum stage stage;
 	unsigned query;              /* enum pg_names_query under way */
-	char state[STATE_MAX], heard[STATE_MAX]; /* of names; the answer of this reading */
-	uint64_t looked;             /* ms: when the last reading began */
+	struct known known, heard;   /* of names; the answers of this reading */
+	bool anew;                   /* what is asked is for a new base */
+	uint64_t looked, good;       /* ms: when the last reading began, and the last that ended well */
 	struct sp_session *side;     /* NULL: none */
 	bool side_ready;
 	time_t missing;              /* when it was last read for a table that it lacked */
@@ -81,11 +92,16 @@ wake_members(struct catalogue *c)
 static int
 send_query(struct pg *side, struct catalogue *c)
 {
-	struct sp_bytes text = sp_str(pg_names_sql[c->query]);
+	uint8_t memory[QUERY_MAX];
+	struct sp_writer w = sp_writer(memory, sizeof(memory));
+	int rc = pg_names_write(&w, (enum pg_names_query)c->query, c->anew ? c->heard.base : c->known.base);
+	if (rc == SP_OK)
+		rc = sp_own_statement(side->s, sp_written(&w));
+	if (rc != SP_OK)
+		return rc;
 	if (pg_expect_own(side, OWN_CATALOGUE, 'Z') == NULL)
 		return SP_EINTERNAL;
-	int rc = sp_own_statement(side->s, text);
-	return rc != SP_OK ? rc : pg_write_cstr(pg_out(side, SP_TARGET), 'Q', text);
+	return pg_write_cstr(pg_out(side, SP_TARGET), 'Q', sp_written(&w));
 }
 
 static int
@@ -99,8 +115,9 @@ reading_begin(struct pg *side, struct catalogue *c)
 	c->began = c->asked;
 	c->looked = now_ms();
 	c->wanted = false;
-	c->query = PG_NAMES_STATE;
-	c->heard[0] = '\0';
+	c->query = PG_NAMES_SNAPSHOT;
+	c->anew = false;
+	c->heard = (struct known){ .base = 0 };
 	sp_timer(side->s, ANSWER_MS);
 	return send_query(side, c);
 }
@@ -111,7 +128,9 @@ reading_end(struct catalogue *c, bool ok)
 {
 	c->done = ok ? c->began : c->asked;
 	c->stage = ok ? READY : FAILED;
-	if (!ok)
+	if (ok)
+		c->good = c->looked;
+	else
 		pg_names_free(&c->names);
 	wake_members(c);
 }
@@ -145,7 +164,7 @@ pg_catalogue_turn(struct pg *p)
 	struct catalogue *c = p->catalogue;
 	if (c == NULL || c->side != p->s || !c->side_ready)
 		return SP_OK;
-	if (c->stage == LOADING && !c->wanted && c->query == PG_NAMES_STATE && now_ms() - c->looked >= ANSWER_MS)
+	if (c->stage == LOADING && !c->wanted && c->query <= PG_NAMES_STATE && now_ms() - c->looked >= ANSWER_MS)
 		return sp_fail(p->s, SP_EIO, "the target does not say whether its catalogue has changed");
 	return c->wanted && pg_settled(p) ? reading_begin(p, c) : SP_OK;
 }
@@ -161,13 +180,29 @@ pg_catalogue_ready(struct pg *p)
 }
 
 static int
-take_state(struct catalogue *c, struct sp_bytes text)
+take_text(char *to, size_t room, struct sp_bytes text)
 {
-	if (text.len == 0 || text.len >= sizeof(c->heard) || c->heard[0] != '\0')
+	if (text.len == 0 || text.len >= room || to[0] != '\0')
 		return SP_EPROTO;
-	memcpy(c->heard, text.p, text.len);
-	c->heard[text.len] = '\0';
+	memcpy(to, text.p, text.len);
+	to[text.len] = '\0';
 	return SP_OK;
+}
+
+/* "oldest:next:running,running…"; of two that are equal each has ended transactions as the other.  In recovery not all are told. */
+static int
+take_snapshot(struct known *heard, struct sp_bytes text, bool recovery)
+{
+	struct sp_reader r = sp_reader(text);
+	struct sp_bytes oldest = sp_rd_until(&r, ':');
+	for (size_t i = 0; i < oldest.len; i++) {
+		if (oldest.p[i] < '0' || oldest.p[i] > '9' || i > 17)
+			return SP_EPROTO;
+		heard->base = heard->base * 10 + (uint64_t)(oldest.p[i] - '0');
+	}
+	if (r.bad || heard->base == 0)
+		return SP_EPROTO;
+	return recovery || text.len >= SNAPSHOT_MAX ? SP_OK : take_text(heard->snapshot, SNAPSHOT_MAX, text);
 }
 
 int
@@ -183,8 +218,10 @@ pg_catalogue_row(struct pg *p, struct sp_bytes body)
 		struct pg_value v = pg_next_value(&r);
 		field[i] = v.null ? (struct sp_bytes){ NULL, 0 } : v.bytes;
 	}
+	if (c->query == PG_NAMES_SNAPSHOT)
+		return take_snapshot(&c->heard, field[0], !sp_bytes_is(field[1], "f"));
 	if (c->query == PG_NAMES_STATE)
-		return take_state(c, field[0]);
+		return take_text(c->heard.state, STATE_MAX, field[0]);
 	return pg_names_feed(c->builder, (enum pg_names_query)c->query, field, n);
 }
 
@@ -220,9 +257,33 @@ reading_finish(struct pg *p, struct catalogue *c)
 	tell_renamed(p, names);
 	pg_names_free(&c->names);
 	c->names = names;
-	memcpy(c->state, c->heard, sizeof(c->state));
+	c->known = c->heard;
 	c->read = c->began;
 	return true;
+}
+
+static bool
+same_text(const char *a, const char *b)
+{
+	return a[0] != '\0' && strcmp(a, b) == 0;
+}
+
+/* The answer to a question whether anything changed is in: true when nothing did; else, what is to be asked next. */
+static bool
+nothing_changed(struct catalogue *c)
+{
+	const struct known *h = &c->heard, *k = &c->known;
+	bool comparable = c->names != NULL && c->whole <= c->read && h->base >= k->base && h->base - k->base <= BASE_MAX;
+	bool same = comparable && !c->anew
+	    && (c->query == PG_NAMES_SNAPSHOT ? same_text(h->snapshot, k->snapshot) : same_text(h->state, k->state));
+	if (same || c->anew) {
+		c->query += !same;
+		return same;
+	}
+	c->anew = !comparable || c->query == PG_NAMES_STATE;
+	c->query = PG_NAMES_STATE;
+	c->heard.state[0] = '\0';
+	return false;
 }
 
 int
@@ -233,12 +294,15 @@ pg_catalogue_next(struct pg *p)
 		return reading_begin(p, c);
 	if (c->stage != LOADING)
 		return SP_OK; /* failed; its ReadyForQuery */
-	bool same = c->query == PG_NAMES_STATE && c->names != NULL && c->heard[0] != '\0' && strcmp(c->heard, c->state) == 0
-	    && c->whole <= c->read;
-	if (!same && ++c->query < PG_NAMES_QUERIES)
+	bool question = c->query <= PG_NAMES_STATE, same = question && nothing_changed(c);
+	if (!question)
+		c->query++;
+	if (!same && c->query < PG_NAMES_QUERIES)
 		return send_query(p, c);
-	if (same)
+	if (same) {
 		pg_names_abandon(&c->builder);
+		memcpy(c->known.snapshot, c->heard.snapshot, SNAPSHOT_MAX);
+	}
 	bool ok = same || reading_finish(p, c);
 	reading_end(c, ok);
 	if (ok && c->asked != c->done)
@@ -353,13 +417,20 @@ pg_catalogue_missing(struct pg *p)
 	return pg_catalogue_stale(p);
 }
 
+/* Half of the time before it has to be waited for, it is asked for: where statements come often, none waits. */
 uint64_t
 pg_catalogue_aged(struct pg *p)
 {
-	const struct catalogue *c = catalogue_of(p);
-	if (c == NULL || now_ms() - c->looked < (c->names == NULL ? RETRY_MS : p->conf->catalogue_age))
+	struct catalogue *c = catalogue_of(p);
+	uint64_t now = now_ms(), recheck = sp_recheck(p->s);
+	if (c == NULL || (c->names == NULL && now - c->looked < RETRY_MS))
 		return 0;
-	return pg_catalogue_stale(p);
+	if (c->names != NULL && now - c->good < recheck) {
+		if (c->stage != LOADING && now - c->good >= recheck / 2)
+			(void)pg_catalogue_stale(p);
+		return 0;
+	}
+	return c->stage == LOADING && now - c->looked < recheck ? c->began : pg_catalogue_stale(p);
 }
 
 bool

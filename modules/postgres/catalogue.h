@@ -6,7 +6,11 @@
  *   EMPTY ─first session─▶ LOADING ─▶ READY ─DDL, unknown table, age─▶ LOADING (the old one serves on)
  *                            └─error─▶ FAILED ─next session or statement─▶ LOADING (nothing is known)
  *
- * A reading begins with one cheap question, whether anything changed at all.
+ * A reading begins with cheap questions, whether anything changed at all:
+ *
+ *   has a transaction ended since?  ─no─▶ as it was
+ *      └─yes─▶ was a row written since, or one more or less of those that count?  ─no─▶ as it was
+ *                 └─yes─▶ the same as of now, to compare with from here on ─▶ all is read
  */
 #ifndef PG_CATALOGUE_H
 #define PG_CATALOGUE_H
@@ -25,7 +29,7 @@ uint64_t pg_catalogue_stale(struct pg *p);
 uint64_t pg_catalogue_defined(struct pg *p);
 /* … because a statement names a table that it lacks; 0: it was read for such a one within this second. */
 uint64_t pg_catalogue_missing(struct pg *p);
-/* … because it was read longer than catalogue_age ago; 0: it was not. */
+/* … because it was read longer than sp_recheck() ago; 0: it was not. */
 uint64_t pg_catalogue_aged(struct pg *p);
 /* True when a reading that began after that number was given is in (or has failed). */
 bool pg_catalogue_fresh(const struct pg *p, uint64_t since);

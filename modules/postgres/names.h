@@ -46,9 +46,10 @@ void pg_names_columns(void *owner, int (*take)(void *to, struct sp_bytes column)
 
 /* ---- building ---- */
 
-/* The catalogue queries; results in text format go to pg_names_feed() row by row, in any order of queries. */
+/* The catalogue queries; results in text format, of those from PG_NAMES_RELATIONS on, go to pg_names_feed() row by row, in any order. */
 enum pg_names_query {
-	PG_NAMES_STATE,         /* one text, another one whenever an answer of the others may be another; not for pg_names_feed() */
+	PG_NAMES_SNAPSHOT,      /* transactions that have ended, as txid_current_snapshot(); whether in recovery, where it does not tell all */
+	PG_NAMES_STATE,         /* one text, another one for a base whenever an answer of the following may be another */
 	PG_NAMES_RELATIONS,     /* oid, schema, name, relkind, is partition */
 	PG_NAMES_COLUMNS,       /* relation oid, attnum, name, type oid, not null */
 	PG_NAMES_DEPENDS,       /* view oid, relation oid (0: nobody knows), attnum (0: all) it uses */
@@ -61,6 +62,8 @@ enum pg_names_query {
 
 extern const char *const pg_names_sql[PG_NAMES_QUERIES];
 extern const unsigned char pg_names_fields[PG_NAMES_QUERIES];
+/* The query; base: of PG_NAMES_STATE, a transaction before which all had ended when the names were read, at most 1e9 ago. */
+int pg_names_write(struct sp_writer *w, enum pg_names_query q, uint64_t base) SP_MUST;
 
 /* max: bytes of memory the snapshot may take; 0: 256 MB. */
 struct pg_names_builder *pg_names_begin(size_t max);

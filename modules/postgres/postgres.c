@@ -560,8 +560,6 @@ on_check(void *conf, const char **err_r)
 		*err_r = "statement_max must be between 1k and 16m";
 	else if (c->portals_max == 0 || c->prepared_max == 0 || c->portals_max > 10000 || c->prepared_max > 100000)
 		*err_r = "portals_max must be between 1 and 10000, prepared_max between 1 and 100000";
-	else if (c->catalogue_age > 3600000)
-		*err_r = "catalogue_age must be at most 1h";
 	table_index();
 	return *err_r == NULL ? SP_OK : SP_ECONF;
 }
@@ -575,9 +573,6 @@ static const struct sp_directive directives[] = {
 	    "Prepared statements that a session may hold at once." },
 	{ "portals_max", SP_TYPE_INT, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct pg_conf, portals_max), "100",
 	    "Portals that a session may hold open at once." },
-	{ "catalogue_age", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct pg_conf, catalogue_age), "5s",
-	    "How long what names mean is taken for true: a statement after that waits until the target was asked whether definitions "
-	    "have changed. 0s: asked before each message." },
 	{ .name = NULL }
 };
 

@@ -175,7 +175,7 @@ struct pg_copy_out {
 };
 
 struct pg_conf {
-	uint64_t row_max, statement_max, portals_max, prepared_max, catalogue_age;
+	uint64_t row_max, statement_max, portals_max, prepared_max;
 };
 
 #define PG_BUCKETS 32u

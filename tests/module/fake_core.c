@@ -425,6 +425,13 @@ sp_cookie(const struct sp_session *s)
 	return s->cookie;
 }
 
+uint64_t
+sp_recheck(const struct sp_session *s)
+{
+	(void)s;
+	return 3600000;
+}
+
 void *
 sp_target_block(struct sp_session *s, size_t size, void (*end)(void *))
 {

@@ -16,6 +16,7 @@ struct row {
 };
 
 static const struct row rows[] = {
+	{ PG_NAMES_SNAPSHOT, { "700:700:", "t" } },
 	{ PG_NAMES_RELATIONS, { "16400", "shop", "people", "r", "f" } },
 	{ PG_NAMES_RELATIONS, { "16410", "shop", "orders", "r", "f" } },
 	{ PG_NAMES_COLUMNS, { "16400", "1", "id", "23", "t" } },
@@ -62,7 +63,8 @@ answer_query(struct sp_writer *out, struct sp_bytes text)
 {
 	int rc = SP_EPROTO;
 	for (unsigned q = 0; q < PG_NAMES_QUERIES; q++) {
-		if (!sp_bytes_is(text, pg_names_sql[q]))
+		size_t len = strlen(pg_names_sql[q]) < text.len ? strlen(pg_names_sql[q]) : text.len;
+		if (!sp_bytes_is((struct sp_bytes){ text.p + text.len - len, len }, pg_names_sql[q]))
 			continue;
 		rc = write_fields(out, pg_names_fields[q]);
 		for (size_t i = 0; i < sizeof(rows) / sizeof(*rows) && rc == SP_OK; i++)
