@@ -202,7 +202,9 @@ gather_all(struct epoch *e, const char **err_r)
 		rc = gather_target(&g, t);
 	for (const struct identity *i = e->settings.identities; i != NULL && rc == SP_OK; i = (const struct identity *)i->b.next) {
 		g.at = &i->b;
-		rc = gather_file(&g, i->oidc.jwks + strlen("file:"), false);
+		rc = strncmp(i->oidc.jwks, "file:", 5) != 0 ? SP_OK : gather_file(&g, i->oidc.jwks + strlen("file:"), false);
+		if (rc == SP_OK && i->oidc.ca[0] != '\0')
+			rc = gather_file(&g, i->oidc.ca, false);
 	}
 	return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A verified identity, to JSON and back.  The tables name the members; all of them must be there,
- * once, and no others.
+ * once, and no others; but those that came later may be missing in what an older store holds.
  */
 #include <config.h>
 
@@ -13,21 +13,28 @@
 static const struct {
 	const char *key;
 	size_t at;
+	bool optional;
 } text_member[] = {
-	{ "identity", offsetof(struct principal, identity) },
-	{ "issuer", offsetof(struct principal, issuer) },
-	{ "subject", offsetof(struct principal, subject) },
-	{ "user", offsetof(struct principal, user) },
-	{ "name", offsetof(struct principal, name) },
-	{ "person", offsetof(struct principal, person) },
-	{ "class", offsetof(struct principal, class) },
-	{ "token", offsetof(struct principal, token) },
+	{ "identity", offsetof(struct principal, identity), false },
+	{ "issuer", offsetof(struct principal, issuer), false },
+	{ "subject", offsetof(struct principal, subject), false },
+	{ "user", offsetof(struct principal, user), false },
+	{ "name", offsetof(struct principal, name), false },
+	{ "person", offsetof(struct principal, person), false },
+	{ "class", offsetof(struct principal, class), false },
+	{ "token", offsetof(struct principal, token), false },
+	{ "sponsor", offsetof(struct principal, sponsor), true },
 }, set_member[] = {
-	{ "groups", offsetof(struct principal, groups) },
-	{ "roles", offsetof(struct principal, roles) },
+	{ "groups", offsetof(struct principal, groups), false },
+	{ "roles", offsetof(struct principal, roles), false },
+	{ "methods", offsetof(struct principal, methods), true },
+}, time_member[] = {
+	{ "expires", offsetof(struct principal, expires), false },
+	{ "authenticated", offsetof(struct principal, authenticated), true },
 };
 #define TEXTS (sizeof(text_member) / sizeof(*text_member))
 #define SETS (sizeof(set_member) / sizeof(*set_member))
+#define TIMES (sizeof(time_member) / sizeof(*time_member))
 
 static const char **
 text_at(struct principal *p, size_t i)
@@ -39,6 +46,12 @@ static struct sp_strings *
 set_at(struct principal *p, size_t i)
 {
 	return (struct sp_strings *)((char *)p + set_member[i].at);
+}
+
+static uint64_t *
+time_at(struct principal *p, size_t i)
+{
+	return (uint64_t *)((char *)p + time_member[i].at);
 }
 
 static int
@@ -69,21 +82,42 @@ take_set(struct arena *a, const json_t *v, struct sp_strings *out_r)
 }
 
 static int
+take_time(const json_t *v, uint64_t *out_r)
+{
+	if (!json_is_integer(v) || json_integer_value(v) < 0)
+		return SP_EPROTO;
+	*out_r = (uint64_t)json_integer_value(v);
+	return SP_OK;
+}
+
+static int
 take_members(struct arena *a, const json_t *top, struct principal *p)
 {
 	int rc = SP_OK;
-	if (!json_is_object(top) || json_object_size(top) != TEXTS + SETS + 1)
+	size_t found = 0;
+	const json_t *v;
+	if (!json_is_object(top))
 		return SP_EPROTO;
-	for (size_t i = 0; rc == SP_OK && i < TEXTS; i++)
-		rc = take_text(a, json_object_get(top, text_member[i].key), text_at(p, i));
-	for (size_t i = 0; rc == SP_OK && i < SETS; i++)
-		rc = take_set(a, json_object_get(top, set_member[i].key), set_at(p, i));
-	const json_t *expires = json_object_get(top, "expires");
-	if (rc == SP_OK && (!json_is_integer(expires) || json_integer_value(expires) < 0))
-		rc = SP_EPROTO;
-	if (rc == SP_OK)
-		p->expires = (uint64_t)json_integer_value(expires);
-	return rc;
+	for (size_t i = 0; rc == SP_OK && i < TEXTS; i++) {
+		*text_at(p, i) = "";
+		v = json_object_get(top, text_member[i].key);
+		found += v != NULL;
+		if (v != NULL || !text_member[i].optional)
+			rc = take_text(a, v, text_at(p, i));
+	}
+	for (size_t i = 0; rc == SP_OK && i < SETS; i++) {
+		v = json_object_get(top, set_member[i].key);
+		found += v != NULL;
+		if (v != NULL || !set_member[i].optional)
+			rc = take_set(a, v, set_at(p, i));
+	}
+	for (size_t i = 0; rc == SP_OK && i < TIMES; i++) {
+		v = json_object_get(top, time_member[i].key);
+		found += v != NULL;
+		if (v != NULL || !time_member[i].optional)
+			rc = take_time(v, time_at(p, i));
+	}
+	return rc == SP_OK && found != json_object_size(top) ? SP_EPROTO : rc;
 }
 
 int
@@ -128,9 +162,11 @@ principal_print(const struct principal *p, struct buffer *out)
 		if (json_object_set_new(top, set_member[i].key, give_set(set_at(&copy, i))) != 0)
 			rc = SP_EPROTO;
 	}
-	if (rc == SP_OK && (p->expires > INT64_MAX ||
-	    json_object_set_new(top, "expires", json_integer((json_int_t)p->expires)) != 0))
-		rc = SP_EPROTO;
+	for (size_t i = 0; rc == SP_OK && i < TIMES; i++) {
+		uint64_t at = *time_at(&copy, i);
+		if (at > INT64_MAX || json_object_set_new(top, time_member[i].key, json_integer((json_int_t)at)) != 0)
+			rc = SP_EPROTO;
+	}
 	char *text = rc == SP_OK ? json_dumps(top, JSON_COMPACT) : NULL;
 	if (rc == SP_OK)
 		rc = text == NULL ? SP_ENOMEM : buffer_put(out, sp_str(text));

@@ -63,6 +63,7 @@ const struct argument argument_table[] = {
 	{ CALL_TOKEN, "ttl", ARGUMENT_NUMBER, "milliseconds that it lives" },
 	{ CALL_TOKEN, "api", ARGUMENT_FLAG, "for the API, in place of sessions" },
 	{ CALL_TOKEN, "class", ARGUMENT_TEXT, "human, workload or agent" },
+	{ CALL_TOKEN, "sponsor", ARGUMENT_TEXT, "whom an agent works for" },
 	{ CALL_REVOKE, "user", ARGUMENT_TEXT, "whom" },
 	{ CALL_SIGNIN_BEGIN, "identity", ARGUMENT_TEXT, "by which identity" },
 	{ CALL_SIGNIN_BEGIN, "return", ARGUMENT_TEXT, "path of the console to come back to" },
@@ -98,7 +99,8 @@ const struct shape_row shape_table[] = {
 };
 
 const struct answer_row answer_table[] = {
-	{ CALL_WHOAMI, "user name identity issuer subject class groups[] roles[] may[] expires:time?" },
+	{ CALL_WHOAMI, "user name identity issuer subject class sponsor methods[] groups[] roles[] may[] expires:time? "
+			"authenticated:time?" },
 	{ CALL_SESSIONS, "sessions:session[]" },
 	{ CALL_SESSION, "id user target part protocol address state started:time ended:time? why? text? operations:number "
 			"denied:number rows:number bytes:number" },

@@ -48,5 +48,7 @@ settings_secret_folders(const struct settings *s, char **folder_r, size_t max)
 		for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 			add_folder_of(folder_r, &n, max, files[i]);
 	}
+	for (const struct identity *i = s->identities; i != NULL; i = (const struct identity *)i->b.next)
+		add_folder_of(folder_r, &n, max, i->oidc.secret);
 	return n;
 }

@@ -120,10 +120,22 @@ static const char *const classes[] = { "human", "workload", "agent", NULL };
 static const char *const token_uses[] = { "address", "once", "any", NULL };
 static const struct directive identity_oidc[] = {
 	{ .name = "issuer", .type = DIR_STRING, .offset = I(oidc.issuer), .help = "what `iss` must be" },
-	{ .name = "audience", .type = DIR_STRING, .offset = I(oidc.audience), .help = "what `aud` must hold, for sessions" },
+	{ .name = "client", .type = DIR_STRING, .offset = I(oidc.client), .dflt = "",
+	    .help = "the gateway's client id at the provider: people sign in with a browser" },
+	{ .name = "secret", .type = DIR_STRING, .offset = I(oidc.secret), .dflt = "",
+	    .help = "where that client's secret is, if it has one: `file:PATH`, `env:NAME` or `sealed:NAME`" },
+	{ .name = "scope", .type = DIR_STRINGS, .offset = I(oidc.scope), .dflt = "openid,profile,email",
+	    .help = "what a sign-in asks the provider for; `offline_access` for a refresh token, where it wants that said" },
+	{ .name = "audience", .type = DIR_STRING, .offset = I(oidc.audience), .dflt = "",
+	    .help = "what `aud` must hold of tokens that are shown to open a session; without it none is good for that" },
 	{ .name = "api_audience", .type = DIR_STRING, .offset = I(oidc.api_audience), .dflt = "",
 	    .help = "what `aud` must hold, for the API; without it none of its tokens is good there" },
-	{ .name = "jwks", .type = DIR_STRING, .offset = I(oidc.jwks), .help = "the issuer's public keys: `file:PATH`" },
+	{ .name = "jwks", .type = DIR_STRING, .offset = I(oidc.jwks), .dflt = "",
+	    .help = "the issuer's public keys: `file:PATH` or an https URL; without it, where the issuer's discovery document says" },
+	{ .name = "ca", .type = DIR_STRING, .offset = I(oidc.ca), .dflt = "",
+	    .help = "authorities to trust for the provider's https, PEM; without it the system's" },
+	{ .name = "insecure_loopback", .type = DIR_BOOL, .offset = I(oidc.insecure_loopback), .dflt = "off",
+	    .help = "a provider on this machine may be asked by http; for tests" },
 	END,
 };
 static const struct directive identity_user[] = {
@@ -139,6 +151,11 @@ static const struct directive identity_groups[] = {
 	{ .name = "claim", .type = DIR_STRING, .offset = I(groups.claim), .dflt = "groups", .help = "claim with the list of groups" },
 	END,
 };
+static const struct directive identity_sponsor[] = {
+	{ .name = "claim", .type = DIR_STRING, .offset = I(sponsor.claim), .dflt = "",
+	    .help = "claim that names the person whom an agent works for; a token without it is refused" },
+	END,
+};
 static const struct directive identity_roles[] = {
 	{ .name = "approver", .type = DIR_STRINGS, .offset = I(roles.approver), .dflt = "", .help = "groups whose members may decide requests" },
 	{ .name = "auditor", .type = DIR_STRINGS, .offset = I(roles.auditor), .dflt = "", .help = "groups whose members may read all recordings" },
@@ -151,10 +168,14 @@ static const struct directive identity_table[] = {
 	{ .name = "user", .type = DIR_PARAMS, .dflt = "", .params = identity_user, .help = "where the user's name is" },
 	{ .name = "person", .type = DIR_PARAMS, .dflt = "", .params = identity_person, .help = "who counts as one person" },
 	{ .name = "groups", .type = DIR_PARAMS, .dflt = "", .params = identity_groups, .help = "where the groups are" },
-	{ .name = "allow", .type = DIR_PAIRS, .offset = I(allow), .dflt = "", .help = "claims that must have these values, all of them" },
+	{ .name = "sponsor", .type = DIR_PARAMS, .dflt = "", .params = identity_sponsor, .help = "who answers for an agent" },
+	{ .name = "allow", .type = DIR_PAIRS, .offset = I(allow), .dflt = "", 
+	    .help = "claims that must have these values, all of them; of a list, one element must" },
 	{ .name = "roles", .type = DIR_PARAMS, .dflt = "", .params = identity_roles, .help = "which groups may do more than use targets" },
 	{ .name = "token_use", .type = DIR_CHOICE, .offset = I(token_use), .dflt = "address", .choices = token_uses,
 	    .help = "from where one token is good again: the first address seen, nowhere, anywhere" },
+	{ .name = "session", .type = DIR_DURATION, .offset = I(session), .dflt = "8h",
+	    .help = "how long a sign-in is good, whatever its token says; what the provider says of the user ends it earlier" },
 	{ .name = "max_age", .type = DIR_DURATION, .offset = I(max_age), .dflt = "12h", .help = "tokens with a longer life are refused" },
 	END,
 };
@@ -320,7 +341,7 @@ resolve_all(struct arena *a, struct settings *s)
 		resolve_set(&p, &t->policy, false);
 	}
 	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next)
-		resolve(&p, "file:", &i->oidc.jwks);
+		resolve(&p, "file:", &i->oidc.jwks), resolve(&p, "file:", &i->oidc.secret), resolve(&p, "", &i->oidc.ca);
 	return p.failed ? SP_ENOMEM : SP_OK;
 }
 

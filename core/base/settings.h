@@ -55,14 +55,23 @@ enum { MODE_ENFORCE, MODE_OBSERVE };
 
 struct identity {
 	struct conf_block b;
-	struct { const char *issuer, *audience, *api_audience, *jwks; } oidc; /* jwks: file:PATH */
+	struct {
+		const char *issuer;                  /* a URL, unless jwks is a file and there is no client */
+		const char *client, *secret;         /* sign-ins; secret: as a target's; "" for none */
+		const char *audience, *api_audience; /* tokens shown as they are; "" for none */
+		const char *jwks;                    /* file:PATH, https:…, "": as discovery says */
+		const char *ca;                      /* PEM; "" for the system's */
+		struct sp_strings scope;
+		bool insecure_loopback;              /* http:, on this machine */
+	} oidc;
 	unsigned class; /* CLASS_… */
 	struct { const char *claim, *show; } user;
-	struct { const char *claim; } person, groups;
+	struct { const char *claim; } person, groups, sponsor;
 	struct pairs allow; /* claim=value, all must hold */
 	struct { struct sp_strings approver, auditor, admin; } roles; /* groups that give a role */
 	unsigned token_use; /* TOKEN_… */
 	uint64_t max_age;   /* longest lifetime of a token that is accepted, ms */
+	uint64_t session;   /* life of a sign-in, ms */
 };
 enum { CLASS_HUMAN, CLASS_WORKLOAD, CLASS_AGENT };
 enum { TOKEN_ADDRESS, TOKEN_ONCE, TOKEN_ANY };

@@ -5,7 +5,9 @@
 #include "settings.h"
 
 #include "log.h"
+#include "principal.h"
 #include "sealed.h"
+#include "url.h"
 
 struct check {
 	struct arena *arena;
@@ -202,28 +204,80 @@ check_target(struct check *c, const struct conf_block *b)
 
 /* ---- identities and modules ---- */
 
+static const char *
+class_name(unsigned class)
+{
+	return class == CLASS_AGENT ? "agent" : "workload";
+}
+
+/* Where the provider is asked, its issuer is the URL that everything begins with. */
+static int
+check_oidc_urls(struct check *c, const struct identity *i)
+{
+	const char *jwks = i->oidc.jwks, *how = "https://HOST/… (or, with insecure_loopback=on, http:// on this machine)";
+	bool file = starts(jwks, "file:");
+	if (jwks[0] != '\0' && !file && !url_fits(jwks, i->oidc.insecure_loopback))
+		return FAIL_AT(c, &i->b, "\"oidc jwks=\" takes file:PATH or %s", how);
+	if ((!file || i->oidc.client[0] != '\0') && (!url_fits(i->oidc.issuer, i->oidc.insecure_loopback) || strchr(i->oidc.issuer, '?') != NULL))
+		return FAIL_AT(c, &i->b, "\"oidc issuer=\" is %s, since the provider is asked there; or give jwks=file:PATH, and no client=", how);
+	return SP_OK;
+}
+
+static int
+check_oidc(struct check *c, const struct identity *i)
+{
+	const char *secret = i->oidc.secret, *const audience[] = { i->oidc.client, i->oidc.audience, i->oidc.api_audience };
+	if (i->oidc.issuer[0] == '\0' || (audience[0][0] == '\0' && audience[1][0] == '\0' && audience[2][0] == '\0'))
+		return FAIL_AT(c, &i->b, "\"oidc\" needs issuer=, and client= (sign-ins) or audience= (tokens as they are)");
+	for (size_t n = 0; n < 3; n++)
+		for (size_t o = 0; o < n; o++)
+			if (audience[n][0] != '\0' && strcmp(audience[n], audience[o]) == 0)
+				return FAIL_AT(c, &i->b, "client=, audience= and api_audience= must differ: a token for one is not good for the other");
+	int rc = secret[0] == '\0' ? SP_OK : check_where(c, &i->b, "oidc", secret);
+	if (rc != SP_OK)
+		return rc;
+	if (secret[0] != '\0' && i->oidc.client[0] == '\0')
+		return FAIL_AT(c, &i->b, "\"oidc secret=\" goes with client=");
+	if (!strings_have(&i->oidc.scope, "openid"))
+		return FAIL_AT(c, &i->b, "\"oidc scope=\" needs openid");
+	return check_oidc_urls(c, i);
+}
+
+static bool
+share_an_audience(const struct identity *a, const struct identity *b)
+{
+	const char *const of_a[] = { a->oidc.client, a->oidc.audience, a->oidc.api_audience };
+	const char *const of_b[] = { b->oidc.client, b->oidc.audience, b->oidc.api_audience };
+	for (size_t i = 0; i < 3; i++)
+		for (size_t k = 0; k < 3; k++)
+			if (of_a[i][0] != '\0' && strcmp(of_a[i], of_b[k]) == 0)
+				return true;
+	return false;
+}
+
 static int
 check_identity(struct check *c, const struct conf_block *b)
 {
 	const struct identity *i = (const struct identity *)b;
 	if (strcmp(b->name, "local") == 0 || strcmp(b->name, "unix") == 0)
 		return FAIL_AT(c, b, "the name \"%s\" is the gateway's own: choose another", b->name);
-	if (i->oidc.issuer[0] == '\0' || i->oidc.audience[0] == '\0')
-		return FAIL_AT(c, b, "\"oidc\" needs issuer= and audience=");
-	if (strcmp(i->oidc.audience, i->oidc.api_audience) == 0)
-		return FAIL_AT(c, b, "audience= and api_audience= must differ: a token for one is not good for the other");
-	if (!starts(i->oidc.jwks, "file:"))
-		return FAIL_AT(c, b, "\"oidc jwks=\" takes file:PATH");
+	int rc = check_oidc(c, i);
+	if (rc != SP_OK)
+		return rc;
 	if (i->user.claim[0] == '\0')
 		return FAIL_AT(c, b, "\"user claim=\" is empty");
 	if (i->class != CLASS_HUMAN && i->allow.n == 0)
 		return FAIL_AT(c, b, "an identity of class %s needs \"allow claim=value\": its issuer vouches for others' workloads too",
-		    i->class == CLASS_AGENT ? "agent" : "workload");
-	if (i->max_age == 0)
-		return FAIL_AT(c, b, "\"max_age\" can't be off");
+		    class_name(i->class));
+	if (i->class != CLASS_HUMAN && i->oidc.client[0] != '\0')
+		return FAIL_AT(c, b, "\"oidc client=\" is for people: an identity of class %s shows tokens", class_name(i->class));
+	if (i->sponsor.claim[0] != '\0' && i->class != CLASS_AGENT)
+		return FAIL_AT(c, b, "\"sponsor\" goes with \"class agent\"");
+	if (i->max_age == 0 || i->session == 0)
+		return FAIL_AT(c, b, "\"%s\" can't be off", i->max_age == 0 ? "max_age" : "session");
 	for (const struct conf_block *o = &c->s->identities->b; o != b; o = o->next) {
 		const struct identity *other = (const struct identity *)o;
-		if (strcmp(other->oidc.issuer, i->oidc.issuer) == 0 && strcmp(other->oidc.audience, i->oidc.audience) == 0)
+		if (strcmp(other->oidc.issuer, i->oidc.issuer) == 0 && share_an_audience(other, i))
 			return FAIL_AT(c, b, "identity \"%s\" has the same issuer and audience", o->name);
 	}
 	return SP_OK;

@@ -100,6 +100,7 @@ run_token(struct run *r)
 	json_t *args = json_pack("{sssIsbso}", "user", user, "ttl", (json_int_t)ms, "api", flag(r, "api"), "groups",
 	    split_words(groups == NULL ? "" : groups));
 	set_text(args, "class", option(r, "class"));
+	set_text(args, "sponsor", option(r, "sponsor"));
 	int rc = client_call(r, "POST", "/api/v1/token", args, &answer);
 	if (rc != DONE)
 		return rc;
@@ -117,8 +118,8 @@ run_token(struct run *r)
 int
 run_whoami(struct run *r)
 {
-	static const char *const members[] = { "user", "name", "identity", "issuer", "subject", "class", "groups", "roles", "may",
-		"expires", NULL };
+	static const char *const members[] = { "user", "name", "identity", "issuer", "subject", "class", "sponsor", "methods", "groups", "roles",
+		"may", "expires", "authenticated", NULL };
 	return object(r, "GET", "/api/v1/whoami", NULL, members);
 }
 

@@ -15,6 +15,7 @@ static const struct option_row token_options[] = {
 	{ "groups", "A,B", "its groups" },
 	{ "ttl", "TIME", "how long it lives, such as 10m" },
 	{ "class", "CLASS", "human, workload or agent" },
+	{ "sponsor", "USER", "whom an agent works for" },
 	{ "api", NULL, "for the API instead of targets" },
 	{ NULL, NULL, NULL },
 };
@@ -60,6 +61,7 @@ static const struct option_row policy_explain_options[] = {
 	{ "groups", "A,B", "the asker's groups" },
 	{ "roles", "A,B", "the asker's roles in the gateway" },
 	{ "class", "CLASS", "human (the default), workload or agent" },
+	{ "sponsor", "USER", "whom an agent works for" },
 	{ "address", "IP", "where from; not known without it" },
 	{ "at", "TIME", "when, such as \"2026-11-24 10:00 Europe/Berlin\"; default: now" },
 	{ "database", "NAME", "the session's database; not known without it" },

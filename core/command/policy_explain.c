@@ -75,7 +75,7 @@ set_who(struct run *r, struct asked *q)
 	const char *self = getenv("USER");
 	const char *user = given(r, "user", self == NULL ? "user" : self);
 	q->who = (struct principal){ .identity = "none", .issuer = "", .subject = user, .user = user, .name = user, .person = user,
-		.class = given(r, "class", "human"), .token = "" };
+		.class = given(r, "class", "human"), .sponsor = given(r, "sponsor", ""), .token = "" };
 	q->who.groups = split(q->p.arena, option(r, "groups"));
 	q->who.roles = split(q->p.arena, option(r, "roles"));
 	q->subject = (struct subject){ .principal = &q->who, .target = &q->target, .session = "explain", .address = given(r, "address", ""),

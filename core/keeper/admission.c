@@ -35,8 +35,10 @@ check_token(struct admission *a)
 {
 	if (a->m->f[F_KIND].q != SP_PROOF_BEARER)
 		return refuse(a, "the kind of proof is not known here");
-	if (identity_verify(a->k->trust, a->m->f[F_SECRET].s, AUDIENCE_DATA, a->s->arena, &a->who, &a->why) != SP_OK)
-		return SP_EDENIED;
+	int rc = identity_verify(a->k->trust, a->m->f[F_SECRET].s, AUDIENCE_DATA, a->s->arena, &a->who, &a->why);
+	a->tell = a->who.tell;
+	if (rc != SP_OK)
+		return rc;
 	a->s->principal = a->who.principal;
 	return SP_OK;
 }

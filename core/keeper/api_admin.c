@@ -31,10 +31,12 @@ api_whoami(struct api *a)
 			(void)json_array_append_new(may, json_string(caller_roles[i].name));
 	}
 	json_decref(a->answer);
-	a->answer = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o}", "user", p->user, "name", p->name, "identity", p->identity, "issuer",
-	    p->issuer, "subject", p->subject, "class", p->class, "groups", strings_json(&p->groups), "roles", strings_json(&p->roles), "may",
+	a->answer = json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:o,s:o,s:o,s:o}", "user", p->user, "name", p->name, "identity", p->identity, "issuer",
+	    p->issuer, "subject", p->subject, "class", p->class, "sponsor", p->sponsor, "methods", strings_json(&p->methods), "groups",
+	    strings_json(&p->groups), "roles", strings_json(&p->roles), "may",
 	    may);
 	api_set_time(a->answer, "expires", p->expires);
+	api_set_time(a->answer, "authenticated", p->authenticated);
 	return a->answer == NULL ? SP_ENOMEM : SP_OK;
 }
 
@@ -62,7 +64,7 @@ api_token(struct api *a)
 {
 	const char *class = api_text(a, "class"), *why = NULL;
 	struct token_request q = { .user = api_text(a, "user"), .class = class[0] == '\0' ? "human" : class,
-		.ttl = api_number(a, "ttl", ISSUER_TTL_DEFAULT), .audience = api_flag(a, "api") ? AUDIENCE_API : AUDIENCE_DATA };
+		.sponsor = api_text(a, "sponsor"), .ttl = api_number(a, "ttl", ISSUER_TTL_DEFAULT), .audience = api_flag(a, "api") ? AUDIENCE_API : AUDIENCE_DATA };
 	struct buffer token = { 0 };
 	uint64_t expires = 0;
 	if (!keeper_settings(a->k)->local_issuer)

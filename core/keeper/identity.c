@@ -14,6 +14,7 @@
 #define GROUPS_MAX 1024
 #define NAME_MAX_BYTES 255
 #define LOCAL_TTL_MAX (24u * 3600 * 1000)
+#define GROUPS_LEFT_OUT "its issuer left the groups out, being too many (overage): let it send only those that the gateway needs"
 
 struct issuer {
 	struct issuer *next;
@@ -43,7 +44,9 @@ add_issuer(struct trust *t, const struct identity *i, struct jwks *keys)
 static int
 add_identity(struct trust *t, const struct epoch *e, const struct identity *i, const char **err_r)
 {
-	const struct epoch_file *f = strncmp(i->oidc.jwks, "file:", 5) == 0 ? epoch_find_file(e, i->oidc.jwks + 5) : NULL;
+	if (strncmp(i->oidc.jwks, "file:", 5) != 0)
+		return add_issuer(t, i, NULL); /* nobody has told them yet */
+	const struct epoch_file *f = epoch_find_file(e, i->oidc.jwks + 5);
 	struct jwks *keys = NULL;
 	const char *why = "is not in the epoch";
 	int rc = f == NULL ? SP_ECONF : f->content.len > JWKS_MAX ? SP_ETOOBIG : jwks_parse(f->content, &keys, &why);
@@ -63,11 +66,12 @@ add_local(struct trust *t, const struct keys *keys, const char **err_r)
 	text_hex((struct sp_bytes){ keys->issuer.public, 8 }, kid);
 	t->local = (struct identity){
 		.b = { .name = "local" },
-		.oidc = { LOCAL_ISSUER, LOCAL_AUDIENCE_DATA, LOCAL_AUDIENCE_API, "" },
+		.oidc = { .issuer = LOCAL_ISSUER, .client = "", .audience = LOCAL_AUDIENCE_DATA, .api_audience = LOCAL_AUDIENCE_API, .jwks = "" },
 		.class = CLASS_HUMAN,
 		.user = { "sub", "" },
 		.groups = { "groups" },
 		.person = { "sub" },
+		.sponsor = { "" },
 		.token_use = TOKEN_ADDRESS,
 		.max_age = LOCAL_TTL_MAX,
 	};
@@ -181,11 +185,23 @@ claim_is(const json_t *v, const char *want)
 	return strcmp(text, want) == 0;
 }
 
+/* Of a list, one element must be it. */
+static bool
+claim_has(const json_t *v, const char *want)
+{
+	size_t n = json_array_size(v);
+	for (size_t i = 0; i < n; i++) {
+		if (claim_is(json_array_get(v, i), want))
+			return true;
+	}
+	return claim_is(v, want);
+}
+
 static bool
 allowed(const struct identity *i, const json_t *claims)
 {
 	for (size_t k = 0; k < i->allow.n; k++) {
-		if (!claim_is(json_object_get(claims, i->allow.key[k]), i->allow.value[k]))
+		if (!claim_has(json_object_get(claims, i->allow.key[k]), i->allow.value[k]))
 			return false;
 	}
 	return true;
@@ -245,26 +261,81 @@ fail(const char **err_r, const char *why)
 	return SP_EDENIED;
 }
 
+/*
+ * A provider that knows too many groups to list them names a place to ask instead (`_claim_names`, `hasgroups`,
+ * a group "groups:src1").  That must not be read as no groups.
+ */
+static bool
+groups_left_out(const struct identity *i, const json_t *claims)
+{
+	const json_t *groups = json_object_get(claims, i->groups.claim), *more = json_object_get(claims, "hasgroups");
+	if (json_object_get(json_object_get(claims, "_claim_names"), i->groups.claim) != NULL || claim_is(more, "true") || claim_is(more, "1"))
+		return true;
+	for (size_t k = 0; k < json_array_size(groups); k++) {
+		const char *text = json_string_value(json_array_get(groups, k));
+		if (text != NULL && strncmp(text, "groups:src", 10) == 0)
+			return true;
+	}
+	return json_is_string(groups) && strncmp(json_string_value(groups), "groups:src", 10) == 0;
+}
+
+/* Whom an agent works for: where the conf says which claim has it, it must be there. */
+static int
+take_sponsor(const struct identity *i, struct arena *a, const json_t *claims, struct principal *p)
+{
+	bool local = strcmp(i->oidc.issuer, LOCAL_ISSUER) == 0;
+	const char *claim = local ? "sponsor" : i->sponsor.claim;
+	p->sponsor = "";
+	if (strcmp(p->class, class_names[CLASS_AGENT]) != 0 || claim[0] == '\0' || (local && json_object_get(claims, claim) == NULL))
+		return SP_OK;
+	return take_name(a, claims, claim, &p->sponsor);
+}
+
+/* When and how it proved who it is: told to people and policies, so oddities are left out. */
+static void
+take_authentication(struct arena *a, const json_t *claims, struct principal *p)
+{
+	const json_t *at = json_object_get(claims, "auth_time");
+	json_int_t seconds = json_is_integer(at) ? json_integer_value(at) : 0;
+	p->authenticated = seconds > 0 && seconds <= INT64_MAX / 2000000 ? (uint64_t)seconds * 1000000 : 0;
+	if (take_groups(a, json_object_get(claims, "amr"), &p->methods) != SP_OK)
+		p->methods = (struct sp_strings){ NULL, 0 };
+}
+
+static int
+take_claims(const struct identity *i, const json_t *claims, struct arena *a, struct principal *p, const char **err_r)
+{
+	if (!allowed(i, claims))
+		return fail(err_r, "a claim is not what the identity's allow wants");
+	if (take_name(a, claims, i->user.claim, &p->user) != SP_OK)
+		return fail(err_r, "the claim with the user's name is missing or odd");
+	if (take_name(a, claims, "sub", &p->subject) != SP_OK)
+		return fail(err_r, "its subject (sub) is missing or odd");
+	if (groups_left_out(i, claims))
+		return fail(err_r, GROUPS_LEFT_OUT);
+	if (take_groups(a, json_object_get(claims, i->groups.claim), &p->groups) != SP_OK)
+		return fail(err_r, "the claim with the groups is odd");
+	p->class = class_of(i, claims);
+	if (take_sponsor(i, a, claims, p) != SP_OK)
+		return fail(err_r, "the claim with the agent's sponsor is missing or odd");
+	if (i->user.show[0] == '\0' || take_name(a, claims, i->user.show, &p->name) != SP_OK)
+		p->name = p->user;
+	if (i->person.claim[0] == '\0' || take_name(a, claims, i->person.claim, &p->person) != SP_OK)
+		p->person = "";
+	take_authentication(a, claims, p);
+	return SP_OK;
+}
+
 static int
 principal_of(const struct identity *i, const struct jwt *t, struct arena *a, struct verified *v, const char **err_r)
 {
 	struct principal *p = &v->principal;
 	char id[2 * DIGEST_LEN + 1];
-	if (!allowed(i, t->claims))
-		return fail(err_r, "a claim is not what the identity's allow wants");
-	if (take_name(a, t->claims, i->user.claim, &p->user) != SP_OK)
-		return fail(err_r, "the claim with the user's name is missing or odd");
-	if (take_name(a, t->claims, "sub", &p->subject) != SP_OK)
-		return fail(err_r, "its subject (sub) is missing or odd");
-	if (take_groups(a, json_object_get(t->claims, i->groups.claim), &p->groups) != SP_OK)
-		return fail(err_r, "the claim with the groups is odd");
-	if (i->user.show[0] == '\0' || take_name(a, t->claims, i->user.show, &p->name) != SP_OK)
-		p->name = p->user;
-	if (i->person.claim[0] == '\0' || take_name(a, t->claims, i->person.claim, &p->person) != SP_OK)
-		p->person = "";
+	int rc = take_claims(i, t->claims, a, p, err_r);
+	if (rc != SP_OK)
+		return rc;
 	p->identity = arena_string(a, sp_str(i->b.name));
 	p->issuer = arena_string(a, sp_str(i->oidc.issuer));
-	p->class = class_of(i, t->claims);
 	text_hex((struct sp_bytes){ t->id, DIGEST_LEN }, id);
 	p->token = arena_string(a, sp_str(id));
 	p->expires = t->expires;
@@ -276,33 +347,61 @@ principal_of(const struct identity *i, const struct jwt *t, struct arena *a, str
 	return name_roles(a, v->may, &p->roles);
 }
 
+/* One identity's judgement.  SP_EDENIED with *genuine_r: its issuer made that token for us, but its claims do not do. */
+static int
+judge(const struct issuer *i, struct sp_bytes token, enum audience audience, struct arena *a, struct verified *v_r, const char **err_r,
+    bool *genuine_r)
+{
+	bool data = audience == AUDIENCE_DATA;
+	*genuine_r = false;
+	if (i->keys == NULL)
+		return fail(err_r, "the issuer's keys are not known yet");
+	const char *ours = data ? i->identity->oidc.audience : i->identity->oidc.api_audience;
+	const char *other = data ? i->identity->oidc.api_audience : i->identity->oidc.audience;
+	const struct jwt_rules rules = { i->keys, i->identity->oidc.issuer, ours, other, clock_wall_us(), i->identity->max_age };
+	struct jwt jwt;
+	int rc = jwt_verify(token, &rules, &jwt, err_r);
+	*genuine_r = rc == SP_OK;
+	if (rc != SP_OK)
+		return rc;
+	rc = principal_of(i->identity, &jwt, a, v_r, err_r);
+	jwt_clear(&jwt);
+	return rc;
+}
+
 int
 identity_verify(const struct trust *t, struct sp_bytes token, enum audience audience, struct arena *a, struct verified *v_r,
     const char **err_r)
 {
-	const char *issuer = NULL;
+	const char *issuer = NULL, *why = NULL;
+	bool known = false;
 	*v_r = (struct verified){ 0 };
 	*err_r = "it is from an issuer that no identity names";
 	if (jwt_issuer(token, a, &issuer) != SP_OK)
 		return fail(err_r, "it is no token");
-	for (const struct issuer *i = t->issuers; i != NULL; i = i->next) {
+	for (const struct issuer *i = t->issuers; i != NULL && !known; i = i->next) {
 		if (strcmp(i->identity->oidc.issuer, issuer) != 0)
 			continue;
-		bool data = audience == AUDIENCE_DATA;
-		const char *ours = data ? i->identity->oidc.audience : i->identity->oidc.api_audience;
-		const char *other = data ? i->identity->oidc.api_audience : i->identity->oidc.audience;
-		const struct jwt_rules rules = { i->keys, i->identity->oidc.issuer, ours, other, clock_wall_us(),
-			i->identity->max_age };
-		struct jwt jwt;
-		if (jwt_verify(token, &rules, &jwt, err_r) != SP_OK)
-			continue;
-		int rc = principal_of(i->identity, &jwt, a, v_r, err_r);
-		jwt_clear(&jwt);
-		if (rc == SP_OK)
+		if (judge(i, token, audience, a, v_r, &why, &known) == SP_OK)
 			return SP_OK;
+		*err_r = why;
 	}
 	*v_r = (struct verified){ 0 };
+	/* Of a genuine token its holder may hear this: it cannot be guessed from "access denied". */
+	if (known && strcmp(*err_r, GROUPS_LEFT_OUT) == 0)
+		v_r->tell = *err_r;
 	return SP_EDENIED;
+}
+
+bool
+identity_sponsors(const struct principal *p, const struct principal *agent)
+{
+	const char *const names[] = { p->person, p->subject, p->user, p->name };
+	for (size_t i = 0; agent->sponsor != NULL && agent->sponsor[0] != '\0' && i < sizeof(names) / sizeof(*names); i++) {
+		if (names[i] != NULL && strcmp(names[i], agent->sponsor) == 0)
+			return true;
+	}
+	return false;
 }
 
 /* ---- revocation ---- */
@@ -340,6 +439,7 @@ identity_unix(const struct settings *s, struct sp_bytes name, struct arena *a, s
 	p->identity = "unix";
 	p->issuer = "unix";
 	p->subject = p->name = p->person = p->user;
+	p->sponsor = "";
 	p->class = "human";
 	p->token = "";
 	p->expires = INT64_MAX;

@@ -32,6 +32,7 @@ struct verified {
 	unsigned token_use;      /* TOKEN_… */
 	unsigned may;            /* enum caller_role, or-ed */
 	uint64_t issued;         /* wall µs */
+	const char *tell;        /* of a refusal: what the client may hear; or NULL */
 };
 
 /*
@@ -45,6 +46,8 @@ bool identity_revoked(struct store *s, const struct principal *p, uint64_t issue
 
 /* A caller on the control socket. */
 int identity_unix(const struct settings *s, struct sp_bytes name, struct arena *a, struct verified *v_r) SP_MUST;
+/* True when p is whom the agent works for, by whatever name the agent's issuer gave: made to refuse, so it is wide. */
+bool identity_sponsors(const struct principal *p, const struct principal *agent);
 /* The same person, as far as anybody can tell: nobody decides on their own request. */
 bool identity_same(const struct principal *a, const struct principal *b);
 

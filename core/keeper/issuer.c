@@ -39,18 +39,22 @@ odd_request(const struct token_request *q)
 	}
 	if (strcmp(q->class, "human") != 0 && strcmp(q->class, "workload") != 0 && strcmp(q->class, "agent") != 0)
 		return "class must be human, workload or agent";
+	if (q->sponsor != NULL && q->sponsor[0] != '\0' && (!name_fits(q->sponsor) || strcmp(q->class, "agent") != 0))
+		return "a sponsor goes with class agent, and must be 1 to 128 letters, digits or . _ - @ +";
 	if (q->ttl < 1000 || q->ttl > ISSUER_TTL_MAX)
 		return "ttl must be from 1 second to 24 hours";
 	return NULL;
 }
 
 static char *
-groups_json(const struct sp_strings *groups)
+groups_json(const struct sp_strings *groups, const char *sponsor)
 {
 	json_t *top = json_object(), *list = json_array();
 	for (size_t i = 0; i < groups->n; i++)
 		(void)json_array_append_new(list, json_string(groups->v[i]));
 	(void)json_object_set_new(top, "groups", list);
+	if (sponsor != NULL && sponsor[0] != '\0')
+		(void)json_object_set_new(top, "sponsor", json_string(sponsor));
 	char *text = json_dumps(top, JSON_COMPACT);
 	json_decref(top);
 	return text;
@@ -62,7 +66,7 @@ claims_json(const struct token_request *q, uint64_t now, uint64_t expires)
 	uint8_t id[ID_LEN];
 	char jti[ID_TEXT];
 	jwt_t *j = NULL;
-	char *groups = groups_json(&q->groups), *text = NULL;
+	char *groups = groups_json(&q->groups, q->sponsor), *text = NULL;
 	id_new(id);
 	if (groups != NULL && jwt_new(&j) == 0 && jwt_add_grant(j, "iss", LOCAL_ISSUER) == 0 &&
 	    jwt_add_grant(j, "sub", q->user) == 0 && jwt_add_grant(j, "class", q->class) == 0 && jwt_add_grants_json(j, groups) == 0 &&

@@ -11,6 +11,7 @@
 struct token_request {
 	const char *user;
 	const char *class; /* human, workload, agent */
+	const char *sponsor; /* of an agent; NULL or "": none */
 	struct sp_strings groups;
 	uint64_t ttl; /* ms */
 	enum audience audience;

@@ -32,6 +32,10 @@ static const struct core_row core_row[] = {
 	    "Whom the issuer means (sub)." },
 	[CORE_PERSON] = { "person", SP_TYPE_STRING, false,
 	    "The person behind it, where the identity says which claim tells persons apart; unknown elsewhere." },
+	[CORE_SPONSOR] = { "sponsor", SP_TYPE_STRING, false,
+	    "Whom an agent works for, where its identity says which claim names that; absent for people." },
+	[CORE_METHODS] = { "methods", SP_TYPE_STRINGS, true,
+	    "How the principal proved who it is, as the issuer says (amr): pwd, mfa, hwk …; unknown where it says nothing." },
 	[CORE_ADDRESS] = { "address", SP_TYPE_STRING, false,
 	    "The client's address." },
 	[CORE_TARGET] = { "target", SP_TYPE_STRING, false,
@@ -327,7 +331,7 @@ static int
 set_principal(struct asking *q, const struct principal *p)
 {
 	if (p == NULL) {
-		for (int i = CORE_USER; i <= CORE_PERSON; i++)
+		for (int i = CORE_USER; i <= CORE_METHODS; i++)
 			q->core[i].known = UNKNOWN;
 		return SP_OK;
 	}
@@ -339,6 +343,13 @@ set_principal(struct asking *q, const struct principal *p)
 	set_text(&q->core[CORE_PERSON], p->person);
 	if (q->core[CORE_PERSON].known == ABSENT)
 		q->core[CORE_PERSON].known = UNKNOWN; /* everybody is some person */
+	set_text(&q->core[CORE_SPONSOR], p->sponsor);
+	if (q->core[CORE_SPONSOR].known == ABSENT && p->class != NULL && strcmp(p->class, "agent") == 0)
+		q->core[CORE_SPONSOR].known = UNKNOWN; /* somebody sent it */
+	if (set_strings(&q->core[CORE_METHODS], &p->methods, q->arena) != SP_OK)
+		return SP_ENOMEM;
+	if (p->methods.n == 0)
+		q->core[CORE_METHODS].known = UNKNOWN;
 	if (set_strings(&q->core[CORE_GROUPS], &p->groups, q->arena) != SP_OK)
 		return SP_ENOMEM;
 	return set_strings(&q->core[CORE_ROLES], &p->roles, q->arena);

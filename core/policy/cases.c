@@ -111,10 +111,11 @@ static void
 set_as(struct reading *rd, const char *word)
 {
 	static const char *const words[] = { "user", "groups", "roles", "class", "identity", "issuer", "subject", "person",
-		"address", NULL };
+		"address", "sponsor", "methods", NULL };
 	struct principal *p = &rd->t->as;
 	const char **const text[] = { &p->user, NULL, NULL, &p->class, &p->identity, &p->issuer, &p->subject, &p->person,
-		&rd->t->address };
+		&rd->t->address, &p->sponsor, NULL };
+	struct sp_strings *const list[] = { NULL, &p->groups, &p->roles, NULL, NULL, NULL, NULL, NULL, NULL, NULL, &p->methods };
 
 	for (size_t i = 0; words[i] != NULL; i++) {
 		if (strcmp(words[i], word) != 0)
@@ -122,7 +123,7 @@ set_as(struct reading *rd, const char *word)
 		if (text[i] != NULL)
 			*text[i] = read_text(rd, word);
 		else
-			*(i == 1 ? &p->groups : &p->roles) = read_texts(rd, word);
+			*list[i] = read_texts(rd, word);
 		return;
 	}
 	unknown_word(rd, "as", word, words);

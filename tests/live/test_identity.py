@@ -37,21 +37,22 @@ def unsigned(data):
 
 class Key:
     """A key pair made by openssl, as a JWK, signing by openssl."""
-    kinds = {"RS256": ("RSA", ["-pkeyopt", "rsa_keygen_bits:2048"]), "PS256": ("RSA", ["-pkeyopt", "rsa_keygen_bits:2048"]),
+    rsa = ("RSA", ["-pkeyopt", "rsa_keygen_bits:2048"])
+    kinds = {"RS256": rsa, "RS384": rsa, "RS512": rsa, "PS256": rsa, "PS384": rsa, "PS512": rsa,
              "ES256": ("EC", ["-pkeyopt", "ec_paramgen_curve:P-256"]), "ES384": ("EC", ["-pkeyopt", "ec_paramgen_curve:P-384"]),
-             "EdDSA": ("ED25519", [])}
+             "ES512": ("EC", ["-pkeyopt", "ec_paramgen_curve:P-521"]), "EdDSA": ("ED25519", [])}
 
     def __init__(self, folder, alg, kid):
         self.alg, self.kid, self.path = alg, kid, folder / f"{kid}.pem"
         kind, options = self.kinds[alg]
         run(["openssl", "genpkey", "-algorithm", kind, *options, "-out", self.path], check=True)
         der = subprocess.run(["openssl", "pkey", "-in", str(self.path), "-pubout", "-outform", "DER"], capture_output=True, check=True).stdout
-        self.half = {"ES256": 32, "ES384": 48}.get(alg, 0)
+        self.half = {"ES256": 32, "ES384": 48, "ES512": 66}.get(alg, 0)
         if kind == "RSA":
             n = run(["openssl", "rsa", "-in", self.path, "-noout", "-modulus"]).out.split("=")[1]
             self.jwk = {"kty": "RSA", "n": unsigned(int(n, 16)), "e": "AQAB", "alg": alg}
         elif kind == "EC":
-            self.jwk = {"kty": "EC", "crv": f"P-{self.half * 8}", "x": b64(der[-2 * self.half:-self.half]), "y": b64(der[-self.half:])}
+            self.jwk = {"kty": "EC", "crv": {32: "P-256", 48: "P-384", 66: "P-521"}[self.half], "x": b64(der[-2 * self.half:-self.half]), "y": b64(der[-self.half:])}
         else:
             self.jwk = {"kty": "OKP", "crv": "Ed25519", "x": b64(der[-32:])}
         self.jwk["kid"] = kid
@@ -175,6 +176,17 @@ def tokens_that_are_not_good(w):
     log = w.gateway.logs(2000)
     for token in bad.values():
         assert token.split(".")[1] not in log, "a token is in the log"
+
+
+@test
+def groups_left_out_are_not_no_groups(w):
+    ready(w)
+    k = keys.corp["ES256"]
+    got = w.psql("SELECT 1", token=k.token(groups=None, _claim_names={"groups": "src1"}))
+    assert got.code == 2 and "overage" in got.err, repr(got)
+    assert "overage" in w.gateway.logs(), "the log does not say why"
+    assert not admitted(w, k.token(hasgroups=True))
+    assert "overage" not in w.psql("SELECT 1", token=k.token({"kid": "nobody"}, hasgroups=True)).err
 
 
 @test

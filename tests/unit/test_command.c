@@ -241,7 +241,7 @@ test_caller(void)
 	const char *token = command_file("token", "a.b.c\r\n"), *empty = command_file("empty", "\n"), *two = command_file("two", "a\r\nX-Other: b");
 	const char *me = good("{\"user\":\"ann\"}");
 	RUN(ANSWER(me), "whoami", "--token-file", token);
-	command_expect(0, "user      ann\n", NULL);
+	command_expect(0, "user           ann\n", NULL);
 	CU_ASSERT_PTR_NOT_NULL(strstr(command.question[0], "\r\nAuthorization: Bearer a.b.c\r\n"));
 	RUN(ANSWER(me), "whoami");
 	CU_ASSERT_PTR_NULL(strstr(command.question[0], "Authorization"));

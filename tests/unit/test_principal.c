@@ -41,6 +41,20 @@ there_and_back(void)
 	CU_ASSERT_FALSE(strings_have(&q.groups, "de"));
 	CU_ASSERT_FALSE(strings_have(&q.groups, "Dev"));
 	CU_ASSERT_EQUAL(q.roles.n, 0);
+	/* What an older store does not know. */
+	CU_ASSERT_STRING_EQUAL(q.sponsor, "");
+	CU_ASSERT_EQUAL(q.methods.n, 0);
+	CU_ASSERT_EQUAL(q.authenticated, 0);
+	const char *methods[] = { "pwd", "mfa" };
+	q.sponsor = "bob";
+	q.methods = (struct sp_strings){ methods, 2 };
+	q.authenticated = 1795493500000000u;
+	b.len = 0;
+	CU_ASSERT_EQUAL(principal_print(&q, &b), SP_OK);
+	CU_ASSERT_EQUAL_FATAL(principal_parse(a, buffer_bytes(&b), &p), SP_OK);
+	CU_ASSERT_STRING_EQUAL(p.sponsor, "bob");
+	CU_ASSERT_TRUE(strings_have(&p.methods, "mfa"));
+	CU_ASSERT_EQUAL(p.authenticated, 1795493500000000u);
 	buffer_free(&b);
 	arena_free(&a);
 }

@@ -7,6 +7,7 @@
 
 #include "core/base/log.h"
 #include "core/base/settings.h"
+#include "core/base/url.h"
 
 static struct arena *arena;
 static const char *err;
@@ -163,16 +164,72 @@ test_target(void)
 }
 
 static void
+test_urls(void)
+{
+	static const struct {
+		const char *text, *host;
+		unsigned port; /* 0: none of ours */
+	} row[] = {
+		{ "https://a", "a", 443 }, { "https://a/", "a", 443 }, { "https://a.example:8443/x/y?z=1&w=%20", "a.example", 8443 },
+		{ "https://[::1]/x", "::1", 443 }, { "https://[::1]:7/x", "::1", 7 }, { "http://127.0.0.1:80/x", "127.0.0.1", 80 },
+		{ "https://", "", 0 }, { "https:///x", "", 0 }, { "https://a:0/", "", 0 }, { "https://a:99999/", "", 0 }, { "https://a:/", "", 0 },
+		{ "https://u@a/", "", 0 }, { "https://u:p@a/", "", 0 }, { "https://a/#f", "", 0 }, { "https://a#f", "", 0 }, { "https://a?x", "", 0 },
+		{ "https://a/\\b", "", 0 }, { "https://a\\b/", "", 0 }, { "https://a/ b", "", 0 }, { "https://a/\n", "", 0 }, { "HTTPS://a/", "", 0 },
+		{ "ftp://a/", "", 0 }, { "file:///etc/passwd", "", 0 }, { "//a/", "", 0 }, { "a", "", 0 }, { "", "", 0 }, { "https://[::1/", "", 0 },
+		{ "https://-a/", "", 0 }, { "https://a b/", "", 0 }, { "https://a/\xc3\xa4", "", 0 }, { "javascript:alert(1)", "", 0 },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct url u;
+		bool good = url_parse(row[i].text, &u) == SP_OK;
+		if (good != (row[i].port > 0) || (good && (u.at.port != row[i].port || strcmp(u.at.host, row[i].host) != 0)))
+			printf("%s\n", row[i].text);
+		CU_ASSERT_EQUAL(good, row[i].port > 0);
+		CU_ASSERT(!good || (u.at.port == row[i].port && strcmp(u.at.host, row[i].host) == 0));
+	}
+	CU_ASSERT(url_fits("https://a", false) && !url_fits("http://127.0.0.1/", false) && url_fits("http://127.0.0.1/", true));
+	CU_ASSERT(url_fits("http://localhost:1/", true) && url_fits("http://[::1]:1/", true) && !url_fits("http://a/", true));
+	CU_ASSERT(url_same_origin("https://a/x", "https://A:443/y") && !url_same_origin("https://a/x", "https://a:444/x"));
+	CU_ASSERT(!url_same_origin("https://a/x", "http://a:443/x") && !url_same_origin("https://a", "https://b") && !url_same_origin("x", "x"));
+}
+
+static void
 test_identity(void)
 {
 #define I(body) "identity a { " body " }"
+#define URLS "https://HOST/… (or, with insecure_loopback=on, http:// on this machine)"
 #define OIDC "oidc issuer=i audience=a jwks=file:j;"
 	refused(I(""), "t:1: \"oidc\" is missing");
-	refused(I("oidc issuer=i audience=a;"), "t:1: \"oidc\" needs \"jwks=\"");
-	refused(I("oidc issuer=i audience= jwks=file:j;"), "t:1: \"oidc\" needs issuer= and audience=");
+	refused(I("oidc issuer=i audience=a;"), "t:1: \"oidc issuer=\" is " URLS ", since the provider is asked there; or give jwks=file:PATH,"
+	    " and no client=");
+	refused(I("oidc issuer=i client=a jwks=file:j;"), "t:1: \"oidc issuer=\" is " URLS ", since the provider is asked there; or give"
+	    " jwks=file:PATH, and no client=");
+	refused(I("oidc issuer=http://127.0.0.1/ audience=a;"), "t:1: \"oidc issuer=\" is " URLS ", since the provider is asked there; or"
+	    " give jwks=file:PATH, and no client=");
+	refused(I("oidc issuer=i audience= jwks=file:j;"),
+	    "t:1: \"oidc\" needs issuer=, and client= (sign-ins) or audience= (tokens as they are)");
 	refused(I("oidc issuer=i audience=a api_audience=a jwks=file:j;"),
-	    "t:1: audience= and api_audience= must differ: a token for one is not good for the other");
-	refused(I("oidc issuer=i audience=a jwks=https://x;"), "t:1: \"oidc jwks=\" takes file:PATH");
+	    "t:1: client=, audience= and api_audience= must differ: a token for one is not good for the other");
+	refused(I("oidc issuer=https://i client=a audience=a;"),
+	    "t:1: client=, audience= and api_audience= must differ: a token for one is not good for the other");
+	refused(I("oidc issuer=i audience=a jwks=http://x;"), "t:1: \"oidc jwks=\" takes file:PATH or " URLS);
+	refused(I("oidc issuer=https://i audience=a insecure_loopback=on jwks=http://x;"), "t:1: \"oidc jwks=\" takes file:PATH or " URLS);
+	refused(I("oidc issuer=https://i client=a secret=hunter2;"),
+	    "t:1: \"oidc secret=\" says where the secret is: file:PATH, env:NAME or sealed:NAME");
+	refused(I("oidc issuer=https://i audience=a secret=file:x;"), "t:1: \"oidc secret=\" goes with client=");
+	refused(I("oidc issuer=https://i client=a scope=profile;"), "t:1: \"oidc scope=\" needs openid");
+	refused(I("oidc issuer=https://i client=a; class agent; allow a=b;"),
+	    "t:1: \"oidc client=\" is for people: an identity of class agent shows tokens");
+	refused(I(OIDC "sponsor claim=act;"), "t:1: \"sponsor\" goes with \"class agent\"");
+	refused(I(OIDC "session off;"), "t:1: \"session\" can't be off");
+	refused(I(OIDC) "\nidentity b { oidc issuer=i audience=b api_audience=a jwks=file:j; }", "t:2: identity \"a\" has the same issuer and"
+	    " audience");
+	CU_ASSERT_EQUAL(load(I("oidc issuer=https://idp.example.com:8443/realms/a client=c secret=env:S scope=openid,groups ca=x;")), SP_OK);
+	CU_ASSERT(s.identities->session == 8u * 3600 * 1000 && s.identities->oidc.scope.n == 2 && !s.identities->oidc.insecure_loopback);
+	CU_ASSERT_STRING_EQUAL(s.identities->oidc.ca, "/etc/sallyport/x");
+	CU_ASSERT_EQUAL(load(I("oidc issuer=http://127.0.0.1:5 client=c insecure_loopback=on;")), SP_OK);
+	CU_ASSERT_EQUAL(load(I("oidc issuer=i audience=a jwks=https://keys.example.com/x; class agent; allow a=b; sponsor claim=act;")), SP_ECONF);
+	CU_ASSERT_EQUAL(load(I("oidc issuer=https://i audience=a jwks=https://keys.example.com/x; class agent; allow a=b; sponsor claim=act;")),
+	    SP_OK);
 	refused(I(OIDC "class workload;"),
 	    "t:1: an identity of class workload needs \"allow claim=value\": its issuer vouches for others' workloads too");
 	refused(I(OIDC "max_age off;"), "t:1: \"max_age\" can't be off");
@@ -272,6 +329,7 @@ main(void)
 		{ "listener", test_listener },
 		{ "target", test_target },
 		{ "identity", test_identity },
+		{ "URLs", test_urls },
 		{ "top", test_top },
 		{ "hostport", test_hostport }, { "a log host for checkpoints", test_anchor_host },
 		CU_TEST_INFO_NULL,
