@@ -115,7 +115,7 @@ gather_error(struct gather *g, const char *what, const char *path, const char *w
 }
 
 static int
-gather_file(struct gather *g, const char *path, bool private)
+gather_file(struct gather *g, const char *path, unsigned private)
 {
 	struct epoch *e = g->e;
 	const char *why;
@@ -124,14 +124,14 @@ gather_file(struct gather *g, const char *path, bool private)
 	for (size_t i = 0; i < e->nfiles; i++) {
 		if (strcmp(e->files[i].path, path) != 0)
 			continue;
-		e->files[i].private = e->files[i].private || private;
+		e->files[i].private |= private;
 		return SP_OK;
 	}
 	struct epoch_file *f = &e->files[e->nfiles];
 	if (e->nfiles == EPOCH_ITEMS)
 		return gather_error(g, "file", path, "there are too many");
 	if (conf_file(e->arena, path, EPOCH_FILE, &f->content, &why) != SP_OK)
-		return gather_error(g, private ? "key" : "file", path, why);
+		return gather_error(g, private != 0 ? "key" : "file", path, why);
 	f->path = path;
 	f->private = private;
 	e->nfiles++;
@@ -139,10 +139,10 @@ gather_file(struct gather *g, const char *path, bool private)
 }
 
 static int
-gather_tls(struct gather *g, const struct tls_settings *tls)
+gather_tls(struct gather *g, const struct tls_settings *tls, unsigned whose)
 {
-	int rc = gather_file(g, tls->cert, false);
-	return rc == SP_OK ? gather_file(g, tls->key, true) : rc;
+	int rc = gather_file(g, tls->cert, 0);
+	return rc == SP_OK ? gather_file(g, tls->key, whose) : rc;
 }
 
 static int
@@ -176,9 +176,9 @@ static int
 gather_target(struct gather *g, const struct target *t)
 {
 	g->at = &t->b;
-	int rc = gather_file(g, t->tls.ca, false);
+	int rc = gather_file(g, t->tls.ca, 0);
 	if (rc == SP_OK)
-		rc = gather_file(g, t->login.cert, false);
+		rc = gather_file(g, t->login.cert, 0);
 	for (size_t i = 0; i < t->policy.n && rc == SP_OK; i++)
 		rc = gather_policy(g, t->policy.v[i]);
 	return rc;
@@ -196,15 +196,20 @@ gather_all(struct epoch *e, const char **err_r)
 		return SP_ENOMEM;
 	for (const struct listener *l = e->settings.listeners; l != NULL && rc == SP_OK; l = (const struct listener *)l->b.next) {
 		g.at = &l->b;
-		rc = gather_tls(&g, &l->tls);
+		rc = gather_tls(&g, &l->tls, EPOCH_WORKERS);
 	}
+	const struct conf_node *console = conf_find(e->tree, "console");
+	const struct conf_block at = { .file = console == NULL ? "" : console->file, .line = console == NULL ? 0 : console->line };
+	g.at = &at;
+	if (rc == SP_OK)
+		rc = gather_tls(&g, &e->settings.console.tls, EPOCH_CONSOLE);
 	for (const struct target *t = e->settings.targets; t != NULL && rc == SP_OK; t = (const struct target *)t->b.next)
 		rc = gather_target(&g, t);
 	for (const struct identity *i = e->settings.identities; i != NULL && rc == SP_OK; i = (const struct identity *)i->b.next) {
 		g.at = &i->b;
-		rc = strncmp(i->oidc.jwks, "file:", 5) != 0 ? SP_OK : gather_file(&g, i->oidc.jwks + strlen("file:"), false);
+		rc = strncmp(i->oidc.jwks, "file:", 5) != 0 ? SP_OK : gather_file(&g, i->oidc.jwks + strlen("file:"), 0);
 		if (rc == SP_OK && i->oidc.ca[0] != '\0')
-			rc = gather_file(&g, i->oidc.ca, false);
+			rc = gather_file(&g, i->oidc.ca, 0);
 	}
 	return rc;
 }
@@ -221,7 +226,7 @@ put_string(struct sp_writer *w, struct sp_bytes b)
 }
 
 static int
-pack(const struct epoch *e, bool keys, struct buffer *out)
+pack(const struct epoch *e, unsigned whose, struct buffer *out)
 {
 	struct buffer tree = { .p = NULL };
 	int rc = conf_pack(e->tree, &tree);
@@ -241,8 +246,8 @@ pack(const struct epoch *e, bool keys, struct buffer *out)
 	for (size_t i = 0; i < e->nfiles; i++) {
 		const struct epoch_file *f = &e->files[i];
 		put_string(&w, sp_str(f->path));
-		sp_wr_u8(&w, f->private);
-		put_string(&w, f->private && !keys ? (struct sp_bytes){ NULL, 0 } : f->content);
+		sp_wr_u8(&w, (uint8_t)f->private);
+		put_string(&w, f->private != 0 && (f->private & whose) == 0 ? (struct sp_bytes){ NULL, 0 } : f->content);
 	}
 	rc = buffer_written(out, &w);
 	buffer_free(&tree);
@@ -253,7 +258,7 @@ static int
 hash_epoch(struct epoch *e)
 {
 	struct buffer packed = { .p = NULL };
-	int rc = pack(e, false, &packed);
+	int rc = pack(e, 0, &packed);
 	if (rc == SP_OK)
 		digest_sha256(buffer_bytes(&packed), e->hash);
 	buffer_free(&packed);
@@ -275,12 +280,12 @@ write_all(int fd, struct sp_bytes b)
 	return SP_OK;
 }
 
-static int
-seal(const struct epoch *e, bool keys, int *fd_r)
+int
+epoch_seal(const struct epoch *e, unsigned whose, int *fd_r)
 {
 	struct buffer packed = { .p = NULL };
 	*fd_r = -1;
-	int rc = pack(e, keys, &packed);
+	int rc = pack(e, whose, &packed);
 	int fd = rc != SP_OK ? -1 : memfd_create("sallyport-epoch", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd >= 0)
 		rc = write_all(fd, buffer_bytes(&packed));
@@ -294,18 +299,6 @@ seal(const struct epoch *e, bool keys, int *fd_r)
 	else if (fd >= 0)
 		(void)close(fd);
 	return rc;
-}
-
-int
-epoch_seal(const struct epoch *e, int *fd_r)
-{
-	return seal(e, true, fd_r);
-}
-
-int
-epoch_seal_public(const struct epoch *e, int *fd_r)
-{
-	return seal(e, false, fd_r);
 }
 
 /* ---- from bytes ---- */
@@ -367,7 +360,7 @@ take_files(struct epoch *e, struct sp_reader *r)
 		f->path = take_path(e, r);
 		uint8_t private = sp_rd_u8(r);
 		f->content = take_content(e, r, EPOCH_FILE);
-		if (r->bad || private > 1 || epoch_find_file(e, f->path) != NULL)
+		if (r->bad || private > EPOCH_ALL || epoch_find_file(e, f->path) != NULL)
 			return SP_EPROTO;
 		f->private = private;
 	}

@@ -7,7 +7,7 @@
  * nothing in it: the check process ran modules and Lua.
  *
  *     "SPE1" | str folder | str tree | be32 n, policies: str path, str text
- *                                    | be32 n, files: str path, u8 private, str content
+ *                                    | be32 n, files: str path, u8 whose key, str content
  *     str: be32 length, bytes
  */
 #ifndef SALLYPORT_EPOCH_H
@@ -28,10 +28,12 @@ struct policy_source {
 	uint8_t hash[32];
 };
 
+enum { EPOCH_WORKERS = 1, EPOCH_CONSOLE = 2, EPOCH_ALL = EPOCH_WORKERS | EPOCH_CONSOLE }; /* for whom a key, or a packed epoch, is */
+
 struct epoch_file { /* what workers and keeper need and can't read: certificates, keys, CAs, JWKS */
 	const char *path;
 	struct sp_bytes content; /* a NUL follows it */
-	bool private;            /* a key: only workers get its content, others an empty one */
+	unsigned private;        /* a key: EPOCH_WORKERS, EPOCH_CONSOLE: only they get its content, others an empty one */
 };
 
 struct epoch {
@@ -50,10 +52,8 @@ struct epoch {
 
 /* From the check process: read, check everything that needs no module and no Lua. */
 int epoch_read(const char *conf_path, struct epoch **e_r, const char **err_r) SP_MUST;
-/* A sealed memfd, whole for workers. */
-int epoch_seal(const struct epoch *e, int *fd_r) SP_MUST;
-/* The same without the content of private keys, for everybody else. */
-int epoch_seal_public(const struct epoch *e, int *fd_r) SP_MUST;
+/* A sealed memfd, with the keys of those in `whose` and no others; 0: without any. */
+int epoch_seal(const struct epoch *e, unsigned whose, int *fd_r) SP_MUST;
 int epoch_open(int fd, uint64_t number, struct epoch **e_r, const char **err_r) SP_MUST;
 /* The same from bytes. */
 int epoch_unpack(struct sp_bytes in, uint64_t number, struct epoch **e_r, const char **err_r) SP_MUST;

@@ -42,7 +42,7 @@ struct row {
 static const struct row table[MESSAGES] = {
 	[MSG_EPOCH] = { "epoch", "q", M, ALL, 1, 1 },
 	[MSG_LINK] = { "link", "qq", M, ALL, 1, 1 },
-	[MSG_LISTENER] = { "listener", "s", M, W, 1, 1 },
+	[MSG_LISTENER] = { "listener", "s", M, W | C, 1, 1 },
 	[MSG_RING] = { "ring", "q", M, R | W, 3, 3 },
 	[MSG_BOARD] = { "board", "q", M, W, 1, 1 },
 	[MSG_REOPEN] = { "reopen", "", M, ALL, 1, 3 },

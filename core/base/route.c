@@ -41,6 +41,21 @@ const struct route route_table[] = {
 	{ .method = NULL },
 };
 
+const struct page_route page_table[] = {
+	{ "GET", "/", PAGE_HOME, false, false, "To /signin." },
+	{ "GET", "/signin", PAGE_SIGNIN, false, false, "Who one is, or by which identity to sign in." },
+	{ "GET", "/signin/with/:id", PAGE_SIGNIN_WITH, false, false, "To that identity's provider." },
+	{ "GET", "/signin/callback/:id", PAGE_SIGNIN_BACK, false, false, "Where the provider sends the browser back to." },
+	{ "GET", "/device", PAGE_DEVICE, true, false, "What a device asks for, by its code." },
+	{ "POST", "/device", PAGE_DEVICE_CONFIRM, true, false, "Yes or no to it." },
+	{ "POST", "/logout", PAGE_LOGOUT, true, false, "End the browser's sign-in." },
+	{ "GET", "/style.css", PAGE_STYLE, false, false, "How pages look." },
+	{ "GET", "/icon.svg", PAGE_ICON, false, false, "The gateway's sign." },
+	{ "GET", "/healthz", PAGE_HEALTH, false, true, "Whether the console lives." },
+	{ "GET", "/readyz", PAGE_READY, false, true, "Whether it has its keeper." },
+	{ .method = NULL },
+};
+
 const struct argument argument_table[] = {
 	{ CALL_SESSIONS, "live", ARGUMENT_FLAG, "only those that go on" },
 	{ CALL_SESSIONS, "user", ARGUMENT_TEXT, "only this user's" },
@@ -180,6 +195,18 @@ path_fits(const char *pattern, struct sp_bytes path, struct sp_bytes *id_r)
 		}
 	}
 	return sp_rd_done(&have);
+}
+
+const struct page_route *
+page_find(struct sp_bytes method, struct sp_bytes path, struct sp_bytes *id_r)
+{
+	for (const struct page_route *p = page_table; p->method != NULL; p++) {
+		*id_r = (struct sp_bytes){ NULL, 0 };
+		if (sp_bytes_is(method, p->method) && path_fits(p->path, path, id_r))
+			return p;
+	}
+	*id_r = (struct sp_bytes){ NULL, 0 };
+	return NULL;
 }
 
 const struct route *

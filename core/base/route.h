@@ -39,6 +39,23 @@ struct route {
 };
 extern const struct route route_table[]; /* ends with a NULL method */
 
+/* ---- pages, and what a machine asks of the console itself ---- */
+
+enum page {
+	PAGE_HOME, PAGE_SIGNIN, PAGE_SIGNIN_WITH, PAGE_SIGNIN_BACK, PAGE_DEVICE, PAGE_DEVICE_CONFIRM, PAGE_LOGOUT, PAGE_STYLE, PAGE_ICON,
+	PAGE_HEALTH, PAGE_READY, PAGES
+};
+
+struct page_route {
+	const char *method, *path;
+	enum page page;
+	bool signed_in;    /* sends those without a sign-in to /signin */
+	bool everywhere;   /* under any Host, and at the control socket */
+	const char *help;
+};
+extern const struct page_route page_table[]; /* ends with a NULL method */
+const struct page_route *page_find(struct sp_bytes method, struct sp_bytes path, struct sp_bytes *id_r);
+
 /* ---- what a call takes: members of the query or the body; what is not here is refused ---- */
 
 enum argument_type { ARGUMENT_TEXT, ARGUMENT_FLAG, ARGUMENT_NUMBER, ARGUMENT_TEXTS };

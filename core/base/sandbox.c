@@ -6,7 +6,7 @@
  *   open for reading   ×        ×         ×                   ×       ×       ×
  *   write files                 ×         ×
  *   sockets, outward   ×                                              ×       ×
- *   new connections    ×
+ *   new connections    ×                            ×
  *   timers (Lua)       ×                                      ×
  *   load code                                                 ×
  *
@@ -187,7 +187,7 @@ static const struct call calls[] = {
 	CALL(ALL, recvmmsg), CALL(ALL, shutdown), CALL(ALL, getsockname), CALL(ALL, getpeername), CALL(ALL, getsockopt),
 	CALL(ALL, setsockopt),
 	/* connections */
-	CALL(W | F | L, connect), CALL(W, accept), CALL(W, accept4),
+	CALL(W | F | L, connect), CALL(W | C, accept), CALL(W | C, accept4),
 	/* a rule's deadline */
 	CALL(W | T, timer_create), CALL(W | T, timer_settime), CALL(W | T, timer_gettime), CALL(W | T, timer_getoverrun),
 	CALL(W | T, timer_delete), CALL(W | T, setitimer), CALL(W | T, getitimer),

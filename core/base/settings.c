@@ -231,6 +231,20 @@ static const struct directive policy_table[] = {
 	{ .name = "statement_cache", .type = DIR_SIZE, .offset = P(statement_cache), .dflt = "16m", .help = "classified statements that a worker keeps" },
 	END,
 };
+#define C(member) offsetof(struct console_settings, member)
+static const struct directive console_limit[] = {
+	{ .name = "connections", .type = DIR_INT, .offset = C(limit.connections), .dflt = "256", .help = "open at once, control socket not counted" },
+	{ .name = "per_address", .type = DIR_INT, .offset = C(limit.per_address), .dflt = "32", .help = "of these, from one address" },
+	END,
+};
+static const struct directive console_table[] = {
+	{ .name = "listen", .type = DIR_STRING, .offset = C(listen), .dflt = "", .help = "address and port of the API and its pages: `0.0.0.0:8443`" },
+	{ .name = "tls", .type = DIR_PARAMS, .offset = C(tls), .dflt = "", .params = listener_tls, .help = "its certificate; there is no HTTP without TLS" },
+	{ .name = "url", .type = DIR_STRING, .offset = C(url), .dflt = "",
+	    .help = "how browsers and `sallyport --server` reach it: `https://gate.example.com:8443`; requests that name another host are refused" },
+	{ .name = "limit", .type = DIR_PARAMS, .dflt = "", .params = console_limit, .help = "how many connections" },
+	END,
+};
 static const struct directive issuer_params[] = {
 	{ .name = ":switch", .type = DIR_BOOL, .offset = TOP(local_issuer), .dflt = "off", .help = "the keeper may mint tokens" },
 	{ .name = "beside", .type = DIR_FLAG, .offset = TOP(local_issuer_beside), .help = "also beside real identities" },
@@ -269,6 +283,7 @@ const struct directive settings_table[] = {
 	    .flags = DIR_OPEN, .help = "what they connect to" },
 	{ .name = "identity", .type = DIR_BLOCK, .offset = TOP(identities), .params = identity_table, .size = sizeof(struct identity),
 	    .help = "who vouches for principals" },
+	{ .name = "console", .type = DIR_GROUP, .offset = TOP(console), .params = console_table, .help = "the API over HTTPS" },
 	{ .name = "module", .type = DIR_BLOCK, .offset = TOP(modules), .params = module_table, .size = sizeof(struct module_settings),
 	    .flags = DIR_OPEN, .help = "directives of a module for all its sessions" },
 	END,
@@ -332,6 +347,7 @@ resolve_all(struct arena *a, struct settings *s)
 	resolve(&p, "file:", &s->secrets.key);
 	resolve(&p, "file:", &s->record.anchor);
 	resolve_set(&p, &s->load_module, true);
+	resolve(&p, "", &s->console.tls.cert), resolve(&p, "", &s->console.tls.key);
 	for (struct listener *l = s->listeners; l != NULL; l = (struct listener *)l->b.next)
 		resolve(&p, "", &l->tls.cert), resolve(&p, "", &l->tls.key);
 	for (struct target *t = s->targets; t != NULL; t = (struct target *)t->b.next) {
@@ -367,6 +383,7 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 	into->tree = top;
 	for (struct listener *l = into->listeners; l != NULL; l = (struct listener *)l->b.next)
 		l->tls.ca = l->tls.name = ""; /* no rows for these */
+	into->console.tls.ca = into->console.tls.name = "";
 	into->log.level += SP_ERROR;
 	if (strcmp(into->access, "off") == 0)
 		into->access = "";
@@ -436,6 +453,22 @@ settings_hostport(const char *text, struct hostport *h)
 	h->literal = inet_pton(AF_INET, h->host, &v4) == 1;
 	h->loopback = h->literal && ntohl(v4.s_addr) >> 24 == 127;
 	return h->literal || is_hostname(h->host) ? SP_OK : SP_ECONF;
+}
+
+const char *
+settings_console_host(const char *url)
+{
+	struct hostport h;
+	char text[sizeof(h.host) + 16];
+	const char *host = strncmp(url, "https://", 8) == 0 ? url + 8 : "";
+	size_t len = strlen(host);
+	bool port = host[0] == '[' ? len > 0 && host[len - 1] != ']' : strchr(host, ':') != NULL;
+	if (len == 0 || len >= sizeof(text) - 8 || host[strcspn(host, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_")] != '\0')
+		return NULL; /* browsers write it in small letters */
+	(void)snprintf(text, sizeof(text), "%s%s", host, port ? "" : ":443");
+	if (settings_hostport(text, &h) != SP_OK || (port && h.port == 443))
+		return NULL; /* … and without the port that goes without saying */
+	return host;
 }
 
 int

@@ -76,6 +76,13 @@ struct identity {
 enum { CLASS_HUMAN, CLASS_WORKLOAD, CLASS_AGENT };
 enum { TOKEN_ADDRESS, TOKEN_ONCE, TOKEN_ANY };
 
+struct console_settings {
+	const char *listen;      /* ADDRESS:PORT; "": the control socket is the only way in */
+	struct tls_settings tls;
+	const char *url;         /* https://HOST[:PORT], as browsers name its origin */
+	struct { uint64_t connections, per_address; } limit;
+};
+
 struct settings {
 	const char *folder; /* of the main file; set before settings_fill() to make paths absolute */
 	const struct conf_node *tree; /* what it was filled from */
@@ -87,6 +94,7 @@ struct settings {
 	const char *audit;
 	const char *access; /* "": none */
 	struct { const char *path; const char *mode, *group; struct sp_strings may; } control; /* may: mint approve */
+	struct console_settings console;
 	const char *store; /* sqlite:PATH */
 	struct { const char *key, *folder; } secrets; /* sealed ones; key: file:PATH, "" for none */
 	struct {
@@ -143,6 +151,8 @@ struct hostport {
 };
 /* "HOST:PORT", "[V6]:PORT". */
 int settings_hostport(const char *text, struct hostport *h_r) SP_MUST;
+/* "https://gate.example.com:8443" → "gate.example.com:8443"; NULL when it is no origin. */
+const char *settings_console_host(const char *url);
 /* The same of `anchor syslog://HOST[:PORT]`; 514 where there is none. */
 int settings_anchor_host(const char *anchor, struct hostport *h_r) SP_MUST;
 /* The number, as of syslog(3), of `anchor syslog:FACILITY`; authpriv where none is named. */

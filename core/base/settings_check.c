@@ -359,6 +359,30 @@ check_secrets(struct check *c)
 }
 
 static int
+check_console(struct check *c)
+{
+	const struct console_settings *s = &c->s->console;
+	struct hostport at;
+	if (s->url[0] != '\0' && settings_console_host(s->url) == NULL)
+		return FAIL_TOP(c, "console", "\"url\" is https://HOST or https://HOST:PORT in small letters, without a path and without :443, not \"%s\"",
+		    QUOTE(s->url));
+	if (s->listen[0] == '\0')
+		return SP_OK;
+	if (settings_hostport(s->listen, &at) != SP_OK || !at.literal)
+		return FAIL_TOP(c, "console", "\"listen\" takes an address and a port, 0.0.0.0:8443 or [::1]:8443, not \"%s\"", QUOTE(s->listen));
+	if (s->tls.cert[0] == '\0' || s->tls.key[0] == '\0')
+		return FAIL_TOP(c, "console", "\"listen\" needs \"tls cert=… key=…\": tokens and cookies pass through it");
+	if (s->url[0] == '\0')
+		return FAIL_TOP(c, "console", "\"listen\" needs \"url https://HOST:PORT\": how browsers and `sallyport --server` reach it");
+	if (s->limit.connections == 0 || s->limit.connections > 10000 || s->limit.per_address == 0)
+		return FAIL_TOP(c, "console", "\"limit\" takes connections= from 1 to 10000, and per_address= from 1");
+	for (const struct listener *l = c->s->listeners; l != NULL; l = (const struct listener *)l->b.next)
+		if (strcmp(l->listen, s->listen) == 0)
+			return FAIL_AT(c, &l->b, "\"console\" has the same address: %s", l->listen);
+	return SP_OK;
+}
+
+static int
 check_numbers(struct check *c)
 {
 	const struct settings *s = c->s;
@@ -392,7 +416,7 @@ int
 settings_check(struct arena *a, const struct settings *s, const char **err_r)
 {
 	struct check c = { a, s, err_r };
-	int (*const top[])(struct check *) = { check_load_module, check_control, check_record, check_secrets, check_numbers };
+	int (*const top[])(struct check *) = { check_load_module, check_control, check_record, check_secrets, check_console, check_numbers };
 	for (size_t i = 0; i < sizeof(top) / sizeof(top[0]); i++) {
 		int rc = top[i](&c);
 		if (rc != SP_OK)

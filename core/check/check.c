@@ -144,7 +144,7 @@ serve(const char *path)
 	trial_run(e, &t);
 	if (t.problems > 0)
 		status = answer(false, buffer_bytes(&t.text), -1);
-	else if (epoch_seal(e, &fd) != SP_OK)
+	else if (epoch_seal(e, EPOCH_ALL, &fd) != SP_OK)
 		status = answer(false, SP_LIT("the configuration is too large"), -1);
 	else
 		status = answer(true, buffer_bytes(&t.warnings), fd);

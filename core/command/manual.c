@@ -79,7 +79,8 @@ put_roles(struct manual *m, unsigned roles)
 static int
 doc_api(struct manual *m)
 {
-	int rc = buffer_printf(&m->out, "# API\n\nJSON over HTTP/1.1, on the control socket. A caller needs one of the roles; a principal sees only "
+	int rc = buffer_printf(&m->out, "# API\n\nJSON over HTTP/1.1, on the control socket, and over HTTPS where `console { listen }` says so: there a caller is "
+					"whoever its token or its sign-in is of. A caller needs one of the roles; a principal sees only "
 					"what is its own, unless its role says more.\n\n| request | who | what it does |\n|---|---|---|\n");
 	for (const struct route *r = route_table; r->method != NULL && rc == SP_OK; r++) {
 		rc = buffer_printf(&m->out, "| `%s %s` | ", r->method, r->path);

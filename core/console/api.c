@@ -12,7 +12,6 @@
 #include "../base/log.h"
 #include "console.h"
 
-#define TOKEN_MAX (64u << 10)
 #define ID_MAX 64
 
 /* ---- arguments ---- */
@@ -71,9 +70,8 @@ decoded_value(enum argument_type type, struct sp_bytes value)
 	return word;
 }
 
-/* A query's words, or a form's.  false: the caller has its answer already. */
-static bool
-args_from_query(struct caller *c, enum call call, struct sp_bytes query, json_t *args)
+bool
+api_words(struct caller *c, enum call call, struct sp_bytes query, json_t *args)
 {
 	struct sp_reader r = sp_reader(query);
 	struct sp_bytes key, value;
@@ -105,7 +103,7 @@ args_from_body(struct caller *c, enum call call, const struct request *r, json_t
 	if (r->body.len == 0)
 		return true;
 	if (call == CALL_BACKCHANNEL && http_name_is(r->type, "application/x-www-form-urlencoded"))
-		return args_from_query(c, call, r->body, args);
+		return api_words(c, call, r->body, args);
 	if (!http_name_is(r->type, "application/json") && !http_name_is(r->type, "application/json; charset=utf-8")) {
 		caller_refuse(c, 415, "the body must be application/json");
 		return false;
@@ -149,7 +147,7 @@ request_args(struct caller *c, const struct route *route, struct sp_bytes id, co
 		caller_refuse(c, 400, get ? "GET takes its arguments in the query" : "POST takes its arguments in the body");
 		good = false;
 	} else if (get) {
-		good = args_from_query(c, route->call, r->query, args);
+		good = api_words(c, route->call, r->query, args);
 	} else {
 		good = args_from_body(c, route->call, r, args);
 	}
@@ -159,22 +157,6 @@ request_args(struct caller *c, const struct route *route, struct sp_bytes id, co
 	return NULL;
 }
 
-/* The token of `Bearer TOKEN`; empty without one; false: malformed. */
-static bool
-bearer(struct sp_bytes field, struct sp_bytes *token_r)
-{
-	*token_r = (struct sp_bytes){ NULL, 0 };
-	if (field.p == NULL)
-		return true;
-	struct sp_reader r = sp_reader(field);
-	struct sp_bytes scheme = sp_rd_until(&r, ' ');
-	*token_r = sp_rd_rest(&r);
-	for (size_t i = 0; i < token_r->len; i++)
-		if (token_r->p[i] <= ' ' || token_r->p[i] > '~')
-			return false;
-	return http_name_is(scheme, "bearer") && token_r->len > 0 && token_r->len <= TOKEN_MAX;
-}
-
 /* ---- a question under way ---- */
 
 struct call_job {
@@ -182,6 +164,8 @@ struct call_job {
 	struct caller *caller;
 	struct ask *ask;
 	enum call call;
+	bool cookie;
+	char csrf[CSRF_TEXT]; /* of the cookie that asked */
 	struct verify_call *verify; /* once the recording is here */
 };
 
@@ -210,6 +194,51 @@ take_recording(struct caller *c, struct answer *a)
 	caller_send_file(c, fd, "a recording");
 }
 
+/* ---- how often one may try ---- */
+
+bool
+api_may_ask(struct caller *c, enum call call, const struct proof *p, json_t *args)
+{
+	const struct visitor *v = caller_visitor(c);
+	bool anybody = false;
+	unsigned seconds;
+	for (const struct route *r = route_table; r->method != NULL; r++)
+		anybody = anybody || (r->call == call && r->role == MAY_ANYBODY);
+	bool tries = (anybody && call != CALL_IDENTITIES) || call == CALL_DEVICE_LOOK || call == CALL_DEVICE_CONFIRM;
+	if (!attempts_charge(caller_console(c), v, call == CALL_DEVICE_POLL ? ATTEMPTS_POLL : tries ? ATTEMPTS_SIGN_IN : 0, &seconds) &&
+	    (tries || p->carrier != CARRIER_NONE)) {
+		caller_retry_after(c, seconds);
+		return false;
+	}
+	if (anybody)
+		(void)json_object_set_new(args, "address", json_string(v == NULL ? "" : v->address));
+	return true;
+}
+
+void
+api_was_told(struct caller *c, unsigned status)
+{
+	unsigned seconds;
+	if (status == 401)
+		(void)attempts_charge(caller_console(c), caller_visitor(c), ATTEMPTS_SIGN_IN, &seconds);
+}
+
+/* ---- answers ---- */
+
+/* Who has a cookie, and no way to read it, is told what its writes have to bring along. */
+static void
+tell_whoami(struct caller *c, const struct call_job *j, const struct answer *a)
+{
+	json_t *o = json_loadb((const char *)a->json.p, a->json.len, 0, NULL);
+	char *text = o == NULL || json_object_set_new(o, "csrf", json_string(j->csrf)) != 0 ? NULL : json_dumps(o, JSON_COMPACT);
+	if (text == NULL)
+		caller_refuse(c, 500, "the answer can't be written");
+	else
+		caller_reply(c, 200, sp_str(text));
+	free(text);
+	json_decref(o);
+}
+
 static void
 on_answer(void *owner, struct answer *a)
 {
@@ -217,48 +246,62 @@ on_answer(void *owner, struct answer *a)
 	struct caller *c = j->caller;
 	enum call call = j->call;
 	j->ask = NULL;
+	api_was_told(c, a->status);
 	if (a->status == 200 && a->fd >= 0 && call == CALL_RECORDING) {
 		take_recording(c, a);
 	} else if (a->status == 200 && a->fd >= 0 && call == CALL_VERIFY) {
 		j->verify = verify_call_new(c, a);
 	} else if (a->status == 200 && a->fd >= 0 && call == CALL_EXPLAIN) {
 		explain_answer(c, a); /* j is gone */
+	} else if (a->status == 200 && j->cookie && call == CALL_WHOAMI) {
+		tell_whoami(c, j, a);
+	} else if (a->status == 200 && j->cookie && call == CALL_LOGOUT) {
+		caller_page(c, &(struct page_reply){ 200, "application/json", a->json, .cookie = { COOKIE_GONE } });
 	} else {
 		caller_reply(c, a->status, a->json);
 	}
 }
 
+static void
+ask_begin(struct caller *c, enum call call, const struct proof *p, json_t *args)
+{
+	const struct question q = { caller_connection(c), p->token, call, args };
+	struct call_job *j = mem_alloc(sizeof(*j));
+	*j = (struct call_job){ .job = { call_step, call_end }, .caller = c, .call = call, .cookie = p->carrier == CARRIER_COOKIE };
+	if (j->cookie && call == CALL_WHOAMI)
+		guard_csrf(p->token, j->csrf);
+	j->ask = ask_keeper(caller_console(c), &q, on_answer, j);
+	caller_work(c, &j->job);
+	if (j->ask == NULL)
+		caller_refuse(c, 503, "out of memory");
+}
+
 void
 api_begin(struct caller *c, const struct request *r)
 {
-	struct sp_bytes id, token;
+	struct sp_bytes id;
+	struct proof p;
 	if (!http_path_is_plain(r->path)) {
 		caller_refuse(c, 400, "the path is not plain");
 		return;
 	}
+	if (page_begin(c, r) || !guard_proof(c, r, &p) || !guard_request(c, r, &p, r->csrf))
+		return;
 	const struct route *route = route_find(r->method, r->path, &id);
 	if (route == NULL) {
 		bool other = route_find(SP_LIT("GET"), r->path, &id) != NULL || route_find(SP_LIT("POST"), r->path, &id) != NULL;
 		caller_refuse(c, other ? 405 : 404, other ? "this call has another method" : "there is no such call");
 		return;
 	}
-	if (!bearer(r->authorization, &token)) {
-		caller_refuse(c, 401, "Authorization must be \"Bearer TOKEN\"");
-		return;
-	}
 	json_t *args = request_args(c, route, id, r);
-	if (args == NULL)
-		return;
-	if (route->call == CALL_SEARCH) {
-		search_begin(c, token, args);
+	if (args == NULL || !api_may_ask(c, route->call, &p, args)) {
+		json_decref(args);
 		return;
 	}
-	const struct question q = { caller_connection(c), token, route->call, args };
-	struct call_job *j = mem_alloc(sizeof(*j));
-	*j = (struct call_job){ .job = { call_step, call_end }, .caller = c, .call = route->call };
-	j->ask = ask_keeper(caller_console(c), &q, on_answer, j);
+	if (route->call == CALL_SEARCH) {
+		search_begin(c, p.token, args);
+		return;
+	}
+	ask_begin(c, route->call, &p, args);
 	json_decref(args);
-	caller_work(c, &j->job);
-	if (j->ask == NULL)
-		caller_refuse(c, 503, "out of memory");
 }

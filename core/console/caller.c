@@ -2,9 +2,9 @@
 /*
  * One connection of a caller: requests in, answers out, one at a time and in order.
  *
- *   HEAD ─▶ BODY ─▶ BUSY ─▶ SENDING ─▶ HEAD (keep-alive) or LAST ─▶ closed
- *     └───────────────┘ no body          ▲
- *                     BUSY ─▶ STREAMING ─┘  a file, or lines of a job
+ *   HANDSHAKE ─▶ HEAD ─▶ BODY ─▶ BUSY ─▶ SENDING ─▶ HEAD (keep-alive) or LAST ─▶ closed
+ *   (HTTPS)        └───────────────┘ no body          ▲
+ *                                  BUSY ─▶ STREAMING ─┘  a file, or lines of a job
  *
  * Bounded by construction: input by the head's and the body's limit, output by one answer or by
  * one piece of a stream, time by a deadline in each state.  A caller that closes its half is gone.
@@ -33,9 +33,9 @@
 #define LIFE_MS (600u * 1000) /* of a connection; then its caller makes another: the keeper forgets old ones */
 #define HEAD_PATIENCE 15 /* seconds from a head's first byte to its last */
 
-enum state { HEAD, BODY, BUSY, SENDING, STREAMING, LAST, STATES };
+enum state { HANDSHAKE, HEAD, BODY, BUSY, SENDING, STREAMING, LAST, STATES };
 /* Seconds; what was sent begins them anew.  BUSY is bounded by the keeper's answer and the job's lines too. */
-static const int patience[] = { [HEAD] = 60, [BODY] = 30, [BUSY] = 600, [SENDING] = 60, [STREAMING] = 60, [LAST] = 10 };
+static const int patience[] = { [HANDSHAKE] = 10, [HEAD] = 60, [BODY] = 30, [BUSY] = 600, [SENDING] = 60, [STREAMING] = 60, [LAST] = 10 };
 _Static_assert(sizeof(patience) / sizeof(*patience) == STATES, "every state has a deadline");
 
 struct caller {
@@ -43,6 +43,9 @@ struct caller {
 	struct caller *next;
 	int fd;
 	uint64_t connection, uid, since; /* since: mono ms */
+	struct door *door;     /* over HTTPS, with tls and visitor; else NULL */
+	struct tls *tls;
+	struct visitor visitor;
 	enum state state;
 	struct event *readable, *writable, *slice, *deadline;
 	struct buffer in, body, out;
@@ -68,6 +71,12 @@ caller_connection(const struct caller *c)
 	return c->connection;
 }
 
+const struct visitor *
+caller_visitor(const struct caller *c)
+{
+	return c->door == NULL ? NULL : &c->visitor;
+}
+
 static void
 caller_wait(struct caller *c, int seconds)
 {
@@ -83,14 +92,37 @@ caller_enter(struct caller *c, enum state state)
 	caller_wait(c, patience[state]);
 }
 
+/* ---- bytes: as they are, or by TLS ---- */
+
+enum { NOTHING_NOW = -1, BROKEN = -2 };
+
+static long
+plain_result(ssize_t n)
+{
+	if (n >= 0)
+		return n;
+	return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? NOTHING_NOW : BROKEN;
+}
+
+/* > 0 bytes, 0 at the end, NOTHING_NOW, BROKEN. */
+static long
+take_bytes(struct caller *c, void *room, size_t n)
+{
+	return c->tls != NULL ? tls_read(c->tls, room, n) : plain_result(recv(c->fd, room, n, MSG_DONTWAIT));
+}
+
+static long
+give_bytes(struct caller *c, struct sp_bytes out)
+{
+	return c->tls != NULL ? tls_write(c->tls, out.p, out.len) : plain_result(send(c->fd, out.p, out.len, MSG_NOSIGNAL | MSG_DONTWAIT));
+}
+
 static void
 caller_flush(struct caller *c)
 {
 	while (c->out.len > 0) {
-		ssize_t n = send(c->fd, buffer_bytes(&c->out).p, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		long n = give_bytes(c, buffer_bytes(&c->out));
+		if (n == NOTHING_NOW)
 			break;
 		if (n <= 0) {
 			c->closing = true;
@@ -105,27 +137,48 @@ caller_flush(struct caller *c)
 
 /* ---- answers ---- */
 
+/* Nothing but our own pages and files may come into a page of ours, and no page of others may hold ours. */
+static const struct {
+	const char *name, *value;
+} https_fields[] = {
+	{ "Strict-Transport-Security", "max-age=31536000" },
+	{ "Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'" },
+	{ "X-Frame-Options", "DENY" },
+	{ "Referrer-Policy", "no-referrer" },
+	{ "Cross-Origin-Opener-Policy", "same-origin" },
+	{ "Cross-Origin-Resource-Policy", "same-origin" },
+	{ "Permissions-Policy", "camera=(), geolocation=(), microphone=()" },
+};
+
+static void
+answer_begin(struct caller *c, struct sp_writer *w, unsigned status, const char *type)
+{
+	http_put_status(w, status);
+	http_put_field(w, "Content-Type", sp_str(type));
+	http_put_field(w, "X-Content-Type-Options", SP_LIT("nosniff"));
+	for (size_t i = 0; c->door != NULL && i < sizeof(https_fields) / sizeof(*https_fields); i++)
+		http_put_field(w, https_fields[i].name, sp_str(https_fields[i].value));
+	if (!c->keep_alive)
+		http_put_field(w, "Connection", SP_LIT("close"));
+}
+
 static void
 answer_head(struct caller *c, unsigned status, const char *type, uint64_t length, bool known)
 {
 	struct sp_writer w = buffer_writer(&c->out);
-	http_put_status(&w, status);
-	http_put_field(&w, "Content-Type", sp_str(type));
 	c->chunked = !known && c->head.minor == 1;
+	if (!known && !c->chunked)
+		c->keep_alive = false;
+	answer_begin(c, &w, status, type);
 	if (known)
 		http_put_field_u64(&w, "Content-Length", length);
 	else if (c->chunked)
 		http_put_field(&w, "Transfer-Encoding", SP_LIT("chunked"));
-	else
-		c->keep_alive = false;
 	http_put_field(&w, "Cache-Control", SP_LIT("no-store"));
-	http_put_field(&w, "X-Content-Type-Options", SP_LIT("nosniff"));
 	if (status == 401)
 		http_put_field(&w, "WWW-Authenticate", SP_LIT("Bearer"));
 	if (status == 405)
 		http_put_field(&w, "Allow", SP_LIT("GET, POST"));
-	if (!c->keep_alive)
-		http_put_field(&w, "Connection", SP_LIT("close"));
 	http_put_end(&w);
 	if (buffer_written(&c->out, &w) != SP_OK)
 		c->closing = true;
@@ -136,6 +189,42 @@ caller_reply(struct caller *c, unsigned status, struct sp_bytes json)
 {
 	answer_head(c, status, "application/json", json.len, true);
 	if (buffer_put(&c->out, json) != SP_OK)
+		c->closing = true;
+	caller_enter(c, SENDING);
+	event_active(c->slice, EV_WRITE, 0);
+}
+
+void
+caller_page(struct caller *c, const struct page_reply *p)
+{
+	struct sp_writer w = buffer_writer(&c->out);
+	answer_begin(c, &w, p->status, p->type);
+	http_put_field_u64(&w, "Content-Length", p->body.len);
+	http_put_field(&w, "Cache-Control", p->lasting ? SP_LIT("public, max-age=86400") : SP_LIT("no-store"));
+	if (p->location != NULL)
+		http_put_field(&w, "Location", sp_str(p->location));
+	for (size_t i = 0; i < 2; i++)
+		if (p->cookie[i] != NULL)
+			http_put_field(&w, "Set-Cookie", sp_str(p->cookie[i]));
+	http_put_end(&w);
+	sp_wr_put(&w, p->body);
+	if (buffer_written(&c->out, &w) != SP_OK)
+		c->closing = true;
+	caller_enter(c, SENDING);
+	event_active(c->slice, EV_WRITE, 0);
+}
+
+void
+caller_retry_after(struct caller *c, unsigned seconds)
+{
+	static const char json[] = "{\"error\": \"too many attempts from your address: wait a little, then try again\"}";
+	struct sp_writer w = buffer_writer(&c->out);
+	answer_begin(c, &w, 429, "application/json");
+	http_put_field_u64(&w, "Content-Length", sizeof(json) - 1);
+	http_put_field_u64(&w, "Retry-After", seconds);
+	http_put_end(&w);
+	sp_wr_put(&w, sp_str(json));
+	if (buffer_written(&c->out, &w) != SP_OK)
 		c->closing = true;
 	caller_enter(c, SENDING);
 	event_active(c->slice, EV_WRITE, 0);
@@ -265,6 +354,33 @@ wipe_request(struct caller *c)
 	c->head_len = 0;
 }
 
+/* The one cookie of that name; none when there are two: one of them is not ours. */
+static struct sp_bytes
+cookie_value(const struct http_head *h, struct sp_bytes head, const char *name)
+{
+	struct sp_bytes found = { NULL, 0 };
+	for (unsigned i = 0; i < h->nfields; i++) {
+		if (!http_name_is(http_span(head, h->field[i].name), "cookie"))
+			continue;
+		struct sp_reader r = sp_reader(http_span(head, h->field[i].value));
+		while (r.left > 0) {
+			struct sp_reader rest = r;
+			struct sp_bytes pair = sp_rd_until(&r, ';');
+			if (r.bad)
+				pair = sp_rd_rest(&rest), r = rest;
+			struct sp_reader p = sp_reader(pair);
+			while (p.left > 0 && *p.p == ' ')
+				(void)sp_rd_u8(&p);
+			if (!sp_bytes_is(sp_rd_until(&p, '='), name))
+				continue;
+			if (found.p != NULL)
+				return (struct sp_bytes){ NULL, 0 };
+			found = sp_rd_rest(&p);
+		}
+	}
+	return found;
+}
+
 static void
 request_done(struct caller *c)
 {
@@ -273,6 +389,12 @@ request_done(struct caller *c)
 		.method = http_span(head, c->head.method),
 		.type = http_field(&c->head, head, "content-type"),
 		.authorization = http_field(&c->head, head, "authorization"),
+		.host = http_field(&c->head, head, "host"),
+		.origin = http_field(&c->head, head, "origin"),
+		.site = http_field(&c->head, head, "sec-fetch-site"),
+		.csrf = http_field(&c->head, head, "x-sallyport-csrf"),
+		.cookie = cookie_value(&c->head, head, "__Host-sallyport"),
+		.flow = cookie_value(&c->head, head, "__Host-sallyport-flow"),
 		.body = buffer_bytes(&c->body),
 	};
 	http_target_split(http_span(head, c->head.target), &r.path, &r.query);
@@ -380,6 +502,8 @@ sent(struct caller *c)
 		return true;
 	}
 	/* Close our half and wait for the peer to close its own, so that the answer is not lost to a reset. */
+	if (c->tls != NULL)
+		tls_bye(c->tls);
 	(void)shutdown(c->fd, SHUT_WR);
 	caller_enter(c, LAST);
 	return true;
@@ -389,6 +513,8 @@ static bool
 caller_step(struct caller *c)
 {
 	switch (c->state) {
+	case HANDSHAKE:
+		return false;
 	case HEAD:
 		return c->in.len > 0 && read_head(c);
 	case BODY:
@@ -430,22 +556,44 @@ caller_run(struct caller *c)
 		caller_free(&c);
 }
 
+/* True once TLS stands.  The caller may be gone after false. */
+static bool
+shaken(struct caller *c)
+{
+	bool wants_write;
+	const char *why = "";
+	int rc = tls_handshake(c->tls, &wants_write, &why);
+	if (rc == 1) {
+		caller_enter(c, HEAD);
+		return true;
+	}
+	if (rc == 0 && (!wants_write || event_add(c->writable, NULL) == 0))
+		return false;
+	log_info("%s: %s", c->visitor.address, why);
+	caller_free(&c);
+	return false;
+}
+
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct caller *c = arg;
-	(void)what;
-	uint8_t *room = buffer_room(&c->in, READ_SIZE);
-	ssize_t n = room == NULL ? 0 : recv(fd, room, READ_SIZE, MSG_DONTWAIT);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	(void)fd, (void)what;
+	if (c->state == HANDSHAKE && !shaken(c))
 		return;
-	if (n <= 0) { /* gone, or it sends on and on while we work */
-		caller_free(&c);
-		return;
-	}
-	if (c->state == HEAD && c->in.len == 0)
-		caller_wait(c, HEAD_PATIENCE);
-	buffer_added(&c->in, (size_t)n);
+	do { /* what TLS has read already makes no socket readable */
+		uint8_t *room = buffer_room(&c->in, READ_SIZE);
+		long n = room == NULL ? 0 : take_bytes(c, room, READ_SIZE);
+		if (n == NOTHING_NOW)
+			break;
+		if (n <= 0) { /* gone, or it sends on and on while we work */
+			caller_free(&c);
+			return;
+		}
+		if (c->state == HEAD && c->in.len == 0)
+			caller_wait(c, HEAD_PATIENCE);
+		buffer_added(&c->in, (size_t)n);
+	} while (c->tls != NULL && tls_pending(c->tls));
 	caller_run(c);
 }
 
@@ -476,6 +624,8 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct caller *c = arg;
 	(void)fd, (void)what;
+	if (c->state == HANDSHAKE && !shaken(c))
+		return;
 	caller_flush(c);
 	if (c->job_ready && !caller_full(c))
 		event_active(c->slice, EV_WRITE, 0);
@@ -484,20 +634,12 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 
 /* ---- begin and end ---- */
 
-void
-caller_new(struct console *console, int fd, uint64_t connection, uint64_t uid)
+/* NULL: it is closed again. */
+static struct caller *
+caller_make(struct console *console, int fd)
 {
-	unsigned same = 0;
-	for (const struct caller *o = console->callers; o != NULL; o = o->next)
-		same += o->uid == uid;
-	if (console->ncallers >= CALLERS || (uid != 0 && same >= CALLERS_PER_UID) || console->quitting) {
-		log_warn("connection %llu: refused, %u are open", (unsigned long long)connection, console->ncallers);
-		close(fd);
-		return;
-	}
 	struct caller *c = mem_alloc(sizeof(*c));
-	*c = (struct caller){ .console = console, .next = console->callers, .fd = fd, .connection = connection, .uid = uid,
-		.since = clock_mono_ms(), .file = -1 };
+	*c = (struct caller){ .console = console, .next = console->callers, .fd = fd, .since = clock_mono_ms(), .file = -1 };
 	c->in.max = HTTP_HEAD_MAX + 2 * READ_SIZE;
 	console->callers = c;
 	console->ncallers++;
@@ -509,10 +651,55 @@ caller_new(struct console *console, int fd, uint64_t connection, uint64_t uid)
 	if (c->readable == NULL || c->writable == NULL || c->slice == NULL || c->deadline == NULL ||
 	    event_add(c->readable, NULL) != 0) {
 		caller_free(&c);
-		return;
+		return NULL;
 	}
 	http_head_begin(&c->head, HTTP_REQUEST, NULL);
 	caller_enter(c, HEAD);
+	return c;
+}
+
+void
+caller_new(struct console *console, int fd, uint64_t connection, uint64_t uid)
+{
+	unsigned same = 0;
+	for (const struct caller *o = console->callers; o != NULL; o = o->next)
+		same += o->door == NULL && o->uid == uid;
+	if (console->ncallers - console->nvisitors >= CALLERS || (uid != 0 && same >= CALLERS_PER_UID) || console->quitting) {
+		log_warn("connection %llu: refused, %u are open", (unsigned long long)connection, console->ncallers);
+		close(fd);
+		return;
+	}
+	struct caller *c = caller_make(console, fd);
+	if (c != NULL) {
+		c->connection = connection;
+		c->uid = uid;
+	}
+}
+
+void
+caller_visit(struct console *console, int fd, const struct visitor *v)
+{
+	static const struct tls_start start = { .alpn = "http/1.1" };
+	const struct console_settings *s = &console->epoch->settings.console;
+	unsigned same = 0;
+	for (const struct caller *o = console->callers; o != NULL; o = o->next)
+		same += o->door != NULL && memcmp(o->visitor.net, v->net, sizeof(v->net)) == 0;
+	if (console->nvisitors >= s->limit.connections || same >= s->limit.per_address || console->quitting) {
+		log_info("%s: refused, it has %u connections of %u", v->address, same, console->nvisitors);
+		close(fd);
+		return;
+	}
+	struct caller *c = caller_make(console, fd);
+	if (c == NULL)
+		return;
+	c->door = console->door;
+	c->door->users++;
+	c->visitor = *v;
+	console->nvisitors++;
+	if (tls_new(c->door->tls, fd, &start, &c->tls) != SP_OK)
+		caller_free(&c);
+	else
+		caller_enter(c, HANDSHAKE);
 }
 
 static void
@@ -532,12 +719,15 @@ caller_free(struct caller **at)
 		if (*p == c) {
 			*p = c->next;
 			c->console->ncallers--;
+			c->console->nvisitors -= c->door != NULL;
 			break;
 		}
 	end_event(c->readable);
 	end_event(c->writable);
 	end_event(c->slice);
 	end_event(c->deadline);
+	tls_free(&c->tls);
+	door_leave(&c->door);
 	close(c->fd);
 	if (c->file >= 0)
 		close(c->file);
@@ -555,7 +745,7 @@ callers_finish(struct console *console)
 	for (struct caller *c = console->callers, *next; c != NULL; c = next) {
 		next = c->next;
 		c->keep_alive = false;
-		if (c->state == HEAD || c->state == LAST)
+		if (c->state == HANDSHAKE || c->state == HEAD || c->state == LAST)
 			caller_free(&c);
 	}
 }

@@ -47,10 +47,12 @@ console_message(void *owner, struct link *l, struct message *m)
 {
 	struct console *c = owner;
 	(void)l;
-	if (m->type != MSG_CALLER || m->nfds != 1)
+	if ((m->type != MSG_CALLER && m->type != MSG_LISTENER) || m->nfds != 1)
 		return SP_EPROTO;
 	int fd = m->fd[0];
 	m->fd[0] = -1;
+	if (m->type == MSG_LISTENER)
+		return listen_take(c, fd);
 	caller_new(c, fd, m->f[0].q, m->f[1].q);
 	return SP_OK;
 }
@@ -64,15 +66,18 @@ console_start(void *owner, struct epoch *e, const char **err_r)
 		*err_r = "the sandbox can't be entered";
 		return SP_EINTERNAL;
 	}
+	int rc = listen_epoch(c, e, err_r);
 	c->epoch = e;
-	return SP_OK;
+	return rc;
 }
 
 static int
 console_epoch(void *owner, struct epoch *e, const char **err_r)
 {
 	struct console *c = owner;
-	(void)err_r;
+	int rc = listen_epoch(c, e, err_r);
+	if (rc != SP_OK)
+		return rc;
 	epoch_free(&c->epoch);
 	c->epoch = e;
 	return SP_OK;
@@ -83,6 +88,7 @@ console_quit(void *owner, bool graceful)
 {
 	struct console *c = owner;
 	c->quitting = true;
+	listen_end(c);
 	if (graceful)
 		callers_finish(c); /* the last to leave ends the process */
 	if (!graceful || c->ncallers == 0)

@@ -274,7 +274,7 @@ call_or_park(struct keeper *k, struct link *l, const struct message *m, bool may
 	} else if (rc != SP_ETIME || !may_park || !park(k, l, m)) {
 		log_info("a call to the API was refused: %s", why);
 		/* The reason stays in the log: it would tell a guesser how far a forged token came. */
-		send_error(k, l, m->id, 401, rc == SP_ETIME ? why : "the token was not accepted: it is expired, revoked, or not for the API");
+		send_error(k, l, m->id, 401, rc == SP_ETIME || m->f[1].s.len == 0 ? why : "the token was not accepted: it is expired, revoked, or not for the API");
 	}
 	arena_free(&arena);
 }

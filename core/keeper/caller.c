@@ -66,11 +66,13 @@ caller_find(struct keeper *k, uint64_t connection, struct sp_bytes token, struct
 		}
 		return rc;
 	}
+	*err_r = "a token is needed (Authorization: Bearer …)";
+	if (connection == 0) /* over HTTPS: master counts from 1 on */
+		return SP_EDENIED;
 	for (size_t i = 0; i < CALLERS; i++) {
 		const struct caller *c = &k->callers->list[i];
 		if (c->used && c->connection == connection)
 			return identity_unix(keeper_settings(k), sp_str(c->name), a, v_r);
 	}
-	*err_r = "a token is needed (Authorization: Bearer …)";
 	return SP_ETIME;
 }

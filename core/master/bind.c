@@ -27,6 +27,7 @@
 #define LOCK_WAIT_MS 5000
 #define LOCK_STEP_MS 50
 #define NOBODY "nobody"
+#define CONSOLE "console" /* its listener's name */
 
 /* ---- listeners ---- */
 
@@ -82,34 +83,41 @@ bound_drop(struct master *m, struct bound *b)
 	free(b);
 }
 
+static int
+bind_one(struct master *m, const char *name, const char *address, char *why, size_t len)
+{
+	if (address[0] == '\0' || bound_find(m, address) != NULL)
+		return SP_OK;
+	int fd = bind_address(address, why, len);
+	if (fd < 0)
+		return SP_EIO;
+	struct bound *b = mem_alloc(sizeof(*b));
+	*b = (struct bound){ m->bound, mem_string(sp_str(name)), mem_string(sp_str(address)), fd };
+	m->bound = b;
+	return SP_OK;
+}
+
 /* All of them or none: what is new is closed again when one fails. */
 int
 bind_listeners(struct master *m, const struct epoch *e, char *why, size_t len)
 {
 	struct bound *had = m->bound;
-	for (const struct listener *l = e->settings.listeners; l != NULL; l = (const struct listener *)l->b.next) {
-		if (bound_find(m, l->listen) != NULL)
-			continue;
-		int fd = bind_address(l->listen, why, len);
-		if (fd < 0) {
-			while (m->bound != had)
-				bound_drop(m, m->bound);
-			return SP_EIO;
-		}
-		struct bound *b = mem_alloc(sizeof(*b));
-		*b = (struct bound){ m->bound, mem_string(sp_str(l->b.name)), mem_string(sp_str(l->listen)), fd };
-		m->bound = b;
-	}
-	return SP_OK;
+	int rc = bind_one(m, CONSOLE, e->settings.console.listen, why, len);
+	for (const struct listener *l = e->settings.listeners; l != NULL && rc == SP_OK; l = (const struct listener *)l->b.next)
+		rc = bind_one(m, l->b.name, l->listen, why, len);
+	while (rc != SP_OK && m->bound != had)
+		bound_drop(m, m->bound);
+	return rc;
 }
 
-static const struct listener *
-listener_at(const struct epoch *e, const char *address)
+/* The name of what listens there; NULL: nothing does. */
+static const char *
+wanted_at(const struct epoch *e, const char *address)
 {
 	for (const struct listener *l = e->settings.listeners; l != NULL; l = (const struct listener *)l->b.next)
 		if (strcmp(l->listen, address) == 0)
-			return l;
-	return NULL;
+			return l->b.name;
+	return strcmp(e->settings.console.listen, address) == 0 ? CONSOLE : NULL;
 }
 
 void
@@ -117,12 +125,12 @@ bind_prune(struct master *m)
 {
 	for (struct bound *b = m->bound, *next; b != NULL; b = next) {
 		next = b->next;
-		const struct listener *l = listener_at(m->epoch, b->address);
-		if (l == NULL) {
+		const char *name = wanted_at(m->epoch, b->address);
+		if (name == NULL) {
 			bound_drop(m, b);
-		} else if (strcmp(l->b.name, b->name) != 0) {
+		} else if (strcmp(name, b->name) != 0) {
 			free(b->name);
-			b->name = mem_string(sp_str(l->b.name));
+			b->name = mem_string(sp_str(name));
 		}
 	}
 }

@@ -2,7 +2,7 @@
 /*
  * What a process gets from master after it was started, always in this order:
  *
- *   epoch ─▶ logs (recorder) ─▶ board, ring (worker), rings (recorder) ─▶ links ─▶ listeners (worker)
+ *   epoch ─▶ logs (recorder) ─▶ board, ring (worker), rings (recorder) ─▶ links ─▶ listeners (worker, console)
  *
  * Rings belong to master: what a worker published is there for the next recorder too.
  */
@@ -40,6 +40,16 @@ note_keeper_folders(struct master *m, const struct epoch *e)
 	m->keeper_folders = settings_secret_folders(&e->settings, m->keeper_folder, SECRET_FOLDERS);
 }
 
+void
+sealed_close(struct sealed *s)
+{
+	const int fds[] = { s->workers, s->console, s->others };
+	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
+		if (fds[i] >= 0)
+			(void)close(fds[i]);
+	*s = SEALED_NONE;
+}
+
 int
 child_give_epoch(struct master *m, struct child *c)
 {
@@ -48,9 +58,9 @@ child_give_epoch(struct master *m, struct child *c)
 	const struct epoch *e = coming ? r->epoch : m->epoch;
 	if (c->role == ROLE_KEEPER && c->given == 0)
 		note_keeper_folders(m, e);
-	int whole = coming ? r->fd : m->epoch_fd, public = coming ? r->public_fd : m->public_fd;
+	const struct sealed *s = coming ? &r->sealed : &m->sealed;
 	const struct message msg = { .type = MSG_EPOCH, .nfds = 1, .f = { Q(e->number) },
-		.fd = { c->role == ROLE_WORKER ? whole : public, -1, -1 } };
+		.fd = { c->role == ROLE_WORKER ? s->workers : c->role == ROLE_CONSOLE ? s->console : s->others, -1, -1 } };
 	c->given = e->number;
 	c->given_at = clock_mono_ms();
 	return c->link == NULL ? SP_EIO : link_send(c->link, &msg);
@@ -85,6 +95,9 @@ child_give_listeners(struct master *m, struct child *c)
 {
 	int rc = SP_OK;
 	for (const struct bound *b = m->bound; b != NULL && rc == SP_OK; b = b->next) {
+		bool console = strcmp(b->address, m->epoch->settings.console.listen) == 0;
+		if (console != (c->role == ROLE_CONSOLE))
+			continue; /* also one that a configuration on its way has bound for it */
 		const struct message l = { .type = MSG_LISTENER, .f = { Z(b->name) }, .fd = { b->fd, -1, -1 }, .nfds = 1 };
 		rc = link_send(c->link, &l);
 	}
@@ -234,7 +247,7 @@ child_equip(struct master *m, struct child *c)
 		rc = equip_recorder(m, c);
 	if (rc == SP_OK)
 		rc = connect_all(m, c);
-	if (rc == SP_OK && c->role == ROLE_WORKER && !c->fresh)
+	if (rc == SP_OK && (c->role == ROLE_CONSOLE || (c->role == ROLE_WORKER && !c->fresh)))
 		rc = child_give_listeners(m, c);
 	return rc;
 }

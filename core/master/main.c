@@ -200,8 +200,8 @@ start(struct master *m, bool foreground)
 int
 main(int argc, char **argv)
 {
-	static struct master m = { .epoch_fd = -1, .public_fd = -1, .parent = -1, .control = -1, .store_lock = -1, .board_fd = -1,
-		.pid_fd = -1, .reload = { .fd = -1, .public_fd = -1 } };
+	static struct master m = { .sealed = { -1, -1, -1 }, .parent = -1, .control = -1, .store_lock = -1, .board_fd = -1,
+		.pid_fd = -1, .reload = { .sealed = { -1, -1, -1 } } };
 	static char conf_path[PATH_MAX];
 	const char *conf = SYSCONFDIR "/sallyport/sallyport.conf", *what = NULL;
 	bool foreground = false;

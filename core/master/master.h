@@ -68,6 +68,11 @@ struct bound {
 	int fd;
 };
 
+struct sealed {               /* one epoch, by who gets which keys; -1: none */
+	int workers, console, others;
+};
+#define SEALED_NONE (struct sealed){ -1, -1, -1 }
+
 /* A configuration on its way into force: reload.c. */
 enum reload_stage { RELOAD_NONE, RELOAD_CHECK, RELOAD_WORKERS, RELOAD_KEEPER, RELOAD_RECORDER, RELOAD_OTHERS, RELOAD_STAGES };
 
@@ -75,7 +80,7 @@ struct reload {
 	enum reload_stage stage;
 	struct child *check;
 	struct epoch *epoch;
-	int fd, public_fd;
+	struct sealed sealed;
 	uint64_t asked;          /* mono µs when the check process began: later changes are not in it */
 	uint64_t since;          /* mono ms of the stage's begin */
 	bool again;              /* asked for once more meanwhile */
@@ -94,7 +99,7 @@ struct master {
 	const char *conf_path;
 	struct event_base *base;
 	struct epoch *epoch;
-	int epoch_fd, public_fd; /* sealed: whole for workers, without keys for the others */
+	struct sealed sealed;
 	uint64_t epochs;
 	enum master_phase phase;
 	uint64_t phase_since;
@@ -142,6 +147,8 @@ int child_give_listeners(struct master *m, struct child *c) SP_MUST;
 int child_give_logs(struct master *m, struct child *c) SP_MUST;
 void ring_mark_gone(struct master *m, unsigned index);
 void ring_forget_old(struct master *m, uint64_t now);
+
+void sealed_close(struct sealed *s);
 
 /* bind.c */
 int bind_listeners(struct master *m, const struct epoch *e, char *why, size_t len) SP_MUST;

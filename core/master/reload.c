@@ -61,11 +61,8 @@ reload_end(struct master *m)
 	struct reload *r = &m->reload;
 	bool again = r->again;
 	epoch_free(&r->epoch);
-	if (r->fd >= 0)
-		(void)close(r->fd);
-	if (r->public_fd >= 0)
-		(void)close(r->public_fd);
-	*r = (struct reload){ .fd = -1, .public_fd = -1 };
+	sealed_close(&r->sealed);
+	*r = (struct reload){ .sealed = SEALED_NONE };
 	if (again && m->phase <= MASTER_RUNNING)
 		reload_start(m);
 }
@@ -222,7 +219,7 @@ announce(struct master *m, struct child *c, bool replaced)
 		drain(c);
 	if (c->given != m->epoch->number)
 		rc = child_give_epoch(m, c);
-	if (rc == SP_OK && c->role == ROLE_WORKER && !c->draining)
+	if (rc == SP_OK && (c->role == ROLE_CONSOLE || (c->role == ROLE_WORKER && !c->draining)))
 		rc = child_give_listeners(m, c);
 	c->fresh = false;
 	if (rc != SP_OK) {
@@ -240,13 +237,11 @@ stage_others(struct master *m)
 	bool replaced = false;
 	for (unsigned i = 0; i < CHILDREN; i++)
 		replaced = replaced || (m->child[i].role == ROLE_WORKER && m->child[i].fresh);
-	(void)close(m->epoch_fd);
-	(void)close(m->public_fd);
+	sealed_close(&m->sealed);
 	m->epoch = r->epoch;
-	m->epoch_fd = r->fd;
-	m->public_fd = r->public_fd;
+	m->sealed = r->sealed;
 	r->epoch = NULL;
-	r->fd = r->public_fd = -1;
+	r->sealed = SEALED_NONE;
 	log_level((enum sp_level)m->epoch->settings.log.level);
 	bind_prune(m);
 	if (replaced)
@@ -298,7 +293,7 @@ reload_start(struct master *m)
 		if (r->stage != RELOAD_NONE)
 			return;
 	}
-	*r = (struct reload){ .stage = RELOAD_CHECK, .fd = -1, .public_fd = -1, .asked = clock_mono_us(),
+	*r = (struct reload){ .stage = RELOAD_CHECK, .sealed = SEALED_NONE, .asked = clock_mono_us(),
 		.since = clock_mono_ms() };
 	if (child_start(m, ROLE_CHECK, &r->check) != SP_OK)
 		refuse(m, "the check process cannot be started: the error log says why");
@@ -310,10 +305,9 @@ take_first(struct master *m)
 {
 	struct reload *r = &m->reload;
 	m->epoch = r->epoch;
-	m->epoch_fd = r->fd;
-	m->public_fd = r->public_fd;
+	m->sealed = r->sealed;
 	r->epoch = NULL;
-	r->fd = r->public_fd = -1;
+	r->sealed = SEALED_NONE;
 	log_level((enum sp_level)m->epoch->settings.log.level);
 	reload_end(m);
 	master_ready(m);
@@ -342,16 +336,15 @@ reload_checked(struct master *m, struct message *msg)
 		refuse(m, why[0] == '\0' ? "the check process does not say why" : why);
 		return;
 	}
-	r->fd = msg->fd[0];
-	msg->fd[0] = -1;
-	if (epoch_open(r->fd, m->epochs + 1, &r->epoch, &err) != SP_OK) {
+	if (epoch_open(msg->fd[0], m->epochs + 1, &r->epoch, &err) != SP_OK) {
 		refuse(m, err);
 		return;
 	}
 	m->epochs++;
 	if (why[0] != '\0')
 		log_info("%s", why);
-	if (epoch_seal_public(r->epoch, &r->public_fd) != SP_OK)
+	if (epoch_seal(r->epoch, EPOCH_WORKERS, &r->sealed.workers) != SP_OK || epoch_seal(r->epoch, EPOCH_CONSOLE, &r->sealed.console) != SP_OK ||
+	    epoch_seal(r->epoch, 0, &r->sealed.others) != SP_OK)
 		refuse(m, "it cannot be sealed");
 	else if (m->epoch != NULL && accounts_find_helpers(m, r->epoch) != SP_OK)
 		refuse(m, "a helper that it needs has no user: the error log says which");

@@ -232,10 +232,13 @@ store         sqlite:{dir}/keeper/state.db;
 record        {{ store {dir}/sessions; anchor {anchor}; {record} }}
 local_issuer  on;
 {extra}
+{console}
 listener pg   {{ listen 127.0.0.1:{port}; protocol postgres; cleartext loopback; }}
 listener pgs  {{ listen 127.0.0.1:{tls_port}; protocol postgres; tls cert={dir}/tls/cert.pem key={dir}/tls/key.pem; }}
 {targets}
 """
+
+CONSOLE = "console {{ listen 127.0.0.1:{port}; tls cert={dir}/tls/cert.pem key={dir}/tls/key.pem; url https://localhost:{port}; {more} }}"
 
 TARGET = """\
 target {name} {{
@@ -283,7 +286,8 @@ class Gateway:
         self.dir = pathlib.Path(folder)
         self.stage = pathlib.Path(stage)
         self.pg = pg
-        self.port, self.tls_port = free_port(), free_port()
+        self.port, self.tls_port, self.console_port = free_port(), free_port(), free_port()
+        self.console = conf.get("console", False)  # True, or what more stands in the block
         self.policy = conf.get("policy", POLICY)
         self.extra = conf.get("extra", "")
         self.record = conf.get("record", "")
@@ -331,7 +335,8 @@ class Gateway:
 
     def conf_text(self):
         target = TARGET.format(name="orders", port=self.pg.port, dir=self.dir, extra=self.target_extra)
-        return CONF.format(modules=self.modules(), dir=self.dir, level=self.level, workers=self.workers, port=self.port, tls_port=self.tls_port,
+        console = CONSOLE.format(port=self.console_port, dir=self.dir, more=self.console if isinstance(self.console, str) else "")
+        return CONF.format(console=console if self.console else "", modules=self.modules(), dir=self.dir, level=self.level, workers=self.workers, port=self.port, tls_port=self.tls_port,
                            anchor=self.anchor, record=self.record, extra=self.extra, targets=target + self.more_targets)
 
     def write(self, text=None):

@@ -157,7 +157,7 @@ check(const char *option, const char *path)
 		(void)sleep(1);
 	log_info("check uid %d secret %s", (int)getuid(), getenv("SECRET") == NULL ? "no" : "yes");
 	if (rc == SP_OK)
-		rc = epoch_seal(e, &fd);
+		rc = epoch_seal(e, EPOCH_ALL, &fd);
 	struct event_base *base = event_base_new();
 	const struct link_handler none = { NULL, NULL, NULL };
 	struct link *l = link_new(base, ROLE_MASTER_FD, ROLE_CHECK, ROLE_MASTER, 0, &none);

@@ -191,7 +191,7 @@ test_form(void)
 	int fd = connect_caller(7);
 	CU_ASSERT(begins(say(fd, "POST /backchannel-logout/corp_1-x HTTP/1.1\r\n" HOST FORM), "HTTP/1.1 200 OK\r\n"));
 	CU_ASSERT_EQUAL(fake.call, CALL_BACKCHANNEL);
-	CU_ASSERT_STRING_EQUAL(fake.args, "{\"id\":\"corp_1-x\",\"logout_token\":\"a.b\"}");
+	CU_ASSERT_STRING_EQUAL(fake.args, "{\"id\":\"corp_1-x\",\"logout_token\":\"a.b\",\"address\":\"\"}");
 	CU_ASSERT(begins(say(fd, "POST /api/v1/renew HTTP/1.1\r\n" HOST FORM), "HTTP/1.1 415"));
 	close(fd);
 	loop();
@@ -505,7 +505,7 @@ test_starts(void)
 	pid_t pid = fork();
 	if (pid == 0) {
 		const char *err = NULL;
-		struct epoch e = { .number = 1 };
+		struct epoch e = { .number = 1, .settings.console.listen = "" };
 		int status = console_handler.start(&console, &e, &err) != SP_OK;
 		status |= console.epoch == &e ? 0 : 2;
 		status |= open("/etc/passwd", O_RDONLY | O_CLOEXEC) < 0 ? 0 : 4;
@@ -517,8 +517,8 @@ test_starts(void)
 	CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 	struct epoch *first = mem_alloc(sizeof(*first)), *second = mem_alloc(sizeof(*second));
 	const char *err = NULL;
-	*first = (struct epoch){ .arena = arena_new(0) };
-	*second = (struct epoch){ .arena = arena_new(0) };
+	*first = (struct epoch){ .arena = arena_new(0), .settings.console.listen = "" };
+	*second = (struct epoch){ .arena = arena_new(0), .settings.console.listen = "" };
 	console.epoch = first;
 	CU_ASSERT_EQUAL(console_handler.epoch(&console, second, &err), SP_OK);
 	CU_ASSERT_PTR_EQUAL(console.epoch, second); /* the first is gone: the leak check sees to it */

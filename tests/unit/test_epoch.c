@@ -43,10 +43,12 @@ setup(void)
 	    "load_module postgres;\n"
 	    "identity corp { oidc issuer=i audience=a jwks=file:jwks.json; }\n"
 	    "listener pg { listen 0.0.0.0:5432; protocol postgres; tls cert=cert.pem key=key.pem; }\n"
+	    "console { listen 0.0.0.0:8443; url https://gate.example.com:8443; tls cert=cert.pem key=console.pem; }\n"
 	    "target orders { protocol postgres; server db:5432; tls ca=ca.pem; policy policies/a.lua policies/b.lua; }\n"
 	    "target crm { protocol postgres; server db:5432; tls ca=ca.pem; policy policies/a.lua; }\n");
 	put("cert.pem", "the certificate");
 	put("key.pem", "the key");
+	put("console.pem", "the console's key");
 	put("ca.pem", "the authority");
 	put("jwks.json", "{}");
 	put("policies/a.lua", "-- a");
@@ -67,14 +69,17 @@ read_epoch(void)
 }
 
 static void
-check_content(const struct epoch *e, bool keys)
+check_content(const struct epoch *e, unsigned whose)
 {
 	CU_ASSERT_EQUAL(e->npolicies, 2);
-	CU_ASSERT_EQUAL(e->nfiles, 4);
+	CU_ASSERT_EQUAL(e->nfiles, 5);
 	const struct epoch_file *key = epoch_find_file(e, e->settings.listeners->tls.key);
 	const struct epoch_file *cert = epoch_find_file(e, e->settings.listeners->tls.cert);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(key);
-	CU_ASSERT(key->private && sp_bytes_is(key->content, keys ? "the key" : ""));
+	CU_ASSERT(key->private == EPOCH_WORKERS && sp_bytes_is(key->content, whose & EPOCH_WORKERS ? "the key" : ""));
+	const struct epoch_file *own = epoch_find_file(e, e->settings.console.tls.key);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(own);
+	CU_ASSERT(own->private == EPOCH_CONSOLE && sp_bytes_is(own->content, whose & EPOCH_CONSOLE ? "the console's key" : ""));
 	CU_ASSERT(cert != NULL && !cert->private && sp_bytes_is(cert->content, "the certificate"));
 	CU_ASSERT_PTR_NOT_NULL(epoch_find_file(e, in_folder("jwks.json")));
 	const struct policy_source *a = epoch_find_policy(e, e->settings.targets->policy.v[0]);
@@ -87,30 +92,34 @@ static void
 test_round_trip(void)
 {
 	setup();
-	struct epoch *e = read_epoch(), *all, *public;
+	static const unsigned each[] = { EPOCH_WORKERS, EPOCH_CONSOLE, 0 };
+	struct epoch *e = read_epoch(), *all, *part;
 	const char *err;
-	int fd, fd_public;
-	check_content(e, true);
+	int fd, fd_part;
+	check_content(e, EPOCH_ALL);
 	CU_ASSERT_EQUAL(e->ntests, 1);
 	const struct policy_source *t = epoch_find_test(e, e->settings.targets->policy.v[0]);
 	CU_ASSERT(t != NULL && sp_bytes_is(t->text, "-- test of a"));
 	CU_ASSERT_PTR_NULL(epoch_find_test(e, e->settings.targets->policy.v[1]));
-	CU_ASSERT_EQUAL_FATAL(epoch_seal(e, &fd), SP_OK);
-	CU_ASSERT_EQUAL_FATAL(epoch_seal_public(e, &fd_public), SP_OK);
+	CU_ASSERT_EQUAL_FATAL(epoch_seal(e, EPOCH_ALL, &fd), SP_OK);
 	CU_ASSERT_EQUAL_FATAL(epoch_open(fd, 7, &all, &err), SP_OK);
-	CU_ASSERT_EQUAL_FATAL(epoch_open(fd_public, 7, &public, &err), SP_OK);
-	check_content(all, true);
-	check_content(public, false);
+	check_content(all, EPOCH_ALL);
+	for (size_t i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL_FATAL(epoch_seal(e, each[i], &fd_part), SP_OK);
+		CU_ASSERT_EQUAL_FATAL(epoch_open(fd_part, 7, &part, &err), SP_OK);
+		check_content(part, each[i]);
+		CU_ASSERT(memcmp(e->hash, part->hash, 32) == 0);
+		epoch_free(&part);
+		(void)close(fd_part);
+	}
 	CU_ASSERT(all->number == 7 && all->ntests == 0);
-	CU_ASSERT(memcmp(e->hash, all->hash, 32) == 0 && memcmp(e->hash, public->hash, 32) == 0);
+	CU_ASSERT(memcmp(e->hash, all->hash, 32) == 0);
 	CU_ASSERT(write(fd, "x", 1) < 0 && ftruncate(fd, 0) < 0);
 	epoch_free(&e);
 	epoch_free(&all);
-	epoch_free(&public);
 	CU_ASSERT_PTR_NULL(e);
 	epoch_free(&e);
 	(void)close(fd);
-	(void)close(fd_public);
 }
 
 static struct sp_bytes
@@ -119,7 +128,7 @@ sealed_bytes(uint8_t **copy_r)
 	struct epoch *e = read_epoch();
 	struct stat st;
 	int fd;
-	CU_ASSERT_EQUAL_FATAL(epoch_seal(e, &fd), SP_OK);
+	CU_ASSERT_EQUAL_FATAL(epoch_seal(e, EPOCH_ALL, &fd), SP_OK);
 	CU_ASSERT_EQUAL_FATAL(fstat(fd, &st), 0);
 	*copy_r = mem_alloc((size_t)st.st_size + 1);
 	CU_ASSERT_EQUAL_FATAL(pread(fd, *copy_r, (size_t)st.st_size, 0), st.st_size);

@@ -100,8 +100,8 @@ begin(const char *conf)
 {
 	(void)snprintf(folder, sizeof(folder), "/tmp/sallyport-master-XXXXXX");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
-	m = (struct master){ .control = -1, .store_lock = -1, .pid_fd = -1, .parent = -1, .epoch_fd = -1, .public_fd = -1, .log_fd = -1,
-		.board_fd = -1, .reload = { .fd = -1, .public_fd = -1 }, .phase = MASTER_RUNNING };
+	m = (struct master){ .control = -1, .store_lock = -1, .pid_fd = -1, .parent = -1, .sealed = SEALED_NONE, .log_fd = -1,
+		.board_fd = -1, .reload = { .sealed = SEALED_NONE }, .phase = MASTER_RUNNING };
 	m.base = event_base_new();
 	m.epoch = epoch_of(conf);
 	told[0] = '\0';
@@ -299,8 +299,8 @@ test_equip(void)
 	begin(conf);
 	memset(heard, 0, sizeof(heard));
 	m.log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-	m.epoch_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
-	m.public_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	m.sealed = (struct sealed){ open("/dev/null", O_RDONLY | O_CLOEXEC), open("/dev/null", O_RDONLY | O_CLOEXEC),
+		open("/dev/null", O_RDONLY | O_CLOEXEC) };
 	CU_ASSERT_EQUAL_FATAL(bind_listeners(&m, m.epoch, why, sizeof(why)), SP_OK);
 	CU_ASSERT_EQUAL_FATAL(link_pair(fd), SP_OK);
 	const struct link_handler h = { hear, gone, NULL };
@@ -320,8 +320,7 @@ test_equip(void)
 	link_free(&c->link);
 	link_free(&worker);
 	close(m.log_fd);
-	close(m.epoch_fd);
-	close(m.public_fd);
+	sealed_close(&m.sealed);
 	end();
 }
 
@@ -341,10 +340,10 @@ status_is(const char *expected)
 static void
 checked(bool ok, const char *text, int fd)
 {
-	m.reload = (struct reload){ .stage = RELOAD_CHECK, .asked = 5, .fd = -1, .public_fd = -1 };
+	m.reload = (struct reload){ .stage = RELOAD_CHECK, .asked = 5, .sealed = SEALED_NONE };
 	struct message msg = { .type = MSG_CHECKED, .nfds = fd >= 0, .f = { Q(ok), Z(text) }, .fd = { fd, -1, -1 } };
 	reload_checked(&m, &msg);
-	CU_ASSERT(m.reload.stage == RELOAD_NONE && m.reload.epoch == NULL && m.reload.fd == -1);
+	CU_ASSERT(m.reload.stage == RELOAD_NONE && m.reload.epoch == NULL && m.reload.sealed.workers == -1);
 	CU_ASSERT_EQUAL(m.epoch->number, 1); /* what was in force still is */
 }
 
@@ -362,7 +361,7 @@ test_refused(void)
 	status_is("5 refused the check process does not say why\n");
 	checked(true, "", open("/dev/null", O_RDONLY | O_CLOEXEC));
 	status_is("5 refused the packed configuration is not a sealed memory file of a fair size\n");
-	m.reload = (struct reload){ .stage = RELOAD_CHECK, .asked = 6, .fd = -1, .public_fd = -1, .check = &m.child[0] };
+	m.reload = (struct reload){ .stage = RELOAD_CHECK, .asked = 6, .sealed = SEALED_NONE, .check = &m.child[0] };
 	m.child[0] = (struct child){ .role = ROLE_CHECK };
 	CU_ASSERT_TRUE(reload_lost(&m, &m.child[0]));
 	status_is("6 refused the check process ended without an answer\n");
@@ -370,7 +369,7 @@ test_refused(void)
 	reload_checked(&m, &late); /* nobody asked */
 	CU_ASSERT_EQUAL(m.reload.stage, RELOAD_NONE);
 	m.phase = MASTER_STARTING;
-	m.reload = (struct reload){ .stage = RELOAD_CHECK, .fd = -1, .public_fd = -1 };
+	m.reload = (struct reload){ .stage = RELOAD_CHECK, .sealed = SEALED_NONE };
 	late.f[0] = (struct field)Q(0);
 	late.f[1] = (struct field)Z("t:9: never");
 	reload_checked(&m, &late);

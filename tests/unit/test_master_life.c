@@ -277,8 +277,8 @@ begin(void)
 	parent = fd[0];
 	memset(&did, 0, sizeof(did));
 	now_ms = 1000000;
-	m = (struct master){ .conf_path = "/conf", .control = -1, .store_lock = -1, .pid_fd = -1, .parent = fd[1], .epoch_fd = -1, .public_fd = -1,
-		.log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC), .board_fd = -1, .reload = { .fd = -1, .public_fd = -1 } };
+	m = (struct master){ .conf_path = "/conf", .control = -1, .store_lock = -1, .pid_fd = -1, .parent = fd[1], .sealed = SEALED_NONE,
+		.log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC), .board_fd = -1, .reload = { .sealed = SEALED_NONE } };
 	hears_of_deaths(false);
 	CU_ASSERT_EQUAL_FATAL(master_open(&m), SP_OK);
 	CU_ASSERT_EQUAL(did.reloads, 1);

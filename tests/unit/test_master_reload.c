@@ -243,8 +243,8 @@ begin(const char *more)
 	ports[0] = free_port();
 	ports[1] = free_port();
 	m = (struct master){ .control = -1, .store_lock = -1, .pid_fd = -1, .parent = -1, .log_fd = open("/dev/null", O_WRONLY | O_CLOEXEC),
-		.epoch_fd = memfd_create("whole", MFD_CLOEXEC), .public_fd = memfd_create("public", MFD_CLOEXEC),
-		.board_fd = memfd_create("board", MFD_CLOEXEC), .reload = { .fd = -1, .public_fd = -1 }, .phase = MASTER_RUNNING, .epochs = 1 };
+		.sealed = { memfd_create("workers", MFD_CLOEXEC), memfd_create("console", MFD_CLOEXEC), memfd_create("others", MFD_CLOEXEC) },
+		.board_fd = memfd_create("board", MFD_CLOEXEC), .reload = { .sealed = SEALED_NONE }, .phase = MASTER_RUNNING, .epochs = 1 };
 	m.base = event_base_new();
 	m.epoch = epoch_of(conf(false, more));
 	CU_ASSERT_EQUAL_FATAL(bind_listeners(&m, m.epoch, why, sizeof(why)), SP_OK);
@@ -279,7 +279,9 @@ end(void)
 	epoch_free(&m.epoch);
 	while (m.keeper_folders > 0)
 		free(m.keeper_folder[--m.keeper_folders]);
-	const int fds[] = { m.log_fd, m.epoch_fd, m.public_fd, m.board_fd, m.pid_fd, m.reload.fd, m.reload.public_fd };
+	const int fds[] = { m.log_fd, m.board_fd, m.pid_fd };
+	sealed_close(&m.sealed);
+	sealed_close(&m.reload.sealed);
 	for (size_t i = 0; i < sizeof(fds) / sizeof(*fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
@@ -294,12 +296,12 @@ checked(const char *text)
 {
 	int fd = -1;
 	struct epoch *e = epoch_of(text);
-	CU_ASSERT_EQUAL_FATAL(epoch_seal(e, &fd), SP_OK);
+	CU_ASSERT_EQUAL_FATAL(epoch_seal(e, EPOCH_ALL, &fd), SP_OK);
 	epoch_free(&e);
-	m.reload = (struct reload){ .stage = RELOAD_CHECK, .asked = 5, .fd = -1, .public_fd = -1, .since = clock_mono_ms() };
+	m.reload = (struct reload){ .stage = RELOAD_CHECK, .asked = 5, .sealed = SEALED_NONE, .since = clock_mono_ms() };
 	struct message msg = { .type = MSG_CHECKED, .nfds = 1, .f = { Q(1), Z("") }, .fd = { fd, -1, -1 } };
 	reload_checked(&m, &msg);
-	CU_ASSERT_EQUAL(msg.fd[0], -1); /* taken */
+	close(fd); /* it has been read: nobody is given the keys of all */
 	turn();
 }
 
@@ -348,7 +350,7 @@ static void
 back(const char *status)
 {
 	CU_ASSERT_EQUAL(m.reload.stage, RELOAD_NONE);
-	CU_ASSERT(m.reload.epoch == NULL && m.reload.fd == -1 && m.reload.public_fd == -1);
+	CU_ASSERT(m.reload.epoch == NULL && m.reload.sealed.workers == -1 && m.reload.sealed.console == -1 && m.reload.sealed.others == -1);
 	CU_ASSERT_EQUAL(m.epoch->number, 3);
 	CU_ASSERT_EQUAL(bound_count(), 1); /* the new port is not ours any more */
 	status_is(status);
@@ -381,17 +383,19 @@ test_in_force(void)
 	end();
 }
 
-/* Only workers get the keys. */
+/* Workers get the keys of listeners, the console its own, others none. */
 static void
 test_keys(void)
 {
-	struct stat whole, public;
+	struct stat workers, own, public;
 	begin("workers 1;");
 	checked(conf(true, "workers 1;"));
-	CU_ASSERT(fstat(m.reload.fd, &whole) == 0 && fstat(m.reload.public_fd, &public) == 0 && whole.st_ino != public.st_ino);
+	CU_ASSERT(fstat(m.reload.sealed.workers, &workers) == 0 && fstat(m.reload.sealed.console, &own) == 0 && fstat(m.reload.sealed.others, &public) == 0);
+	CU_ASSERT(workers.st_ino != public.st_ino && own.st_ino != public.st_ino && own.st_ino != workers.st_ino);
 	takes(KEEPER);
 	takes(RECORDER);
-	CU_ASSERT(far[0].file == public.st_ino && far[1].file == public.st_ino && far[2].file == public.st_ino && far[3].file == whole.st_ino);
+	CU_ASSERT(far[0].file == public.st_ino && far[1].file == public.st_ino);
+	CU_ASSERT(far[2].file == own.st_ino && far[3].file == workers.st_ino);
 	end();
 }
 
@@ -459,7 +463,7 @@ test_no_answer(void)
 	reload_tick(&m, m.reload.since + LATER);
 	back("5 refused no answer in 30 s at the stage \"keeper\"\n");
 	struct child *check = child_new(ROLE_CHECK);
-	m.reload = (struct reload){ .stage = RELOAD_CHECK, .asked = 6, .fd = -1, .public_fd = -1, .check = check };
+	m.reload = (struct reload){ .stage = RELOAD_CHECK, .asked = 6, .sealed = SEALED_NONE, .check = check };
 	reload_tick(&m, LATER);
 	status_is("6 refused no answer in 30 s at the stage \"check\"\n");
 	CU_ASSERT_TRUE(killed[check->slot]);
@@ -643,7 +647,7 @@ test_equip_worker(void)
 	struct child *w = child_new(ROLE_WORKER);
 	CU_ASSERT_EQUAL(child_equip(&m, w), SP_OK);
 	turn();
-	CU_ASSERT(fstat(m.epoch_fd, &whole) == 0 && far[4].file == whole.st_ino);
+	CU_ASSERT(fstat(m.sealed.workers, &whole) == 0 && far[4].file == whole.st_ino);
 	CU_ASSERT(far[4].heard[MSG_BOARD] == 1 && far[4].heard[MSG_RING] == 1);
 	CU_ASSERT_STRING_EQUAL(far[4].links, "keeper 0 ");
 	CU_ASSERT_STRING_EQUAL(far[4].listeners, "l ");
@@ -704,7 +708,7 @@ test_equip_keeper(void)
 	child_forget(KEEPER);
 	CU_ASSERT_EQUAL(child_equip(&m, child_new(ROLE_KEEPER)), SP_OK);
 	turn();
-	CU_ASSERT(fstat(m.public_fd, &public) == 0 && far[0].file == public.st_ino);
+	CU_ASSERT(fstat(m.sealed.others, &public) == 0 && far[0].file == public.st_ino);
 	CU_ASSERT_STRING_EQUAL(far[0].links, "recorder 0 console 0 worker 1 worker 2 ");
 	CU_ASSERT_STRING_EQUAL(far[2].links, "keeper 0 ");
 	CU_ASSERT_EQUAL(far[4].heard[MSG_LINK], 0); /* check speaks with nobody */

@@ -168,7 +168,7 @@ say_epoch(uint64_t number)
 	CU_ASSERT_EQUAL_FATAL(conf_parse(e.arena, "t", sp_str(conf), &top, &err), SP_OK);
 	CU_ASSERT_EQUAL_FATAL(settings_fill(e.arena, top, &e.settings, &err), SP_OK);
 	e.tree = top;
-	CU_ASSERT_EQUAL_FATAL(epoch_seal(&e, &fd), SP_OK);
+	CU_ASSERT_EQUAL_FATAL(epoch_seal(&e, EPOCH_ALL, &fd), SP_OK);
 	say((struct message){ .type = MSG_EPOCH, .nfds = 1, .f = { Q(number) }, .fd = { fd, -1, -1 } });
 	close(fd);
 	arena_free(&e.arena);

@@ -39,6 +39,29 @@ refused(const char *text, const char *expected)
 #define LISTENER "listener pg { listen 127.0.0.1:5432; protocol postgres; cleartext loopback; }"
 #define TARGET "target orders { protocol postgres; server db:5432; policy p.lua; }"
 
+#define CONSOLE(more) "console { listen 0.0.0.0:8443; " more " }"
+#define CONSOLE_TLS "tls cert=c key=k; "
+
+static void
+test_console(void)
+{
+	CU_ASSERT_EQUAL(load("load_module postgres; " CONSOLE(CONSOLE_TLS "url https://gate.example.com:8443;") LISTENER), SP_OK);
+	CU_ASSERT_STRING_EQUAL(s.console.tls.key, "/etc/sallyport/k");
+	CU_ASSERT_STRING_EQUAL(settings_console_host(s.console.url), "gate.example.com:8443");
+	CU_ASSERT_STRING_EQUAL(settings_console_host("https://[::1]"), "[::1]");
+	static const char *const bad[] = { "", "https://", "http://gate.example.com", "https://Gate.example.com", "https://gate.example.com/",
+		"https://gate.example.com:443", "https://gate.example.com:0", "https://user@gate.example.com", "https://a b", "https://a?b", "//a" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		CU_ASSERT_PTR_NULL(settings_console_host(bad[i]));
+	refused(CONSOLE(CONSOLE_TLS), "t:1: \"listen\" needs \"url https://HOST:PORT\": how browsers and `sallyport --server` reach it");
+	refused(CONSOLE("url https://a;"), "t:1: \"listen\" needs \"tls cert=… key=…\": tokens and cookies pass through it");
+	refused("console { listen gate:8443; tls cert=c key=k; url https://a; }",
+	    "t:1: \"listen\" takes an address and a port, 0.0.0.0:8443 or [::1]:8443, not \"gate:8443\"");
+	refused(CONSOLE(CONSOLE_TLS "url https://a; limit per_address=0;"), "t:1: \"limit\" takes connections= from 1 to 10000, and per_address= from 1");
+	refused("load_module postgres;\n" CONSOLE(CONSOLE_TLS "url https://a;") "\nlistener pg { listen 0.0.0.0:8443; protocol postgres; tls cert=c key=k; }",
+	    "t:3: \"console\" has the same address: 0.0.0.0:8443");
+}
+
 static const char example[] =
 	"user sallyport; workers auto; load_module postgres;\n"
 	"log /var/log/sallyport/error.log level=warn; audit audit.jsonl; access off;\n"
@@ -332,6 +355,7 @@ main(void)
 		{ "URLs", test_urls },
 		{ "top", test_top },
 		{ "hostport", test_hostport }, { "a log host for checkpoints", test_anchor_host },
+		{ "console", test_console },
 		CU_TEST_INFO_NULL,
 	};
 	int rc = cunit_main("settings", tests);
