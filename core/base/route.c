@@ -100,7 +100,7 @@ const struct argument argument_table[] = {
 
 const struct shape_row shape_table[] = {
 	{ "session", "id user target part protocol address state started:time ended:time? why? text? operations:number denied:number "
-		     "rows:number bytes:number" },
+		     "rows:number bytes:number gateway" },
 	{ "decision", "allow:flag user name issuer comment at:time" },
 	{ "request", "id state session op:number user target rule by count:number votes:number hash next_run:flag reason:flag "
 		     "asked:time? until:time? decided:time? text outcome? decisions:any[]" },
@@ -118,7 +118,7 @@ const struct answer_row answer_table[] = {
 			"authenticated:time?" },
 	{ CALL_SESSIONS, "sessions:session[]" },
 	{ CALL_SESSION, "id user target part protocol address state started:time ended:time? why? text? operations:number "
-			"denied:number rows:number bytes:number" },
+			"denied:number rows:number bytes:number gateway" },
 	{ CALL_KILL, "killed:number id" },
 	{ CALL_RECORDING, "bytes" },
 	{ CALL_VERIFY, "id ok:flag ended:flag text blocks:number frames:number entries:number signed_at" },

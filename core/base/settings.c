@@ -250,6 +250,16 @@ static const struct directive issuer_params[] = {
 	{ .name = "beside", .type = DIR_FLAG, .offset = TOP(local_issuer_beside), .help = "also beside real identities" },
 	END,
 };
+static const struct directive store_params[] = {
+	{ .name = ":where", .type = DIR_STRING, .offset = TOP(store.where), .dflt = "sqlite:/var/lib/sallyport/state.db",
+	    .help = "`sqlite:PATH`; or, shared by several gateways, `postgresql://USER@HOST[:PORT]/DATABASE`" },
+	{ .name = "secret", .type = DIR_STRING, .offset = TOP(store.secret), .dflt = "", .help = "where the server's password is: `file:PATH`, `env:NAME` or `sealed:NAME`" },
+	{ .name = "tls", .type = DIR_CHOICE, .offset = TOP(store.tls), .dflt = "verify-full", .choices = tls_modes, .help = "TLS to the server" },
+	{ .name = "ca", .type = DIR_STRING, .offset = TOP(store.ca), .dflt = "", .help = "authorities to trust, PEM; `verify-full` needs it" },
+	{ .name = "folder", .type = DIR_STRING, .offset = TOP(store.folder), .dflt = "/var/lib/sallyport",
+	    .help = "with a server: where keys and ledger of this gateway are" },
+	END,
+};
 static const struct directive limit_params[] = {
 	{ .name = "sessions", .type = DIR_INT, .offset = TOP(limit.sessions), .dflt = "10000", .help = "on the whole gateway" },
 	{ .name = "per_user", .type = DIR_INT, .offset = TOP(limit.per_user), .dflt = "200", .help = "of one user" },
@@ -267,7 +277,7 @@ const struct directive settings_table[] = {
 	{ .name = "audit", .type = DIR_STRING, .offset = TOP(audit), .dflt = "/var/log/sallyport/audit.jsonl", .help = "file with a line for each decision" },
 	{ .name = "access", .type = DIR_STRING, .offset = TOP(access), .dflt = "/var/log/sallyport/access.log", .help = "file with a line for each session, or `off`" },
 	{ .name = "control", .type = DIR_PARAMS, .dflt = "", .params = control_params, .help = "socket of the `sallyport` command" },
-	{ .name = "store", .type = DIR_STRING, .offset = TOP(store), .dflt = "sqlite:/var/lib/sallyport/state.db", .help = "where the keeper's state is: `sqlite:PATH`" },
+	{ .name = "store", .type = DIR_PARAMS, .dflt = "", .params = store_params, .help = "where the keeper's state is" },
 	{ .name = "secrets", .type = DIR_PARAMS, .dflt = "", .params = secrets_params,
 	    .help = "secrets that `sallyport secret set NAME` sealed, for `sealed:NAME`" },
 	{ .name = "record", .type = DIR_GROUP, .offset = TOP(record), .params = record_table, .help = "recordings" },
@@ -343,7 +353,10 @@ resolve_all(struct arena *a, struct settings *s)
 	const char **plain[] = { &s->pid, &s->audit, &s->access, &s->control.path, &s->record.store, &s->secrets.folder };
 	for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++)
 		resolve(&p, "", plain[i]);
-	resolve(&p, "sqlite:", &s->store);
+	resolve(&p, "sqlite:", &s->store.where);
+	resolve(&p, "file:", &s->store.secret);
+	resolve(&p, "", &s->store.ca);
+	resolve(&p, "", &s->store.folder);
 	resolve(&p, "file:", &s->secrets.key);
 	resolve(&p, "file:", &s->record.anchor);
 	resolve_set(&p, &s->load_module, true);
@@ -359,6 +372,15 @@ resolve_all(struct arena *a, struct settings *s)
 	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next)
 		resolve(&p, "file:", &i->oidc.jwks), resolve(&p, "file:", &i->oidc.secret), resolve(&p, "", &i->oidc.ca);
 	return p.failed ? SP_ENOMEM : SP_OK;
+}
+
+/* What of the store is here whatever else it is. */
+static int
+derive_store(struct arena *a, struct settings *s)
+{
+	bool here = strncmp(s->store.where, "sqlite:", 7) == 0;
+	s->store.file = here ? s->store.where + 7 : arena_printf(a, "%s/state.db", s->store.folder);
+	return s->store.file == NULL ? SP_ENOMEM : SP_OK;
 }
 
 static int
@@ -391,7 +413,7 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 		const struct conf_node *at = conf_find(top, "record");
 		return conf_error(a, err_r, at->file, at->line, "\"output\" is full, off, or head=SIZE such as head=1m");
 	}
-	if (into->folder != NULL && resolve_all(a, into) != SP_OK) {
+	if ((into->folder != NULL && resolve_all(a, into) != SP_OK) || derive_store(a, into) != SP_OK) {
 		*err_r = "the configuration takes more memory than it may";
 		return SP_ENOMEM;
 	}
@@ -469,6 +491,35 @@ settings_console_host(const char *url)
 	if (settings_hostport(text, &h) != SP_OK || (port && h.port == 443))
 		return NULL; /* … and without the port that goes without saying */
 	return host;
+}
+
+/* No escapes: a name that would need them is refused. */
+static bool
+is_plain_name(const char *name)
+{
+	return name[0] != '\0' && name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._")] == '\0';
+}
+
+int
+settings_store_address(struct arena *a, const char *where, struct store_address *s_r)
+{
+	static const char scheme[] = "postgresql://";
+	*s_r = (struct store_address){ .at.port = 5432 };
+	if (strncmp(where, scheme, sizeof(scheme) - 1) != 0)
+		return SP_ECONF;
+	const char *user = where + sizeof(scheme) - 1, *at = strchr(user, '@'), *slash = at == NULL ? NULL : strchr(at, '/');
+	if (slash == NULL)
+		return SP_ECONF;
+	const char *host = arena_printf(a, "%.*s", (int)(slash - at - 1), at + 1);
+	s_r->user = arena_printf(a, "%.*s", (int)(at - user), user);
+	s_r->database = slash + 1;
+	if (host == NULL || s_r->user == NULL)
+		return SP_ENOMEM;
+	bool port = strrchr(host, ':') != NULL && host[strlen(host) - 1] != ']';
+	const char *both = port ? host : arena_printf(a, "%s:5432", host);
+	if (both == NULL || settings_hostport(both, &s_r->at) != SP_OK || !is_plain_name(s_r->user) || !is_plain_name(s_r->database))
+		return SP_ECONF;
+	return SP_OK;
 }
 
 int

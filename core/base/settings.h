@@ -95,7 +95,12 @@ struct settings {
 	const char *access; /* "": none */
 	struct { const char *path; const char *mode, *group; struct sp_strings may; } control; /* may: mint approve */
 	struct console_settings console;
-	const char *store; /* sqlite:PATH */
+	struct {
+		const char *where;      /* sqlite:PATH, postgresql://USER@HOST[:PORT]/DATABASE */
+		const char *secret, *ca, *folder;
+		unsigned tls;
+		const char *file;       /* from where and folder: what this gateway has for itself */
+	} store;
 	struct { const char *key, *folder; } secrets; /* sealed ones; key: file:PATH, "" for none */
 	struct {
 		const char *store;
@@ -155,6 +160,12 @@ int settings_hostport(const char *text, struct hostport *h_r) SP_MUST;
 const char *settings_console_host(const char *url);
 /* The same of `anchor syslog://HOST[:PORT]`; 514 where there is none. */
 int settings_anchor_host(const char *anchor, struct hostport *h_r) SP_MUST;
+/* The parts of postgresql://USER@HOST[:PORT]/DATABASE; strings in the arena. */
+struct store_address {
+	const char *user, *database;
+	struct hostport at;
+};
+int settings_store_address(struct arena *a, const char *where, struct store_address *s_r) SP_MUST;
 /* The number, as of syslog(3), of `anchor syslog:FACILITY`; authpriv where none is named. */
 int settings_anchor_facility(const char *anchor, int *facility_r) SP_MUST;
 /* The name that load_module's word stands for: "postgres" for itself and for "/x/postgres.so". */

@@ -383,6 +383,24 @@ check_console(struct check *c)
 }
 
 static int
+check_store(struct check *c)
+{
+	const struct settings *s = c->s;
+	struct store_address at;
+	if (starts(s->store.where, "sqlite:"))
+		return SP_OK;
+	if (settings_store_address(c->arena, s->store.where, &at) != SP_OK)
+		return FAIL_TOP(c, "store", "\"store\" takes sqlite:PATH or postgresql://USER@HOST[:PORT]/DATABASE, not \"%s\"", QUOTE(s->store.where));
+	if (s->store.secret[0] != '\0' && !starts(s->store.secret, "file:") && !starts(s->store.secret, "env:") && !starts(s->store.secret, "sealed:"))
+		return FAIL_TOP(c, "store", "\"store … secret=\" takes file:PATH, env:NAME or sealed:NAME, never the password itself");
+	if (s->store.tls == TLS_VERIFY_FULL && s->store.ca[0] == '\0')
+		return FAIL_TOP(c, "store", "\"store … tls=verify-full\" needs ca=PATH");
+	if (s->store.tls == TLS_OFF && !at.at.loopback)
+		return FAIL_TOP(c, "store", "\"store … tls=off\" is for a server on this machine: its rows and its password would go in the clear");
+	return SP_OK;
+}
+
+static int
 check_numbers(struct check *c)
 {
 	const struct settings *s = c->s;
@@ -394,8 +412,6 @@ check_numbers(struct check *c)
 		return FAIL_TOP(c, "policy", "\"policy { memory }\" is between 1m and 1g");
 	if (s->limit.sessions == 0 || s->limit.per_user == 0 || s->limit.per_address == 0)
 		return FAIL_TOP(c, "limit", "\"limit\" of 0 would let nobody in");
-	if (!starts(s->store, "sqlite:"))
-		return FAIL_TOP(c, "store", "\"store\" takes sqlite:PATH, not \"%s\"", QUOTE(s->store));
 	if (s->audit[0] == '\0' || s->user[0] == '\0')
 		return FAIL_TOP(c, "audit", "\"audit\" and \"user\" can't be empty");
 	if (s->local_issuer && s->identities != NULL && !s->local_issuer_beside)
@@ -416,7 +432,7 @@ int
 settings_check(struct arena *a, const struct settings *s, const char **err_r)
 {
 	struct check c = { a, s, err_r };
-	int (*const top[])(struct check *) = { check_load_module, check_control, check_record, check_secrets, check_console, check_numbers };
+	int (*const top[])(struct check *) = { check_load_module, check_control, check_record, check_secrets, check_store, check_console, check_numbers };
 	for (size_t i = 0; i < sizeof(top) / sizeof(top[0]); i++) {
 		int rc = top[i](&c);
 		if (rc != SP_OK)

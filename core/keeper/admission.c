@@ -8,6 +8,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "gateways.h"
 
 #define PART_MAX 63
 
@@ -176,7 +177,8 @@ remember(struct admission *a)
 		return refuse(a, "no memory for a session");
 	const struct principal *p = &s->principal;
 	const struct field args[] = { S(((struct sp_bytes){ s->id, ID_LEN })), Z(s->principal_json), Z(p->issuer), Z(p->subject),
-		Z(p->user), Z(s->target), Z(s->part), Z(s->address), Z(s->protocol), Q(s->started) };
+		Z(p->user), Z(s->target), Z(s->part), Z(s->address), Z(s->protocol), Q(s->started),
+		Z(gateways_self()) };
 	return keeper_write(a->k, STORE_SESSION_ADD, args) == 1 ? SP_OK : refuse(a, "there was a session with its id");
 }
 

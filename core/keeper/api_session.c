@@ -8,6 +8,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "gateways.h"
 #include "ledger.h"
 #include "live.h"
 
@@ -49,6 +50,7 @@ session_json(const struct field *row)
 		(void)json_object_set_new(j, "why", json_string(why_names[why]));
 	if (ended > 0)
 		(void)json_object_set_new(j, "text", text_of(&row[10]));
+	(void)json_object_set_new(j, "gateway", text_of(&row[17]));
 	return j;
 }
 
@@ -164,6 +166,20 @@ api_session(struct api *a)
 	return SP_OK;
 }
 
+/* Here, or by way of the gateway that has it. */
+static int
+end_one(struct api *a, const uint8_t id[ID_LEN], const char *gateway, const char *text)
+{
+	struct live *s = live_find(a->k, (struct sp_bytes){ id, ID_LEN });
+	if (s != NULL)
+		live_kill(a->k, s, SP_END_REVOKED, text);
+	else if (gateways_own(sp_str(gateway)))
+		return api_refuse(a, 409, "the session has ended");
+	else
+		return gateways_wish(a->k, id, gateway, text);
+	return SP_OK;
+}
+
 int
 api_kill(struct api *a)
 {
@@ -171,15 +187,19 @@ api_kill(struct api *a)
 	char name[ID_TEXT];
 	json_t *session;
 	int rc = find(a, id, false, &session);
+	const char *gateway = rc == SP_OK ? arena_string(a->arena, sp_str(json_string_value(json_object_get(session, "gateway")))) : NULL;
+	const char *state = rc == SP_OK ? json_string_value(json_object_get(session, "state")) : NULL;
+	bool live = state != NULL && strcmp(state, "live") == 0;
 	json_decref(session);
 	if (rc != SP_OK)
 		return rc;
-	struct live *s = live_find(a->k, (struct sp_bytes){ id, ID_LEN });
-	const char *reason = api_text(a, "reason");
-	if (s == NULL)
+	if (!live || gateway == NULL)
 		return api_refuse(a, 409, "the session has ended");
+	const char *reason = api_text(a, "reason");
 	char *text = arena_printf(a->arena, "ended by %s%s%.200s", a->who.principal.name, reason[0] == '\0' ? "" : ": ", reason);
-	live_kill(a->k, s, SP_END_REVOKED, text == NULL ? "ended by an operator" : text);
+	rc = end_one(a, id, gateway, text == NULL ? "ended by an operator" : text);
+	if (rc != SP_OK)
+		return rc;
 	audit(a->k, "kill", json_pack("{s:s,s:s,s:s,s:s}", "session", id_format(id, name), "by", a->who.principal.user, "issuer",
 	    a->who.principal.issuer, "reason", reason));
 	api_set(a, "killed", json_integer(1));
@@ -189,6 +209,16 @@ api_kill(struct api *a)
 
 /* ---- recordings ---- */
 
+/* A recording is where its session was. */
+static int
+check_here(struct api *a, const json_t *session)
+{
+	const char *gateway = json_string_value(json_object_get(session, "gateway"));
+	if (gateway == NULL || gateways_own(sp_str(gateway)))
+		return SP_OK;
+	return api_refuse(a, 409, "its recording is kept by the gateway %s: ask there", gateway);
+}
+
 static int
 hand_out(struct api *a, const char *event)
 {
@@ -196,6 +226,8 @@ hand_out(struct api *a, const char *event)
 	char name[ID_TEXT], hex[65];
 	json_t *session, *entries = json_array();
 	int rc = find(a, id, false, &session);
+	if (rc == SP_OK)
+		rc = check_here(a, session);
 	json_decref(session);
 	if (rc == SP_OK)
 		rc = ledger_entries(a->k, (struct sp_bytes){ id, ID_LEN }, entries);
@@ -238,6 +270,8 @@ api_explain(struct api *a)
 	if (op == 0 || op > UINT32_MAX)
 		return api_refuse(a, 400, "say which operation: ?op=NUMBER");
 	int rc = find(a, id, !api_may(a, MAY_AUDIT), &session);
+	if (rc == SP_OK)
+		rc = check_here(a, session);
 	json_decref(session);
 	if (rc != SP_OK)
 		return rc;

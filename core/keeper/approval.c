@@ -404,8 +404,7 @@ approval_hold(struct keeper *k, struct link *l, struct message *m)
 
 struct ending {
 	struct keeper *k;
-	const struct live *s; /* only this operation of it, … */
-	uint64_t op;          /* … or all: UINT64_MAX */
+	uint64_t op; /* only this operation, or all: UINT64_MAX */
 	const char *why;
 };
 
@@ -419,12 +418,19 @@ withdraw_one(void *owner, const struct approval *a)
 }
 
 static void
-withdraw(struct keeper *k, const struct live *s, uint64_t op, const char *why)
+withdraw(struct keeper *k, struct sp_bytes session, uint64_t op, const char *why)
 {
-	struct ending e = { k, s, op, why };
-	const struct field args[] = { S(((struct sp_bytes){ s->id, ID_LEN })), Q(APPROVAL_WAITING) };
+	struct ending e = { k, op, why };
+	char name[ID_TEXT];
+	const struct field args[] = { S(session), Q(APPROVAL_WAITING) };
 	if (for_each(k, STORE_APPROVAL_OF_SESSION, args, withdraw_one, &e) != SP_OK)
-		log_error("the requests of session %s could not be withdrawn", s->name);
+		log_error("the requests of session %s could not be withdrawn", id_format(session.p, name));
+}
+
+void
+approval_withdraw_of(struct keeper *k, struct sp_bytes session, const char *why)
+{
+	withdraw(k, session, UINT64_MAX, why);
 }
 
 int
@@ -434,7 +440,7 @@ approval_withdraw(struct keeper *k, struct link *l, struct message *m)
 	struct arena *a = arena_new(4096);
 	const char *why = a == NULL ? NULL : arena_string(a, sp_str(log_quote(m->f[2].s)));
 	if (s != NULL)
-		withdraw(k, s, m->f[1].q, why == NULL ? "" : why);
+		withdraw(k, m->f[0].s, m->f[1].q, why == NULL ? "" : why);
 	arena_free(&a);
 	return SP_OK;
 }
@@ -443,7 +449,7 @@ void
 approval_withdraw_session(struct keeper *k, struct live *s, const char *why)
 {
 	if (!s->side)
-		withdraw(k, s, UINT64_MAX, why);
+		withdraw(k, (struct sp_bytes){ s->id, ID_LEN }, UINT64_MAX, why);
 }
 
 static int
@@ -464,6 +470,17 @@ approval_resume(struct keeper *k, struct live *s)
 	}
 }
 
+void
+approval_heard(struct keeper *k, const char *id)
+{
+	struct approval a;
+	struct arena *arena = arena_new(LIST_ARENA);
+	const struct field args[] = { Z(id) };
+	if (arena != NULL && find(k, arena, STORE_APPROVAL_GET, args, &a) == 1 && !a.next_run && a.state != APPROVAL_WAITING)
+		(void)resend_one(k, &a);
+	arena_free(&arena);
+}
+
 static int
 expire_one(void *owner, const struct approval *a)
 {
@@ -480,22 +497,6 @@ approval_tick(struct keeper *k)
 	const struct field args[] = { Q(clock_wall_us()) };
 	if (for_each(k, STORE_APPROVAL_DUE, args, expire_one, k) != SP_OK)
 		log_error("requests that nobody decided could not be ended");
-}
-
-static int
-settle_one(void *owner, const struct approval *a)
-{
-	struct keeper *k = owner;
-	if (!a->next_run && live_find(k, (struct sp_bytes){ a->session, ID_LEN }) == NULL)
-		(void)enter(k, a, APPROVAL_WITHDRAWN, a->expires, "its session was gone when the keeper came back");
-	return SP_OK;
-}
-
-void
-approval_settle(struct keeper *k)
-{
-	if (approval_list(k, APPROVAL_WAITING, INT32_MAX, settle_one, k) != SP_OK)
-		log_error("requests of former sessions could not be withdrawn");
 }
 
 /* ---- deciding ---- */

@@ -36,13 +36,15 @@ struct approval {
 
 int approval_hold(struct keeper *k, struct link *l, struct message *m);
 int approval_withdraw(struct keeper *k, struct link *l, struct message *m);
+/* The same for a session that nobody here has. */
+void approval_withdraw_of(struct keeper *k, struct sp_bytes session, const char *why);
+/* Another gateway changed it: our worker, if it is about an operation of ours, hears what was decided. */
+void approval_heard(struct keeper *k, const char *id);
 void approval_withdraw_session(struct keeper *k, struct live *s, const char *why);
 /* The worker that announced it may have missed what was decided. */
 void approval_resume(struct keeper *k, struct live *s);
 /* Every second. */
 void approval_tick(struct keeper *k);
-/* store_grace after the start: those of sessions that nobody announced. */
-void approval_settle(struct keeper *k);
 
 /* ---- for the API ---- */
 

@@ -118,6 +118,15 @@ read_secret(struct sealed_place *v, const char *where, struct sp_secret **s_r, c
 	return *s_r == NULL ? SP_EIO : SP_OK;
 }
 
+int
+credential_read(const struct settings *settings, const char *where, struct sp_secret **s_r, const char **why_r)
+{
+	struct sealed_place v = { .key = settings->secrets.key, .folder = settings->secrets.folder };
+	int rc = read_secret(&v, where, s_r, why_r);
+	sealed_keys_free(&v.keys);
+	return rc;
+}
+
 /* Kept as it stands, in locked memory: GnuTLS would not lock it. */
 static int
 read_key(struct sealed_place *v, const char *where, struct sp_secret **s_r, const char **why_r)

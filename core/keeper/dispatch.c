@@ -16,6 +16,7 @@
 #include "approval.h"
 #include "caller.h"
 #include "cancel.h"
+#include "gateways.h"
 #include "ledger.h"
 #include "live.h"
 #include "proof.h"
@@ -71,7 +72,11 @@ static int
 on_message(void *owner, struct link *l, struct message *m)
 {
 	struct keeper *k = owner;
-	return handlers[m->type] == NULL ? SP_EPROTO : handlers[m->type](k, l, m);
+	int rc = handlers[m->type] == NULL ? SP_EPROTO : handlers[m->type](k, l, m);
+	/* Nobody else waits at our rows longer than for one message's work. */
+	if (store_shared(k->store))
+		keeper_commit(k);
+	return rc;
 }
 
 static void
@@ -248,15 +253,6 @@ keeper_told(struct keeper *k, struct message *m)
 
 /* ---- epochs ---- */
 
-static const char *
-store_path(const struct settings *s, const char **err_r)
-{
-	if (strncmp(s->store, "sqlite:", 7) == 0 && s->store[7] == '/')
-		return s->store + 7;
-	*err_r = "store must be sqlite:/PATH";
-	return NULL;
-}
-
 /* What of an epoch has to be read and checked before it can be taken. */
 static int
 take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
@@ -285,10 +281,8 @@ take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 int
 keeper_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 {
-	const char *path = store_path(&e->settings, err_r);
-	if (path == NULL)
-		return SP_ECONF;
-	if (strcmp(e->settings.store, keeper_settings(k)->store) != 0) {
+	if (strcmp(e->settings.store.where, keeper_settings(k)->store.where) != 0 ||
+	    strcmp(e->settings.store.file, keeper_settings(k)->store.file) != 0) {
 		*err_r = "another store needs a restart";
 		return SP_ECONF;
 	}
@@ -314,12 +308,12 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	struct keeper *k = owner;
 	uint64_t now = clock_mono_ms(), age = clock_wall_us() - k->started, grace = keeper_settings(k)->store_grace * 1000;
 	approval_tick(k);
+	gateways_tick(k);
 	caller_forget(k, now > CALLER_LIFE ? now - CALLER_LIFE : 0);
 	api_parked(k, false);
 	if (!k->settled && age >= grace) {
 		k->settled = true;
 		live_settle(k);
-		approval_settle(k);
 	}
 	if (++k->ticks % 60 == 0)
 		forget_old(k);
@@ -342,17 +336,14 @@ folder_of(const char *path)
 int
 keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const char **err_r)
 {
-	const char *path = store_path(&e->settings, err_r);
 	k->base = base;
 	k->epoch = e;
 	k->started = clock_wall_us();
-	if (path == NULL)
-		return SP_ECONF;
-	char *folder = folder_of(path);
+	char *folder = folder_of(e->settings.store.file);
 	int rc = keys_open(folder, &k->keys, err_r);
 	free(folder);
 	if (rc == SP_OK)
-		rc = store_open(path, &k->store, err_r);
+		rc = gateways_open(k, err_r);
 	if (rc == SP_OK)
 		rc = ledger_open(k, err_r);
 	if (rc == SP_OK)

@@ -117,6 +117,8 @@ worker_of(struct keeper *k, const struct link *l)
 
 /* store_write(), and a commit soon; a failure ends the keeper. */
 long keeper_write(struct keeper *k, enum store_statement which, const struct field *args);
+/* What was written is on disk when it returns, and the replies that waited for it are sent. */
+void keeper_commit(struct keeper *k);
 /* Copies m and sends it once everything written so far is on disk; at once when nothing is. */
 void reply(struct keeper *k, struct link *l, const struct message *m);
 /* The link is going: its replies go nowhere. */

@@ -11,6 +11,7 @@
 #include "admission.h"
 #include "approval.h"
 #include "cancel.h"
+#include "gateways.h"
 #include "proof.h"
 
 #define BUCKETS 4096
@@ -179,6 +180,14 @@ live_check_all(struct keeper *k)
 				live_check(k, s);
 }
 
+void
+live_check_revoked(struct keeper *k)
+{
+	for (struct live *s = k->live->all; s != NULL; s = s->all_next)
+		if (!s->side && !s->ended && identity_revoked(k->store, &s->principal, s->started))
+			live_kill(k, s, SP_END_REVOKED, "the principal was revoked");
+}
+
 /* ---- what workers say ---- */
 
 int
@@ -309,15 +318,33 @@ take_torn(void *owner, const struct field *row)
 	return row[0].s.len == ID_LEN && live_find(t->k, row[0].s) == NULL ? buffer_put(&t->ids, row[0].s) : SP_OK;
 }
 
-void
-live_settle(struct keeper *k)
+/* What the store calls live at a gateway, and nobody here knows. */
+static void
+tear(struct keeper *k, const struct field gateways[2], const char *requests, struct sp_bytes why)
 {
 	static const struct field nothing[4];
 	struct torn t = { .k = k };
-	if (store_read(k->store, STORE_SESSION_OPEN_IDS, NULL, take_torn, &t) == SP_OK) {
+	if (store_read(k->store, STORE_SESSION_OPEN_IDS, gateways, take_torn, &t) == SP_OK) {
 		struct sp_reader r = sp_reader(buffer_bytes(&t.ids));
-		while (r.left > 0)
-			store_end(k, sp_rd_take(&r, ID_LEN).p, LIVE_TORN, SP_LIT("nobody knew of it after the keeper's start"), nothing);
+		while (r.left > 0) {
+			struct sp_bytes id = sp_rd_take(&r, ID_LEN);
+			approval_withdraw_of(k, id, requests);
+			store_end(k, id.p, LIVE_TORN, why, nothing);
+		}
 	}
 	buffer_free(&t.ids);
+}
+
+void
+live_settle(struct keeper *k)
+{
+	const struct field own[] = { Z(gateways_self()), Z("") };
+	tear(k, own, "its session was gone when the keeper came back", SP_LIT("nobody knew of it after the keeper's start"));
+}
+
+void
+live_bury(struct keeper *k, const char *gateway)
+{
+	const struct field its[] = { Z(gateway), Z(gateway) };
+	tear(k, its, "its gateway is gone", SP_LIT("its gateway was not heard of any more"));
 }

@@ -60,6 +60,8 @@ void live_kill(struct keeper *k, struct live *s, enum sp_why why, const char *te
 /* …when the configuration has no such target any more, or the target does not allow its principal. */
 void live_check(struct keeper *k, struct live *s);
 void live_check_all(struct keeper *k);
+/* …when its principal was revoked since it began. */
+void live_check_revoked(struct keeper *k);
 
 int live_opened(struct keeper *k, struct link *l, struct message *m);
 int live_closed(struct keeper *k, struct link *l, struct message *m);
@@ -69,5 +71,7 @@ int live_side(struct keeper *k, struct link *l, struct message *m);
 void live_worker_gone(struct keeper *k, struct worker *w);
 /* store_grace after the start: what the store calls live and nobody announced is torn. */
 void live_settle(struct keeper *k);
+/* A gateway that shares our store is gone: its sessions are torn, and what they held is withdrawn. */
+void live_bury(struct keeper *k, const char *gateway);
 
 #endif

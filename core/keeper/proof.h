@@ -34,6 +34,8 @@ struct credential {
 	bool cleartext;
 };
 
+/* What file:PATH, env:NAME or sealed:NAME holds; *why_r says why not. */
+int credential_read(const struct settings *settings, const char *where, struct sp_secret **s_r, const char **why_r) SP_MUST;
 /* Reads every target's secrets.  *err_r is good until the next call. */
 int credentials_new(const struct settings *s, struct credentials **c_r, const char **err_r) SP_MUST;
 void credentials_free(struct credentials **c);

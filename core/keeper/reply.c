@@ -49,17 +49,22 @@ send_all(struct keeper *k)
 	}
 }
 
-static void
-on_commit(evutil_socket_t fd, short what, void *owner)
+void
+keeper_commit(struct keeper *k)
 {
-	(void)fd, (void)what;
-	struct keeper *k = owner;
 	if (store_commit(k->store) == SP_OK) {
 		send_all(k);
 		return;
 	}
 	log_error("the store cannot be written: the keeper ends, so that nothing is promised that is not kept");
 	k->failed(k);
+}
+
+static void
+on_commit(evutil_socket_t fd, short what, void *owner)
+{
+	(void)fd, (void)what;
+	keeper_commit(owner);
 }
 
 long

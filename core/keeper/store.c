@@ -1,22 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The keeper's SQLite file: its tables, its statements, its commits. */
+/* The store's tables and statements, and which of the two engines has them. */
 #include <config.h>
 
-#include "store.h"
+#include "store_engine.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <sqlite3.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
-
-#include "../base/log.h"
-
-#define COLUMNS_MAX 24
 
 /* Version n is what schema[0..n) made; a newer file is refused. */
-static const char *const schema[] = {
+const char *const store_schema[] = {
 	"CREATE TABLE session(id BLOB PRIMARY KEY, principal TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL,"
 	" user TEXT NOT NULL, target TEXT NOT NULL, part TEXT NOT NULL, address TEXT NOT NULL, protocol TEXT NOT NULL,"
 	" started INTEGER NOT NULL, ended INTEGER NOT NULL DEFAULT 0, why INTEGER NOT NULL DEFAULT 0,"
@@ -41,40 +32,41 @@ static const char *const schema[] = {
 	"CREATE INDEX approval_hash ON approval(hash);"
 	"CREATE TABLE vote(approval TEXT NOT NULL, person TEXT NOT NULL, allow INTEGER NOT NULL, by TEXT NOT NULL,"
 	" reason TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY(approval, person)) WITHOUT ROWID;",
+	"ALTER TABLE session ADD COLUMN gateway TEXT NOT NULL DEFAULT '';"
+	"CREATE TABLE gateway(name TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE wish(session BLOB PRIMARY KEY, gateway TEXT NOT NULL, text TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;",
 };
-#define SCHEMA_VERSION ((int)(sizeof(schema) / sizeof(*schema)))
+const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
 #define SESSION_COLUMNS \
-	"id, principal, user, target, part, address, protocol, started, ended, why, text, operations, denied, rows, bytes, issuer, subject"
+	"id, principal, user, target, part, address, protocol, started, ended, why, text, operations, denied, rows, bytes, issuer, subject, gateway"
 #define APPROVAL_COLUMNS \
 	"id, session, op, hash, rule, rule_hash, by, count, created, expires, next_run, view, need_reason, principal, issuer," \
 	" subject, person, user, target, state, decided, text"
 
-static const struct {
-	const char *sql, *args, *columns; /* q integer, t text, b blob */
-} table[STORE_STATEMENTS] = {
-	[STORE_SESSION_ADD] = { "INSERT INTO session(id, principal, issuer, subject, user, target, part, address, protocol, started)"
-	    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING", "bttttttttq", "" },
+const struct store_sql store_table[STORE_STATEMENTS] = {
+	[STORE_SESSION_ADD] = { "INSERT INTO session(id, principal, issuer, subject, user, target, part, address, protocol, started,"
+	    " gateway) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING", "bttttttttqt", "" },
 	[STORE_SESSION_END] = { "UPDATE session SET ended = ?, why = ?, text = ?, operations = ?, denied = ?, rows = ?, bytes = ?"
 	    " WHERE id = ? AND ended = 0", "qqtqqqqb", "" },
-	[STORE_SESSION_OPEN_IDS] = { "SELECT id FROM session WHERE ended = 0", "", "b" },
-	[STORE_SESSION_LIST] = { "SELECT " SESSION_COLUMNS " FROM session WHERE started < ?1 AND (NOT ?2 OR ended = 0)"
+	[STORE_SESSION_OPEN_IDS] = { "SELECT id FROM session WHERE ended = 0 AND gateway IN (?, ?)", "tt", "b" },
+	[STORE_SESSION_LIST] = { "SELECT " SESSION_COLUMNS " FROM session WHERE started < ?1 AND (?2 = 0 OR ended = 0)"
 	    " AND (?3 = '' OR user = ?3) AND (?4 = '' OR target = ?4) AND (?5 = '' OR (issuer = ?5 AND subject = ?6))"
-	    " ORDER BY started DESC LIMIT ?7", "qqttttq", "btttttt" "qqqtqqqq" "tt" },
-	[STORE_SESSION_GET] = { "SELECT " SESSION_COLUMNS " FROM session WHERE id = ?", "b", "btttttt" "qqqtqqqq" "tt" },
+	    " ORDER BY started DESC LIMIT ?7", "qqttttq", "btttttt" "qqqtqqqq" "ttt" },
+	[STORE_SESSION_GET] = { "SELECT " SESSION_COLUMNS " FROM session WHERE id = ?", "b", "btttttt" "qqqtqqqq" "ttt" },
 	[STORE_TOKEN_SEEN] = { "INSERT INTO token VALUES(?, ?, ?) ON CONFLICT DO NOTHING", "ttq", "" },
 	[STORE_TOKEN_GET] = { "SELECT address FROM token WHERE token = ?", "t", "t" },
 	[STORE_TOKEN_FORGET] = { "DELETE FROM token WHERE expires < ?", "q", "" },
-	[STORE_REVOKE] = { "INSERT INTO revoked VALUES(?, ?, ?, ?) ON CONFLICT DO UPDATE SET not_before = excluded.not_before"
-	    " WHERE excluded.not_before > not_before", "qttq", "" },
+	[STORE_REVOKE] = { "INSERT INTO revoked VALUES(?, ?, ?, ?) ON CONFLICT(kind, issuer, name) DO UPDATE"
+	    " SET not_before = excluded.not_before WHERE excluded.not_before > revoked.not_before", "qttq", "", .topic = "revoked", .key = 2 },
 	[STORE_REVOKED] = { "SELECT max(not_before) FROM (SELECT not_before FROM revoked WHERE kind = 1 AND issuer = ?1 AND name = ?2"
-	    " UNION ALL SELECT not_before FROM revoked WHERE kind = 2 AND issuer IN ('', ?1) AND name = ?3)", "ttt", "q" },
+	    " UNION ALL SELECT not_before FROM revoked WHERE kind = 2 AND issuer IN ('', ?1) AND name = ?3) AS r", "ttt", "q" },
 	[STORE_REVOKED_FORGET] = { "DELETE FROM revoked WHERE not_before < ?", "q", "" },
-	[STORE_LEDGER_ADD] = { "INSERT INTO ledger VALUES(?, ?, ?, ?)", "qbqb", "" },
-	[STORE_LEDGER_LAST] = { "SELECT entry FROM ledger ORDER BY number DESC LIMIT 1", "", "b" },
-	[STORE_LEDGER_SESSION] = { "SELECT entry FROM ledger WHERE session = ? ORDER BY number", "b", "b" },
-	[STORE_LEDGER_SINCE] = { "SELECT entry FROM ledger WHERE number > ? ORDER BY number LIMIT 4096", "q", "b" },
-	[STORE_LEDGER_LAST_OF] = { "SELECT entry FROM ledger WHERE session = ? ORDER BY number DESC LIMIT 1", "b", "b" },
+	[STORE_LEDGER_ADD] = { "INSERT INTO ledger VALUES(?, ?, ?, ?)", "qbqb", "", .own = true },
+	[STORE_LEDGER_LAST] = { "SELECT entry FROM ledger ORDER BY number DESC LIMIT 1", "", "b", .own = true },
+	[STORE_LEDGER_SESSION] = { "SELECT entry FROM ledger WHERE session = ? ORDER BY number", "b", "b", .own = true },
+	[STORE_LEDGER_SINCE] = { "SELECT entry FROM ledger WHERE number > ? ORDER BY number LIMIT 4096", "q", "b", .own = true },
+	[STORE_LEDGER_LAST_OF] = { "SELECT entry FROM ledger WHERE session = ? ORDER BY number DESC LIMIT 1", "b", "b", .own = true },
 	[STORE_APPROVAL_ADD] = { "INSERT INTO approval(id, session, op, hash, rule, rule_hash, by, count, created, expires, next_run,"
 	    " view, need_reason, principal, issuer, subject, person, user, target)"
 	    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "tbqbtbtqqqqtqtttttt", "" },
@@ -90,119 +82,34 @@ static const struct {
 	[STORE_APPROVAL_OF_SESSION] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE session = ? AND state = ? AND next_run = 0",
 	    "bq", "tbqbtbtqqqqtqttttttqqt" },
 	[STORE_APPROVAL_STATE] = { "UPDATE approval SET state = ?1, decided = ?2, text = ?3, expires = ?4,"
-	    " view = CASE WHEN ?1 IN (0, 1) THEN view ELSE '{}' END WHERE id = ?5 AND state = ?6 AND expires > ?7", "qqtqtqq", "" },
+	    " view = CASE WHEN ?1 IN (0, 1) THEN view ELSE '{}' END WHERE id = ?5 AND state = ?6 AND expires > ?7", "qqtqtqq", "", .topic = "approval", .key = 4 },
 	[STORE_APPROVAL_PENDING] = { "SELECT count(*) FROM approval WHERE state = 0 AND issuer = ? AND subject = ?", "tt", "q" },
 	[STORE_APPROVAL_DUE] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE state IN (0, 1) AND expires <= ? LIMIT 100", "q",
 	    "tbqbtbtqqqqtqttttttqqt" },
 	[STORE_VOTE_ADD] = { "INSERT INTO vote VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", "ttqttq", "" },
 	[STORE_VOTES] = { "SELECT person, allow, by, reason, at FROM vote WHERE approval = ? ORDER BY at", "t", "tqttq" },
+	[STORE_GATEWAY_SEEN] = { "INSERT INTO gateway VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET seen = excluded.seen", "tq", "" },
+	[STORE_GATEWAYS_SILENT] = { "SELECT name FROM gateway WHERE name <> ? AND seen < ?", "tq", "t" },
+	[STORE_GATEWAY_GONE] = { "DELETE FROM gateway WHERE name = ? AND seen < ?", "tq", "" },
+	[STORE_WISH_ADD] = { "INSERT INTO wish VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", "bttq", "", .topic = "wish", .key = 1 },
+	[STORE_WISHES] = { "SELECT session, text FROM wish WHERE gateway = ?", "t", "bt" },
+	[STORE_WISHES_DONE] = { "DELETE FROM wish WHERE gateway = ?", "t", "" },
 };
+
 
 struct store {
-	sqlite3 *db;
-	sqlite3_stmt *statement[STORE_STATEMENTS];
-	bool dirty;
-	bool forgets; /* the text of a request went: the log of writes must lose it too */
+	struct engine *own, *shared; /* the same where nothing is shared */
 };
 
-static int
-fail(struct store *s, const char *what)
-{
-	log_error("the store could not %s: %s", what, sqlite3_errmsg(s->db));
-	return SP_EIO;
-}
-
-static int
-run(struct store *s, const char *sql)
-{
-	return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? SP_OK : fail(s, "run a statement");
-}
-
-/* ---- opening ---- */
-
-static int
-user_version(void *owner, int n, char **value, char **name)
-{
-	(void)n, (void)name;
-	*(int *)owner = atoi(value[0]);
-	return 0;
-}
-
-static int
-migrate(struct store *s, const char **err_r)
-{
-	int version = -1;
-	if (sqlite3_exec(s->db, "PRAGMA user_version", user_version, &version, NULL) != SQLITE_OK || version < 0) {
-		*err_r = "the store's file is not a database of ours";
-		return SP_ECONF;
-	}
-	if (version > SCHEMA_VERSION) {
-		*err_r = "the store was written by a newer Sallyport";
-		return SP_ECONF;
-	}
-	for (; version < SCHEMA_VERSION; version++) {
-		char set[48];
-		(void)snprintf(set, sizeof(set), "PRAGMA user_version = %d", version + 1);
-		if (run(s, "BEGIN IMMEDIATE") != SP_OK || run(s, schema[version]) != SP_OK || run(s, set) != SP_OK ||
-		    run(s, "COMMIT") != SP_OK) {
-			*err_r = "the store's tables could not be made";
-			return SP_EIO;
-		}
-	}
-	return SP_OK;
-}
-
-static int
-prepare(struct store *s, const char **err_r)
-{
-	for (size_t i = 0; i < STORE_STATEMENTS; i++) {
-		if (sqlite3_prepare_v3(s->db, table[i].sql, -1, SQLITE_PREPARE_PERSISTENT, &s->statement[i], NULL) == SQLITE_OK &&
-		    (size_t)sqlite3_bind_parameter_count(s->statement[i]) == strlen(table[i].args) &&
-		    (size_t)sqlite3_column_count(s->statement[i]) == strlen(table[i].columns))
-			continue;
-		log_error("statement %zu of the store: %s", i, sqlite3_errmsg(s->db));
-		*err_r = "the store's tables are not as they should be";
-		return SP_EIO;
-	}
-	return SP_OK;
-}
-
-static int
-open_file(const char *path, sqlite3 **db_r, const char **err_r)
-{
-	/* SQLite would make it readable for everybody that the umask allows; journal files take its mode. */
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0) {
-		log_error("the store %s: %s", log_quote(sp_str(path)), strerror(errno));
-		*err_r = "the store could not be opened";
-		return SP_EIO;
-	}
-	(void)close(fd);
-	if (sqlite3_open_v2(path, db_r, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK)
-		return SP_OK;
-	*err_r = "the store could not be opened";
-	return SP_EIO;
-}
-
 int
-store_open(const char *path, struct store **s_r, const char **err_r)
+store_open(const char *path, const struct store_server *server, struct store **s_r, const char **err_r)
 {
 	struct store *s = mem_alloc(sizeof(*s));
-	*s_r = NULL;
-	int rc = open_file(path, &s->db, err_r);
-	if (rc == SP_OK) {
-		(void)sqlite3_busy_timeout(s->db, 2000);
-		(void)sqlite3_db_config(s->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-		/* Exclusive: one keeper per store, and no shared memory file for the sandbox to allow. */
-		rc = run(s, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
-			    " PRAGMA temp_store = MEMORY; PRAGMA trusted_schema = OFF; PRAGMA secure_delete = ON");
-		if (rc != SP_OK)
-			*err_r = "the store is in use by another keeper, or is no database";
-	}
-	if (rc == SP_OK)
-		rc = migrate(s, err_r);
-	if (rc == SP_OK)
-		rc = prepare(s, err_r);
+	int rc = store_sqlite_open(path, &s->own, err_r);
+	if (rc == SP_OK && server != NULL)
+		rc = store_postgres_open(server, &s->shared, err_r);
+	else
+		s->shared = s->own;
 	if (rc != SP_OK)
 		store_close(&s);
 	*s_r = s;
@@ -214,107 +121,50 @@ store_close(struct store **s)
 {
 	if (*s == NULL)
 		return;
-	for (size_t i = 0; i < STORE_STATEMENTS; i++)
-		(void)sqlite3_finalize((*s)->statement[i]);
-	if ((*s)->dirty)
-		(void)run(*s, "COMMIT");
-	(void)sqlite3_close((*s)->db);
+	if ((*s)->shared != NULL && (*s)->shared != (*s)->own)
+		(*s)->shared->kind->close((*s)->shared);
+	if ((*s)->own != NULL)
+		(*s)->own->kind->close((*s)->own);
 	free(*s);
 	*s = NULL;
 }
 
-/* ---- statements ---- */
-
-static int
-bind(struct store *s, enum store_statement which, const struct field *args)
+bool
+store_shared(const struct store *s)
 {
-	sqlite3_stmt *st = s->statement[which];
-	int rc = SQLITE_OK;
-	for (int i = 0; rc == SQLITE_OK && table[which].args[i] != '\0'; i++) {
-		const void *p = args[i].s.p == NULL ? "" : (const void *)args[i].s.p;
-		switch (table[which].args[i]) {
-		case 'q':
-			rc = sqlite3_bind_int64(st, i + 1, (sqlite3_int64)args[i].q);
-			break;
-		case 't':
-			rc = sqlite3_bind_text64(st, i + 1, p, args[i].s.len, SQLITE_STATIC, SQLITE_UTF8);
-			break;
-		default:
-			rc = sqlite3_bind_blob64(st, i + 1, p, args[i].s.len, SQLITE_STATIC);
-			break;
-		}
-	}
-	return rc == SQLITE_OK ? SP_OK : fail(s, "take a value");
+	return s->shared != s->own;
 }
 
-static void
-columns(struct store *s, enum store_statement which, struct field row[COLUMNS_MAX])
+static struct engine *
+engine_of(const struct store *s, enum store_statement which)
 {
-	sqlite3_stmt *st = s->statement[which];
-	for (int i = 0; table[which].columns[i] != '\0' && i < COLUMNS_MAX; i++) {
-		if (table[which].columns[i] == 'q') {
-			row[i] = (struct field)Q(sqlite3_column_int64(st, i));
-			continue;
-		}
-		const void *p = table[which].columns[i] == 't' ? (const void *)sqlite3_column_text(st, i) : sqlite3_column_blob(st, i);
-		row[i] = (struct field)S(((struct sp_bytes){ p, (size_t)sqlite3_column_bytes(st, i) }));
-	}
-}
-
-static void
-done(struct store *s, enum store_statement which)
-{
-	(void)sqlite3_reset(s->statement[which]);
-	(void)sqlite3_clear_bindings(s->statement[which]);
+	return store_table[which].own ? s->own : s->shared;
 }
 
 long
 store_write(struct store *s, enum store_statement which, const struct field *args)
 {
-	if (!s->dirty && run(s, "BEGIN IMMEDIATE") != SP_OK)
-		return SP_EIO;
-	s->dirty = true;
-	int rc = bind(s, which, args);
-	if (rc == SP_OK && sqlite3_step(s->statement[which]) != SQLITE_DONE)
-		rc = fail(s, "write");
-	done(s, which);
-	s->forgets = s->forgets || which == STORE_APPROVAL_STATE;
-	return rc == SP_OK ? (long)sqlite3_changes(s->db) : rc;
+	struct engine *e = engine_of(s, which);
+	return e->kind->write(e, which, args);
 }
 
 int
 store_read(struct store *s, enum store_statement which, const struct field *args, store_row *row, void *owner)
 {
-	struct field values[COLUMNS_MAX] = { { 0 } };
-	int rc = bind(s, which, args), step = SQLITE_DONE;
-	while (rc == SP_OK && (step = sqlite3_step(s->statement[which])) == SQLITE_ROW) {
-		columns(s, which, values);
-		if (row != NULL)
-			rc = row(owner, values);
-	}
-	if (rc == SP_OK && step != SQLITE_DONE)
-		rc = fail(s, "read");
-	done(s, which);
-	return rc;
+	struct engine *e = engine_of(s, which);
+	return e->kind->read(e, which, args, row, owner);
 }
 
 bool
 store_dirty(const struct store *s)
 {
-	return s->dirty;
+	return s->own->dirty || s->shared->dirty;
 }
 
+/* What is shared first: what others have seen is promised, the ledger is asked for again. */
 int
 store_commit(struct store *s)
 {
-	if (!s->dirty)
-		return SP_OK;
-	if (run(s, "COMMIT") != SP_OK)
-		return SP_EIO;
-	s->dirty = false;
-	if (!s->forgets)
-		return SP_OK;
-	/* The text of a request may hold a password: once it is decided not even the write-ahead log keeps it. */
-	s->forgets = false;
-	return run(s, "PRAGMA wal_checkpoint(TRUNCATE)");
+	int rc = s->shared->dirty ? s->shared->kind->commit(s->shared) : SP_OK;
+	return rc == SP_OK && s->own->dirty ? s->own->kind->commit(s->own) : rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the keeper must not forget, in one SQLite file: sessions, approvals and votes, the ledger,
- * revocations, where tokens were seen.
+ * What the keeper must not forget: sessions, approvals and votes, the ledger, revocations, where
+ * tokens were seen.  In one SQLite file, or shared with other gateways at a PostgreSQL server.
  *
  * Every statement is a row of one table (store.c) with the types of its arguments and columns, and
  * is prepared once.  The first write opens a transaction; store_commit() ends it with an fsync, for
@@ -10,14 +10,17 @@
 #ifndef SALLYPORT_KEEPER_STORE_H
 #define SALLYPORT_KEEPER_STORE_H
 
+#include <event2/event.h>
+
+#include "../base/digest.h"
 #include "../base/message.h"
 
 struct store;
 
 enum store_statement {
-	STORE_SESSION_ADD,       /* id, principal, issuer, subject, user, target, part, address, protocol, started */
+	STORE_SESSION_ADD,       /* id, principal, issuer, subject, user, target, part, address, protocol, started, gateway */
 	STORE_SESSION_END,       /* ended, why, text, operations, denied, rows, bytes, id */
-	STORE_SESSION_OPEN_IDS,  /* → id */
+	STORE_SESSION_OPEN_IDS,  /* gateway, gateway or "" → id */
 	STORE_SESSION_LIST,      /* before, live only, user, target, issuer, subject, limit → the columns of a session */
 	STORE_SESSION_GET,       /* id → the columns of a session */
 	STORE_TOKEN_SEEN,        /* token, address, expires; does nothing when it is there */
@@ -44,11 +47,35 @@ enum store_statement {
 	STORE_APPROVAL_DUE,      /* now → the columns of an approval */
 	STORE_VOTE_ADD,          /* approval, person, allow, by, reason, at */
 	STORE_VOTES,             /* approval → person, allow, by, reason, at */
+	STORE_GATEWAY_SEEN,      /* gateway, now */
+	STORE_GATEWAYS_SILENT,   /* but this one, seen before → gateway */
+	STORE_GATEWAY_GONE,      /* gateway, seen before */
+	STORE_WISH_ADD,          /* session, gateway, text, at */
+	STORE_WISHES,            /* gateway → session, text */
+	STORE_WISHES_DONE,       /* gateway */
 	STORE_STATEMENTS
 };
 
-/* Makes the file (0600) and its tables, or brings an older one up. */
-int store_open(const char *path, struct store **s_r, const char **err_r) SP_MUST;
+/* Another gateway on the same server wrote something under that topic (store.c); key is borrowed. */
+typedef void store_heard(void *owner, const char *topic, const char *key);
+
+struct store_server {
+	const char *host, *port, *user, *database;
+	const char *tls;            /* as libpq's sslmode: verify-full, require, disable */
+	const char *ca;             /* PEM file, or "" */
+	struct sp_secret *password; /* NULL: none */
+	const char *gateway;        /* who we are, among those that share */
+	uint8_t key_check[DIGEST_LEN]; /* the same for all that may share: rows carry MACs by one key */
+	struct event_base *base;
+	store_heard *heard;         /* from the loop, never from within a call of the store */
+	void (*lost)(void *owner);  /* the connection broke: nothing more can be read or written */
+	void *owner;
+};
+
+/* Makes the file (0600) and its tables, or brings an older one up.  server NULL: nothing is shared. */
+int store_open(const char *path, const struct store_server *server, struct store **s_r, const char **err_r) SP_MUST;
+/* True when other gateways may read and write the same. */
+bool store_shared(const struct store *s);
 void store_close(struct store **s);
 
 /* A write; rows changed, or a negative sp_rc.  args as the statement's row says: Q() S() Z(). */

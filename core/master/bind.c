@@ -348,12 +348,6 @@ make_parent(struct master *m, const char *file, mode_t mode, enum role owner)
 	return make_folder(m, folder, mode, owner);
 }
 
-static const char *
-store_file(const char *store)
-{
-	return strncmp(store, "sqlite:", 7) == 0 ? store + 7 : store;
-}
-
 /*
  * Two masters on one store would both believe to be its only writer.  Keeper and recorder hold the
  * same lock: those of a master that was killed may need a moment to finish.
@@ -378,7 +372,7 @@ lock_store(struct master *m)
 static mode_t
 store_folder_mode(const struct settings *s)
 {
-	const char *file = store_file(s->store), *slash = strrchr(file, '/');
+	const char *file = s->store.file, *slash = strrchr(file, '/');
 	size_t len = slash == NULL ? 0 : (size_t)(slash - file) + 1;
 	return len > 1 && strncmp(file, s->record.store, len) == 0 ? 0711 : 0700;
 }
@@ -387,7 +381,7 @@ int
 prepare_folders(struct master *m)
 {
 	const struct settings *s = &m->epoch->settings;
-	int rc = make_parent(m, store_file(s->store), store_folder_mode(s), ROLE_KEEPER);
+	int rc = make_parent(m, s->store.file, store_folder_mode(s), ROLE_KEEPER);
 	if (rc == SP_OK)
 		rc = make_folder(m, s->record.store, 0700, ROLE_RECORDER);
 	if (rc == SP_OK)

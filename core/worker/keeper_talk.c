@@ -369,7 +369,6 @@ on_gone(void *owner, struct link *l, const char *why)
 	(void)l;
 	log_warn("the keeper is away: %s", why);
 	link_free(&w->keeper);
-	w->keeper_lost = clock_mono_ms();
 }
 
 /* ---- coming and going ---- */
@@ -389,8 +388,8 @@ keeper_connect(struct worker *w, int fd)
 	struct link_handler h = { on_message, on_gone, w };
 	link_free(&w->keeper);
 	w->keeper = link_new(w->base, fd, ROLE_WORKER, ROLE_KEEPER, 0, &h);
-	w->keeper_lost = 0;
-	w->keeper_heard = clock_mono_ms();
+	if (w->keeper_heard == 0)
+		w->keeper_heard = clock_mono_ms();
 	keeper_derive(w, "redact", "");
 	for (size_t i = 0; i < nmask_keys; i++)
 		keeper_derive(w, "mask", mask_key[i].tag);
@@ -405,13 +404,11 @@ keeper_connect(struct worker *w, int fd)
 	}
 }
 
-/* One that hangs is as good as away: a question that is always answered tells. */
+/* One that hangs, or that comes and goes without its store, is as good as away: a question that is always answered tells. */
 static bool
 keeper_silent(struct worker *w, uint64_t grace)
 {
-	if (w->keeper == NULL)
-		return w->keeper_lost != 0 && w->now - w->keeper_lost >= grace;
-	if (w->now - w->keeper_asked >= SIGN_OF_LIFE_MS) {
+	if (w->keeper != NULL && w->now - w->keeper_asked >= SIGN_OF_LIFE_MS) {
 		w->keeper_asked = w->now;
 		keeper_derive(w, "redact", "");
 	}

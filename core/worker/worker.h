@@ -104,7 +104,6 @@ struct worker {
 	struct evdns_base *dns;
 	unsigned index;
 	struct link *keeper;              /* NULL while it is away */
-	uint64_t keeper_lost;             /* mono ms */
 	uint64_t keeper_asked, keeper_heard; /* mono ms: the last sign of life wanted, and had */
 	struct worker_epoch *epoch;
 	const struct sp_module *const *modules;

@@ -228,7 +228,7 @@ log           {dir}/log/error.log level={level};
 audit         {dir}/log/audit.jsonl;
 access        {dir}/log/access.log;
 control       {dir}/run/control.sock mode=0600 may=mint;
-store         sqlite:{dir}/keeper/state.db;
+store         {store};
 record        {{ store {dir}/sessions; anchor {anchor}; {record} }}
 local_issuer  on;
 {extra}
@@ -290,6 +290,7 @@ class Gateway:
         self.console = conf.get("console", False)  # True, or what more stands in the block
         self.policy = conf.get("policy", POLICY)
         self.extra = conf.get("extra", "")
+        self.store = conf.get("store", f"sqlite:{self.dir}/keeper/state.db")
         self.record = conf.get("record", "")
         self.anchor = conf.get("anchor", f"file:{self.dir}/anchor/anchor")
         self.target_extra = conf.get("target_extra", "")
@@ -335,9 +336,14 @@ class Gateway:
 
     def conf_text(self):
         target = TARGET.format(name="orders", port=self.pg.port, dir=self.dir, extra=self.target_extra)
+<<<<<<< HEAD
         console = CONSOLE.format(port=self.console_port, dir=self.dir, more=self.console if isinstance(self.console, str) else "")
         return CONF.format(console=console if self.console else "", modules=self.modules(), dir=self.dir, level=self.level, workers=self.workers, port=self.port, tls_port=self.tls_port,
                            anchor=self.anchor, record=self.record, extra=self.extra, targets=target + self.more_targets)
+=======
+        return CONF.format(modules=self.modules(), dir=self.dir, level=self.level, workers=self.workers, port=self.port, tls_port=self.tls_port,
+                           anchor=self.anchor, record=self.record, extra=self.extra, store=self.store, targets=target + self.more_targets)
+>>>>>>> 5c2b922 (store: several gateways may share one, at a PostgreSQL server)
 
     def write(self, text=None):
         """The conf and policy files, as they stand in this object."""

@@ -1036,7 +1036,6 @@ test_resume(void)
 	CU_ASSERT_STRING_EQUAL(hold(0, 1, "dba", 1, false), request);
 	/* bob's worker never came back. */
 	live_settle(&f.k);
-	approval_settle(&f.k);
 	const char *kim = token_of("kim", "dba", AUDIENCE_API);
 	expect_call(kim, 0, CALL_APPROVE, with_id(lost), 409);
 	expect_call(kim, 0, CALL_APPROVE, with_id(request), 200);

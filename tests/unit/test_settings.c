@@ -298,7 +298,19 @@ test_top(void)
 	refused("record { encrypt to=xy; }", "t:1: \"encrypt to=\" takes 64 hexadecimal digits");
 	refused("record { ring 1k; }", "t:1: \"ring\" is between 1m and 1g");
 	refused("policy { deadline 2s; }", "t:1: \"policy { deadline }\" is between 1ms and 1s");
-	refused("store postgresql://x;", "t:1: \"store\" takes sqlite:PATH, not \"postgresql://x\"");
+	static const char *const odd[] = { "postgresql://x", "postgresql://u@h", "postgresql://@h/d", "postgresql://u@h/", "postgresql://u@h:0/d",
+		"postgresql://u@h:x/d", "postgresql://u@/d", "postgresql://u@h/d?sslmode=disable", "postgresql://u:p@h/d", "mysql://u@h/d" };
+	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++) {
+		char text[128], why[256];
+		(void)snprintf(text, sizeof(text), "store %s;", odd[i]);
+		(void)snprintf(why, sizeof(why), "t:1: \"store\" takes sqlite:PATH or postgresql://USER@HOST[:PORT]/DATABASE, not \"%s\"", odd[i]);
+		refused(text, why);
+	}
+	refused("store postgresql://u@h/d;", "t:1: \"store … tls=verify-full\" needs ca=PATH");
+	refused("store postgresql://u@h/d tls=off;", "t:1: \"store … tls=off\" is for a server on this machine: its rows and its password would go "
+	    "in the clear");
+	refused("store postgresql://u@127.0.0.1/d tls=off secret=hunter2;",
+	    "t:1: \"store … secret=\" takes file:PATH, env:NAME or sealed:NAME, never the password itself");
 	refused("limit sessions=0;", "t:1: \"limit\" of 0 would let nobody in");
 }
 

@@ -494,10 +494,10 @@ test_keeper_away(void)
 	world_connect(&v);
 	world_hello(&v);
 	CU_ASSERT(v.closed == 2 && strstr(v.end, "the keeper is away") != NULL);
-	v.w->now = v.w->keeper_lost + 4999;
+	v.w->now = v.w->keeper_heard + 4999;
 	keeper_tick(v.w);
 	CU_ASSERT_EQUAL(runs->state, SESSION_RUN);
-	v.w->now = v.w->keeper_lost + 5000;
+	v.w->now = v.w->keeper_heard + 5000;
 	keeper_tick(v.w);
 	world_turn(&v);
 	CU_ASSERT(v.closed == 3 && v.why == SP_END_REVOKED);

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The store's place, the names of those that share it, and hearing them. */
+#include <config.h>
+
+#include "gateways.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "approval.h"
+#include "proof.h"
+
+#define SEEN_EVERY 5       /* seconds */
+#define SILENT_US 30000000 /* beyond store_grace: then it is gone, whatever its clock says */
+#define DEAD_MAX 16        /* a second */
+
+static char self[64];
+
+const char *
+gateways_self(void)
+{
+	return self;
+}
+
+bool
+gateways_own(struct sp_bytes gateway)
+{
+	return gateway.len == 0 || sp_bytes_is(gateway, self);
+}
+
+static void
+name_self(const struct keys *keys)
+{
+	char host[32] = "gateway", key[65];
+	(void)gethostname(host, sizeof(host) - 1);
+	host[strcspn(host, ".")] = '\0';
+	for (char *c = host; *c != '\0'; c++)
+		*c = isalnum((unsigned char)*c) ? *c : '-';
+	text_hex((struct sp_bytes){ keys->signing.public, 32 }, key);
+	(void)snprintf(self, sizeof(self), "%s-%.8s", host, key);
+}
+
+/* ---- hearing others ---- */
+
+struct wishes {
+	struct keeper *k;
+	unsigned n;
+};
+
+static int
+take_wish(void *owner, const struct field *row)
+{
+	struct wishes *w = owner;
+	struct live *s = live_find(w->k, row[0].s);
+	const char *text = s == NULL ? NULL : arena_string(s->arena, row[1].s);
+	if (s != NULL && !s->ended)
+		live_kill(w->k, s, SP_END_REVOKED, text == NULL ? "ended by an operator" : text);
+	w->n++;
+	return SP_OK;
+}
+
+static void
+grant_wishes(struct keeper *k)
+{
+	struct wishes w = { k, 0 };
+	const struct field args[] = { Z(self) };
+	if (store_read(k->store, STORE_WISHES, args, take_wish, &w) == SP_OK && w.n > 0)
+		(void)keeper_write(k, STORE_WISHES_DONE, args);
+}
+
+static void
+hear_approval(struct keeper *k, const char *id)
+{
+	approval_heard(k, id);
+}
+
+static void
+hear_revoked(struct keeper *k, const char *name)
+{
+	(void)name;
+	live_check_revoked(k);
+}
+
+static void
+hear_wish(struct keeper *k, const char *gateway)
+{
+	if (strcmp(gateway, self) == 0)
+		grant_wishes(k);
+}
+
+static void
+on_heard(void *owner, const char *topic, const char *key)
+{
+	static const struct {
+		const char *topic;
+		void (*hear)(struct keeper *k, const char *key);
+	} row[] = { { "approval", hear_approval }, { "revoked", hear_revoked }, { "wish", hear_wish } };
+	struct keeper *k = owner;
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
+		if (strcmp(row[i].topic, topic) == 0)
+			row[i].hear(k, key);
+}
+
+int
+gateways_wish(struct keeper *k, const uint8_t session[ID_LEN], const char *gateway, const char *text)
+{
+	const struct field args[] = { S(((struct sp_bytes){ session, ID_LEN })), Z(gateway), Z(text), Q(clock_wall_us()) };
+	return keeper_write(k, STORE_WISH_ADD, args) >= 0 ? SP_OK : SP_EIO;
+}
+
+/* ---- who is there ---- */
+
+struct dead {
+	char name[DEAD_MAX][64];
+	unsigned n;
+};
+
+static int
+take_dead(void *owner, const struct field *row)
+{
+	struct dead *d = owner;
+	if (d->n < DEAD_MAX)
+		(void)snprintf(d->name[d->n++], sizeof(d->name[0]), "%.*s", (int)row[0].s.len, (const char *)row[0].s.p);
+	return SP_OK;
+}
+
+static void
+bury(struct keeper *k)
+{
+	struct dead d = { .n = 0 };
+	uint64_t silent = SILENT_US + keeper_settings(k)->store_grace * 1000;
+	const struct field args[] = { Z(self), Q(clock_wall_us() - silent) };
+	if (store_read(k->store, STORE_GATEWAYS_SILENT, args, take_dead, &d) != SP_OK)
+		return;
+	for (unsigned i = 0; i < d.n; i++) {
+		const struct field gone[] = { Z(d.name[i]), args[1] };
+		if (keeper_write(k, STORE_GATEWAY_GONE, gone) != 1)
+			continue; /* another was quicker, or it is back */
+		log_warn("gateway %s has not been heard of for a while: its sessions are torn", d.name[i]);
+		audit(k, "gateway gone", json_pack("{s:s}", "gateway", d.name[i]));
+		live_bury(k, d.name[i]);
+	}
+}
+
+void
+gateways_tick(struct keeper *k)
+{
+	if (!store_shared(k->store))
+		return;
+	grant_wishes(k);
+	if (k->ticks % SEEN_EVERY != 0)
+		return;
+	const struct field args[] = { Z(self), Q(clock_wall_us()) };
+	(void)keeper_write(k, STORE_GATEWAY_SEEN, args);
+	bury(k);
+}
+
+/* ---- opening ---- */
+
+static void
+on_lost(void *owner)
+{
+	struct keeper *k = owner;
+	log_error("the store is lost: the keeper ends, and starts again when it answers");
+	k->failed(k);
+}
+
+static int
+open_server(struct keeper *k, struct arena *a, const char **err_r)
+{
+	static const char *const modes[] = { [TLS_VERIFY_FULL] = "verify-full", [TLS_REQUIRE] = "require", [TLS_OFF] = "disable" };
+	const struct settings *s = keeper_settings(k);
+	struct store_address at;
+	struct sp_secret *password = NULL;
+	const char *why = "";
+	if (settings_store_address(a, s->store.where, &at) != SP_OK) {
+		*err_r = "store must be sqlite:/PATH or postgresql://USER@HOST[:PORT]/DATABASE";
+		return SP_ECONF;
+	}
+	if (s->store.secret[0] != '\0' && credential_read(s, s->store.secret, &password, &why) != SP_OK) {
+		const char *text = arena_printf(a, "the store's secret %s %s", s->store.secret, why);
+		log_error("%s", text == NULL ? why : text);
+		*err_r = "the store's secret can't be read: the error log says why";
+		return SP_ECONF;
+	}
+	struct store_server server = { .host = at.at.host, .port = arena_printf(a, "%u", at.at.port), .user = at.user, .database = at.database,
+		.tls = modes[s->store.tls], .ca = s->store.ca, .password = password, .gateway = self, .base = k->base, .heard = on_heard,
+		.lost = on_lost, .owner = k };
+	keys_derive(&k->keys, "store", SP_LIT("check"), server.key_check);
+	int rc = store_open(s->store.file, &server, &k->store, err_r);
+	secret_free(&password);
+	return rc;
+}
+
+int
+gateways_open(struct keeper *k, const char **err_r)
+{
+	const struct settings *s = keeper_settings(k);
+	name_self(&k->keys);
+	if (strncmp(s->store.where, "sqlite:", 7) == 0)
+		return store_open(s->store.file, NULL, &k->store, err_r);
+	struct arena *a = arena_new(8192);
+	int rc = a == NULL ? SP_ENOMEM : open_server(k, a, err_r);
+	arena_free(&a);
+	return rc;
+}

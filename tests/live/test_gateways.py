@@ -1,0 +1,260 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Two gateways with one store at a real PostgreSQL: what one decides holds at the other; a store that is away harms no live session."""
+
+import os
+import shutil
+
+from harness import *
+
+GRACE = 8
+
+
+def store_of(pg, folder):
+    return f"postgresql://sallyport@127.0.0.1:{pg.port}/state tls=off secret=file:{folder}/keeper/store.secret folder={folder}/keeper"
+
+
+class Place:
+    """The second gateway, as the tests of a world see theirs."""
+
+    def __init__(self, w):
+        self.dir, self.stage, self.pg, self.tokens = w.dir, w.stage, w.pg, {}
+        self.gateway = Gateway(w.dir / "second", w.stage, w.pg, extra=f"store_grace {GRACE}s;\nlimit per_user=50;")
+        self.gateway.store = store_of(w.store, self.gateway.dir)
+
+    command, token, dsn, psql_argv = World.command, World.token, World.dsn, World.psql_argv
+    password, psql, psql_waiting = World.password, World.psql, World.psql_waiting
+    sessions, requests, waiting_request = World.sessions, World.requests, World.waiting_request
+
+
+def give(gateway, name, text):
+    path = gateway.dir / "keeper" / name
+    path.write_text(text)
+    path.chmod(0o600)
+    if IS_ROOT:
+        shutil.chown(path, "sallyport-keeper", "sallyport-keeper")
+
+
+def pair(w):
+    """Both gateways, the second started at first need."""
+    if not hasattr(w, "second"):
+        w.second = Place(w)
+        for key in ("master.key", "issuer.key"):
+            give(w.second.gateway, key, (w.gateway.dir / "keeper" / key).read_text())
+        give(w.second.gateway, "store.secret", w.store_password)
+        w.second.gateway.write()
+        w.second.gateway.start()
+        atexit.register(w.second.gateway.stop)
+    return w, w.second
+
+
+def stored(w, sql):
+    return w.store.sql(sql, "state")
+
+
+def back(w):
+    """Both answer again."""
+    for p in (w, w.second):
+        wait_for(lambda: p.psql("SELECT 1").out == "1", 30, 0.3, "a gateway did not come back")
+
+
+def audited(gateway, event, **members):
+    return [a for a in gateway.audit() if a.get("event") == event and all(a.get(k) == v for k, v in members.items())]
+
+
+@test
+def second_needs_the_same_keys(w):
+    other = Place(w)
+    other.gateway.dir.rename(w.dir / "stranger")
+    stranger = Gateway(w.dir / "third", w.stage, w.pg)
+    give(stranger, "store.secret", w.store_password)
+    stranger.store = store_of(w.store, stranger.dir)
+    stranger.write()
+    try:
+        stranger.start()
+    except AssertionError as e:
+        assert "have the same master.key and issuer.key" in str(e), e
+    else:
+        stranger.stop()
+        raise AssertionError("a gateway with keys of its own joined the store")
+
+
+@test
+def sessions_are_one_list(w):
+    a, b = pair(w)
+    wait_a, wait_b = (p.psql_waiting("SELECT pg_sleep(3)", user="ann") for p in (a, b))
+    both = wait_for(lambda: [s for s in a.sessions(live=True)] if len(a.sessions(live=True)) >= 2 else None, said="not both are listed")
+    assert len({s["gateway"] for s in both}) == 2, both
+    assert {s["id"] for s in both} == {s["id"] for s in b.sessions(live=True)}
+    assert wait_a.result().code == 0 and wait_b.result().code == 0
+
+
+@test
+def approved_here_runs_there(w):
+    a, b = pair(w)
+    held = b.psql_waiting("UPDATE orders SET state = 'held' WHERE id = 1", user="ann")
+    r = a.waiting_request()
+    done = a.command("approve", r["id"], token=a.token("kim", "leads", api=True))
+    assert done.code == 0, done
+    assert held.result().code == 0
+    assert w.pg.sql("SELECT state FROM orders WHERE id = 1") == "held"
+    wait_for(lambda: audited(a.gateway, "approved", request=r["id"]))
+    assert not audited(b.gateway, "approved", request=r["id"])
+
+
+@test
+def denied_here_fails_there(w):
+    a, b = pair(w)
+    held = a.psql_waiting("UPDATE orders SET state = 'no' WHERE id = 2", user="ann")
+    r = b.waiting_request()
+    assert b.command("deny", r["id"], token=b.token("kim", "leads", api=True)).code == 0
+    assert "denied by kim" in held.result().err
+    assert w.pg.sql("SELECT state FROM orders WHERE id = 2") != "no"
+
+
+@test
+def one_decision_wins(w):
+    """AP6: many answers at both gateways at once, one of them counts."""
+    a, b = pair(w)
+    held = a.psql_waiting("UPDATE orders SET state = 'won' WHERE id = 3", user="ann")
+    r = a.waiting_request()
+    people = [(f"lead{n}", (a, b)[n % 2]) for n in range(20)]
+    tokens = [p.token(name, "leads", api=True) for name, p in people]
+    env = [dict(os.environ, SALLYPORT_CONTROL=str(p.gateway.control), SALLYPORT_TOKEN=t) for (_, p), t in zip(people, tokens)]
+    said = [subprocess.Popen([str(w.stage / "bin" / "sallyport"), "approve" if n % 3 else "deny", r["id"]], env=e,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for n, e in enumerate(env)]
+    won = [p.wait(60 * SLOW) for p in said].count(0)
+    assert won == 1, f"{won} decisions were taken"
+    assert (held.result().code == 0) == (w.pg.sql("SELECT state FROM orders WHERE id = 3") == "won")
+    decided = [a for g in (a.gateway, b.gateway) for a in g.audit() if a.get("event") in ("approved", "denied") and a.get("request") == r["id"]]
+    assert len(decided) == 1, decided
+
+
+@test
+def revoked_here_ends_there(w):
+    a, b = pair(w)
+    token = b.token("eve", "dev")
+    sleeper = b.psql_waiting("SELECT pg_sleep(60)", user="eve", token=token)
+    wait_for(lambda: [s for s in b.sessions(live=True) if s["user"] == "eve"])
+    assert a.command("revoke", "--user", "eve").code == 0
+    assert sleeper.result(10).code != 0
+    assert b.psql("SELECT 1", user="eve", token=token).code != 0
+
+
+@test
+def killed_here_ends_there(w):
+    a, b = pair(w)
+    sleeper = b.psql_waiting("SELECT pg_sleep(60)", user="mallory")
+    s = wait_for(lambda: [s for s in a.sessions(live=True) if s["user"] == "mallory"])[0]
+    assert a.command("kill", s["id"]).code == 0
+    assert sleeper.result(10).code != 0
+    done = a.command("replay", s["id"])
+    assert done.code != 0 and "is kept by the gateway" in done.err, done
+
+
+@test
+def odd_bytes_do_not_break_the_store(w):
+    """The store's texts are UTF-8; a client's need not be."""
+    a, b = pair(w)
+    with socket.create_connection(("127.0.0.1", b.gateway.port)) as s:
+        body = b"\0\3\0\0user\0ann\0database\0orders/\xff\xfe\0\0"
+        s.sendall((len(body) + 4).to_bytes(4, "big") + body)
+        s.recv(1)
+        password = b.token().encode() + b"\0"
+        s.sendall(b"p" + (len(password) + 4).to_bytes(4, "big") + password)
+        while s.recv(4096):
+            pass
+    assert b.psql("SELECT 1").out == "1"
+
+
+@test
+def store_away_harms_no_live_session(w):
+    """It goes on for store_grace; nobody new comes in, with a reason; what was stored is there afterwards."""
+    a, b = pair(w)
+    live = a.psql_waiting(stdin="SELECT 'one';\n", args=("-A", "-t"))
+    wait_for(lambda: a.sessions(live=True))
+    w.store.stop("fast")
+    try:
+        live.say("SELECT 'two';\n")
+        refused = b.psql("SELECT 1", timeout=30)
+        assert refused.code != 0 and "orders" not in refused.out, refused
+    finally:
+        w.store.start()
+    back(w)
+    live.say("SELECT 'three';\n\\q\n")
+    got = live.result()
+    assert got.out.split() == ["one", "two", "three"] and got.code == 0, got
+
+
+@test
+def store_away_for_long_ends_sessions(w):
+    a, _ = pair(w)
+    sleeper = a.psql_waiting("SELECT pg_sleep(120)")
+    wait_for(lambda: a.sessions(live=True))
+    w.store.stop("fast")
+    try:
+        assert sleeper.result(GRACE + 20).code != 0
+    finally:
+        w.store.start()
+    back(w)
+
+
+@test
+def altered_newer_store_is_refused(w):
+    a, b = pair(w)
+    stored(w, "UPDATE sallyport SET version = version + 100")
+    try:
+        os.kill(b.gateway.children()["keeper"][0], signal.SIGKILL)
+        wait_for(lambda: "written by a newer Sallyport" in b.gateway.logs(200), 20, said="a newer store was not refused")
+    finally:
+        stored(w, "UPDATE sallyport SET version = version - 100")
+    back(w)
+
+
+@test
+def dead_gateway_is_buried(w):
+    """Its sessions are torn and what they held is withdrawn, by the one that lives."""
+    a, b = pair(w)
+    held = b.psql_waiting("UPDATE orders SET state = 'never' WHERE id = 4", user="ann")
+    r = a.waiting_request()
+    for pids in b.gateway.children().values():
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+    b.gateway.process.kill()
+    b.gateway.process.wait()
+    held.process.kill()
+    held.process.wait()
+    stored(w, "UPDATE gateway SET seen = seen - 3600000000 WHERE name = (SELECT gateway FROM session ORDER BY started DESC LIMIT 1)")
+    wait_for(lambda: [x for x in a.command("requests", "--all", "--json").json["requests"] if x["id"] == r["id"] and x["state"] == "withdrawn"], 20, said="it still waits")
+    torn = [s for s in a.sessions() if s["id"] == r["session"]]
+    assert torn and torn[0]["state"] == "torn", torn
+    assert w.pg.sql("SELECT state FROM orders WHERE id = 4") != "never"
+
+
+class Shared(World):
+    def start(self):
+        self.store = Postgres(self.dir / "store", "")
+        self.store_password = "store-" + os.urandom(9).hex()
+        self.store.sql(f"CREATE ROLE sallyport LOGIN PASSWORD '{self.store_password}'", "postgres")
+        self.store.sql("CREATE DATABASE state OWNER sallyport", "postgres")
+        give(self.gateway, "store.secret", self.store_password)
+        self.gateway.store = store_of(self.store, self.gateway.dir)
+        self.gateway.write()
+        return super().start()
+
+    def end(self, keep=False):
+        clean = super().end(keep=True)
+        if hasattr(self, "second"):
+            self.second.gateway.stop()
+        if hasattr(self, "store"):
+            self.store.stop()
+        if not keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        return clean
+
+
+if __name__ == "__main__":
+    globals()["World"] = Shared
+    import harness
+    harness.World = Shared
+    main(extra=f"store_grace {GRACE}s;\nlimit per_user=50;")
