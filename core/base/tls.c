@@ -176,6 +176,31 @@ credentials_certify(struct tls_credentials *c, const gnutls_datum_t *pem)
 	return rc;
 }
 
+/* NULL: the system's authorities. */
+static int
+credentials_trust(struct tls_credentials *c, const gnutls_datum_t *ca)
+{
+	if (ca == NULL)
+		return gnutls_certificate_set_x509_system_trust(c->x509);
+	int rc = gnutls_certificate_set_x509_trust_mem(c->x509, ca, GNUTLS_X509_FMT_PEM);
+	return rc == 0 ? GNUTLS_E_NO_CERTIFICATE_FOUND : rc; /* how many there were: who trusts nobody reaches nobody */
+}
+
+int
+tls_credentials_trust(struct sp_bytes ca, struct tls_credentials **c_r, const char **err_r)
+{
+	struct tls_credentials *c = credentials_new(false);
+	gnutls_datum_t pem = { (unsigned char *)(uintptr_t)ca.p, (unsigned)ca.len };
+	*c_r = NULL;
+	if (c == NULL)
+		return SP_ENOMEM;
+	int rc = credentials_trust(c, ca.len == 0 ? NULL : &pem);
+	if (rc < 0)
+		return credentials_fail(&c, ca.len == 0 ? "of the system" : "to trust", rc, err_r);
+	*c_r = c;
+	return SP_OK;
+}
+
 int
 tls_credentials_client(const struct epoch *e, const struct target *t, struct tls_credentials **c_r, const char **err_r)
 {
@@ -184,15 +209,8 @@ tls_credentials_client(const struct epoch *e, const struct target *t, struct tls
 	if (c == NULL)
 		return SP_ENOMEM;
 	const char *path = t->tls.ca;
-	int rc;
-	if (path[0] != '\0') {
-		gnutls_datum_t ca = file_datum(e, path);
-		rc = gnutls_certificate_set_x509_trust_mem(c->x509, &ca, GNUTLS_X509_FMT_PEM);
-		if (rc == 0) /* how many there were: who trusts nobody reaches nobody */
-			rc = GNUTLS_E_NO_CERTIFICATE_FOUND;
-	} else {
-		rc = gnutls_certificate_set_x509_system_trust(c->x509);
-	}
+	gnutls_datum_t ca = file_datum(e, path);
+	int rc = credentials_trust(c, path[0] == '\0' ? NULL : &ca);
 	if (rc >= 0 && t->login.cert[0] != '\0') {
 		gnutls_datum_t chain = file_datum(e, path = t->login.cert);
 		rc = credentials_certify(c, &chain);

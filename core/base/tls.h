@@ -31,6 +31,8 @@ struct tls_start {
 
 int tls_credentials_server(const struct epoch *e, const struct tls_settings *t, struct tls_credentials **c_r, const char **err_r) SP_MUST;
 int tls_credentials_client(const struct epoch *e, const struct target *t, struct tls_credentials **c_r, const char **err_r) SP_MUST;
+/* As client, trusting these authorities (PEM), or the system's when there are none. */
+int tls_credentials_trust(struct sp_bytes ca, struct tls_credentials **c_r, const char **err_r) SP_MUST;
 void tls_credentials_free(struct tls_credentials **c);
 
 int tls_new(struct tls_credentials *c, int fd, const struct tls_start *start, struct tls **t_r) SP_MUST;

@@ -2,7 +2,7 @@
 /*
  * The `sallyport` command: one table of subcommands, each a row of what it takes and one function.
  *
- *   main.c        the table, help, options          client.c  asking the gateway over its control socket
+ *   main.c        the table, help, options          client.c  asking the gateway; reach.c: where it is, and as whom
  *   print.c       tables, safe text, progress       the rest  the subcommands, by what they are about
  *
  * Exit status: 0 done, 1 refused or not so (a verify that fails, a denied call), 2 misused.
@@ -46,8 +46,9 @@ struct run { /* one invocation */
 	const char *value[OPTIONS]; /* by row of command->options; "" for a flag that is given */
 	const char *word[WORDS + 1];
 	unsigned nwords;
-	const char *control, *token_file; /* of every subcommand that asks the gateway */
+	const char *server, *ca, *control, *token_file; /* of every subcommand that asks the gateway */
 	bool json;
+	bool nobody; /* asks without a token, whatever there is */
 };
 
 extern const struct command commands[]; /* ends with a NULL name */
@@ -68,12 +69,23 @@ int misused(const struct run *r, const char *fmt, ...) SP_PRINTF(2, 3);
 
 /* The answer as JSON: DONE, or FAILED after having said why.  path: "/api/v1/…"; args of GET become its query.  args: a reference of the callee's, or NULL. */
 int client_call(const struct run *r, const char *method, const char *path, json_t *args, json_t **answer_r) SP_MUST;
+/* The same with any status, and nothing said about it; an answer that is no JSON is NULL. */
+int client_try(const struct run *r, const char *method, const char *path, json_t *args, unsigned *status_r, json_t **answer_r) SP_MUST;
+/* Says why the gateway refused; returns FAILED. */
+int client_refused(unsigned status, const json_t *answer);
 /* Calls each() for every line of the answer. */
 int client_lines(const struct run *r, const char *path, json_t *args, int (*each)(void *owner, json_t *line), void *owner) SP_MUST;
 /* Writes the answer's bytes to fd. */
 int client_fetch(const struct run *r, const char *path, int fd) SP_MUST;
 /* "/api/v1/sessions/" + id + tail, once the word looks like an id or its beginning. */
 int client_path(const char *collection, const char *id, const char *tail, char path_r[256]) SP_MUST;
+
+/* ---- what `login` keeps (saved.c) ---- */
+
+json_t *saved_read(void);         /* never NULL but without memory; the caller's */
+int saved_write(const json_t *all) SP_MUST;
+/* Of the sign-in at a server: "secret", "user", "expires", "ca"; NULL when there is none. */
+const char *saved_text(const json_t *all, const char *server, const char *name);
 
 /* ---- printing (print.c) ---- */
 
@@ -98,6 +110,8 @@ void print_progress_end(void);
 /* ---- the subcommands ---- */
 
 int run_token(struct run *r);
+int run_login(struct run *r);
+int run_logout(struct run *r);
 int run_whoami(struct run *r);
 int run_targets(struct run *r);
 int run_status(struct run *r);

@@ -77,7 +77,13 @@ static const struct option_row secret_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct option_row login_options[] = { { "no-browser", NULL, "open none, also where there is one" }, { NULL, NULL, NULL } };
+
 const struct command commands[] = {
+	{ .name = "login", .words = "", .options = login_options, .run = run_login, .help = "Sign in by a browser, here or on another machine.",
+	    .more = "It shows an address and a code, and waits until you have confirmed them there. The sign-in is kept in\n"
+		    "~/.config/sallyport, for you alone; later commands find the server and the sign-in by themselves." },
+	{ .name = "logout", .words = "", .run = run_logout, .help = "End the sign-in, there and here." },
 	{ .name = "whoami", .words = "", .help = "Show who you are to the gateway.", .run = run_whoami },
 	{ .name = "token", .words = "", .options = token_options, .run = run_token, .help = "Make a short-lived token by the local issuer.",
 	    .more = "Only where the configuration says `local_issuer on` and `control … may=mint`; each use is in the audit log." },
@@ -132,8 +138,9 @@ print_all(FILE *out)
 	(void)fprintf(out, "usage: sallyport COMMAND …\n\n");
 	for (const struct command *c = commands; c->name != NULL; c++)
 		(void)fprintf(out, "  %-14s %s\n", c->name, c->help);
-	(void)fprintf(out, "\n`sallyport COMMAND --help` says more. The gateway is found by --control PATH, $SALLYPORT_CONTROL or\n"
-			   "the default socket; who you are by --token-file FILE, $SALLYPORT_TOKEN or your account.\n");
+	(void)fprintf(out, "\n`sallyport COMMAND --help` says more. The gateway is found by --server URL or --control PATH, by\n"
+			   "$SALLYPORT_SERVER or $SALLYPORT_CONTROL, by the last login, or at the default socket; who you are by\n"
+			   "--token-file FILE, $SALLYPORT_TOKEN, your sign-in or, at the socket, your account.\n");
 }
 
 /* "policy test" is two words of argv; *used_r says how many. */

@@ -9,8 +9,10 @@
 #include "../base/conf.h"
 #include "command.h"
 
-enum { COMMON_OF_GATEWAY = 2 }; /* the first rows are for commands that ask the gateway */
+enum { COMMON_OF_GATEWAY = 4 }; /* the first rows are for commands that ask the gateway */
 const struct option_row common_options[] = {
+	{ "server", "URL", "the gateway's `console { url }`, over HTTPS ($SALLYPORT_SERVER)" },
+	{ "ca", "FILE", "authorities to trust for it, PEM; without it the system's ($SALLYPORT_CA)" },
 	{ "control", "PATH", "control socket of the gateway ($SALLYPORT_CONTROL)" },
 	{ "token-file", "PATH", "file with a token to act under ($SALLYPORT_TOKEN holds the token itself)" },
 	{ "json", NULL, "print JSON" },
@@ -96,7 +98,11 @@ unknown_option(const struct run *r, struct sp_bytes name)
 static void
 set_common(struct run *r, int i, const char *value)
 {
-	if (strcmp(common_options[i].name, "control") == 0)
+	if (strcmp(common_options[i].name, "server") == 0)
+		r->server = value;
+	else if (strcmp(common_options[i].name, "ca") == 0)
+		r->ca = value;
+	else if (strcmp(common_options[i].name, "control") == 0)
 		r->control = value;
 	else if (strcmp(common_options[i].name, "token-file") == 0)
 		r->token_file = value;
