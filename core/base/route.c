@@ -52,6 +52,7 @@ const struct page_route page_table[] = {
 	{ "GET", "/style.css", PAGE_STYLE, false, false, "How pages look." },
 	{ "GET", "/icon.svg", PAGE_ICON, false, false, "The gateway's sign." },
 	{ "GET", "/healthz", PAGE_HEALTH, false, true, "Whether the console lives." },
+	{ "GET", "/api/v1/openapi.json", PAGE_OPENAPI, false, true, "The API, described for machines." },
 	{ "GET", "/readyz", PAGE_READY, false, true, "Whether it has its keeper." },
 	{ .method = NULL },
 };

@@ -43,7 +43,7 @@ extern const struct route route_table[]; /* ends with a NULL method */
 
 enum page {
 	PAGE_HOME, PAGE_SIGNIN, PAGE_SIGNIN_WITH, PAGE_SIGNIN_BACK, PAGE_DEVICE, PAGE_DEVICE_CONFIRM, PAGE_LOGOUT, PAGE_STYLE, PAGE_ICON,
-	PAGE_HEALTH, PAGE_READY, PAGES
+	PAGE_HEALTH, PAGE_READY, PAGE_OPENAPI, PAGES
 };
 
 struct page_route {

@@ -90,13 +90,13 @@ exchange_begin(const struct run *r, const struct asking *q, struct exchange *x)
 	int rc = reach_find(r, &x->at);
 	if (rc == DONE && !r->nobody)
 		rc = reach_token(r, &x->at, &token);
-	if (rc == DONE)
-		rc = reach_open(r, &x->at);
 	struct sp_writer w = buffer_writer(&out);
 	if (rc == DONE)
 		rc = write_request(&w, q, x->at.host, buffer_bytes(&token));
 	if (rc == DONE && buffer_written(&out, &w) != SP_OK)
 		rc = failed("out of memory");
+	if (rc == DONE)
+		rc = reach_open(r, &x->at);
 	if (rc == DONE)
 		rc = reach_send(&x->at, buffer_bytes(&out));
 	buffer_free(&token);

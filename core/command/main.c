@@ -126,7 +126,7 @@ const struct command commands[] = {
 	    .help = "Remove a sealed secret that no target uses." },
 	{ .name = "status", .words = "", .help = "Show how the gateway is.", .run = run_status },
 	{ .name = "doc", .words = "[TOPIC [MODULE]]", .max = 2, .run = run_doc, .alone = true,
-	    .help = "Print the manual: directives, attributes, policy, settings, api, commands, or all.",
+	    .help = "Print the manual: directives, attributes, policy, settings, api, commands, or all; openapi is for machines.",
 	    .more = "It is written from the tables that the gateway works by. MODULE is postgres unless another is named." },
 	{ .name = "help", .words = "[COMMAND]", .max = 2, .help = "Show this, or how a command is used.", .run = run_help, .alone = true },
 	{ .name = NULL },

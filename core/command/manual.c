@@ -2,10 +2,12 @@
 /* `doc`: the manual as Markdown, from the tables that the gateway works by.  docs/manual/ is what it prints. */
 #include <config.h>
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/conf.h"
 #include "../base/directive.h"
+#include "../base/openapi.h"
 #include "../base/route.h"
 #include "../base/settings.h"
 #include "../module/load.h"
@@ -92,6 +94,18 @@ doc_api(struct manual *m)
 	return rc;
 }
 
+/* For machines: it is no part of the manual. */
+static int
+doc_openapi(struct manual *m)
+{
+	json_t *o = openapi_document();
+	char *text = o == NULL ? NULL : json_dumps(o, JSON_INDENT(2));
+	json_decref(o);
+	int rc = text == NULL ? SP_ENOMEM : buffer_printf(&m->out, "%s\n", text);
+	free(text);
+	return rc;
+}
+
 static int
 put_options(struct manual *m, const struct option_row *rows)
 {
@@ -127,6 +141,7 @@ static const struct topic {
 	{ "settings", doc_settings },
 	{ "api", doc_api },
 	{ "commands", doc_commands },
+	{ "openapi", doc_openapi },
 };
 enum { TOPICS = sizeof(topics) / sizeof(*topics) };
 
@@ -148,13 +163,13 @@ run_doc(struct run *r)
 	struct manual m = { .arena = arena_new(16u << 20) };
 	const char *wanted = r->nwords == 0 ? "all" : r->word[0], *err = "no memory";
 	bool all = strcmp(wanted, "all") == 0, found = false;
-	int rc = m.arena == NULL ? SP_ENOMEM : module_load(m.arena, r->nwords < 2 ? "postgres" : r->word[1], &m.module, &err);
+	int rc = m.arena == NULL ? SP_ENOMEM : strcmp(wanted, "openapi") == 0 ? SP_OK : module_load(m.arena, r->nwords < 2 ? "postgres" : r->word[1], &m.module, &err);
 	if (rc != SP_OK) {
 		arena_free(&m.arena);
 		return failed("%s", err);
 	}
 	for (size_t i = 0; i < TOPICS && rc == SP_OK; i++) {
-		if (!all && strcmp(topics[i].name, wanted) != 0)
+		if (all ? topics[i].print == doc_openapi : strcmp(topics[i].name, wanted) != 0)
 			continue;
 		rc = found ? buffer_printf(&m.out, "\n") : SP_OK;
 		found = true;

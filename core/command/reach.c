@@ -37,8 +37,9 @@ set_or_null(const char *text)
 /* ---- where ---- */
 
 static int
-server_url(const char *given, char url_r[320])
+server_url(const char *given, struct reach *at)
 {
+	char *url_r = at->url;
 	size_t len = strlen(given);
 	while (len > 0 && given[len - 1] == '/')
 		len--;
@@ -51,6 +52,7 @@ server_url(const char *given, char url_r[320])
 		url_r[len - 4] = '\0';
 	if (settings_console_host(url_r) == NULL)
 		return failed("\"%s\" is no server: it takes https://HOST or https://HOST:PORT", given);
+	(void)snprintf(at->host, sizeof(at->host), "%s", settings_console_host(url_r));
 	return DONE;
 }
 
@@ -69,7 +71,7 @@ reach_find(const struct run *r, struct reach *at)
 	if (server == NULL && control == NULL)
 		server = set_or_null(json_string_value(json_object_get(at->saved, "server")));
 	if (server != NULL)
-		return server_url(server, at->url);
+		return server_url(server, at);
 	(void)snprintf(at->host, sizeof(at->host), "sallyport");
 	at->control = control != NULL ? control : DEFAULT_CONTROL;
 	return DONE;
@@ -162,7 +164,6 @@ connect_server(const struct run *r, struct reach *at)
 	struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *list = NULL;
 	struct buffer ca = { .p = NULL };
 	char text[340], port[8];
-	(void)snprintf(at->host, sizeof(at->host), "%s", settings_console_host(at->url));
 	const char *end = strchr(at->host, ']');
 	(void)snprintf(text, sizeof(text), "%s%s", at->host, strchr(end == NULL ? at->host : end, ':') == NULL ? ":443" : "");
 	if (settings_hostport(text, &h) != SP_OK)

@@ -15,6 +15,7 @@
 
 #include "../../modules/http/http.h"
 #include "../base/log.h"
+#include "../base/openapi.h"
 #include "console.h"
 #include "page_text.h"
 
@@ -439,6 +440,20 @@ page_health(struct caller *c, enum page page)
 		caller_page(c, &(struct page_reply){ .status = 503, .type = "text/plain", .body = SP_LIT("the keeper is away\n") });
 }
 
+static void
+page_openapi(struct caller *c)
+{
+	static char *text; /* it never changes */
+	json_t *o = text == NULL ? openapi_document() : NULL;
+	if (text == NULL)
+		text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (text == NULL)
+		caller_refuse(c, 503, "out of memory");
+	else
+		caller_page(c, &(struct page_reply){ .status = 200, .type = "application/json", .body = sp_str(text) });
+}
+
 bool
 page_begin(struct caller *c, const struct request *r)
 {
@@ -448,6 +463,8 @@ page_begin(struct caller *c, const struct request *r)
 		return false;
 	if (page->page == PAGE_HEALTH || page->page == PAGE_READY)
 		page_health(c, page->page);
+	else if (page->page == PAGE_OPENAPI)
+		page_openapi(c);
 	else if (page->page == PAGE_STYLE)
 		caller_page(c, &(struct page_reply){ .status = 200, .type = "text/css; charset=utf-8", .body = page_file("style.css"), .lasting = true });
 	else if (page->page == PAGE_ICON)
