@@ -210,6 +210,10 @@ gather_all(struct epoch *e, const char **err_r)
 		rc = strncmp(i->oidc.jwks, "file:", 5) != 0 ? SP_OK : gather_file(&g, i->oidc.jwks + strlen("file:"), 0);
 		if (rc == SP_OK && i->oidc.ca[0] != '\0')
 			rc = gather_file(&g, i->oidc.ca, 0);
+		if (rc == SP_OK)
+			rc = gather_file(&g, i->saml.metadata, 0);
+		if (rc == SP_OK)
+			rc = gather_file(&g, i->saml.cert, 0);
 	}
 	return rc;
 }

@@ -138,17 +138,33 @@ static const struct directive identity_oidc[] = {
 	    .help = "a provider on this machine may be asked by http; for tests" },
 	END,
 };
+static const struct directive identity_saml[] = {
+	{ .name = "metadata", .type = DIR_STRING, .offset = I(saml.metadata), .help = "the identity provider's metadata, an XML file" },
+	{ .name = "entity_id", .type = DIR_STRING, .offset = I(saml.entity), .dflt = "",
+	    .help = "what the provider calls the gateway; without it the URL of `/saml/metadata/NAME`" },
+	{ .name = "idp_initiated", .type = DIR_BOOL, .offset = I(saml.idp_initiated), .dflt = "off",
+	    .help = "the provider may begin a sign-in, unasked: who is tricked into opening such a page is signed in as somebody else" },
+	{ .name = "sp_key", .type = DIR_STRING, .offset = I(saml.key), .dflt = "",
+	    .help = "where the private key is that requests are signed with, PEM: `file:PATH`, `env:NAME` or `sealed:NAME`; the keeper signs" },
+	{ .name = "sp_cert", .type = DIR_STRING, .offset = I(saml.cert), .dflt = "", .help = "its certificate, PEM, for the gateway's metadata" },
+	END,
+};
 static const struct directive identity_user[] = {
 	{ .name = "claim", .type = DIR_STRING, .offset = I(user.claim), .dflt = "sub", .help = "claim that is the login name" },
-	{ .name = "show", .type = DIR_STRING, .offset = I(user.show), .dflt = "", .help = "claim to show to people; without it the login name" },
+	{ .name = "show", .type = DIR_STRING, .offset = I(user.show), .dflt = "", .help = "claim, or attribute, to show to people; without it the login name" },
+	{ .name = "attribute", .type = DIR_STRING, .offset = I(user.attribute), .dflt = "", .help = "SAML: attribute that is the login name" },
+	{ .name = "nameid", .type = DIR_FLAG, .offset = I(user.nameid), .help = "SAML: the NameID is the login name, which it is without `attribute=`" },
 	END,
 };
 static const struct directive identity_person[] = {
 	{ .name = "claim", .type = DIR_STRING, .offset = I(person.claim), .dflt = "", .help = "claim that tells persons apart, so that one has one vote" },
+	{ .name = "attribute", .type = DIR_STRING, .offset = I(person.attribute), .dflt = "", .help = "the same of SAML: an attribute" },
+	{ .name = "nameid", .type = DIR_FLAG, .offset = I(person.nameid), .help = "the same of SAML: the NameID" },
 	END,
 };
 static const struct directive identity_groups[] = {
 	{ .name = "claim", .type = DIR_STRING, .offset = I(groups.claim), .dflt = "groups", .help = "claim with the list of groups" },
+	{ .name = "attribute", .type = DIR_STRING, .offset = I(groups.attribute), .dflt = "", .help = "SAML: attribute with the groups; without it nobody is in any" },
 	END,
 };
 static const struct directive identity_sponsor[] = {
@@ -163,7 +179,8 @@ static const struct directive identity_roles[] = {
 	END,
 };
 static const struct directive identity_table[] = {
-	{ .name = "oidc", .type = DIR_PARAMS, .params = identity_oidc, .help = "tokens of an OpenID provider" },
+	{ .name = "oidc", .type = DIR_PARAMS, .dflt = "", .params = identity_oidc, .help = "tokens of an OpenID provider" },
+	{ .name = "saml", .type = DIR_PARAMS, .dflt = "", .params = identity_saml, .help = "sign-ins at a SAML 2.0 identity provider, in place of `oidc`" },
 	{ .name = "class", .type = DIR_CHOICE, .offset = I(class), .dflt = "human", .choices = classes, .help = "what its principals are" },
 	{ .name = "user", .type = DIR_PARAMS, .dflt = "", .params = identity_user, .help = "where the user's name is" },
 	{ .name = "person", .type = DIR_PARAMS, .dflt = "", .params = identity_person, .help = "who counts as one person" },
@@ -344,6 +361,17 @@ resolve_set(struct paths *p, struct sp_strings *set, bool only_with_slash)
 	set->v = v;
 }
 
+/* What SAML calls an attribute is a claim to the keeper, and the NameID is its `sub`. */
+static void
+name_attributes(struct identity *i)
+{
+	if (i->saml.metadata[0] == '\0')
+		return;
+	i->user.claim = i->user.attribute[0] == '\0' ? "sub" : i->user.attribute;
+	i->person.claim = i->person.nameid ? "sub" : i->person.attribute;
+	i->groups.claim = i->groups.attribute;
+}
+
 static int
 resolve_all(struct arena *a, struct settings *s)
 {
@@ -369,8 +397,11 @@ resolve_all(struct arena *a, struct settings *s)
 		resolve_secret(&p, &t->catalogue);
 		resolve_set(&p, &t->policy, false);
 	}
-	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next)
+	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next) {
 		resolve(&p, "file:", &i->oidc.jwks), resolve(&p, "file:", &i->oidc.secret), resolve(&p, "", &i->oidc.ca);
+		name_attributes(i);
+		resolve(&p, "", &i->saml.metadata), resolve(&p, "file:", &i->saml.key), resolve(&p, "", &i->saml.cert);
+	}
 	return p.failed ? SP_ENOMEM : SP_OK;
 }
 

@@ -64,9 +64,17 @@ struct identity {
 		struct sp_strings scope;
 		bool insecure_loopback;              /* http:, on this machine */
 	} oidc;
+	struct {
+		const char *metadata;   /* a file; "": this identity is not of SAML */
+		const char *entity;     /* ours; "": the URL of our metadata */
+		const char *key, *cert; /* requests are signed; key: as a target's secret; "" for none */
+		bool idp_initiated;
+	} saml;
 	unsigned class; /* CLASS_… */
-	struct { const char *claim, *show; } user;
-	struct { const char *claim; } person, groups, sponsor;
+	struct { const char *claim, *show, *attribute; bool nameid; } user; /* claim: of oidc; attribute, nameid: of saml */
+	struct { const char *claim, *attribute; bool nameid; } person;
+	struct { const char *claim, *attribute; } groups;
+	struct { const char *claim; } sponsor;
 	struct pairs allow; /* claim=value, all must hold */
 	struct { struct sp_strings approver, auditor, admin; } roles; /* groups that give a role */
 	unsigned token_use; /* TOKEN_… */

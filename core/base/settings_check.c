@@ -256,11 +256,39 @@ share_an_audience(const struct identity *a, const struct identity *b)
 }
 
 static int
+check_saml(struct check *c, const struct conf_block *b)
+{
+	const struct identity *i = (const struct identity *)b;
+	const char *entity = i->saml.entity;
+	if (i->oidc.issuer[0] != '\0')
+		return FAIL_AT(c, b, "an identity is of \"oidc\" or of \"saml\", not of both: make two blocks");
+	if (c->s->console.url[0] == '\0')
+		return FAIL_AT(c, b, "\"saml\" needs \"console { url https://…; }\": responses are posted there");
+	if (i->class != CLASS_HUMAN)
+		return FAIL_AT(c, b, "\"saml\" is for people: \"class\" must be human");
+	if ((i->saml.key[0] == '\0') != (i->saml.cert[0] == '\0'))
+		return FAIL_AT(c, b, "\"saml\" takes sp_key= and sp_cert= together");
+	if (i->session == 0)
+		return FAIL_AT(c, b, "\"session\" can't be off");
+	if (strlen(entity) > 1024 || entity[strcspn(entity, " \t<>\"'&")] != '\0')
+		return FAIL_AT(c, b, "\"saml entity_id=\" is a URI of at most 1024 letters, not \"%s\"", QUOTE(entity));
+	if ((i->user.nameid && i->user.attribute[0] != '\0') || (i->person.nameid && i->person.attribute[0] != '\0'))
+		return FAIL_AT(c, b, "\"user\" and \"person\" take nameid or attribute=, not both");
+	return i->saml.key[0] == '\0' ? SP_OK : check_where(c, b, "saml", i->saml.key);
+}
+
+static int
 check_identity(struct check *c, const struct conf_block *b)
 {
 	const struct identity *i = (const struct identity *)b;
 	if (strcmp(b->name, "local") == 0 || strcmp(b->name, "unix") == 0)
 		return FAIL_AT(c, b, "the name \"%s\" is the gateway's own: choose another", b->name);
+	if (i->saml.metadata[0] != '\0')
+		return check_saml(c, b);
+	if (i->oidc.issuer[0] == '\0')
+		return FAIL_AT(c, b, "it needs \"oidc issuer=…\" or \"saml metadata=…\"");
+	if (i->user.nameid || i->user.attribute[0] != '\0' || i->person.nameid || i->person.attribute[0] != '\0' || i->groups.attribute[0] != '\0')
+		return FAIL_AT(c, b, "nameid and attribute= are of \"saml\": an identity of \"oidc\" takes claim=");
 	int rc = check_oidc(c, i);
 	if (rc != SP_OK)
 		return rc;

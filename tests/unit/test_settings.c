@@ -216,12 +216,44 @@ test_urls(void)
 }
 
 static void
+test_saml(void)
+{
+#define SAML "saml metadata=okta.xml;"
+#define SI(body) "identity a { " body " } console { url https://gate.example.com; }"
+	refused("identity a { " SAML " }", "t:1: \"saml\" needs \"console { url https://…; }\": responses are posted there");
+	CU_ASSERT_EQUAL(load(SI(SAML)), SP_OK);
+	CU_ASSERT_STRING_EQUAL(s.identities->saml.metadata, "/etc/sallyport/okta.xml");
+	CU_ASSERT(s.identities->saml.entity[0] == '\0' && !s.identities->saml.idp_initiated && s.identities->session == 8u * 3600 * 1000);
+	CU_ASSERT_STRING_EQUAL(s.identities->user.claim, "sub");
+	CU_ASSERT_STRING_EQUAL(s.identities->groups.claim, "");
+	CU_ASSERT_STRING_EQUAL(s.identities->person.claim, "");
+	CU_ASSERT_EQUAL(load(SI("saml metadata=/x.xml entity_id=urn:gate idp_initiated=on sp_key=file:k sp_cert=c; user attribute=uid show=mail;"
+	    " groups attribute=http://schemas.example.com/groups; person nameid; roles admin=x; session 1h;")), SP_OK);
+	CU_ASSERT(s.identities->saml.idp_initiated && s.identities->session == 3600 * 1000);
+	CU_ASSERT_STRING_EQUAL(s.identities->saml.key, "file:/etc/sallyport/k");
+	CU_ASSERT_STRING_EQUAL(s.identities->saml.cert, "/etc/sallyport/c");
+	CU_ASSERT_STRING_EQUAL(s.identities->user.claim, "uid");
+	CU_ASSERT_STRING_EQUAL(s.identities->groups.claim, "http://schemas.example.com/groups");
+	CU_ASSERT_STRING_EQUAL(s.identities->person.claim, "sub");
+	refused(SI(SAML "oidc issuer=i audience=a jwks=file:j;"), "t:1: an identity is of \"oidc\" or of \"saml\", not of both: make two blocks");
+	refused(SI("saml idp_initiated=on;"), "t:1: \"saml\" needs \"metadata=\"");
+	refused(SI(SAML "class agent; allow a=b;"), "t:1: \"saml\" is for people: \"class\" must be human");
+	refused(SI("saml metadata=x sp_key=file:k;"), "t:1: \"saml\" takes sp_key= and sp_cert= together");
+	refused(SI("saml metadata=x sp_key=secret sp_cert=c;"), "t:1: \"saml secret=\" says where the secret is: file:PATH, env:NAME or sealed:NAME");
+	refused(SI("saml metadata=x \"entity_id=a b\";"), "t:1: \"saml entity_id=\" is a URI of at most 1024 letters, not \"a b\"");
+	refused(SI(SAML "user nameid attribute=x;"), "t:1: \"user\" and \"person\" take nameid or attribute=, not both");
+	refused(SI(SAML "session off;"), "t:1: \"session\" can't be off");
+	refused(SI("oidc issuer=i audience=a jwks=file:j; groups attribute=g;"),
+	    "t:1: nameid and attribute= are of \"saml\": an identity of \"oidc\" takes claim=");
+}
+
+static void
 test_identity(void)
 {
 #define I(body) "identity a { " body " }"
 #define URLS "https://HOST/… (or, with insecure_loopback=on, http:// on this machine)"
 #define OIDC "oidc issuer=i audience=a jwks=file:j;"
-	refused(I(""), "t:1: \"oidc\" is missing");
+	refused(I(""), "t:1: it needs \"oidc issuer=…\" or \"saml metadata=…\"");
 	refused(I("oidc issuer=i audience=a;"), "t:1: \"oidc issuer=\" is " URLS ", since the provider is asked there; or give jwks=file:PATH,"
 	    " and no client=");
 	refused(I("oidc issuer=i client=a jwks=file:j;"), "t:1: \"oidc issuer=\" is " URLS ", since the provider is asked there; or give"
@@ -364,6 +396,7 @@ main(void)
 		{ "listener", test_listener },
 		{ "target", test_target },
 		{ "identity", test_identity },
+		{ "identity of SAML", test_saml },
 		{ "URLs", test_urls },
 		{ "top", test_top },
 		{ "hostport", test_hostport }, { "a log host for checkpoints", test_anchor_host },
