@@ -98,6 +98,9 @@ static const struct row table[MESSAGES] = {
 	[MSG_LENT] = { "lent", "sqssqs", L, K, 0, 0 },
 	[MSG_RETURN] = { "return", "sss", K, L, 0, 0 },
 	[MSG_RETURNED] = { "returned", "sqs", L, K, 0, 0 },
+
+	[MSG_TRY] = { "try", "", M, W, 0, 0 },
+	[MSG_FOUND] = { "found", "qss", W, M, 0, 0 },
 };
 
 static const struct row *

@@ -40,7 +40,7 @@ enum message_type {
 	/* any → master */
 	MSG_READY,       /* up and locked down */
 	MSG_EPOCH_TAKEN, /* number, ok, text */
-	MSG_DRAINED,     /* worker: no session left */
+	MSG_DRAINED,     /* worker: no session left, or all is tried */
 	MSG_ANCHOR,      /* recorder: an anchor's line, for a log host | line */
 	MSG_CHECKED,     /* check: fd: memfd when ok | ok, text */
 
@@ -91,6 +91,10 @@ enum message_type {
 	MSG_LENT,         /* session, ok, user, secret, until (wall µs), text */
 	MSG_RETURN,       /* lend: session, target, user */
 	MSG_RETURNED,     /* session, ok, text */
+
+	/* sallyportd -t --connect: master → worker, and its answers */
+	MSG_TRY,          /* log in at each target, and say what those logins may do */
+	MSG_FOUND,        /* whether it is refused, target, text */
 	MESSAGES
 };
 

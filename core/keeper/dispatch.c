@@ -339,7 +339,7 @@ keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const ch
 	k->base = base;
 	k->epoch = e;
 	k->started = clock_wall_us();
-	char *folder = folder_of(e->settings.store.file);
+	char *folder = k->trial ? NULL : folder_of(e->settings.store.file);
 	int rc = keys_open(folder, &k->keys, err_r);
 	free(folder);
 	if (rc == SP_OK)

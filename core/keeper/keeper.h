@@ -58,6 +58,7 @@ struct keeper {
 	struct role_process *role;
 	struct event_base *base;
 	struct epoch *epoch;
+	bool trial;                      /* of `sallyportd -t --connect`: in memory only, and worker's sides need no session */
 	struct store *store;
 	struct keys keys;
 	struct trust *trust;             /* of the epoch */

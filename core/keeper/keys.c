@@ -90,14 +90,17 @@ write_seed(const char *folder, const char *path, const uint8_t seed[SEED_LEN])
 static int
 seed_open(const char *folder, const char *name, struct sp_secret **seed_r)
 {
-	size_t size = strlen(folder) + strlen(name) + 2;
+	size_t size = (folder == NULL ? 0 : strlen(folder)) + strlen(name) + 2;
 	char *path = mem_alloc(size);
 	uint8_t seed[SEED_LEN];
 	*seed_r = NULL;
-	(void)snprintf(path, size, "%s/%s", folder, name);
-	int rc = read_seed(path, seed);
-	if (rc == 1) {
+	int rc = SP_OK;
+	(void)snprintf(path, size, "%s/%s", folder == NULL ? "" : folder, name);
+	if (folder != NULL)
+		rc = read_seed(path, seed);
+	if (folder == NULL || rc == 1)
 		random_bytes(seed, sizeof(seed));
+	if (rc == 1) {
 		rc = write_seed(folder, path, seed);
 		if (rc == SP_OK)
 			log_info("made the key file %s", log_quote(sp_str(path)));
@@ -123,7 +126,7 @@ pair_open(const char *folder, const char *name, struct key_pair *k)
 int
 keys_open(const char *folder, struct keys *k_r, const char **err_r)
 {
-	*k_r = (struct keys){ .folder = mem_string(sp_str(folder)) };
+	*k_r = (struct keys){ .folder = folder == NULL ? NULL : mem_string(sp_str(folder)) };
 	int rc = pair_open(folder, "signing.key", &k_r->signing);
 	if (rc == SP_OK)
 		rc = seed_open(folder, "master.key", &k_r->master);

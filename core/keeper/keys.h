@@ -24,6 +24,7 @@ struct keys {
 	struct sp_secret *master;
 };
 
+/* folder NULL: keys that go with the process. */
 int keys_open(const char *folder, struct keys *k_r, const char **err_r) SP_MUST;
 /* Makes the issuer's key unless it is there. */
 int keys_issuer(struct keys *k, const char **err_r) SP_MUST;

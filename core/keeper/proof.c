@@ -178,7 +178,7 @@ proof_prove(struct keeper *k, struct link *l, struct message *m)
 	if (s->proof == NULL)
 		s->proof = mem_alloc(sizeof(*s->proof));
 	struct buffer out = { 0 };
-	struct challenge c = { k, s, s->proof, credentials_find(k->credentials, s->target, s->side), m->f[3].s, m->f[4].s, &out,
+	struct challenge c = { k, s, s->proof, credentials_find(k->credentials, s->target, s->side && !s->data), m->f[3].s, m->f[4].s, &out,
 		"no memory for a proof", false };
 	int rc = choose(&c, m->f[1].s, m->f[2].q);
 	if (rc == SP_OK)
@@ -286,7 +286,7 @@ derived(struct keeper *k, struct live *s, const struct scram_keys *keys)
 {
 	struct proof *p = s->proof;
 	struct buffer out = { 0 };
-	const struct credential *who = credentials_find(k->credentials, s->target, s->side);
+	const struct credential *who = credentials_find(k->credentials, s->target, s->side && !s->data);
 	scram_derive_end(&p->derivation);
 	if (who != NULL)
 		credentials_keep(k->credentials, who, salt_of(p), p->scram.iterations, (struct sp_bytes){ keys->client, sizeof(*keys) });

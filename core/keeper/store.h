@@ -72,6 +72,7 @@ struct store_server {
 	void *owner;
 };
 
+#define STORE_MEMORY ":memory:" /* a path: it goes with the process */
 /* Makes the file (0600) and its tables, or brings an older one up.  server NULL: nothing is shared. */
 int store_open(const char *path, const struct store_server *server, struct store **s_r, const char **err_r) SP_MUST;
 /* True when other gateways may read and write the same. */

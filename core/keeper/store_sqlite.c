@@ -118,13 +118,15 @@ static int
 open_file(const char *path, sqlite3 **db_r, const char **err_r)
 {
 	/* SQLite would make it readable for everybody that the umask allows; journal files take its mode. */
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0) {
+	bool memory = strcmp(path, STORE_MEMORY) == 0;
+	int fd = memory ? -1 : open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0 && !memory) {
 		log_error("the store %s: %s", log_quote(sp_str(path)), strerror(errno));
 		*err_r = "the store could not be opened";
 		return SP_EIO;
 	}
-	(void)close(fd);
+	if (fd >= 0)
+		(void)close(fd);
 	if (sqlite3_open_v2(path, db_r, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL) == SQLITE_OK)
 		return SP_OK;
 	*err_r = "the store could not be opened";

@@ -177,6 +177,8 @@ on_message(void *owner, struct link *l, struct message *msg)
 			c = &m->child[i];
 	if (c == NULL)
 		return SP_EINTERNAL;
+	if (m->trial)
+		return trial_message(m, c, msg);
 	switch (msg->type) {
 	case MSG_READY:
 		c->ready = true;
@@ -213,7 +215,9 @@ on_gone(void *owner, struct link *l, const char *why)
 			continue;
 		log_debug("link to %s %u: %s", role_name(c->role), c->index, why);
 		link_free(&c->link);
-		if (c->role == ROLE_CHECK) {
+		if (m->trial) {
+			trial_gone(m, c);
+		} else if (c->role == ROLE_CHECK) {
 			(void)reload_lost(m, c);
 			if (c->dead)
 				child_forget(c);
@@ -242,7 +246,7 @@ child_start(struct master *m, enum role role, struct child **c_r)
 	*c_r = NULL;
 	if (c == NULL || path == NULL || link_pair(pair) != SP_OK)
 		return SP_EIO;
-	unsigned index = role == ROLE_WORKER ? ++m->last_index : role_is_helper(role) ? helper_index(m, role) : 0;
+	unsigned index = role == ROLE_WORKER ? ++m->last_index : role_is_helper(role) ? helper_index(m, role) : m->trial;
 	/* The loop's signal handlers write to a pipe that a child shares until it has closed it. */
 	sigset_t all, before;
 	(void)sigfillset(&all);

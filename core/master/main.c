@@ -23,7 +23,7 @@
 
 static const char usage[] =
     "usage: sallyportd [-c FILE] [-f]            start, in the foreground with -f\n"
-    "       sallyportd [-c FILE] -t              test configuration, modules, policies and their tests\n"
+    "       sallyportd [-c FILE] -t [--connect]  test configuration, modules, policies and their tests; log in at each target\n"
     "       sallyportd [-c FILE] -T              print the configuration as it is read, includes merged\n"
     "       sallyportd [-c FILE] -s SIGNAL       reload, quit (sessions may end), stop (now), reopen (logs)\n"
     "       sallyportd -V | -h\n"
@@ -40,6 +40,17 @@ run_check(struct master *m, const char *option)
 		execl(path, "sallyport-check", option, m->conf_path, (char *)NULL);
 	fprintf(stderr, "sallyportd: cannot run %s: %s\n", path, strerror(errno));
 	return 1;
+}
+
+/* The same, and this process goes on. */
+static int
+check_first(struct master *m, const char *option)
+{
+	int status = 1;
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(run_check(m, option));
+	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
 /* ---- -s ---- */
@@ -206,12 +217,15 @@ main(int argc, char **argv)
 	const char *conf = SYSCONFDIR "/sallyport/sallyport.conf", *what = NULL;
 	bool foreground = false;
 	const char *check = NULL;
-	static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' }, { 0 } };
+	bool connect = false;
+	static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
+		{ "connect", no_argument, NULL, 'C' }, { 0 } };
 	for (int o; (o = getopt_long(argc, argv, "c:tTs:fVh", longs, NULL)) != -1;) {
 		switch (o) {
 		case 'c': conf = optarg; break;
 		case 't': check = "-t"; break;
 		case 'T': check = "-T"; break;
+		case 'C': connect = true; break;
 		case 's': what = optarg; break;
 		case 'f': foreground = true; break;
 		case 'V': puts("sallyportd " PACKAGE_VERSION); return 0;
@@ -219,7 +233,7 @@ main(int argc, char **argv)
 		default: fputs(usage, stderr); return 2;
 		}
 	}
-	if (optind < argc) {
+	if (optind < argc || (connect && (check == NULL || check[1] != 't'))) {
 		fputs(usage, stderr);
 		return 2;
 	}
@@ -229,6 +243,8 @@ main(int argc, char **argv)
 	}
 	m.conf_path = conf_path;
 	m.root = geteuid() == 0;
+	if (connect)
+		return check_first(&m, check) != 0 ? 1 : trial_run(&m);
 	if (check != NULL)
 		return run_check(&m, check);
 	return what != NULL ? send_signal(&m, what) : start(&m, foreground);

@@ -127,6 +127,8 @@ struct master {
 	int pid_fd;              /* locked while we live */
 	char *control_path;      /* as at the start */
 	bool control_paused, keeper_told, lenders_told, reload_wanted;
+	bool trial, trial_over;      /* trial.c: nothing is served */
+	unsigned trial_problems;
 	int status;
 };
 
@@ -170,6 +172,11 @@ int pid_write(struct master *m) SP_MUST;
 int anchor_open(struct master *m, const char *to) SP_MUST;
 void anchor_close(struct master *m);
 int anchor_send(struct master *m, struct sp_bytes line) SP_MUST; /* SP_EPROTO: it is no anchor's line */
+
+/* trial.c: all of `sallyportd -t --connect`; what its children say, and their end */
+int trial_run(struct master *m);
+int trial_message(struct master *m, struct child *c, struct message *msg) SP_MUST;
+void trial_gone(struct master *m, struct child *c);
 
 /* reload.c */
 void reload_start(struct master *m);            /* a check process begins, or will */

@@ -93,9 +93,19 @@ REFUSES(sp_cancel, struct sp_session *s, uint32_t pid, struct sp_bytes secret)
 GIVES(struct sp_session *, NULL, sp_side_session, struct sp_session *s, const char *purpose, void *cookie)
 GIVES(const char *, "", sp_purpose, const struct sp_session *s)
 GIVES(void *, NULL, sp_cookie, const struct sp_session *s)
+GIVES(bool, false, sp_inspects, const struct sp_session *s)
+REFUSES(sp_inspected, struct sp_session *s)
 GIVES(uint64_t, 0, sp_recheck, const struct sp_session *s)
 GIVES(void *, NULL, sp_target_block, struct sp_session *s, size_t size, void (*end)(void *block))
 DOES_NOTHING(sp_wake, struct sp_session *s)
+
+void
+sp_found(struct sp_session *s, bool refuse, const char *fmt, ...)
+{
+	(void)s;
+	(void)refuse;
+	(void)fmt;
+}
 
 bool
 sp_op_stands(const struct sp_op *op)

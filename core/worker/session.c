@@ -23,6 +23,7 @@
 #include "keeper_talk.h"
 #include "operation.h"
 #include "record.h"
+#include "trial.h"
 
 #define SESSION_MEMORY (64u << 20)
 #define FAREWELL_MS 2000
@@ -103,6 +104,31 @@ session_accept(struct worker *w, const struct listener *l, int fd, const char *a
 	(void)session_leave_module(s, s->module->accept == NULL ? SP_OK : s->module->accept(s));
 }
 
+static void
+session_begin_side(struct sp_session *s, const char *target, const char *part, const char *purpose)
+{
+	s->purpose = arena_string(s->arena, sp_str(purpose));
+	s->target_name = arena_string(s->arena, sp_str(target));
+	s->part = arena_string(s->arena, sp_str(part));
+	s->state = SESSION_WHO;
+	session_enter(s, SESSION_DIALING);
+	keeper_side(s);
+	session_kick(s); /* dialled at the next turn: its caller is on the stack */
+}
+
+struct sp_session *
+session_trial(struct worker *w, const struct target_use *t, const void *conf, const char *part, const char *purpose)
+{
+	struct sp_session *s = session_new(w, t->module);
+	s->epoch = epoch_use_ref(w->epoch);
+	s->dialled = epoch_use_ref(w->epoch);
+	s->target = s->home = t->target;
+	s->conf = conf;
+	s->login = strcmp(purpose, "login") == 0 ? t->target->login.user : t->target->catalogue.user;
+	session_begin_side(s, t->target->b.name, part, purpose);
+	return s;
+}
+
 struct sp_session *
 session_side(struct sp_session *like, const char *purpose, void *cookie)
 {
@@ -111,15 +137,9 @@ session_side(struct sp_session *like, const char *purpose, void *cookie)
 	s->dialled = epoch_use_ref(like->dialled);
 	s->target = s->home = like->home;
 	s->conf = like->conf; /* in dialled */
-	s->purpose = arena_string(s->arena, sp_str(purpose));
 	s->cookie = cookie;
-	s->target_name = arena_string(s->arena, sp_str(like->target_name));
-	s->part = arena_string(s->arena, sp_str(like->part));
 	s->login = s->home->catalogue.user[0] != '\0' ? s->home->catalogue.user : s->home->login.user;
-	s->state = SESSION_WHO;
-	session_enter(s, SESSION_DIALING);
-	keeper_side(s);
-	session_kick(s); /* dialled at the next turn: its caller is on the stack */
+	session_begin_side(s, like->target_name, like->part, purpose);
 	return s;
 }
 
@@ -248,6 +268,8 @@ session_close(struct sp_session *s)
 	if (s->timer_made)
 		event_del(&s->timer);
 	keeper_closed(s);
+	if (s->trial)
+		trial_closed(s);
 	session_kick(s);
 }
 

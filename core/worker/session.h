@@ -11,10 +11,14 @@
 
 #include "worker.h"
 
+struct target_use;
+
 /* A client was accepted on a listener.  Takes fd over. */
 void session_accept(struct worker *w, const struct listener *l, int fd, const char *address);
 /* A connection of the gateway's own, without a client. */
 struct sp_session *session_side(struct sp_session *like, const char *purpose, void *cookie);
+/* One of trial.c's, with no client's session beside it. */
+struct sp_session *session_trial(struct worker *w, const struct target_use *t, const void *conf, const char *part, const char *purpose);
 struct sp_session *session_find(struct worker *w, struct sp_bytes id);
 
 void session_enter(struct sp_session *s, enum session_state to);

@@ -19,6 +19,7 @@
 #include "keeper_talk.h"
 #include "record.h"
 #include "session.h"
+#include "trial.h"
 
 #define TICK_MS 50
 #define ACCEPTS_PER_WAKE 32
@@ -311,6 +312,8 @@ worker_message(void *owner, struct link *l, struct message *m)
 		return listening_add(w, fd, m->f[0].s);
 	case MSG_RING:
 		return take_ring(w, m);
+	case MSG_TRY:
+		return trial_start(w);
 	case MSG_BOARD:
 		w->board_slot = (unsigned)m->f[0].q;
 		return board_map(m->fd[0], &w->board);

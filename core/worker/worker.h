@@ -63,6 +63,7 @@ struct sp_session {
 	const void *conf;                 /* in heard, then in dialled */
 	const char *purpose;              /* "" for a client's session */
 	void *cookie;
+	bool trial, inspected;            /* trial.c; inspected: its module has said all */
 	char address[64];
 
 	struct principal principal;
@@ -109,7 +110,7 @@ struct worker {
 	const struct sp_module *const *modules;
 	struct arena *arena;              /* the modules' */
 	struct list_head sessions;
-	size_t nsessions;
+	size_t nsessions, trials;         /* trials: of trial.c, that have not ended */
 	struct list_head listeners;
 	struct ring *ring;
 	int ring_bell, recorder_bell;     /* eventfds: ours to hear, ours to ring */

@@ -361,6 +361,13 @@ int sp_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes secret) SP_MUS
 struct sp_session *sp_side_session(struct sp_session *s, const char *purpose, void *cookie);
 const char *sp_purpose(const struct sp_session *s); /* "" for a client's session */
 void *sp_cookie(const struct sp_session *s);
+/*
+ * A side session of a trial (`sallyportd -t --connect`), "catalogue" or "login": once it is ready, the module looks at what its
+ * login may do, says so (refuse: the trial fails), and ends it with what sp_inspected() returns.
+ */
+bool sp_inspects(const struct sp_session *s);
+void sp_found(struct sp_session *s, bool refuse, const char *fmt, ...) SP_PRINTF(3, 4);
+int sp_inspected(struct sp_session *s) SP_MUST;
 /* ms that what a side session read may be taken for true: `catalogue recheck=`; 0: it has to be asked anew each time. */
 uint64_t sp_recheck(const struct sp_session *s);
 /*

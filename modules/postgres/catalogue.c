@@ -17,7 +17,6 @@
 #define ANSWER_MS 10000u /* for the question whether anything changed */
 #define RETRY_MS 1000u
 #define RENAMED_MAX 20u /* log lines of one reading */
-#define SOURCE_MAX (3 * 2 * PG_NAME_MAX + 3) /* schema.table.column, every byte escaped */
 
 enum stage { EMPTY, LOADING, READY, FAILED };
 
@@ -233,7 +232,7 @@ tell_renamed(struct pg *p, const struct pg_names *names)
 	const struct pg_column *column;
 	unsigned told = 0;
 	for (size_t i = 0; (column = pg_names_renamed(names, i, &was)) != NULL && told < RENAMED_MAX; i++) {
-		uint8_t before[SOURCE_MAX], after[SOURCE_MAX];
+		uint8_t before[PG_SOURCE_MAX], after[PG_SOURCE_MAX];
 		struct sp_writer b = sp_writer(before, sizeof(before)), a = sp_writer(after, sizeof(after));
 		const struct pg_relation *r = pg_names_relation(names, was->oid);
 		pg_write_name(&b, was, column);
@@ -305,6 +304,8 @@ pg_catalogue_next(struct pg *p)
 	}
 	bool ok = same || reading_finish(p, c);
 	reading_end(c, ok);
+	if (sp_inspects(p->s))
+		return ok ? pg_inspect(p) : SP_ENOMEM;
 	if (ok && c->asked != c->done)
 		return reading_begin(p, c);
 	return SP_OK;
@@ -317,7 +318,7 @@ pg_catalogue_failed(struct pg *p, const char *code)
 	sp_log(p->s, SP_WARN, "the target's catalogue could not be read: %s", code);
 	pg_names_abandon(&c->builder);
 	reading_end(c, false);
-	return SP_OK;
+	return sp_inspects(p->s) ? sp_fail(p->s, SP_EIO, "it could not read the catalogue: %s", code) : SP_OK;
 }
 
 /* ---- members ---- */
@@ -508,12 +509,36 @@ pg_catalogue_tell(struct pg *p)
 static int
 tagged_source(void *owner, const struct pg_relation *r, const struct pg_column *c)
 {
-	uint8_t name[SOURCE_MAX];
+	uint8_t name[PG_SOURCE_MAX];
 	struct sp_writer w = sp_writer(name, sizeof(name));
 	if (r == NULL || c == NULL)
 		return 1;
 	pg_write_name(&w, r, c);
 	return w.bad || sp_column_tagged(((struct pg *)owner)->s, sp_written(&w));
+}
+
+struct told {
+	struct pg *p;
+	struct sp_writer *w;
+};
+
+static int
+surely_tagged(void *owner, const struct pg_relation *r, const struct pg_column *c)
+{
+	const struct told *t = owner;
+	if (r == NULL || c == NULL)
+		return 0;
+	t->w->len = 0;
+	pg_write_name(t->w, r, c);
+	return !t->w->bad && sp_column_tagged(t->p->s, sp_written(t->w));
+}
+
+bool
+pg_catalogue_tells(struct pg *p, uint32_t table, int16_t attnum, struct sp_writer *w)
+{
+	struct told t = { p, w };
+	struct catalogue *c = catalogue_of(p);
+	return c != NULL && c->names != NULL && pg_names_sources(c->names, table, attnum, surely_tagged, &t) != 0;
 }
 
 bool
@@ -531,7 +556,7 @@ static bool
 is_written(const struct sp_op *op, const struct pg_relation *r)
 {
 	static const char *const unseen[] = { "?.*", "?.?.?" };
-	char name[SOURCE_MAX + 1];
+	char name[PG_SOURCE_MAX + 1];
 	struct sp_writer w = sp_writer((uint8_t *)name, sizeof(name) - 1);
 	for (size_t i = 0; i < sizeof(unseen) / sizeof(*unseen); i++)
 		if (sp_op_has(op, PG_A_COLUMNS_WRITTEN, unseen[i]))

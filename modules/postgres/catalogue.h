@@ -18,6 +18,8 @@
 #include "names.h"
 #include "postgres.h"
 
+#define PG_SOURCE_MAX (3 * 2 * PG_NAME_MAX + 3) /* schema.table.column, every byte escaped */
+
 /* Take part; PG_WAIT until a snapshot is there, PG_PASS once it is. */
 int pg_catalogue_join(struct pg *p) SP_MUST;
 void pg_catalogue_leave(struct pg *p); /* close(), of side sessions too */
@@ -45,6 +47,8 @@ int pg_catalogue_column(struct pg *p, const struct sp_op *op, uint32_t table, ui
 void pg_cursor_note(struct pg *p, const struct sp_op *op, bool named);
 /* May a column of schema.table, or one behind it, be tagged?  True where nobody knows. */
 bool pg_catalogue_tagged(struct pg *p, struct sp_bytes schema, struct sp_bytes table);
+/* Is one of the columns that it is, or is made of, tagged for sure?  Its name in w. */
+bool pg_catalogue_tells(struct pg *p, uint32_t table, int16_t attnum, struct sp_writer *w);
 /* Tells the core all of the target's columns, when they are known and it has not heard them. */
 void pg_catalogue_tell(struct pg *p);
 void pg_catalogue_described(struct pg *p); /* all columns of a description were asked for, and none waits */
@@ -57,5 +61,10 @@ int pg_catalogue_ready(struct pg *p) SP_MUST;
 int pg_catalogue_row(struct pg *p, struct sp_bytes body) SP_MUST;
 int pg_catalogue_next(struct pg *p) SP_MUST;
 int pg_catalogue_failed(struct pg *p, const char *code) SP_MUST;
+
+/* inspect.c, in a trial: begins; a row; the end of a query */
+int pg_inspect(struct pg *p) SP_MUST;
+int pg_inspect_row(struct pg *p, struct sp_bytes body) SP_MUST;
+int pg_inspect_next(struct pg *p) SP_MUST;
 
 #endif

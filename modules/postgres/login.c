@@ -391,7 +391,7 @@ pg_login_ready(struct pg *p, const struct pg_message *m)
 	if (rc != SP_OK)
 		return rc;
 	if (!has_client(p)) {
-		rc = pg_catalogue_ready(p);
+		rc = strcmp(sp_purpose(p->s), "catalogue") == 0 ? pg_catalogue_ready(p) : pg_inspect(p);
 		return rc != SP_OK ? rc : PG_DROP;
 	}
 	pg_enter(p, C_READY);

@@ -297,8 +297,8 @@ pg_names_add_function(struct pg_names_builder *b, const struct pg_function *from
 	return f->schema == NULL || f->name == NULL || f->extension == NULL ? SP_ETOOBIG : SP_OK;
 }
 
-static bool
-number(struct sp_bytes b, uint32_t *n_r)
+bool
+pg_names_number(struct sp_bytes b, uint32_t *n_r)
 {
 	uint64_t n = 0;
 	*n_r = 0;
@@ -315,7 +315,7 @@ static int
 feed_function(struct pg_names_builder *b, const struct sp_bytes *f, const char *const *text, bool operator)
 {
 	uint32_t oid, args = 2, defaults = 0;
-	if (!number(f[0], &oid) || (!operator && (!number(f[5], &args) || !number(f[6], &defaults))) || args > 100 || defaults > args)
+	if (!pg_names_number(f[0], &oid) || (!operator && (!pg_names_number(f[5], &args) || !pg_names_number(f[6], &defaults))) || args > 100 || defaults > args)
 		return SP_EPROTO;
 	bool variadic = !operator && sp_bytes_is(f[7], "t");
 	const struct pg_function fn = { .oid = oid, .schema = text[1], .name = text[2], .kind = operator ? 'o' : text[3][0],
@@ -331,29 +331,29 @@ feed_row(struct pg_names_builder *b, enum pg_names_query q, const struct sp_byte
 	int rc;
 	switch (q) {
 	case PG_NAMES_RELATIONS:
-		if (!number(f[0], &x) || f[3].len != 1)
+		if (!pg_names_number(f[0], &x) || f[3].len != 1)
 			return SP_EPROTO;
 		rc = pg_names_add_relation(b, x, text[1], text[2], text[3][0]);
 		if (rc == SP_OK)
 			((struct pg_relation *)b->names->relations.v)[b->names->relations.n - 1].partition = sp_bytes_is(f[4], "t");
 		return rc;
 	case PG_NAMES_COLUMNS:
-		if (!number(f[0], &x) || !number(f[1], &y) || !number(f[3], &z) || y > INT16_MAX)
+		if (!pg_names_number(f[0], &x) || !pg_names_number(f[1], &y) || !pg_names_number(f[3], &z) || y > INT16_MAX)
 			return SP_EPROTO;
 		rc = pg_names_add_column(b, x, (int16_t)y, text[2], z);
 		if (rc == SP_OK)
 			((struct column_row *)b->names->columns.v)[b->names->columns.n - 1].column.not_null = sp_bytes_is(f[4], "t");
 		return rc;
 	case PG_NAMES_DEPENDS:
-		if (!number(f[0], &x) || !number(f[1], &y) || !number(f[2], &z) || z > INT16_MAX)
+		if (!pg_names_number(f[0], &x) || !pg_names_number(f[1], &y) || !pg_names_number(f[2], &z) || z > INT16_MAX)
 			return SP_EPROTO;
 		return pg_names_add_depend(b, x, y, (int16_t)z);
 	case PG_NAMES_GENERATED:
-		if (!number(f[0], &x) || !number(f[1], &y) || !number(f[2], &z) || y > INT16_MAX || z > INT16_MAX)
+		if (!pg_names_number(f[0], &x) || !pg_names_number(f[1], &y) || !pg_names_number(f[2], &z) || y > INT16_MAX || z > INT16_MAX)
 			return SP_EPROTO;
 		return pg_names_add_generated(b, x, (int16_t)y, (int16_t)z);
 	case PG_NAMES_INHERITS:
-		return number(f[0], &x) && number(f[1], &y) ? pg_names_add_parent(b, x, y) : SP_EPROTO;
+		return pg_names_number(f[0], &x) && pg_names_number(f[1], &y) ? pg_names_add_parent(b, x, y) : SP_EPROTO;
 	case PG_NAMES_FUNCTIONS:
 	case PG_NAMES_OPERATORS:
 		return feed_function(b, f, text, q == PG_NAMES_OPERATORS);

@@ -71,6 +71,7 @@ struct pg_names_builder *pg_names_begin(size_t max);
 int pg_names_feed(struct pg_names_builder *b, enum pg_names_query q, const struct sp_bytes *field, size_t n) SP_MUST;
 /* Ends the builder; NULL when memory is out.  version: any number that differs from earlier ones. */
 struct pg_names *pg_names_finish(struct pg_names_builder **b, uint64_t version);
+bool pg_names_number(struct sp_bytes text, uint32_t *n_r); /* false: it is none */
 void pg_names_abandon(struct pg_names_builder **b);
 /*
  * What had other names in `before`, an earlier snapshot of the same database, keeps them as sources of

@@ -234,6 +234,7 @@ struct pg {
 	unsigned nunknown;
 	bool looking;         /* for those of the description under way: one reading is enough */
 	uint64_t lookup;
+	unsigned asked, told; /* inspect.c */
 	struct track *track;
 	struct prepared *prepared;   /* by SQL, with their texts */
 	size_t prepared_bytes;
@@ -358,7 +359,7 @@ void pg_objects_end(struct pg *p);      /* the session ended */
 int pg_finish(struct sp_op *op, uint64_t rows, const char *code, struct sp_bytes text) SP_MUST;
 
 /* ---- own.c: answers to the gateway's own statements ---- */
-enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_COPY, OWN_SYNC, OWN_CATALOGUE };
+enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_COPY, OWN_SYNC, OWN_CATALOGUE, OWN_INSPECT };
 struct pg_answer *pg_expect_own(struct pg *p, enum pg_own own, uint8_t last);
 int pg_own_step(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_own_row(struct pg *p, const struct pg_message *m) SP_MUST;

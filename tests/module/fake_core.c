@@ -425,6 +425,26 @@ sp_cookie(const struct sp_session *s)
 	return s->cookie;
 }
 
+bool
+sp_inspects(const struct sp_session *s)
+{
+	(void)s;
+	return false;
+}
+
+void
+sp_found(struct sp_session *s, bool refuse, const char *fmt, ...)
+{
+	log_line(s->f, "found %d %s", refuse, fmt);
+}
+
+int
+sp_inspected(struct sp_session *s)
+{
+	(void)s;
+	return SP_EINTERNAL;
+}
+
 uint64_t
 sp_recheck(const struct sp_session *s)
 {

@@ -127,6 +127,19 @@ reload_checked(struct master *at, struct message *msg)
 }
 
 int
+trial_message(struct master *at, struct child *c, struct message *msg)
+{
+	(void)at, (void)c, (void)msg;
+	return SP_EPROTO;
+}
+
+void
+trial_gone(struct master *at, struct child *c)
+{
+	(void)at, (void)c;
+}
+
+int
 anchor_send(struct master *at, struct sp_bytes line)
 {
 	(void)at, (void)line;

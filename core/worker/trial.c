@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `sallyportd -t --connect`: a worker that serves nobody logs in at each target, once as the catalogue's
+ * reader and once as sessions do, by the same code; modules say what those logins may do, master prints it.
+ */
+#include <config.h>
+
+#include "trial.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "epoch_use.h"
+#include "session.h"
+
+static void
+say(struct worker *w, const char *target, bool refuse, const char *text)
+{
+	const struct message m = { .type = MSG_FOUND, .f = { Q(refuse), Z(target), Z(text) } };
+	if (link_send(w->role->master, &m) != SP_OK)
+		role_end(w->role, 1);
+}
+
+static void
+say_of(struct sp_session *s, bool refuse, const char *text)
+{
+	char what[512];
+	(void)snprintf(what, sizeof(what), "%s login \"%s\": %s", strcmp(s->purpose, "catalogue") == 0 ? "catalogue" : "data", s->login, text);
+	say(s->w, s->target_name, refuse, what);
+}
+
+/* The listener that its clients would come by; any that speaks its protocol has a block as good. */
+static const struct listener *
+listener_for(struct worker_epoch *u, const struct target_use *t)
+{
+	for (size_t i = 0; i < u->nlisteners; i++)
+		if (u->listener[i].module == t->module)
+			return u->listener[i].listener;
+	return NULL;
+}
+
+static void
+try_part(struct worker *w, struct target_use *t, const char *part)
+{
+	static const char *const purposes[] = { "catalogue", "login" };
+	bool separate = t->target->catalogue.user[0] != '\0';
+	const struct listener *l = listener_for(w->epoch, t);
+	const char *err = "no listener speaks its protocol";
+	const void *conf = l == NULL ? NULL : epoch_use_conf(w->epoch, t, l, &err);
+	if (conf == NULL) {
+		say(w, t->target->b.name, l != NULL, err);
+		return;
+	}
+	if (!separate)
+		say(w, t->target->b.name, false, "no `catalogue user=`: the data login reads the catalogue, too, where one with CONNECT alone would do");
+	for (size_t i = separate ? 0 : 1; i < 2; i++) {
+		struct sp_session *s = session_trial(w, t, conf, part, purposes[i]);
+		s->trial = true;
+		w->trials++;
+	}
+}
+
+int
+trial_start(struct worker *w)
+{
+	if (w->listeners.node.next != &w->listeners.node || w->nsessions > 0)
+		return SP_EPROTO; /* it serves */
+	for (size_t i = 0; i < w->epoch->ntargets; i++) {
+		struct target_use *t = &w->epoch->target[i];
+		const struct target *c = t->target;
+		try_part(w, t, c->database[0] != '\0' ? c->database : c->b.name);
+		for (size_t k = 0; k < c->databases.n; k++)
+			if (strcmp(c->databases.v[k], "*") != 0)
+				try_part(w, t, c->databases.v[k]);
+	}
+	trial_over(w);
+	return SP_OK;
+}
+
+void
+trial_over(struct worker *w)
+{
+	const struct message m = { .type = MSG_DRAINED };
+	if (w->trials == 0 && link_send(w->role->master, &m) != SP_OK)
+		role_end(w->role, 1);
+}
+
+void
+trial_closed(struct sp_session *s)
+{
+	if (!s->inspected)
+		say_of(s, true, s->end_text == NULL ? "the target closed the connection" : s->end_text);
+	s->w->trials--;
+	trial_over(s->w);
+}
+
+/* ---- for modules ---- */
+
+bool
+sp_inspects(const struct sp_session *s)
+{
+	return s->trial;
+}
+
+void
+sp_found(struct sp_session *s, bool refuse, const char *fmt, ...)
+{
+	char text[400];
+	va_list args;
+	va_start(args, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	say_of(s, refuse, text);
+}
+
+int
+sp_inspected(struct sp_session *s)
+{
+	s->inspected = true;
+	s->end_text = "inspected";
+	return SP_EIO;
+}
