@@ -336,14 +336,9 @@ class Gateway:
 
     def conf_text(self):
         target = TARGET.format(name="orders", port=self.pg.port, dir=self.dir, extra=self.target_extra)
-<<<<<<< HEAD
         console = CONSOLE.format(port=self.console_port, dir=self.dir, more=self.console if isinstance(self.console, str) else "")
         return CONF.format(console=console if self.console else "", modules=self.modules(), dir=self.dir, level=self.level, workers=self.workers, port=self.port, tls_port=self.tls_port,
-                           anchor=self.anchor, record=self.record, extra=self.extra, targets=target + self.more_targets)
-=======
-        return CONF.format(modules=self.modules(), dir=self.dir, level=self.level, workers=self.workers, port=self.port, tls_port=self.tls_port,
                            anchor=self.anchor, record=self.record, extra=self.extra, store=self.store, targets=target + self.more_targets)
->>>>>>> 5c2b922 (store: several gateways may share one, at a PostgreSQL server)
 
     def write(self, text=None):
         """The conf and policy files, as they stand in this object."""
