@@ -43,7 +43,10 @@ struct bucket {
 
 struct slot {
 	_Alignas(64) _Atomic uint64_t beat;
+	_Atomic uint64_t added[BOARD_STEPS + 1], added_us;
 };
+
+const uint64_t board_added_us[BOARD_STEPS] = { 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10000, 50000, 250000 };
 
 struct shared {
 	struct slot slot[BOARD_SLOTS];
@@ -108,6 +111,36 @@ uint64_t
 board_last_beat(const struct board *b, unsigned slot)
 {
 	return slot < BOARD_SLOTS ? atomic_load_explicit(&b->shared->slot[slot].beat, memory_order_relaxed) : 0;
+}
+
+/* One writer for each slot: what is read may be one behind, no more. */
+static void
+add_relaxed(_Atomic uint64_t *to, uint64_t n)
+{
+	atomic_store_explicit(to, atomic_load_explicit(to, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+void
+board_add(struct board *b, unsigned slot, uint64_t us)
+{
+	if (slot >= BOARD_SLOTS)
+		return;
+	size_t i = 0;
+	while (i < BOARD_STEPS && us > board_added_us[i])
+		i++;
+	add_relaxed(&b->shared->slot[slot].added[i], 1);
+	add_relaxed(&b->shared->slot[slot].added_us, us);
+}
+
+void
+board_added_read(const struct board *b, struct board_added *a_r)
+{
+	*a_r = (struct board_added){ .sum_us = 0 };
+	for (size_t s = 0; s < BOARD_SLOTS; s++) {
+		for (size_t i = 0; i <= BOARD_STEPS; i++)
+			a_r->count[i] += atomic_load_explicit(&b->shared->slot[s].added[i], memory_order_relaxed);
+		a_r->sum_us += atomic_load_explicit(&b->shared->slot[s].added_us, memory_order_relaxed);
+	}
 }
 
 /* ---- the lock of a bucket ---- */

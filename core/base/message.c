@@ -44,7 +44,7 @@ static const struct row table[MESSAGES] = {
 	[MSG_LINK] = { "link", "qq", M, ALL, 1, 1 },
 	[MSG_LISTENER] = { "listener", "s", M, W | C, 1, 1 },
 	[MSG_RING] = { "ring", "q", M, R | W, 3, 3 },
-	[MSG_BOARD] = { "board", "q", M, W, 1, 1 },
+	[MSG_BOARD] = { "board", "q", M, W | K, 1, 1 },
 	[MSG_REOPEN] = { "reopen", "", M, ALL, 1, 3 },
 	[MSG_QUIT] = { "quit", "q", M, ALL, 0, 0 },
 	[MSG_CALLER] = { "caller", "qqs", M, K | C, 0, 1 },
@@ -85,6 +85,8 @@ static const struct row table[MESSAGES] = {
 	[MSG_AUDIT] = { "audit", "s", K, R, 0, 0 },
 	[MSG_REMOVE] = { "remove", "s", R, K, 0, 0 },
 	[MSG_KEYS] = { "keys", "ss", K, R, 0, 0 },
+	[MSG_MEASURE] = { "measure", "", K, R, 0, 0 },
+	[MSG_MEASURED] = { "measured", "s", R, K, 0, 0 },
 	[MSG_HAVE] = { "have", "q", R, K, 0, 0 },
 
 	[MSG_CALL] = { "call", "qsqs", C, K, 0, 0 },

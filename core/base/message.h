@@ -32,7 +32,7 @@ enum message_type {
 	MSG_LINK,        /* fd: socket | role of the peer, its index */
 	MSG_LISTENER,    /* fd: listening socket | name */
 	MSG_RING,        /* fds: memory, doorbell to recorder, doorbell to worker | worker index */
-	MSG_BOARD,       /* fd: memory | slot */
+	MSG_BOARD,       /* fd: memory | slot; the keeper only reads there */
 	MSG_REOPEN,      /* fds: error log [, audit log for the recorder] */
 	MSG_QUIT,        /* graceful: 1 or 0 */
 	MSG_CALLER,      /* keeper: no fd; console: fd of the accepted connection | connection, uid, name */
@@ -76,6 +76,8 @@ enum message_type {
 	MSG_AUDIT,        /* keeper → recorder: one JSON line */
 	MSG_REMOVE,       /* recorder → keeper: session whose retention ended; answered by MSG_SIGNED (tombstone) */
 	MSG_KEYS,         /* keeper → recorder: public signing key, redaction key */
+	MSG_MEASURE,      /* keeper → recorder: what has it counted? */
+	MSG_MEASURED,     /* recorder → keeper: JSON (count.c) */
 	MSG_HAVE,         /* recorder → keeper: number of the last ledger entry it holds; every later one follows as MSG_SIGNED */
 
 	/* console → keeper, and the answer */

@@ -90,6 +90,8 @@ answer_content(enum call call)
 		return NULL;
 	if (strcmp(members, "bytes") == 0)
 		return json_pack("{s:{s:{}}}", "application/octet-stream", "schema");
+	if (strcmp(members, "plain") == 0)
+		return json_pack("{s:{s:{s:s}}}", "text/plain", "schema", "type", "string");
 	if (strncmp(members, "lines ", 6) == 0)
 		return json_pack("{s:{s:o}}", "application/x-ndjson", "schema", schema_of(sp_str(members + 6)));
 	return json_pack("{s:{s:o}}", JSON_TYPE, "schema", object_schema(members));

@@ -7,7 +7,8 @@
 #define ANY_READER (MAY_USE | MAY_APPROVE | MAY_AUDIT | MAY_OPERATE)
 
 const struct caller_role_name caller_roles[] = {
-	{ MAY_USE, "use" }, { MAY_APPROVE, "approve" }, { MAY_AUDIT, "audit" }, { MAY_OPERATE, "operate" }, { MAY_MINT, "mint" }, { 0, NULL },
+	{ MAY_USE, "use" }, { MAY_APPROVE, "approve" }, { MAY_AUDIT, "audit" }, { MAY_OPERATE, "operate" }, { MAY_MINT, "mint" },
+	{ MAY_MEASURE, "measure" }, { 0, NULL },
 };
 
 const struct route route_table[] = {
@@ -38,6 +39,7 @@ const struct route route_table[] = {
 	{ "POST", "/api/v1/device/confirm", CALL_DEVICE_CONFIRM, MAY_USE, "Let that machine sign in as oneself, or not." },
 	{ "POST", "/backchannel-logout/:id", CALL_BACKCHANNEL, MAY_ANYBODY, "OpenID Connect Back-Channel Logout of the identity :id." },
 	{ "POST", "/api/v1/renew", CALL_RENEW, MAY_ANYBODY, "Sessions of a token go on by a fresh one of the same principal." },
+	{ "GET", "/metrics", CALL_METRICS, MAY_MEASURE | MAY_AUDIT | MAY_OPERATE, "Numbers, in the form that Prometheus reads." },
 	{ .method = NULL },
 };
 
@@ -144,6 +146,7 @@ const struct answer_row answer_table[] = {
 	{ CALL_DEVICE_LOOK, "code name address created:time expires:time state" },
 	{ CALL_DEVICE_CONFIRM, "state" },
 	{ CALL_BACKCHANNEL, "ended:number" },
+	{ CALL_METRICS, "plain" },
 	{ CALL_RENEW, "renewed:number expires:time" },
 	{ CALL_STATUS, "version epoch:number epoch_hash sessions:number held:number ledger:number workers:worker[] recorder:flag "
 		       "started:time" },

@@ -14,6 +14,7 @@ enum caller_role { /* bits; a route needs one of its own */
 	MAY_AUDIT = 4,
 	MAY_OPERATE = 8,  /* kill, reload state: admins and callers on the control socket */
 	MAY_MINT = 16,    /* local issuer, where the conf says so */
+	MAY_MEASURE = 64, /* read the numbers, and nothing else */
 	MAY_ANYBODY = 32  /* nobody is asked who calls: signing in, and what brings its own proof */
 };
 
@@ -21,7 +22,7 @@ enum call {
 	CALL_NONE, CALL_WHOAMI, CALL_SESSIONS, CALL_SESSION, CALL_KILL, CALL_RECORDING, CALL_VERIFY, CALL_EXPLAIN, CALL_SEARCH,
 	CALL_REQUESTS, CALL_REQUEST, CALL_APPROVE, CALL_DENY, CALL_TOKEN, CALL_REVOKE, CALL_TARGETS, CALL_KEYS, CALL_STATUS,
 	CALL_IDENTITIES, CALL_SIGNIN_BEGIN, CALL_SIGNIN_CODE, CALL_LOGOUT, CALL_DEVICE_BEGIN, CALL_DEVICE_POLL, CALL_DEVICE_LOOK,
-	CALL_DEVICE_CONFIRM, CALL_BACKCHANNEL, CALL_RENEW, CALLS
+	CALL_DEVICE_CONFIRM, CALL_BACKCHANNEL, CALL_RENEW, CALL_METRICS, CALLS
 };
 
 /* What whoami calls them. */
@@ -72,7 +73,7 @@ const struct argument *argument_find(enum call call, const char *name);
 /*
  * What it gives: members, in a line.  NAME is a text; NAME:time, :number, :flag, :any, or the name
  * of a shape; [] after it: a list; ? behind: it may be absent.  "bytes": no JSON; "lines SHAPE": a JSON
- * object a line.
+ * object a line; "plain": text/plain.
  */
 struct answer_row {
 	enum call call;

@@ -176,6 +176,7 @@ static const struct directive identity_roles[] = {
 	{ .name = "approver", .type = DIR_STRINGS, .offset = I(roles.approver), .dflt = "", .help = "groups whose members may decide requests" },
 	{ .name = "auditor", .type = DIR_STRINGS, .offset = I(roles.auditor), .dflt = "", .help = "groups whose members may read all recordings" },
 	{ .name = "admin", .type = DIR_STRINGS, .offset = I(roles.admin), .dflt = "", .help = "groups whose members may end sessions" },
+	{ .name = "metrics", .type = DIR_STRINGS, .offset = I(roles.metrics), .dflt = "", .help = "groups whose members may read /metrics" },
 	END,
 };
 static const struct directive identity_table[] = {

@@ -76,7 +76,7 @@ struct identity {
 	struct { const char *claim, *attribute; } groups;
 	struct { const char *claim; } sponsor;
 	struct pairs allow; /* claim=value, all must hold */
-	struct { struct sp_strings approver, auditor, admin; } roles; /* groups that give a role */
+	struct { struct sp_strings approver, auditor, admin, metrics; } roles; /* groups that give a role */
 	unsigned token_use; /* TOKEN_… */
 	uint64_t max_age;   /* longest lifetime of a token that is accepted, ms */
 	uint64_t session;   /* life of a sign-in, ms */

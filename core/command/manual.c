@@ -65,7 +65,7 @@ static int
 put_roles(struct manual *m, unsigned roles)
 {
 	static const struct { unsigned role; const char *name; } names[] = { { MAY_USE, "every principal" }, { MAY_APPROVE, "approver" },
-		{ MAY_AUDIT, "auditor" }, { MAY_OPERATE, "admin, control socket" }, { MAY_MINT, "control socket with `may=mint`" },
+		{ MAY_AUDIT, "auditor" }, { MAY_OPERATE, "admin, control socket" }, { MAY_MINT, "control socket with `may=mint`" }, { MAY_MEASURE, "metrics" },
 		{ MAY_ANYBODY, "anybody" } };
 	int rc = SP_OK;
 	const char *between = "";

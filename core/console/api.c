@@ -240,6 +240,18 @@ tell_whoami(struct caller *c, const struct call_job *j, const struct answer *a)
 }
 
 static void
+tell_metrics(struct caller *c, const struct answer *a)
+{
+	json_t *o = json_loadb((const char *)a->json.p, a->json.len, 0, NULL);
+	const char *text = json_string_value(json_object_get(o, "text"));
+	if (text == NULL)
+		caller_refuse(c, 502, "the keeper's numbers can't be read");
+	else
+		caller_page(c, &(struct page_reply){ .status = 200, .type = "text/plain; version=0.0.4; charset=utf-8", .body = sp_str(text) });
+	json_decref(o);
+}
+
+static void
 on_answer(void *owner, struct answer *a)
 {
 	struct call_job *j = owner;
@@ -253,6 +265,8 @@ on_answer(void *owner, struct answer *a)
 		j->verify = verify_call_new(c, a);
 	} else if (a->status == 200 && a->fd >= 0 && call == CALL_EXPLAIN) {
 		explain_answer(c, a); /* j is gone */
+	} else if (a->status == 200 && call == CALL_METRICS) {
+		tell_metrics(c, a);
 	} else if (a->status == 200 && j->cookie && call == CALL_WHOAMI) {
 		tell_whoami(c, j, a);
 	} else if (a->status == 200 && j->cookie && call == CALL_LOGOUT) {

@@ -9,6 +9,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "gateways.h"
+#include "metrics.h"
 
 #define PART_MAX 63
 
@@ -185,6 +186,7 @@ remember(struct admission *a)
 static void
 audit_admission(const struct admission *a, bool admitted)
 {
+	metrics_login(a->k, admitted);
 	const struct live *s = a->s;
 	const char *user = s->principal.user;
 	const char *target = a->target == NULL ? log_quote(a->m->f[F_TARGET].s) : a->target->b.name;

@@ -10,6 +10,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "caller.h"
+#include "metrics.h"
 
 #define ARENA (16u << 20)
 #define ARGUMENTS_MAX (1u << 20)
@@ -27,7 +28,7 @@ static int (*const calls[CALLS])(struct api *a) = {
 	[CALL_RECORDING] = api_recording, [CALL_VERIFY] = api_verify, [CALL_EXPLAIN] = api_explain,
 	[CALL_SEARCH] = api_search, [CALL_REQUESTS] = api_requests,
 	[CALL_REQUEST] = api_request, [CALL_APPROVE] = api_approve, [CALL_DENY] = api_deny, [CALL_TOKEN] = api_token,
-	[CALL_REVOKE] = api_revoke, [CALL_TARGETS] = api_targets, [CALL_KEYS] = api_keys, [CALL_STATUS] = api_status,
+	[CALL_REVOKE] = api_revoke, [CALL_TARGETS] = api_targets, [CALL_KEYS] = api_keys, [CALL_STATUS] = api_status, [CALL_METRICS] = api_metrics,
 	[CALL_IDENTITIES] = api_unbuilt, [CALL_SIGNIN_BEGIN] = api_unbuilt, [CALL_SIGNIN_CODE] = api_unbuilt, [CALL_LOGOUT] = api_unbuilt,
 	[CALL_DEVICE_BEGIN] = api_unbuilt, [CALL_DEVICE_POLL] = api_unbuilt, [CALL_DEVICE_LOOK] = api_unbuilt,
 	[CALL_DEVICE_CONFIRM] = api_unbuilt, [CALL_BACKCHANNEL] = api_unbuilt, [CALL_RENEW] = api_unbuilt,
@@ -147,8 +148,8 @@ api_set_time(json_t *into, const char *name, uint64_t wall_us)
 
 /* ---- answers ---- */
 
-static void
-send_result(struct keeper *k, struct link *l, uint32_t id, unsigned status, json_t *answer)
+void
+api_answer(struct keeper *k, struct link *l, uint32_t id, unsigned status, json_t *answer)
 {
 	char *text = json_dumps(answer, JSON_COMPACT);
 	const struct message m = { .type = MSG_RESULT, .id = id,
@@ -163,7 +164,7 @@ static void
 send_error(struct keeper *k, struct link *l, uint32_t id, unsigned status, const char *text)
 {
 	json_t *answer = json_pack("{s:s}", "error", text);
-	send_result(k, l, id, status, answer);
+	api_answer(k, l, id, status, answer);
 	json_decref(answer);
 }
 
@@ -233,7 +234,7 @@ answer_call(struct keeper *k, struct link *l, const struct message *m, struct ar
 	else
 		run(&a);
 	if (!a.later)
-		send_result(k, l, m->id, a.status, a.answer);
+		api_answer(k, l, m->id, a.status, a.answer);
 	json_decref(a.answer);
 	json_decref(args);
 }
@@ -273,6 +274,7 @@ call_or_park(struct keeper *k, struct link *l, const struct message *m, bool may
 		answer_call(k, l, m, arena, &who);
 	} else if (rc != SP_ETIME || !may_park || !park(k, l, m)) {
 		log_info("a call to the API was refused: %s", why);
+		metrics_refused(k);
 		/* The reason stays in the log: it would tell a guesser how far a forged token came. */
 		send_error(k, l, m->id, 401, rc == SP_ETIME || m->f[1].s.len == 0 ? why : "the token was not accepted: it is expired, revoked, or not for the API");
 	}

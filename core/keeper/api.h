@@ -39,6 +39,8 @@ bool api_flag(const struct api *a, const char *name);
 bool api_may(const struct api *a, unsigned role);
 void api_set(struct api *a, const char *name, json_t *value); /* in the answer */
 void api_set_time(json_t *into, const char *name, uint64_t wall_us);
+/* Sends an answer that was to come later; borrows it. */
+void api_answer(struct keeper *k, struct link *l, uint32_t id, unsigned status, json_t *answer);
 /* Asks the recorder for a session's file; the answer, with the file, goes out when it comes. */
 int api_fetch(struct api *a, const char *session);
 

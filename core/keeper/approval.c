@@ -9,6 +9,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "metrics.h"
 
 #define WAITING_MAX 50       /* of one principal (AP9) */
 #define WITHIN_MAX (7ull * 24 * 3600 * 1000)
@@ -559,6 +560,7 @@ decide(struct keeper *k, const struct approval *a, struct decision *d, const cha
 		refuse(d, 409, "it was decided, withdrawn or expired a moment ago");
 		return;
 	}
+	metrics_decided(k, clock_wall_us() - a->created);
 	if (!a->next_run)
 		tell(k, a, d->allow, text);
 }

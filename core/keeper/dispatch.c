@@ -19,6 +19,7 @@
 #include "gateways.h"
 #include "ledger.h"
 #include "live.h"
+#include "metrics.h"
 #include "proof.h"
 
 /* By helper: what it was asked for has no answer any more. */
@@ -44,6 +45,7 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_HAVE] = ledger_have,
 	[MSG_REMOVE] = ledger_remove,
 	[MSG_FETCHED] = api_fetched,
+	[MSG_MEASURED] = metrics_measured,
 	[MSG_CALL] = api_call,
 };
 
@@ -86,6 +88,7 @@ drop_link(struct keeper *k, struct link **l)
 		return;
 	reply_forget(k, *l);
 	api_link_gone(k, *l);
+	metrics_link_gone(k, *l);
 	link_free(l);
 }
 
@@ -243,6 +246,8 @@ keeper_told(struct keeper *k, struct message *m)
 		(void)caller_add(k, m);
 		api_parked(k, false);
 		return SP_OK;
+	case MSG_BOARD:
+		return metrics_board(k, m->fd[0]);
 	case MSG_WORKER_GONE:
 		worker_gone(k, m->f[0].q);
 		return SP_OK;
@@ -355,6 +360,7 @@ keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const ch
 	cancel_open(k);
 	caller_open(k);
 	api_open(k);
+	metrics_open(k);
 	k->derive = evtimer_new(base, on_derive, k);
 	k->tick = event_new(base, -1, EV_PERSIST, on_tick, k);
 	if (k->derive == NULL || k->tick == NULL || event_add(k->tick, &(struct timeval){ 1, 0 }) != 0) {
@@ -382,6 +388,7 @@ keeper_close(struct keeper *k)
 	cancel_close(k);
 	caller_close(k);
 	api_close(k);
+	metrics_close(k);
 	if (k->derive != NULL)
 		event_free(k->derive);
 	if (k->tick != NULL)

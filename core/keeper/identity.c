@@ -224,8 +224,8 @@ in_any(const struct sp_strings *have, const struct sp_strings *want)
 static unsigned
 rights(const struct identity *i, const struct principal *p)
 {
-	static const char *const auditors[] = { "auditor" }, *const admins[] = { "admin" };
-	const struct sp_strings local_auditor = { auditors, 1 }, local_admin = { admins, 1 };
+	static const char *const auditors[] = { "auditor" }, *const admins[] = { "admin" }, *const meters[] = { "metrics" };
+	const struct sp_strings local_auditor = { auditors, 1 }, local_admin = { admins, 1 }, local_metrics = { meters, 1 };
 	bool local = strcmp(p->issuer, LOCAL_ISSUER) == 0;
 	unsigned may = MAY_USE;
 	if (strcmp(p->class, class_names[CLASS_HUMAN]) == 0 && (i->roles.approver.n == 0 || in_any(&p->groups, &i->roles.approver)))
@@ -234,6 +234,8 @@ rights(const struct identity *i, const struct principal *p)
 		may |= MAY_AUDIT;
 	if (in_any(&p->groups, local ? &local_admin : &i->roles.admin))
 		may |= MAY_OPERATE;
+	if (in_any(&p->groups, local ? &local_metrics : &i->roles.metrics))
+		may |= MAY_MEASURE;
 	return may;
 }
 

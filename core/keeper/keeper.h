@@ -31,6 +31,7 @@ struct ledger;
 struct live;
 struct live_table;
 struct fetches;
+struct metrics;
 
 struct worker {
 	struct worker *next;
@@ -68,6 +69,7 @@ struct keeper {
 	struct cancels *cancels;
 	struct callers *callers;
 	struct fetches *fetches;
+	struct metrics *metrics;
 	struct ledger *ledger;
 	struct worker *workers;
 	struct link *recorder, *console;

@@ -15,6 +15,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "metrics.h"
 
 #define AUDIT_WAITING (4u << 20)
 
@@ -52,7 +53,11 @@ send_all(struct keeper *k)
 void
 keeper_commit(struct keeper *k)
 {
+	uint64_t begun = clock_mono_us();
+	bool dirty = store_dirty(k->store);
 	if (store_commit(k->store) == SP_OK) {
+		if (dirty)
+			metrics_committed(k, clock_mono_us() - begun);
 		send_all(k);
 		return;
 	}

@@ -2,7 +2,7 @@
 /*
  * What a process gets from master after it was started, always in this order:
  *
- *   epoch ─▶ logs (recorder) ─▶ board, ring (worker), rings (recorder) ─▶ links ─▶ listeners (worker, console)
+ *   epoch ─▶ logs (recorder) ─▶ board (worker, keeper), ring (worker), rings (recorder) ─▶ links ─▶ listeners (worker, console)
  *
  * Rings belong to master: what a worker published is there for the next recorder too.
  */
@@ -243,6 +243,8 @@ child_equip(struct master *m, struct child *c)
 	int rc = child_give_epoch(m, c);
 	if (rc == SP_OK && c->role == ROLE_WORKER)
 		rc = equip_worker(m, c);
+	if (rc == SP_OK && c->role == ROLE_KEEPER)
+		rc = link_send(c->link, &(struct message){ .type = MSG_BOARD, .f = { Q(BOARD_SLOTS) }, .fd = { m->board_fd, -1, -1 }, .nfds = 1 });
 	if (rc == SP_OK && c->role == ROLE_RECORDER)
 		rc = equip_recorder(m, c);
 	if (rc == SP_OK)

@@ -92,6 +92,7 @@ void
 facts_frame(struct recorder *r, struct session *s, const struct frame *f, uint32_t number)
 {
 	uint64_t rows;
+	count_frame(r, s, f);
 	switch (f->type) {
 	case FRAME_OPERATION:
 		operation_begins(r, s, f);

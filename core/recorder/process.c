@@ -79,6 +79,15 @@ fetch(struct recorder_process *p, const struct message *m)
 }
 
 static int
+measure(struct recorder_process *p)
+{
+	char *text = counts_json(&p->recorder);
+	int rc = link_send(p->keeper, &(struct message){ .type = MSG_MEASURED, .f = { Z(text == NULL ? "" : text) } });
+	free(text);
+	return rc;
+}
+
+static int
 on_keeper(void *owner, struct link *l, struct message *m)
 {
 	struct recorder_process *p = owner;
@@ -93,6 +102,8 @@ on_keeper(void *owner, struct link *l, struct message *m)
 		return m->f[0].s.len == 0 ? SP_OK : sign_answer(r, m->f[0].s, m->f[1].s);
 	case MSG_FETCH:
 		return fetch(p, m);
+	case MSG_MEASURE:
+		return measure(p);
 	case MSG_AUDIT:
 		rc = recorder_audit(r, m->f[0].s);
 		r->stage = r->stage == STAGE_IDLE ? STAGE_LINES : r->stage;

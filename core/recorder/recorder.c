@@ -70,6 +70,7 @@ recorder_open(struct recorder *r, const struct paths *p, const struct options *o
 	r->batch.blocks.max = SIZE_MAX / 4;
 	r->batch.records.max = SIZE_MAX / 4;
 	r->retention = retention_new();
+	r->counts = counts_new();
 	r->boot = boot_name();
 	/* "": master hands the files in a moment, and lines wait for them */
 	if ((p->audit[0] != '\0' && lines_open(&r->audit, p->audit) != SP_OK) ||
@@ -243,6 +244,7 @@ recorder_close(struct recorder *r)
 	batch_free(&r->batch);
 	block_maker_free(&r->maker);
 	retention_free(&r->retention);
+	counts_free(&r->counts);
 	recovered_free(&r->recovered);
 	buffer_free(&r->frame);
 	buffer_free(&r->parted);

@@ -50,6 +50,7 @@ struct operation {       /* one under way: what a later verdict's audit line say
 	struct rows_walk rows;
 	bool unsure;         /* begun before a crash: where its rows stand is not known */
 	uint16_t channel;
+	uint32_t masked;     /* columns of its answer */
 };
 
 struct frames {          /* of this tick, of one kind: clear or sealed */
@@ -145,6 +146,7 @@ struct ledger_file {
 };
 
 struct retention;
+struct counts;
 struct audit_seen;
 struct recovered;
 struct event;
@@ -196,6 +198,8 @@ struct recorder {
 	int (*anchor)(void *owner, struct sp_bytes line); /* to master, for a log host */
 	void *anchor_owner;
 	struct retention *retention;
+	struct counts *counts;
+	uint64_t tick_us;            /* how long the last tick with work took */
 };
 
 /* recorder.c */
@@ -258,6 +262,12 @@ struct operation *operation_get(struct session *s, const struct frame *f); /* ma
 void operation_drop(struct session *s, size_t i);
 void operation_end(struct session *s, uint32_t op);
 uint64_t operations_from(const struct session *s); /* where in the file the first of them begins */
+
+/* count.c */
+struct counts *counts_new(void);
+void counts_free(struct counts **c);
+void count_frame(struct recorder *r, struct session *s, const struct frame *f);
+char *counts_json(const struct recorder *r); /* the caller's; NULL: no memory */
 
 /* cut.c */
 /* Stores what may be stored of a stream frame of `o`, counts and hashes the rest; o NULL: all may be. */

@@ -327,7 +327,8 @@ keep_house(struct recorder *r)
 bool
 recorder_tick(struct recorder *r)
 {
-	r->now = clock_mono_ms();
+	uint64_t begun = clock_mono_us();
+	r->now = begun / 1000;
 	if (r->failing && r->now < r->retry_at)
 		return true;
 	bool work = r->stage != STAGE_IDLE;
@@ -338,6 +339,8 @@ recorder_tick(struct recorder *r)
 	if (commit(r) != SP_OK || keep_house(r) != SP_OK)
 		return fails(r);
 	works(r);
+	if (work)
+		r->tick_us = clock_mono_us() - begun;
 	return work;
 }
 

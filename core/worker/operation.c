@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 
+#include "../base/clock.h"
 #include "approval_hash.h"
 #include "dial.h"
 #include "epoch_use.h"
@@ -278,6 +279,8 @@ op_allow(struct sp_op *op)
 		return op_deny(op, SP_BY_LIMIT, over->rule, text, seconds);
 	}
 	struct sp_verdict v = { .what = SP_ALLOW, .rule = "", .message = "", .hint = "", .max_rows = op->plan->max_rows };
+	if (op->s->w->board != NULL && op->napproved == 0) /* from when its bytes were there */
+		board_add(op->s->w->board, op->s->w->board_slot, clock_mono_us() - op->s->w->now_us);
 	if (op->napproved > 0)
 		record_verdict(op, "allow", op->plan->decision.napprovals > 0 ? op->plan->decision.approval[0].rule : "", "approved");
 	else

@@ -152,6 +152,8 @@ workers_count_together(void)
 	board_end(&b, fd);
 }
 
+#define SLOT_WORDS 16 /* beat and times, to a whole number of cache lines */
+
 /* The words of a board as a broken or dying worker may leave them. */
 static uint64_t *
 board_words(int fd, size_t *n_r)
@@ -172,10 +174,30 @@ a_dead_workers_lock_is_taken_from_it(void)
 	struct board *b = board_new(&fd);
 	uint64_t *word = board_words(fd, &n);
 	const uint8_t key[16] = { 0 };
-	word[BOARD_SLOTS * 8] = 12345; /* the first bucket's lock */
+	word[BOARD_SLOTS * SLOT_WORDS] = 12345; /* the first bucket's lock */
 	CU_ASSERT_TRUE(board_charge(b, key, &five, 1000, &retry));
-	CU_ASSERT_EQUAL(word[BOARD_SLOTS * 8], 0);
+	CU_ASSERT_EQUAL(word[BOARD_SLOTS * SLOT_WORDS], 0);
 	(void)munmap(word, n * sizeof(*word));
+	board_end(&b, fd);
+}
+
+static void
+times_are_added_up(void)
+{
+	int fd;
+	struct board *b = board_new(&fd);
+	struct board_added t;
+	uint64_t all = 0;
+	board_add(b, 0, 0);
+	board_add(b, 0, board_added_us[0]);
+	board_add(b, 1, board_added_us[0] + 1);
+	board_add(b, BOARD_SLOTS - 1, UINT32_MAX);
+	board_add(b, BOARD_SLOTS, 7); /* nobody's */
+	board_added_read(b, &t);
+	for (size_t i = 0; i <= BOARD_STEPS; i++)
+		all += t.count[i];
+	CU_ASSERT(t.count[0] == 2 && t.count[1] == 1 && t.count[BOARD_STEPS] == 1 && all == 4);
+	CU_ASSERT_EQUAL(t.sum_us, 2 * board_added_us[0] + 1 + UINT32_MAX);
 	board_end(&b, fd);
 }
 
@@ -204,7 +226,7 @@ whatever_stands_there_harms_nobody(void)
 	memset(word, 0, n * sizeof(*word));
 	const uint8_t key[16] = { 0 };
 	CU_ASSERT_TRUE(board_charge(b, key, &five, 1000, &retry));
-	word[BOARD_SLOTS * 8 + 3] = UINT64_MAX; /* lock, key, full_at */
+	word[BOARD_SLOTS * SLOT_WORDS + 3] = UINT64_MAX; /* lock, key, full_at */
 	CU_ASSERT_FALSE(board_charge(b, key, &five, 1000, &retry));
 	CU_ASSERT_TRUE(retry <= 10000);
 	(void)munmap(word, n * sizeof(*word));
@@ -256,6 +278,7 @@ main(void)
 		{ "whatever stands there harms nobody", whatever_stands_there_harms_nobody },
 		{ "only a board is mapped", only_a_board_is_mapped },
 		{ "hearts beat", hearts_beat },
+		{ "times are added up", times_are_added_up },
 		CU_TEST_INFO_NULL,
 	};
 	return cunit_main("board", tests);
