@@ -6,8 +6,10 @@
 #include "message.h"
 #include "settings.h"
 
-#define HELPERS_MAX 32 /* of one kind */
+#define HELPERS_MAX 32 /* of one kind; settings_check() refuses what would need more */
 
 unsigned helpers_wanted(const struct settings *s, enum role role);
+/* Which lender makes the roles of that target, whose login is ephemeral: one for each server and admin login. */
+unsigned helpers_lender(const struct settings *s, const struct target *t);
 
 #endif

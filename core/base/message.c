@@ -98,8 +98,8 @@ static const struct row table[MESSAGES] = {
 	[MSG_SAML_TOLD] = { "saml-told", "qss", S, K, 0, 0 },
 	[MSG_LEND] = { "lend", "ssss", K, L, 0, 0 },
 	[MSG_LENT] = { "lent", "sqssqs", L, K, 0, 0 },
-	[MSG_RETURN] = { "return", "sss", K, L, 0, 0 },
-	[MSG_RETURNED] = { "returned", "sqs", L, K, 0, 0 },
+	[MSG_RETURN] = { "return", "sssss", K, L, 0, 0 },
+	[MSG_RETURNED] = { "returned", "sqss", L, K, 0, 0 },
 
 	[MSG_TRY] = { "try", "", M, W, 0, 0 },
 	[MSG_FOUND] = { "found", "qss", W, M, 0, 0 },

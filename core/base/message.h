@@ -91,8 +91,8 @@ enum message_type {
 	MSG_SAML_TOLD,    /* ok, JSON, text */
 	MSG_LEND,         /* lend: session, target, job (JSON), secret */
 	MSG_LENT,         /* session, ok, user, secret, until (wall µs), text */
-	MSG_RETURN,       /* lend: session, target, user */
-	MSG_RETURNED,     /* session, ok, text */
+	MSG_RETURN,       /* lend: session, target, user, job (JSON), secret */
+	MSG_RETURNED,     /* session, ok, text, user */
 
 	/* sallyportd -t --connect: master → worker, and its answers */
 	MSG_TRY,          /* log in at each target, and say what those logins may do */

@@ -55,8 +55,19 @@ const struct directive settings_listener_table[] = {
 	    .help = "where its private key is, PEM: `file:PATH` or `sealed:NAME`; the keeper signs with it, TLS 1.3 only" }, \
 	{ .name = "cleartext", .type = DIR_BOOL, .offset = T(OF.cleartext), .dflt = "off", .help = "the target may be told the password as it is, over TLS" }
 static const struct directive target_login[] = {
-	{ .name = "user", .type = DIR_STRING, .offset = T(login.user), .help = "login name at the target" },
+	{ .name = "user", .type = DIR_STRING, .offset = T(login.user), .dflt = "", .help = "login name at the target" },
 	SECRET_PARAMS(login),
+	{ .name = "ephemeral", .type = DIR_FLAG, .offset = T(login.ephemeral),
+	    .help = "no login of its own: `admin` makes a role for each session, and drops it" },
+	{ .name = "role", .type = DIR_STRING, .offset = T(login.role), .dflt = "",
+	    .help = "…which is a member of this role, acts as it and leaves it what it made" },
+	{ .name = "valid", .type = DIR_DURATION, .offset = T(login.valid), .dflt = "15m",
+	    .help = "…and may log in for so long; a session that is open lasts longer" },
+	END,
+};
+static const struct directive target_admin[] = {
+	{ .name = "user", .type = DIR_STRING, .offset = T(admin.user), .help = "login name at the target" },
+	{ .name = "secret", .type = DIR_STRING, .offset = T(admin.secret), .help = "where its password is: `file:PATH`, `env:NAME` or `sealed:NAME`" },
 	END,
 };
 static const struct directive target_catalogue[] = {
@@ -101,6 +112,8 @@ const struct directive settings_target_table[] = {
 	    .help = "how the gateway logs in; the password stays with the keeper" },
 	{ .name = "catalogue", .type = DIR_PARAMS, .dflt = "", .params = target_catalogue,
 	    .help = "the connection of the gateway's own that reads what names mean at the target" },
+	{ .name = "admin", .type = DIR_PARAMS, .dflt = "", .params = target_admin,
+	    .help = "login that makes and drops the roles of `login ephemeral`; only the lend helper uses it" },
 	{ .name = "database", .type = DIR_STRING, .offset = T(database), .dflt = "", .help = "part of the target that `NAME` means; without it the target's name" },
 	{ .name = "databases", .type = DIR_STRINGS, .offset = T(databases), .dflt = "", .help = "further parts, asked for as `NAME/PART`; `*` for any" },
 	{ .name = "allow", .type = DIR_PARAMS, .dflt = "", .params = target_allow, .help = "who may have sessions; without it nobody" },
@@ -396,6 +409,7 @@ resolve_all(struct arena *a, struct settings *s)
 		resolve(&p, "", &t->tls.ca);
 		resolve_secret(&p, &t->login);
 		resolve_secret(&p, &t->catalogue);
+		resolve(&p, "file:", &t->admin.secret);
 		resolve_set(&p, &t->policy, false);
 	}
 	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next) {
@@ -438,6 +452,8 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 	for (struct listener *l = into->listeners; l != NULL; l = (struct listener *)l->b.next)
 		l->tls.ca = l->tls.name = ""; /* no rows for these */
 	into->console.tls.ca = into->console.tls.name = "";
+	for (struct target *t = into->targets; t != NULL; t = (struct target *)t->b.next)
+		t->admin.cert = t->admin.key = t->admin.role = t->catalogue.role = "";
 	into->log.level += SP_ERROR;
 	if (strcmp(into->access, "off") == 0)
 		into->access = "";

@@ -23,6 +23,9 @@ struct secret_settings { /* login, catalogue */
 	const char *user, *secret; /* secret: file:PATH, env:NAME or sealed:NAME, "" for none */
 	const char *cert, *key;    /* client certificate: PATH of the chain, file:PATH or sealed:NAME of its key; "" for none */
 	bool cleartext;            /* may be told to the target as it is */
+	bool ephemeral;            /* login: a role of its own for each session, made by the target's `admin` */
+	const char *role;          /* …that is a member of this one, and acts as it */
+	uint64_t valid;            /* …ms in which it may log in */
 };
 
 struct listener {
@@ -41,6 +44,7 @@ struct target {
 	const char *server;   /* HOST:PORT */
 	struct tls_settings tls;
 	struct secret_settings login, catalogue; /* catalogue.user "": login's */
+	struct secret_settings admin;            /* user and secret: makes the roles of an ephemeral login */
 	uint64_t recheck;     /* ms that what was read of the catalogue is taken for true */
 	const char *database; /* default part */
 	struct sp_strings databases; /* further parts allowed; "*" any */
@@ -155,6 +159,13 @@ const struct target *settings_target(const struct settings *s, const char *name)
  */
 #define SECRET_FOLDERS 256
 size_t settings_secret_folders(const struct settings *s, char **folder_r, size_t max);
+
+/* What policies, recordings and approvals call a target's login: its user, or the role that ephemeral ones act as. */
+static inline const char *
+settings_login(const struct target *t)
+{
+	return t->login.ephemeral ? t->login.role : t->login.user;
+}
 
 struct hostport {
 	char host[256]; /* without brackets */

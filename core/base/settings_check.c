@@ -4,6 +4,7 @@
 
 #include "settings.h"
 
+#include "helpers.h"
 #include "log.h"
 #include "principal.h"
 #include "sealed.h"
@@ -140,6 +141,8 @@ check_where(struct check *c, const struct conf_block *b, const char *name, const
 static int
 check_secret(struct check *c, const struct conf_block *b, const char *name, const struct secret_settings *s)
 {
+	if (s->user[0] == '\0' && (s->secret[0] != '\0' || s->cert[0] != '\0'))
+		return FAIL_AT(c, b, "\"%s\" needs \"user=\"", name);
 	int rc = s->secret[0] == '\0' ? SP_OK : check_where(c, b, name, s->secret);
 	if (rc != SP_OK)
 		return rc;
@@ -157,6 +160,36 @@ check_secret(struct check *c, const struct conf_block *b, const char *name, cons
 	if (s->cert[0] != '\0' && !tls)
 		return FAIL_AT(c, b, "\"%s cert=\" needs TLS to the target", name);
 	return SP_OK;
+}
+
+static int
+check_ephemeral(struct check *c, const struct target *t)
+{
+	const struct secret_settings *l = &t->login;
+	const struct conf_block *b = &t->b;
+	if (!l->ephemeral && t->admin.user[0] != '\0')
+		return FAIL_AT(c, b, "\"admin\" is for \"login ephemeral role=…\" only");
+	if (!l->ephemeral && l->role[0] != '\0')
+		return FAIL_AT(c, b, "\"login role=\" goes with \"login ephemeral\"");
+	if (!l->ephemeral)
+		return SP_OK;
+	if (strcmp(t->protocol, "postgres") != 0)
+		return FAIL_AT(c, b, "\"login ephemeral\" is for PostgreSQL, not for %s", QUOTE(t->protocol));
+	if (l->user[0] != '\0' || l->secret[0] != '\0' || l->cert[0] != '\0' || l->cleartext)
+		return FAIL_AT(c, b, "\"login ephemeral\" has its own user and secret: leave user=, secret=, cert= and cleartext out");
+	if (l->role[0] == '\0' || strlen(l->role) > 63)
+		return FAIL_AT(c, b, "\"login ephemeral\" needs \"role=\", whose rights its sessions have");
+	if (t->admin.user[0] == '\0' || t->admin.secret[0] == '\0')
+		return FAIL_AT(c, b, "\"login ephemeral\" needs \"admin user=… secret=…\", who may create roles");
+	if (t->catalogue.user[0] == '\0')
+		return FAIL_AT(c, b, "\"login ephemeral\" needs \"catalogue user=… secret=…\": for the gateway's own connection no role is made");
+	if (strcmp(l->role, t->admin.user) == 0)
+		return FAIL_AT(c, b, "\"login ephemeral role=\" is the admin itself: give sessions a role that may do less");
+	if (l->valid < 60000 || l->valid > 24 * 3600000)
+		return FAIL_AT(c, b, "\"login ephemeral … valid=\" is between 1m and 24h");
+	if (helpers_wanted(c->s, ROLE_LEND) > HELPERS_MAX)
+		return FAIL_AT(c, b, "there are more than %d admin logins with ephemeral roles", HELPERS_MAX);
+	return check_where(c, b, "admin", t->admin.secret);
 }
 
 static int
@@ -199,7 +232,9 @@ check_target(struct check *c, const struct conf_block *b)
 		rc = check_target_tls(c, t);
 	if (rc == SP_OK)
 		rc = check_secret(c, b, "login", &t->login);
-	return rc == SP_OK ? check_catalogue(c, t) : rc;
+	if (rc == SP_OK)
+		rc = check_catalogue(c, t);
+	return rc == SP_OK ? check_ephemeral(c, t) : rc;
 }
 
 /* ---- identities and modules ---- */

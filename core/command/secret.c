@@ -91,7 +91,8 @@ used_by(const struct settings *s, const char *name, struct buffer *out)
 {
 	int rc = SP_OK;
 	for (const struct target *t = s->targets; t != NULL; t = (const struct target *)t->b.next)
-		if (names(t->login.secret, name) || names(t->login.key, name) || names(t->catalogue.secret, name))
+		if (names(t->login.secret, name) || names(t->login.key, name) || names(t->catalogue.secret, name) ||
+		    names(t->admin.secret, name))
 			rc = buffer_printf(out, "%s%s", out->len == 0 ? "" : ",", t->b.name);
 	return rc == SP_OK ? buffer_put(out, (struct sp_bytes){ (const uint8_t *)"", 1 }) : rc;
 }

@@ -9,6 +9,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "gateways.h"
+#include "lend.h"
 #include "metrics.h"
 
 #define PART_MAX 63
@@ -161,8 +162,9 @@ admission_allows(const struct target *t, const struct principal *p)
 
 /* ---- answers ---- */
 
+/* What is known of it from here on. */
 static int
-remember(struct admission *a)
+describe(struct admission *a)
 {
 	struct live *s = a->s;
 	struct buffer json = { 0 };
@@ -176,6 +178,13 @@ remember(struct admission *a)
 	s->expires = s->principal.expires;
 	if (rc != SP_OK || s->principal_json == NULL || s->target == NULL || s->part == NULL || s->protocol == NULL)
 		return refuse(a, "no memory for a session");
+	return SP_OK;
+}
+
+static int
+remember(struct admission *a)
+{
+	const struct live *s = a->s;
 	const struct principal *p = &s->principal;
 	const struct field args[] = { S(((struct sp_bytes){ s->id, ID_LEN })), Z(s->principal_json), Z(p->issuer), Z(p->subject),
 		Z(p->user), Z(s->target), Z(s->part), Z(s->address), Z(s->protocol), Q(s->started),
@@ -220,10 +229,23 @@ answer_yes(struct admission *a, struct link *l)
 	log_info("session %s: %s from %s to target %s", s->name, log_quote(sp_str(s->principal.user)), log_quote(sp_str(s->address)),
 	    s->target);
 	audit_admission(a, true);
+	const struct credential *lent = lend_credential(s);
+	const char *login = lent != NULL ? lent->user : a->target->login.user;
 	const struct message yes = { .type = MSG_ADMITTED, .id = a->m->id,
-		.f = { a->m->f[F_SESSION], Q(SP_ADMIT), Z(""), Z(""), Z(s->principal_json), Z(s->target), Z(a->target->login.user),
+		.f = { a->m->f[F_SESSION], Q(SP_ADMIT), Z(""), Z(""), Z(s->principal_json), Z(s->target), Z(login),
 		    Q(s->expires), Q(s->started) } };
 	reply(a->k, l, &yes);
+}
+
+static void
+answer(struct admission *a, struct link *l, int rc)
+{
+	if (rc == SP_OK)
+		rc = remember(a);
+	if (rc == SP_OK)
+		answer_yes(a, l);
+	else
+		answer_no(a, l);
 }
 
 int
@@ -238,6 +260,7 @@ admission_authenticate(struct keeper *k, struct link *l, struct message *m)
 	s->address = arena_string(s->arena, m->f[F_ADDRESS].s);
 	s->host = live_host(s->arena, m->f[F_ADDRESS].s);
 	s->target = s->part = s->protocol = "";
+	s->tls = m->f[F_TLS].q == 1;
 	/* Until it is admitted it is nobody's and must not be counted. */
 	s->side = true;
 	int rc = s->address == NULL || s->host == NULL ? refuse(&a, "no memory for a session") : SP_OK;
@@ -245,10 +268,29 @@ admission_authenticate(struct keeper *k, struct link *l, struct message *m)
 		rc = checks[i](&a);
 	s->side = false;
 	if (rc == SP_OK)
-		rc = remember(&a);
-	if (rc == SP_OK)
-		answer_yes(&a, l);
-	else
-		answer_no(&a, l);
+		rc = describe(&a);
+	if (rc == SP_OK && a.target->login.ephemeral) {
+		if (lend_begin(k, s, a.target, m, &a.why) == SP_OK)
+			return SP_OK; /* admission_lent() goes on */
+		rc = SP_EDENIED;
+	}
+	answer(&a, l, rc);
 	return SP_OK;
+}
+
+void
+admission_lent(struct keeper *k, struct live *s, uint32_t id, const char *why)
+{
+	/* What the answer repeats of the request. */
+	const struct message m = { .type = MSG_AUTHENTICATE, .id = id, .f = { [F_SESSION] = S(((struct sp_bytes){ s->id, ID_LEN })),
+		[F_TARGET] = Z(s->target), [F_TLS] = Q(s->tls) } };
+	struct admission a = { .k = k, .s = s, .m = &m, .target = settings_target(keeper_settings(k), s->target) };
+	int rc = SP_OK;
+	if (why != NULL) {
+		a.tell = "the target's credential could not be had; try again, then ask who runs the gateway";
+		rc = refuse(&a, why);
+	} else if (a.target == NULL || !live_may(s)) {
+		rc = refuse(&a, "it has to end while it waits for its role");
+	}
+	answer(&a, s->worker->link, rc);
 }

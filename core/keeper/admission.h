@@ -11,6 +11,8 @@
 #include "live.h"
 
 int admission_authenticate(struct keeper *k, struct link *l, struct message *m);
+/* Its credential is there, or why is not NULL: the answer to the request with that id.  s may be gone after it. */
+void admission_lent(struct keeper *k, struct live *s, uint32_t id, const char *why);
 /* True when the target's `allow` names the principal. */
 bool admission_allows(const struct target *t, const struct principal *p);
 

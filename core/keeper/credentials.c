@@ -32,7 +32,7 @@ struct derived {
 struct entry {
 	struct entry *next;
 	const char *target;
-	bool catalogue;
+	enum { OF_LOGIN, OF_CATALOGUE, OF_ADMIN } of;
 	struct credential c;
 	struct derived derived[KEPT];
 	size_t kept;
@@ -145,12 +145,12 @@ read_key(struct sealed_place *v, const char *where, struct sp_secret **s_r, cons
 }
 
 static int
-add(struct credentials *c, struct sealed_place *v, const struct target *t, bool catalogue, const char **err_r)
+add(struct credentials *c, struct sealed_place *v, const struct target *t, unsigned of, const char **err_r)
 {
-	const struct secret_settings *s = catalogue ? &t->catalogue : &t->login;
+	const struct secret_settings *s = of == OF_CATALOGUE ? &t->catalogue : of == OF_ADMIN ? &t->admin : &t->login;
 	struct entry *e = mem_alloc(sizeof(*e));
 	const char *why = "";
-	*e = (struct entry){ .next = c->first, .target = t->b.name, .catalogue = catalogue,
+	*e = (struct entry){ .next = c->first, .target = t->b.name, .of = of,
 		.c = { .user = s->user, .cleartext = s->cleartext && t->tls.mode != TLS_OFF } };
 	c->first = e;
 	const char *where = s->secret;
@@ -173,9 +173,11 @@ credentials_new(const struct settings *s, struct credentials **c_r, const char *
 	struct sealed_place v = { .key = s->secrets.key, .folder = s->secrets.folder };
 	int rc = SP_OK;
 	for (const struct target *t = s->targets; rc == SP_OK && t != NULL; t = (const struct target *)t->b.next) {
-		rc = add(c, &v, t, false, err_r);
+		rc = add(c, &v, t, OF_LOGIN, err_r);
 		if (rc == SP_OK && t->catalogue.user[0] != '\0')
-			rc = add(c, &v, t, true, err_r);
+			rc = add(c, &v, t, OF_CATALOGUE, err_r);
+		if (rc == SP_OK && t->login.ephemeral)
+			rc = add(c, &v, t, OF_ADMIN, err_r);
 	}
 	sealed_keys_free(&v.keys);
 	if (rc != SP_OK)
@@ -201,19 +203,26 @@ credentials_free(struct credentials **c)
 	*c = NULL;
 }
 
+static const struct credential *
+find(const struct credentials *c, const char *target, unsigned of)
+{
+	for (const struct entry *e = c->first; e != NULL; e = e->next)
+		if (e->of == of && strcmp(e->target, target) == 0)
+			return &e->c;
+	return NULL;
+}
+
 const struct credential *
 credentials_find(const struct credentials *c, const char *target, bool catalogue)
 {
-	const struct credential *login = NULL;
-	for (const struct entry *e = c->first; e != NULL; e = e->next) {
-		if (strcmp(e->target, target) != 0)
-			continue;
-		if (e->catalogue == catalogue)
-			return &e->c;
-		if (!e->catalogue)
-			login = &e->c;
-	}
-	return login;
+	const struct credential *who = catalogue ? find(c, target, OF_CATALOGUE) : NULL;
+	return who != NULL ? who : find(c, target, OF_LOGIN);
+}
+
+const struct credential *
+credentials_admin(const struct credentials *c, const char *target)
+{
+	return find(c, target, OF_ADMIN);
 }
 
 /* ---- derived keys ---- */

@@ -18,12 +18,15 @@
 #include "cancel.h"
 #include "gateways.h"
 #include "ledger.h"
+#include "lend.h"
 #include "live.h"
 #include "metrics.h"
 #include "proof.h"
 
 /* By helper: what it was asked for has no answer any more. */
-static void (*const helper_lost[ROLES])(struct keeper *k, unsigned index) = { NULL };
+static void (*const helper_lost[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_lost };
+/* …and it can be asked again. */
+static void (*const helper_linked[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_linked };
 
 static int derive(struct keeper *k, struct link *l, struct message *m);
 
@@ -47,6 +50,8 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_FETCHED] = api_fetched,
 	[MSG_MEASURED] = metrics_measured,
 	[MSG_CALL] = api_call,
+	[MSG_LENT] = lend_lent,
+	[MSG_RETURNED] = lend_returned,
 };
 
 /* Keys for what workers hash: never the ones that sign or prove. */
@@ -195,6 +200,8 @@ link_helper(struct keeper *k, enum role role, unsigned index, int fd)
 	*h = (struct helper_link){ .next = k->helpers, .k = k, .role = role, .index = index };
 	h->link = link_new(k->base, fd, ROLE_KEEPER, role, index, &handler);
 	k->helpers = h;
+	if (helper_linked[role] != NULL)
+		helper_linked[role](k, index);
 	return SP_OK;
 }
 
@@ -280,6 +287,7 @@ take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 	k->trust = trust;
 	k->credentials = credentials;
 	k->epoch = e;
+	lend_epoch(k);
 	return SP_OK;
 }
 
@@ -314,6 +322,7 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	uint64_t now = clock_mono_ms(), age = clock_wall_us() - k->started, grace = keeper_settings(k)->store_grace * 1000;
 	approval_tick(k);
 	gateways_tick(k);
+	lend_tick(k);
 	caller_forget(k, now > CALLER_LIFE ? now - CALLER_LIFE : 0);
 	api_parked(k, false);
 	if (!k->settled && age >= grace) {
@@ -357,6 +366,7 @@ keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const ch
 		return rc;
 	reply_open(k);
 	live_open(k);
+	lend_open(k);
 	cancel_open(k);
 	caller_open(k);
 	api_open(k);
@@ -385,6 +395,7 @@ keeper_close(struct keeper *k)
 		free(w);
 	}
 	live_close(k);
+	lend_close(k);
 	cancel_close(k);
 	caller_close(k);
 	api_close(k);

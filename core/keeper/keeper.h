@@ -28,6 +28,7 @@ struct callers;
 struct cancels;
 struct credentials;
 struct ledger;
+struct lending;
 struct live;
 struct live_table;
 struct fetches;
@@ -65,6 +66,7 @@ struct keeper {
 	struct trust *trust;             /* of the epoch */
 	struct credentials *credentials; /* of the epoch, and what was derived from them */
 	struct live_table *live;
+	struct lending *lending;
 	struct approvals *approvals;
 	struct cancels *cancels;
 	struct callers *callers;

@@ -12,6 +12,7 @@
 #include "approval.h"
 #include "cancel.h"
 #include "gateways.h"
+#include "lend.h"
 #include "proof.h"
 
 #define BUCKETS 4096
@@ -96,6 +97,7 @@ live_remove(struct keeper *k, struct live *s)
 		s->all_next->all_at = s->all_at;
 	k->live->n--;
 	proof_end(k, s);
+	lend_end(k, s);
 	cancel_forget(k, s);
 	arena_free(&s->arena);
 	free(s);

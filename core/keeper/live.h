@@ -3,6 +3,7 @@
  * Sessions as the keeper knows them: admitted, not yet closed, each on one worker's link.
  *
  *   admission ─▶ LIVE_ADMITTED ── OPENED ─▶ LIVE_OPEN ── CLOSED, worker gone ─▶ gone
+ *       └ `login ephemeral`: LIVE_BORROWING until it is lent (lend.h)
  *   SIDE ──────▶ LIVE_ADMITTED (side: no principal; only proofs for the target's catalogue login)
  *
  * Limits are counted here; after a restart workers announce theirs again (RESUME).
@@ -12,9 +13,10 @@
 
 #include "keeper.h"
 
-enum live_state { LIVE_ADMITTED, LIVE_OPEN };
+enum live_state { LIVE_ADMITTED, LIVE_OPEN, LIVE_BORROWING };
 #define LIVE_TORN 100 /* beside enum sp_why, in the store: it ended without a word */
 
+struct lent;
 struct proof;
 
 struct live {
@@ -23,6 +25,7 @@ struct live {
 	char name[ID_TEXT];
 	enum live_state state;
 	bool data; /* side, of a trial: as sessions log in */
+	bool tls; /* its client's connection */
 	bool side, ended; /* ended: its worker was told to end it */
 	struct worker *worker;
 	struct arena *arena;         /* all strings below */
@@ -31,6 +34,7 @@ struct live {
 	const char *target, *part, *address, *host, *protocol;
 	uint64_t started, expires;   /* wall µs */
 	struct proof *proof;         /* login under way */
+	struct lent *lent;           /* its own role at the target; NULL: none */
 	struct cancel_key *cancel;
 	unsigned holds;
 };

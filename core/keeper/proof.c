@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "../base/log.h"
+#include "lend.h"
 #include "scram.h"
 
 #define ROUNDS 1000 /* of PBKDF2 in one turn of the loop: half a millisecond */
@@ -50,9 +51,25 @@ fail(struct challenge *c, const char *why)
 
 /* ---- mechanisms ---- */
 
+/* The keys of an ephemeral role; NULL, and *wrong_r: the target asks for others than it was given. */
+static const struct scram_keys *
+lent_keys(const struct challenge *c, bool *wrong_r)
+{
+	const struct lent_scram *k = (const struct lent_scram *)(const void *)secret_bytes(c->who->scram).p;
+	*wrong_r = false;
+	if (k == NULL)
+		return NULL;
+	struct sp_reader r = sp_reader((struct sp_bytes){ k->iterations, sizeof(k->iterations) });
+	*wrong_r = sp_rd_be32(&r) != c->p->scram.iterations ||
+	    !sp_bytes_eq((struct sp_bytes){ k->salt, sizeof(k->salt) }, (struct sp_bytes){ c->p->scram.salt, c->p->scram.salt_len });
+	return *wrong_r ? NULL : &k->keys;
+}
+
 static int
 prove_password(struct challenge *c)
 {
+	if (c->who->secret == NULL)
+		return fail(c, "the target wants a password, and its ephemeral role has none: pg_hba.conf must say scram-sha-256");
 	if (!c->who->cleartext)
 		return fail(c, "the target wants the password in clear text: `login … cleartext on`, with TLS, would allow it");
 	return buffer_put(c->out, secret_bytes(c->who->secret));
@@ -75,6 +92,8 @@ static int
 prove_md5(struct challenge *c)
 {
 	char inner[33], outer[33];
+	if (c->who->secret == NULL)
+		return fail(c, "the target wants md5 of a password, and its ephemeral role has none: pg_hba.conf must say scram-sha-256");
 	if (c->in.len != 4)
 		return fail(c, "the target's md5 salt is not 4 bytes");
 	md5_hex(secret_bytes(c->who->secret), sp_str(c->who->user), inner);
@@ -116,7 +135,12 @@ prove_scram(struct challenge *c)
 	int rc = scram_server_first(&p->scram, c->in, &c->why);
 	if (rc != SP_OK)
 		return rc;
-	const struct scram_keys *keys = credentials_keys(c->k->credentials, c->who, salt_of(p), p->scram.iterations);
+	bool wrong;
+	const struct scram_keys *keys = lent_keys(c, &wrong);
+	if (wrong)
+		return fail(c, "the target asks for other keys than those that its ephemeral role was given");
+	if (keys == NULL)
+		keys = credentials_keys(c->k->credentials, c->who, salt_of(p), p->scram.iterations);
 	if (keys != NULL)
 		return scram_answer(c, keys);
 	p->derivation = scram_derive_begin(secret_bytes(c->who->secret), salt_of(p), p->scram.iterations);
@@ -159,7 +183,7 @@ choose(struct challenge *c, struct sp_bytes mechanism, uint64_t step)
 		return fail(c, "the mechanism is not known here");
 	if (!sp_bytes_is(mechanism, c->p->mechanism->name) || step != c->p->step || step >= c->p->mechanism->steps)
 		return fail(c, "the steps of its login are out of order");
-	if (c->who == NULL || c->who->secret == NULL)
+	if (c->who == NULL || (c->who->secret == NULL && c->who->scram == NULL))
 		return fail(c, "its target has no secret (`login … secret=`)");
 	return SP_OK;
 }
@@ -178,7 +202,8 @@ proof_prove(struct keeper *k, struct link *l, struct message *m)
 	if (s->proof == NULL)
 		s->proof = mem_alloc(sizeof(*s->proof));
 	struct buffer out = { 0 };
-	struct challenge c = { k, s, s->proof, credentials_find(k->credentials, s->target, s->side && !s->data), m->f[3].s, m->f[4].s, &out,
+	const struct credential *lent = lend_credential(s);
+	struct challenge c = { k, s, s->proof, lent != NULL ? lent : credentials_find(k->credentials, s->target, s->side && !s->data), m->f[3].s, m->f[4].s, &out,
 		"no memory for a proof", false };
 	int rc = choose(&c, m->f[1].s, m->f[2].q);
 	if (rc == SP_OK)

@@ -30,6 +30,7 @@ void proof_derive(struct keeper *k);
 struct credential {
 	const char *user;
 	struct sp_secret *secret; /* NULL: none */
+	struct sp_secret *scram;  /* struct lent_scram: only these keys, and no password; NULL: none */
 	struct sp_secret *key;    /* PEM of the client certificate's; NULL: none */
 	bool cleartext;
 };
@@ -41,6 +42,8 @@ int credentials_new(const struct settings *s, struct credentials **c_r, const ch
 void credentials_free(struct credentials **c);
 /* The login of a target, or its catalogue's; NULL: no such target. */
 const struct credential *credentials_find(const struct credentials *c, const char *target, bool catalogue);
+/* Of who makes its ephemeral roles; NULL: nobody does. */
+const struct credential *credentials_admin(const struct credentials *c, const char *target);
 
 struct scram_keys;
 /* Derived keys that were kept, in locked memory; NULL: none for that salt. */

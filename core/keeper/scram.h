@@ -25,6 +25,14 @@ struct scram_keys {
 	uint8_t client[DIGEST_LEN], server[DIGEST_LEN];
 };
 
+/* What the lend helper tells of a role that it made: its verifier was made of these, not of a password. */
+struct lent_scram {
+	uint8_t salt[16];
+	uint8_t iterations[4]; /* big-endian */
+	struct scram_keys keys;
+};
+_Static_assert(sizeof(struct lent_scram) == 16 + 4 + 2 * DIGEST_LEN, "bytes as they are sent");
+
 struct scram {
 	char nonce[48];           /* ours */
 	struct buffer first;      /* client-first-bare */

@@ -137,7 +137,7 @@ sp_prove(struct sp_session *s, const struct sp_challenge *c)
 const char *
 sp_login(const struct sp_session *s)
 {
-	return s->login == NULL ? "" : s->login;
+	return s->login_as == NULL ? "" : s->login_as;
 }
 
 const char *

@@ -259,6 +259,7 @@ on_admitted(struct worker *w, struct sp_session *s, const struct message *m)
 		if (principal_parse(s->arena, m->f[4].s, &s->principal) != SP_OK)
 			return SP_EPROTO;
 		s->target_name = arena_string(s->arena, m->f[5].s);
+		s->login_as = arena_string(s->arena, m->f[6].s);
 		s->expires = m->f[7].q;
 		a.principal = s->principal.name != NULL && s->principal.name[0] != '\0' ? s->principal.name : s->principal.user;
 		a.login = s->principal.user;

@@ -108,6 +108,7 @@ static void
 session_begin_side(struct sp_session *s, const char *target, const char *part, const char *purpose)
 {
 	s->purpose = arena_string(s->arena, sp_str(purpose));
+	s->login_as = s->login;
 	s->target_name = arena_string(s->arena, sp_str(target));
 	s->part = arena_string(s->arena, sp_str(part));
 	s->state = SESSION_WHO;
@@ -470,7 +471,9 @@ session_take_admission(struct sp_session *s)
 		return sp_fail(s, SP_ECONF, "%s", err);
 	s->dialled = epoch_use_ref(s->epoch);
 	s->target = s->home = t->target;
-	s->login = s->home->login.user;
+	s->login = settings_login(s->home);
+	if (!s->home->login.ephemeral)
+		s->login_as = s->login;
 	s->part = s->part[0] != '\0' ? s->part : s->home->database;
 	s->conf = conf;
 	s->run = policy_run_new(t->policy);

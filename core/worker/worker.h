@@ -69,6 +69,7 @@ struct sp_session {
 	struct principal principal;
 	const char *principal_json;
 	const char *login, *target_name, *part; /* login: in dialled */
+	const char *login_as; /* what the target is told: login, or the role that was made for this session */
 	uint64_t expires;                 /* wall µs, of the principal */
 	struct { uint32_t pid; size_t len; uint8_t secret[64]; } cancel; /* told again to a new keeper; len 0: none */
 	uint64_t started, started_mono;

@@ -170,6 +170,23 @@ test_target(void)
 	refused("secrets key=k; " T("server a:1; policy p;"), "t:1: \"secrets key=\" takes file:PATH, not \"k\"");
 	refused("secrets key=file:s/k folder=s; " T("server a:1; policy p;"),
 	    "t:1: \"secrets key=\" is in the folder of what it seals: keep it elsewhere");
+#define EPHEMERAL(login, rest) T("server a:1; policy p; login ephemeral " login "; " rest)
+#define ADMIN "admin user=adm secret=file:x; "
+#define CATALOGUE "catalogue user=cat secret=file:y; "
+	CU_ASSERT_EQUAL(load(EPHEMERAL("role=staff", ADMIN CATALOGUE)), SP_OK);
+	CU_ASSERT_EQUAL(s.targets->login.valid, 15 * 60000);
+	CU_ASSERT_STRING_EQUAL(settings_login(s.targets), "staff");
+	refused(EPHEMERAL("role=staff user=x", ADMIN CATALOGUE),
+	    "t:1: \"login ephemeral\" has its own user and secret: leave user=, secret=, cert= and cleartext out");
+	refused(EPHEMERAL("", ADMIN CATALOGUE), "t:1: \"login ephemeral\" needs \"role=\", whose rights its sessions have");
+	refused(EPHEMERAL("role=staff", CATALOGUE), "t:1: \"login ephemeral\" needs \"admin user=… secret=…\", who may create roles");
+	refused(EPHEMERAL("role=staff", ADMIN),
+	    "t:1: \"login ephemeral\" needs \"catalogue user=… secret=…\": for the gateway's own connection no role is made");
+	refused(EPHEMERAL("role=adm", ADMIN CATALOGUE),
+	    "t:1: \"login ephemeral role=\" is the admin itself: give sessions a role that may do less");
+	refused(EPHEMERAL("role=staff valid=1s", ADMIN CATALOGUE), "t:1: \"login ephemeral … valid=\" is between 1m and 24h");
+	refused(T("server a:1; policy p; login user=x role=staff;"), "t:1: \"login role=\" goes with \"login ephemeral\"");
+	refused(T("server a:1; policy p; login user=x; " ADMIN), "t:1: \"admin\" is for \"login ephemeral role=…\" only");
 	refused(T("server a:1; policy p; login secret=file:a;"), "t:1: \"login\" needs \"user=\"");
 	refused(T("server a:1; policy p; tls off; login user=a secret=file:a cleartext on;"),
 	    "t:1: \"login … cleartext on\" needs TLS to the target");
