@@ -104,6 +104,12 @@ static const struct directive target_limit[] = {
 	{ .name = "per_user", .type = DIR_INT, .offset = T(limit.per_user), .dflt = "0", .help = "of these, one user's; 0: only the gateway's limit" },
 	END,
 };
+static const struct directive target_pool[] = {
+	{ .name = "warm", .type = DIR_INT, .offset = T(pool.warm), .dflt = "0",
+	    .help = "connections that each worker keeps logged in and unused, for the sessions to come" },
+	{ .name = "age", .type = DIR_DURATION, .offset = T(pool.age), .dflt = "1m", .help = "one that nobody took is closed after it" },
+	END,
+};
 const struct directive settings_target_table[] = {
 	{ .name = "protocol", .type = DIR_STRING, .offset = T(protocol), .help = "module that speaks with the target" },
 	{ .name = "server", .type = DIR_STRING, .offset = T(server), .help = "host and port: `10.0.3.7:5432`" },
@@ -121,6 +127,8 @@ const struct directive settings_target_table[] = {
 	{ .name = "policy", .type = DIR_STRINGS, .offset = T(policy), .flags = DIR_MANY, .help = "policy files; all rules of all of them are asked" },
 	{ .name = "timeout", .type = DIR_PARAMS, .dflt = "", .params = target_timeout, .help = "deadlines of the target and of sessions" },
 	{ .name = "limit", .type = DIR_PARAMS, .dflt = "", .params = target_limit, .help = "how many sessions" },
+	{ .name = "pool", .type = DIR_PARAMS, .dflt = "", .params = target_pool,
+	    .help = "connections that are ready before a session comes; each is one session's, and closed with it" },
 	{ .name = "mode", .type = DIR_CHOICE, .offset = T(mode), .dflt = "enforce", .choices = target_modes,
 	    .help = "`observe` lets everything run that the rules would refuse, and records what they would have done" },
 	END,

@@ -53,6 +53,7 @@ struct target {
 	struct sp_strings policy;
 	struct { uint64_t connect, idle, login; } timeout; /* ms; idle 0: none */
 	struct { uint64_t sessions, per_user; } limit;     /* 0: only the gateway's own */
+	struct { uint64_t warm, age; } pool;               /* connections kept ready by each worker; ms that one waits */
 	unsigned mode; /* MODE_ENFORCE, MODE_OBSERVE */
 };
 enum { MODE_ENFORCE, MODE_OBSERVE };

@@ -21,6 +21,8 @@ struct check {
 	conf_error((c)->arena, (c)->err_r, file_of((c)->s, (name)), line_of((c)->s, (name)), __VA_ARGS__)
 #define RECHECK_MAX 3600000u /* ms */
 #define QUOTE(word) log_quote(sp_str(word))
+#define WARM_MAX 1000u
+#define WARM_AGE_MAX 3600000u
 
 /* Where a directive of the top stands, for errors about it. */
 static const char *
@@ -173,6 +175,8 @@ check_ephemeral(struct check *c, const struct target *t)
 		return FAIL_AT(c, b, "\"login role=\" goes with \"login ephemeral\"");
 	if (!l->ephemeral)
 		return SP_OK;
+	if (t->pool.warm > 0)
+		return FAIL_AT(c, b, "\"pool\" does not go with \"login ephemeral\": each session has a role of its own");
 	if (strcmp(t->protocol, "postgres") != 0)
 		return FAIL_AT(c, b, "\"login ephemeral\" is for PostgreSQL, not for %s", QUOTE(t->protocol));
 	if (l->user[0] != '\0' || l->secret[0] != '\0' || l->cert[0] != '\0' || l->cleartext)
@@ -223,6 +227,8 @@ check_target(struct check *c, const struct conf_block *b)
 		return FAIL_AT(c, b, "\"server\" takes a host and a port, db.example.com:5432, not \"%s\"", QUOTE(t->server));
 	if (t->timeout.connect == 0 || t->timeout.login == 0)
 		return FAIL_AT(c, b, "\"timeout connect= login=\" can't be off: a hung target would hold sessions for ever");
+	if (t->pool.warm > WARM_MAX || t->pool.age == 0 || t->pool.age > WARM_AGE_MAX)
+		return FAIL_AT(c, b, "\"pool\" takes warm= of at most %u and age= of at most 1h: a login that was changed at the target must end", WARM_MAX);
 	for (size_t i = 0; i < t->policy.n; i++)
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(t->policy.v[i], t->policy.v[k]) == 0)

@@ -36,6 +36,7 @@ struct tls {
 	const char *must_alpn;
 	tls_sign *sign;
 	void *sign_owner;
+	char *name; /* GnuTLS borrows it */
 	bool ready, server;
 	char alpn[33];
 	uint8_t end_point[64];
@@ -287,7 +288,7 @@ tls_prepare(struct tls *t, struct tls_credentials *c, const struct tls_start *st
 		if (start->name[0] != '\0' && strspn(start->name, "0123456789.:") != strlen(start->name))
 			gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, start->name, strlen(start->name));
 		if (start->verify)
-			gnutls_session_set_verify_cert(t->session, start->name, 0);
+			gnutls_session_set_verify_cert(t->session, t->name, 0);
 	}
 	gnutls_transport_set_ptr(t->session, t);
 	gnutls_transport_set_pull_function(t->session, transport_pull);
@@ -307,8 +308,10 @@ tls_new(struct tls_credentials *c, int fd, const struct tls_start *start, struct
 	t->must_alpn = start->must_alpn ? start->alpn : NULL;
 	t->sign = start->sign;
 	t->sign_owner = start->sign_owner;
+	t->name = start->name == NULL ? NULL : mem_string(sp_str(start->name));
 	unsigned flags = (c->server ? GNUTLS_SERVER | GNUTLS_NO_TICKETS : GNUTLS_CLIENT | GNUTLS_NO_TICKETS) | GNUTLS_NONBLOCK;
 	if (gnutls_init(&t->session, flags) != 0) {
+		free(t->name);
 		free(t);
 		return SP_ENOMEM;
 	}
@@ -327,6 +330,7 @@ tls_free(struct tls **t)
 	if (*t == NULL)
 		return;
 	gnutls_deinit((*t)->session);
+	free((*t)->name);
 	buffer_free(&(*t)->early);
 	mem_wipe(*t, sizeof(**t));
 	free(*t);

@@ -95,6 +95,14 @@ try_conf(const struct epoch *e, const struct sp_module *m, const struct listener
 		problem(t, err);
 }
 
+static void
+problem_at(struct trial *t, const struct conf_block *at, const char *why)
+{
+	char text[512];
+	snprintf(text, sizeof(text), "%s:%u: %s: %s", at->file, at->line, at->name, why);
+	problem(t, text);
+}
+
 static const struct sp_module *
 module_of(const struct sp_module *const *modules, const char *protocol, const struct conf_block *at, struct trial *t)
 {
@@ -115,6 +123,8 @@ try_target(const struct epoch *e, const struct sp_module *const *modules, const 
 	if (m == NULL)
 		return;
 	try_conf(e, m, NULL, target, t);
+	if (target->pool.warm > 0 && m->adopt == NULL)
+		problem_at(t, &target->b, "its protocol can't keep connections ready: leave `pool` out");
 	for (const struct listener *l = e->settings.listeners; l != NULL; l = (const struct listener *)l->b.next)
 		if (strcmp(l->protocol, target->protocol) == 0)
 			try_conf(e, m, l, target, t);

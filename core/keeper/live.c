@@ -274,21 +274,32 @@ live_resume(struct keeper *k, struct link *l, struct message *m)
 	return SP_OK;
 }
 
+static bool
+keeps_warm(struct keeper *k, struct sp_bytes target)
+{
+	const struct target *t = keeper_settings(k)->targets;
+	while (t != NULL && !sp_bytes_is(target, t->b.name))
+		t = (const struct target *)t->b.next;
+	return t != NULL && t->pool.warm > 0;
+}
+
 int
 live_side(struct keeper *k, struct link *l, struct message *m)
 {
 	struct worker *w = worker_of(k, l);
-	bool served = k->trial;
+	bool served = k->trial, warm = sp_bytes_is(m->f[3].s, "warm");
 	/* A worker without a session to that target has no business there. */
 	for (const struct live *s = k->live->all; s != NULL && !served; s = s->all_next)
 		served = s->worker == w && !s->side && live_may(s) && sp_bytes_is(m->f[1].s, s->target);
+	if (warm)
+		served = served && keeps_warm(k, m->f[1].s);
 	struct live *s = served ? live_add(k, m->f[0].s, w) : NULL;
 	if (s == NULL) {
 		log_warn("worker[%u] may not open a connection of the gateway's own to %s", link_peer_index(l), log_quote(m->f[1].s));
 		return SP_OK; /* its proofs will be refused */
 	}
 	s->side = true;
-	s->data = k->trial && sp_bytes_is(m->f[3].s, "login");
+	s->data = warm || (k->trial && sp_bytes_is(m->f[3].s, "login"));
 	s->target = arena_string(s->arena, m->f[1].s);
 	s->part = arena_string(s->arena, m->f[2].s);
 	return s->target == NULL || s->part == NULL ? SP_ENOMEM : SP_OK;

@@ -24,7 +24,7 @@ struct live {
 	uint8_t id[ID_LEN];
 	char name[ID_TEXT];
 	enum live_state state;
-	bool data; /* side, of a trial: as sessions log in */
+	bool data; /* side, of a trial or kept ready: as sessions log in */
 	bool tls; /* its client's connection */
 	bool side, ended; /* ended: its worker was told to end it */
 	struct worker *worker;

@@ -10,6 +10,7 @@
 #include "epoch_use.h"
 #include "keeper_talk.h"
 #include "operation.h"
+#include "pool.h"
 #include "record.h"
 #include "session.h"
 
@@ -180,11 +181,16 @@ sp_ready(struct sp_session *s)
 	if (s->state != SESSION_LOGIN)
 		return sp_fail(s, SP_EINTERNAL, "the module is ready in state %s", session_state_name(s->state));
 	session_enter(s, SESSION_RUN);
+	s->logged_in = true;
 	s->deadline = 0;
 	s->active = s->w->now;
 	if (s->purpose[0] == '\0')
 		keeper_opened(s);
 	session_follow(s); /* an epoch that came while it logged in */
+	if (s->purpose[0] == '\0' && s->pool_key.p != NULL) {
+		s->to_fill = true;
+		session_kick(s);
+	}
 	return SP_OK;
 }
 
@@ -266,6 +272,18 @@ sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block))
 		mem_string(sp_str(s->home->server)), mem_alloc(size) };
 	blocks = b;
 	return b->block;
+}
+
+int
+sp_pool_key(struct sp_session *s, struct sp_bytes key)
+{
+	return pool_key(s, key);
+}
+
+struct sp_bytes
+sp_pool_key_of(const struct sp_session *s)
+{
+	return s->pool_key;
 }
 
 void

@@ -21,6 +21,7 @@ struct target_use {
 	struct tls_credentials *tls;
 	struct conf_use *confs;  /* made at first need */
 	bool tags_checked;       /* against the target's columns */
+	uint64_t pool_rest;      /* mono ms: no connection is made ready before, see pool.c */
 };
 
 struct listener_use {

@@ -32,6 +32,19 @@ list_add(struct list_head *h, struct list_node *n)
 	h->node.prev = n;
 }
 
+/* All of `from` becomes `to`, which was not in use. */
+static inline void
+list_take(struct list_head *to, struct list_head *from)
+{
+	*to = *from;
+	if (from->node.next == &from->node) {
+		list_init(to);
+		return;
+	}
+	to->node.next->prev = to->node.prev->next = &to->node;
+	list_init(from);
+}
+
 /* Harmless on a node that is in no list. */
 static inline void
 list_remove(struct list_node *n)

@@ -17,7 +17,6 @@
 
 #include "../base/clock.h"
 #include "approval_hash.h"
-#include "dial.h"
 #include "epoch_use.h"
 #include "keeper_talk.h"
 #include "record.h"
@@ -599,7 +598,7 @@ session_judged(struct sp_session *s, struct sp_op *op, const struct sp_verdict *
 	if (v->what == SP_ALLOW && op->plan != NULL)
 		session_take_pins(s, &op->plan->decision);
 	if (v->what == SP_ALLOW)
-		dial_start(s);
+		session_dial_soon(s);
 	else
 		session_finish(s, v->what == SP_KILL ? SP_END_RULE : SP_END_REVOKED, v->message);
 	op->state = OP_DONE;

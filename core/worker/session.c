@@ -22,6 +22,7 @@
 #include "epoch_use.h"
 #include "keeper_talk.h"
 #include "operation.h"
+#include "pool.h"
 #include "record.h"
 #include "trial.h"
 
@@ -63,6 +64,12 @@ session_enter(struct sp_session *s, enum session_state to)
 
 /* ---- making ---- */
 
+static struct sp_session **
+bucket_of(struct worker *w, const uint8_t id[ID_LEN])
+{
+	return &w->by_id[(unsigned)(id[0] << 8 | id[1]) % SESSION_BUCKETS];
+}
+
 static struct sp_session *
 session_new(struct worker *w, const struct sp_module *m)
 {
@@ -83,6 +90,8 @@ session_new(struct worker *w, const struct sp_module *m)
 	stream_init(&s->side[SP_CLIENT], s, SP_CLIENT);
 	stream_init(&s->side[SP_TARGET], s, SP_TARGET);
 	list_add(&w->sessions, &s->all);
+	s->next_by_id = *bucket_of(w, s->id);
+	*bucket_of(w, s->id) = s;
 	w->nsessions++;
 	return s;
 }
@@ -114,7 +123,7 @@ session_begin_side(struct sp_session *s, const char *target, const char *part, c
 	s->state = SESSION_WHO;
 	session_enter(s, SESSION_DIALING);
 	keeper_side(s);
-	session_kick(s); /* dialled at the next turn: its caller is on the stack */
+	session_dial_soon(s); /* its caller is on the stack */
 }
 
 struct sp_session *
@@ -147,12 +156,10 @@ session_side(struct sp_session *like, const char *purpose, void *cookie)
 struct sp_session *
 session_find(struct worker *w, struct sp_bytes id)
 {
-	LIST_EACH(n, next, &w->sessions) {
-		struct sp_session *s = LIST_OF(n, struct sp_session, all);
-		if (id.len == ID_LEN && memcmp(s->id, id.p, ID_LEN) == 0 && s->state != SESSION_CLOSED)
-			return s;
-	}
-	return NULL;
+	struct sp_session *s = id.len == ID_LEN ? *bucket_of(w, id.p) : NULL;
+	while (s != NULL && memcmp(s->id, id.p, ID_LEN) != 0)
+		s = s->next_by_id;
+	return s == NULL || s->state == SESSION_CLOSED ? NULL : s;
 }
 
 /* ---- the way into a module and out again ---- */
@@ -264,6 +271,7 @@ session_close(struct sp_session *s)
 	record_publish(s->w);
 	writer_reset(s->w);
 	dial_stop(s);
+	pool_left(s);
 	stream_close(&s->side[SP_CLIENT]);
 	stream_close(&s->side[SP_TARGET]);
 	if (s->timer_made)
@@ -441,7 +449,12 @@ void
 session_free(struct sp_session *s)
 {
 	struct worker *w = s->w;
+	struct sp_session **at = bucket_of(w, s->id);
+	while (*at != s)
+		at = &(*at)->next_by_id;
+	*at = s->next_by_id;
 	list_remove(&s->all);
+	list_remove(&s->kicked);
 	w->nsessions--;
 	for (size_t i = 0; i < s->nfacts; i++)
 		free((void *)(uintptr_t)s->fact[i].value.p);
@@ -502,14 +515,37 @@ session_admitted(struct sp_session *s, const struct sp_admission *a)
 	op_ask_session(s);
 }
 
+static void
+session_log_in(struct sp_session *s, int (*begin)(struct sp_session *s))
+{
+	session_enter(s, SESSION_LOGIN);
+	s->deadline = s->w->now + s->home->timeout.login;
+	session_enter_module(s);
+	(void)session_leave_module(s, begin(s));
+}
+
 void
 session_connected(struct sp_session *s, int fd)
 {
 	stream_open(&s->side[SP_TARGET], fd);
-	session_enter(s, SESSION_LOGIN);
-	s->deadline = s->w->now + s->home->timeout.login;
-	session_enter_module(s);
-	(void)session_leave_module(s, s->module->open(s));
+	session_log_in(s, s->module->open);
+}
+
+void
+session_dial_soon(struct sp_session *s)
+{
+	s->to_dial = true;
+	session_kick(s);
+}
+
+static void
+session_dial(struct sp_session *s)
+{
+	s->to_dial = false;
+	if (pool_take(s))
+		session_log_in(s, s->module->adopt);
+	else
+		dial_start(s);
 }
 
 /* ---- time ---- */
@@ -570,33 +606,45 @@ session_tick(struct sp_session *s)
 void
 session_kick(struct sp_session *s)
 {
+	if (s->woken)
+		return;
 	s->woken = true;
+	list_add(&s->w->kicked, &s->kicked);
 	event_active(&s->w->kick, EV_TIMEOUT, 0);
+}
+
+static void
+session_run_one(struct sp_session *s)
+{
+	if (s->state == SESSION_CLOSED) {
+		session_free(s);
+		return;
+	}
+	if (s->state == SESSION_ENDING)
+		return;
+	if (s->state == SESSION_DIALING && s->to_dial) {
+		session_dial(s);
+		return;
+	}
+	if (s->to_fill)
+		pool_fill(s);
+	session_enter_module(s);
+	bool turn = s->purpose[0] != '\0' && side_speaks(s, SP_TARGET);
+	int rc = session_drained(s);
+	(void)session_leave_module(s, turn && rc == SP_OK ? s->module->data(s, SP_TARGET) : rc);
 }
 
 void
 session_run_kicked(struct worker *w)
 {
+	struct list_head now;
 	worker_clock(w);
-	LIST_EACH(n, next, &w->sessions) {
-		struct sp_session *s = LIST_OF(n, struct sp_session, all);
-		if (!s->woken)
-			continue;
+	list_take(&now, &w->kicked); /* who is kicked meanwhile comes at the next turn */
+	while (now.node.next != &now.node) {
+		struct sp_session *s = LIST_OF(now.node.next, struct sp_session, kicked);
+		list_remove(&s->kicked);
 		s->woken = false;
-		if (s->state == SESSION_CLOSED) {
-			session_free(s);
-			continue;
-		}
-		if (s->state == SESSION_ENDING)
-			continue;
-		if (s->state == SESSION_DIALING && s->purpose[0] != '\0' && s->dial == NULL) {
-			dial_start(s);
-			continue;
-		}
-		session_enter_module(s);
-		bool turn = s->purpose[0] != '\0' && side_speaks(s, SP_TARGET);
-		int rc = session_drained(s);
-		(void)session_leave_module(s, turn && rc == SP_OK ? s->module->data(s, SP_TARGET) : rc);
+		session_run_one(s);
 	}
 }
 
@@ -604,7 +652,7 @@ session_run_kicked(struct worker *w)
 void
 session_follow(struct sp_session *s)
 {
-	bool logs_in = s->state == SESSION_LOGIN || (s->state == SESSION_DIALING && (s->dial != NULL || s->purpose[0] != '\0'));
+	bool logs_in = s->state == SESSION_LOGIN || (s->state == SESSION_DIALING && (s->dial != NULL || s->to_dial || s->purpose[0] != '\0'));
 	if (s->state >= SESSION_ENDING || s->epoch == s->w->epoch || s->target == NULL)
 		return;
 	struct target_use *t = epoch_use_target(s->w->epoch, s->target_name);

@@ -36,6 +36,8 @@ void session_secured(struct stream *st);
 /* The keeper's answer; the dialled socket; TLS refused and the like. */
 void session_admitted(struct sp_session *s, const struct sp_admission *a);
 void session_connected(struct sp_session *s, int fd);
+/* At the next turn of the loop it gets a connection: one of the pool, or a new one. */
+void session_dial_soon(struct sp_session *s);
 void session_fail(struct sp_session *s, int rc, const char *text);
 /* The farewell, then the end. */
 void session_finish(struct sp_session *s, enum sp_why why, const char *text);

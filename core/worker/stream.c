@@ -37,6 +37,21 @@ stream_open(struct stream *st, int fd)
 }
 
 void
+stream_move(struct stream *to, struct stream *from)
+{
+	event_del(&from->readable);
+	event_del(&from->writable);
+	stream_open(to, from->fd);
+	to->tls = from->tls;
+	to->in = from->in;
+	from->fd = -1;
+	from->tls = NULL;
+	from->in = (struct buffer){ .p = NULL };
+	from->view = (struct sp_bytes){ NULL, 0 };
+	from->made = from->reading = from->writing = false;
+}
+
+void
 stream_close(struct stream *st)
 {
 	if (st->made) {
@@ -459,10 +474,10 @@ stream_begin_tls(struct stream *st, bool direct, const char *alpn)
 		start.verify = s->home->tls.mode == TLS_VERIFY_FULL;
 		start.sign = keeper_tls_sign;
 		start.sign_owner = s;
-		const char *name = s->home->tls.name; /* kept by GnuTLS as long as the session lives */
+		const char *name = s->home->tls.name;
 		if (name[0] == '\0' && settings_hostport(s->home->server, &at) == SP_OK)
 			name = at.host;
-		start.name = arena_string(s->arena, sp_str(name));
+		start.name = name;
 	}
 	if (c == NULL) {
 		session_fail(s, SP_ECONF, "TLS was asked for on a side that has no certificate configured");

@@ -53,6 +53,8 @@ void stream_init(struct stream *st, struct sp_session *s, enum sp_side side);
 /* Takes a connected, non-blocking fd. */
 void stream_open(struct stream *st, int fd);
 void stream_close(struct stream *st);
+/* The socket, its TLS and what is unconsumed go over to a stream that has none, between callbacks. */
+void stream_move(struct stream *to, struct stream *from);
 /* Start the wake-up's view on what is there; end it, keeping what was not consumed. */
 void stream_begin(struct stream *st);
 void stream_end(struct stream *st);

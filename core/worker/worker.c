@@ -17,6 +17,7 @@
 #include "../base/sandbox.h"
 #include "epoch_use.h"
 #include "keeper_talk.h"
+#include "pool.h"
 #include "record.h"
 #include "session.h"
 #include "trial.h"
@@ -195,6 +196,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 		return;
 	record_progress(w);
 	keeper_tick(w);
+	pool_tick(w);
 	LIST_EACH(n, next, &w->sessions)
 		session_tick(LIST_OF(n, struct sp_session, all));
 	LIST_EACH(n, next, &w->listeners) {
@@ -263,6 +265,7 @@ worker_epoch(void *owner, struct epoch *e, const char **err_r)
 	w->epoch = next;
 	worker_clock(w);
 	listening_prune(w);
+	pool_clear(w);
 	LIST_EACH(n, after, &w->sessions)
 		session_follow(LIST_OF(n, struct sp_session, all));
 	epoch_use_unref(&old);
@@ -344,6 +347,8 @@ worker_init(struct worker *w)
 {
 	list_init(&w->sessions);
 	list_init(&w->listeners);
+	list_init(&w->kicked);
+	list_init(&w->warm);
 	w->arena = arena_new(0);
 	w->scratch = mem_alloc(SCRATCH);
 	w->writer = (struct sp_writer){ .grow = writer_grow };

@@ -23,6 +23,8 @@
 #include "list.h"
 #include "stream.h"
 
+#define SESSION_BUCKETS 4096u
+
 enum session_state {
 	SESSION_ACCEPTED, /* a client is there, nobody knows who */
 	SESSION_WHO,      /* the keeper is asked */
@@ -39,7 +41,8 @@ struct scope;
 struct side_block;
 
 struct sp_session {
-	struct list_node all;
+	struct list_node all, kicked, warm; /* warm: in the worker's pool */
+	struct sp_session *next_by_id;
 	struct worker *w;
 	const struct sp_module *module;
 	enum session_state state;
@@ -84,6 +87,7 @@ struct sp_session {
 	size_t nfacts;
 	const struct pin *pin;            /* what rules keep as it is; told to the target with the log-in */
 	size_t npins;
+	struct sp_bytes pool_key;         /* what the log-in depends on besides; p NULL: never from the pool */
 	const void *view;
 	uint64_t view_version;
 
@@ -95,6 +99,9 @@ struct sp_session {
 	uint64_t stalled_since;           /* mono ms: output waits for the recorder */
 	struct event timer;
 	bool timer_made, waiting_keeper, woken, header_written, broken, failed;
+	bool logged_in;                   /* at the target */
+	bool to_dial;                     /* allowed: a connection is found for it at the next turn */
+	bool to_fill;                     /* … and for those that will come, see pool.h */
 	bool end_told;                    /* sp_fail() has written its line */
 	enum sp_why why;
 	const char *end_text;
@@ -111,6 +118,8 @@ struct worker {
 	const struct sp_module *const *modules;
 	struct arena *arena;              /* the modules' */
 	struct list_head sessions;
+	struct list_head kicked, warm;    /* of these: to be run at the next turn; connections kept ready */
+	struct sp_session *by_id[SESSION_BUCKETS];
 	size_t nsessions, trials;         /* trials: of trial.c, that have not ended */
 	struct list_head listeners;
 	struct ring *ring;

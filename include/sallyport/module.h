@@ -215,6 +215,12 @@ struct sp_module {
 	 * says in *err_r what can be pinned, in a static text.  NULL: nothing can.
 	 */
 	int (*pinnable)(const char *name, const char *value, const char **err_r);
+	/*
+	 * In place of open(): the target side is the unused connection of a session with the purpose
+	 * "warm", whose sp_pool_key() and pins were the same.  What that one left unconsumed is there to be
+	 * read.  NULL: no connection is ever kept ready.
+	 */
+	int (*adopt)(struct sp_session *s);
 };
 
 #if defined(__GNUC__)
@@ -376,6 +382,13 @@ uint64_t sp_recheck(const struct sp_session *s);
  * it goes.  NULL: no memory.
  */
 void *sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block));
+/*
+ * Where the target's `pool` wants connections kept ready (adopt()): what a log-in to the target depends
+ * on besides user, part and pins, given by admitted().  Copied.  A session with the purpose "warm" has
+ * that of the session that it was made for: it logs in by it, calls sp_ready() and then waits.
+ */
+int sp_pool_key(struct sp_session *s, struct sp_bytes key) SP_MUST;
+struct sp_bytes sp_pool_key_of(const struct sp_session *s); /* borrowed; empty where none was given */
 /*
  * Some other session of this worker: call its data() soon, for both sides that have bytes waiting,
  * and for a side session's target in any case.  Nobody else may write to it: sp_out(), sp_put() are

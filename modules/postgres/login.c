@@ -11,6 +11,7 @@
  */
 #include "postgres.h"
 
+#include "attributes.h"
 #include "catalogue.h"
 #include "settings_table.h"
 #include "track.h"
@@ -23,6 +24,12 @@ static bool
 has_client(const struct pg *p)
 {
 	return *sp_purpose(p->s) == '\0';
+}
+
+static bool
+is_warm(const struct pg *p)
+{
+	return strcmp(sp_purpose(p->s), "warm") == 0;
 }
 
 /* ---- what rules pin ---- */
@@ -59,6 +66,8 @@ int
 pg_login_open(struct pg *p)
 {
 	struct sp_setting pin;
+	if (is_warm(p))
+		p->settings = sp_pool_key_of(p->s);
 	int rc = check_settings(p);
 	if (rc != SP_OK)
 		return rc;
@@ -140,7 +149,7 @@ static void
 append_pins(const struct pg *p, struct sp_writer *w)
 {
 	struct sp_setting pin;
-	for (size_t i = 0; has_client(p) && sp_pin(p->s, i, &pin); i++) {
+	for (size_t i = 0; sp_pin(p->s, i, &pin); i++) { /* none of the catalogue's */
 		sp_wr_cstr(w, sp_str(pin.name));
 		sp_wr_cstr(w, sp_str(pin.value));
 	}
@@ -241,7 +250,7 @@ authenticated(struct pg *p)
 {
 	if (p->mechanism[0] == 'S' && p->step != 2)
 		return sp_fail(p->s, SP_EPROTO, "the target let us in without proving that it knows the password");
-	pg_enter_login(p, T_SETUP);
+	pg_enter_login(p, is_warm(p) ? T_WARM : T_SETUP);
 	int rc = has_client(p) ? pg_welcome(p) : SP_OK;
 	return rc != SP_OK ? rc : PG_DROP;
 }
@@ -398,4 +407,148 @@ pg_login_ready(struct pg *p, const struct pg_message *m)
 	p->dirty = true; /* nobody told us the search_path yet */
 	rc = pg_track_status(p, 'I');
 	return rc != SP_OK ? rc : PG_PASS;
+}
+
+/* ---- connections kept ready ---- */
+
+static bool
+is_ascii(struct sp_bytes text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.p[i] >= 0x80)
+			return false;
+	return true;
+}
+
+/*
+ * All that our startup message says but the user's name: that is told later, by a statement, which the
+ * server reads in the client's encoding and a startup message in none.
+ */
+void
+pg_login_pool(struct pg *p)
+{
+	struct sp_reader r = sp_reader(p->settings);
+	struct sp_bytes name, value;
+	uint8_t *memory = sp_alloc(p->s, p->settings.len + 1);
+	struct sp_writer w = sp_writer(memory, memory == NULL ? 0 : p->settings.len);
+	bool plain = memory != NULL && is_ascii(sp_str(sp_principal(p->s)));
+	while (pg_next_parameter(&r, &name, &value)) {
+		if (sp_bytes_is(name, "application_name")) {
+			plain = plain && is_ascii(value);
+			continue;
+		}
+		sp_wr_cstr(&w, name);
+		sp_wr_cstr(&w, value);
+	}
+	if (plain && !w.bad && sp_pool_key(p->s, sp_written(&w)) != SP_OK)
+		sp_log(p->s, SP_DEBUG, "no connection kept ready will do");
+}
+
+/*
+ * What the target says after AuthenticationOk stays unread, for the session that takes the connection:
+ * it reads it as if it had logged in itself.  After ReadyForQuery nothing may come.
+ */
+int
+pg_login_warm(struct pg *p)
+{
+	struct sp_bytes in = sp_peek(p->s, SP_TARGET);
+	struct sp_reader r = sp_reader(in);
+	uint8_t type = 0;
+	if (p->warm > 0)
+		return in.len == p->warm ? SP_OK : sp_fail(p->s, SP_EIO, "the target spoke on a connection that nobody uses");
+	while (r.left > 0 && type != 'Z') {
+		struct sp_reader from = r;
+		type = sp_rd_u8(&r);
+		uint32_t length = sp_rd_be32(&r);
+		if (!r.bad && (length < 4 || length > 16384 || (type != 'S' && type != 'K' && type != 'Z')))
+			return sp_fail(p->s, SP_EIO, "the target said something else than usual at log-in");
+		(void)sp_rd_take(&r, length - 4);
+		if (r.bad)
+			return sp_want(p->s, SP_TARGET, in.len - from.left + (from.left < PG_HEADER ? PG_HEADER : (size_t)length + 1), PG_MESSAGE_MAX);
+	}
+	if (type == 'Z' && r.left > 0)
+		return sp_fail(p->s, SP_EIO, "the target spoke on a connection that nobody uses");
+	int rc = sp_want(p->s, SP_TARGET, in.len + 1, PG_MESSAGE_MAX);
+	if (rc != SP_OK || type != 'Z')
+		return rc;
+	p->warm = in.len;
+	return sp_ready(p->s);
+}
+
+int
+pg_login_adopt(struct sp_session *s)
+{
+	struct pg *p = sp_state(s);
+	struct sp_setting pin;
+	p->conf = sp_conf(s);
+	int rc = check_settings(p);
+	if (rc != SP_OK)
+		return rc;
+	p->pinned = sp_pin(s, 0, &pin);
+	p->adopted = p->unclaimed = true;
+	pg_enter_login(p, T_SETUP);
+	return pg_welcome(p);
+}
+
+static void
+own_name(const struct pg *p, char out[PG_NAME_MAX + 1])
+{
+	struct sp_reader r = sp_reader(p->settings);
+	struct sp_bytes name, value, wanted = { NULL, 0 };
+	while (pg_next_parameter(&r, &name, &value))
+		if (sp_bytes_is(name, "application_name"))
+			wanted = value;
+	application_name(p, wanted, out);
+}
+
+/* The client hears the name that the target is about to be told. */
+int
+pg_login_named(struct pg *p)
+{
+	char text[PG_NAME_MAX + 1];
+	struct sp_writer *w = pg_out(p, SP_CLIENT);
+	own_name(p, text);
+	size_t at = pg_begin(w, 'S');
+	sp_wr_cstr(w, SP_LIT("application_name"));
+	sp_wr_cstr(w, sp_str(text));
+	int rc = pg_end(w, at);
+	return rc != SP_OK ? rc : PG_DROP;
+}
+
+static void
+put_setting(struct sp_writer *w, const char *name, const char *value)
+{
+	sp_wr_put(w, SP_LIT("pg_catalog.set_config('"));
+	sp_wr_put(w, sp_str(name));
+	sp_wr_put(w, SP_LIT("', '"));
+	for (const char *c = value; *c != '\0'; c++) {
+		if (*c == '\'')
+			sp_wr_u8(w, '\'');
+		sp_wr_u8(w, (uint8_t)*c);
+	}
+	sp_wr_put(w, SP_LIT("', false)"));
+}
+
+/* A startup message would have said it, and would make RESET bring it back: track.c says it again then. */
+int
+pg_claim(struct pg *p)
+{
+	uint8_t memory[2048];
+	char name[PG_NAME_MAX + 1];
+	struct sp_writer w = sp_writer(memory, sizeof(memory));
+	own_name(p, name);
+	sp_wr_put(&w, SP_LIT("SELECT "));
+	put_setting(&w, "application_name", name);
+	sp_wr_put(&w, SP_LIT(", "));
+	put_setting(&w, "sallyport.user", sp_principal(p->s));
+	sp_wr_put(&w, SP_LIT(", "));
+	put_setting(&w, "sallyport.session", sp_session_id(p->s));
+	return w.bad ? SP_ETOOBIG : pg_track_ask(p, OWN_CLAIM, sp_written(&w));
+}
+
+/* False: after a part of this text the target would not know any more whose the rest is. */
+bool
+pg_claim_stands(const struct pg *p, const struct sp_op *op)
+{
+	return !p->adopted || !sp_op_has(op, PG_A_VERB, "batch") || !sp_op_has(op, PG_A_SETTING, "all");
 }

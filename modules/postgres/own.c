@@ -30,6 +30,8 @@ pg_own_step(struct pg *p, const struct pg_message *m)
 		return PG_DROP;
 	enum pg_own own = (enum pg_own)a->own;
 	int rc = pg_answered(p);
+	if (own == OWN_CLAIM)
+		p->unclaimed = false;
 	if (rc == SP_OK && (own == OWN_NAMES || own == OWN_PREPARED))
 		pg_track_complete(p, own);
 	return rc != SP_OK ? rc : PG_DROP;
@@ -72,6 +74,8 @@ pg_own_error(struct pg *p, const struct pg_message *m)
 	}
 	if (a->own == OWN_INSPECT)
 		return sp_fail(p->s, SP_EIO, "it could not ask what it may do: %s", (const char *)e.code.p);
+	if (a->own == OWN_CLAIM)
+		return pg_fatal(p, "08006", "the target would not hear whose connection this is");
 	if (a->own != OWN_COPY) /* else the COPY itself will say what is wrong */
 		pg_track_failed(p);
 	for (unsigned i = 0; i < p->queue.n; i++) {

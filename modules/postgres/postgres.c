@@ -26,7 +26,7 @@ static const char *const state_name[] = {
 	[C_START] = "start", [C_SECURING] = "securing", [C_STARTUP] = "startup", [C_PASSWORD] = "password",
 	[C_LOGIN] = "login", [C_READY] = "ready", [C_SKIP] = "skip", [C_COPY] = "copy", [C_GONE] = "gone",
 	[T_NONE] = "none", [T_SSL] = "ssl", [T_SECURING] = "securing", [T_AUTH] = "authentication",
-	[T_SASL] = "sasl", [T_PROVING] = "proving", [T_SETUP] = "setup", [T_IDLE] = "idle",
+	[T_SASL] = "sasl", [T_PROVING] = "proving", [T_SETUP] = "setup", [T_WARM] = "warm", [T_IDLE] = "idle",
 	[T_QUERY] = "query", [T_QUERY_ROWS] = "query rows", [T_COPY_IN] = "copy in",
 	[T_COPY_OUT] = "copy out", [T_PARSE] = "parse", [T_BIND] = "bind",
 	[T_DESCRIBE_STATEMENT] = "describe statement", [T_DESCRIBE_FIELDS] = "describe fields",
@@ -412,8 +412,8 @@ pump_some(struct pg *p, enum sp_side from)
 		const struct row *row = NULL;
 		if (sp_full(p->s, SP_OTHER(from)) || (from == SP_CLIENT && sp_full(p->s, SP_CLIENT)))
 			break;
-		if (from == SP_TARGET && p->login == T_PROVING)
-			break; /* the keeper computes; what came with the challenge is read after it */
+		if (from == SP_TARGET && (p->login == T_PROVING || p->login == T_WARM))
+			break; /* the keeper computes; what came with the challenge is read after it.  Or it is another session's */
 		if (from == SP_TARGET && pg_target_state(p) == T_LOCAL) {
 			int rc = run_flush(p, from);
 			if (rc == SP_OK)
@@ -495,6 +495,8 @@ on_data(struct sp_session *s, enum sp_side from)
 	struct pg *p = sp_state(s);
 	if (from == SP_CLIENT && p->client == C_GONE)
 		return sp_drop(s, from, sp_peek(s, from).len);
+	if (p->login == T_WARM)
+		return pg_login_warm(p);
 	int rc = *sp_purpose(s) == '\0' ? pg_delayed_notice(p) : pg_catalogue_turn(p);
 	return rc != SP_OK ? rc : pump(p, from);
 }
@@ -604,4 +606,5 @@ SP_MODULE(postgres) = {
 	.close = on_close,
 	.manual = pg_setting_manual,
 	.pinnable = pg_setting_pinnable,
+	.adopt = pg_login_adopt,
 };

@@ -46,6 +46,7 @@ enum pg_state {
 	T_SASL,      /* the middle of SCRAM */
 	T_PROVING,   /* the keeper computes: the target has to wait */
 	T_SETUP,     /* authenticated: parameters, key, ReadyForQuery */
+	T_WARM,      /* the same, kept unread for the session that will take this connection */
 	/* the target's, once logged in: what the oldest unanswered message expects */
 	T_IDLE,      /* nothing: only asynchronous messages */
 	T_QUERY,     /* a simple query: rows, copies, tags, errors … until ReadyForQuery */
@@ -244,6 +245,9 @@ struct pg {
 	bool dirty;           /* names may mean something else: ask before the next statement */
 	bool touched;         /* … and may do so again when the transaction ends */
 	bool defined;         /* DDL ran in it */
+	bool adopted;         /* the connection was logged in before the session came */
+	bool unclaimed;       /* … and has to be told whose it is, before the next statement */
+	size_t warm;          /* length of what a connection that waits keeps unread; 0: not yet whole */
 	bool unrecorded;      /* the end of an operation could not be written: P8 */
 	bool doubtful;        /* prepared statements may have come or gone by SQL */
 	bool secret_cursor;   /* one was opened over columns that are masked for this principal */
@@ -288,6 +292,12 @@ int pg_login_secured(struct pg *p) SP_MUST;
 /* False, and *pin_r: the setting is pinned to another value than this. */
 bool pg_pin_allows(const struct pg *p, struct sp_bytes name, struct sp_bytes value, struct sp_setting *pin_r);
 int pg_login_proved(struct sp_session *s, const struct sp_answer *a) SP_MUST;
+void pg_login_pool(struct pg *p);               /* which connections kept ready would do */
+int pg_login_adopt(struct sp_session *s) SP_MUST;
+int pg_login_warm(struct pg *p) SP_MUST;        /* a connection that waits: nothing may come there */
+int pg_login_named(struct pg *p) SP_MUST;       /* ParameterStatus of application_name */
+int pg_claim(struct pg *p) SP_MUST;             /* say at the target whose connection it is */
+bool pg_claim_stands(const struct pg *p, const struct sp_op *op);
 int pg_ssl_answer(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_authentication(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_login_error(struct pg *p, const struct pg_message *m) SP_MUST;
@@ -359,7 +369,7 @@ void pg_objects_end(struct pg *p);      /* the session ended */
 int pg_finish(struct sp_op *op, uint64_t rows, const char *code, struct sp_bytes text) SP_MUST;
 
 /* ---- own.c: answers to the gateway's own statements ---- */
-enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_COPY, OWN_SYNC, OWN_CATALOGUE, OWN_INSPECT };
+enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_COPY, OWN_SYNC, OWN_CATALOGUE, OWN_INSPECT, OWN_CLAIM };
 struct pg_answer *pg_expect_own(struct pg *p, enum pg_own own, uint8_t last);
 int pg_own_step(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_own_row(struct pg *p, const struct pg_message *m) SP_MUST;
@@ -430,6 +440,7 @@ enum pg_trait {         /* of a statement's text, looked up once */
 	PG_SETTINGS = 32, /* settings, among them search_path, may have changed */
 	PG_PREPARED = 64, /* prepared statements may have come or gone */
 	PG_ENDS = 128,    /* ends a transaction */
+	PG_RESETS = 256,  /* settings may be what the connection began with */
 };
 unsigned pg_traits(const struct sp_op *op);
 

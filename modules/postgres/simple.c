@@ -79,6 +79,10 @@ pg_query(struct pg *p, const struct pg_message *m)
 	if (pg_read_cstr(m->body, &text) != SP_OK)
 		return SP_EPROTO;
 	rc = p->question.op != NULL ? pg_asked(p) : pg_ask(p, sp_op_new(p->s, 0, "sql.statement", text));
+	if (rc == PG_PASS && !pg_claim_stands(p, p->question.op)) {
+		pg_refusal_set(&p->question.refusal, "42501", "RESET ALL has to be a query of its own in this session", "");
+		rc = PG_DROP;
+	}
 	if (rc == PG_PASS)
 		return query_start(p);
 	if (rc == PG_DROP) {

@@ -280,8 +280,10 @@ int
 pg_admitted(struct sp_session *s, const struct sp_admission *a)
 {
 	struct pg *p = sp_state(s);
-	if (a->what == SP_ADMIT)
-		return SP_OK; /* open() follows once the target is connected */
+	if (a->what == SP_ADMIT) { /* open() follows once the target is connected */
+		pg_login_pool(p);
+		return SP_OK;
+	}
 	return pg_fatal(p, "28P01", "%s", a->text == NULL || *a->text == '\0' ? "access is refused" : a->text);
 }
 

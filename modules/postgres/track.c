@@ -92,6 +92,8 @@ pg_traits(const struct sp_op *op)
 		traits |= PG_NAMES | PG_SETTINGS;
 	if (sets_names(op))
 		traits |= PG_SETTINGS;
+	if (sp_op_has(op, PG_A_VERB, "reset") || sp_op_has(op, PG_A_VERB, "discard"))
+		traits |= PG_RESETS;
 	if (hidden || sp_op_has(op, PG_A_VERB, "deallocate") || sp_op_has(op, PG_A_VERB, "discard")
 	    || sp_op_has(op, PG_A_VERB, "prepare"))
 		traits |= PG_PREPARED;
@@ -219,6 +221,8 @@ prepared_row(struct pg *p, struct sp_bytes body)
 int
 pg_track_row(struct pg *p, enum pg_own own, struct sp_bytes body)
 {
+	if (own == OWN_CLAIM)
+		return SP_OK;
 	return own == OWN_NAMES ? names_row(p, body) : own == OWN_PREPARED ? prepared_row(p, body) : SP_EPROTO;
 }
 
@@ -247,8 +251,8 @@ write_question(struct sp_writer *w, struct sp_bytes text)
 	return rc != SP_OK ? rc : pg_write_target(w, 'C', 'P', SP_LIT(OWN_NAME));
 }
 
-static int
-ask(struct pg *p, enum pg_own own, struct sp_bytes text)
+int
+pg_track_ask(struct pg *p, enum pg_own own, struct sp_bytes text)
 {
 	if (pg_expect_own(p, own, '3') == NULL || pg_expect_own(p, OWN_CLOSE, '3') == NULL)
 		return SP_EINTERNAL;
@@ -262,11 +266,13 @@ ask_server(struct pg *p, struct track *t)
 	bool amid = p->batch_sent;
 	t->asking = true;
 	p->flushed = true;
-	int rc = ask(p, OWN_NAMES, SP_LIT(names_question));
+	int rc = p->unclaimed ? pg_claim(p) : SP_OK;
+	if (rc == SP_OK)
+		rc = pg_track_ask(p, OWN_NAMES, SP_LIT(names_question));
 	if (p->doubtful)
 		pg_prepared_forget(p);
 	if (rc == SP_OK && p->doubtful)
-		rc = ask(p, OWN_PREPARED, SP_LIT(prepared_question));
+		rc = pg_track_ask(p, OWN_PREPARED, SP_LIT(prepared_question));
 	if (rc == SP_OK && !amid && pg_expect_own(p, OWN_SYNC, 'Z') == NULL)
 		rc = SP_EINTERNAL;
 	if (rc == SP_OK)
@@ -372,6 +378,8 @@ pg_track_answer(struct pg *p, unsigned traits)
 		return;
 	if ((traits & (PG_SETTINGS | PG_NAMES)) != 0 || p->touched)
 		p->dirty = true;
+	if ((traits & PG_RESETS) != 0 && p->adopted)
+		p->dirty = p->unclaimed = true;
 	if ((traits & (PG_SETTINGS | PG_NAMES)) != 0)
 		p->touched = true;
 	if ((traits & PG_NAMES) != 0)
@@ -416,6 +424,8 @@ pg_parameter_status(struct pg *p, const struct pg_message *m)
 	if (*sp_purpose(p->s) == '\0' && !pg_pin_allows(p, name, value, &pin))
 		return pg_behind(p, SP_TARGET) ? PG_AGAIN
 		    : pg_fatal(p, "42501", "%s is pinned to \"%s\", and the target has it otherwise", pin.name, pin.value);
+	if (p->adopted && sp_bytes_is(name, "application_name") && p->login == T_SETUP)
+		return pg_behind(p, SP_TARGET) ? PG_AGAIN : pg_login_named(p);
 	if (sp_bytes_is(name, "DateStyle"))
 		p->iso_dates = value.len >= 3 && memcmp(value.p, "ISO", 3) == 0;
 	return *sp_purpose(p->s) == '\0' ? PG_PASS : PG_DROP;

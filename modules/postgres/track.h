@@ -33,4 +33,7 @@ void pg_prepared_add(struct pg *p, struct sp_bytes name, struct sp_bytes text);
 void pg_prepared_touched(struct pg *p, struct sp_bytes name);
 struct sp_bytes pg_prepared_text(const struct pg_view *view, struct sp_bytes name);
 
+/* A statement of the gateway's own, in front of the client's next. */
+int pg_track_ask(struct pg *p, enum pg_own own, struct sp_bytes text) SP_MUST;
+
 #endif

@@ -413,6 +413,21 @@ sp_side_session(struct sp_session *s, const char *purpose, void *cookie)
 	return session_new(s->f, purpose, cookie);
 }
 
+int
+sp_pool_key(struct sp_session *s, struct sp_bytes key)
+{
+	(void)s;
+	(void)key;
+	return SP_OK;
+}
+
+struct sp_bytes
+sp_pool_key_of(const struct sp_session *s)
+{
+	(void)s;
+	return (struct sp_bytes){ NULL, 0 };
+}
+
 const char *
 sp_purpose(const struct sp_session *s)
 {

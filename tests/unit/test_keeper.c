@@ -567,6 +567,9 @@ test_side(void)
 	struct message other = { .type = MSG_SIDE, .f = { S(id(10)), Z("hidden"), Z(""), Z("catalogue") } };
 	(void)fake_ask(&f, &f.worker, &other, 0);
 	CU_ASSERT_EQUAL(prove(10, "md5", 0, "abcd")->f[1].q, 0);
+	struct message warm = { .type = MSG_SIDE, .f = { S(id(11)), Z("orders"), Z(""), Z("warm") } };
+	(void)fake_ask(&f, &f.worker, &warm, 0);
+	CU_ASSERT_EQUAL(prove(11, "md5", 0, "abcd")->f[1].q, 0); /* its target has no `pool` */
 	stop();
 }
 

@@ -178,6 +178,8 @@ test_target(void)
 	CU_ASSERT_STRING_EQUAL(settings_login(s.targets), "staff");
 	refused(EPHEMERAL("role=staff user=x", ADMIN CATALOGUE),
 	    "t:1: \"login ephemeral\" has its own user and secret: leave user=, secret=, cert= and cleartext out");
+	refused(EPHEMERAL("role=r", "pool warm=1; " ADMIN CATALOGUE),
+	    "t:1: \"pool\" does not go with \"login ephemeral\": each session has a role of its own");
 	refused(EPHEMERAL("", ADMIN CATALOGUE), "t:1: \"login ephemeral\" needs \"role=\", whose rights its sessions have");
 	refused(EPHEMERAL("role=staff", CATALOGUE), "t:1: \"login ephemeral\" needs \"admin user=… secret=…\", who may create roles");
 	refused(EPHEMERAL("role=staff", ADMIN),
@@ -197,6 +199,10 @@ test_target(void)
 	refused(T("server a:1; policy p; login user=u cert=x key=y;"), "t:1: \"login key=\" says where the key is: file:PATH or sealed:NAME");
 	refused(T("server a:1; policy p; tls off; login user=u cert=x key=file:y;"), "t:1: \"login cert=\" needs TLS to the target");
 	refused(T("server a:1; policy p; tls on;"), "t:1: \"mode\" is one of verify-full, require, off, not \"on\"");
+	refused(T("server a:1; policy p; pool warm=1001;"),
+	    "t:1: \"pool\" takes warm= of at most 1000 and age= of at most 1h: a login that was changed at the target must end");
+	refused(T("server a:1; policy p; pool warm=1 age=off;"),
+	    "t:1: \"pool\" takes warm= of at most 1000 and age= of at most 1h: a login that was changed at the target must end");
 	refused(T("server a:1; policy p; timeout connect=off;"),
 	    "t:1: \"timeout connect= login=\" can't be off: a hung target would hold sessions for ever");
 	refused(T("server a:1; policy p; access grant;") "x", "t:1: \"x\" does not end: \";\" is missing");
