@@ -269,7 +269,7 @@ admission_authenticate(struct keeper *k, struct link *l, struct message *m)
 	s->side = false;
 	if (rc == SP_OK)
 		rc = describe(&a);
-	if (rc == SP_OK && a.target->login.ephemeral) {
+	if (rc == SP_OK && settings_lends(a.target)) {
 		if (lend_begin(k, s, a.target, m, &a.why) == SP_OK)
 			return SP_OK; /* admission_lent() goes on */
 		rc = SP_EDENIED;

@@ -75,7 +75,7 @@ read_file(const char *path, struct sp_secret **s_r, const char **why_r)
 
 /* The sealed secrets of an epoch, and their keys, read when the first one is wanted. */
 struct sealed_place {
-	const char *key, *folder;
+	const char *key, *folder, *token; /* token: where that of the target's vault is */
 	struct sealed_keys keys;
 };
 
@@ -147,7 +147,8 @@ read_key(struct sealed_place *v, const char *where, struct sp_secret **s_r, cons
 static int
 add(struct credentials *c, struct sealed_place *v, const struct target *t, unsigned of, const char **err_r)
 {
-	const struct secret_settings *s = of == OF_CATALOGUE ? &t->catalogue : of == OF_ADMIN ? &t->admin : &t->login;
+	const struct secret_settings token = { .user = "", .secret = of == OF_ADMIN && !t->login.ephemeral ? v->token : "", .key = "" };
+	const struct secret_settings *s = of == OF_CATALOGUE ? &t->catalogue : of != OF_ADMIN ? &t->login : t->login.ephemeral ? &t->admin : &token;
 	struct entry *e = mem_alloc(sizeof(*e));
 	const char *why = "";
 	*e = (struct entry){ .next = c->first, .target = t->b.name, .of = of,
@@ -176,7 +177,9 @@ credentials_new(const struct settings *s, struct credentials **c_r, const char *
 		rc = add(c, &v, t, OF_LOGIN, err_r);
 		if (rc == SP_OK && t->catalogue.user[0] != '\0')
 			rc = add(c, &v, t, OF_CATALOGUE, err_r);
-		if (rc == SP_OK && t->login.ephemeral)
+		const struct vault *vault = settings_vault(s, t->login.vault);
+		v.token = vault == NULL ? "" : vault->token;
+		if (rc == SP_OK && settings_lends(t))
 			rc = add(c, &v, t, OF_ADMIN, err_r);
 	}
 	sealed_keys_free(&v.keys);
