@@ -51,9 +51,19 @@ lenders(const struct settings *s)
 	return lenders_before(s, NULL);
 }
 
+/* Keys that are asked for, and sign-ins. */
+static unsigned
+fetch_wanted(const struct settings *s)
+{
+	for (const struct identity *i = s->identities; i != NULL; i = (const struct identity *)i->b.next)
+		if (i->oidc.issuer[0] != '\0' && (strncmp(i->oidc.jwks, "file:", 5) != 0 || i->oidc.client[0] != '\0'))
+			return 1;
+	return 0;
+}
+
 unsigned
 helpers_wanted(const struct settings *s, enum role role)
 {
-	static unsigned (*const count[ROLES])(const struct settings *s) = { [ROLE_SAML] = saml_wanted, [ROLE_LEND] = lenders };
+	static unsigned (*const count[ROLES])(const struct settings *s) = { [ROLE_SAML] = saml_wanted, [ROLE_LEND] = lenders, [ROLE_FETCH] = fetch_wanted };
 	return (unsigned)role < ROLES && count[role] != NULL ? count[role](s) : 0;
 }

@@ -232,6 +232,8 @@ static const struct directive identity_table[] = {
 	    .help = "from where one token is good again: the first address seen, nowhere, anywhere" },
 	{ .name = "session", .type = DIR_DURATION, .offset = I(session), .dflt = "8h",
 	    .help = "how long a sign-in is good, whatever its token says; what the provider says of the user ends it earlier" },
+	{ .name = "recheck", .type = DIR_DURATION, .offset = I(recheck), .dflt = "5m",
+	    .help = "how often the provider is asked whether a signed-in user is still good, where it gives refresh tokens; `off`: never" },
 	{ .name = "max_age", .type = DIR_DURATION, .offset = I(max_age), .dflt = "12h", .help = "tokens with a longer life are refused" },
 	END,
 };
@@ -500,6 +502,15 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 }
 
 /* ---- looking up ---- */
+
+const struct identity *
+settings_identity(const struct settings *s, const char *name)
+{
+	const struct identity *i = s->identities;
+	while (i != NULL && strcmp(i->b.name, name) != 0)
+		i = (const struct identity *)i->b.next;
+	return i;
+}
 
 const struct target *
 settings_target(const struct settings *s, const char *name)

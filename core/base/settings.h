@@ -95,6 +95,7 @@ struct identity {
 	unsigned token_use; /* TOKEN_… */
 	uint64_t max_age;   /* longest lifetime of a token that is accepted, ms */
 	uint64_t session;   /* life of a sign-in, ms */
+	uint64_t recheck;   /* of a sign-in at its provider, ms; 0: never */
 };
 enum { CLASS_HUMAN, CLASS_WORKLOAD, CLASS_AGENT };
 enum { TOKEN_ADDRESS, TOKEN_ONCE, TOKEN_ANY };
@@ -164,6 +165,7 @@ int settings_fill(struct arena *a, const struct conf_node *top, struct settings 
 /* What the tables can't say: names that refer to nothing, local issuer beside real ones, … */
 int settings_check(struct arena *a, const struct settings *s, const char **err_r) SP_MUST;
 const struct target *settings_target(const struct settings *s, const char *name);
+const struct identity *settings_identity(const struct settings *s, const char *name);
 
 /*
  * Folders that the keeper has to read for its secrets: made with mem_alloc(), the caller's.  Landlock

@@ -31,7 +31,8 @@ struct derived {
 
 struct entry {
 	struct entry *next;
-	const char *target;
+	const char *target;   /* "" of an identity */
+	const char *identity; /* "" of a target */
 	enum { OF_LOGIN, OF_CATALOGUE, OF_ADMIN } of;
 	struct credential c;
 	struct derived derived[KEPT];
@@ -151,7 +152,7 @@ add(struct credentials *c, struct sealed_place *v, const struct target *t, unsig
 	const struct secret_settings *s = of == OF_CATALOGUE ? &t->catalogue : of != OF_ADMIN ? &t->login : t->login.ephemeral ? &t->admin : &token;
 	struct entry *e = mem_alloc(sizeof(*e));
 	const char *why = "";
-	*e = (struct entry){ .next = c->first, .target = t->b.name, .of = of,
+	*e = (struct entry){ .next = c->first, .target = t->b.name, .identity = "", .of = of,
 		.c = { .user = s->user, .cleartext = s->cleartext && t->tls.mode != TLS_OFF } };
 	c->first = e;
 	const char *where = s->secret;
@@ -165,6 +166,20 @@ add(struct credentials *c, struct sealed_place *v, const struct target *t, unsig
 	(void)snprintf(error_text, sizeof(error_text), "%s:%u: target %s: the secret %s %s", t->b.file, t->b.line, t->b.name, where, why);
 	*err_r = error_text;
 	return rc;
+}
+
+static int
+add_client(struct credentials *c, struct sealed_place *v, const struct identity *i, const char **err_r)
+{
+	struct entry *e = mem_alloc(sizeof(*e));
+	const char *why = "";
+	*e = (struct entry){ .next = c->first, .target = "", .identity = i->b.name, .c = { .user = "" } };
+	c->first = e;
+	if (read_secret(v, i->oidc.secret, &e->c.secret, &why) == SP_OK)
+		return SP_OK;
+	(void)snprintf(error_text, sizeof(error_text), "%s:%u: identity %s: the secret %s %s", i->b.file, i->b.line, i->b.name, i->oidc.secret, why);
+	*err_r = error_text;
+	return SP_EIO;
 }
 
 int
@@ -182,6 +197,9 @@ credentials_new(const struct settings *s, struct credentials **c_r, const char *
 		if (rc == SP_OK && settings_lends(t))
 			rc = add(c, &v, t, OF_ADMIN, err_r);
 	}
+	for (const struct identity *i = s->identities; rc == SP_OK && i != NULL; i = (const struct identity *)i->b.next)
+		if (i->oidc.secret[0] != '\0')
+			rc = add_client(c, &v, i, err_r);
 	sealed_keys_free(&v.keys);
 	if (rc != SP_OK)
 		credentials_free(&c);
@@ -226,6 +244,15 @@ const struct credential *
 credentials_admin(const struct credentials *c, const char *target)
 {
 	return find(c, target, OF_ADMIN);
+}
+
+const struct sp_secret *
+credentials_client(const struct credentials *c, const char *identity)
+{
+	for (const struct entry *e = c->first; e != NULL; e = e->next)
+		if (e->identity[0] != '\0' && strcmp(e->identity, identity) == 0)
+			return e->c.secret;
+	return NULL;
 }
 
 /* ---- derived keys ---- */

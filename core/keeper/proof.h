@@ -45,6 +45,9 @@ const struct credential *credentials_find(const struct credentials *c, const cha
 /* Of who makes its ephemeral roles, or the token of its vault; NULL: nobody lends. */
 const struct credential *credentials_admin(const struct credentials *c, const char *target);
 
+/* The secret of an identity's client at its provider; NULL: it has none. */
+const struct sp_secret *credentials_client(const struct credentials *c, const char *identity);
+
 struct scram_keys;
 /* Derived keys that were kept, in locked memory; NULL: none for that salt. */
 const struct scram_keys *credentials_keys(struct credentials *c, const struct credential *who, struct sp_bytes salt, uint32_t iterations);
