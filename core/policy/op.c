@@ -83,10 +83,11 @@ shape_add_node(struct shape *s)
 	return SP_OK;
 }
 
+static uint64_t serial;
+
 static struct shape *
 shape_new(const struct sp_module *m, const char *kind, struct sp_bytes text)
 {
-	static uint64_t serial;
 	size_t room = SHAPE_MEMORY;
 
 	if (text.len > SIZE_MAX - SHAPE_MEMORY)
@@ -144,8 +145,134 @@ shape_free(struct shape **sp)
 	assert(s->refs > 0);
 	if (--s->refs > 0)
 		return;
+	if (s->model != NULL)
+		shape_free(&s->model);
 	struct arena *a = s->arena;
 	arena_free(&a);
+}
+
+/* ---- the same for another text ---- */
+
+static bool
+copy_nodes(struct shape *s, const struct shape *model)
+{
+	size_t bytes = model->nattrs * sizeof(struct value);
+	struct node *node = arena_alloc(s->arena, model->nnodes * sizeof(*node));
+	struct value *value = arena_alloc(s->arena, model->nnodes * bytes + 1);
+	if (node == NULL || value == NULL)
+		return false;
+	for (size_t i = 0; i < model->nnodes; i++, value += model->nattrs) {
+		memcpy(value, model->node[i].value, bytes);
+		node[i].value = value;
+		if (value[model->length].known == PRESENT)
+			value[model->length].number = s->text.len;
+	}
+	s->node = node;
+	return true;
+}
+
+/* A place of the model's, in the other text: behind as many of the literals. */
+static bool
+move_literal(struct literal *l, struct spans from, struct spans to)
+{
+	size_t i = 0, offset = l->offset;
+	while (i < from.n && from.v[i].offset + from.v[i].len <= l->offset)
+		i++;
+	if (i > 0)
+		offset = to.v[i - 1].offset + to.v[i - 1].len + (l->offset - (from.v[i - 1].offset + from.v[i - 1].len));
+	if (i < from.n && from.v[i].offset == l->offset && from.v[i].len == l->len)
+		l->len = to.v[i].len;
+	else if (i < from.n && from.v[i].offset < l->offset + l->len)
+		return false;
+	l->offset = offset;
+	return true;
+}
+
+static bool
+move_literals(struct shape *s, const struct shape *model, struct spans from, struct spans to)
+{
+	s->literal = arena_alloc(s->arena, (model->nliterals + 1) * sizeof(*s->literal));
+	for (size_t i = 0; s->literal != NULL && i < model->nliterals; i++) {
+		struct literal *l = &s->literal[i];
+		*l = model->literal[i];
+		if (l->len > 0 && (!move_literal(l, from, to) || l->offset > s->text.len || l->len > s->text.len - l->offset))
+			return false;
+	}
+	return s->literal != NULL;
+}
+
+struct shape *
+shape_like(struct shape *model, struct spans from, struct sp_bytes text, struct spans to)
+{
+	if (!model->alike || model->model != NULL || from.n != to.n)
+		return NULL;
+	struct arena *a = arena_new(SHAPE_MEMORY);
+	struct shape *s = a == NULL ? NULL : arena_alloc(a, sizeof(*s));
+	if (s == NULL) {
+		arena_free(&a);
+		return NULL;
+	}
+	*s = *model;
+	s->arena = a;
+	s->refs = 1;
+	s->serial = ++serial;
+	s->text = arena_bytes(a, text);
+	if (s->text.p == NULL || !copy_nodes(s, model) || !move_literals(s, model, from, to)) {
+		arena_free(&a);
+		return NULL;
+	}
+	s->model = model;
+	model->refs++;
+	return s;
+}
+
+static bool
+equal_text(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static bool
+equal_values(const struct value *a, const struct value *b)
+{
+	if (a->known != b->known || a->number != b->number || a->n != b->n || !sp_bytes_eq(a->text, b->text))
+		return false;
+	for (size_t i = 0; i < a->n; i++)
+		if (!sp_bytes_eq(a->set[i], b->set[i]))
+			return false;
+	return true;
+}
+
+static bool
+equal_nodes(const struct shape *a, const struct shape *b)
+{
+	for (size_t i = 0; i < a->nnodes; i++)
+		for (unsigned k = 0; k < a->nattrs; k++)
+			if (!equal_values(&a->node[i].value[k], &b->node[i].value[k]))
+				return false;
+	return true;
+}
+
+bool
+shape_equal(const struct shape *a, const struct shape *b)
+{
+	if (a->module != b->module || a->failed != b->failed || a->nnodes != b->nnodes || a->nattrs != b->nattrs ||
+	    a->nunclear != b->nunclear || a->nchanges != b->nchanges || a->nliterals != b->nliterals || !equal_text(a->tag, b->tag) ||
+	    !sp_bytes_eq(a->text, b->text) || !equal_nodes(a, b))
+		return false;
+	for (size_t i = 0; i < a->nunclear; i++)
+		if (!equal_text(a->unclear[i].why, b->unclear[i].why) || !sp_bytes_eq(a->unclear[i].name, b->unclear[i].name) ||
+		    a->unclear[i].node != b->unclear[i].node)
+			return false;
+	for (size_t i = 0; i < a->nchanges; i++)
+		if (!equal_text(a->change[i].name, b->change[i].name) || !equal_text(a->change[i].value, b->change[i].value))
+			return false;
+	for (size_t i = 0; i < a->nliterals; i++) {
+		const struct literal *x = &a->literal[i], *y = &b->literal[i];
+		if (x->offset != y->offset || x->len != y->len || x->param != y->param || !equal_text(x->column, y->column))
+			return false;
+	}
+	return true;
 }
 
 /* ---- attributes, while classify() runs ---- */
@@ -353,6 +480,18 @@ sp_op_changes(struct sp_op *sp, const char *name, const char *value)
 	if (!copy_text(s->arena, name, &c->name) || !copy_text(s->arena, value, &c->value))
 		return op_fail(op, SP_ENOMEM);
 	s->nchanges++;
+	return SP_OK;
+}
+
+int
+sp_op_alike(struct sp_op *sp, unsigned length)
+{
+	struct op *op = op_of(sp);
+
+	if (op->current == NULL || !type_is_number(op_attr_type(op, length)))
+		return op_fail(op, SP_EINTERNAL);
+	op->shape->alike = true;
+	op->shape->length = length;
 	return SP_OK;
 }
 

@@ -3,7 +3,7 @@
  * Operations: what a module's classify() said of a text (a shape, shared and immutable), and one
  * run of it (an op).  The sp_op_*() calls of module.h that fill or read attributes live in op.c,
  * and so are the same in a worker, in `policy test` and in explain: sp_op_node, _str, _add, _int,
- * _bool, _unknown, _unclear, _changes, _tag, _literal, _param, _has, _is_unclear, _text, _cookie and
+ * _bool, _unknown, _unclear, _changes, _alike, _tag, _literal, _param, _has, _is_unclear, _text, _cookie and
  * _set_cookie.  The worker has sp_op_new, _again and _free.
  */
 #ifndef SALLYPORT_OP_H
@@ -58,6 +58,9 @@ struct shape {              /* immutable once classified */
 	size_t nliterals;
 	unsigned nattrs;
 	bool failed;            /* classify() failed: denied, and no rule lifts it */
+	bool alike;             /* the same was said of any text with its skeleton … */
+	unsigned length;        /* … but for this attribute, the length of the text */
+	struct shape *model;    /* counted: what was said of that text was taken for this one's; NULL: of itself */
 	unsigned refs;
 	uint64_t serial;        /* unique in this process */
 };
@@ -88,6 +91,17 @@ struct op {
 /* Runs the module's classify(); a failure makes the shape unclear, never NULL unless memory is out. */
 struct shape *shape_make(const struct sp_module *m, const struct sp_scope *scope, const char *kind, struct sp_bytes text);
 void shape_free(struct shape **s); /* drops one reference */
+/*
+ * What was said of `model`, which is alike and has its literals at `from`, for a text with the same
+ * skeleton that has them at `to`.  NULL: no memory, or a place that can't be told.
+ */
+struct spans {
+	const struct sp_span *v;
+	size_t n;
+};
+struct shape *shape_like(struct shape *model, struct spans from, struct sp_bytes text, struct spans to);
+/* The same was said of both. */
+bool shape_equal(const struct shape *a, const struct shape *b);
 /* The same for an operation that has no text: `session`.  m may be NULL. */
 struct shape *shape_empty(const struct sp_module *m, const char *kind);
 /* Index of the attribute in the module's table, or -1. */

@@ -418,6 +418,29 @@ policy_labels(const struct policy *p)
 	return p->label;
 }
 
+/* ---- what rules look at ---- */
+
+static bool
+looks_at(const struct policy *p, const struct clause *c, const struct sp_module *m, unsigned attr)
+{
+	if (c->function)
+		return true; /* at the text, for all we know */
+	for (size_t i = 0; i < c->n; i++)
+		for (size_t k = 0; k < p->schema.n; k++)
+			if (p->schema.module[k] == m && c->condition[i].attribute.index[k] == (int)attr)
+				return true;
+	return false;
+}
+
+bool
+policy_looks_at(const struct policy *p, const struct sp_module *m, unsigned attr)
+{
+	for (size_t i = 0; i < p->nrules; i++)
+		if (looks_at(p, &p->rule[i]->when, m, attr) || looks_at(p, &p->rule[i]->unless, m, attr))
+			return true;
+	return false;
+}
+
 /* ---- tagged columns ---- */
 
 bool

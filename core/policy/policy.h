@@ -84,6 +84,9 @@ void policy_run_free(struct policy_run **r);
 /* Follow a reload: functions and notes start anew. */
 void policy_run_switch(struct policy_run *r, struct policy *p);
 
+/* May a rule look at that attribute of the module's, or at the text of an operation?  Code may, always. */
+bool policy_looks_at(const struct policy *p, const struct sp_module *m, unsigned attr);
+
 struct approval_rule {
 	const char *rule;
 	uint8_t hash[32];       /* of the rule as written */

@@ -21,6 +21,7 @@ struct target_use {
 	struct tls_credentials *tls;
 	struct conf_use *confs;  /* made at first need */
 	bool tags_checked;       /* against the target's columns */
+	enum { ALIKE_UNKNOWN, ALIKE_NO, ALIKE_YES } alike; /* verdicts hold for texts that differ in literals, see plan.c */
 	uint64_t pool_rest;      /* mono ms: no connection is made ready before, see pool.c */
 };
 

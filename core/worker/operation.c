@@ -148,7 +148,7 @@ record_operation(struct sp_op *op)
 		buffer_free(&hidden);
 	}
 	if (buffer_written(&params, &w) == SP_OK)
-		record_frame(s, FRAME_OPERATION, op->channel, op->number, op->plan->record, buffer_bytes(&params));
+		record_frame(s, FRAME_OPERATION, op->channel, op->number, op->record, buffer_bytes(&params));
 	buffer_free(&params);
 }
 
@@ -382,7 +382,8 @@ sp_ask(struct sp_op *op)
 		return deny_oversize(op);
 	if (op->plan == NULL)
 		op->plan = plan_find(op);
-	if (!fits_recorder(op, op->plan->record.len)) /* what stands for hidden values may be longer than they are */
+	op->record = plan_record_of(op->plan, op);
+	if (op->record.p == NULL || !fits_recorder(op, op->record.len)) /* what stands for hidden values may be longer than they are */
 		return deny_oversize(op);
 	record_operation(op);
 	if (s->expires != 0 && s->w->wall >= s->expires) {

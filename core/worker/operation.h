@@ -31,6 +31,9 @@ struct plan {
 	const char *kind;
 	struct decision decision;
 	struct sp_bytes record;  /* payload of FRAME_OPERATION, but for parameters */
+	size_t rest;             /* where in it begins what does not depend on the text … */
+	size_t rest_len;
+	bool alike;              /* … and neither does the verdict, among texts whose model the shape is */
 	struct sp_bytes verdict; /* payload of FRAME_VERDICT */
 	struct result_plan *results;
 	unsigned nresults, refs;
@@ -50,6 +53,7 @@ struct sp_op {
 	uint32_t number;
 	enum op_state state;
 	struct plan *plan;       /* counted */
+	struct sp_bytes record;  /* as the plan's, of this text; borrowed from it or in the operation's arena */
 	struct result_plan *result;
 	const void *view;        /* what names meant when it was made */
 	uint64_t view_version;
@@ -101,12 +105,16 @@ bool plan_hides(const struct plan *p, unsigned param);
 struct plan *plan_find(struct sp_op *op);   /* remembered, or made now by asking the rules */
 struct plan *plan_make(struct sp_op *op);   /* asked anew */
 void plan_unref(struct plan **p);
+/* Payload of FRAME_OPERATION, but for parameters; p NULL: no memory. */
+struct sp_bytes plan_record_of(const struct plan *p, struct sp_op *op);
 bool kind_is_prepare(const char *kind);     /* announced, not run */
 struct subject session_subject(const struct sp_session *s);
 /* "sql.statement" → "sql.result" */
 const char *result_kind(const struct sp_op *op, char kind[64]);
 /* The column that would be overwritten by what a mask shows of it, or NULL (write_back.c). */
 const char *write_back_column(const struct sp_op *op);
+/* Of a text, by a seed; keyed by a secret of this process. */
+uint64_t shape_hash(struct sp_bytes b, uint64_t seed);
 /* Counted; NULL when memory is out. */
 struct shape *shape_find(struct sp_session *s, const char *kind, struct sp_bytes text);
 

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is remembered: shapes (a text, analysed), scopes (all that a verdict may depend on besides
- * the text) and plans (what the rules said of a shape in a scope).
+ * What is remembered of verdicts: scopes (all that one may depend on besides the text) and plans (what
+ * the rules said of a shape in a scope).
  *
- * Nothing here is looked up by hash alone: every hit compares the whole key.  Both tables of a
- * generation are dropped together when full, after one more life as the old generation.
+ * Nothing here is looked up by hash alone: every hit compares the whole key.
+ *
+ * A shape that was taken from another text's (shape.c) has that one's plan, when no rule could have
+ * looked at what differs: then only what is recorded is the text's own.
  */
 #include <config.h>
 
@@ -17,117 +19,11 @@
 #include "operation.h"
 #include "record.h"
 
-#define SHAPES 4096              /* buckets of a generation, and how many it may hold */
 #define PLANS 128
 #define PLAN_LIMIT 8192
 #define SCOPES 256
 #define PARAMS 65536u            /* that are told apart; others are hidden */
 #define SPANS_MAX (64u << 20)
-
-/* ---- hashing: fast, keyed by a random seed ---- */
-
-static uint64_t
-hash_bytes(struct sp_bytes b, uint64_t seed)
-{
-	static uint64_t key;
-	if (key == 0) {
-		random_bytes(&key, sizeof(key));
-		key |= 1;
-	}
-	uint64_t h = seed ^ key, v;
-	for (; b.len >= 8; b.p += 8, b.len -= 8) {
-		memcpy(&v, b.p, 8);
-		h = (h ^ v) * 0x9fb21c651e98df25u;
-		h ^= h >> 29;
-	}
-	v = b.len;
-	memcpy(&v, b.p == NULL ? (const uint8_t *)"" : b.p, b.len < 7 ? b.len : 7);
-	h = (h ^ v ^ (uint64_t)b.len << 56) * key;
-	return h ^ h >> 32;
-}
-
-/* ---- shapes ---- */
-
-struct kept_shape {
-	struct kept_shape *next;
-	struct shape *shape;
-	const void *view, *conf;
-	uint64_t version, epoch, hash; /* epoch: where conf is */
-};
-
-static struct generation {
-	struct kept_shape *bucket[SHAPES];
-	size_t n, bytes;
-} young, old;
-
-static void
-generation_clear(struct generation *g)
-{
-	for (size_t i = 0; i < SHAPES; i++) {
-		for (struct kept_shape *k = g->bucket[i], *next; k != NULL; k = next) {
-			next = k->next;
-			shape_free(&k->shape);
-			free(k);
-		}
-	}
-	memset(g, 0, sizeof(*g));
-}
-
-static struct kept_shape **
-generation_find(struct generation *g, const struct sp_session *s, struct sp_bytes text, uint64_t hash)
-{
-	struct kept_shape **at = &g->bucket[hash % SHAPES];
-	for (; *at != NULL; at = &(*at)->next) {
-		const struct kept_shape *k = *at;
-		if (k->hash == hash && k->version == s->view_version && k->view == s->view && k->conf == s->conf &&
-		    k->epoch == s->dialled->epoch->number && k->shape->module == s->module && sp_bytes_eq(k->shape->text, text))
-			return at;
-	}
-	return NULL;
-}
-
-static void
-generation_add(struct generation *g, struct kept_shape *k)
-{
-	k->next = g->bucket[k->hash % SHAPES];
-	g->bucket[k->hash % SHAPES] = k;
-	g->n++;
-	g->bytes += k->shape->text.len + 512;
-}
-
-struct shape *
-shape_find(struct sp_session *s, const char *kind, struct sp_bytes text)
-{
-	uint64_t hash = hash_bytes(text, s->view_version ^ (uintptr_t)s->conf);
-	struct kept_shape **at = generation_find(&young, s, text, hash), *k;
-	if (at != NULL) {
-		(*at)->shape->refs++;
-		return (*at)->shape;
-	}
-	at = generation_find(&old, s, text, hash);
-	if (at != NULL) {
-		k = *at;
-		*at = k->next;
-	} else {
-		struct sp_scope scope = { s->conf, s->view };
-		uint64_t since = budget_clock();
-		struct shape *shape = shape_make(s->module, &scope, kind, text);
-		budget_charge(s, since);
-		if (shape == NULL)
-			return NULL;
-		k = mem_alloc(sizeof(*k));
-		*k = (struct kept_shape){ .shape = shape, .view = s->view, .conf = s->conf, .version = s->view_version,
-			.epoch = s->dialled->epoch->number, .hash = hash };
-	}
-	if (young.n >= SHAPES || young.bytes > s->epoch->epoch->settings.policy.statement_cache / 2) {
-		generation_clear(&old);
-		old = young;
-		memset(&young, 0, sizeof(young));
-	}
-	generation_add(&young, k);
-	k->shape->refs++;
-	return k->shape;
-}
 
 /* ---- scopes ---- */
 
@@ -191,7 +87,7 @@ scope_find(struct sp_session *s)
 		buffer_free(&key);
 		return NULL;
 	}
-	uint64_t hash = hash_bytes(buffer_bytes(&key), 0);
+	uint64_t hash = shape_hash(buffer_bytes(&key), 0);
 	struct scope *c = scopes[hash % SCOPES];
 	while (c != NULL && !(c->hash == hash && sp_bytes_eq(buffer_bytes(&c->key), buffer_bytes(&key))))
 		c = c->next;
@@ -298,7 +194,7 @@ record_attributes(struct hiding *h, const struct shape *shape, struct sp_writer 
 		for (unsigned k = 0; k < shape->nattrs; k++) {
 			const struct value *v = &shape->node[i].value[k];
 			const struct sp_attr *a = &shape->module->attrs[k];
-			if (v->known == ABSENT)
+			if (v->known == ABSENT || (shape->alike && k == shape->length))
 				continue;
 			int n = snprintf(line, sizeof(line), "%zu:%s=", i, a->name);
 			size_t len = n < 0 ? 0 : (size_t)n;
@@ -321,22 +217,45 @@ record_attributes(struct hiding *h, const struct shape *shape, struct sp_writer 
 	}
 }
 
+/* What is the text's own of a record, at its beginning. */
 static void
-plan_record(struct plan *p, struct sp_session *s, const struct policy *policy)
+record_text(struct sp_writer *w, const char *kind, struct sp_bytes text, const char *tag)
+{
+	uint8_t hash[DIGEST_LEN];
+	frame_field(w, KEY_KIND, sp_str(kind));
+	frame_field(w, KEY_TEXT, text);
+	/* of the text as recorded: a plain hash of a secret would let it be guessed */
+	digest_sha256(text, hash);
+	frame_field(w, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
+	if (tag != NULL)
+		frame_field(w, KEY_TAG, sp_str(tag));
+}
+
+/* … and at its end. */
+static void
+record_length(struct sp_writer *w, const struct shape *shape)
+{
+	char line[64];
+	for (size_t i = 0; shape->alike && i < shape->nnodes && i < 64; i++) {
+		const struct value *v = &shape->node[i].value[shape->length];
+		if (v->known != PRESENT)
+			continue;
+		int n = snprintf(line, sizeof(line), "%zu:%s=%llu", i, shape->module->attrs[shape->length].name, (unsigned long long)v->number);
+		frame_field(w, KEY_ATTRIBUTE, (struct sp_bytes){ (uint8_t *)line, n < 0 ? 0 : strnlen(line, sizeof(line)) });
+	}
+}
+
+static void
+plan_record(struct plan *p, struct sp_session *s, const struct shape *shape, const struct policy *policy)
 {
 	struct buffer b = { 0 }, text = { 0 };
-	uint8_t hash[DIGEST_LEN];
 	struct sp_writer w = buffer_writer(&b);
-	frame_field(&w, KEY_KIND, sp_str(p->kind));
-	if (record_redact(s->w, policy, p->shape, &text) == SP_OK)
-		frame_field(&w, KEY_TEXT, buffer_bytes(&text));
-	/* of the text as recorded: a plain hash of a secret would let it be guessed */
-	digest_sha256(buffer_bytes(&text), hash);
-	frame_field(&w, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
-	if (p->shape->tag != NULL)
-		frame_field(&w, KEY_TAG, sp_str(p->shape->tag));
+	if (record_redact(s->w, policy, shape, &text) != SP_OK)
+		buffer_drop(&text, text.len);
+	record_text(&w, p->kind, buffer_bytes(&text), shape->tag);
+	p->rest = w.len;
 	struct arena *a = arena_new(SPANS_MAX);
-	record_attributes(hiding_new(policy, p->shape, a), p->shape, &w);
+	record_attributes(hiding_new(policy, shape, a), shape, &w);
 	arena_free(&a);
 	for (size_t i = 0; i < s->nfacts; i++) {
 		char line[256];
@@ -344,10 +263,28 @@ plan_record(struct plan *p, struct sp_session *s, const struct policy *policy)
 		    (const char *)s->fact[i].value.p);
 		frame_field(&w, KEY_FACT, (struct sp_bytes){ (uint8_t *)line, n < 0 ? 0 : strnlen(line, sizeof(line)) });
 	}
+	p->rest_len = w.len - p->rest;
+	record_length(&w, shape);
 	if (buffer_written(&b, &w) == SP_OK)
 		p->record = bytes_keep(&b);
 	buffer_free(&b);
 	buffer_free(&text);
+}
+
+/* Another text of the same model: nothing of it is hidden, or the plan would not be its. */
+struct sp_bytes
+plan_record_of(const struct plan *p, struct sp_op *op)
+{
+	const struct shape *shape = op->op.shape;
+	if (!p->alike || shape->model == NULL || p->record.p == NULL)
+		return p->record;
+	size_t room = shape->text.len + p->record.len + 128 + 96 * shape->nnodes;
+	uint8_t *memory = arena_alloc(op->op.arena, room);
+	struct sp_writer w = sp_writer(memory, memory == NULL ? 0 : room);
+	record_text(&w, p->kind, shape->text, shape->tag);
+	sp_wr_put(&w, (struct sp_bytes){ p->record.p + p->rest, p->rest_len });
+	record_length(&w, shape);
+	return w.bad ? (struct sp_bytes){ NULL, 0 } : sp_written(&w);
 }
 
 /* Which parameters are hidden, for all runs. */
@@ -441,6 +378,27 @@ plan_judge(struct sp_op *op, struct decision *d_r)
 	return rc;
 }
 
+/* No rule looks at what differs among texts with this shape's skeleton, and nothing of that is hidden. */
+static bool
+plan_is_alike(const struct shape *shape, struct target_use *t)
+{
+	struct tagging tags = { .policy = t->policy };
+	if (!shape->alike)
+		return false;
+	if (t->alike == ALIKE_UNKNOWN)
+		t->alike = policy_looks_at(t->policy, shape->module, shape->length) ? ALIKE_NO : ALIKE_YES;
+	for (size_t i = 0; i < shape->nliterals; i++)
+		if (shape->literal[i].len > 0 && tagging_hides(&tags, &shape->literal[i]))
+			return false;
+	return t->alike == ALIKE_YES;
+}
+
+static struct shape *
+model_of(struct shape *shape)
+{
+	return shape->model != NULL ? shape->model : shape;
+}
+
 struct plan *
 plan_make(struct sp_op *op)
 {
@@ -448,7 +406,8 @@ plan_make(struct sp_op *op)
 	struct plan *p = mem_alloc(sizeof(*p));
 	struct target_use *t = epoch_use_target(s->epoch, s->target_name);
 	p->refs = 1;
-	p->shape = op->op.shape;
+	p->alike = plan_is_alike(op->op.shape, t);
+	p->shape = p->alike ? model_of(op->op.shape) : op->op.shape;
 	p->shape->refs++;
 	p->kind = op->op.kind;
 	uint64_t since = budget_clock();
@@ -461,7 +420,7 @@ plan_make(struct sp_op *op)
 		if (rows > 0 && (p->max_rows == 0 || rows < p->max_rows))
 			p->max_rows = rows;
 	}
-	plan_record(p, s, t->policy);
+	plan_record(p, s, op->op.shape, t->policy);
 	plan_hide_params(p, t->policy);
 	plan_verdict(p);
 	return p;
@@ -475,6 +434,13 @@ static void
 plan_check(const struct plan *kept, struct sp_op *op)
 {
 #ifdef SANITIZED
+	struct plan *anew = kept->alike && op->op.shape->model != NULL ? plan_make(op) : NULL;
+	if (anew != NULL && !sp_bytes_eq(plan_record_of(kept, op), anew->record)) {
+		log_error("the record of a text differs from what it would be by itself");
+		abort();
+	}
+	if (anew != NULL)
+		plan_unref(&anew);
 	struct decision now;
 	if (plan_judge(op, &now) == SP_OK && kept->decision.valid_until > clock_wall_us() &&
 	    kept->decision.because != SP_BY_ERROR && now.because != SP_BY_ERROR && /* time and memory may differ */
@@ -494,12 +460,12 @@ struct plan *
 plan_find(struct sp_op *op)
 {
 	struct scope *c = scope_find(op->s);
-	uint64_t serial = op->op.shape->serial;
+	struct shape *shape = op->op.shape, *model = model_of(shape);
 	if (c == NULL)
 		return plan_make(op);
-	struct plan **bucket = &c->bucket[serial % PLANS];
+	struct plan **bucket = &c->bucket[model->serial % PLANS];
 	for (struct plan *p = *bucket; p != NULL; p = p->next) {
-		if (p->shape != op->op.shape || strcmp(p->kind, op->op.kind) != 0)
+		if ((p->shape != shape && !(p->alike && p->shape == model)) || strcmp(p->kind, op->op.kind) != 0)
 			continue;
 		if (p->decision.valid_until <= op->s->w->wall)
 			break;

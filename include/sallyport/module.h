@@ -155,6 +155,8 @@ enum sp_why {
 	SP_END_ERROR
 };
 
+struct sp_span { size_t offset, len; }; /* of a text */
+
 /* Where classify() stands.  A policy test has no view and no session. */
 struct sp_scope {
 	const void *conf;
@@ -175,6 +177,13 @@ struct sp_module {
 	int (*check)(void *conf, const char **err_r);
 	/* text → nodes and attributes of op.  Pure: the same for sessions, tests, explain, backtest. */
 	int (*classify)(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text);
+
+	/*
+	 * The text without literals that need not matter: to `key` what is left of it, with a mark for each,
+	 * and where each stood.  Two texts with equal keys differ in these literals only.  How many there
+	 * are, or negative: this text is like no other.  NULL: no text is.
+	 */
+	long (*skeleton)(struct sp_bytes text, struct sp_writer *key, struct sp_span *span, size_t max);
 
 	/* A client is there, no principal yet. */
 	int (*accept)(struct sp_session *s);
@@ -448,6 +457,11 @@ int sp_op_unclear(struct sp_op *op, const char *why, struct sp_bytes name) SP_MU
  * runs what can't be seen, which may set any.  Refused where the setting is pinned to another value.
  */
 int sp_op_changes(struct sp_op *op, const char *name, const char *value) SP_MUST;
+/*
+ * Of what was said of this text nothing depends on what its skeleton() leaves out, but for places and
+ * the attribute `length`, the text's length: it will be said of others with the same skeleton.
+ */
+int sp_op_alike(struct sp_op *op, unsigned length) SP_MUST;
 /* A short stable name of what it does, for answers and logs: "UPDATE", "SELECT".  Copied. */
 int sp_op_tag(struct sp_op *op, const char *tag) SP_MUST;
 

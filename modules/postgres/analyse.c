@@ -193,10 +193,26 @@ next_transaction(struct analysis *a, const struct stmt *s, bool ran)
 			note_change(a, READ_ONLY, (struct sp_bytes){ NULL, 0 });
 }
 
+/* Of these the grammar makes the same, whatever the literals that a skeleton leaves out. */
+static bool
+is_query(const PgQuery__Node *n)
+{
+	switch (n == NULL ? PG_QUERY__NODE__NODE__NOT_SET : n->node_case) {
+	case PG_QUERY__NODE__NODE_SELECT_STMT:
+	case PG_QUERY__NODE__NODE_INSERT_STMT:
+	case PG_QUERY__NODE__NODE_UPDATE_STMT:
+	case PG_QUERY__NODE__NODE_DELETE_STMT:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static void
 every_statement(struct analysis *a, const PgQuery__ParseResult *tree)
 {
 	a->statements = (unsigned)tree->n_stmts;
+	a->like = tree->n_stmts == 1 && is_query(tree->stmts[0]->stmt);
 	a->stmt = analyse_stmt(a, tree->n_stmts == 0 ? "empty" : tree->n_stmts == 1 ? "unclear" : "batch");
 	if (tree->n_stmts == 1) {
 		one_statement(a, tree->stmts[0]);
@@ -335,6 +351,8 @@ pg_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text
 	a.cap = MEMORY + (text.len < PG_STATEMENT_MAX ? text.len : PG_STATEMENT_MAX) * MEMORY_PER_BYTE;
 	analyse_text(&a, conf == NULL || conf->statement_max == 0 ? PG_STATEMENT_MAX : conf->statement_max);
 	int rc = a.failed ? emit_failure(&a) : analyse_emit(&a);
+	if (rc == SP_OK && a.like && !a.failed && !a.mattered)
+		rc = sp_op_alike(op, PG_A_SIZE);
 	if (a.pinned)
 		rc = SP_EDENIED;
 	analyse_release(&a);

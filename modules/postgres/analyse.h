@@ -33,5 +33,7 @@
  * what the text says but as above: an unclear text is an operation too.
  */
 int pg_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text);
+/* As of struct sp_module. */
+long pg_skeleton(struct sp_bytes text, struct sp_writer *key, struct sp_span *span, size_t max);
 
 #endif

@@ -27,6 +27,7 @@ constant_text(struct analysis *a, const PgQuery__AConst *c)
 {
 	char number[16];
 
+	a->mattered = true;
 	switch (c->val_case) {
 	case PG_QUERY__A__CONST__VAL_SVAL:
 		return sp_str(c->sval->sval);

@@ -10,6 +10,7 @@
  *   analyse_outputs.c   the columns of a sub-select: their names, what they are made of
  *   analyse_use.c       what becomes of a column: shown, filtered by, sorted by, moved
  *   analyse_where.c     does a WHERE restrict anything
+ *   analyse_like.c      which texts differ in literals only
  *   analyse_utility.c   every statement, by table
  *   analyse_define.c    definitions, roles and privileges
  *
@@ -175,6 +176,8 @@ struct analysis {
 	bool hide_all;          /* too many literals to name */
 	size_t begin, end;      /* of the top-level statement under way, in text */
 	bool secret;            /* every literal is one */
+	bool like;              /* other texts may be like this one, see analyse_like.c */
+	bool mattered;          /* the value of a literal was looked at */
 	bool pinned;            /* changes what must not change */
 	struct change *changes; /* of settings that rules may pin */
 	unsigned patience;      /* steps left to look into conditions */

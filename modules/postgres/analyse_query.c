@@ -322,6 +322,7 @@ sort_item(struct analysis *a, const ProtobufCMessage *m, const struct outputs *o
 	}
 	case PG_QUERY__NODE__NODE_A_CONST: { /* a position */
 		const PgQuery__AConst *c = (const PgQuery__AConst *)inner;
+		a->mattered = true;
 		outputs_read(a, out, c->val_case == PG_QUERY__A__CONST__VAL_IVAL && c->ival->ival > 0 ? (size_t)c->ival->ival - 1 : SIZE_MAX);
 		break;
 	}
@@ -455,6 +456,7 @@ select_limit(struct analysis *a, const PgQuery__SelectStmt *s)
 
 	if (m == NULL || (c != NULL && c->isnull)) /* LIMIT ALL */
 		return;
+	a->mattered = true;
 	a->stmt->limited = c != NULL && c->val_case == PG_QUERY__A__CONST__VAL_IVAL && c->ival->ival >= 0;
 	a->stmt->limit_unknown = !a->stmt->limited;
 	if (a->stmt->limited)

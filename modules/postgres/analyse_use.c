@@ -21,8 +21,10 @@ is_another(struct analysis *a, const struct name *column)
 	if (a->nlookups == LOOKUPS_MAX)
 		return true;
 	for (size_t i = 0; i < a->nlookups && !unknown; i++)
-		if (a->lookup[i].column == column)
+		if (a->lookup[i].column == column) {
+			a->mattered = true;
 			return param || !walk_equal(a->lookup[i].given, a->given);
+		}
 	struct lookup *v = analyse_grow(a, a->lookup, a->nlookups, &a->lookups_cap, sizeof(*v));
 	if (v == NULL || unknown)
 		return false;

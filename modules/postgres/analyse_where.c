@@ -190,6 +190,7 @@ same(struct analysis *a, const ProtobufCMessage *x, const ProtobufCMessage *y)
 	y = plain(a, y);
 	if (x == NULL || y == NULL)
 		return x == y;
+	a->mattered = a->mattered || (walk_case_of(x) == walk_case_of(y) && !is_column(x));
 	if (walk_equal(x, y))
 		return true;
 	if (!is_column(x) || !is_column(y) || !sp_bytes_eq(last_field(x), last_field(y)))
@@ -478,8 +479,10 @@ complementary(struct analysis *a, const ProtobufCMessage *x, const ProtobufCMess
 {
 	if (walk_case_of(x) == PG_QUERY__NODE__NODE_BOOL_EXPR) {
 		const PgQuery__BoolExpr *b = (const PgQuery__BoolExpr *)x;
-		if (b->boolop == PG_QUERY__BOOL_EXPR_TYPE__NOT_EXPR && b->n_args == 1)
+		if (b->boolop == PG_QUERY__BOOL_EXPR_TYPE__NOT_EXPR && b->n_args == 1) {
+			a->mattered = true;
 			return walk_equal(WALK(b->args[0]), y);
+		}
 	}
 	if (walk_case_of(x) != walk_case_of(y))
 		return false;

@@ -591,6 +591,7 @@ SP_MODULE(postgres) = {
 	.session_size = sizeof(struct pg),
 	.check = on_check,
 	.classify = pg_classify,
+	.skeleton = pg_skeleton,
 	.accept = on_accept,
 	.admitted = pg_admitted,
 	.open = on_open,

@@ -4,6 +4,7 @@
 
 import contextlib
 import ctypes
+import hashlib
 import itertools
 import pathlib
 import random
@@ -71,6 +72,38 @@ def one_session(w, user, sql, **more):
     got = w.psql(sql, user=user, **more)
     assert got.code == 0, repr(got)
     return ended(w, user)[0]
+
+
+# ---- texts that differ in literals only ----
+
+ALIKE = ["SELECT item FROM orders WHERE id = 7", "SELECT item FROM orders WHERE id = 100", "SELECT item FROM orders WHERE id = 31 AND state = 'open'",
+         "SELECT item FROM orders WHERE id = 8 AND state = 'paid'", "SELECT name FROM customers WHERE email = 'ada@example.com'",
+         "SELECT name FROM customers WHERE email = 'grace@example.org'"]
+
+
+@test
+def each_text_is_recorded_as_it_was(w):
+    """They are analysed and judged once: what is recorded is each one's own, and what is hidden of it, too."""
+    got = w.psql(stdin="".join(f"{sql};\n" for sql in ALIKE), user="like")
+    assert got.code == 0, repr(got)
+    assert got.out.splitlines() == ["item 7", "item 100", "item 31", "item 8", "Ada Lovelace", "Grace Hopper"], got.out
+    told = jsonl(w, ended(w, "like")[0])
+    asked = [line for line in told if line.get("kind") == "sql.statement"]
+    assert [line["text"] for line in asked][:4] == [sql + ";" for sql in ALIKE[:4]], asked
+    assert all(hashlib.sha256(line["text"].encode()).hexdigest() == line["sha256"] for line in asked), asked
+    sizes = [[a for a in line["attributes"] if a.startswith("0:size=")] for line in asked]
+    assert sizes == [[f"0:size={len(sql) + 1}"] for sql in ALIKE], sizes
+    assert "ada@" not in str(told) and "grace@" not in str(told), "a literal for a tagged column is recorded"
+
+
+@test
+def a_literal_that_matters_is_looked_at_each_time(w):
+    rows = w.pg.sql("SELECT count(*) FROM numbers")
+    for n, (sql, denied) in enumerate((("DELETE FROM numbers WHERE n = -5 AND 1 = 2", False), ("DELETE FROM numbers WHERE n = -5 OR 1 = 2", False),
+                                       ("DELETE FROM numbers WHERE n = -5 OR 1 = 1", True), ("DELETE FROM numbers WHERE 2 = 2", True))):
+        got = w.psql(sql)
+        assert (got.code != 0) == denied, (n, got)
+    assert w.pg.sql("SELECT count(*) FROM numbers") == rows
 
 
 # ---- replay ----

@@ -665,6 +665,14 @@ sp_op_changes(struct sp_op *op, const char *name, const char *value)
 }
 
 int
+sp_op_alike(struct sp_op *op, unsigned length)
+{
+	(void)op;
+	(void)length;
+	return SP_OK;
+}
+
+int
 sp_op_tag(struct sp_op *op, const char *tag)
 {
 	(void)op;

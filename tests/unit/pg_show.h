@@ -27,6 +27,7 @@ static const struct sp_module pg_shown = {
 	.attrs = pg_attrs,
 	.kinds = pg_kinds,
 	.classify = pg_classify,
+	.skeleton = pg_skeleton,
 };
 
 static inline int
