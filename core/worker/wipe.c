@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The worker's free() wipes (P5): what GnuTLS, libevent or we ourselves let go of leaves no token
+ * The worker's and the console's free() wipes (P5): what GnuTLS, libevent or we ourselves let go of leaves no token
  * and no proof behind.  It stands before glibc's own for every library in the process.
  */
 #include <config.h>
