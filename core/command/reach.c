@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -139,6 +140,18 @@ read_ca(const struct run *r, const struct reach *at, struct buffer *pem)
 	return DONE;
 }
 
+/* The socket does not block once TLS is on it: TLS itself may want a round that is nobody's bytes. */
+static int
+wait_until(const struct reach *at, short events)
+{
+	struct pollfd p = { .fd = at->fd, .events = events };
+	int n;
+	do
+		n = poll(&p, 1, PATIENCE * 1000);
+	while (n < 0 && errno == EINTR);
+	return n > 0 ? DONE : failed("the gateway did not answer for %d s", PATIENCE);
+}
+
 static int
 shake_hands(struct reach *at, const char *name, struct sp_bytes ca)
 {
@@ -148,13 +161,12 @@ shake_hands(struct reach *at, const char *name, struct sp_bytes ca)
 	int rc = tls_credentials_trust(ca, &at->trust, &why);
 	if (rc == SP_OK)
 		rc = tls_new(at->trust, at->fd, &start, &at->tls);
-	if (rc == SP_OK)
-		rc = tls_handshake(at->tls, &wants_write, &why);
-	if (rc == 1)
-		return DONE;
-	if (rc == 0)
-		return failed("%s did not answer for %d s", at->url, PATIENCE);
-	return failed("%s: %s", at->url, why);
+	if (rc != SP_OK)
+		return failed("%s: %s", at->url, why);
+	while ((rc = tls_handshake(at->tls, &wants_write, &why)) == 0)
+		if (wait_until(at, wants_write ? POLLOUT : POLLIN) != DONE)
+			return FAILED;
+	return rc == 1 ? DONE : failed("%s: %s", at->url, why);
 }
 
 static int
@@ -176,12 +188,10 @@ connect_server(const struct run *r, struct reach *at)
 		rc = connect_any(at, list);
 	if (list != NULL)
 		freeaddrinfo(list);
-	const struct timeval patience = { PATIENCE, 0 };
-	if (rc == DONE) {
-		(void)setsockopt(at->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-		(void)setsockopt(at->fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (rc == DONE && fcntl(at->fd, F_SETFL, O_NONBLOCK) != 0)
+		rc = failed("%s: %s", at->url, strerror(errno));
+	if (rc == DONE)
 		rc = shake_hands(at, h.host, buffer_bytes(&ca));
-	}
 	buffer_free(&ca);
 	return rc;
 }
@@ -237,6 +247,11 @@ reach_send(struct reach *at, struct sp_bytes out)
 		long n = at->tls != NULL ? tls_write(at->tls, r.p, r.left) : (long)send(at->fd, r.p, r.left, MSG_NOSIGNAL);
 		if (n < 0 && at->tls == NULL && errno == EINTR)
 			continue;
+		if (n == -1 && at->tls != NULL) {
+			if (wait_until(at, POLLOUT) != DONE)
+				return FAILED;
+			continue;
+		}
 		if (n <= 0)
 			return failed("the gateway hung up");
 		(void)sp_rd_take(&r, (size_t)n);
@@ -251,7 +266,9 @@ reach_receive(struct reach *at, struct buffer *in)
 	long n = room == NULL ? -2 : at->tls != NULL ? tls_read(at->tls, room, 64u << 10) : (long)recv(at->fd, room, 64u << 10, 0);
 	if (n < 0 && at->tls == NULL && errno == EINTR)
 		return DONE;
-	if (n == -1 && (at->tls != NULL || errno == EAGAIN))
+	if (n == -1 && at->tls != NULL)
+		return wait_until(at, POLLIN); /* the caller comes again */
+	if (n == -1 && errno == EAGAIN)
 		return failed("the gateway did not answer for %d s", PATIENCE);
 	if (n <= 0)
 		return failed("the gateway hung up before its answer was complete");
