@@ -161,9 +161,10 @@ text_unhex(const char *in, uint8_t *out, size_t len)
 }
 
 static const char base64_digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char base64_plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-int
-text_base64url(struct sp_bytes in, struct buffer *out)
+static int
+put_base64(struct sp_bytes in, const char *digit, bool pad, struct buffer *out)
 {
 	struct sp_writer w = buffer_writer(out);
 	uint32_t bits = 0;
@@ -171,11 +172,25 @@ text_base64url(struct sp_bytes in, struct buffer *out)
 	for (size_t i = 0; i < in.len; i++) {
 		bits = bits << 8 | in.p[i];
 		for (have += 8; have >= 6; have -= 6)
-			sp_wr_u8(&w, (uint8_t)base64_digit[bits >> (have - 6) & 63]);
+			sp_wr_u8(&w, (uint8_t)digit[bits >> (have - 6) & 63]);
 	}
 	if (have > 0)
-		sp_wr_u8(&w, (uint8_t)base64_digit[bits << (6 - have) & 63]);
+		sp_wr_u8(&w, (uint8_t)digit[bits << (6 - have) & 63]);
+	for (; pad && have > 0; have = have == 2 ? 4 : 0)
+		sp_wr_u8(&w, '=');
 	return buffer_written(out, &w);
+}
+
+int
+text_base64(struct sp_bytes in, struct buffer *out)
+{
+	return put_base64(in, base64_plain, true, out);
+}
+
+int
+text_base64url(struct sp_bytes in, struct buffer *out)
+{
+	return put_base64(in, base64_digit, false, out);
 }
 
 int

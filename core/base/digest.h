@@ -31,6 +31,7 @@ void random_bytes(void *p, size_t n);
 
 void text_hex(struct sp_bytes in, char *out);       /* 2 × len + 1 */
 int text_unhex(const char *in, uint8_t *out, size_t len) SP_MUST; /* exactly len bytes */
+int text_base64(struct sp_bytes in, struct buffer *out) SP_MUST; /* padded, for HTTP */
 int text_base64url(struct sp_bytes in, struct buffer *out) SP_MUST; /* no padding */
 int text_unbase64url(struct sp_bytes in, struct buffer *out) SP_MUST; /* strict: no padding, no slack bits */
 

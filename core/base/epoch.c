@@ -205,6 +205,10 @@ gather_all(struct epoch *e, const char **err_r)
 		rc = gather_tls(&g, &e->settings.console.tls, EPOCH_CONSOLE);
 	for (const struct target *t = e->settings.targets; t != NULL && rc == SP_OK; t = (const struct target *)t->b.next)
 		rc = gather_target(&g, t);
+	for (const struct vault *v = e->settings.vaults; v != NULL && rc == SP_OK; v = (const struct vault *)v->b.next) {
+		g.at = &v->b;
+		rc = v->ca[0] == '\0' ? SP_OK : gather_file(&g, v->ca, 0);
+	}
 	for (const struct identity *i = e->settings.identities; i != NULL && rc == SP_OK; i = (const struct identity *)i->b.next) {
 		g.at = &i->b;
 		rc = strncmp(i->oidc.jwks, "file:", 5) != 0 ? SP_OK : gather_file(&g, i->oidc.jwks + strlen("file:"), 0);

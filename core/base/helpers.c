@@ -14,23 +14,27 @@ saml_wanted(const struct settings *s)
 }
 
 static bool
-same_admin(const struct target *a, const struct target *b)
+same_lender(const struct target *a, const struct target *b)
 {
+	if (!settings_lends(a) || !settings_lends(b) || a->login.ephemeral != b->login.ephemeral)
+		return false;
+	if (!a->login.ephemeral)
+		return strcmp(a->login.vault, b->login.vault) == 0;
 	return strcmp(a->server, b->server) == 0 && strcmp(a->admin.user, b->admin.user) == 0 && strcmp(a->admin.secret, b->admin.secret) == 0;
 }
 
-/* Counts admin logins, each where it first stands, up to that target's. */
+/* Counts admin logins and vaults, each where it first stands, up to that target's. */
 static unsigned
-admins_before(const struct settings *s, const struct target *end)
+lenders_before(const struct settings *s, const struct target *end)
 {
 	unsigned n = 0;
 	for (const struct target *t = s->targets; t != NULL; t = (const struct target *)t->b.next) {
 		const struct target *first = s->targets;
-		while (first != t && (!first->login.ephemeral || !same_admin(first, t)))
+		while (first != t && !same_lender(first, t))
 			first = (const struct target *)first->b.next;
-		if (end != NULL && t->login.ephemeral && same_admin(t, end))
+		if (end != NULL && same_lender(t, end))
 			return n;
-		n += t->login.ephemeral && first == t;
+		n += settings_lends(t) && first == t;
 	}
 	return n;
 }
@@ -38,18 +42,28 @@ admins_before(const struct settings *s, const struct target *end)
 unsigned
 helpers_lender(const struct settings *s, const struct target *t)
 {
-	return admins_before(s, t);
+	return lenders_before(s, t);
 }
 
 static unsigned
 lenders(const struct settings *s)
 {
-	return admins_before(s, NULL);
+	return lenders_before(s, NULL);
+}
+
+/* Keys that are asked for, and sign-ins. */
+static unsigned
+fetch_wanted(const struct settings *s)
+{
+	for (const struct identity *i = s->identities; i != NULL; i = (const struct identity *)i->b.next)
+		if (i->oidc.issuer[0] != '\0' && (strncmp(i->oidc.jwks, "file:", 5) != 0 || i->oidc.client[0] != '\0'))
+			return 1;
+	return 0;
 }
 
 unsigned
 helpers_wanted(const struct settings *s, enum role role)
 {
-	static unsigned (*const count[ROLES])(const struct settings *s) = { [ROLE_SAML] = saml_wanted, [ROLE_LEND] = lenders };
+	static unsigned (*const count[ROLES])(const struct settings *s) = { [ROLE_SAML] = saml_wanted, [ROLE_LEND] = lenders, [ROLE_FETCH] = fetch_wanted };
 	return (unsigned)role < ROLES && count[role] != NULL ? count[role](s) : 0;
 }

@@ -9,7 +9,7 @@
 #define HELPERS_MAX 32 /* of one kind; settings_check() refuses what would need more */
 
 unsigned helpers_wanted(const struct settings *s, enum role role);
-/* Which lender makes the roles of that target, whose login is ephemeral: one for each server and admin login. */
+/* Which lender has the credentials of that target, which settings_lends(): one for each server and admin login, and each vault. */
 unsigned helpers_lender(const struct settings *s, const struct target *t);
 
 #endif

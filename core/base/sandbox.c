@@ -203,8 +203,8 @@ static const struct call calls[] = {
 	CALL(K | R, renameat), CALL(K | R, renameat2), CALL(K | R, link), CALL(K | R, linkat), CALL(K | R, mkdir),
 	CALL(K | R, mkdirat), CALL(K | R, rmdir), CALL(K | R, fchmod), CALL(K | R, fchown), CALL(K | R, utimensat),
 	CALL(K | R, umask), CALL(K | R, statfs), CALL(K | R, copy_file_range), CALL(K | R, sendfile),
-	/* an epoch is written into sealed memory; libpq reads authorities from a file only */
-	CALL(T | L, memfd_create), CALL(T, ftruncate), CALL(T, pwrite64),
+	/* an epoch is written into sealed memory; libpq and libcurl read authorities from files only */
+	CALL(T | L | F, memfd_create), CALL(T, ftruncate), CALL(T, pwrite64),
 };
 
 #ifdef SANITIZED

@@ -53,5 +53,7 @@ settings_secret_folders(const struct settings *s, char **folder_r, size_t max)
 	}
 	for (const struct identity *i = s->identities; i != NULL; i = (const struct identity *)i->b.next)
 		add_folder_of(folder_r, &n, max, i->oidc.secret);
+	for (const struct vault *v = s->vaults; v != NULL; v = (const struct vault *)v->b.next)
+		add_folder_of(folder_r, &n, max, v->token);
 	return n;
 }

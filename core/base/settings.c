@@ -63,6 +63,12 @@ static const struct directive target_login[] = {
 	    .help = "…which is a member of this role, acts as it and leaves it what it made" },
 	{ .name = "valid", .type = DIR_DURATION, .offset = T(login.valid), .dflt = "15m",
 	    .help = "…and may log in for so long; a session that is open lasts longer" },
+	{ .name = "vault", .type = DIR_STRING, .offset = T(login.vault), .dflt = "", .help = "the password is read for each session from this `vault`" },
+	{ .name = "path", .type = DIR_STRING, .offset = T(login.path), .dflt = "",
+	    .help = "…what is read there: `secret/data/NAME` of KV version 2, `database/creds/ROLE` with `dynamic`" },
+	{ .name = "field", .type = DIR_STRING, .offset = T(login.field), .dflt = "password", .help = "…its field that is the password" },
+	{ .name = "dynamic", .type = DIR_FLAG, .offset = T(login.dynamic),
+	    .help = "…Vault makes user and password for each session: renewed while it lasts, revoked when it ends" },
 	END,
 };
 static const struct directive target_admin[] = {
@@ -131,6 +137,17 @@ const struct directive settings_target_table[] = {
 	    .help = "connections that are ready before a session comes; each is one session's, and closed with it" },
 	{ .name = "mode", .type = DIR_CHOICE, .offset = T(mode), .dflt = "enforce", .choices = target_modes,
 	    .help = "`observe` lets everything run that the rules would refuse, and records what they would have done" },
+	END,
+};
+
+/* ---- vault ---- */
+
+#define V(member) offsetof(struct vault, member)
+static const struct directive vault_table[] = {
+	{ .name = "server", .type = DIR_STRING, .offset = V(server), .help = "`https://HOST:PORT`" },
+	{ .name = "ca", .type = DIR_STRING, .offset = V(ca), .dflt = "", .help = "authorities to trust, PEM; without it the system's" },
+	{ .name = "token", .type = DIR_STRING, .offset = V(token), .help = "where its token is: `file:PATH`, `env:NAME` or `sealed:NAME`" },
+	{ .name = "namespace", .type = DIR_STRING, .offset = V(namespace), .dflt = "", .help = "the server's namespace" },
 	END,
 };
 
@@ -215,6 +232,8 @@ static const struct directive identity_table[] = {
 	    .help = "from where one token is good again: the first address seen, nowhere, anywhere" },
 	{ .name = "session", .type = DIR_DURATION, .offset = I(session), .dflt = "8h",
 	    .help = "how long a sign-in is good, whatever its token says; what the provider says of the user ends it earlier" },
+	{ .name = "recheck", .type = DIR_DURATION, .offset = I(recheck), .dflt = "5m",
+	    .help = "how often the provider is asked whether a signed-in user is still good, where it gives refresh tokens; `off`: never" },
 	{ .name = "max_age", .type = DIR_DURATION, .offset = I(max_age), .dflt = "12h", .help = "tokens with a longer life are refused" },
 	END,
 };
@@ -333,6 +352,8 @@ const struct directive settings_table[] = {
 	{ .name = "identity", .type = DIR_BLOCK, .offset = TOP(identities), .params = identity_table, .size = sizeof(struct identity),
 	    .help = "who vouches for principals" },
 	{ .name = "console", .type = DIR_GROUP, .offset = TOP(console), .params = console_table, .help = "the API over HTTPS" },
+	{ .name = "vault", .type = DIR_BLOCK, .offset = TOP(vaults), .params = vault_table, .size = sizeof(struct vault),
+	    .help = "a HashiCorp Vault that has passwords of targets" },
 	{ .name = "module", .type = DIR_BLOCK, .offset = TOP(modules), .params = module_table, .size = sizeof(struct module_settings),
 	    .flags = DIR_OPEN, .help = "directives of a module for all its sessions" },
 	END,
@@ -420,6 +441,10 @@ resolve_all(struct arena *a, struct settings *s)
 		resolve(&p, "file:", &t->admin.secret);
 		resolve_set(&p, &t->policy, false);
 	}
+	for (struct vault *v = s->vaults; v != NULL; v = (struct vault *)v->b.next) {
+		resolve(&p, "", &v->ca);
+		resolve(&p, "file:", &v->token);
+	}
 	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next) {
 		resolve(&p, "file:", &i->oidc.jwks), resolve(&p, "file:", &i->oidc.secret), resolve(&p, "", &i->oidc.ca);
 		name_attributes(i);
@@ -461,7 +486,7 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 		l->tls.ca = l->tls.name = ""; /* no rows for these */
 	into->console.tls.ca = into->console.tls.name = "";
 	for (struct target *t = into->targets; t != NULL; t = (struct target *)t->b.next)
-		t->admin.cert = t->admin.key = t->admin.role = t->catalogue.role = "";
+		t->admin.cert = t->admin.key = t->admin.role = t->admin.vault = t->catalogue.role = t->catalogue.vault = "";
 	into->log.level += SP_ERROR;
 	if (strcmp(into->access, "off") == 0)
 		into->access = "";
@@ -478,6 +503,15 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 
 /* ---- looking up ---- */
 
+const struct identity *
+settings_identity(const struct settings *s, const char *name)
+{
+	const struct identity *i = s->identities;
+	while (i != NULL && strcmp(i->b.name, name) != 0)
+		i = (const struct identity *)i->b.next;
+	return i;
+}
+
 const struct target *
 settings_target(const struct settings *s, const char *name)
 {
@@ -485,6 +519,15 @@ settings_target(const struct settings *s, const char *name)
 	while (t != NULL && strcmp(t->b.name, name) != 0)
 		t = (const struct target *)t->b.next;
 	return t;
+}
+
+const struct vault *
+settings_vault(const struct settings *s, const char *name)
+{
+	const struct vault *v = s->vaults;
+	while (v != NULL && strcmp(v->b.name, name) != 0)
+		v = (const struct vault *)v->b.next;
+	return v;
 }
 
 static int

@@ -26,6 +26,9 @@ struct secret_settings { /* login, catalogue */
 	bool ephemeral;            /* login: a role of its own for each session, made by the target's `admin` */
 	const char *role;          /* …that is a member of this one, and acts as it */
 	uint64_t valid;            /* …ms in which it may log in */
+	const char *vault, *path;  /* login: a `vault` block's name, "" for none; what is read there */
+	const char *field;         /* …its field that is the password */
+	bool dynamic;              /* …makes user and password for each session */
 };
 
 struct listener {
@@ -58,6 +61,13 @@ struct target {
 };
 enum { MODE_ENFORCE, MODE_OBSERVE };
 
+struct vault {
+	struct conf_block b;
+	const char *server;          /* https://HOST[:PORT] */
+	const char *ca, *namespace;  /* "" for none */
+	const char *token;           /* as a secret */
+};
+
 struct identity {
 	struct conf_block b;
 	struct {
@@ -85,6 +95,7 @@ struct identity {
 	unsigned token_use; /* TOKEN_… */
 	uint64_t max_age;   /* longest lifetime of a token that is accepted, ms */
 	uint64_t session;   /* life of a sign-in, ms */
+	uint64_t recheck;   /* of a sign-in at its provider, ms; 0: never */
 };
 enum { CLASS_HUMAN, CLASS_WORKLOAD, CLASS_AGENT };
 enum { TOKEN_ADDRESS, TOKEN_ONCE, TOKEN_ANY };
@@ -138,6 +149,7 @@ struct settings {
 	struct listener *listeners;
 	struct target *targets;
 	struct identity *identities;
+	struct vault *vaults;
 	struct module_settings *modules; /* `module NAME { … }` */
 };
 enum { SYNC_GROUP, SYNC_WRITE, SYNC_ALWAYS };
@@ -153,6 +165,7 @@ int settings_fill(struct arena *a, const struct conf_node *top, struct settings 
 /* What the tables can't say: names that refer to nothing, local issuer beside real ones, … */
 int settings_check(struct arena *a, const struct settings *s, const char **err_r) SP_MUST;
 const struct target *settings_target(const struct settings *s, const char *name);
+const struct identity *settings_identity(const struct settings *s, const char *name);
 
 /*
  * Folders that the keeper has to read for its secrets: made with mem_alloc(), the caller's.  Landlock
@@ -161,11 +174,23 @@ const struct target *settings_target(const struct settings *s, const char *name)
 #define SECRET_FOLDERS 256
 size_t settings_secret_folders(const struct settings *s, char **folder_r, size_t max);
 
-/* What policies, recordings and approvals call a target's login: its user, or the role that ephemeral ones act as. */
+const struct vault *settings_vault(const struct settings *s, const char *name);
+
+/*
+ * What policies, recordings and approvals call a target's login: its user, the role that ephemeral ones
+ * act as, or what Vault makes them by.
+ */
 static inline const char *
 settings_login(const struct target *t)
 {
-	return t->login.ephemeral ? t->login.role : t->login.user;
+	return t->login.ephemeral ? t->login.role : t->login.dynamic ? t->login.path : t->login.user;
+}
+
+/* Each session's credential is asked of a lend helper. */
+static inline bool
+settings_lends(const struct target *t)
+{
+	return t->login.ephemeral || t->login.vault[0] != '\0';
 }
 
 struct hostport {

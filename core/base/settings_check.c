@@ -164,6 +164,35 @@ check_secret(struct check *c, const struct conf_block *b, const char *name, cons
 	return SP_OK;
 }
 
+static bool
+is_path(const char *path)
+{
+	return path[0] != '\0' && path[0] != '/' && strstr(path, "..") == NULL && strstr(path, "//") == NULL &&
+	    path[strspn(path, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_./")] == '\0';
+}
+
+static int
+check_vault_login(struct check *c, const struct target *t)
+{
+	const struct secret_settings *l = &t->login;
+	const struct conf_block *b = &t->b;
+	if (l->vault[0] == '\0' && (l->path[0] != '\0' || l->dynamic))
+		return FAIL_AT(c, b, "\"login path= dynamic\" go with \"login vault=NAME\"");
+	if (l->vault[0] == '\0')
+		return SP_OK;
+	if (settings_vault(c->s, l->vault) == NULL)
+		return FAIL_AT(c, b, "there is no \"vault %s { … }\"", QUOTE(l->vault));
+	if (!is_path(l->path))
+		return FAIL_AT(c, b, "\"login vault= path=\" is like secret/data/orders or database/creds/orders, not \"%s\"", QUOTE(l->path));
+	if (l->secret[0] != '\0' || l->cert[0] != '\0' || l->ephemeral)
+		return FAIL_AT(c, b, "\"login vault=\" has its secret there: leave secret=, cert= and ephemeral out");
+	if (l->dynamic == (l->user[0] != '\0'))
+		return FAIL_AT(c, b, l->dynamic ? "\"login vault= dynamic\" has its user from there: leave user= out" : "\"login vault=\" needs \"user=\", or \"dynamic\"");
+	if (t->catalogue.user[0] == '\0')
+		return FAIL_AT(c, b, "\"login vault=\" needs \"catalogue user=… secret=…\": for the gateway's own connection nothing is read there");
+	return SP_OK;
+}
+
 static int
 check_ephemeral(struct check *c, const struct target *t)
 {
@@ -191,8 +220,6 @@ check_ephemeral(struct check *c, const struct target *t)
 		return FAIL_AT(c, b, "\"login ephemeral role=\" is the admin itself: give sessions a role that may do less");
 	if (l->valid < 60000 || l->valid > 24 * 3600000)
 		return FAIL_AT(c, b, "\"login ephemeral … valid=\" is between 1m and 24h");
-	if (helpers_wanted(c->s, ROLE_LEND) > HELPERS_MAX)
-		return FAIL_AT(c, b, "there are more than %d admin logins with ephemeral roles", HELPERS_MAX);
 	return check_where(c, b, "admin", t->admin.secret);
 }
 
@@ -240,7 +267,29 @@ check_target(struct check *c, const struct conf_block *b)
 		rc = check_secret(c, b, "login", &t->login);
 	if (rc == SP_OK)
 		rc = check_catalogue(c, t);
+	if (rc == SP_OK)
+		rc = check_vault_login(c, t);
+	if (rc == SP_OK && helpers_wanted(c->s, ROLE_LEND) > HELPERS_MAX)
+		return FAIL_AT(c, b, "there are more than %d admin logins and vaults", HELPERS_MAX);
 	return rc == SP_OK ? check_ephemeral(c, t) : rc;
+}
+
+static int
+check_vault(struct check *c, const struct conf_block *b)
+{
+	const struct vault *v = (const struct vault *)b;
+	struct hostport at;
+	bool tls = starts(v->server, "https://");
+	const char *host = tls ? v->server + 8 : starts(v->server, "http://") ? v->server + 7 : "";
+	if (settings_hostport(host, &at) != SP_OK)
+		return FAIL_AT(c, b, "\"server\" of a vault is https://HOST:PORT, not \"%s\"", QUOTE(v->server));
+	if (!tls && !at.loopback)
+		return FAIL_AT(c, b, "\"server\" of a vault is https: a token and passwords pass there (http on this machine only)");
+	if (starts(v->token, "sealed:"))
+		return check_sealed(c, b, v->token + 7);
+	if (!starts(v->token, "file:") && !starts(v->token, "env:"))
+		return FAIL_AT(c, b, "\"token\" says where the token is: file:PATH, env:NAME or sealed:NAME");
+	return SP_OK;
 }
 
 /* ---- identities and modules ---- */
@@ -510,6 +559,8 @@ settings_check(struct arena *a, const struct settings *s, const char **err_r)
 	int rc = check_blocks(&c, (const struct conf_block *)s->modules, check_module);
 	if (rc == SP_OK)
 		rc = check_blocks(&c, (const struct conf_block *)s->identities, check_identity);
+	if (rc == SP_OK)
+		rc = check_blocks(&c, (const struct conf_block *)s->vaults, check_vault);
 	if (rc == SP_OK)
 		rc = check_blocks(&c, (const struct conf_block *)s->targets, check_target);
 	return rc == SP_OK ? check_blocks(&c, (const struct conf_block *)s->listeners, check_listener) : rc;

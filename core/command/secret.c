@@ -94,6 +94,9 @@ used_by(const struct settings *s, const char *name, struct buffer *out)
 		if (names(t->login.secret, name) || names(t->login.key, name) || names(t->catalogue.secret, name) ||
 		    names(t->admin.secret, name))
 			rc = buffer_printf(out, "%s%s", out->len == 0 ? "" : ",", t->b.name);
+	for (const struct vault *v = s->vaults; v != NULL; v = (const struct vault *)v->b.next)
+		if (names(v->token, name))
+			rc = buffer_printf(out, "%svault %s", out->len == 0 ? "" : ",", v->b.name);
 	return rc == SP_OK ? buffer_put(out, (struct sp_bytes){ (const uint8_t *)"", 1 }) : rc;
 }
 

@@ -99,6 +99,8 @@ helper_main(const struct helper_kind *kind, int argc, char **argv)
 	int status = role_run(&helper.process);
 	if (kind->void_jobs != NULL)
 		kind->void_jobs(&helper);
+	if (kind->close != NULL)
+		kind->close(&helper);
 	link_free(&helper.keeper);
 	epoch_free(&helper.epoch);
 	return status;

@@ -33,6 +33,8 @@ struct helper_kind {
 	void (*void_jobs)(struct helper *h);
 	/* Told to go, and the keeper will ask for nothing more: helper_end() when all is done.  NULL: at once. */
 	void (*quit)(struct helper *h);
+	/* The last of all: what start() made.  NULL: nothing to do. */
+	void (*close)(struct helper *h);
 };
 
 struct helper {

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "lend.h"
+#include "lend_vault.h"
 
 #include <netdb.h>
 #include <stdio.h>
@@ -272,6 +273,10 @@ lend_job(struct helper *h, struct message *m)
 	struct sp_bytes text = m->f[back ? 3 : 2].s, secret = m->f[back ? 4 : 3].s;
 	json_error_t error;
 	json_t *job = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, &error);
+	if (json_is_object(job) && vault_job(h, job, m, secret)) {
+		json_decref(job);
+		return SP_OK;
+	}
 	struct job *j = json_is_object(job) ? job_new(h, job, m, secret) : NULL;
 	json_decref(job);
 	if (j == NULL) {
@@ -346,8 +351,8 @@ lend_start(struct helper *h, const char **err_r)
 	struct addrinfo *list = NULL;
 	h->own = &own;
 	own.tick = event_new(h->process.base, -1, EV_PERSIST, on_tick, h);
-	*err_r = "no timer";
-	if (own.tick == NULL || event_add(own.tick, &(struct timeval){ 0, 200000 }) != 0)
+	*err_r = "no timer, or no libcurl";
+	if (vault_open() != SP_OK || own.tick == NULL || event_add(own.tick, &(struct timeval){ 0, 200000 }) != 0)
 		return SP_ENOMEM;
 	/* What resolving needs is read and loaded now: behind the sandbox nothing can be. */
 	if (getaddrinfo("localhost", NULL, NULL, &list) == 0)

@@ -9,6 +9,7 @@
  *
  *   lend.c       messages, jobs, their queues          lend_make.c   making a role
  *   lend_mark.c  what a role of ours bears             lend_drop.c   dropping one, and sweeping
+ *   lend_vault.c passwords out of a Vault: none of this
  *
  * Jobs stand alone: each has the admin's login.  While the keeper is away nothing is made; what was
  * to be dropped still is.

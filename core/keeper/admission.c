@@ -11,6 +11,7 @@
 #include "gateways.h"
 #include "lend.h"
 #include "metrics.h"
+#include "provider.h"
 
 #define PART_MAX 63
 
@@ -267,9 +268,13 @@ admission_authenticate(struct keeper *k, struct link *l, struct message *m)
 	for (size_t i = 0; rc == SP_OK && i < sizeof(checks) / sizeof(*checks); i++)
 		rc = checks[i](&a);
 	s->side = false;
+	if (rc == SP_ETIME && provider_park(k, admission_authenticate, l, m) == SP_OK) {
+		live_remove(k, s); /* as if nobody had asked yet */
+		return SP_OK;
+	}
 	if (rc == SP_OK)
 		rc = describe(&a);
-	if (rc == SP_OK && a.target->login.ephemeral) {
+	if (rc == SP_OK && settings_lends(a.target)) {
 		if (lend_begin(k, s, a.target, m, &a.why) == SP_OK)
 			return SP_OK; /* admission_lent() goes on */
 		rc = SP_EDENIED;

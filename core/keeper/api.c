@@ -11,6 +11,7 @@
 #include "../base/log.h"
 #include "caller.h"
 #include "metrics.h"
+#include "provider.h"
 
 #define ARENA (16u << 20)
 #define ARGUMENTS_MAX (1u << 20)
@@ -29,9 +30,10 @@ static int (*const calls[CALLS])(struct api *a) = {
 	[CALL_SEARCH] = api_search, [CALL_REQUESTS] = api_requests,
 	[CALL_REQUEST] = api_request, [CALL_APPROVE] = api_approve, [CALL_DENY] = api_deny, [CALL_TOKEN] = api_token,
 	[CALL_REVOKE] = api_revoke, [CALL_TARGETS] = api_targets, [CALL_KEYS] = api_keys, [CALL_STATUS] = api_status, [CALL_METRICS] = api_metrics,
-	[CALL_IDENTITIES] = api_unbuilt, [CALL_SIGNIN_BEGIN] = api_unbuilt, [CALL_SIGNIN_CODE] = api_unbuilt, [CALL_LOGOUT] = api_unbuilt,
-	[CALL_DEVICE_BEGIN] = api_unbuilt, [CALL_DEVICE_POLL] = api_unbuilt, [CALL_DEVICE_LOOK] = api_unbuilt,
-	[CALL_DEVICE_CONFIRM] = api_unbuilt, [CALL_BACKCHANNEL] = api_unbuilt, [CALL_RENEW] = api_unbuilt,
+	[CALL_IDENTITIES] = api_identities, [CALL_SIGNIN_BEGIN] = api_signin_begin, [CALL_SIGNIN_CODE] = api_signin_code,
+	[CALL_LOGOUT] = api_logout, [CALL_DEVICE_BEGIN] = api_device_begin, [CALL_DEVICE_POLL] = api_device_poll,
+	[CALL_DEVICE_LOOK] = api_device_look, [CALL_DEVICE_CONFIRM] = api_device_confirm, [CALL_BACKCHANNEL] = api_backchannel,
+	[CALL_RENEW] = api_unbuilt,
 };
 
 /* What waits for somebody else: a call for master's word, or an answer for the recorder's file. */
@@ -45,8 +47,15 @@ struct waiting {
 	uint32_t fetch;        /* id of the question to the recorder */
 };
 
+struct api_later {
+	struct api_later *next;
+	struct link *link; /* NULL: nobody waits */
+	uint32_t id;
+};
+
 struct fetches {
 	struct waiting *parked, *fetching;
+	struct api_later *later;
 	size_t nparked, nfetching;
 	uint32_t last;
 };
@@ -168,6 +177,39 @@ send_error(struct keeper *k, struct link *l, uint32_t id, unsigned status, const
 	json_decref(answer);
 }
 
+struct api_later *
+api_later(struct api *a)
+{
+	struct api_later *l = mem_alloc(sizeof(*l));
+	*l = (struct api_later){ a->k->fetches->later, a->link, a->id };
+	a->k->fetches->later = l;
+	a->later = true;
+	return l;
+}
+
+void
+api_later_answer(struct keeper *k, struct api_later **l, unsigned status, json_t *answer)
+{
+	struct api_later **at = &k->fetches->later, *mine = *l;
+	*l = NULL;
+	while (mine != NULL && *at != mine)
+		at = &(*at)->next;
+	if (mine != NULL) {
+		*at = mine->next;
+		if (mine->link != NULL)
+			api_answer(k, mine->link, mine->id, status, answer);
+		free(mine);
+	}
+	json_decref(answer);
+}
+
+void
+api_later_drop(struct keeper *k, struct api_later **l)
+{
+	if (*l != NULL)
+		api_later_answer(k, l, 503, json_pack("{s:s}", "error", "it could not be finished: try again"));
+}
+
 /* ---- one call ---- */
 
 static unsigned
@@ -227,7 +269,7 @@ static void
 answer_call(struct keeper *k, struct link *l, const struct message *m, struct arena *arena, const struct verified *who)
 {
 	json_t *args = read_arguments(m->f[3].s);
-	struct api a = { .k = k, .link = l, .id = m->id, .arena = arena, .who = *who, .args = args,
+	struct api a = { .k = k, .link = l, .id = m->id, .message = m, .arena = arena, .who = *who, .args = args,
 		.call = m->f[2].q < CALLS ? (enum call)m->f[2].q : CALL_NONE };
 	if (args == NULL)
 		(void)api_refuse(&a, 400, "the arguments are no JSON object, or have a name twice");
@@ -272,6 +314,8 @@ call_or_park(struct keeper *k, struct link *l, const struct message *m, bool may
 	int rc = arena == NULL ? SP_ENOMEM : anybody ? SP_OK : caller_find(k, m->f[0].q, m->f[1].s, arena, &who, &why);
 	if (rc == SP_OK) {
 		answer_call(k, l, m, arena, &who);
+	} else if (rc == SP_ETIME && m->f[1].s.len > 0 && provider_park(k, api_call, l, m) == SP_OK) {
+		; /* its issuer is asked for the key */
 	} else if (rc != SP_ETIME || !may_park || !park(k, l, m)) {
 		log_info("a call to the API was refused: %s", why);
 		metrics_refused(k);
@@ -371,6 +415,8 @@ api_fetched(struct keeper *k, struct link *l, struct message *m)
 void
 api_link_gone(struct keeper *k, const struct link *l)
 {
+	for (struct api_later *a = k->fetches->later; a != NULL; a = a->next)
+		a->link = a->link == l ? NULL : a->link;
 	for (struct waiting *w = k->fetches->parked; w != NULL; w = w->next)
 		w->link = w->link == l ? NULL : w->link;
 	for (struct waiting **at = &k->fetches->fetching; *at != NULL;) {

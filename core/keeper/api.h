@@ -12,13 +12,14 @@ struct api {
 	struct keeper *k;
 	struct link *link;
 	uint32_t id;
+	const struct message *message; /* the call */
 	struct arena *arena;
 	struct verified who;
 	enum call call;
 	const json_t *args;
 	unsigned status;
 	json_t *answer;  /* owned */
-	bool later;      /* the recorder is asked first */
+	bool later;      /* somebody else is asked first */
 };
 
 void api_open(struct keeper *k);
@@ -41,6 +42,14 @@ void api_set(struct api *a, const char *name, json_t *value); /* in the answer *
 void api_set_time(json_t *into, const char *name, uint64_t wall_us);
 /* Sends an answer that was to come later; borrows it. */
 void api_answer(struct keeper *k, struct link *l, uint32_t id, unsigned status, json_t *answer);
+/*
+ * The answer comes later: the call's function returns SP_OK, and somebody calls api_later_answer() once, which takes answer over; or
+ * api_later_drop(), and the caller is told that nothing came.  Both set NULL.
+ */
+struct api_later;
+struct api_later *api_later(struct api *a);
+void api_later_answer(struct keeper *k, struct api_later **l, unsigned status, json_t *answer);
+void api_later_drop(struct keeper *k, struct api_later **l);
 /* Asks the recorder for a session's file; the answer, with the file, goes out when it comes. */
 int api_fetch(struct api *a, const char *session);
 
@@ -57,6 +66,23 @@ int api_requests(struct api *a);
 int api_request(struct api *a);
 int api_approve(struct api *a);
 int api_deny(struct api *a);
+/* api_signin.c */
+int api_identities(struct api *a);
+int api_signin_begin(struct api *a);
+int api_signin_code(struct api *a);
+int api_logout(struct api *a);
+int api_backchannel(struct api *a);
+void api_signin_close(struct keeper *k);
+/* Of a sign-in that was made: its secret, text. */
+json_t *api_signin_answer(const struct principal *p, struct sp_bytes secret, uint64_t expires, const char *back);
+/* api_device.c */
+int api_device_begin(struct api *a);
+int api_device_poll(struct api *a);
+int api_device_look(struct api *a);
+int api_device_confirm(struct api *a);
+void api_device_open(struct keeper *k);
+void api_device_close(struct keeper *k);
+void api_device_tick(struct keeper *k);
 /* api_admin.c */
 int api_whoami(struct api *a);
 int api_token(struct api *a);

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "signin.h"
 
 #define CALLERS 1024 /* remembered; the oldest is forgotten, and its next call refused */
 
@@ -58,6 +59,8 @@ int
 caller_find(struct keeper *k, uint64_t connection, struct sp_bytes token, struct arena *a, struct verified *v_r, const char **err_r)
 {
 	*err_r = "the token was not accepted";
+	if (signin_is(token))
+		return signin_verify(k, token, a, v_r, err_r);
 	if (token.len > 0) {
 		int rc = identity_verify(k->trust, token, AUDIENCE_API, a, v_r, err_r);
 		if (rc == SP_OK && identity_revoked(k->store, &v_r->principal, v_r->issued)) {

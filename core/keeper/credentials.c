@@ -31,7 +31,8 @@ struct derived {
 
 struct entry {
 	struct entry *next;
-	const char *target;
+	const char *target;   /* "" of an identity */
+	const char *identity; /* "" of a target */
 	enum { OF_LOGIN, OF_CATALOGUE, OF_ADMIN } of;
 	struct credential c;
 	struct derived derived[KEPT];
@@ -75,7 +76,7 @@ read_file(const char *path, struct sp_secret **s_r, const char **why_r)
 
 /* The sealed secrets of an epoch, and their keys, read when the first one is wanted. */
 struct sealed_place {
-	const char *key, *folder;
+	const char *key, *folder, *token; /* token: where that of the target's vault is */
 	struct sealed_keys keys;
 };
 
@@ -147,10 +148,11 @@ read_key(struct sealed_place *v, const char *where, struct sp_secret **s_r, cons
 static int
 add(struct credentials *c, struct sealed_place *v, const struct target *t, unsigned of, const char **err_r)
 {
-	const struct secret_settings *s = of == OF_CATALOGUE ? &t->catalogue : of == OF_ADMIN ? &t->admin : &t->login;
+	const struct secret_settings token = { .user = "", .secret = of == OF_ADMIN && !t->login.ephemeral ? v->token : "", .key = "" };
+	const struct secret_settings *s = of == OF_CATALOGUE ? &t->catalogue : of != OF_ADMIN ? &t->login : t->login.ephemeral ? &t->admin : &token;
 	struct entry *e = mem_alloc(sizeof(*e));
 	const char *why = "";
-	*e = (struct entry){ .next = c->first, .target = t->b.name, .of = of,
+	*e = (struct entry){ .next = c->first, .target = t->b.name, .identity = "", .of = of,
 		.c = { .user = s->user, .cleartext = s->cleartext && t->tls.mode != TLS_OFF } };
 	c->first = e;
 	const char *where = s->secret;
@@ -166,6 +168,20 @@ add(struct credentials *c, struct sealed_place *v, const struct target *t, unsig
 	return rc;
 }
 
+static int
+add_client(struct credentials *c, struct sealed_place *v, const struct identity *i, const char **err_r)
+{
+	struct entry *e = mem_alloc(sizeof(*e));
+	const char *why = "";
+	*e = (struct entry){ .next = c->first, .target = "", .identity = i->b.name, .c = { .user = "" } };
+	c->first = e;
+	if (read_secret(v, i->oidc.secret, &e->c.secret, &why) == SP_OK)
+		return SP_OK;
+	(void)snprintf(error_text, sizeof(error_text), "%s:%u: identity %s: the secret %s %s", i->b.file, i->b.line, i->b.name, i->oidc.secret, why);
+	*err_r = error_text;
+	return SP_EIO;
+}
+
 int
 credentials_new(const struct settings *s, struct credentials **c_r, const char **err_r)
 {
@@ -176,9 +192,14 @@ credentials_new(const struct settings *s, struct credentials **c_r, const char *
 		rc = add(c, &v, t, OF_LOGIN, err_r);
 		if (rc == SP_OK && t->catalogue.user[0] != '\0')
 			rc = add(c, &v, t, OF_CATALOGUE, err_r);
-		if (rc == SP_OK && t->login.ephemeral)
+		const struct vault *vault = settings_vault(s, t->login.vault);
+		v.token = vault == NULL ? "" : vault->token;
+		if (rc == SP_OK && settings_lends(t))
 			rc = add(c, &v, t, OF_ADMIN, err_r);
 	}
+	for (const struct identity *i = s->identities; rc == SP_OK && i != NULL; i = (const struct identity *)i->b.next)
+		if (i->oidc.secret[0] != '\0')
+			rc = add_client(c, &v, i, err_r);
 	sealed_keys_free(&v.keys);
 	if (rc != SP_OK)
 		credentials_free(&c);
@@ -223,6 +244,15 @@ const struct credential *
 credentials_admin(const struct credentials *c, const char *target)
 {
 	return find(c, target, OF_ADMIN);
+}
+
+const struct sp_secret *
+credentials_client(const struct credentials *c, const char *identity)
+{
+	for (const struct entry *e = c->first; e != NULL; e = e->next)
+		if (e->identity[0] != '\0' && strcmp(e->identity, identity) == 0)
+			return e->c.secret;
+	return NULL;
 }
 
 /* ---- derived keys ---- */

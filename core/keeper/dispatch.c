@@ -21,10 +21,13 @@
 #include "lend.h"
 #include "live.h"
 #include "metrics.h"
+#include "outside.h"
 #include "proof.h"
+#include "provider.h"
+#include "signin.h"
 
 /* By helper: what it was asked for has no answer any more. */
-static void (*const helper_lost[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_lost };
+static void (*const helper_lost[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_lost, [ROLE_FETCH] = outside_lost };
 /* …and it can be asked again. */
 static void (*const helper_linked[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_linked };
 
@@ -52,6 +55,7 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_CALL] = api_call,
 	[MSG_LENT] = lend_lent,
 	[MSG_RETURNED] = lend_returned,
+	[MSG_OUTSIDE_TOLD] = outside_told,
 };
 
 /* Keys for what workers hash: never the ones that sign or prove. */
@@ -94,6 +98,7 @@ drop_link(struct keeper *k, struct link **l)
 	reply_forget(k, *l);
 	api_link_gone(k, *l);
 	metrics_link_gone(k, *l);
+	provider_link_gone(k, *l);
 	link_free(l);
 }
 
@@ -273,7 +278,7 @@ take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 	struct credentials *credentials = NULL;
 	int rc = e->settings.local_issuer ? keys_issuer(&k->keys, err_r) : SP_OK;
 	if (rc == SP_OK)
-		rc = trust_new(e, &k->keys, &trust, err_r);
+		rc = trust_new(e, &k->keys, k, &trust, err_r);
 	if (rc == SP_OK)
 		rc = credentials_new(&e->settings, &credentials, err_r);
 	if (rc != SP_OK) {
@@ -288,6 +293,7 @@ take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 	k->credentials = credentials;
 	k->epoch = e;
 	lend_epoch(k);
+	provider_epoch(k);
 	return SP_OK;
 }
 
@@ -323,6 +329,10 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	approval_tick(k);
 	gateways_tick(k);
 	lend_tick(k);
+	outside_tick(k);
+	provider_tick(k);
+	signin_tick(k);
+	api_device_tick(k);
 	caller_forget(k, now > CALLER_LIFE ? now - CALLER_LIFE : 0);
 	api_parked(k, false);
 	if (!k->settled && age >= grace) {
@@ -360,17 +370,21 @@ keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const ch
 		rc = gateways_open(k, err_r);
 	if (rc == SP_OK)
 		rc = ledger_open(k, err_r);
+	reply_open(k);
+	outside_open(k);
+	provider_open(k);
+	signin_open(k);
 	if (rc == SP_OK)
 		rc = take_epoch(k, e, err_r);
 	if (rc != SP_OK)
 		return rc;
-	reply_open(k);
 	live_open(k);
 	lend_open(k);
 	cancel_open(k);
 	caller_open(k);
 	api_open(k);
 	metrics_open(k);
+	api_device_open(k);
 	k->derive = evtimer_new(base, on_derive, k);
 	k->tick = event_new(base, -1, EV_PERSIST, on_tick, k);
 	if (k->derive == NULL || k->tick == NULL || event_add(k->tick, &(struct timeval){ 1, 0 }) != 0) {
@@ -383,6 +397,9 @@ keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const ch
 void
 keeper_close(struct keeper *k)
 {
+	outside_mute(k);
+	if (k->fetches != NULL)
+		api_signin_close(k);
 	drop_link(k, &k->recorder);
 	drop_link(k, &k->console);
 	while (k->helpers != NULL)
@@ -398,12 +415,16 @@ keeper_close(struct keeper *k)
 	lend_close(k);
 	cancel_close(k);
 	caller_close(k);
+	api_device_close(k);
 	api_close(k);
 	metrics_close(k);
 	if (k->derive != NULL)
 		event_free(k->derive);
 	if (k->tick != NULL)
 		event_free(k->tick);
+	signin_close(k);
+	provider_close(k);
+	outside_close(k);
 	reply_close(k);
 	ledger_close(k);
 	store_close(&k->store);

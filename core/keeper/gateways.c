@@ -13,6 +13,7 @@
 #include "../base/log.h"
 #include "approval.h"
 #include "proof.h"
+#include "signin.h"
 
 #define SEEN_EVERY 5       /* seconds */
 #define SILENT_US 30000000 /* beyond store_grace: then it is gone, whatever its clock says */
@@ -93,12 +94,18 @@ hear_wish(struct keeper *k, const char *gateway)
 }
 
 static void
+hear_signin(struct keeper *k, const char *id)
+{
+	signin_heard(k, id);
+}
+
+static void
 on_heard(void *owner, const char *topic, const char *key)
 {
 	static const struct {
 		const char *topic;
 		void (*hear)(struct keeper *k, const char *key);
-	} row[] = { { "approval", hear_approval }, { "revoked", hear_revoked }, { "wish", hear_wish } };
+	} row[] = { { "approval", hear_approval }, { "revoked", hear_revoked }, { "wish", hear_wish }, { "signin", hear_signin } };
 	struct keeper *k = owner;
 	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
 		if (strcmp(row[i].topic, topic) == 0)

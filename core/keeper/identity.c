@@ -10,6 +10,7 @@
 
 #include "../base/clock.h"
 #include "jwt.h"
+#include "provider.h"
 
 #define GROUPS_MAX 1024
 #define NAME_MAX_BYTES 255
@@ -19,7 +20,8 @@
 struct issuer {
 	struct issuer *next;
 	const struct identity *identity;
-	struct jwks *keys;
+	struct jwks *keys;         /* of a file */
+	struct provider *provider; /* asked for keys, when there is no file; for sign-ins */
 };
 
 struct trust {
@@ -32,26 +34,28 @@ static char error_text[512];
 /* ---- keys of an epoch's issuers ---- */
 
 static int
-add_issuer(struct trust *t, const struct identity *i, struct jwks *keys)
+add_issuer(struct trust *t, const struct identity *i, struct jwks *keys, struct provider *provider)
 {
 	struct issuer *one = mem_alloc(sizeof(*one));
-	*one = (struct issuer){ t->issuers, i, keys };
+	*one = (struct issuer){ t->issuers, i, keys, provider };
 	t->issuers = one;
 	return SP_OK;
 }
 
 /* The key set came with the epoch: what the check process read counts, not what stands there now. */
 static int
-add_identity(struct trust *t, const struct epoch *e, const struct identity *i, const char **err_r)
+add_identity(struct trust *t, const struct epoch *e, const struct identity *i, struct keeper *asker, const char **err_r)
 {
-	if (strncmp(i->oidc.jwks, "file:", 5) != 0)
-		return add_issuer(t, i, NULL); /* nobody has told them yet */
+	bool file = strncmp(i->oidc.jwks, "file:", 5) == 0;
+	struct provider *provider = asker == NULL || (file && i->oidc.client[0] == '\0') ? NULL : provider_of(asker, i);
+	if (!file)
+		return add_issuer(t, i, NULL, provider);
 	const struct epoch_file *f = epoch_find_file(e, i->oidc.jwks + 5);
 	struct jwks *keys = NULL;
 	const char *why = "is not in the epoch";
 	int rc = f == NULL ? SP_ECONF : f->content.len > JWKS_MAX ? SP_ETOOBIG : jwks_parse(f->content, &keys, &why);
 	if (rc == SP_OK)
-		return add_issuer(t, i, keys);
+		return add_issuer(t, i, keys, provider);
 	(void)snprintf(error_text, sizeof(error_text), "%s:%u: identity %s: jwks %s: %s", i->b.file, i->b.line, i->b.name,
 	    i->oidc.jwks, rc == SP_ETOOBIG ? "is too large" : why);
 	*err_r = error_text;
@@ -76,17 +80,17 @@ add_local(struct trust *t, const struct keys *keys, const char **err_r)
 		.max_age = LOCAL_TTL_MAX,
 	};
 	int rc = jwks_local(keys->issuer.public, kid, &set, err_r);
-	return rc == SP_OK ? add_issuer(t, &t->local, set) : rc;
+	return rc == SP_OK ? add_issuer(t, &t->local, set, NULL) : rc;
 }
 
 int
-trust_new(const struct epoch *e, const struct keys *keys, struct trust **t_r, const char **err_r)
+trust_new(const struct epoch *e, const struct keys *keys, struct keeper *asker, struct trust **t_r, const char **err_r)
 {
 	struct trust *t = mem_alloc(sizeof(*t));
 	int rc = SP_OK;
 	*t_r = NULL;
 	for (const struct identity *i = e->settings.identities; rc == SP_OK && i != NULL; i = (const struct identity *)i->b.next)
-		rc = i->saml.metadata[0] != '\0' ? SP_OK : add_identity(t, e, i, err_r); /* saml.c reads those */
+		rc = i->saml.metadata[0] != '\0' ? SP_OK : add_identity(t, e, i, asker, err_r); /* saml.c reads those */
 	if (rc == SP_OK && e->settings.local_issuer)
 		rc = add_local(t, keys, err_r);
 	if (rc != SP_OK)
@@ -349,18 +353,39 @@ principal_of(const struct identity *i, const struct jwt *t, struct arena *a, str
 	return name_roles(a, v->may, &p->roles);
 }
 
+static const struct jwks *
+keys_of(const struct issuer *i)
+{
+	return i->keys != NULL ? i->keys : i->provider != NULL ? provider_keys(i->provider) : NULL;
+}
+
+/* True when its provider is asked for a key that it does not know yet. */
+static bool
+key_may_come(const struct issuer *i, struct sp_bytes token, struct arena *a)
+{
+	const struct jwks *keys = keys_of(i);
+	if (i->keys != NULL || i->provider == NULL)
+		return false;
+	if (keys == NULL)
+		return provider_unknown(i->provider);
+	const char *kid = jwt_kid(token, a);
+	return kid != NULL && jwks_find(keys, kid) == NULL && provider_unknown(i->provider);
+}
+
 /* One identity's judgement.  SP_EDENIED with *genuine_r: its issuer made that token for us, but its claims do not do. */
 static int
 judge(const struct issuer *i, struct sp_bytes token, enum audience audience, struct arena *a, struct verified *v_r, const char **err_r,
     bool *genuine_r)
 {
 	bool data = audience == AUDIENCE_DATA;
+	const struct jwks *keys = keys_of(i);
 	*genuine_r = false;
-	if (i->keys == NULL)
-		return fail(err_r, "the issuer's keys are not known yet");
+	if (keys == NULL)
+		return fail(err_r, "the issuer's keys are not known");
 	const char *ours = data ? i->identity->oidc.audience : i->identity->oidc.api_audience;
 	const char *other = data ? i->identity->oidc.api_audience : i->identity->oidc.audience;
-	const struct jwt_rules rules = { i->keys, i->identity->oidc.issuer, ours, other, clock_wall_us(), i->identity->max_age };
+	const struct jwt_rules rules = { .keys = keys, .issuer = i->identity->oidc.issuer, .audience = ours, .other_audience = other,
+		.now = clock_wall_us(), .max_age = i->identity->max_age };
 	struct jwt jwt;
 	int rc = jwt_verify(token, &rules, &jwt, err_r);
 	*genuine_r = rc == SP_OK;
@@ -376,7 +401,7 @@ identity_verify(const struct trust *t, struct sp_bytes token, enum audience audi
     const char **err_r)
 {
 	const char *issuer = NULL, *why = NULL;
-	bool known = false;
+	bool known = false, later = false;
 	*v_r = (struct verified){ 0 };
 	*err_r = "it is from an issuer that no identity names";
 	if (jwt_issuer(token, a, &issuer) != SP_OK)
@@ -386,13 +411,129 @@ identity_verify(const struct trust *t, struct sp_bytes token, enum audience audi
 			continue;
 		if (judge(i, token, audience, a, v_r, &why, &known) == SP_OK)
 			return SP_OK;
+		later = later || (!known && key_may_come(i, token, a));
 		*err_r = why;
 	}
 	*v_r = (struct verified){ 0 };
 	/* Of a genuine token its holder may hear this: it cannot be guessed from "access denied". */
 	if (known && strcmp(*err_r, GROUPS_LEFT_OUT) == 0)
 		v_r->tell = *err_r;
-	return SP_EDENIED;
+	return later && !known ? SP_ETIME : SP_EDENIED;
+}
+
+/* ---- sign-ins ---- */
+
+static const struct issuer *
+issuer_of(const struct trust *t, const char *identity)
+{
+	const struct issuer *i = t->issuers;
+	while (i != NULL && strcmp(i->identity->b.name, identity) != 0)
+		i = i->next;
+	return i;
+}
+
+struct provider *
+identity_provider(const struct trust *t, const char *identity)
+{
+	const struct issuer *i = issuer_of(t, identity);
+	return i == NULL ? NULL : i->provider;
+}
+
+/* Of the identity's client.  Nothing is set on failure. */
+static int
+client_token(const struct issuer *i, struct sp_bytes token, bool logout, struct arena *a, struct jwt *jwt_r, const char **err_r)
+{
+	*jwt_r = (struct jwt){ 0 };
+	if (i == NULL || i->identity->oidc.client[0] == '\0')
+		return fail(err_r, "there is no identity of that name that one can sign in with");
+	const struct jwks *keys = keys_of(i);
+	if (key_may_come(i, token, a))
+		return SP_ETIME;
+	if (keys == NULL)
+		return fail(err_r, "the issuer's keys are not known");
+	const struct jwt_rules rules = { .keys = keys, .issuer = i->identity->oidc.issuer, .audience = i->identity->oidc.client,
+		.other_audience = "", .now = clock_wall_us(), .logout = logout };
+	return jwt_verify(token, &rules, jwt_r, err_r);
+}
+
+int
+identity_id_token(const struct trust *t, const char *identity, const struct id_token_wanted *w, struct arena *a, struct id_token *t_r,
+    const char **err_r)
+{
+	const struct issuer *i = issuer_of(t, identity);
+	struct jwt jwt;
+	*t_r = (struct id_token){ .sid = "" };
+	int rc = client_token(i, w->token, false, a, &jwt, err_r);
+	if (rc != SP_OK)
+		return rc;
+	const char *nonce = json_string_value(json_object_get(jwt.claims, "nonce"));
+	const char *sid = json_string_value(json_object_get(jwt.claims, "sid"));
+	if (w->nonce != NULL && (nonce == NULL || strcmp(nonce, w->nonce) != 0))
+		rc = fail(err_r, "the id_token is not for this sign-in (nonce)");
+	if (rc == SP_OK)
+		rc = take_claims(i->identity, jwt.claims, a, &t_r->principal, err_r);
+	if (rc == SP_OK) {
+		t_r->principal.identity = arena_string(a, sp_str(identity));
+		t_r->principal.issuer = arena_string(a, sp_str(i->identity->oidc.issuer));
+		t_r->principal.token = "";
+		t_r->sid = name_fits(sid) ? arena_string(a, sp_str(sid)) : "";
+		t_r->issued = jwt.issued;
+	}
+	if (rc == SP_OK && (t_r->principal.identity == NULL || t_r->principal.issuer == NULL || t_r->sid == NULL))
+		rc = SP_ENOMEM;
+	jwt_clear(&jwt);
+	if (rc != SP_OK)
+		*t_r = (struct id_token){ .sid = "" };
+	return rc;
+}
+
+/* OpenID Connect Back-Channel Logout 2.6. */
+static int
+take_logout(const struct jwt *jwt, const char *issuer, struct arena *a, struct logout_token *t, const char **err_r)
+{
+	static const char event[] = "http://schemas.openid.net/event/backchannel-logout";
+	const json_t *sub = json_object_get(jwt->claims, "sub"), *sid = json_object_get(jwt->claims, "sid");
+	char id[2 * DIGEST_LEN + 1];
+	if (!json_is_object(json_object_get(json_object_get(jwt->claims, "events"), event)))
+		return fail(err_r, "it is no logout token (events)");
+	if (json_object_get(jwt->claims, "nonce") != NULL)
+		return fail(err_r, "it has a nonce, which a logout token must not have");
+	if (json_object_get(jwt->claims, "jti") == NULL)
+		return fail(err_r, "it has no id (jti)");
+	if ((sub != NULL && !name_fits(json_string_value(sub))) || (sid != NULL && !name_fits(json_string_value(sid))) || (sub == NULL && sid == NULL))
+		return fail(err_r, "it names neither a subject (sub) nor a session (sid), or oddly");
+	text_hex((struct sp_bytes){ jwt->id, DIGEST_LEN }, id);
+	*t = (struct logout_token){ .issuer = arena_string(a, sp_str(issuer)), .id = arena_string(a, sp_str(id)),
+		.subject = sub == NULL ? "" : arena_string(a, sp_str(json_string_value(sub))),
+		.sid = sid == NULL ? "" : arena_string(a, sp_str(json_string_value(sid))), .issued = jwt->issued, .expires = jwt->expires };
+	return t->issuer == NULL || t->id == NULL || t->subject == NULL || t->sid == NULL ? SP_ENOMEM : SP_OK;
+}
+
+int
+identity_logout_token(const struct trust *t, const char *identity, struct sp_bytes token, struct arena *a, struct logout_token *t_r,
+    const char **err_r)
+{
+	const struct issuer *i = issuer_of(t, identity);
+	struct jwt jwt;
+	*t_r = (struct logout_token){ 0 };
+	int rc = client_token(i, token, true, a, &jwt, err_r);
+	if (rc != SP_OK)
+		return rc;
+	rc = take_logout(&jwt, i->identity->oidc.issuer, a, t_r, err_r);
+	jwt_clear(&jwt);
+	return rc;
+}
+
+int
+identity_renew(const struct settings *s, struct arena *a, struct verified *v)
+{
+	const struct identity *i = settings_identity(s, v->principal.identity);
+	if (i == NULL || i->class >= CLASSES || strcmp(v->principal.class, class_names[i->class]) != 0 ||
+	    (i->oidc.issuer[0] != '\0' && strcmp(v->principal.issuer, i->oidc.issuer) != 0))
+		return SP_EDENIED;
+	v->token_use = i->token_use;
+	v->may = rights(i, &v->principal);
+	return name_roles(a, v->may, &v->principal.roles);
 }
 
 bool

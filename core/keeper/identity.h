@@ -19,12 +19,17 @@
 #define LOCAL_AUDIENCE_DATA "sallyport:data"
 #define LOCAL_AUDIENCE_API "sallyport:api"
 
+struct keeper;
+struct provider;
 struct trust;
 
 enum audience { AUDIENCE_DATA = 1, AUDIENCE_API };
 
-/* s outlives it.  *err_r is good until the next call. */
-int trust_new(const struct epoch *e, const struct keys *keys, struct trust **t_r, const char **err_r) SP_MUST;
+/*
+ * e outlives it.  *err_r is good until the next call.  asker: whose providers are asked for keys that are in no
+ * file; NULL: none, and their tokens are refused.
+ */
+int trust_new(const struct epoch *e, const struct keys *keys, struct keeper *asker, struct trust **t_r, const char **err_r) SP_MUST;
 void trust_free(struct trust **t);
 
 struct verified {
@@ -32,17 +37,43 @@ struct verified {
 	unsigned token_use;      /* TOKEN_… */
 	unsigned may;            /* enum caller_role, or-ed */
 	uint64_t issued;         /* wall µs */
+	bool signin;             /* by a sign-in: its principal's token is the sign-in's id */
 	const char *tell;        /* of a refusal: what the client may hear; or NULL */
 };
 
 /*
- * What in the arena; *err_r is a sentence for the log.  Revocation is the caller's to check, by
+ * All in the arena; *err_r is a sentence for the log.  SP_ETIME: its issuer is being asked for the key that it names
+ * (provider_wait()).  Revocation is the caller's to check, by
  * identity_revoked(): it needs the store.
  */
 int identity_verify(const struct trust *t, struct sp_bytes token, enum audience audience, struct arena *a,
     struct verified *v_r, const char **err_r) SP_MUST;
 /* True when it was revoked after it was issued; also when the store does not say. */
 bool identity_revoked(struct store *s, const struct principal *p, uint64_t issued);
+
+struct id_token_wanted {
+	struct sp_bytes token;
+	const char *nonce; /* NULL: a refreshed one, which need not have any */
+};
+struct id_token {
+	struct principal principal; /* token and expires are the sign-in's to set */
+	const char *sid;            /* the provider's session, or "" */
+	uint64_t issued;            /* wall µs */
+};
+/* What a provider gave for a code or a refresh token.  SP_ETIME as identity_verify(). */
+int identity_id_token(const struct trust *t, const char *identity, const struct id_token_wanted *w, struct arena *a, struct id_token *t_r,
+    const char **err_r) SP_MUST;
+/* A back-channel logout token: whom it means, "" for what it does not say; id: of the token, hex. */
+struct logout_token {
+	const char *issuer, *subject, *sid, *id;
+	uint64_t issued, expires;
+};
+int identity_logout_token(const struct trust *t, const char *identity, struct sp_bytes token, struct arena *a, struct logout_token *t_r,
+    const char **err_r) SP_MUST;
+/* The provider that is asked for an identity; NULL: none. */
+struct provider *identity_provider(const struct trust *t, const char *identity);
+/* What somebody who signed in earlier may now; not SP_OK: nothing, its identity is gone or another one. */
+int identity_renew(const struct settings *s, struct arena *a, struct verified *v) SP_MUST;
 
 /* A caller on the control socket. */
 int identity_unix(const struct settings *s, struct sp_bytes name, struct arena *a, struct verified *v_r) SP_MUST;

@@ -68,12 +68,26 @@ jwt_issuer(struct sp_bytes token, struct arena *a, const char **issuer_r)
 	return *issuer_r == NULL ? SP_EPROTO : SP_OK;
 }
 
+const char *
+jwt_kid(struct sp_bytes token, struct arena *a)
+{
+	struct parts p;
+	json_t *header = split(token, &p) == SP_OK ? read_object(p.header) : NULL;
+	const char *kid = json_string_value(json_object_get(header, "kid"));
+	if (kid != NULL)
+		kid = arena_string(a, sp_str(kid));
+	json_decref(header);
+	return kid;
+}
+
 /* ---- header and signature ---- */
 
 static bool
-type_fits(const json_t *typ)
+type_fits(const json_t *typ, bool logout)
 {
-	static const char *const types[] = { "JWT", "at+jwt", "application/at+jwt", "application/jwt", NULL };
+	static const char *const of_identity[] = { "JWT", "at+jwt", "application/at+jwt", "application/jwt", NULL };
+	static const char *const of_logout[] = { "JWT", "logout+jwt", "application/logout+jwt", "application/jwt", NULL };
+	const char *const *types = logout ? of_logout : of_identity;
 	const char *text = json_string_value(typ);
 	if (typ == NULL)
 		return true;
@@ -85,7 +99,7 @@ type_fits(const json_t *typ)
 }
 
 static int
-check_header(const json_t *h, const struct jwks *keys, const struct jwk **key_r, const char **err_r)
+check_header(const json_t *h, const struct jwt_rules *rules, const struct jwk **key_r, const char **err_r)
 {
 	const json_t *kid = json_object_get(h, "kid");
 	const char *alg = json_string_value(json_object_get(h, "alg"));
@@ -94,11 +108,11 @@ check_header(const json_t *h, const struct jwks *keys, const struct jwk **key_r,
 		return fail(err_r, "its header has an extension that must be understood (crit)");
 	if (json_object_get(h, "zip") != NULL || json_object_get(h, "enc") != NULL)
 		return fail(err_r, "it is compressed or encrypted");
-	if (!type_fits(json_object_get(h, "typ")))
-		return fail(err_r, "its type (typ) is not JWT or at+jwt");
+	if (!type_fits(json_object_get(h, "typ"), rules->logout))
+		return fail(err_r, "its type (typ) is another");
 	if (kid != NULL && !json_is_string(kid))
 		return fail(err_r, "its kid is no text");
-	*key_r = jwks_find(keys, json_string_value(kid));
+	*key_r = jwks_find(rules->keys, json_string_value(kid));
 	if (*key_r == NULL)
 		return fail(err_r, kid == NULL ? "it names no key (kid) and the issuer has several" : "the issuer has no key with its kid");
 	if (alg == NULL || strcmp(alg, jwk_algorithm_name(*key_r)) != 0)
@@ -107,12 +121,12 @@ check_header(const json_t *h, const struct jwks *keys, const struct jwk **key_r,
 }
 
 static int
-check_signature(const struct parts *p, const struct jwks *keys, const char **err_r)
+check_signature(const struct parts *p, const struct jwt_rules *rules, const char **err_r)
 {
 	const struct jwk *key = NULL;
 	struct buffer sig = { .max = JWT_MAX };
 	json_t *header = read_object(p->header);
-	int rc = header == NULL ? fail(err_r, "its header is no JSON object") : check_header(header, keys, &key, err_r);
+	int rc = header == NULL ? fail(err_r, "its header is no JSON object") : check_header(header, rules, &key, err_r);
 	if (rc == SP_OK && (text_unbase64url(p->signature, &sig) != SP_OK || !jwk_verify(key, p->is_signed, buffer_bytes(&sig))))
 		rc = fail(err_r, "its signature is wrong");
 	buffer_free(&sig);
@@ -201,7 +215,7 @@ jwt_verify(struct sp_bytes token, const struct jwt_rules *rules, struct jwt *t_r
 	*err_r = NULL;
 	if (split(token, &p) != SP_OK)
 		return fail(err_r, "it is no token: not three parts, or too large");
-	int rc = check_signature(&p, rules->keys, err_r);
+	int rc = check_signature(&p, rules, err_r);
 	if (rc != SP_OK)
 		return rc;
 	t_r->claims = read_object(p.claims);
@@ -209,6 +223,9 @@ jwt_verify(struct sp_bytes token, const struct jwt_rules *rules, struct jwt *t_r
 		return fail(err_r, "its claims are no JSON object, or have a name twice");
 	if (!same_text(json_object_get(t_r->claims, "iss"), rules->issuer))
 		rc = fail(err_r, "it is from another issuer (iss)");
+	/* One is never good for the other. */
+	if (rc == SP_OK && (json_object_get(t_r->claims, "events") != NULL) != rules->logout)
+		rc = fail(err_r, rules->logout ? "it is no logout token (events)" : "it tells of an event (events) and of no sign-in");
 	if (rc == SP_OK)
 		rc = check_audience(t_r->claims, rules, err_r);
 	if (rc == SP_OK)

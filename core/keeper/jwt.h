@@ -26,6 +26,7 @@ struct jwt_rules {
 	const char *other_audience; /* also one of ours, for azp; or "" */
 	uint64_t now;               /* wall µs */
 	uint64_t max_age;           /* ms from iat to exp; 0: any */
+	bool logout;                /* a logout token, and nothing else */
 };
 
 struct jwt {
@@ -36,6 +37,8 @@ struct jwt {
 
 /* Who it says made it; SP_EPROTO when it is no token at all. */
 int jwt_issuer(struct sp_bytes token, struct arena *a, const char **issuer_r) SP_MUST;
+/* The key that it names; NULL: none.  Nothing of it is verified. */
+const char *jwt_kid(struct sp_bytes token, struct arena *a);
 /* *err_r: a sentence for the log, without anything of the token. */
 int jwt_verify(struct sp_bytes token, const struct jwt_rules *rules, struct jwt *t_r, const char **err_r) SP_MUST;
 void jwt_clear(struct jwt *t);

@@ -33,6 +33,11 @@ struct live;
 struct live_table;
 struct fetches;
 struct metrics;
+struct outside;
+struct providers;
+struct signins;
+struct devices;
+struct exchange;
 
 struct worker {
 	struct worker *next;
@@ -76,6 +81,11 @@ struct keeper {
 	struct worker *workers;
 	struct link *recorder, *console;
 	struct helper_link *helpers;
+	struct outside *outside;
+	struct providers *providers;
+	struct signins *signins;
+	struct devices *devices;
+	struct exchange *exchanges;      /* codes that are being redeemed */
 	struct buffer audit;             /* lines for a recorder that is away */
 	struct reply *replies, **replies_end;
 	struct event *commit;            /* soon: commit, then let the replies go */

@@ -16,6 +16,7 @@
 #define RETURN_LAST 600000
 #define SWEEP_MS 600000
 #define USER_MAX 63
+#define LEASE_MAX 255
 
 /* How roles of one target are made under one configuration. */
 struct access {
@@ -24,6 +25,7 @@ struct access {
 	char *target;
 	unsigned lender;
 	uint64_t within;   /* ms that an answer may take */
+	const char *what;  /* role, kv, dynamic */
 	json_t *job;
 	struct sp_secret *secret;
 	uint64_t swept;    /* mono ms; 0: has to be */
@@ -41,6 +43,8 @@ struct lent {
 	uint64_t since;    /* mono ms: asked; or last given back */
 	uint64_t again;    /* ms until it is given back once more */
 	char user[USER_MAX + 1];
+	char lease[LEASE_MAX + 1]; /* dynamic */
+	uint64_t lasts, renew;     /* wall µs: its end; mono ms: when to renew it.  0: no end */
 	struct credential credential;
 };
 
@@ -95,6 +99,16 @@ access_job(const struct keeper *k, const struct target *t)
 	return job;
 }
 
+static json_t *
+vault_job(const struct keeper *k, const struct target *t)
+{
+	const struct vault *v = settings_vault(keeper_settings(k), t->login.vault);
+	const struct epoch_file *ca = v == NULL || v->ca[0] == '\0' ? NULL : epoch_find_file(k->epoch, v->ca);
+	return v == NULL ? NULL : json_pack("{ss,ss#,ss,ss,ss,ss,sI}", "server", v->server, "ca", ca == NULL ? "" : (const char *)ca->content.p,
+	    ca == NULL ? (size_t)0 : ca->content.len, "namespace", v->namespace, "path", t->login.path, "field", t->login.field, "user",
+	    t->login.user, "within", (json_int_t)t->timeout.connect);
+}
+
 static struct access *
 access_of(struct keeper *k, const struct target *t)
 {
@@ -103,13 +117,14 @@ access_of(struct keeper *k, const struct target *t)
 			return a;
 	const struct credential *admin = credentials_admin(k->credentials, t->b.name);
 	struct sp_secret *secret = admin == NULL ? NULL : secret_new(secret_bytes(admin->secret));
-	json_t *job = secret == NULL ? NULL : access_job(k, t);
+	json_t *job = secret == NULL ? NULL : t->login.ephemeral ? access_job(k, t) : vault_job(k, t);
 	if (job == NULL) {
 		secret_free(&secret);
 		return NULL;
 	}
 	struct access *a = mem_alloc(sizeof(*a));
 	*a = (struct access){ .next = k->lending->accesses, .refs = 1, .target = mem_string(sp_str(t->b.name)),
+		.what = t->login.ephemeral ? "role" : t->login.dynamic ? "dynamic" : "kv",
 		.lender = helpers_lender(keeper_settings(k), t), .within = t->timeout.connect, .job = job, .secret = secret };
 	k->lending->accesses = a;
 	return a;
@@ -151,6 +166,12 @@ send_job(struct keeper *k, const struct access *a, unsigned type, struct sp_byte
 
 /* ---- asking ---- */
 
+static bool
+is_role(const struct access *a)
+{
+	return strcmp(a->what, "role") == 0;
+}
+
 static struct sp_bytes
 session_of(const struct lent *n)
 {
@@ -162,6 +183,7 @@ lent_free(struct lent *n)
 {
 	access_unref(&n->access);
 	secret_free(&n->credential.scram);
+	secret_free(&n->credential.secret);
 	free(n);
 }
 
@@ -169,7 +191,9 @@ static void
 ask(struct keeper *k, struct live *s)
 {
 	struct lent *n = s->lent;
-	json_t *more = json_pack("{ss,ss,ss}", "what", "role", "session", s->name, "user", s->principal.user);
+	json_t *more = json_pack("{ss,ss}", "what", n->access->what, "session", s->name);
+	if (is_role(n->access) && more != NULL)
+		(void)json_object_set_new(more, "user", json_string(s->principal.user));
 	n->sent = send_job(k, n->access, MSG_LEND, session_of(n), NULL, more) == SP_OK;
 }
 
@@ -203,16 +227,32 @@ refuse(struct keeper *k, struct live *s, const char *why)
 	admission_lent(k, s, s->lent->request, why);
 }
 
+/* How long it lasts, and when it has to be renewed: after two thirds. */
+static void
+take_end(struct lent *n, uint64_t until)
+{
+	uint64_t now = clock_wall_us();
+	n->lasts = until;
+	n->renew = until <= now ? 0 : clock_mono_ms() + (until - now) / 1000 * 2 / 3;
+}
+
 static int
-take_role(struct lent *n, const struct message *m)
+take_lent(struct lent *n, const struct message *m)
 {
 	struct sp_reader r = sp_reader(m->f[3].s);
-	const struct lent_scram *keys = NULL;
 	if (m->f[2].s.len == 0 || m->f[2].s.len > USER_MAX || memchr(m->f[2].s.p, 0, m->f[2].s.len) != NULL)
 		return SP_EPROTO;
 	memcpy(n->user, m->f[2].s.p, m->f[2].s.len);
 	n->user[m->f[2].s.len] = '\0';
-	if (!sp_rd_take(&r, sizeof(*keys)).p || !sp_rd_done(&r))
+	if (!is_role(n->access)) {
+		if (m->f[5].s.len > LEASE_MAX || m->f[3].s.len == 0 || memchr(m->f[3].s.p, 0, m->f[3].s.len) != NULL)
+			return SP_EPROTO;
+		(void)snprintf(n->lease, sizeof(n->lease), "%.*s", (int)m->f[5].s.len, (const char *)m->f[5].s.p);
+		take_end(n, m->f[4].q);
+		n->credential = (struct credential){ .user = n->user, .secret = secret_new(m->f[3].s) };
+		return n->credential.secret == NULL ? SP_ENOMEM : SP_OK;
+	}
+	if (sp_rd_take(&r, sizeof(struct lent_scram)).p == NULL || !sp_rd_done(&r))
 		return SP_EPROTO;
 	n->credential = (struct credential){ .user = n->user, .scram = secret_new(m->f[3].s) };
 	return n->credential.scram == NULL ? SP_ENOMEM : SP_OK;
@@ -227,9 +267,11 @@ give_back(struct keeper *k, struct lent *n)
 	n->since = clock_mono_ms();
 	n->again = n->again == 0 ? RETURN_FIRST : n->again * 2 > RETURN_LAST ? RETURN_LAST : n->again * 2;
 	secret_free(&n->credential.scram);
+	secret_free(&n->credential.secret);
 	char name[ID_TEXT];
-	if (send_job(k, n->access, MSG_RETURN, session_of(n), n->user, json_pack("{ss,ss}", "what", "role", "session", id_format(n->session, name))) != SP_OK)
-		log_debug("a role is given back later: the lender is away");
+	json_t *more = json_pack("{ss,ss,ss}", "what", n->access->what, "session", id_format(n->session, name), "lease", n->lease);
+	if (send_job(k, n->access, MSG_RETURN, session_of(n), n->user, more) != SP_OK)
+		log_debug("what was lent is given back later: the lender is away");
 }
 
 void
@@ -244,7 +286,8 @@ lend_end(struct keeper *k, struct live *s)
 				a->swept = 0;
 		return;
 	}
-	if (n->state == LENT_ASKED && !n->sent) {
+	bool kept = n->state == LENT_HELD && !is_role(n->access) && n->lease[0] == '\0';
+	if ((n->state == LENT_ASKED && !n->sent) || kept) { /* there is nothing to give back */
 		lent_free(n);
 		return;
 	}
@@ -283,7 +326,7 @@ orphan_lent(struct keeper *k, struct link *l, const struct message *m)
 		log_warn("lend[%u] lends what nobody asked for", link_peer_index(l));
 		return SP_EPROTO;
 	}
-	if (m->f[1].q != 1 || take_role(*at, m) != SP_OK)
+	if (m->f[1].q != 1 || take_lent(*at, m) != SP_OK)
 		ended_drop(at);
 	else
 		give_back(k, *at);
@@ -301,6 +344,19 @@ swept(struct keeper *k, const struct message *m)
 		audit(k, "swept", json_pack("{ss#}", "roles", (const char *)m->f[5].s.p, m->f[5].s.len));
 }
 
+static int
+renewed(struct live *s, const struct message *m)
+{
+	struct lent *n = s->lent;
+	if (n->lease[0] == '\0')
+		return SP_EPROTO;
+	if (m->f[1].q == 1)
+		take_end(n, m->f[4].q);
+	else
+		log_warn("session %s: the lease of its credential is not renewed: %s", s->name, log_quote(m->f[5].s));
+	return SP_OK;
+}
+
 int
 lend_lent(struct keeper *k, struct link *l, struct message *m)
 {
@@ -309,17 +365,19 @@ lend_lent(struct keeper *k, struct link *l, struct message *m)
 		return SP_OK;
 	}
 	struct live *s = live_find(k, m->f[0].s);
+	if (s != NULL && s->lent != NULL && s->lent->state == LENT_HELD && s->lent->access->lender == link_peer_index(l))
+		return renewed(s, m);
 	if (s == NULL || s->lent == NULL || s->lent->state != LENT_ASKED || s->lent->access->lender != link_peer_index(l))
 		return orphan_lent(k, l, m);
 	struct lent *n = s->lent;
 	if (m->f[1].q != 1) {
 		char why[256];
-		(void)snprintf(why, sizeof(why), "no role could be made: %s", log_quote(m->f[5].s));
+		(void)snprintf(why, sizeof(why), "the lender says no: %s", log_quote(m->f[5].s));
 		n->sent = false;
 		refuse(k, s, why);
 		return SP_OK;
 	}
-	int rc = take_role(n, m);
+	int rc = take_lent(n, m);
 	n->state = LENT_HELD;
 	if (rc == SP_OK && s->state == LIVE_BORROWING)
 		s->state = LIVE_ADMITTED;
@@ -335,7 +393,7 @@ lend_returned(struct keeper *k, struct link *l, struct message *m)
 	if (*at == NULL)
 		return SP_OK; /* given back twice, since an answer took long */
 	if (m->f[1].q != 1) {
-		log_warn("role %s is not gone yet: %s", (*at)->user, log_quote(m->f[2].s));
+		log_warn("login %s is not gone yet: %s", (*at)->user, log_quote(m->f[2].s));
 		return SP_OK;
 	}
 	audit(k, "returned", json_pack("{ss,ss}", "target", (*at)->access->target, "login", (*at)->user));
@@ -368,7 +426,7 @@ lend_lost(struct keeper *k, unsigned index)
 		if (s->lent == NULL || s->lent->state != LENT_ASKED || !s->lent->sent || s->lent->access->lender != index)
 			continue;
 		s->lent->sent = false; /* what it may have made bears a mark, and is swept */
-		refuse(k, s, "the lender ended while it made a role");
+		refuse(k, s, "the lender ended before it answered");
 	}
 	for (struct lent **at = &k->lending->ended; *at != NULL;) {
 		if ((*at)->state == LENT_ORPHAN && (*at)->access->lender == index)
@@ -411,6 +469,25 @@ sweep(struct keeper *k, struct access *a)
 		a->swept = clock_mono_ms();
 }
 
+/* A lease that could not be renewed ends, and with it what was logged in by it. */
+static void
+renew(struct keeper *k, struct live *s, uint64_t now)
+{
+	struct lent *n = s->lent;
+	if (n->lease[0] == '\0' || n->lasts == 0 || s->ended)
+		return;
+	if (clock_wall_us() > n->lasts) {
+		live_kill(k, s, SP_END_EXPIRED, "the lease of its login at the target has ended");
+		return;
+	}
+	if (now < n->renew)
+		return;
+	n->renew = now + 10000; /* unless the answer says when */
+	json_t *more = json_pack("{ss,ss}", "what", "renew", "lease", n->lease);
+	if (send_job(k, n->access, MSG_LEND, session_of(n), NULL, more) != SP_OK)
+		log_debug("a lease is renewed later: the lender is away");
+}
+
 void
 lend_tick(struct keeper *k)
 {
@@ -418,7 +495,9 @@ lend_tick(struct keeper *k)
 	for (struct live *s = live_first(k), *next; s != NULL; s = next) {
 		next = s->all_next;
 		if (s->lent != NULL && s->lent->state == LENT_ASKED && now - s->lent->since > s->lent->access->within + 1000)
-			refuse(k, s, s->lent->sent ? "the lender did not make a role in time" : "the lender is away");
+			refuse(k, s, s->lent->sent ? "the lender did not answer in time" : "the lender is away");
+		else if (s->lent != NULL && s->lent->state == LENT_HELD)
+			renew(k, s, now);
 	}
 	for (struct lent *n = k->lending->ended; n != NULL; n = n->next)
 		if (n->state == LENT_RETURNING && now - n->since > n->again)

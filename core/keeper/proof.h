@@ -42,8 +42,11 @@ int credentials_new(const struct settings *s, struct credentials **c_r, const ch
 void credentials_free(struct credentials **c);
 /* The login of a target, or its catalogue's; NULL: no such target. */
 const struct credential *credentials_find(const struct credentials *c, const char *target, bool catalogue);
-/* Of who makes its ephemeral roles; NULL: nobody does. */
+/* Of who makes its ephemeral roles, or the token of its vault; NULL: nobody lends. */
 const struct credential *credentials_admin(const struct credentials *c, const char *target);
+
+/* The secret of an identity's client at its provider; NULL: it has none. */
+const struct sp_secret *credentials_client(const struct credentials *c, const char *identity);
 
 struct scram_keys;
 /* Derived keys that were kept, in locked memory; NULL: none for that salt. */

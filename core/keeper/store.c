@@ -35,6 +35,15 @@ const char *const store_schema[] = {
 	"ALTER TABLE session ADD COLUMN gateway TEXT NOT NULL DEFAULT '';"
 	"CREATE TABLE gateway(name TEXT PRIMARY KEY, seen INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE wish(session BLOB PRIMARY KEY, gateway TEXT NOT NULL, text TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;",
+	"CREATE TABLE provider(issuer TEXT NOT NULL, jwks TEXT NOT NULL, what INTEGER NOT NULL, text TEXT NOT NULL, at INTEGER NOT NULL,"
+	" mac BLOB NOT NULL, PRIMARY KEY(issuer, jwks, what)) WITHOUT ROWID;",
+	"CREATE TABLE signin(id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, parent TEXT NOT NULL, principal TEXT NOT NULL,"
+	" identity TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL, sid TEXT NOT NULL, created INTEGER NOT NULL,"
+	" expires INTEGER NOT NULL, checked INTEGER NOT NULL, ended INTEGER NOT NULL, why TEXT NOT NULL, refresh BLOB NOT NULL,"
+	" mac BLOB NOT NULL) WITHOUT ROWID;"
+	"CREATE INDEX signin_subject ON signin(issuer, subject);"
+	"CREATE INDEX signin_parent ON signin(parent);"
+	"CREATE INDEX signin_due ON signin(identity, checked) WHERE ended = 0;",
 };
 const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
@@ -43,6 +52,10 @@ const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schem
 #define APPROVAL_COLUMNS \
 	"id, session, op, hash, rule, rule_hash, by, count, created, expires, next_run, view, need_reason, principal, issuer," \
 	" subject, person, user, target, state, decided, text"
+
+#define SIGNIN_COLUMNS \
+	"id, hash, parent, principal, identity, issuer, subject, sid, created, expires, checked, ended, why, refresh, mac"
+#define SIGNIN_TYPES "tbttttttqqqqtbb"
 
 const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_SESSION_ADD] = { "INSERT INTO session(id, principal, issuer, subject, user, target, part, address, protocol, started,"
@@ -87,6 +100,21 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_APPROVAL_DUE] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE state IN (0, 1) AND expires <= ? LIMIT 100", "q",
 	    "tbqbtbtqqqqtqttttttqqt" },
 	[STORE_VOTE_ADD] = { "INSERT INTO vote VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", "ttqttq", "" },
+	[STORE_PROVIDER_KEEP] = { "INSERT INTO provider VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(issuer, jwks, what) DO UPDATE"
+	    " SET text = excluded.text, at = excluded.at, mac = excluded.mac", "ttqtqb", "", .own = true },
+	[STORE_PROVIDER_GET] = { "SELECT issuer, jwks, what, text, at, mac FROM provider WHERE issuer = ? AND jwks = ? ORDER BY what", "tt",
+	    "ttqtqb", .own = true },
+	[STORE_SIGNIN_KEEP] = { "INSERT INTO signin(" SIGNIN_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO"
+	    " UPDATE SET principal = excluded.principal, checked = excluded.checked, ended = excluded.ended, why = excluded.why,"
+	    " refresh = excluded.refresh, mac = excluded.mac", SIGNIN_TYPES, "", .topic = "signin", .key = 0 },
+	[STORE_SIGNIN_GET] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE id = ?", "t", SIGNIN_TYPES },
+	[STORE_SIGNIN_OF_HASH] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE hash = ?", "b", SIGNIN_TYPES },
+	[STORE_SIGNIN_OF] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE issuer = ?1 AND (?2 = '' OR subject = ?2) AND (?3 = '' OR sid = ?3)"
+	    " AND ended = 0 LIMIT 8", "ttt", SIGNIN_TYPES },
+	[STORE_SIGNIN_CHILDREN] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE parent = ? AND ended = 0 LIMIT 8", "t", SIGNIN_TYPES },
+	[STORE_SIGNIN_DUE] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE identity = ?1 AND ended = 0 AND checked < ?2 AND expires > ?3 AND"
+	    " length(refresh) > 0 LIMIT 64", "tqq", SIGNIN_TYPES },
+	[STORE_SIGNIN_FORGET] = { "DELETE FROM signin WHERE expires < ?", "q", "" },
 	[STORE_VOTES] = { "SELECT person, allow, by, reason, at FROM vote WHERE approval = ? ORDER BY at", "t", "tqttq" },
 	[STORE_GATEWAY_SEEN] = { "INSERT INTO gateway VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET seen = excluded.seen", "tq", "" },
 	[STORE_GATEWAYS_SILENT] = { "SELECT name FROM gateway WHERE name <> ? AND seen < ?", "tq", "t" },

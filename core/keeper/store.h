@@ -53,6 +53,16 @@ enum store_statement {
 	STORE_WISH_ADD,          /* session, gateway, text, at */
 	STORE_WISHES,            /* gateway → session, text */
 	STORE_WISHES_DONE,       /* gateway */
+	STORE_PROVIDER_KEEP,     /* issuer, where its keys are, what, text, at, mark */
+	STORE_PROVIDER_GET,      /* issuer, where its keys are → these six */
+	STORE_SIGNIN_KEEP,       /* id, hash, parent, principal, identity, issuer, subject, sid, created, expires, checked, ended, why,
+	                            sealed refresh token, mark; the same id: in place of what was there */
+	STORE_SIGNIN_GET,        /* id → these fifteen */
+	STORE_SIGNIN_OF_HASH,    /* hash → these fifteen */
+	STORE_SIGNIN_OF,         /* issuer, subject or "", sid or "" → the first that live */
+	STORE_SIGNIN_CHILDREN,   /* parent → the first that live */
+	STORE_SIGNIN_DUE,        /* identity, checked before, now → the first that live and have a refresh token */
+	STORE_SIGNIN_FORGET,     /* expired before */
 	STORE_STATEMENTS
 };
 

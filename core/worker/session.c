@@ -485,7 +485,7 @@ session_take_admission(struct sp_session *s)
 	s->dialled = epoch_use_ref(s->epoch);
 	s->target = s->home = t->target;
 	s->login = settings_login(s->home);
-	if (!s->home->login.ephemeral)
+	if (!settings_lends(s->home))
 		s->login_as = s->login;
 	s->part = s->part[0] != '\0' ? s->part : s->home->database;
 	s->conf = conf;

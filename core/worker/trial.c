@@ -53,11 +53,10 @@ try_part(struct worker *w, struct target_use *t, const char *part)
 	}
 	if (!separate)
 		say(w, t->target->b.name, false, "no `catalogue user=`: the data login reads the catalogue, too, where one with CONNECT alone would do");
-	/* No role is made for a trial. */
-	bool ephemeral = t->target->login.ephemeral;
-	if (ephemeral)
-		say(w, t->target->b.name, false, "its logins are made for each session: look what their `role=` may do");
-	for (size_t i = separate ? 0 : 1; i < (ephemeral ? 1 : 2); i++) {
+	bool lent = settings_lends(t->target);
+	if (lent)
+		say(w, t->target->b.name, false, "its logins are lent to each session, and none to a trial: look yourself what they may do");
+	for (size_t i = separate ? 0 : 1; i < (lent ? 1 : 2); i++) {
 		struct sp_session *s = session_trial(w, t, conf, part, purposes[i]);
 		s->trial = true;
 		w->trials++;

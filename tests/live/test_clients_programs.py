@@ -6,8 +6,8 @@ import difflib
 
 from every import SHIPPED, SQL
 from harness import *
+from npm import NODE, node_modules
 
-NODE = HERE / "node"
 JDBC = pathlib.Path("/usr/share/java/postgresql.jar")
 
 
@@ -23,21 +23,6 @@ def same_output(w, work):
         raise AssertionError(f"code {direct.code} and {through.code}\n{diff[:4000]}\ndirect: {direct.err[-1500:]}\nthrough: {through.err[-1500:]}")
     assert through.code == 0, repr(through)[-3000:]
     return through
-
-
-def node_modules():
-    """The npm packages, exact versions, in a cache folder outside the source."""
-    if not shutil.which("node") or not shutil.which("npm"):
-        skip("node and npm are not installed")
-    cache = pathlib.Path(os.environ.get("SALLYPORT_NODE", TOP / "build" / "node"))
-    wanted = (NODE / "package.json").read_text()
-    if not (cache / "node_modules" / "pg").exists() or (cache / "package.json").read_text() != wanted:
-        cache.mkdir(parents=True, exist_ok=True)
-        (cache / "package.json").write_text(wanted)
-        done = run(["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=cache, timeout=300)
-        if done.code != 0:
-            skip(f"npm could not install node-postgres: {(done.err or done.out)[-200:]}")
-    return cache / "node_modules"
 
 
 @test

@@ -39,7 +39,7 @@ begin(void)
 	epoch->nfiles = 2;
 	int rc = settings_check(arena, &epoch->settings, &why);
 	if (rc == SP_OK)
-		rc = trust_new(epoch, &no_keys, &trust, &why);
+		rc = trust_new(epoch, &no_keys, NULL, &trust, &why);
 	if (rc != SP_OK)
 		printf("%s\n", why);
 	CU_ASSERT_EQUAL_FATAL(rc, SP_OK);

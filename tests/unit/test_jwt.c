@@ -146,7 +146,8 @@ set_of(const struct signer *s)
 static struct jwt_rules
 rules(const struct jwks *set)
 {
-	return (struct jwt_rules){ set, "https://idp", "us", "api", NOW * 1000000, 12ull * 3600 * 1000 };
+	return (struct jwt_rules){ .keys = set, .issuer = "https://idp", .audience = "us", .other_audience = "api", .now = NOW * 1000000,
+		.max_age = 12ull * 3600 * 1000 };
 }
 
 static bool
@@ -316,6 +317,7 @@ test_claims(void)
 		bool good;
 	} row[] = {
 		{ BASE ",\"aud\":\"us\"" TIMES, true },
+		{ BASE ",\"aud\":\"us\",\"events\":{\"http://schemas.openid.net/event/backchannel-logout\":{}}" TIMES, false }, /* a logout token */
 		{ BASE ",\"aud\":[\"us\"]" TIMES, true },
 		{ BASE ",\"aud\":[\"them\",\"us\"],\"azp\":\"us\"" TIMES, true },
 		{ BASE ",\"aud\":[\"us\",\"api\"],\"azp\":\"api\"" TIMES, true },

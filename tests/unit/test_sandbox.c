@@ -166,7 +166,7 @@ static const struct attempt {
 	ATTEMPT(inet6_socket, W | F | L), ATTEMPT(netlink, 0), ATTEMPT(packet, 0), ATTEMPT(bind, 0), ATTEMPT(listen, 0),
 	ATTEMPT(epoll, ALL), ATTEMPT(setuid, 0), ATTEMPT(bpf, 0), ATTEMPT(io_uring, 0), ATTEMPT(userfault, 0),
 	ATTEMPT(mount, 0), ATTEMPT(unshare, 0), ATTEMPT(setns, 0), ATTEMPT(chroot, 0), WIDER(tiocsti, 0), ATTEMPT(keyctl, 0),
-	ATTEMPT(memfd, T | L), WIDER(dumpable, 0), WIDER(fork, 0), WIDER(vm_readv, 0), WIDER(map_exec, T), WIDER(protect_exec, T),
+	ATTEMPT(memfd, T | L | F), WIDER(dumpable, 0), WIDER(fork, 0), WIDER(vm_readv, 0), WIDER(map_exec, T), WIDER(protect_exec, T),
 	ATTEMPT(timer, W | T), ATTEMPT(memory, ALL),
 };
 #define ATTEMPTS (sizeof(attempts) / sizeof(*attempts))

@@ -189,6 +189,25 @@ test_target(void)
 	refused(EPHEMERAL("role=staff valid=1s", ADMIN CATALOGUE), "t:1: \"login ephemeral … valid=\" is between 1m and 24h");
 	refused(T("server a:1; policy p; login user=x role=staff;"), "t:1: \"login role=\" goes with \"login ephemeral\"");
 	refused(T("server a:1; policy p; login user=x; " ADMIN), "t:1: \"admin\" is for \"login ephemeral role=…\" only");
+#define VAULT(login, rest) "vault v { server https://v:8200; token file:t; } " T("server a:1; policy p; login vault=v " login "; " rest)
+	CU_ASSERT_EQUAL(load(VAULT("path=secret/data/x user=u", CATALOGUE)), SP_OK);
+	CU_ASSERT(settings_lends(s.targets) && strcmp(settings_login(s.targets), "u") == 0);
+	CU_ASSERT_EQUAL(load(VAULT("path=database/creds/x dynamic", CATALOGUE)), SP_OK);
+	CU_ASSERT_STRING_EQUAL(settings_login(s.targets), "database/creds/x");
+	refused(VAULT("path=/x user=u", CATALOGUE),
+	    "t:1: \"login vault= path=\" is like secret/data/orders or database/creds/orders, not \"/x\"");
+	refused(VAULT("path=a/../b user=u", CATALOGUE),
+	    "t:1: \"login vault= path=\" is like secret/data/orders or database/creds/orders, not \"a/../b\"");
+	refused(VAULT("path=x", CATALOGUE), "t:1: \"login vault=\" needs \"user=\", or \"dynamic\"");
+	refused(VAULT("path=x user=u dynamic", CATALOGUE), "t:1: \"login vault= dynamic\" has its user from there: leave user= out");
+	refused(VAULT("path=x user=u", ""),
+	    "t:1: \"login vault=\" needs \"catalogue user=… secret=…\": for the gateway's own connection nothing is read there");
+	refused(T("server a:1; policy p; login vault=w path=x user=u; " CATALOGUE), "t:1: there is no \"vault w { … }\"");
+	refused(T("server a:1; policy p; login user=u path=x;"), "t:1: \"login path= dynamic\" go with \"login vault=NAME\"");
+	refused("vault v { server http://v:8200; token file:t; } " T("server a:1; policy p;"),
+	    "t:1: \"server\" of a vault is https: a token and passwords pass there (http on this machine only)");
+	refused("vault v { server https://v:8200; token hvs.x; } " T("server a:1; policy p;"),
+	    "t:1: \"token\" says where the token is: file:PATH, env:NAME or sealed:NAME");
 	refused(T("server a:1; policy p; login secret=file:a;"), "t:1: \"login\" needs \"user=\"");
 	refused(T("server a:1; policy p; tls off; login user=a secret=file:a cleartext on;"),
 	    "t:1: \"login … cleartext on\" needs TLS to the target");

@@ -1,0 +1,349 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""A real OpenID provider (npm oidc-provider): discovery, keys that change, a provider that is down, two issuers, workloads' tokens;
+signing in with a browser, machines, re-checks, logout (ID3, ID5, ID9)."""
+
+import http.client
+import re
+import ssl
+import urllib.parse
+
+from harness import *
+from npm import node_folder
+
+IDENTITIES = """\
+identity corp {{
+    oidc     issuer={corp} client=gate secret=file:{dir}/keeper/client.secret audience=sallyport api_audience=sallyport-api ca={dir}/tls/cert.pem;
+    user     claim=sub show=email;
+    person   claim=oid;
+    roles    admin=ops;
+    recheck  {recheck};
+}}
+identity ci {{
+    oidc     issuer={ci} audience=sallyport insecure_loopback=on;
+    class    workload;
+    allow    repository=shop ref=refs/heads/main environment=prod;
+    token_use any;
+}}
+"""
+USERS = {"ann": {"email": "ann@example.com", "groups": ["dev"], "oid": "o-ann"}, "opa": {"email": "opa@example.com", "groups": ["ops"], "oid": "o-opa"},
+         "kim": {"email": "kim@example.com", "groups": ["dev"], "oid": "o-kim"}}
+
+
+def new_key(kid, alg):
+    """A private JWK, made by jose."""
+    program = ("import { generateKeyPair, exportJWK } from 'jose'; const { privateKey } = await generateKeyPair(process.argv[1], { extractable: true });"
+               " console.log(JSON.stringify({ ...await exportJWK(privateKey), kid: process.argv[2], alg: process.argv[1], use: 'sig' }))")
+    done = run(["node", "--input-type=module", "-e", program, alg, kid], cwd=node_folder())
+    assert done.code == 0, repr(done)
+    return json.loads(done.out)
+
+
+class Provider:
+    """One issuer, one process; it can be ended and started anew with other keys."""
+
+    def __init__(self, w, name, alg, tls, clients):
+        self.w, self.name, self.port, self.tls, self.alg, self.clients = w, name, free_port(), tls, alg, clients
+        self.issuer = f"{'https' if tls else 'http'}://{'localhost' if tls else '127.0.0.1'}:{self.port}"
+        self.process, self.serial = None, 0
+        self.rotate()
+
+    def rotate(self):
+        self.serial += 1
+        self.keys = [new_key(f"{self.name}-{self.serial}", self.alg)]
+
+    def start(self):
+        tls = self.w.gateway.dir / "tls"
+        config = {"issuer": self.issuer, "port": self.port, "keys": self.keys, "clients": self.clients, "users": USERS,
+                  **({"cert": str(tls / "cert.pem"), "key": str(tls / "key.pem")} if self.tls else {})}
+        script = node_folder() / "provider.mjs"  # beside node_modules: that is where imports are looked for
+        script.write_text((HERE / "node" / "provider.mjs").read_text())
+        log = open(self.w.dir / f"{self.name}.log", "ab")
+        self.process = subprocess.Popen(["node", str(script)], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+                                        env={**os.environ, "CONFIG": json.dumps(config), "NODE_EXTRA_CA_CERTS": str(tls / "cert.pem")})
+        atexit.register(self.stop)
+        wait_for(lambda: self.w.gateway.listens(self.port), 20, said=f"the provider did not start: {(self.w.dir / (self.name + '.log')).read_text()[-2000:]}")
+
+    def stop(self):
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+    def control(self, what, **args):
+        status, _, text = ask(self.w, "POST" if args else "GET", f"{self.issuer}/test/{what}", json.dumps(args) if args else None)
+        assert status == 200, (status, text)
+        return json.loads(text)
+
+    def token(self, kid=None, **claims):
+        now = int(time.time())
+        whole = {"iss": self.issuer, "aud": "sallyport", "sub": "ann", "iat": now, "exp": now + 600, "jti": os.urandom(8).hex(), **claims}
+        return self.control("sign", claims=whole, **({"kid": kid} if kid else {}))["token"]
+
+    def asked(self, path):
+        return self.control("asked")["asked"].count(f"GET {path}")
+
+
+def ask(w, method, url, body=None, jar=None, form=None, **fields):
+    """One request, no redirect followed; cookies of each origin are kept in the jar."""
+    u = urllib.parse.urlsplit(url)
+    if u.scheme == "https":
+        c = http.client.HTTPSConnection("localhost", u.port, timeout=10 * SLOW, context=ssl.create_default_context(cafile=str(w.gateway.dir / "tls" / "cert.pem")))
+    else:
+        c = http.client.HTTPConnection(u.hostname, u.port, timeout=10 * SLOW)
+    headers = {k.replace("_", "-"): v for k, v in fields.items()}
+    cookies = jar.setdefault(u.netloc, {}) if jar is not None else {}
+    if cookies:
+        headers["Cookie"] = "; ".join(f"{k}={v}" for k, v in cookies.items())
+    if form is not None:
+        body, headers["Content-Type"] = urllib.parse.urlencode(form), "application/x-www-form-urlencoded"
+    elif body is not None:
+        headers["Content-Type"] = "application/json"
+    c.request(method, u.path + ("?" + u.query if u.query else ""), body=body, headers=headers)
+    r = c.getresponse()
+    text = r.read().decode("utf-8", "replace")
+    for line in r.headers.get_all("Set-Cookie") or []:
+        name, _, value = line.split(";")[0].partition("=")
+        if value and "Max-Age=0" not in line and "1970" not in line:
+            cookies[name.strip()] = value
+        else:
+            cookies.pop(name.strip(), None)
+    c.close()
+    return r.status, r.headers, text
+
+
+def console(w):
+    return f"https://localhost:{w.gateway.console_port}"
+
+
+corp = ci = None
+
+
+def ready(w, recheck="5m"):
+    global corp, ci
+    if corp is None:
+        node_folder()
+        corp = Provider(w, "corp", "ES256", True, [{"client_id": "gate", "client_secret": "not so secret: + %", "redirect_uris": [console(w) + "/signin/callback/corp"],
+                        "grant_types": ["authorization_code", "refresh_token"], "id_token_signed_response_alg": "ES256",
+                        "post_logout_redirect_uris": [console(w)], "backchannel_logout_uri": console(w) + "/backchannel-logout/corp",
+                        "backchannel_logout_session_required": True}])
+        ci = Provider(w, "ci", "RS256", False, [{"client_id": "x", "client_secret": "y", "redirect_uris": ["https://x.invalid/"]}])
+        corp.start()
+        ci.start()
+    secret = w.gateway.dir / "keeper" / "client.secret"
+    secret.write_text("not so secret: + %\n")
+    secret.chmod(0o600)
+    if IS_ROOT:
+        shutil.chown(secret, "sallyport-keeper", "sallyport-keeper")
+    w.gateway.extra = IDENTITIES.format(dir=w.gateway.dir, corp=corp.issuer, ci=ci.issuer, recheck=recheck)
+    w.gateway.write(w.gateway.conf_text().replace("local_issuer  on;", "local_issuer  on beside;"))
+    done = w.gateway.reload()
+    assert done.code == 0, repr(done)
+    wait_for(lambda: ask(w, "POST", console(w) + "/api/v1/signin", json.dumps({"identity": "corp", "return": "/"}))[0] == 200, 20,
+             said="the provider is not known:\n" + w.gateway.logs())
+
+
+def admitted(w, token, **more):
+    got = w.psql("SELECT 1", token=token, **more)
+    assert got.code == 0 or (got.code == 2 and "access denied" in got.err), repr(got)
+    return got.code == 0
+
+
+def login_pages(w, jar, status, headers, text, url, user):
+    """The provider's own pages, as a person would fill them in; ends at the first address of the console."""
+    for _ in range(12):
+        if status in (302, 303):
+            url = urllib.parse.urljoin(url, headers["Location"])
+            if url.startswith(console(w)):
+                return url
+            status, headers, text = ask(w, "GET", url, jar=jar)
+        else:
+            assert status == 200, (url, status, re.sub(r"(?s)<style.*?</style>|<[^>]*>|\s+", " ", text)[:500])
+            action = urllib.parse.urljoin(url, re.search(r'action="([^"]*)"', text).group(1))
+            form = {"prompt": "login", "login": user, "password": "x"} if 'value="login"' in text else {"prompt": "consent"}
+            url = action
+            status, headers, text = ask(w, "POST", action, jar=jar, form=form)
+    raise AssertionError(f"no way back from {url}")
+
+
+def to_provider(w, jar, back="/signin"):
+    status, headers, text = ask(w, "GET", f"{console(w)}/signin/with/corp?return={urllib.parse.quote(back)}", jar=jar)
+    assert status == 303, (status, text)
+    return headers["Location"]
+
+
+def sign_in(w, user, jar=None):
+    """A browser's way; its jar with the console's cookie."""
+    jar = {} if jar is None else jar
+    url = to_provider(w, jar)
+    status, headers, text = ask(w, "GET", url, jar=jar)
+    url = login_pages(w, jar, status, headers, text, url, user)
+    assert url.startswith(console(w) + "/signin/callback/corp?"), url
+    status, headers, text = ask(w, "GET", url, jar=jar)
+    assert status == 303 and headers["Location"] == "/signin", (status, dict(headers), text, w.gateway.logs())
+    assert "__Host-sallyport" in jar[urllib.parse.urlsplit(console(w)).netloc]
+    return jar
+
+
+def whoami(w, jar):
+    status, _, text = ask(w, "GET", console(w) + "/api/v1/whoami", jar=jar)
+    return status, json.loads(text)
+
+
+@test
+def a_new_key_is_asked_for_once_a_minute(w):
+    ready(w)
+    old = corp.token(groups=["dev"])
+    assert admitted(w, old)
+    corp.stop()
+    corp.rotate()
+    corp.start()
+    new = corp.token(groups=["dev"])
+    before = corp.asked("/jwks")
+    assert admitted(w, new), "the new key was not asked for\n" + w.gateway.logs()
+    assert corp.asked("/jwks") == before + 1
+    assert not admitted(w, old), "the old key is gone"
+    for _ in range(3):  # what anybody can send asks for nothing more
+        assert not admitted(w, corp.token(kid="nobody", groups=["dev"]))
+    assert corp.asked("/jwks") == before + 1
+
+
+@test
+def keys_come_by_discovery(w):
+    ready(w)
+    assert admitted(w, corp.token(groups=["dev"]))
+    assert not admitted(w, corp.token(groups=["other"]))
+    assert not admitted(w, corp.token(groups=["dev"], aud="other"))
+    assert not admitted(w, corp.token(groups=["dev"], iss="https://evil.example.com"))
+    assert not admitted(w, ci.token(iss=corp.issuer, groups=["dev"])), "the other issuer's key"
+    assert w.command("whoami", token=corp.token(aud="sallyport-api", groups=["dev"])).code == 0
+
+
+@test
+def workload_tokens_with_conditions(w):
+    ready(w)
+    job = {"sub": "job-1", "repository": "shop", "ref": "refs/heads/main", "environment": ["test", "prod"], "groups": ["dev"]}
+    assert admitted(w, ci.token(**job), user="job-1")
+    for other in ({"ref": "refs/heads/evil"}, {"repository": "shopx"}, {"environment": "test"}, {"repository": None}):
+        assert not admitted(w, ci.token(**{**job, **other}), user="job-1"), other
+
+
+@test
+def down_over_a_restart(w):
+    ready(w)
+    token = corp.token(groups=["dev"])
+    assert admitted(w, token)
+    corp.stop()
+    try:
+        w.gateway.stop()
+        w.gateway.start()
+        assert admitted(w, token), "the last good keys are gone\n" + w.gateway.logs()
+        status, _, text = ask(w, "POST", console(w) + "/api/v1/signin", json.dumps({"identity": "corp", "return": "/"}))
+        assert status == 200, text
+    finally:
+        corp.start()
+
+
+@test
+def signing_in_with_a_browser(w):
+    ready(w)
+    jar = sign_in(w, "opa")
+    status, who = whoami(w, jar)
+    assert status == 200 and who["user"] == "opa" and who["name"] == "opa@example.com" and who["identity"] == "corp", who
+    assert "operate" in who["may"] and who["groups"] == ["ops"], who
+    secret = jar[urllib.parse.urlsplit(console(w)).netloc]["__Host-sallyport"]
+    assert secret.startswith("sps_")
+    assert w.command("status", token=secret).code == 0
+    assert not admitted(w, secret, user="opa"), "a sign-in is no password of a database"
+    for path in (w.gateway.dir / "keeper").glob("state.db*"):
+        assert secret.encode() not in path.read_bytes(), path
+    assert secret not in w.gateway.logs(4000)
+
+
+@test
+def another_browsers_answer_is_not_taken(w):
+    """ID5: the code of one browser's way, shown by another."""
+    ready(w)
+    mine, other = {}, {}
+    url = to_provider(w, mine)
+    to_provider(w, other)
+    status, headers, text = ask(w, "GET", url, jar=mine)
+    back = login_pages(w, mine, status, headers, text, url, "ann")
+    netloc = urllib.parse.urlsplit(console(w)).netloc
+    for jar in ({}, other):
+        status, _, text = ask(w, "GET", back, jar=jar)
+        assert status == 400 and "__Host-sallyport" not in jar.get(netloc, {}), (status, text)
+    status, _, text = ask(w, "GET", back.replace("code=", "code=x"), jar={netloc: dict(mine[netloc])})
+    assert status != 303, text
+    status, _, text = ask(w, "GET", back, jar=mine)
+    assert status in (303, 403), (status, text)  # some providers take a code back that was shown wrongly
+
+
+@test
+def login_to_a_machine_by_the_browser(w):
+    ready(w)
+    home = w.dir / "machine"
+    home.mkdir(exist_ok=True)
+    env = {**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": "", "SALLYPORT_CONTROL": "", "SALLYPORT_SERVER": console(w),
+           "SALLYPORT_CA": str(w.gateway.dir / "tls" / "cert.pem")}
+    sallyport = str(w.stage / "bin" / "sallyport")
+    with open(w.dir / "login.out", "wb") as out:
+        login = subprocess.Popen([sallyport, "login", "--no-browser"], env=env, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+    try:
+        said = wait_for(lambda: re.search(r"code=([A-Z]{4}-[A-Z]{4})", (w.dir / "login.out").read_text()), 20, said="no code is shown")
+        jar = sign_in(w, "ann")
+        status, _, page = ask(w, "GET", f"{console(w)}/device?code={said.group(1)}", jar=jar)
+        assert status == 200 and said.group(1) in page, (status, page)
+        csrf = re.search(r'name="csrf" value="([^"]*)"', page).group(1)
+        status, _, page = ask(w, "POST", console(w) + "/device", jar=jar, form={"csrf": csrf, "code": said.group(1), "allow": "1"}, Origin=console(w))
+        assert status == 200 and "Connected" in page, (status, page)
+        assert login.wait(30 * SLOW) == 0, (w.dir / "login.out").read_text()
+    finally:
+        login.kill()
+        login.wait()
+    done = run([sallyport, "whoami", "--json"], env=env)
+    assert done.code == 0 and done.json["user"] == "ann" and done.json["identity"] == "corp", repr(done)
+    assert run([sallyport, "logout"], env=env).code == 0
+    assert run([sallyport, "whoami"], env=env).code == 1
+    assert whoami(w, jar)[0] == 200, "the browser's own sign-in is another one"
+
+
+@test
+def a_user_who_is_locked_out_there_is_out_here(w):
+    ready(w, recheck="1s")
+    jar = sign_in(w, "kim")
+    corp.control("groups", user="kim", groups=["ops"])
+    wait_for(lambda: whoami(w, jar)[1].get("groups") == ["ops"], 15, said="the new groups did not come\n" + w.gateway.logs())
+    corp.control("lock", user="kim")
+    wait_for(lambda: whoami(w, jar)[0] == 401, 15, said="kim is still in\n" + w.gateway.logs())
+
+
+@test
+def logged_out_at_the_provider(w):
+    """OpenID Connect Back-Channel Logout, by the provider itself."""
+    ready(w)
+    jar = sign_in(w, "ann")
+    other = sign_in(w, "ann")
+    status, headers, text = ask(w, "GET", f"{corp.issuer}/session/end?client_id=gate", jar=jar)
+    assert status == 200, (status, text)
+    form = dict(re.findall(r'name="(xsrf)" value="([^"]*)"', text), logout="yes")
+    status, headers, text = ask(w, "POST", f"{corp.issuer}/session/end/confirm", jar=jar, form=form)
+    assert status in (302, 303), (status, text)
+    wait_for(lambda: whoami(w, jar)[0] == 401, 15, said="the sign-in lives on\n" + w.gateway.logs() + (w.dir / "corp.log").read_text()[-2000:])
+    assert whoami(w, other)[0] == 200, "another session there is another session"
+
+
+@test
+def the_issuer_of_the_document_must_be_it(w):
+    ready(w)
+    extra = w.gateway.extra
+    w.gateway.extra = extra + f"identity odd {{ oidc issuer={ci.issuer}/ audience=sallyport insecure_loopback=on; }}\n"
+    w.gateway.write(w.gateway.conf_text().replace("local_issuer  on;", "local_issuer  on beside;"))
+    try:
+        assert w.gateway.reload().code == 0
+        wait_for(lambda: "of another issuer" in w.gateway.logs(400), 15, said="it was taken")
+        assert not admitted(w, ci.token(iss=ci.issuer + "/", groups=["dev"]))
+    finally:
+        w.gateway.extra = extra
+
+
+main(console=True)
