@@ -209,6 +209,10 @@ gather_all(struct epoch *e, const char **err_r)
 		g.at = &v->b;
 		rc = v->ca[0] == '\0' ? SP_OK : gather_file(&g, v->ca, 0);
 	}
+	for (const struct webhook *w = e->settings.webhooks; w != NULL && rc == SP_OK; w = (const struct webhook *)w->b.next) {
+		g.at = &w->b;
+		rc = w->ca[0] == '\0' ? SP_OK : gather_file(&g, w->ca, 0);
+	}
 	for (const struct identity *i = e->settings.identities; i != NULL && rc == SP_OK; i = (const struct identity *)i->b.next) {
 		g.at = &i->b;
 		rc = strncmp(i->oidc.jwks, "file:", 5) != 0 ? SP_OK : gather_file(&g, i->oidc.jwks + strlen("file:"), 0);

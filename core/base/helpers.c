@@ -58,7 +58,7 @@ fetch_wanted(const struct settings *s)
 	for (const struct identity *i = s->identities; i != NULL; i = (const struct identity *)i->b.next)
 		if (i->oidc.issuer[0] != '\0' && (strncmp(i->oidc.jwks, "file:", 5) != 0 || i->oidc.client[0] != '\0'))
 			return 1;
-	return 0;
+	return s->webhooks != NULL;
 }
 
 unsigned

@@ -55,5 +55,9 @@ settings_secret_folders(const struct settings *s, char **folder_r, size_t max)
 		add_folder_of(folder_r, &n, max, i->oidc.secret);
 	for (const struct vault *v = s->vaults; v != NULL; v = (const struct vault *)v->b.next)
 		add_folder_of(folder_r, &n, max, v->token);
+	for (const struct webhook *w = s->webhooks; w != NULL; w = (const struct webhook *)w->b.next) {
+		add_folder_of(folder_r, &n, max, w->url);
+		add_folder_of(folder_r, &n, max, w->secret);
+	}
 	return n;
 }

@@ -326,6 +326,24 @@ static const struct directive limit_params[] = {
 };
 static const struct directive module_table[] = { END };
 
+#define H(member) offsetof(struct webhook, member)
+static const char *const webhook_formats[] = { "generic", "slack", "teams", NULL };
+static const struct directive webhook_table[] = {
+	{ .name = "url", .type = DIR_STRING, .offset = H(url),
+	    .help = "where to: `https://…`, or, when it is itself a secret, `file:PATH`, `env:NAME` or `sealed:NAME`" },
+	{ .name = "secret", .type = DIR_STRING, .offset = H(secret), .dflt = "",
+	    .help = "key of the signature, HMAC-SHA256: `file:PATH`, `env:NAME` or `sealed:NAME`" },
+	{ .name = "server", .type = DIR_STRING, .offset = H(server), .dflt = "",
+	    .help = "`https://HOST[:PORT]` of a `url` that is kept elsewhere, when it is a private address: no other one is gone to unless it is written down here" },
+	{ .name = "ca", .type = DIR_STRING, .offset = H(ca), .dflt = "", .help = "authorities to trust, PEM; without it the system's" },
+	{ .name = "format", .type = DIR_CHOICE, .offset = H(format), .dflt = "generic", .choices = webhook_formats,
+	    .help = "JSON of our own, a Slack message, an adaptive card for Teams" },
+	{ .name = "events", .type = DIR_STRINGS, .offset = H(events), .dflt = "",
+	    .help = "`asked`, `approved`, `denied`, `expired`, `withdrawn`, `break-glass`; without it all" },
+	{ .name = "targets", .type = DIR_STRINGS, .offset = H(targets), .dflt = "", .help = "requests for these only" },
+	END,
+};
+
 const struct directive settings_table[] = {
 	{ .name = "user", .type = DIR_STRING, .offset = TOP(user), .dflt = "sallyport", .help = "whom workers run as" },
 	{ .name = "workers", .type = DIR_INT, .offset = TOP(workers), .dflt = "auto", .flags = DIR_AUTO, .help = "worker processes; `auto`: one for each processor" },
@@ -354,6 +372,8 @@ const struct directive settings_table[] = {
 	{ .name = "console", .type = DIR_GROUP, .offset = TOP(console), .params = console_table, .help = "the API over HTTPS" },
 	{ .name = "vault", .type = DIR_BLOCK, .offset = TOP(vaults), .params = vault_table, .size = sizeof(struct vault),
 	    .help = "a HashiCorp Vault that has passwords of targets" },
+	{ .name = "webhook", .type = DIR_BLOCK, .offset = TOP(webhooks), .params = webhook_table, .size = sizeof(struct webhook),
+	    .help = "who is told, by HTTPS, that somebody is asked and what was decided" },
 	{ .name = "module", .type = DIR_BLOCK, .offset = TOP(modules), .params = module_table, .size = sizeof(struct module_settings),
 	    .flags = DIR_OPEN, .help = "directives of a module for all its sessions" },
 	END,
@@ -445,6 +465,8 @@ resolve_all(struct arena *a, struct settings *s)
 		resolve(&p, "", &v->ca);
 		resolve(&p, "file:", &v->token);
 	}
+	for (struct webhook *w = s->webhooks; w != NULL; w = (struct webhook *)w->b.next)
+		resolve(&p, "file:", &w->url), resolve(&p, "file:", &w->secret), resolve(&p, "", &w->ca);
 	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next) {
 		resolve(&p, "file:", &i->oidc.jwks), resolve(&p, "file:", &i->oidc.secret), resolve(&p, "", &i->oidc.ca);
 		name_attributes(i);

@@ -150,6 +150,7 @@ struct settings {
 	struct target *targets;
 	struct identity *identities;
 	struct vault *vaults;
+	struct webhook *webhooks;
 	struct module_settings *modules; /* `module NAME { … }` */
 };
 enum { SYNC_GROUP, SYNC_WRITE, SYNC_ALWAYS };
@@ -157,6 +158,16 @@ enum { SYNC_GROUP, SYNC_WRITE, SYNC_ALWAYS };
 struct module_settings {
 	struct conf_block b;
 };
+
+struct webhook {
+	struct conf_block b;
+	const char *url, *secret; /* url: https://…, or like secret where it is: file:PATH, env:NAME, sealed:NAME */
+	const char *server;       /* https://HOST[:PORT]: where a url that is kept elsewhere may lead to inside; or "" */
+	const char *ca;           /* "" for the system's */
+	unsigned format;
+	struct sp_strings events, targets; /* empty: all */
+};
+enum webhook_format { WEBHOOK_GENERIC, WEBHOOK_SLACK, WEBHOOK_TEAMS };
 
 extern const struct directive settings_table[];
 

@@ -292,6 +292,41 @@ check_vault(struct check *c, const struct conf_block *b)
 	return SP_OK;
 }
 
+static int
+check_reference(struct check *c, const struct conf_block *b, const char *what, const char *where)
+{
+	if (starts(where, "sealed:"))
+		return check_sealed(c, b, where + 7);
+	if (starts(where, "file:") || starts(where, "env:"))
+		return SP_OK;
+	return FAIL_AT(c, b, "\"%s\" says where it is: file:PATH, env:NAME or sealed:NAME", what);
+}
+
+static int
+check_webhook(struct check *c, const struct conf_block *b)
+{
+	static const char *const events[] = { "asked", "approved", "denied", "expired", "withdrawn", "break-glass" };
+	const struct webhook *w = (const struct webhook *)b;
+	int rc = starts(w->url, "https://") ? SP_OK : check_reference(c, b, "url", w->url);
+	if (rc == SP_OK && w->secret[0] != '\0')
+		rc = check_reference(c, b, "secret", w->secret);
+	if (rc == SP_OK && w->server[0] != '\0' && !url_fits(w->server, false))
+		return FAIL_AT(c, b, "\"server\" is https://HOST[:PORT], not \"%s\"", QUOTE(w->server));
+	if (rc == SP_OK && w->secret[0] != '\0' && w->format != WEBHOOK_GENERIC)
+		return FAIL_AT(c, b, "\"secret\" signs for \"format generic\": Slack and Teams know a hook by its url");
+	for (size_t i = 0; rc == SP_OK && i < w->events.n; i++) {
+		size_t k = 0;
+		while (k < sizeof(events) / sizeof(*events) && strcmp(events[k], w->events.v[i]) != 0)
+			k++;
+		if (k == sizeof(events) / sizeof(*events))
+			return FAIL_AT(c, b, "\"events\" are asked, approved, denied, expired, withdrawn and break-glass, not \"%s\"", QUOTE(w->events.v[i]));
+	}
+	for (size_t i = 0; rc == SP_OK && i < w->targets.n; i++)
+		if (settings_target(c->s, w->targets.v[i]) == NULL)
+			return FAIL_AT(c, b, "there is no \"target %s { … }\"", QUOTE(w->targets.v[i]));
+	return rc;
+}
+
 /* ---- identities and modules ---- */
 
 static const char *
@@ -561,6 +596,8 @@ settings_check(struct arena *a, const struct settings *s, const char **err_r)
 		rc = check_blocks(&c, (const struct conf_block *)s->identities, check_identity);
 	if (rc == SP_OK)
 		rc = check_blocks(&c, (const struct conf_block *)s->vaults, check_vault);
+	if (rc == SP_OK)
+		rc = check_blocks(&c, (const struct conf_block *)s->webhooks, check_webhook);
 	if (rc == SP_OK)
 		rc = check_blocks(&c, (const struct conf_block *)s->targets, check_target);
 	return rc == SP_OK ? check_blocks(&c, (const struct conf_block *)s->listeners, check_listener) : rc;

@@ -98,6 +98,16 @@ job_free(struct job *j)
 	free(j);
 }
 
+/* For a log: what follows the host may be a secret. */
+static const char *
+origin(const char *url)
+{
+	const char *host = strstr(url, "://");
+	size_t n = host == NULL ? 0 : (size_t)(host - url) + 3;
+	n += host == NULL ? 0 : strcspn(url + n, "/?");
+	return log_quote((struct sp_bytes){ (const uint8_t *)url, n });
+}
+
 static void
 tell(struct job *j, unsigned status, const char *type, const char *why)
 {
@@ -105,7 +115,7 @@ tell(struct job *j, unsigned status, const char *type, const char *why)
 	const struct message m = { .type = MSG_OUTSIDE_TOLD, .id = j->id,
 		.f = { Q(status), Z(type), S(status == 0 ? (struct sp_bytes){ 0 } : buffer_bytes(&j->answer)), Z(why) } };
 	if (status == 0)
-		log_info("%s was not asked, or did not answer: %s", log_quote(sp_str(j->url)), why);
+		log_info("%s was not asked, or did not answer: %s", origin(j->url), why);
 	helper_answer(h, &m);
 	struct fetch *f = j->fetch;
 	job_free(j);

@@ -86,5 +86,7 @@ fetch_named(const struct settings *s, const char *url, bool *insecure_r)
 		named = true;
 		*insecure_r = *insecure_r || i->oidc.insecure_loopback;
 	}
+	for (const struct webhook *w = s->webhooks; w != NULL; w = (const struct webhook *)w->b.next)
+		named = named || url_same_origin(w->url, url) || url_same_origin(w->server, url);
 	return named;
 }

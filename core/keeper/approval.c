@@ -9,6 +9,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "webhook.h"
 #include "metrics.h"
 
 #define WAITING_MAX 50       /* of one principal (AP9) */
@@ -271,6 +272,8 @@ enter(struct keeper *k, const struct approval *a, enum approval_state to, uint64
 	if (keeper_write(k, STORE_APPROVAL_STATE, args) != 1)
 		return false;
 	audit(k, events[to], about(a, text));
+	if (a->state == APPROVAL_WAITING)
+		webhook_event(k, events[to], a);
 	return true;
 }
 
@@ -375,6 +378,9 @@ add(struct keeper *k, struct link *l, const struct live *s, const struct message
 	if (keeper_write(k, STORE_APPROVAL_ADD, args) != 1)
 		return SP_EIO;
 	audit(k, "held", about(&a, ""));
+	a.view = arena_string(s->arena, m->f[F_VIEW].s);
+	a.expires = expires;
+	webhook_event(k, "asked", &a);
 	log_info("session %s: operation %u of %s waits for %s, request %s", s->name, a.op, log_quote(sp_str(p->user)),
 	    log_quote(m->f[F_BY].s), a.id);
 	tell_held(k, l, m, &a);

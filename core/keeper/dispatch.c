@@ -25,6 +25,7 @@
 #include "proof.h"
 #include "provider.h"
 #include "signin.h"
+#include "webhook.h"
 
 /* By helper: what it was asked for has no answer any more. */
 static void (*const helper_lost[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_lost, [ROLE_FETCH] = outside_lost };
@@ -276,21 +277,27 @@ take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 {
 	struct trust *trust = NULL;
 	struct credentials *credentials = NULL;
+	struct webhooks *webhooks = NULL;
 	int rc = e->settings.local_issuer ? keys_issuer(&k->keys, err_r) : SP_OK;
 	if (rc == SP_OK)
 		rc = trust_new(e, &k->keys, k, &trust, err_r);
 	if (rc == SP_OK)
 		rc = credentials_new(&e->settings, &credentials, err_r);
+	if (rc == SP_OK)
+		rc = webhooks_new(&e->settings, &webhooks, err_r);
 	if (rc != SP_OK) {
 		trust_free(&trust);
+		credentials_free(&credentials);
 		return rc;
 	}
 	trust_free(&k->trust);
 	credentials_free(&k->credentials);
+	webhooks_free(&k->webhooks);
 	if (k->epoch != e)
 		epoch_free(&k->epoch);
 	k->trust = trust;
 	k->credentials = credentials;
+	k->webhooks = webhooks;
 	k->epoch = e;
 	lend_epoch(k);
 	provider_epoch(k);
@@ -330,6 +337,7 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	gateways_tick(k);
 	lend_tick(k);
 	outside_tick(k);
+	webhook_tick(k);
 	provider_tick(k);
 	signin_tick(k);
 	api_device_tick(k);
@@ -430,6 +438,7 @@ keeper_close(struct keeper *k)
 	store_close(&k->store);
 	trust_free(&k->trust);
 	credentials_free(&k->credentials);
+	webhooks_free(&k->webhooks);
 	keys_close(&k->keys);
 	buffer_free(&k->audit);
 	epoch_free(&k->epoch);

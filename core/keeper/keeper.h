@@ -31,6 +31,7 @@ struct ledger;
 struct lending;
 struct live;
 struct live_table;
+struct webhooks;
 struct fetches;
 struct metrics;
 struct outside;
@@ -72,6 +73,8 @@ struct keeper {
 	struct credentials *credentials; /* of the epoch, and what was derived from them */
 	struct live_table *live;
 	struct lending *lending;
+	struct webhooks *webhooks;       /* of the epoch */
+	unsigned hooks_sending;
 	struct approvals *approvals;
 	struct cancels *cancels;
 	struct callers *callers;

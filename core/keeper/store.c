@@ -44,6 +44,9 @@ const char *const store_schema[] = {
 	"CREATE INDEX signin_subject ON signin(issuer, subject);"
 	"CREATE INDEX signin_parent ON signin(parent);"
 	"CREATE INDEX signin_due ON signin(identity, checked) WHERE ended = 0;",
+	"CREATE TABLE hook(delivery TEXT PRIMARY KEY, hook TEXT NOT NULL, gateway TEXT NOT NULL, body TEXT NOT NULL, created INTEGER NOT NULL,"
+	" due INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
+	"CREATE INDEX hook_due ON hook(gateway, due);",
 };
 const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
@@ -121,6 +124,11 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_GATEWAY_GONE] = { "DELETE FROM gateway WHERE name = ? AND seen < ?", "tq", "" },
 	[STORE_WISH_ADD] = { "INSERT INTO wish VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", "bttq", "", .topic = "wish", .key = 1 },
 	[STORE_WISHES] = { "SELECT session, text FROM wish WHERE gateway = ?", "t", "bt" },
+	[STORE_HOOK_ADD] = { "INSERT INTO hook(delivery, hook, gateway, body, created, due) VALUES(?, ?, ?, ?, ?, ?)", "ttttqq", "" },
+	[STORE_HOOK_COUNT] = { "SELECT count(*) FROM hook WHERE hook = ? AND gateway = ?", "tt", "q" },
+	[STORE_HOOKS_DUE] = { "SELECT delivery, hook, body, attempts FROM hook WHERE gateway = ? AND due <= ? ORDER BY due LIMIT ?", "tqq", "tttq" },
+	[STORE_HOOK_AGAIN] = { "UPDATE hook SET attempts = ?, due = ? WHERE delivery = ?", "qqt", "" },
+	[STORE_HOOK_DONE] = { "DELETE FROM hook WHERE delivery = ?", "t", "" },
 	[STORE_WISHES_DONE] = { "DELETE FROM wish WHERE gateway = ?", "t", "" },
 };
 

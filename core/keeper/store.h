@@ -63,6 +63,11 @@ enum store_statement {
 	STORE_SIGNIN_CHILDREN,   /* parent → the first that live */
 	STORE_SIGNIN_DUE,        /* identity, checked before, now → the first that live and have a refresh token */
 	STORE_SIGNIN_FORGET,     /* expired before */
+	STORE_HOOK_ADD,          /* delivery, hook, gateway, body, created, due */
+	STORE_HOOK_COUNT,        /* hook, gateway → how many */
+	STORE_HOOKS_DUE,         /* gateway, now, limit → delivery, hook, body, attempts */
+	STORE_HOOK_AGAIN,        /* attempts, due, delivery */
+	STORE_HOOK_DONE,         /* delivery */
 	STORE_STATEMENTS
 };
 

@@ -52,6 +52,14 @@ def stored(w, sql):
     return w.store.sql(sql, "state")
 
 
+def end_of(pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
 def back(w):
     """Both answer again."""
     for p in (w, w.second):
@@ -217,11 +225,12 @@ def dead_gateway_is_buried(w):
     a, b = pair(w)
     held = b.psql_waiting("UPDATE orders SET state = 'never' WHERE id = 4", user="ann")
     r = a.waiting_request()
-    for pids in b.gateway.children().values():
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+    stopped = [pid for pids in b.gateway.children().values() for pid in pids]
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
     b.gateway.process.kill()
     b.gateway.process.wait()
+    atexit.register(end_of, stopped)
     held.process.kill()
     held.process.wait()
     stored(w, "UPDATE gateway SET seen = seen - 3600000000 WHERE name = (SELECT gateway FROM session ORDER BY started DESC LIMIT 1)")
