@@ -203,6 +203,8 @@ gather_all(struct epoch *e, const char **err_r)
 	g.at = &at;
 	if (rc == SP_OK)
 		rc = gather_tls(&g, &e->settings.console.tls, EPOCH_CONSOLE);
+	if (rc == SP_OK)
+		rc = gather_file(&g, e->settings.siem.ca, 0);
 	for (const struct target *t = e->settings.targets; t != NULL && rc == SP_OK; t = (const struct target *)t->b.next)
 		rc = gather_target(&g, t);
 	for (const struct vault *v = e->settings.vaults; v != NULL && rc == SP_OK; v = (const struct vault *)v->b.next) {

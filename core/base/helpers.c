@@ -61,9 +61,16 @@ fetch_wanted(const struct settings *s)
 	return s->webhooks != NULL;
 }
 
+static unsigned
+ship_wanted(const struct settings *s)
+{
+	return s->siem.to[0] != '\0';
+}
+
 unsigned
 helpers_wanted(const struct settings *s, enum role role)
 {
-	static unsigned (*const count[ROLES])(const struct settings *s) = { [ROLE_SAML] = saml_wanted, [ROLE_LEND] = lenders, [ROLE_FETCH] = fetch_wanted };
+	static unsigned (*const count[ROLES])(const struct settings *s) = { [ROLE_SAML] = saml_wanted, [ROLE_LEND] = lenders, [ROLE_FETCH] = fetch_wanted,
+		[ROLE_SHIP] = ship_wanted };
 	return (unsigned)role < ROLES && count[role] != NULL ? count[role](s) : 0;
 }

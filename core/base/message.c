@@ -17,6 +17,7 @@ static const char *const role_names[] = {
 	[ROLE_FETCH] = "fetch",
 	[ROLE_SAML] = "saml",
 	[ROLE_LEND] = "lend",
+	[ROLE_SHIP] = "ship",
 };
 _Static_assert(sizeof(role_names) / sizeof(*role_names) == ROLES, "every role has a name");
 
@@ -30,7 +31,8 @@ enum { /* sets of roles */
 	F = 1 << ROLE_FETCH,
 	S = 1 << ROLE_SAML,
 	L = 1 << ROLE_LEND,
-	ALL = K | R | W | C | F | S | L
+	P = 1 << ROLE_SHIP,
+	ALL = K | R | W | C | F | S | L | P
 };
 
 struct row {

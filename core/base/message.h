@@ -16,7 +16,7 @@
 
 enum role {
 	ROLE_NONE, ROLE_MASTER, ROLE_KEEPER, ROLE_RECORDER, ROLE_WORKER, ROLE_CONSOLE, ROLE_CHECK,
-	ROLE_FETCH, ROLE_SAML, ROLE_LEND, /* helpers (core/helper/helper.h) */
+	ROLE_FETCH, ROLE_SAML, ROLE_LEND, ROLE_SHIP, /* helpers (core/helper/helper.h) */
 	ROLES
 };
 const char *role_name(enum role r);
@@ -33,7 +33,7 @@ enum message_type {
 	MSG_LISTENER,    /* fd: listening socket | name */
 	MSG_RING,        /* fds: memory, doorbell to recorder, doorbell to worker | worker index */
 	MSG_BOARD,       /* fd: memory | slot; the keeper only reads there */
-	MSG_REOPEN,      /* fds: error log [, audit log for the recorder] */
+	MSG_REOPEN,      /* fds: error log [, for the recorder: audit and access log; for ship: audit log to read, how far it came] */
 	MSG_QUIT,        /* graceful: 1 or 0 */
 	MSG_CALLER,      /* keeper: no fd; console: fd of the accepted connection | connection, uid, name */
 	MSG_WORKER_GONE, /* to keeper and recorder | worker index */

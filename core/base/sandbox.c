@@ -2,10 +2,10 @@
 /*
  * The lock-down of a role.  What each may do is in the tables of this file and nowhere else.
  *
- *                    worker   keeper   recorder   console   check   fetch   lend   saml
+ *                    worker   keeper   recorder   console   check   fetch   lend   saml   ship
  *   open for reading   ×        ×         ×                   ×       ×       ×
  *   write files                 ×         ×
- *   sockets, outward   ×                                              ×       ×
+ *   sockets, outward   ×                                              ×       ×             ×
  *   new connections    ×                            ×
  *   timers (Lua)       ×                                      ×
  *   load code                                                 ×
@@ -150,8 +150,9 @@ enum { /* who may */
 	F = 1 << ROLE_FETCH,
 	S = 1 << ROLE_SAML,
 	L = 1 << ROLE_LEND,
+	P = 1 << ROLE_SHIP,
 	LOOKS = W | K | R | T | F | L,
-	ALL = W | K | R | C | T | F | S | L
+	ALL = W | K | R | C | T | F | S | L | P
 };
 
 struct call {
@@ -187,7 +188,7 @@ static const struct call calls[] = {
 	CALL(ALL, recvmmsg), CALL(ALL, shutdown), CALL(ALL, getsockname), CALL(ALL, getpeername), CALL(ALL, getsockopt),
 	CALL(ALL, setsockopt),
 	/* connections */
-	CALL(W | F | L, connect), CALL(W | C, accept), CALL(W | C, accept4),
+	CALL(W | F | L | P, connect), CALL(W | C, accept), CALL(W | C, accept4),
 	/* a rule's deadline */
 	CALL(W | T, timer_create), CALL(W | T, timer_settime), CALL(W | T, timer_gettime), CALL(W | T, timer_getoverrun),
 	CALL(W | T, timer_delete), CALL(W | T, setitimer), CALL(W | T, getitimer),
@@ -203,6 +204,8 @@ static const struct call calls[] = {
 	CALL(K | R, renameat), CALL(K | R, renameat2), CALL(K | R, link), CALL(K | R, linkat), CALL(K | R, mkdir),
 	CALL(K | R, mkdirat), CALL(K | R, rmdir), CALL(K | R, fchmod), CALL(K | R, fchown), CALL(K | R, utimensat),
 	CALL(K | R, umask), CALL(K | R, statfs), CALL(K | R, copy_file_range), CALL(K | R, sendfile),
+	/* how far the log host has come: one open file */
+	CALL(P, pwrite64),
 	/* an epoch is written into sealed memory; libpq and libcurl read authorities from files only */
 	CALL(T | L | F, memfd_create), CALL(T, ftruncate), CALL(T, pwrite64),
 };
@@ -235,10 +238,10 @@ struct narrowed {
 static const struct narrowed narrowed_calls[] = {
 	WHEN(W | T | F | L, open, 1, WRITING, 0),
 	WHEN(W | T | F | L, openat, 2, WRITING, 0),
-	WHEN(W | F | L, socket, 0, EXACTLY, AF_INET),
-	WHEN(W | F | L, socket, 0, EXACTLY, AF_INET6),
-	WHEN(W | K | R | C | F | S | L, mmap, 2, PROT_EXEC, 0),
-	WHEN(W | K | R | C | F | S | L, mprotect, 2, PROT_EXEC, 0),
+	WHEN(W | F | L | P, socket, 0, EXACTLY, AF_INET),
+	WHEN(W | F | L | P, socket, 0, EXACTLY, AF_INET6),
+	WHEN(W | K | R | C | F | S | L | P, mmap, 2, PROT_EXEC, 0),
+	WHEN(W | K | R | C | F | S | L | P, mprotect, 2, PROT_EXEC, 0),
 	WHEN(T, mmap, 2, 0, 0),
 	WHEN(T, mprotect, 2, 0, 0),
 	WHEN(ALL, ioctl, 1, EXACTLY, FIONREAD),

@@ -303,6 +303,12 @@ static const struct directive console_table[] = {
 	{ .name = "limit", .type = DIR_PARAMS, .dflt = "", .params = console_limit, .help = "how many connections" },
 	END,
 };
+static const struct directive siem_params[] = {
+	{ .name = ":to", .type = DIR_STRING, .offset = TOP(siem.to), .dflt = "", .help = "`tls://HOST:PORT`, or `tcp://HOST:PORT` for a relay nearby" },
+	{ .name = "ca", .type = DIR_STRING, .offset = TOP(siem.ca), .dflt = "", .help = "authorities to trust, PEM; without it the system's" },
+	{ .name = "facility", .type = DIR_STRING, .offset = TOP(siem.facility), .dflt = "authpriv", .help = "of each line: `authpriv`, `local0` …" },
+	END,
+};
 static const struct directive issuer_params[] = {
 	{ .name = ":switch", .type = DIR_BOOL, .offset = TOP(local_issuer), .dflt = "off", .help = "the keeper may mint tokens" },
 	{ .name = "beside", .type = DIR_FLAG, .offset = TOP(local_issuer_beside), .help = "also beside real identities" },
@@ -358,6 +364,7 @@ const struct directive settings_table[] = {
 	    .help = "secrets that `sallyport secret set NAME` sealed, for `sealed:NAME`" },
 	{ .name = "record", .type = DIR_GROUP, .offset = TOP(record), .params = record_table, .help = "recordings" },
 	{ .name = "policy", .type = DIR_GROUP, .offset = TOP(policy), .params = policy_table, .help = "bounds of policies" },
+	{ .name = "siem", .type = DIR_PARAMS, .dflt = "", .params = siem_params, .help = "log host for the audit log, RFC 5424" },
 	{ .name = "local_issuer", .type = DIR_PARAMS, .dflt = "", .params = issuer_params, .help = "tokens of the gateway's own, for a first start" },
 	{ .name = "limit", .type = DIR_PARAMS, .dflt = "", .params = limit_params, .help = "sessions at once" },
 	{ .name = "shutdown_timeout", .type = DIR_DURATION, .offset = TOP(shutdown_timeout), .dflt = "5m", .help = "on `quit`, sessions may go on for this long" },
@@ -451,6 +458,7 @@ resolve_all(struct arena *a, struct settings *s)
 	resolve(&p, "file:", &s->secrets.key);
 	resolve(&p, "file:", &s->record.anchor);
 	resolve_set(&p, &s->load_module, true);
+	resolve(&p, "", &s->siem.ca);
 	resolve(&p, "", &s->console.tls.cert), resolve(&p, "", &s->console.tls.key);
 	for (struct listener *l = s->listeners; l != NULL; l = (struct listener *)l->b.next)
 		resolve(&p, "", &l->tls.cert), resolve(&p, "", &l->tls.key);
@@ -485,6 +493,17 @@ derive_store(struct arena *a, struct settings *s)
 }
 
 static int
+derive_facility(struct settings *s)
+{
+	char text[32];
+	int number = 0, rc;
+	(void)snprintf(text, sizeof(text), "syslog:%s", s->siem.facility);
+	rc = settings_anchor_facility(text, &number);
+	s->siem.facility_number = (unsigned)number >> 3;
+	return rc;
+}
+
+static int
 derive_output(struct settings *s)
 {
 	if (strcmp(s->record.output, "full") == 0)
@@ -512,6 +531,10 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 	into->log.level += SP_ERROR;
 	if (strcmp(into->access, "off") == 0)
 		into->access = "";
+	if (derive_facility(into) != SP_OK) {
+		const struct conf_node *at = conf_find(top, "siem");
+		return conf_error(a, err_r, at->file, at->line, "\"siem facility=\" is authpriv, auth, daemon, user or local0 to local7");
+	}
 	if (derive_output(into) != SP_OK) {
 		const struct conf_node *at = conf_find(top, "record");
 		return conf_error(a, err_r, at->file, at->line, "\"output\" is full, off, or head=SIZE such as head=1m");
@@ -654,6 +677,21 @@ settings_anchor_host(const char *anchor, struct hostport *h)
 	if (len == 0 || len >= sizeof(text) - 8)
 		return SP_ECONF;
 	(void)snprintf(text, sizeof(text), "%s%s", host, port ? "" : ":514");
+	return settings_hostport(text, h);
+}
+
+int
+settings_siem_host(const char *to, struct hostport *h)
+{
+	char text[sizeof(h->host) + 16];
+	bool tls = strncmp(to, "tls://", 6) == 0;
+	const char *host = tls || strncmp(to, "tcp://", 6) == 0 ? to + 6 : "";
+	size_t len = strlen(host);
+	bool port = host[0] == '[' ? len > 0 && host[len - 1] != ']' : strchr(host, ':') != NULL;
+	*h = (struct hostport){ .port = 0 };
+	if (len == 0 || len >= sizeof(text) - 8)
+		return SP_ECONF;
+	(void)snprintf(text, sizeof(text), "%s%s", host, port ? "" : tls ? ":6514" : ":601");
 	return settings_hostport(text, h);
 }
 

@@ -119,6 +119,7 @@ struct settings {
 	const char *access; /* "": none */
 	struct { const char *path; const char *mode, *group; struct sp_strings may; } control; /* may: mint approve */
 	struct console_settings console;
+	struct { const char *to, *ca, *facility; unsigned facility_number; } siem; /* to: tls://HOST:PORT, tcp://HOST:PORT, "" */
 	struct {
 		const char *where;      /* sqlite:PATH, postgresql://USER@HOST[:PORT]/DATABASE */
 		const char *secret, *ca, *folder;
@@ -212,6 +213,8 @@ struct hostport {
 };
 /* "HOST:PORT", "[V6]:PORT". */
 int settings_hostport(const char *text, struct hostport *h_r) SP_MUST;
+/* Of `siem tls://HOST[:PORT]` or tcp://…; 6514 or 601 where there is none. */
+int settings_siem_host(const char *to, struct hostport *h_r) SP_MUST;
 /* "https://gate.example.com:8443" → "gate.example.com:8443"; NULL when it is no origin. */
 const char *settings_console_host(const char *url);
 /* The same of `anchor syslog://HOST[:PORT]`; 514 where there is none. */

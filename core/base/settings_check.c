@@ -512,6 +512,18 @@ check_secrets(struct check *c)
 }
 
 static int
+check_siem(struct check *c)
+{
+	struct hostport h;
+	const char *to = c->s->siem.to;
+	if (to[0] == '\0' && c->s->siem.ca[0] != '\0')
+		return FAIL_TOP(c, "siem", "\"siem\" lacks where to: tls://HOST:PORT");
+	if (to[0] == '\0' || settings_siem_host(to, &h) == SP_OK)
+		return SP_OK;
+	return FAIL_TOP(c, "siem", "\"siem\" takes tls://HOST:PORT or tcp://HOST:PORT, not \"%s\"", QUOTE(to));
+}
+
+static int
 check_console(struct check *c)
 {
 	const struct console_settings *s = &c->s->console;
@@ -585,7 +597,7 @@ int
 settings_check(struct arena *a, const struct settings *s, const char **err_r)
 {
 	struct check c = { a, s, err_r };
-	int (*const top[])(struct check *) = { check_load_module, check_control, check_record, check_secrets, check_store, check_console, check_numbers };
+	int (*const top[])(struct check *) = { check_load_module, check_control, check_record, check_secrets, check_store, check_console, check_siem, check_numbers };
 	for (size_t i = 0; i < sizeof(top) / sizeof(top[0]); i++) {
 		int rc = top[i](&c);
 		if (rc != SP_OK)

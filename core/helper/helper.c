@@ -80,6 +80,20 @@ helper_link(void *owner, enum role peer, unsigned index, int fd)
 }
 
 static void
+helper_reopen(void *owner, int first, int second)
+{
+	struct helper *h = owner;
+	if (h->kind->reopen != NULL) {
+		h->kind->reopen(h, first, second);
+		return;
+	}
+	if (first >= 0)
+		(void)close(first);
+	if (second >= 0)
+		(void)close(second);
+}
+
+static void
 helper_quit(void *owner, bool graceful)
 {
 	struct helper *h = owner;
@@ -92,7 +106,7 @@ helper_quit(void *owner, bool graceful)
 int
 helper_main(const struct helper_kind *kind, int argc, char **argv)
 {
-	static const struct role_handler handler = { .start = helper_start, .epoch = helper_epoch, .link = helper_link, .quit = helper_quit };
+	static const struct role_handler handler = { .start = helper_start, .epoch = helper_epoch, .link = helper_link, .reopen = helper_reopen, .quit = helper_quit };
 	static struct helper helper;
 	helper.kind = kind;
 	role_init(&helper.process, kind->role, argc, argv, &handler, &helper);

@@ -6,6 +6,7 @@
  *   keeper ─ MSG_OUTSIDE ─▶ sallyport-fetch   asks an HTTPS server for keys, tokens, …; delivers webhooks
  *          ─ MSG_SAML ────▶ sallyport-saml    reads XML
  *          ─ MSG_LEND ────▶ sallyport-lend    borrows a credential from Vault, makes a role in a database
+ *                           sallyport-ship    sends the audit log to a log host; is asked nothing
  *
  * Master starts one of a kind when the configuration needs it (core/base/helpers.c): the index, of
  * several, says which.  A helper has no listener and no store, and speaks with the keeper only.  What
@@ -31,6 +32,8 @@ struct helper_kind {
 	int (*job)(struct helper *h, struct message *m);
 	/* The keeper is gone: drop every job without an answer.  NULL: nothing to do. */
 	void (*void_jobs)(struct helper *h);
+	/* The fds that come with a reopened error log; they are the callee's, -1 when there are none.  NULL: there never are any. */
+	void (*reopen)(struct helper *h, int first, int second);
 	/* Told to go, and the keeper will ask for nothing more: helper_end() when all is done.  NULL: at once. */
 	void (*quit)(struct helper *h);
 	/* The last of all: what start() made.  NULL: nothing to do. */

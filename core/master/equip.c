@@ -10,7 +10,9 @@
 
 #include "master.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -67,16 +69,30 @@ child_give_epoch(struct master *m, struct child *c)
 }
 
 /* The recorder has three files; one that is not wanted is /dev/null, so that each keeps its place. */
+/* How far the log host has come: written in place, not with O_APPEND as logs are. */
+static int
+position_open(const char *audit)
+{
+	char path[4096 + 16];
+	(void)snprintf(path, sizeof(path), "%.4096s.shipped", audit);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600);
+	if (fd < 0)
+		log_error("cannot open %s: %s", path, strerror(errno));
+	return fd;
+}
+
 int
 child_give_logs(struct master *m, struct child *c)
 {
 	struct message msg = { .type = MSG_REOPEN, .nfds = 1, .fd = { m->log_fd, -1, -1 } };
-	if (c->role != ROLE_RECORDER)
+	if (c->role != ROLE_RECORDER && c->role != ROLE_SHIP)
 		return link_send(c->link, &msg);
+	bool ship = c->role == ROLE_SHIP; /* reads the one, and writes down how far in the other */
 	const char *const paths[] = { m->epoch->settings.audit, m->epoch->settings.access };
 	int rc = SP_OK;
 	for (unsigned i = 0; i < 2; i++, msg.nfds++) {
-		int fd = log_open(paths[i][0] == '\0' ? "/dev/null" : paths[i], O_RDWR);
+		const char *path = paths[i][0] == '\0' ? "/dev/null" : paths[i];
+		int fd = !ship ? log_open(path, O_RDWR) : i == 0 ? log_open(path, O_RDONLY) : position_open(paths[0]);
 		if (fd < 0)
 			rc = SP_EIO;
 		msg.fd[1 + i] = fd;
@@ -125,15 +141,17 @@ connect_two(struct child *a, struct child *b)
 	return rc;
 }
 
-/* The keeper speaks with all of the others; nobody else with anybody. */
+/* The keeper speaks with all of the others, but with ship, which has nothing to say; nobody else with anybody. */
 static int
 connect_all(struct master *m, struct child *c)
 {
 	int rc = SP_OK;
+	if (c->role == ROLE_SHIP)
+		return SP_OK;
 	if (c->role != ROLE_KEEPER)
 		return connect_two(child_of(m, ROLE_KEEPER), c);
 	for (unsigned i = 0; i < CHILDREN && rc == SP_OK; i++)
-		if (m->child[i].role > ROLE_KEEPER && m->child[i].role != ROLE_CHECK)
+		if (m->child[i].role > ROLE_KEEPER && m->child[i].role != ROLE_CHECK && m->child[i].role != ROLE_SHIP)
 			rc = connect_two(c, &m->child[i]);
 	return rc;
 }
@@ -247,6 +265,8 @@ child_equip(struct master *m, struct child *c)
 		rc = link_send(c->link, &(struct message){ .type = MSG_BOARD, .f = { Q(BOARD_SLOTS) }, .fd = { m->board_fd, -1, -1 }, .nfds = 1 });
 	if (rc == SP_OK && c->role == ROLE_RECORDER)
 		rc = equip_recorder(m, c);
+	if (rc == SP_OK && c->role == ROLE_SHIP)
+		rc = child_give_logs(m, c);
 	if (rc == SP_OK)
 		rc = connect_all(m, c);
 	if (rc == SP_OK && (c->role == ROLE_CONSOLE || (c->role == ROLE_WORKER && !c->fresh)))

@@ -256,7 +256,7 @@ target {name} {{
 """
 
 ROLES = ("sallyport", "sallyport-keeper", "sallyport-recorder", "sallyport-console", "sallyport-fetch", "sallyport-saml",
-         "sallyport-lend")
+         "sallyport-lend", "sallyport-ship")
 
 
 def make_users():
