@@ -18,6 +18,20 @@ rule "readonly-no-writes" {
   deny = "You have read-only access here.",
 }
 
+rule "readonly-no-messages" {
+  doc  = "A notification reaches every session that listens; the server sends it from a read-only transaction, too.",
+  on   = "sql.statement",
+  when = { groups = readers, verb = "notify" },
+  deny = "You have read-only access here: no NOTIFY.",
+}
+
+rule "readonly-no-messages-by-call" {
+  doc  = "The same as a function.",
+  on   = "sql.statement",
+  when = { groups = readers, functions = "pg_catalog.pg_notify" },
+  deny = "You have read-only access here: no pg_notify().",
+}
+
 rule "readonly-no-locks" {
   doc    = "Readers don't keep others from writing; pg_dump's LOCK … IN ACCESS SHARE MODE does not.",
   on     = "sql.statement",

@@ -12,6 +12,13 @@ test "a reader grants" { as = reader, send = sql "GRANT ALL ON orders TO rae", e
 test "a reader takes the next number" { as = reader, send = sql "SELECT nextval('s')", expect = "deny by readonly-no-writes" }
 test "a reader copies in" { as = reader, send = sql "COPY orders FROM STDIN", expect = "deny by readonly-no-writes" }
 test "a reader sends what nobody understands" { as = reader, send = sql "SELEKT 1", expect = "deny by readonly-no-writes" }
+test "a reader tells others" { as = reader, send = sql "NOTIFY jobs, 'run'", expect = "deny by readonly-no-messages" }
+test "a reader tells others by a call" {
+  as = reader, send = sql "SELECT 1 WHERE (SELECT pg_notify('jobs', 'run')) IS NULL", expect = "deny by readonly-no-messages-by-call",
+}
+test "a reader listens" {
+  as = reader, send = sql "LISTEN jobs", expect = { "not by readonly-no-messages", "not by readonly-no-writes" },
+}
 test "a reader locks rows" { as = reader, send = sql "SELECT * FROM orders FOR UPDATE", expect = "deny by readonly-no-locks" }
 test "a reader locks a table" {
   as = reader, send = sql "LOCK TABLE orders IN ACCESS EXCLUSIVE MODE", expect = "deny by readonly-no-locks",

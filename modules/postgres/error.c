@@ -153,6 +153,34 @@ computes_unseen(const struct pg *p, const struct sp_op *op)
 	return false;
 }
 
+/* Contexts that the server writes by itself: of what the client sent. */
+static bool
+is_own_context(struct sp_bytes text)
+{
+	static const char *const first[] = { "COPY ", "JSON data, line ", "unnamed portal with parameter", "unnamed portal parameter",
+		"extended query with parameter" };
+	bool own = text.len == 0;
+	for (size_t i = 0; i < sizeof(first) / sizeof(*first); i++)
+		own = own || (text.len > strlen(first[i]) && memcmp(text.p, first[i], strlen(first[i])) == 0);
+	return own && (text.len == 0 || memchr(text.p, '\n', text.len) == NULL);
+}
+
+/*
+ * Somebody's code speaks, a trigger's, a policy's, a default's, that no statement shows: with a context of another kind.  What it
+ * read, nobody knows.
+ */
+static bool
+is_of_code(const struct pg *p, const struct pg_message *m)
+{
+	struct sp_reader r = sp_reader(m->body);
+	bool code = false;
+	for (uint8_t field; (field = sp_rd_u8(&r)) != 0;) {
+		struct sp_bytes text = sp_rd_cstr(&r);
+		code = code || (field == 'W' && !is_own_context(text));
+	}
+	return code && sp_column_tagged(p->s, SP_LIT("?.?.?"));
+}
+
 static bool
 is_sensitive(const struct pg *p, const struct pg_answer *a)
 {
@@ -253,7 +281,7 @@ unread_of(const struct pg_answer *a)
 static int
 relay(struct pg *p, const struct pg_message *m, const struct pg_answer *a, const struct pg_error_text *e)
 {
-	bool unseen = computes_unseen(p, operation_of(a)) && !is_of_objects(m, e);
+	bool unseen = (computes_unseen(p, operation_of(a)) && !is_of_objects(m, e)) || is_of_code(p, m);
 	bool dead = sp_bytes_is(e->code, "25P02") && is_of_objects(m, e); /* the transaction has failed already, and nothing runs */
 	bool strip = (is_sensitive(p, a) || unseen) && !is_of_names(m, e) && !dead, detail = !strip && quotes_row(p, m, e);
 	const char *text = strip || unread_of(a) != NULL ? HIDDEN : (const char *)e->message.p;

@@ -18,9 +18,12 @@ static const char *const target_states[] = { "ssl", "auth", "sasl", "setup", "id
 	"copy-in", "copy-out", "parse", "bind", "describe-statement", "describe-fields", "describe-portal", "execute",
 	"execute-copy-in", "execute-copy-out", "close", "sync", "own", "refused", "held", "skip", NULL };
 
+#define FUZZ_MAX (1u << 16) /* bytes of an input */
+
 struct run {
 	struct fake *f;
-	enum sp_side side;
+	enum sp_side side;  /* whose bytes come */
+	bool both;          /* that changes: event 0d */
 	unsigned turn;      /* of the side that the fuzzer does not play */
 	bool framed;        /* logged in: what goes out are whole messages */
 	uint8_t status;
@@ -274,6 +277,8 @@ event(struct run *r, uint8_t what)
 		turn(r);
 	else if (what == 12)
 		fake_stands(f, false);
+	else if (what == 13 && r->both)
+		r->side = SP_OTHER(r->side);
 	else
 		event_of_core(r, what);
 }
@@ -320,18 +325,23 @@ is_logged_in(const char *state)
 	return true;
 }
 
-void
-fuzz_pg_run(enum sp_side side, const uint8_t *data, size_t size)
+static size_t
+count(const char *const *names)
 {
-	const char *const *names = side == SP_CLIENT ? client_states : target_states;
-	static uint8_t bytes[1u << 16];
-	size_t states = 0, n = 0;
-	while (names[states] != NULL)
-		states++;
-	if (size == 0 || size > sizeof(bytes))
-		return;
-	const char *state = names[data[0] % states];
-	struct run r = { .f = begin(state), .side = side, .framed = is_logged_in(state), .status = 'I' };
+	size_t n = 0;
+	while (names[n] != NULL)
+		n++;
+	return n;
+}
+
+static void
+run(const char *state, struct run r, const uint8_t *data, size_t size)
+{
+	static uint8_t bytes[FUZZ_MAX];
+	size_t n = 0;
+	r.f = begin(state);
+	r.framed = is_logged_in(state);
+	r.status = 'I';
 	for (size_t i = 1; i < size; i++) {
 		if (data[i] != 0xfe || i + 1 == size || data[i + 1] == 0xfe) {
 			i += data[i] == 0xfe && i + 1 < size;
@@ -346,4 +356,21 @@ fuzz_pg_run(enum sp_side side, const uint8_t *data, size_t size)
 	flush(&r, bytes, &n);
 	must(fake_error(r.f) == SP_OK || fake_why(r.f)[0] != '\0', "a session ended without a reason");
 	fake_free(&r.f);
+}
+
+void
+fuzz_pg_run(enum sp_side side, const uint8_t *data, size_t size)
+{
+	const char *const *names = side == SP_CLIENT ? client_states : target_states;
+	if (size > 0 && size <= FUZZ_MAX)
+		run(names[data[0] % count(names)], (struct run){ .side = side }, data, size);
+}
+
+void
+fuzz_pg_session(const uint8_t *data, size_t size)
+{
+	size_t clients = count(client_states), at = size == 0 ? 0 : data[0] % (clients + count(target_states));
+	const char *state = at < clients ? client_states[at] : target_states[at - clients];
+	if (size > 0 && size <= FUZZ_MAX)
+		run(state, (struct run){ .side = at < clients ? SP_CLIENT : SP_TARGET, .both = true }, data, size);
 }

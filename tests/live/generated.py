@@ -8,6 +8,7 @@ numbers a simpler one (zero is always the leaf), which is how a failing case is 
 """
 
 import base64
+import os
 import random
 
 import wire
@@ -195,6 +196,18 @@ CREATE TABLE crm.things (id int, label text, price numeric, owner int);
 INSERT INTO crm.things VALUES (1, {literal("text", 0)}, {literal("num", 0)}, 1), (2, {literal("text", 1)}, {literal("num", 1)}, 2);
 CREATE TABLE "Odd.Table" (id int, "C_Text" text, "c_text" text, "select" text);
 INSERT INTO "Odd.Table" VALUES (1, 'plain', {literal("text", 2)}, 'word');
+CREATE TABLE watched (id int PRIMARY KEY, body text, n int);
+INSERT INTO watched VALUES (1, 'first', 1), (2, 'second', 2);
+CREATE FUNCTION fills() RETURNS trigger LANGUAGE plpgsql AS
+  $$BEGIN NEW.body := upper(NEW.body); RETURN NEW; END$$;
+CREATE FUNCTION tells() RETURNS trigger LANGUAGE plpgsql AS
+  $$BEGIN IF NEW.n = 3 THEN RAISE NOTICE 'seen %', (SELECT c_vc FROM people WHERE id = 3); END IF;
+    IF NEW.n = 4 THEN RAISE EXCEPTION 'no %', (SELECT c_dom FROM people WHERE id = 4); END IF; RETURN NULL; END$$;
+CREATE TRIGGER fills BEFORE INSERT OR UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION fills();
+CREATE TRIGGER tells AFTER INSERT OR UPDATE ON watched FOR EACH ROW EXECUTE FUNCTION tells();
+CREATE TABLE watched_parts (id int, body text, n int) PARTITION BY LIST (id);
+CREATE TABLE watched_part PARTITION OF watched_parts DEFAULT;
+CREATE TRIGGER fills BEFORE INSERT OR UPDATE ON watched_part FOR EACH ROW EXECUTE FUNCTION fills();
 RESET ROLE;
 CREATE ROLE other;
 ALTER FUNCTION leak_of(int) OWNER TO other;
@@ -202,8 +215,8 @@ ALTER FUNCTION leak_of(int) SECURITY DEFINER;
 GRANT SELECT ON people TO other;
 CREATE SCHEMA pristine;
 """ + "".join(f"CREATE TABLE pristine.{t} AS SELECT * FROM ONLY public.{t};\n" for t in
-              ("people", "things", "sink", "events_1", "events_2", "base", "derived", "lookup", "refers")) + "ANALYZE;\n"
-TABLES = ("people", "things", "sink", "events_1", "events_2", "base", "derived", "lookup", "refers")
+              ("people", "things", "sink", "watched", "events_1", "events_2", "base", "derived", "lookup", "refers")) + "ANALYZE;\n"
+TABLES = ("people", "things", "sink", "watched", "events_1", "events_2", "base", "derived", "lookup", "refers")
 FUNCTIONS = ("fixed", "first_of", "both_text", "===", "glued", "leak", "leak_of", "leaks", "pure", "says", "fails", "opens")
 
 
@@ -687,8 +700,8 @@ class Grammar:
 class Step:
     """One exchange, up to ReadyForQuery.  Columns: of its rows, in order; None where they are not those of one query."""
 
-    def __init__(self, messages, columns=None, how="rows", text=""):
-        self.messages, self.cols, self.how, self.text = messages, columns, how, text
+    def __init__(self, messages, columns=None, how="rows", text="", data=None):
+        self.messages, self.cols, self.how, self.text, self.data = messages, columns, how, text, data
 
 
 def ask(sql, columns=None, how="rows"):
@@ -1060,6 +1073,53 @@ def w_temp_of(g):
     return [ask("BEGIN"), *steps, ask("ROLLBACK")] if inside else steps + [ask("DROP VIEW more"), ask("DROP VIEW made")]
 
 
+WATCHED = [Col("id", "int", False, False, ("triggers",)), Col("body", "text", False, False, ("triggers",)), Col("n", "int", False, False, ("triggers",))]
+
+
+def w_trigger(g):
+    """What triggers say.  (What they put into untagged columns is untagged there, for every later SELECT as well.)"""
+    g.touched, g.params = True, []
+    table = g.c.of(["watched", "watched", "watched_parts", "watched_part"])
+    n = g.c.pick(6)
+    returns = g.c.of(["", " RETURNING *", " RETURNING id, body", " RETURNING body", " RETURNING upper(body) AS body", " RETURNING n", " RETURNING id, body || '' AS body"])
+    columns = {" RETURNING *": WATCHED, " RETURNING id, body": WATCHED[:2], " RETURNING body": WATCHED[1:2], " RETURNING upper(body) AS body": WATCHED[1:2],
+               " RETURNING n": WATCHED[2:], " RETURNING id, body || '' AS body": WATCHED[:2]}.get(returns)
+    text = g.c.of([f"INSERT INTO {table} VALUES ({7 + n}, 'mine', {n})", f"INSERT INTO {table} SELECT id + 20, label, {n} FROM things WHERE id = 1",
+                   f"UPDATE {table} SET n = {n} WHERE id = 1", f"WITH w AS (INSERT INTO {table} VALUES ({30 + n}, 'w', {n}) RETURNING id, body, n) SELECT * FROM w",
+                   f"INSERT INTO {table} VALUES (1, 'again', {n}) ON CONFLICT DO NOTHING"])
+    if text.startswith("WITH"):
+        returns, columns = "", WATCHED
+    way = g.c.pick(3)
+    if way == 1:
+        return [ask("BEGIN"), *extended(g, Query(text + returns, columns or [], True)), ask("ROLLBACK")] if columns else [ask("BEGIN"), ask(text + returns), ask("ROLLBACK")]
+    if way == 2:
+        return [ask("BEGIN"), ask(f"PREPARE p AS {text}{returns}"), ask("EXECUTE p", columns), ask("ROLLBACK"), ask("DEALLOCATE p")]
+    return [ask("BEGIN"), ask(text + returns, columns), ask("ROLLBACK")]
+
+
+COPIES_IN = [("sink", b"11\televen\n12\ttwelve\n"), ("sink", b"x\tbad\n"), ("sink", b"13\tthirteen\textra\n"), ("sink", b""), ("watched", b"41\tmine\t1\n"),
+             ("watched", b"42\tmine\t3\n"), ("watched", b"43\tmine\t4\n"), ("watched", b"1\tagain\t0\n"), ("watched_parts", b"5\tx\t2\n"), ("lookup", None), ("refers", b"1\tnobody\n")]
+
+
+def w_copy_in(g):
+    """COPY … FROM STDIN: taken, refused by the server with a line of it, refused by a rule; and what triggers say of it."""
+    g.touched = True
+    table, data = g.c.of(COPIES_IN)
+    if data is None:
+        data = CANARIES["vc"][0].encode() + b"\t9\n"  # one that is there
+    form = g.c.of(["", " (FORMAT csv, DELIMITER E'\\t')", " WITH (NULL 'x')"])
+    sql = f"COPY {table} FROM STDIN{form}"
+    return [ask("BEGIN"), Step([wire.query(sql)], None, "rows", sql, data), ask("SELECT id, body FROM sink ORDER BY id", unplain(RELATIONS["sink"], "written by the session")), ask("ROLLBACK")]
+
+
+def w_do(g):
+    """Code that no statement shows."""
+    g.touched = True
+    return [ask(g.c.of(["DO $$BEGIN INSERT INTO sink SELECT id, c_text FROM people; END$$", "DO 'BEGIN DELETE FROM things; END'", "DO LANGUAGE plpgsql $x$BEGIN PERFORM says(1); END$x$",
+                        "DO $$BEGIN RAISE EXCEPTION '%', (SELECT c_text FROM people WHERE id = 1); END$$", "SELECT 1; DO $$BEGIN UPDATE sink SET body = 'x'; END$$",
+                        "BEGIN; DO $$BEGIN PERFORM pg_notify('ch', (SELECT c_text FROM people WHERE id = 1)); END$$; COMMIT"]))]
+
+
 def w_merge(g):
     g.touched = True
     rel = Rel("things", "t", RELATIONS["things"])
@@ -1097,13 +1157,14 @@ def w_statistics(g):
 WAYS = [(w_simple, 22), (w_extended, 8), (w_binary, 8), (w_named, 5), (w_piecewise, 5), (w_flushed, 4), (w_several, 2), (w_cursor, 6), (w_copy, 6), (w_copy_table, 1),
         (w_table, 1), (w_prepare, 4), (w_temp_table, 4), (w_temp_view, 2), (w_select_into, 1), (w_made_for_good, 2), (w_insert_select, 3), (w_update, 3), (w_delete, 1),
         (w_violation, 3), (w_committed, 3), (w_mistake, 12), (w_explain, 3), (w_notice, 1), (w_notify, 1), (w_opened, 1), (w_statistics, 1),
-        (w_path, 3), (w_pipeline, 3), (w_portal_by_sql, 2), (w_define, 3), (w_temp_of, 4), (w_merge, 3), (w_redefined, 4), (w_shadow_temp, 3)]
-WRITING = (w_committed, w_redefined, w_merge, w_define, w_insert_select, w_update, w_delete, w_violation)
-WEIGHTED = [way for way, weight in WAYS for _ in range(weight)]
+        (w_path, 3), (w_pipeline, 3), (w_portal_by_sql, 2), (w_define, 3), (w_temp_of, 4), (w_merge, 3), (w_redefined, 4), (w_shadow_temp, 3),
+        (w_trigger, 4), (w_copy_in, 3), (w_do, 1)]
+WRITING = (w_trigger, w_copy_in, w_do, w_committed, w_redefined, w_merge, w_define, w_insert_select, w_update, w_delete, w_violation)
+WEIGHTED = [way for way, weight in WAYS for _ in range(weight) if os.environ.get("WAY", way.__name__) == way.__name__]
 
 
 def make_case(choices):
     way = choices.of(WEIGHTED)
     g = Grammar(choices)
     steps = way(g)
-    return Case(way.__name__[2:], steps, g.touched, way in WRITING, way is w_committed)
+    return Case(way.__name__[2:], steps, g.touched, way in WRITING, way in (w_committed, w_do))

@@ -53,6 +53,7 @@ KNOWN_OVERMASK = {
     "beside": "an expression counts with every tagged column that its statement reads",
     "error withheld": "a cursor's error comes at COMMIT, and a session that had one over tagged columns keeps that; a relation of an open transaction is unknown",
     "explain": "a plan holds values of conditions",
+    "triggers": "what is returned of rows that triggers may have changed",
     "notify": "void is masked where anything tagged is read",
 }
 HIDDEN = "the target's message is withheld: it may hold masked values"
@@ -70,7 +71,7 @@ class Wrong(Exception):
 class Talk(wire.Wire):
     """Every message of an answer, notices and notifications in their place."""
 
-    def everything(self, messages):
+    def everything(self, messages, data=None):
         self.send(*messages)
         seen, ready = [], sum(m[:1] in (b"Q", b"S") for m in messages)
         while ready > 0:
@@ -79,12 +80,12 @@ class Talk(wire.Wire):
             seen.append((kind, body))
             ready -= kind == "Z"
             if kind == "G":
-                self.send(wire.message(b"f", wire.z("no data")))
+                self.send(*([wire.message(b"f", wire.z("no data"))] if data is None else [wire.message(b"d", data), wire.message(b"c")]))
         return seen
 
 
 def answers(connection, case):
-    return [connection.everything(step.messages) for step in case.steps]
+    return [connection.everything(step.messages, step.data) for step in case.steps]
 
 
 def clean(connection):
@@ -266,7 +267,7 @@ class Sides:
         for c in (self.direct, self.through):
             if c is not None:
                 c.close()
-        self.direct, self.through = Talk.direct(self.w), Talk.through(self.w, **self.user)
+        self.direct, self.through = Talk.direct(self.w), Talk.through(self.w, ttl="12h", **self.user)
         for c in (self.direct, self.through):
             c.sock.settimeout(5 * SLOW)
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements that nobody thought of, each run straight and through the gateway: MK1, MK2, MK3, MK4, MK6, MK7.
 
-    generated.py makes the cases;  GENERATED=20000 their number, SEED=7 their seed, CASE=123 only that one, with all that was said
+    generated.py makes the cases;  GENERATED=20000 their number, SEED=7 their seed, CASE=123 only that one, with all that was said;  WAY=w_trigger only those
 
 A case fails when 6 characters of a canary come through, when what is made of a tagged column comes as it is, when anything
 else differs from the server's own answer (but for what the oracle knows as over-masked, which is counted by its reason), when a
@@ -16,6 +16,7 @@ from harness import *
 NUMBER = int(os.environ.get("GENERATED", "500"))
 SEED = os.environ.get("SEED", "1")
 ONLY = os.environ.get("CASE")
+SOME = ONLY or os.environ.get("WAY")
 
 # The policies as shipped, each a chunk of its own; rates and the time of day are not this test's business, and what waits for an approval is denied.
 SHIPPED = "\n".join("do\n" + re.sub(r"approve\s*=\s*\{[^}]*\}", 'deny = "This waits for a person."', p.read_text()) + "\nend" for p in sorted((TOP / "conf" / "policies").glob("*.lua"))
@@ -70,8 +71,8 @@ def run_all(w, user, what):
         if "-v" in sys.argv:
             print(f"          {why}: {example[:400]}")
     assert not wrong, f"{len(wrong)} of {len(numbers)} cases:\n" + "\n".join(wrong)
-    assert ONLY or judge.shown > len(numbers) // 10, f"only {judge.shown} answers would tell a canary"
-    assert ONLY or judge.masked > len(numbers) // 10 and judge.values > judge.masked * 2
+    assert SOME or judge.shown > len(numbers) // 10, f"only {judge.shown} answers would tell a canary"
+    assert SOME or judge.masked > len(numbers) // 10 and judge.values > judge.masked * 2
 
 
 @test

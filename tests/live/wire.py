@@ -103,9 +103,9 @@ class Wire:
         return c
 
     @classmethod
-    def through(cls, w, user="ann", groups="dev", version=(3, 0), **parameters):
+    def through(cls, w, user="ann", groups="dev", version=(3, 0), ttl="10m", **parameters):
         c = cls.tcp(w.gateway.port)
-        c.login(w.token(user, groups), version, **{"user": user, "database": "orders", **parameters})
+        c.login(w.token(user, groups, ttl), version, **{"user": user, "database": "orders", **parameters})
         return c
 
     def login(self, token, version=(3, 0), **parameters):

@@ -51,9 +51,31 @@ static const struct attempt attempts[] = {
 	{ "table.sort", "local t = {} for i = 1, 1e5 do t[i] = i % 7 end while true do table.sort(t, function(a, b) return a < b end) end", TIME },
 	{ "recursion", "local function f() return 1 + f() end return f() > 0", "" },
 	{ "a pattern", "return ('x'):find(('a?'):rep(30) .. ('a'):rep(30)) == nil", ERROR },
+	{ "__close", "local x <close> = setmetatable({}, { __close = function() while true do end end })", ERROR },
+	{ "__index without end", "local t = setmetatable({}, { __index = function(t, k) return t[k + 1] end }) local x = t[1]", ERROR },
+	{ "__eq", "local m = { __eq = function() while true do end end } local x = setmetatable({}, m) == setmetatable({}, m)", ERROR },
+	{ "__call by itself", "setmetatable({}, { __call = function(self) return self() end })()", ERROR },
+	{ "an iterator without end", "for i in function() return 1 end do end", TIME },
+	{ "a for without end", "for i = 1, 1e308 do end", TIME },
+	{ "arguments without end", "local function f(...) f(1, ...) end f()", "" },
+	{ "gsub with a function", "while true do ('xxxx'):gsub('x', function() return 'xxxxxxxx' end) end", "" },
+	{ "error with a table", "error({})", ERROR },
+	{ "error with nothing", "error()", ERROR },
+	{ "os.execute", "os.execute('true')", ERROR },
+	{ "io.open", "io.open('/etc/passwd')", ERROR },
+	{ "require", "require('os')", ERROR },
+	{ "dofile", "dofile('/etc/passwd')", ERROR },
+	{ "debug", "debug.sethook()", ERROR },
+	{ "string.dump", "string.dump(function() end)", ERROR },
+	{ "rawset", "rawset(_G, 'fits', function() return false end)", ERROR },
+	{ "another fits()", "fits = function() return false end", ERROR },
+	{ "a rule by a rule", "rule 'x' { on = 'session', deny = 'x' }", ERROR },
+	{ "another operation", "op.verb = 'select'", ERROR },
 	{ "no answer", "return nil", ERROR },
 	{ "an answer of another type", "return 1", ERROR },
 };
+
+_Static_assert(sizeof(attempts) / sizeof(*attempts) >= 40, "forty hostile scripts at least");
 
 static void
 judge_one(const struct attempt *a)
