@@ -8,7 +8,7 @@
 
 #include "../base/clock.h"
 
-#define SHAPE_TABLES 4 /* named; then "…" */
+#define SHAPE_TABLES 200 /* bytes of their names */
 
 /* ---- shapes ---- */
 
@@ -17,15 +17,11 @@ webhook_shape(struct arena *a, const char *view)
 {
 	json_t *j = json_loads(view, JSON_REJECT_DUPLICATES, NULL);
 	const char *tag = json_string_value(json_object_get(j, "tag"));
-	const json_t *tables = json_object_get(j, "tables");
-	const char *shape = arena_string(a, sp_str(tag == NULL ? "" : tag));
-	for (size_t i = 0; i < json_array_size(tables) && shape != NULL; i++) {
-		const char *table = json_string_value(json_array_get(tables, i));
-		if (table != NULL && i < SHAPE_TABLES)
-			shape = arena_printf(a, "%s%s%s", shape, i == 0 ? " " : ", ", table);
-		else if (i == SHAPE_TABLES)
-			shape = arena_printf(a, "%s, …", shape);
-	}
+	const json_t *statements = json_object_get(j, "statements"), *first = json_array_get(statements, 0);
+	const char *tables = json_string_value(json_object_get(first, "tables")), *where = json_string_value(json_object_get(first, "where"));
+	const char *shape = arena_printf(a, "%s%s%.*s%s%s", tag == NULL ? "" : tag, tables == NULL ? "" : " ",
+	    (int)(tables == NULL ? 0 : strnlen(tables, SHAPE_TABLES)), tables == NULL ? "" : tables,
+	    where != NULL && strcmp(where, "false") == 0 ? ", every row" : "", json_array_size(statements) > 1 ? ", and more" : "");
 	json_decref(j);
 	return shape == NULL ? "" : shape;
 }

@@ -30,8 +30,8 @@ rule_named(const struct policy *p, const char *name)
 
 /* ---- what was asked ---- */
 
-static json_t *
-statements(const struct op *op)
+struct json_t *
+policy_statements(const struct op *op)
 {
 	const struct shape *s = op->shape;
 	json_t *list = json_array();
@@ -221,7 +221,7 @@ policy_explain(const struct policy *p, const struct op *op, const struct decisio
 	json_object_set_new(o, "rule", json_string(d->rule == NULL ? "" : d->rule));
 	json_object_set_new(o, "text", text_of(sp_str(d->text == NULL ? "" : d->text)));
 	if (values)
-		json_object_set_new(o, "statements", statements(op));
+		json_object_set_new(o, "statements", policy_statements(op));
 	json_object_set_new(o, "unclear", unclear_parts(op, d));
 	for (size_t i = 0; i < n; i++)
 		json_array_append_new(rules, one_rule(p, &f[i]));

@@ -193,6 +193,9 @@ struct policy_report {
 /* The `test` entries of the loaded files and of the given *_test.lua files. */
 int policy_test(struct policy *p, const struct policy_source *const *tests, size_t n, const struct sp_module *module,
     struct policy_report *report_r) SP_MUST;
+struct json_t;
+/* What analysis found in each statement of an operation: an object of attributes and their texts; the caller's. */
+struct json_t *policy_statements(const struct op *op);
 /*
  * Why a verdict is what it is, and what would make it another, as one JSON object: verdict, because, rule, text,
  * statements[] (each an object of attributes), unclear[] of { why name statement lifted }, rules[] of { rule place

@@ -61,6 +61,7 @@ def asked_is_told_signed_and_without_literals(w):
     told = json.loads(body)
     assert told["id"] == r["id"] and told["user"] == "ann" and told["target"] == "orders" and told["by"] == "leads", told
     assert told["link"] == f"https://gate.example.com:8443/requests/{r['id']}" and told["hash"] == r["hash"][:12], told
+    assert told["shape"] == "UPDATE public.orders", told
     text = f"v1:{headers['Sallyport-Timestamp']}:{headers['Sallyport-Nonce']}:".encode() + body
     assert headers["Sallyport-Signature"] == "v1=" + hmac.new(KEY.encode(), text, hashlib.sha256).hexdigest()
     assert abs(int(headers["Sallyport-Timestamp"]) - time.time()) < 300

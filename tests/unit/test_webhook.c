@@ -64,9 +64,9 @@ shapes(void)
 		const char *view, *shape;
 	} row[] = {
 		{ "{\"tag\":\"UPDATE\",\"text\":\"UPDATE t SET x = 'secret'\"}", "UPDATE" },
-		{ "{\"tag\":\"DELETE\",\"tables\":[\"public.a\",\"public.b\"]}", "DELETE public.a, public.b" },
-		{ "{\"tag\":\"SELECT\",\"tables\":[\"a\",\"b\",\"c\",\"d\",\"e\",\"f\"]}", "SELECT a, b, c, d, …" },
-		{ "not json", "" }, { "{}", "" }, { "{\"tag\":7,\"tables\":{}}", "" },
+		{ "{\"tag\":\"DELETE\",\"statements\":[{\"tables\":\"public.a, public.b\",\"where\":\"true\"}]}", "DELETE public.a, public.b" },
+		{ "{\"tag\":\"DELETE\",\"statements\":[{\"tables\":\"public.a\",\"where\":\"false\"},{}]}", "DELETE public.a, every row, and more" },
+		{ "not json", "" }, { "{}", "" }, { "{\"tag\":7,\"statements\":{}}", "" },
 	};
 	struct arena *a = arena_new(8192);
 	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
