@@ -477,7 +477,6 @@ resolve_all(struct arena *a, struct settings *s)
 		resolve(&p, "file:", &w->url), resolve(&p, "file:", &w->secret), resolve(&p, "", &w->ca);
 	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next) {
 		resolve(&p, "file:", &i->oidc.jwks), resolve(&p, "file:", &i->oidc.secret), resolve(&p, "", &i->oidc.ca);
-		name_attributes(i);
 		resolve(&p, "", &i->saml.metadata), resolve(&p, "file:", &i->saml.key), resolve(&p, "", &i->saml.cert);
 	}
 	return p.failed ? SP_ENOMEM : SP_OK;
@@ -528,6 +527,9 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 	into->console.tls.ca = into->console.tls.name = "";
 	for (struct target *t = into->targets; t != NULL; t = (struct target *)t->b.next)
 		t->admin.cert = t->admin.key = t->admin.role = t->admin.vault = t->catalogue.role = t->catalogue.vault = "";
+		t->admin.cert = t->admin.key = t->admin.role = t->catalogue.role = "";
+	for (struct identity *i = into->identities; i != NULL; i = (struct identity *)i->b.next)
+		name_attributes(i);
 	into->log.level += SP_ERROR;
 	if (strcmp(into->access, "off") == 0)
 		into->access = "";

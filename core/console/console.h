@@ -145,6 +145,8 @@ struct proof {
 };
 /* Whom the request says it is from.  false: refused, the caller has its answer. */
 bool guard_proof(struct caller *c, const struct request *r, struct proof *p_r);
+/* It names us. */
+bool guard_host(struct caller *c, const struct request *r);
 /* Host and Origin, and for a cookie's writes the CSRF token.  false: refused, the caller has its answer. */
 bool guard_request(struct caller *c, const struct request *r, const struct proof *p, struct sp_bytes csrf);
 /* What a page of that sign-in writes into its forms. */

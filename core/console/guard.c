@@ -87,14 +87,20 @@ refuse(struct caller *c, unsigned status, const char *what, struct sp_bytes give
 }
 
 bool
+guard_host(struct caller *c, const struct request *r)
+{
+	const char *host = settings_console_host(caller_console(c)->epoch->settings.console.url);
+	return (host != NULL && http_name_is(r->host, host)) || refuse(c, 421, "this gateway has another name: use its `console { url }`", r->host);
+}
+
+bool
 guard_request(struct caller *c, const struct request *r, const struct proof *p, struct sp_bytes csrf)
 {
 	if (caller_visitor(c) == NULL)
 		return true;
-	const char *url = caller_console(c)->epoch->settings.console.url, *host = settings_console_host(url);
-	bool get = sp_bytes_is(r->method, "GET"), ours = sp_bytes_is(r->origin, url);
-	if (host == NULL || !http_name_is(r->host, host))
-		return refuse(c, 421, "this gateway has another name: use its `console { url }`", r->host);
+	bool get = sp_bytes_is(r->method, "GET"), ours = sp_bytes_is(r->origin, caller_console(c)->epoch->settings.console.url);
+	if (!guard_host(c, r))
+		return false;
 	if (!get && r->origin.p != NULL && !ours)
 		return refuse(c, 403, "a page of another site sent this request", r->origin);
 	if (p->carrier != CARRIER_COOKIE)

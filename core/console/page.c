@@ -3,6 +3,7 @@
  * The pages of signing in, and the console's own health.
  *
  *   /signin ─ choice ─▶ /signin/with/ID ─▶ the provider ─▶ /signin/callback/ID ─▶ cookie, back to where one was
+ *   /saml/acs/ID: the same for a provider that has the browser post its response
  *   /device ─ code ─▶ what it is, who asks, from where ─ POST with the CSRF token ─▶ done
  *
  * A page asks the keeper one or two questions and fills a text.  The secret of a sign-in comes from the
@@ -285,9 +286,23 @@ on_logout(struct page_job *j, const json_t *o)
 		show_message(j->caller, &how, "Signed out", "Your sign-in has ended.");
 }
 
+static void
+on_metadata(struct page_job *j, const json_t *o)
+{
+	caller_page(j->caller, &(struct page_reply){ .status = 200, .type = "application/samlmetadata+xml", .body = sp_str(text_of(o, "xml")) });
+}
+
+static void
+on_saml_logout(struct page_job *j, const json_t *o)
+{
+	(void)o;
+	show_message(j->caller, &(struct page_reply){ .status = 200 }, "Signed out", "Your provider has ended your sign-in here, too.");
+}
+
 static void (*const answered[PAGES])(struct page_job *j, const json_t *o) = {
 	[PAGE_SIGNIN] = on_signed_in, [PAGE_SIGNIN_WITH] = on_location, [PAGE_SIGNIN_BACK] = on_back, [PAGE_DEVICE] = on_device,
 	[PAGE_DEVICE_CONFIRM] = on_confirmed, [PAGE_LOGOUT] = on_logout,
+	[PAGE_SAML_BACK] = on_back, [PAGE_SAML_LOGOUT] = on_saml_logout, [PAGE_SAML_METADATA] = on_metadata,
 };
 
 /* A sign-in that is over: to a new one, and back here. */
@@ -303,7 +318,7 @@ page_refused(struct page_job *j, unsigned status, const json_t *o)
 		return;
 	}
 	const char *why = text_of(o, "error");
-	show_message(j->caller, &(struct page_reply){ .status = status, .cookie = { j->page->page == PAGE_SIGNIN_BACK ? FLOW_GONE : NULL } },
+	show_message(j->caller, &(struct page_reply){ .status = status, .cookie = { answered[j->page->page] == on_back ? FLOW_GONE : NULL } },
 	    "That did not work", why[0] == '\0' ? "The gateway gave no reason. Try again." : why);
 }
 
@@ -332,6 +347,16 @@ page_answered(void *owner, struct answer *a)
 /* ---- requests ---- */
 
 static void
+page_saml(struct page_job *j, struct sp_bytes id)
+{
+	static const char *const back[] = { "flow", "response", NULL }, *const logout[] = { "request", NULL }, *const nothing[] = { NULL };
+	bool is_back = j->page->page == PAGE_SAML_BACK, is_logout = j->page->page == PAGE_SAML_LOGOUT;
+	json_t *args = args_of(j, is_back ? back : is_logout ? logout : nothing);
+	(void)json_object_set_new(args, "id", json_stringn((const char *)id.p, id.len));
+	page_ask(j, is_back ? CALL_SAML_ACS : is_logout ? CALL_SAML_LOGOUT : CALL_SAML_METADATA, args);
+}
+
+static void
 page_first(struct page_job *j, struct sp_bytes id)
 {
 	static const char *const back[] = { "flow", "state", "code", "iss", "error", NULL }, *const confirm[] = { "code", "allow", NULL },
@@ -357,32 +382,61 @@ page_first(struct page_job *j, struct sp_bytes id)
 	case PAGE_DEVICE_CONFIRM:
 		page_ask(j, CALL_DEVICE_CONFIRM, args_of(j, confirm));
 		break;
+	case PAGE_SAML_BACK:
+	case PAGE_SAML_LOGOUT:
+	case PAGE_SAML_METADATA:
+		page_saml(j, id);
+		break;
 	default:
 		page_ask(j, CALL_LOGOUT, json_object());
 	}
 }
 
-/* Members of a page's query or form, as texts; what no page knows is passed over, as providers add to it. */
+/* What a page may be given, and what the keeper calls it; what is not here is passed over, as providers add to it. */
+static const struct {
+	const char *word, *name;
+} page_words[] = {
+	{ "state", "state" }, { "code", "code" }, { "iss", "iss" }, { "error", "error" }, { "return", "return" }, { "csrf", "csrf" },
+	{ "allow", "allow" }, { "SAMLResponse", "response" }, { "SAMLRequest", "request" },
+};
+
+static bool
+page_word(const char *name, struct sp_bytes value, json_t *args)
+{
+	char *text = mem_alloc(value.len + 1);
+	struct sp_writer w = sp_writer(text, value.len + 1);
+	http_decode(value, true, &w);
+	json_t *v = w.bad ? NULL : json_stringn(text, sp_written(&w).len);
+	bool good = v != NULL && json_object_get(args, name) == NULL && json_object_set(args, name, v) == 0;
+	json_decref(v);
+	free(text);
+	return good;
+}
+
+/* Members of a page's query or form, as texts, each once. */
 static bool
 page_args(struct sp_bytes words, json_t *args)
 {
-	static const char *const known[] = { "state", "code", "iss", "error", "return", "csrf", "allow", NULL };
 	struct sp_reader r = sp_reader(words);
 	struct sp_bytes key, value;
 	while (http_query_next(&r, &key, &value)) {
-		char text[4096];
-		struct sp_writer w = sp_writer(text, sizeof(text));
-		const char *const *name = known;
-		while (*name != NULL && !sp_bytes_is(key, *name))
-			name++;
-		if (*name == NULL)
-			continue;
-		http_decode(value, true, &w);
-		json_t *v = w.bad ? NULL : json_stringn(text, sp_written(&w).len);
-		if (v == NULL || json_object_get(args, *name) != NULL || json_object_set_new(args, *name, v) != 0)
+		size_t i = 0, n = sizeof(page_words) / sizeof(*page_words);
+		while (i < n && !sp_bytes_is(key, page_words[i].word))
+			i++;
+		if (i < n && !page_word(page_words[i].name, value, args))
 			return false;
 	}
 	return !r.bad;
+}
+
+/* A form that a provider's page has the browser post brings its own proof: no cookie counts, and no Origin of ours. */
+static bool
+page_proof(struct caller *c, const struct page_route *page, const struct request *r, const json_t *args, struct proof *p_r)
+{
+	*p_r = (struct proof){ .carrier = CARRIER_NONE };
+	if (page->page == PAGE_SAML_BACK || page->page == PAGE_SAML_LOGOUT)
+		return guard_host(c, r);
+	return guard_proof(c, r, p_r) && guard_request(c, r, p_r, sp_str(text_of(args, "csrf")));
 }
 
 static void
@@ -412,7 +466,7 @@ page_open(struct caller *c, const struct page_route *page, const struct request 
 		caller_refuse(c, 415, "the body must be a form");
 	} else if (!page_args(post ? r->body : r->query, args)) {
 		caller_refuse(c, 400, "the address or the form is malformed");
-	} else if (guard_proof(c, r, &p) && guard_request(c, r, &p, sp_str(text_of(args, "csrf")))) {
+	} else if (page_proof(c, page, r, args, &p)) {
 		(void)json_object_set_new(args, "id", json_stringn((const char *)id.p, id.len));
 		if (r->flow.p != NULL)
 			(void)json_object_set_new(args, "flow", json_stringn((const char *)r->flow.p, r->flow.len));

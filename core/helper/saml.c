@@ -4,10 +4,10 @@
  *
  *   job        input                                        answer
  *   check      -                                            entity
- *   metadata   entity acs                                   xml
- *   request    entity acs id relay                          location query
- *   response   entity acs request now response (base64)     what saml_response() says
- *   logout     entity acs now request (base64)              what saml_logout() says
+ *   metadata   entity acs logout                            xml
+ *   request    entity acs logout id relay                   location query
+ *   response   entity acs logout request now response       what saml_response() says
+ *   logout     entity acs logout now request                what saml_logout() says
  *
  * The identity in a job names a block of the configuration: its metadata came with the epoch.
  */
@@ -108,7 +108,7 @@ run_job(struct helper *h, struct job *j, const struct message *m, json_t **out_r
 		return saml_refuse(&j->c, "the configuration here has no such identity");
 	int rc = saml_provider_new(&j->c, file_of(h, i->saml.metadata), &p);
 	j->p = p;
-	j->self = (struct saml_self){ text_of(j, "entity"), text_of(j, "acs"), file_of(h, i->saml.cert) };
+	j->self = (struct saml_self){ text_of(j, "entity"), text_of(j, "acs"), text_of(j, "logout"), file_of(h, i->saml.cert) };
 	for (size_t n = 0; rc == SP_OK && n < sizeof(jobs) / sizeof(*jobs); n++) {
 		if (!sp_bytes_is(m->f[0].s, jobs[n].what))
 			continue;

@@ -49,6 +49,7 @@ const char *saml_provider_entity(const struct saml_provider *p);
 struct saml_self {
 	const char *entity; /* our entityID */
 	const char *acs;    /* URL that responses are posted to */
+	const char *logout; /* URL that logouts are posted to */
 	struct sp_bytes cert; /* PEM; the requests are signed by its key.  Empty: they are not */
 };
 

@@ -165,14 +165,12 @@ check_in_response(struct reading *r, const xmlNode *n, bool needed)
 }
 
 static int
-check_destination(struct reading *r, const xmlNode *n, bool needed)
+check_destination(struct reading *r, const xmlNode *n, const char *ours, bool needed)
 {
 	const char *to = saml_attribute(r->c, n, "Destination");
 	if (xmlHasProp((xmlNodePtr)(uintptr_t)n, (const xmlChar *)"Destination") == NULL && !needed)
 		return SP_OK;
-	return is_text(to, r->w->self.acs)
-	    ? SP_OK
-	    : saml_refuse(r->c, "its Destination is \"%.200s\", not \"%.200s\"", to == NULL ? "" : to, r->w->self.acs);
+	return is_text(to, ours) ? SP_OK : saml_refuse(r->c, "its Destination is \"%.200s\", not \"%.200s\"", to == NULL ? "" : to, ours);
 }
 
 /* ---- the subject ---- */
@@ -367,7 +365,7 @@ check_response(struct reading *r, const struct saml_document *d)
 	if (rc == SP_OK)
 		rc = check_issuer(r, d->root, false);
 	if (rc == SP_OK)
-		rc = check_destination(r, d->root, saml_has_signature(d->root));
+		rc = check_destination(r, d->root, r->w->self.acs, saml_has_signature(d->root));
 	return rc == SP_OK ? check_in_response(r, d->root, true) : rc;
 }
 
@@ -427,7 +425,7 @@ read_logout(struct reading *r, const xmlNode *n)
 	if (rc == SP_OK)
 		rc = check_issuer(r, n, true);
 	if (rc == SP_OK)
-		rc = check_destination(r, n, true);
+		rc = check_destination(r, n, r->w->self.logout, true);
 	if (rc == SP_OK)
 		rc = check_window(r, n, false);
 	if (rc == SP_OK)

@@ -257,7 +257,11 @@ put_metadata(struct saml_call *c, const struct saml_self *self, struct buffer *o
 	if (rc == SP_OK && self->cert.len > 0)
 		rc = put_certificate(c, out, self->cert);
 	if (rc == SP_OK)
-		rc = buffer_put(out, SP_LIT("<md:AssertionConsumerService index=\"0\" isDefault=\"true\" Binding=\"" POST "\" Location=\""));
+		rc = buffer_put(out, SP_LIT("<md:SingleLogoutService Binding=\"" POST "\" Location=\""));
+	if (rc == SP_OK)
+		rc = put_escaped(out, self->logout);
+	if (rc == SP_OK)
+		rc = buffer_put(out, SP_LIT("\"/><md:AssertionConsumerService index=\"0\" isDefault=\"true\" Binding=\"" POST "\" Location=\""));
 	if (rc == SP_OK)
 		rc = put_escaped(out, self->acs);
 	return rc == SP_OK ? buffer_put(out, SP_LIT("\"/></md:SPSSODescriptor></md:EntityDescriptor>\n")) : rc;

@@ -12,6 +12,7 @@
 #include "caller.h"
 #include "metrics.h"
 #include "provider.h"
+#include "saml.h"
 
 #define ARENA (16u << 20)
 #define ARGUMENTS_MAX (1u << 20)
@@ -34,6 +35,7 @@ static int (*const calls[CALLS])(struct api *a) = {
 	[CALL_LOGOUT] = api_logout, [CALL_DEVICE_BEGIN] = api_device_begin, [CALL_DEVICE_POLL] = api_device_poll,
 	[CALL_DEVICE_LOOK] = api_device_look, [CALL_DEVICE_CONFIRM] = api_device_confirm, [CALL_BACKCHANNEL] = api_backchannel,
 	[CALL_RENEW] = api_unbuilt,
+	[CALL_SAML_METADATA] = api_saml_metadata, [CALL_SAML_ACS] = api_saml_acs, [CALL_SAML_LOGOUT] = api_saml_logout,
 };
 
 /* What waits for somebody else: a call for master's word, or an answer for the recorder's file. */

@@ -21,6 +21,7 @@
 #include "live.h"
 #include "oidc.h"
 #include "provider.h"
+#include "saml.h"
 #include "signin.h"
 
 #define FLOW_LIFE 600000000ull /* µs */
@@ -149,6 +150,8 @@ api_identities(struct api *a)
 	static const char *const classes[] = { [CLASS_HUMAN] = "human", [CLASS_WORKLOAD] = "workload", [CLASS_AGENT] = "agent" };
 	json_t *list = json_array();
 	for (const struct identity *i = keeper_settings(a->k)->identities; i != NULL; i = (const struct identity *)i->b.next) {
+		if (i->saml.metadata[0] != '\0')
+			(void)json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "name", i->b.name, "kind", "saml", "class", classes[i->class]));
 		if (i->oidc.client[0] != '\0')
 			(void)json_array_append_new(list, json_pack("{s:s,s:s,s:s}", "name", i->b.name, "kind", "oidc", "class", classes[i->class]));
 	}
@@ -163,6 +166,9 @@ api_signin_begin(struct api *a)
 	struct flow f = { .until = clock_wall_us() + FLOW_LIFE, .identity = api_text(a, "identity"), .back = plain_return(api_text(a, "return")) };
 	struct buffer location = { 0 }, flow = { 0 };
 	const char *why = "no memory", *redirect = redirect_of(a->k, a->arena, f.identity);
+	const struct identity *i = settings_identity(keeper_settings(a->k), f.identity);
+	if (i != NULL && i->saml.metadata[0] != '\0')
+		return api_saml_login(a);
 	if (redirect == NULL)
 		return api_refuse(a, 400, "nobody can sign in here: the configuration's \"console\" has no url");
 	random_bytes(f.seed, SEED);
@@ -375,7 +381,7 @@ api_logout(struct api *a)
 	if (oidc_logout_location(a->k, p->identity, keeper_settings(a->k)->console.url, &location) != SP_OK)
 		location.len = 0;
 	api_set(a, "ended", json_integer(n));
-	api_set(a, "location", json_stringn((const char *)buffer_bytes(&location).p, location.len));
+	api_set(a, "location", location.len == 0 ? json_string("") : json_stringn((const char *)buffer_bytes(&location).p, location.len));
 	buffer_free(&location);
 	return SP_OK;
 }

@@ -175,9 +175,11 @@ add_client(struct credentials *c, struct sealed_place *v, const struct identity 
 	const char *why = "";
 	*e = (struct entry){ .next = c->first, .target = "", .identity = i->b.name, .c = { .user = "" } };
 	c->first = e;
-	if (read_secret(v, i->oidc.secret, &e->c.secret, &why) == SP_OK)
+	bool saml = i->saml.key[0] != '\0';
+	const char *where = saml ? i->saml.key : i->oidc.secret;
+	if ((saml ? read_key(v, where, &e->c.key, &why) : read_secret(v, where, &e->c.secret, &why)) == SP_OK)
 		return SP_OK;
-	(void)snprintf(error_text, sizeof(error_text), "%s:%u: identity %s: the secret %s %s", i->b.file, i->b.line, i->b.name, i->oidc.secret, why);
+	(void)snprintf(error_text, sizeof(error_text), "%s:%u: identity %s: the secret %s %s", i->b.file, i->b.line, i->b.name, where, why);
 	*err_r = error_text;
 	return SP_EIO;
 }
@@ -198,7 +200,7 @@ credentials_new(const struct settings *s, struct credentials **c_r, const char *
 			rc = add(c, &v, t, OF_ADMIN, err_r);
 	}
 	for (const struct identity *i = s->identities; rc == SP_OK && i != NULL; i = (const struct identity *)i->b.next)
-		if (i->oidc.secret[0] != '\0')
+		if (i->oidc.secret[0] != '\0' || i->saml.key[0] != '\0')
 			rc = add_client(c, &v, i, err_r);
 	sealed_keys_free(&v.keys);
 	if (rc != SP_OK)
@@ -252,6 +254,15 @@ credentials_client(const struct credentials *c, const char *identity)
 	for (const struct entry *e = c->first; e != NULL; e = e->next)
 		if (e->identity[0] != '\0' && strcmp(e->identity, identity) == 0)
 			return e->c.secret;
+	return NULL;
+}
+
+const struct sp_secret *
+credentials_request_key(const struct credentials *c, const char *identity)
+{
+	for (const struct entry *e = c->first; e != NULL; e = e->next)
+		if (e->identity[0] != '\0' && strcmp(e->identity, identity) == 0)
+			return e->c.key;
 	return NULL;
 }
 

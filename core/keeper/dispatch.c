@@ -24,11 +24,12 @@
 #include "outside.h"
 #include "proof.h"
 #include "provider.h"
+#include "saml.h"
 #include "signin.h"
 #include "webhook.h"
 
 /* By helper: what it was asked for has no answer any more. */
-static void (*const helper_lost[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_lost, [ROLE_FETCH] = outside_lost };
+static void (*const helper_lost[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_lost, [ROLE_FETCH] = outside_lost, [ROLE_SAML] = saml_lost };
 /* …and it can be asked again. */
 static void (*const helper_linked[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_linked };
 
@@ -57,6 +58,7 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_LENT] = lend_lent,
 	[MSG_RETURNED] = lend_returned,
 	[MSG_OUTSIDE_TOLD] = outside_told,
+	[MSG_SAML_TOLD] = saml_told,
 };
 
 /* Keys for what workers hash: never the ones that sign or prove. */
@@ -278,9 +280,12 @@ take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 	struct trust *trust = NULL;
 	struct credentials *credentials = NULL;
 	struct webhooks *webhooks = NULL;
+	struct saml_trust *saml = NULL;
 	int rc = e->settings.local_issuer ? keys_issuer(&k->keys, err_r) : SP_OK;
 	if (rc == SP_OK)
 		rc = trust_new(e, &k->keys, k, &trust, err_r);
+	if (rc == SP_OK)
+		rc = saml_trust_new(e, &saml, err_r);
 	if (rc == SP_OK)
 		rc = credentials_new(&e->settings, &credentials, err_r);
 	if (rc == SP_OK)
@@ -288,16 +293,19 @@ take_epoch(struct keeper *k, struct epoch *e, const char **err_r)
 	if (rc != SP_OK) {
 		trust_free(&trust);
 		credentials_free(&credentials);
+		saml_trust_free(&saml);
 		return rc;
 	}
 	trust_free(&k->trust);
 	credentials_free(&k->credentials);
 	webhooks_free(&k->webhooks);
+	saml_trust_free(&k->saml_trust);
 	if (k->epoch != e)
 		epoch_free(&k->epoch);
 	k->trust = trust;
 	k->credentials = credentials;
 	k->webhooks = webhooks;
+	k->saml_trust = saml;
 	k->epoch = e;
 	lend_epoch(k);
 	provider_epoch(k);
@@ -343,6 +351,7 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	api_device_tick(k);
 	caller_forget(k, now > CALLER_LIFE ? now - CALLER_LIFE : 0);
 	api_parked(k, false);
+	saml_tick(k);
 	if (!k->settled && age >= grace) {
 		k->settled = true;
 		live_settle(k);
@@ -393,6 +402,7 @@ keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const ch
 	api_open(k);
 	metrics_open(k);
 	api_device_open(k);
+	saml_open_jobs(k);
 	k->derive = evtimer_new(base, on_derive, k);
 	k->tick = event_new(base, -1, EV_PERSIST, on_tick, k);
 	if (k->derive == NULL || k->tick == NULL || event_add(k->tick, &(struct timeval){ 1, 0 }) != 0) {
@@ -424,6 +434,7 @@ keeper_close(struct keeper *k)
 	cancel_close(k);
 	caller_close(k);
 	api_device_close(k);
+	saml_close_jobs(k);
 	api_close(k);
 	metrics_close(k);
 	if (k->derive != NULL)
@@ -437,6 +448,7 @@ keeper_close(struct keeper *k)
 	ledger_close(k);
 	store_close(&k->store);
 	trust_free(&k->trust);
+	saml_trust_free(&k->saml_trust);
 	credentials_free(&k->credentials);
 	webhooks_free(&k->webhooks);
 	keys_close(&k->keys);

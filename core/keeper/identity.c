@@ -547,6 +547,53 @@ identity_sponsors(const struct principal *p, const struct principal *agent)
 	return false;
 }
 
+/* ---- SAML, and sign-ins ---- */
+
+/* Only the attributes that the conf names, and then what no attribute may say. */
+static json_t *
+claims_of(const struct identity *i, const json_t *facts)
+{
+	const json_t *all = json_object_get(facts, "attributes"), *context = json_object_get(facts, "context");
+	const char *const names[] = { i->user.claim, i->user.show, i->person.claim, i->groups.claim };
+	json_t *claims = json_object();
+	for (size_t n = 0; n < sizeof(names) / sizeof(*names); n++)
+		(void)json_object_set(claims, names[n], json_object_get(all, names[n]));
+	for (size_t n = 0; n < i->allow.n; n++)
+		(void)json_object_set(claims, i->allow.key[n], json_object_get(all, i->allow.key[n]));
+	(void)json_object_del(claims, "amr");
+	(void)json_object_set(claims, "sub", json_object_get(facts, "subject"));
+	(void)json_object_set_new(claims, "auth_time", json_integer(json_integer_value(json_object_get(facts, "authenticated")) / 1000000));
+	if (json_is_string(context))
+		(void)json_object_set(claims, "amr", (json_t *)(uintptr_t)context);
+	return claims;
+}
+
+int
+identity_saml(const struct identity *i, const char *issuer, const json_t *facts, struct arena *a, struct verified *v_r, const char **err_r)
+{
+	struct principal *p = &v_r->principal;
+	const char *format = json_string_value(json_object_get(facts, "format"));
+	*v_r = (struct verified){ 0 };
+	if (format != NULL && strstr(format, ":transient") != NULL)
+		return fail(err_r, "its NameID is transient, another one each time: let the provider send a persistent one, or an address");
+	json_t *claims = claims_of(i, facts);
+	int rc = take_claims(i, claims, a, p, err_r);
+	json_decref(claims);
+	p->identity = arena_string(a, sp_str(i->b.name));
+	p->issuer = arena_string(a, sp_str(issuer));
+	p->token = "";
+	if (rc == SP_OK && (p->identity == NULL || p->issuer == NULL))
+		rc = SP_ENOMEM;
+	if (rc == SP_OK) {
+		v_r->token_use = i->token_use;
+		v_r->may = rights(i, p);
+		rc = name_roles(a, v_r->may, &p->roles);
+	}
+	if (rc != SP_OK)
+		*v_r = (struct verified){ 0 };
+	return rc;
+}
+
 /* ---- revocation ---- */
 
 static int

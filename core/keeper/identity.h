@@ -8,6 +8,8 @@
 #ifndef SALLYPORT_KEEPER_IDENTITY_H
 #define SALLYPORT_KEEPER_IDENTITY_H
 
+#include <jansson.h>
+
 #include "../base/epoch.h"
 #include "../base/principal.h"
 #include "../base/route.h"
@@ -74,6 +76,12 @@ int identity_logout_token(const struct trust *t, const char *identity, struct sp
 struct provider *identity_provider(const struct trust *t, const char *identity);
 /* What somebody who signed in earlier may now; not SP_OK: nothing, its identity is gone or another one. */
 int identity_renew(const struct settings *s, struct arena *a, struct verified *v) SP_MUST;
+/*
+ * Whom a SAML response means: facts as core/helper/saml.h says, of which subject, authenticated, context and attributes
+ * are read.  The caller sets when it ends and when it was issued.
+ */
+int identity_saml(const struct identity *i, const char *issuer, const json_t *facts, struct arena *a, struct verified *v_r,
+    const char **err_r) SP_MUST;
 
 /* A caller on the control socket. */
 int identity_unix(const struct settings *s, struct sp_bytes name, struct arena *a, struct verified *v_r) SP_MUST;

@@ -39,6 +39,8 @@ struct providers;
 struct signins;
 struct devices;
 struct exchange;
+struct saml_jobs;
+struct saml_trust;
 
 struct worker {
 	struct worker *next;
@@ -81,6 +83,8 @@ struct keeper {
 	struct fetches *fetches;
 	struct metrics *metrics;
 	struct ledger *ledger;
+	struct saml_trust *saml_trust;   /* of the epoch */
+	struct saml_jobs *saml_jobs;
 	struct worker *workers;
 	struct link *recorder, *console;
 	struct helper_link *helpers;

@@ -47,6 +47,8 @@ const struct credential *credentials_admin(const struct credentials *c, const ch
 
 /* The secret of an identity's client at its provider; NULL: it has none. */
 const struct sp_secret *credentials_client(const struct credentials *c, const char *identity);
+/* The key that signs its requests, PEM; NULL: they are not signed. */
+const struct sp_secret *credentials_request_key(const struct credentials *c, const char *identity);
 
 struct scram_keys;
 /* Derived keys that were kept, in locked memory; NULL: none for that salt. */

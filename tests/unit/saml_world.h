@@ -22,6 +22,7 @@
 
 #define IDP "https://idp.example.com/saml"
 #define ACS "https://gate.example.com:8443/saml/acs/okta"
+#define SLO "https://gate.example.com:8443/saml/logout/okta"
 #define ENTITY "https://gate.example.com:8443/saml/metadata/okta"
 #define SSO "https://idp.example.com/sso"
 #define NOW "2026-11-24T12:00:00Z"

@@ -466,6 +466,7 @@ requests(void)
 	CU_ASSERT_EQUAL_FATAL(saml_metadata(&call, &self, &out), SP_OK);
 	CU_ASSERT_PTR_NOT_NULL(strstr(fact(out, "xml"), "entityID=\"" ENTITY "\""));
 	CU_ASSERT_PTR_NOT_NULL(strstr(fact(out, "xml"), "Location=\"" ACS "\""));
+	CU_ASSERT_PTR_NOT_NULL(strstr(fact(out, "xml"), "Location=\"" SLO "\""));
 	CU_ASSERT_PTR_NOT_NULL(strstr(fact(out, "xml"), "WantAssertionsSigned=\"true\""));
 	json_decref(out);
 	struct saml_self odd = self;
@@ -518,7 +519,7 @@ static void
 logouts(void)
 {
 	struct signing s = by_idp(), forged = { .by = &other };
-	const char *good = logout_of(ACS, "2026-11-24T12:05:00Z");
+	const char *good = logout_of(SLO, "2026-11-24T12:05:00Z");
 	json_t *facts = NULL;
 	CU_ASSERT_EQUAL_FATAL(log_out(signed_by(&s, good, "_logout"), &facts), SP_OK);
 	CU_ASSERT_STRING_EQUAL(fact(facts, "subject"), "ann");
@@ -528,8 +529,8 @@ logouts(void)
 	CU_ASSERT_EQUAL(log_out(good, &facts), SP_EDENIED);
 	CU_ASSERT_STRING_EQUAL(call.why, "a logout must be signed");
 	CU_ASSERT_EQUAL(log_out(signed_by(&forged, good, "_logout"), &facts), SP_EDENIED);
-	CU_ASSERT_EQUAL(log_out(signed_by(&s, logout_of("https://x", "2026-11-24T12:05:00Z"), "_logout"), &facts), SP_EDENIED);
-	CU_ASSERT_EQUAL(log_out(signed_by(&s, logout_of(ACS, "2026-11-24T11:00:00Z"), "_logout"), &facts), SP_EDENIED);
+	CU_ASSERT_EQUAL(log_out(signed_by(&s, logout_of(ACS, "2026-11-24T12:05:00Z"), "_logout"), &facts), SP_EDENIED);
+	CU_ASSERT_EQUAL(log_out(signed_by(&s, logout_of(SLO, "2026-11-24T11:00:00Z"), "_logout"), &facts), SP_EDENIED);
 	CU_ASSERT_PTR_NULL(facts);
 	const struct made usual = { NULL };
 	CU_ASSERT_EQUAL(log_out(with_signed_response(&usual, assertion_of(&usual)), &facts), SP_EDENIED);
@@ -558,7 +559,7 @@ a_provider(void)
 	call = (struct saml_call){ texts, NULL };
 	CU_ASSERT_EQUAL_FATAL(saml_provider_new(&call, sp_str(metadata_of(IDP, idp.cert)), &provider), SP_OK);
 	CU_ASSERT_STRING_EQUAL(saml_provider_entity(provider), IDP);
-	wants = (struct saml_wants){ .self = { ENTITY, ACS, { NULL, 0 } }, .request = "_request", .now = saml_time(NOW) };
+	wants = (struct saml_wants){ .self = { ENTITY, ACS, SLO, { NULL, 0 } }, .request = "_request", .now = saml_time(NOW) };
 }
 
 int
