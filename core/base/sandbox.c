@@ -254,13 +254,14 @@ static const struct narrowed narrowed_calls[] = {
 };
 
 #ifndef SANITIZED
-/* These are made with signals blocked, where a trap would kill. */
+/* These are made with signals blocked, where a trap would kill; or are known to be made, and no news. */
 static const struct {
-	int number;
-	int error;
+	unsigned who;
+	int number, error;
 } silent_calls[] = {
-	{ SCMP_SYS(clone), EPERM }, { SCMP_SYS(fork), EPERM }, { SCMP_SYS(vfork), EPERM },
-	{ SCMP_SYS(clone3), ENOSYS }, /* libc falls back to clone, which is refused */
+	{ ALL, SCMP_SYS(clone), EPERM }, { ALL, SCMP_SYS(fork), EPERM }, { ALL, SCMP_SYS(vfork), EPERM },
+	{ ALL, SCMP_SYS(clone3), ENOSYS }, /* libc falls back to clone, which is refused */
+	{ S, SCMP_SYS(openat), EPERM },    /* lasso looks for the system's authorities with each key that it reads */
 };
 #endif
 
@@ -340,11 +341,11 @@ allow_narrowed(scmp_filter_ctx filter, unsigned self)
 
 #ifndef SANITIZED
 static int
-refuse_silently(scmp_filter_ctx filter)
+refuse_silently(scmp_filter_ctx filter, unsigned self)
 {
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < sizeof(silent_calls) / sizeof(*silent_calls); i++) {
-		if (silent_calls[i].number >= 0)
+		if ((silent_calls[i].who & self) != 0 && silent_calls[i].number >= 0)
 			rc = seccomp_rule_add(filter, SCMP_ACT_ERRNO((unsigned)silent_calls[i].error), silent_calls[i].number, 0);
 	}
 	return rc;
@@ -362,7 +363,7 @@ fill_filter(scmp_filter_ctx filter, unsigned self)
 		rc = allow_list(filter, self, sanitizer_calls, sizeof(sanitizer_calls) / sizeof(*sanitizer_calls));
 #else
 	if (rc == 0)
-		rc = refuse_silently(filter);
+		rc = refuse_silently(filter, self);
 #endif
 	if (rc == 0)
 		rc = allow_list(filter, self, calls, sizeof(calls) / sizeof(*calls));

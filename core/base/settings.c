@@ -527,7 +527,6 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 	into->console.tls.ca = into->console.tls.name = "";
 	for (struct target *t = into->targets; t != NULL; t = (struct target *)t->b.next)
 		t->admin.cert = t->admin.key = t->admin.role = t->admin.vault = t->catalogue.role = t->catalogue.vault = "";
-		t->admin.cert = t->admin.key = t->admin.role = t->catalogue.role = "";
 	for (struct identity *i = into->identities; i != NULL; i = (struct identity *)i->b.next)
 		name_attributes(i);
 	into->log.level += SP_ERROR;
