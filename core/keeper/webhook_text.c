@@ -12,15 +12,29 @@
 
 /* ---- shapes ---- */
 
+/* { "public.orders", "t" }, as policies write a list, for people. */
+static const char *
+plain(struct arena *a, const char *list)
+{
+	char *text = list == NULL ? NULL : arena_string(a, (struct sp_bytes){ (const uint8_t *)list, strnlen(list, SHAPE_TABLES) }), *to = text;
+	for (const char *from = text; from != NULL && *from != '\0'; from++)
+		if (strchr("{}\"", *from) == NULL && (to != text || *from != ' '))
+			*to++ = *from;
+	while (text != NULL && to > text && to[-1] == ' ')
+		to--;
+	if (text != NULL)
+		*to = '\0';
+	return text;
+}
+
 const char *
 webhook_shape(struct arena *a, const char *view)
 {
 	json_t *j = json_loads(view, JSON_REJECT_DUPLICATES, NULL);
 	const char *tag = json_string_value(json_object_get(j, "tag"));
 	const json_t *statements = json_object_get(j, "statements"), *first = json_array_get(statements, 0);
-	const char *tables = json_string_value(json_object_get(first, "tables")), *where = json_string_value(json_object_get(first, "where"));
-	const char *shape = arena_printf(a, "%s%s%.*s%s%s", tag == NULL ? "" : tag, tables == NULL ? "" : " ",
-	    (int)(tables == NULL ? 0 : strnlen(tables, SHAPE_TABLES)), tables == NULL ? "" : tables,
+	const char *tables = plain(a, json_string_value(json_object_get(first, "tables"))), *where = json_string_value(json_object_get(first, "where"));
+	const char *shape = arena_printf(a, "%s%s%s%s%s", tag == NULL ? "" : tag, tables == NULL ? "" : " ", tables == NULL ? "" : tables,
 	    where != NULL && strcmp(where, "false") == 0 ? ", every row" : "", json_array_size(statements) > 1 ? ", and more" : "");
 	json_decref(j);
 	return shape == NULL ? "" : shape;

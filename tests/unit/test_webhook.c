@@ -64,7 +64,7 @@ shapes(void)
 		const char *view, *shape;
 	} row[] = {
 		{ "{\"tag\":\"UPDATE\",\"text\":\"UPDATE t SET x = 'secret'\"}", "UPDATE" },
-		{ "{\"tag\":\"DELETE\",\"statements\":[{\"tables\":\"public.a, public.b\",\"where\":\"true\"}]}", "DELETE public.a, public.b" },
+		{ "{\"tag\":\"DELETE\",\"statements\":[{\"tables\":\"{ \\\"public.a\\\", \\\"public.b\\\" }\",\"where\":\"true\"}]}", "DELETE public.a, public.b" },
 		{ "{\"tag\":\"DELETE\",\"statements\":[{\"tables\":\"public.a\",\"where\":\"false\"},{}]}", "DELETE public.a, every row, and more" },
 		{ "not json", "" }, { "{}", "" }, { "{\"tag\":7,\"statements\":{}}", "" },
 	};
