@@ -39,6 +39,7 @@ struct command {
 	const struct option_row *options; /* ends with a NULL name, or NULL */
 	int (*run)(struct run *r);
 	bool alone;            /* works without a gateway */
+	bool rest;             /* takes another command, behind "--" */
 };
 
 struct run { /* one invocation */
@@ -46,6 +47,7 @@ struct run { /* one invocation */
 	const char *value[OPTIONS]; /* by row of command->options; "" for a flag that is given */
 	const char *word[WORDS + 1];
 	unsigned nwords;
+	char **rest;           /* of a command that takes one: all behind "--", NULL-terminated; NULL: there is no "--" */
 	const char *server, *ca, *control, *token_file; /* of every subcommand that asks the gateway */
 	bool json;
 	bool nobody; /* asks without a token, whatever there is */
@@ -112,6 +114,7 @@ void print_progress_end(void);
 int run_token(struct run *r);
 int run_login(struct run *r);
 int run_logout(struct run *r);
+int run_run(struct run *r);
 int run_whoami(struct run *r);
 int run_targets(struct run *r);
 int run_status(struct run *r);

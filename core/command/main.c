@@ -19,6 +19,7 @@ static const struct option_row token_options[] = {
 	{ "api", NULL, "for the API instead of targets" },
 	{ NULL, NULL, NULL },
 };
+static const struct option_row run_options[] = { { "token-command", "COMMAND", "prints a token; its words stand between spaces, and no shell reads them" }, { NULL, NULL, NULL } };
 static const struct option_row user_options[] = { { "user", "NAME", "whom" }, { NULL, NULL, NULL } };
 static const struct option_row request_options[] = { { "all", NULL, "decided ones too" }, { NULL, NULL, NULL } };
 static const struct option_row comment_options[] = { { "comment", "TEXT", "what the asker is told" }, { NULL, NULL, NULL } };
@@ -87,6 +88,11 @@ const struct command commands[] = {
 	{ .name = "whoami", .words = "", .help = "Show who you are to the gateway.", .run = run_whoami },
 	{ .name = "token", .words = "", .options = token_options, .run = run_token, .help = "Make a short-lived token by the local issuer.",
 	    .more = "Only where the configuration says `local_issuer on` and `control … may=mint`; each use is in the audit log." },
+	{ .name = "run", .words = "-- COMMAND…", .options = run_options, .run = run_run, .rest = true,
+	    .help = "Run a job, and keep its token fresh.",
+	    .more = "The token command prints a token of the job's platform; before its end it is asked for another, of the same issuer and\n"
+		    "subject, by which the job's open sessions go on. The job finds it in $SALLYPORT_TOKEN_FILE, and programs with libpq in\n"
+		    "$PGPASSFILE. The exit status is the job's." },
 	{ .name = "targets", .words = "", .help = "List the targets that you may use.", .run = run_targets },
 	{ .name = "requests", .words = "[ID]", .max = 1, .options = request_options, .run = run_requests,
 	    .help = "List operations that wait for approval, or show one with all that an approver must see." },

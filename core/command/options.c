@@ -143,7 +143,10 @@ run_parse(struct run *r, int argc, char **argv)
 {
 	bool only_words = false;
 	for (int i = 0; i < argc; i++) {
-		if (!only_words && strcmp(argv[i], "--") == 0) {
+		if (!only_words && strcmp(argv[i], "--") == 0 && r->command->rest) {
+			r->rest = &argv[i + 1];
+			break;
+		} else if (!only_words && strcmp(argv[i], "--") == 0) {
 			only_words = true;
 		} else if (!only_words && strncmp(argv[i], "--", 2) == 0) {
 			int rc = read_option(r, argc, argv, &i);

@@ -126,25 +126,32 @@ same_address(void *owner, const struct field *row)
 	return sp_bytes_is(row[0].s, owner) ? SP_OK : SP_EDENIED;
 }
 
+int
+admission_use(struct keeper *k, const struct verified *who, const char *host, const char **why_r)
+{
+	const struct principal *p = &who->principal;
+	if (who->token_use == TOKEN_ANY)
+		return SP_OK;
+	const struct field args[] = { Z(p->token), Z(host), Q(p->expires) };
+	long fresh = keeper_write(k, STORE_TOKEN_SEEN, args);
+	*why_r = "the store cannot be written";
+	if (fresh < 0)
+		return SP_EIO;
+	if (fresh > 0)
+		return SP_OK;
+	*why_r = "the token was used before (token_use once)";
+	if (who->token_use == TOKEN_ONCE)
+		return SP_EDENIED;
+	*why_r = "the token was first seen from another address (token_use address)";
+	return store_read(k->store, STORE_TOKEN_GET, args, same_address, (void *)(uintptr_t)host) == SP_OK ? SP_OK : SP_EDENIED;
+}
+
 /* Last, so that a refusal does not use the token up. */
 static int
 check_use(struct admission *a)
 {
-	const struct principal *p = &a->s->principal;
-	if (a->who.token_use == TOKEN_ANY)
-		return SP_OK;
-	const struct field args[] = { Z(p->token), Z(a->s->host), Q(p->expires) };
-	long fresh = keeper_write(a->k, STORE_TOKEN_SEEN, args);
-	if (fresh < 0)
-		return refuse(a, "the store cannot be written");
-	if (fresh > 0)
-		return SP_OK;
-	if (a->who.token_use == TOKEN_ONCE)
-		return refuse(a, "the token was used before (token_use once)");
-	char *host = arena_string(a->s->arena, sp_str(a->s->host));
-	if (host == NULL || store_read(a->k->store, STORE_TOKEN_GET, args, same_address, host) != SP_OK)
-		return refuse(a, "the token was first seen from another address (token_use address)");
-	return SP_OK;
+	const char *why;
+	return admission_use(a->k, &a->who, a->s->host, &why) == SP_OK ? SP_OK : refuse(a, why);
 }
 
 static int (*const checks[])(struct admission *a) = {

@@ -19,12 +19,6 @@
 #define PARKED_MAX 256
 #define FETCHES_MAX 256
 
-static int
-api_unbuilt(struct api *a)
-{
-	return api_refuse(a, 501, "this gateway does not do that yet");
-}
-
 static int (*const calls[CALLS])(struct api *a) = {
 	[CALL_WHOAMI] = api_whoami, [CALL_SESSIONS] = api_sessions, [CALL_SESSION] = api_session, [CALL_KILL] = api_kill,
 	[CALL_RECORDING] = api_recording, [CALL_VERIFY] = api_verify, [CALL_EXPLAIN] = api_explain,
@@ -34,7 +28,7 @@ static int (*const calls[CALLS])(struct api *a) = {
 	[CALL_IDENTITIES] = api_identities, [CALL_SIGNIN_BEGIN] = api_signin_begin, [CALL_SIGNIN_CODE] = api_signin_code,
 	[CALL_LOGOUT] = api_logout, [CALL_DEVICE_BEGIN] = api_device_begin, [CALL_DEVICE_POLL] = api_device_poll,
 	[CALL_DEVICE_LOOK] = api_device_look, [CALL_DEVICE_CONFIRM] = api_device_confirm, [CALL_BACKCHANNEL] = api_backchannel,
-	[CALL_RENEW] = api_unbuilt,
+	[CALL_RENEW] = api_renew,
 	[CALL_SAML_METADATA] = api_saml_metadata, [CALL_SAML_ACS] = api_saml_acs, [CALL_SAML_LOGOUT] = api_saml_logout,
 };
 
@@ -316,7 +310,7 @@ call_or_park(struct keeper *k, struct link *l, const struct message *m, bool may
 	int rc = arena == NULL ? SP_ENOMEM : anybody ? SP_OK : caller_find(k, m->f[0].q, m->f[1].s, arena, &who, &why);
 	if (rc == SP_OK) {
 		answer_call(k, l, m, arena, &who);
-	} else if (rc == SP_ETIME && m->f[1].s.len > 0 && provider_park(k, api_call, l, m) == SP_OK) {
+	} else if (rc == SP_ETIME && m->f[1].s.len > 0 && provider_park(k, api_call_again, l, m) == SP_OK) {
 		; /* its issuer is asked for the key */
 	} else if (rc != SP_ETIME || !may_park || !park(k, l, m)) {
 		log_info("a call to the API was refused: %s", why);
@@ -332,6 +326,12 @@ api_call(struct keeper *k, struct link *l, struct message *m)
 {
 	call_or_park(k, l, m, true);
 	return SP_OK;
+}
+
+int
+api_call_again(struct keeper *k, struct link *l, struct message *m)
+{
+	return api_call(k, l, m);
 }
 
 void

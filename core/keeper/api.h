@@ -25,6 +25,8 @@ struct api {
 void api_open(struct keeper *k);
 void api_close(struct keeper *k);
 int api_call(struct keeper *k, struct link *l, struct message *m);
+/* The same, of a call that waited for an issuer's key. */
+int api_call_again(struct keeper *k, struct link *l, struct message *m);
 /* Calls that came before master named their connection: again, or refused after a second. */
 void api_parked(struct keeper *k, bool all);
 void api_link_gone(struct keeper *k, const struct link *l);
@@ -75,6 +77,12 @@ int api_backchannel(struct api *a);
 void api_signin_close(struct keeper *k);
 /* Of a sign-in that was made: its secret, text. */
 json_t *api_signin_answer(const struct principal *p, struct sp_bytes secret, uint64_t expires, const char *back);
+/* api_renew.c */
+int api_renew(struct api *a);
+struct live;
+/* A session that a worker announced: until when it may go on, when that was renewed. */
+void renewal_resume(struct keeper *k, struct live *s);
+void renewal_tick(struct keeper *k);
 /* api_device.c */
 int api_device_begin(struct api *a);
 int api_device_poll(struct api *a);

@@ -425,12 +425,6 @@ log_out(struct keeper *k, const struct logout_token *t)
 	return n;
 }
 
-static int
-parked_again(struct keeper *k, struct link *l, struct message *m)
-{
-	return api_call(k, l, m);
-}
-
 int
 api_backchannel(struct api *a)
 {
@@ -438,7 +432,7 @@ api_backchannel(struct api *a)
 	const char *why = "no memory";
 	const struct sp_bytes token = sp_str(api_text(a, "logout_token"));
 	int rc = identity_logout_token(a->k->trust, api_text(a, "id"), token, a->arena, &t, &why);
-	if (rc == SP_ETIME && provider_park(a->k, parked_again, a->link, a->message) == SP_OK) {
+	if (rc == SP_ETIME && provider_park(a->k, api_call_again, a->link, a->message) == SP_OK) {
 		a->later = true;
 		return SP_OK;
 	}

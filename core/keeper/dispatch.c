@@ -349,6 +349,7 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	provider_tick(k);
 	signin_tick(k);
 	api_device_tick(k);
+	renewal_tick(k);
 	caller_forget(k, now > CALLER_LIFE ? now - CALLER_LIFE : 0);
 	api_parked(k, false);
 	saml_tick(k);

@@ -68,6 +68,16 @@ jwt_issuer(struct sp_bytes token, struct arena *a, const char **issuer_r)
 	return *issuer_r == NULL ? SP_EPROTO : SP_OK;
 }
 
+int
+jwt_id(struct sp_bytes token, uint8_t id[DIGEST_LEN])
+{
+	struct parts p;
+	int rc = split(token, &p);
+	if (rc == SP_OK)
+		digest_sha256(p.is_signed, id);
+	return rc;
+}
+
 const char *
 jwt_kid(struct sp_bytes token, struct arena *a)
 {

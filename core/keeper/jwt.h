@@ -39,6 +39,8 @@ struct jwt {
 int jwt_issuer(struct sp_bytes token, struct arena *a, const char **issuer_r) SP_MUST;
 /* The key that it names; NULL: none.  Nothing of it is verified. */
 const char *jwt_kid(struct sp_bytes token, struct arena *a);
+/* The id that jwt_verify() gives it, whether or not it is any good. */
+int jwt_id(struct sp_bytes token, uint8_t id[DIGEST_LEN]) SP_MUST;
 /* *err_r: a sentence for the log, without anything of the token. */
 int jwt_verify(struct sp_bytes token, const struct jwt_rules *rules, struct jwt *t_r, const char **err_r) SP_MUST;
 void jwt_clear(struct jwt *t);

@@ -9,6 +9,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "admission.h"
+#include "api.h"
 #include "approval.h"
 #include "cancel.h"
 #include "gateways.h"
@@ -265,6 +266,7 @@ live_resume(struct keeper *k, struct link *l, struct message *m)
 	}
 	s->expires = s->principal.expires;
 	s->state = LIVE_OPEN;
+	renewal_resume(k, s);
 	if (identity_revoked(k->store, &s->principal, s->started))
 		live_kill(k, s, SP_END_REVOKED, "the principal was revoked");
 	else

@@ -33,6 +33,7 @@ struct live {
 	const char *principal_json;
 	const char *target, *part, *address, *host, *protocol;
 	uint64_t started, expires;   /* wall µs */
+	const char *renewed;         /* id of the token that it lives by now; NULL: by the first one */
 	struct proof *proof;         /* login under way */
 	struct lent *lent;           /* its own role at the target; NULL: none */
 	struct cancel_key *cancel;

@@ -47,6 +47,7 @@ const char *const store_schema[] = {
 	"CREATE TABLE hook(delivery TEXT PRIMARY KEY, hook TEXT NOT NULL, gateway TEXT NOT NULL, body TEXT NOT NULL, created INTEGER NOT NULL,"
 	" due INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
 	"CREATE INDEX hook_due ON hook(gateway, due);",
+	"CREATE TABLE renewal(session BLOB PRIMARY KEY, token TEXT NOT NULL, until INTEGER NOT NULL, mac BLOB NOT NULL) WITHOUT ROWID;",
 };
 const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
@@ -107,6 +108,10 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	    " SET text = excluded.text, at = excluded.at, mac = excluded.mac", "ttqtqb", "", .own = true },
 	[STORE_PROVIDER_GET] = { "SELECT issuer, jwks, what, text, at, mac FROM provider WHERE issuer = ? AND jwks = ? ORDER BY what", "tt",
 	    "ttqtqb", .own = true },
+	[STORE_RENEWAL_KEEP] = { "INSERT INTO renewal VALUES(?, ?, ?, ?) ON CONFLICT(session) DO UPDATE SET token = excluded.token,"
+	    " until = excluded.until, mac = excluded.mac", "btqb", "", .own = true },
+	[STORE_RENEWAL_GET] = { "SELECT session, token, until, mac FROM renewal WHERE session = ?", "b", "btqb", .own = true },
+	[STORE_RENEWAL_FORGET] = { "DELETE FROM renewal WHERE until < ?", "q", "", .own = true },
 	[STORE_SIGNIN_KEEP] = { "INSERT INTO signin(" SIGNIN_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO"
 	    " UPDATE SET principal = excluded.principal, checked = excluded.checked, ended = excluded.ended, why = excluded.why,"
 	    " refresh = excluded.refresh, mac = excluded.mac", SIGNIN_TYPES, "", .topic = "signin", .key = 0 },

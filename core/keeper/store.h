@@ -55,6 +55,9 @@ enum store_statement {
 	STORE_WISHES_DONE,       /* gateway */
 	STORE_PROVIDER_KEEP,     /* issuer, where its keys are, what, text, at, mark */
 	STORE_PROVIDER_GET,      /* issuer, where its keys are → these six */
+	STORE_RENEWAL_KEEP,      /* session, token, until, mark */
+	STORE_RENEWAL_GET,       /* session → these four */
+	STORE_RENEWAL_FORGET,    /* until before */
 	STORE_SIGNIN_KEEP,       /* id, hash, parent, principal, identity, issuer, subject, sid, created, expires, checked, ended, why,
 	                            sealed refresh token, mark; the same id: in place of what was there */
 	STORE_SIGNIN_GET,        /* id → these fifteen */

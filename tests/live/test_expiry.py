@@ -112,6 +112,54 @@ def held_past_expiry_never_runs(w):
 
 
 @test
+def a_job_goes_on_by_a_fresh_token(w):
+    """`sallyport run`: one session, and new ones, long past the first token's end."""
+    command = f"{w.stage}/bin/sallyport token --user job --groups dev --class workload --ttl 6s"
+    job = f"""
+    before=$(cat "$SALLYPORT_TOKEN_FILE")
+    (for i in 1 2 3 4 5 6 7 8 9 10; do echo "SELECT 'turn ' || $i;"; sleep 1; done) | psql -qAt '{w.dsn()} user=token' || exit 3
+    psql -qAt '{w.dsn()} user=token' -c "SELECT 'anew'" || exit 4
+    [ "$before" != "$(cat "$SALLYPORT_TOKEN_FILE")" ] || exit 5
+    [ -z "$PGPASSWORD$SALLYPORT_TOKEN" ] || exit 6
+    ls -l "$SALLYPORT_TOKEN_FILE" "$PGPASSFILE" | grep -qv '^-rw-------' && exit 7
+    echo "$SALLYPORT_TOKEN_FILE" > {w.dir}/where
+    exit 42"""
+    done = run([w.stage / "bin" / "sallyport", "run", "--token-command", command, "--", "sh", "-c", job],
+               env={**os.environ, "SALLYPORT_CONTROL": str(w.gateway.control), "PGPASSWORD": ""}, timeout=60 * SLOW)
+    assert done.code == 42, repr(done)
+    assert [line for line in done.out.splitlines() if line] == [f"turn {i}" for i in range(1, 11)] + ["anew"], repr(done)
+    assert not pathlib.Path((w.dir / "where").read_text().strip()).parent.exists(), "the token was left behind"
+    assert [s for s in w.sessions() if s["user"] == "job"]
+
+
+@test
+def a_job_whose_token_is_not_renewed_loses_its_session(w):
+    first = w.token("jim", ttl="4s", fresh=True)
+    other = w.token("eve", fresh=True)
+    script = w.dir / "next-token"
+    script.write_text(f"#!/bin/sh\nif [ -e {w.dir}/asked ]; then echo {other}; else touch {w.dir}/asked; echo {first}; fi\n")
+    script.chmod(0o755)
+    job = f"(echo 'SELECT 1;'; sleep 7; echo 'SELECT 2;') | psql -qAt -v ON_ERROR_STOP=1 '{w.dsn()} user=token'"
+    done = run([w.stage / "bin" / "sallyport", "run", "--token-command", script, "--", "sh", "-c", job],
+               env={**os.environ, "SALLYPORT_CONTROL": str(w.gateway.control)}, timeout=60 * SLOW)
+    assert done.code != 0 and done.out.strip() == "1" and "same principal" in done.err, repr(done)
+
+
+@test
+def revocation_reaches_what_is_held(w):
+    """AP7: a statement that waits for a person ends with its session, and nobody can let it run afterwards."""
+    before = w.pg.sql("SELECT price FROM orders WHERE id = 67")
+    one = w.psql_waiting("UPDATE orders SET price = price + 1 WHERE id = 67", user="rio")
+    request = w.waiting_request()
+    assert w.command("revoke", "--user", "rio").code == 0
+    got = one.result()
+    assert got.code != 0 and "revoked" in got.err, repr(got)
+    late = w.command("approve", request["id"], token=w.token("lea", "leads", api=True))
+    assert late.code == 1, repr(late)
+    assert w.pg.sql("SELECT price FROM orders WHERE id = 67") == before
+
+
+@test
 def revocation_ends_sessions_and_their_statements(w):
     token = w.token("rex")
     one, idle = busy(w, "rex", 42), with_token(w, "rex", token)

@@ -1122,6 +1122,83 @@ test_revoke_clocks(void)
 	stop();
 }
 
+static const char *
+fresh_token(const char *user, const char *group, const char *class, uint64_t ttl, enum audience audience)
+{
+	static char text[32][2048];
+	static unsigned turn;
+	char *out = text[turn++ % 32];
+	struct buffer b = { 0 };
+	uint64_t expires;
+	const char *why = "";
+	const struct token_request q = { .user = user, .class = class, .groups = { &group, 1 }, .ttl = ttl, .audience = audience };
+	CU_ASSERT_EQUAL_FATAL(issuer_mint(&f.k.keys.issuer, &q, &b, &expires, &why), SP_OK);
+	(void)snprintf(out, sizeof(text[0]), "%.*s", (int)b.len, (const char *)buffer_bytes(&b).p);
+	buffer_free(&b);
+	return out;
+}
+
+static void
+renew(const char *old, const char *fresh, unsigned status, unsigned sessions)
+{
+	char args[8192];
+	(void)snprintf(args, sizeof(args), "{\"old\":\"%s\",\"token\":\"%s\"}", old, fresh);
+	fake_forget(&f.worker);
+	json_t *j = call("", 0, CALL_RENEW, args, status);
+	CU_ASSERT_EQUAL(json_integer_value(json_object_get(j, "renewed")), sessions);
+	size_t told = 0;
+	for (size_t i = 0; i < f.worker.n; i++)
+		told += f.worker.m[i].type == MSG_EXPIRES;
+	CU_ASSERT_EQUAL(told, sessions);
+	json_decref(j);
+}
+
+/* P6: a fresh token of the same principal, and of nobody else, lets a session go on; a restart does not forget it. */
+static void
+test_renew(void)
+{
+	start();
+	new_ids();
+	caller(1, "root");
+	const char *old = fresh_token("job", "dba", "workload", 60000, AUDIENCE_DATA);
+	CU_ASSERT(admitted(0, old, "job", "orders"));
+	opened(0);
+	uint64_t first = live_find(&f.k, id(0))->expires;
+	renew(old, fresh_token("job", "dba", "workload", 30000, AUDIENCE_DATA), 409, 0);  /* ends earlier */
+	renew(old, fresh_token("jim", "dba", "workload", 600000, AUDIENCE_DATA), 409, 0); /* somebody else */
+	renew(old, fresh_token("job", "dev", "workload", 600000, AUDIENCE_DATA), 409, 0); /* in another group */
+	renew(old, fresh_token("job", "dba", "human", 600000, AUDIENCE_DATA), 409, 0);
+	renew(old, fresh_token("job", "dba", "workload", 600000, AUDIENCE_API), 401, 0);
+	renew(old, "a.b.c", 401, 0);
+	renew("x", fresh_token("job", "dba", "workload", 600000, AUDIENCE_DATA), 400, 0);
+	renew(fresh_token("job", "dba", "workload", 61000, AUDIENCE_DATA), fresh_token("job", "dba", "workload", 600000, AUDIENCE_DATA), 200, 0);
+	CU_ASSERT_EQUAL(live_find(&f.k, id(0))->expires, first);
+	const char *second = fresh_token("job", "dba", "workload", 300000, AUDIENCE_DATA);
+	renew(old, second, 200, 1);
+	uint64_t later = live_find(&f.k, id(0))->expires;
+	CU_ASSERT(later > first + 200000000);
+	const struct message *m = fake_heard(&f.worker, MSG_EXPIRES);
+	CU_ASSERT(m != NULL && sp_bytes_eq(m->f[0].s, id(0)) && m->f[1].q == later);
+	/* From now on it goes by that one. */
+	renew(old, fresh_token("job", "dba", "workload", 400000, AUDIENCE_DATA), 200, 0);
+	const char *third = fresh_token("job", "dba", "workload", 500000, AUDIENCE_DATA);
+	renew(second, third, 200, 1);
+	later = live_find(&f.k, id(0))->expires;
+	char principal[2048];
+	(void)snprintf(principal, sizeof(principal), "%s", live_find(&f.k, id(0))->principal_json);
+	restart();
+	struct message back = { .type = MSG_RESUME, .f = { S(id(0)), Z(principal), Z("orders"), Z(""), Z("10.0.0.1:4711"), Q(0), Q(0) } };
+	(void)fake_ask(&f, &f.worker, &back, 0);
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_KILL));
+	CU_ASSERT_EQUAL(live_find(&f.k, id(0))->expires, later);
+	renew(third, fresh_token("job", "dba", "workload", 550000, AUDIENCE_DATA), 200, 1);
+	/* Who was revoked renews nothing. */
+	caller(1, "root");
+	expect_call("", 1, CALL_REVOKE, "{\"user\":\"job\"}", 200);
+	renew(third, fresh_token("job", "dba", "workload", 590000, AUDIENCE_DATA), 401, 0);
+	stop();
+}
+
 static void
 test_kill(void)
 {
@@ -1532,6 +1609,7 @@ main(void)
 		{ "sessions not allowed any more do not resume", test_resume_not_allowed },
 		{ "revocation", test_revoke },
 		{ "revocation and clocks", test_revoke_clocks },
+		{ "a fresh token", test_renew },
 		{ "kill", test_kill },
 		{ "the ledger", test_ledger },
 		{ "whoami", test_whoami },
