@@ -19,11 +19,11 @@ same_lender(const struct target *a, const struct target *b)
 	if (!settings_lends(a) || !settings_lends(b) || a->login.ephemeral != b->login.ephemeral)
 		return false;
 	if (!a->login.ephemeral)
-		return strcmp(a->login.vault, b->login.vault) == 0;
+		return strcmp(a->login.vault, b->login.vault) == 0 && strcmp(a->login.command, b->login.command) == 0;
 	return strcmp(a->server, b->server) == 0 && strcmp(a->admin.user, b->admin.user) == 0 && strcmp(a->admin.secret, b->admin.secret) == 0;
 }
 
-/* Counts admin logins and vaults, each where it first stands, up to that target's. */
+/* Counts admin logins, vaults and commands, each where it first stands, up to that target's. */
 static unsigned
 lenders_before(const struct settings *s, const struct target *end)
 {
@@ -43,6 +43,15 @@ unsigned
 helpers_lender(const struct settings *s, const struct target *t)
 {
 	return lenders_before(s, t);
+}
+
+const struct secret_command *
+helpers_command(const struct settings *s, unsigned lender)
+{
+	for (const struct target *t = s->targets; t != NULL; t = (const struct target *)t->b.next)
+		if (t->login.command[0] != '\0' && helpers_lender(s, t) == lender)
+			return settings_command(s, t->login.command);
+	return NULL;
 }
 
 static unsigned

@@ -9,7 +9,9 @@
 #define HELPERS_MAX 32 /* of one kind; settings_check() refuses what would need more */
 
 unsigned helpers_wanted(const struct settings *s, enum role role);
-/* Which lender has the credentials of that target, which settings_lends(): one for each server and admin login, and each vault. */
+/* Which lender has the credentials of that target, which settings_lends(): one for each server and admin login, vault, command. */
 unsigned helpers_lender(const struct settings *s, const struct target *t);
+/* What that lender runs; NULL: nothing, it is of another kind. */
+const struct secret_command *helpers_command(const struct settings *s, unsigned lender);
 
 #endif

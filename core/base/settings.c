@@ -69,6 +69,7 @@ static const struct directive target_login[] = {
 	{ .name = "field", .type = DIR_STRING, .offset = T(login.field), .dflt = "password", .help = "…its field that is the password" },
 	{ .name = "dynamic", .type = DIR_FLAG, .offset = T(login.dynamic),
 	    .help = "…Vault makes user and password for each session: renewed while it lasts, revoked when it ends" },
+	{ .name = "command", .type = DIR_STRING, .offset = T(login.command), .dflt = "", .help = "the password is what this `command` prints, run for each session" },
 	END,
 };
 static const struct directive target_admin[] = {
@@ -140,7 +141,14 @@ const struct directive settings_target_table[] = {
 	END,
 };
 
-/* ---- vault ---- */
+/* ---- vault, command ---- */
+
+static const struct directive command_table[] = {
+	{ .name = "run", .type = DIR_STRINGS, .offset = offsetof(struct secret_command, run),
+	    .help = "a program's path and its arguments, without a shell; the first 8192 bytes that it prints are the password" },
+	{ .name = "timeout", .type = DIR_DURATION, .offset = offsetof(struct secret_command, timeout), .dflt = "5s", .help = "it is killed after it" },
+	END,
+};
 
 #define V(member) offsetof(struct vault, member)
 static const struct directive vault_table[] = {
@@ -381,6 +389,8 @@ const struct directive settings_table[] = {
 	    .help = "a HashiCorp Vault that has passwords of targets" },
 	{ .name = "webhook", .type = DIR_BLOCK, .offset = TOP(webhooks), .params = webhook_table, .size = sizeof(struct webhook),
 	    .help = "who is told, by HTTPS, that somebody is asked and what was decided" },
+	{ .name = "command", .type = DIR_BLOCK, .offset = TOP(commands), .params = command_table, .size = sizeof(struct secret_command),
+	    .help = "a program that prints a password, run as the user of the lend helper" },
 	{ .name = "module", .type = DIR_BLOCK, .offset = TOP(modules), .params = module_table, .size = sizeof(struct module_settings),
 	    .flags = DIR_OPEN, .help = "directives of a module for all its sessions" },
 	END,
@@ -526,7 +536,8 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 		l->tls.ca = l->tls.name = ""; /* no rows for these */
 	into->console.tls.ca = into->console.tls.name = "";
 	for (struct target *t = into->targets; t != NULL; t = (struct target *)t->b.next)
-		t->admin.cert = t->admin.key = t->admin.role = t->admin.vault = t->catalogue.role = t->catalogue.vault = "";
+		t->admin.cert = t->admin.key = t->admin.role = t->admin.vault = t->admin.command = t->catalogue.role = t->catalogue.vault =
+		    t->catalogue.command = "";
 	for (struct identity *i = into->identities; i != NULL; i = (struct identity *)i->b.next)
 		name_attributes(i);
 	into->log.level += SP_ERROR;
@@ -574,6 +585,15 @@ settings_vault(const struct settings *s, const char *name)
 	while (v != NULL && strcmp(v->b.name, name) != 0)
 		v = (const struct vault *)v->b.next;
 	return v;
+}
+
+const struct secret_command *
+settings_command(const struct settings *s, const char *name)
+{
+	const struct secret_command *c = s->commands;
+	while (c != NULL && strcmp(c->b.name, name) != 0)
+		c = (const struct secret_command *)c->b.next;
+	return c;
 }
 
 static int

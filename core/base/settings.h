@@ -29,6 +29,7 @@ struct secret_settings { /* login, catalogue */
 	const char *vault, *path;  /* login: a `vault` block's name, "" for none; what is read there */
 	const char *field;         /* …its field that is the password */
 	bool dynamic;              /* …makes user and password for each session */
+	const char *command;       /* login: a `command` block's name, "" for none; it prints the password */
 };
 
 struct listener {
@@ -60,6 +61,12 @@ struct target {
 	unsigned mode; /* MODE_ENFORCE, MODE_OBSERVE */
 };
 enum { MODE_ENFORCE, MODE_OBSERVE };
+
+struct secret_command {
+	struct conf_block b;
+	struct sp_strings run; /* argv; the first is a path */
+	uint64_t timeout;      /* ms */
+};
 
 struct vault {
 	struct conf_block b;
@@ -152,6 +159,7 @@ struct settings {
 	struct identity *identities;
 	struct vault *vaults;
 	struct webhook *webhooks;
+	struct secret_command *commands;
 	struct module_settings *modules; /* `module NAME { … }` */
 };
 enum { SYNC_GROUP, SYNC_WRITE, SYNC_ALWAYS };
@@ -187,6 +195,7 @@ const struct identity *settings_identity(const struct settings *s, const char *n
 size_t settings_secret_folders(const struct settings *s, char **folder_r, size_t max);
 
 const struct vault *settings_vault(const struct settings *s, const char *name);
+const struct secret_command *settings_command(const struct settings *s, const char *name);
 
 /*
  * What policies, recordings and approvals call a target's login: its user, the role that ephemeral ones
@@ -202,7 +211,7 @@ settings_login(const struct target *t)
 static inline bool
 settings_lends(const struct target *t)
 {
-	return t->login.ephemeral || t->login.vault[0] != '\0';
+	return t->login.ephemeral || t->login.vault[0] != '\0' || t->login.command[0] != '\0';
 }
 
 struct hostport {

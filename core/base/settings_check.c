@@ -180,6 +180,8 @@ check_vault_login(struct check *c, const struct target *t)
 		return FAIL_AT(c, b, "\"login path= dynamic\" go with \"login vault=NAME\"");
 	if (l->vault[0] == '\0')
 		return SP_OK;
+	if (t->pool.warm > 0)
+		return FAIL_AT(c, b, "\"pool\" does not go with \"login vault=\": each session's secret is read for it");
 	if (settings_vault(c->s, l->vault) == NULL)
 		return FAIL_AT(c, b, "there is no \"vault %s { … }\"", QUOTE(l->vault));
 	if (!is_path(l->path))
@@ -190,6 +192,24 @@ check_vault_login(struct check *c, const struct target *t)
 		return FAIL_AT(c, b, l->dynamic ? "\"login vault= dynamic\" has its user from there: leave user= out" : "\"login vault=\" needs \"user=\", or \"dynamic\"");
 	if (t->catalogue.user[0] == '\0')
 		return FAIL_AT(c, b, "\"login vault=\" needs \"catalogue user=… secret=…\": for the gateway's own connection nothing is read there");
+	return SP_OK;
+}
+
+static int
+check_command_login(struct check *c, const struct target *t)
+{
+	const struct secret_settings *l = &t->login;
+	const struct conf_block *b = &t->b;
+	if (l->command[0] == '\0')
+		return SP_OK;
+	if (t->pool.warm > 0)
+		return FAIL_AT(c, b, "\"pool\" does not go with \"login command=\": each session's secret is read for it");
+	if (settings_command(c->s, l->command) == NULL)
+		return FAIL_AT(c, b, "there is no \"command %s { … }\"", QUOTE(l->command));
+	if (l->secret[0] != '\0' || l->cert[0] != '\0' || l->ephemeral || l->vault[0] != '\0' || l->user[0] == '\0')
+		return FAIL_AT(c, b, "\"login command=\" needs user=, and prints the secret: leave secret=, cert=, vault= and ephemeral out");
+	if (t->catalogue.user[0] == '\0')
+		return FAIL_AT(c, b, "\"login command=\" needs \"catalogue user=… secret=…\": for the gateway's own connection nothing is run");
 	return SP_OK;
 }
 
@@ -269,9 +289,22 @@ check_target(struct check *c, const struct conf_block *b)
 		rc = check_catalogue(c, t);
 	if (rc == SP_OK)
 		rc = check_vault_login(c, t);
+	if (rc == SP_OK)
+		rc = check_command_login(c, t);
 	if (rc == SP_OK && helpers_wanted(c->s, ROLE_LEND) > HELPERS_MAX)
-		return FAIL_AT(c, b, "there are more than %d admin logins and vaults", HELPERS_MAX);
+		return FAIL_AT(c, b, "there are more than %d admin logins, vaults and commands", HELPERS_MAX);
 	return rc == SP_OK ? check_ephemeral(c, t) : rc;
+}
+
+static int
+check_command(struct check *c, const struct conf_block *b)
+{
+	const struct secret_command *p = (const struct secret_command *)b;
+	if (p->run.n == 0 || p->run.n > 64 || p->run.v[0][0] != '/')
+		return FAIL_AT(c, b, "\"run\" takes a program's path, from / on, and at most 63 arguments");
+	if (p->timeout < 100 || p->timeout > 60000)
+		return FAIL_AT(c, b, "\"timeout\" of a command is between 100ms and 60s");
+	return SP_OK;
 }
 
 static int
@@ -610,6 +643,8 @@ settings_check(struct arena *a, const struct settings *s, const char **err_r)
 		rc = check_blocks(&c, (const struct conf_block *)s->vaults, check_vault);
 	if (rc == SP_OK)
 		rc = check_blocks(&c, (const struct conf_block *)s->webhooks, check_webhook);
+	if (rc == SP_OK)
+		rc = check_blocks(&c, (const struct conf_block *)s->commands, check_command);
 	if (rc == SP_OK)
 		rc = check_blocks(&c, (const struct conf_block *)s->targets, check_target);
 	return rc == SP_OK ? check_blocks(&c, (const struct conf_block *)s->listeners, check_listener) : rc;

@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include "lend.h"
+#include "lend_command.h"
 #include "lend_vault.h"
 
 #include <netdb.h>
@@ -81,7 +82,7 @@ is_idle(const struct lend *own)
 	for (const struct admin *a = own->admins; a != NULL; a = a->next)
 		if (a->make != NULL || a->drop != NULL)
 			return false;
-	return true;
+	return command_idle();
 }
 
 /* ---- what is out ---- */
@@ -256,8 +257,6 @@ job_new(struct helper *h, const json_t *job, const struct message *m, struct sp_
 	}
 	if (j->kind == JOB_DROP)
 		(void)snprintf(j->role, sizeof(j->role), "%.*s", (int)(m->f[2].s.len < ROLE_NAME ? m->f[2].s.len : 0), (const char *)m->f[2].s.p);
-	else if (j->kind == JOB_MAKE && text_of(job, "try")[0] != '\0')
-		(void)snprintf(j->role, sizeof(j->role), LEND_PREFIX "%.40s", text_of(job, "try"));
 	else if (j->kind == JOB_MAKE)
 		role_name_new(j->user, j->role);
 	if (names_fit(j, m) && text_unhex(text_of(job, "mark"), j->mark, sizeof(j->mark)) == SP_OK)
@@ -273,7 +272,7 @@ lend_job(struct helper *h, struct message *m)
 	struct sp_bytes text = m->f[back ? 3 : 2].s, secret = m->f[back ? 4 : 3].s;
 	json_error_t error;
 	json_t *job = json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, &error);
-	if (json_is_object(job) && vault_job(h, job, m, secret)) {
+	if (json_is_object(job) && (vault_job(h, job, m, secret) || command_job(h, job, m))) {
 		json_decref(job);
 		return SP_OK;
 	}
@@ -292,6 +291,7 @@ static void
 lend_void(struct helper *h)
 {
 	struct lend *own = h->own;
+	command_void();
 	for (struct admin *a = own->admins; a != NULL; a = a->next) {
 		for (struct job *j = a->make; j != NULL; j = j->next)
 			j->tell = false;
@@ -340,6 +340,8 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	struct lend *own = h->own;
 	uint64_t now = clock_mono_ms();
 	forget_idle(own, now);
+	if (own->outdated && is_idle(own))
+		helper_end(h);
 	if (own->quitting && is_idle(own) && (h->keeper == NULL || now - own->quit_at > LINGER_MS))
 		helper_end(h);
 }
@@ -354,10 +356,20 @@ lend_start(struct helper *h, const char **err_r)
 	*err_r = "no timer, or no libcurl";
 	if (vault_open() != SP_OK || own.tick == NULL || event_add(own.tick, &(struct timeval){ 0, 200000 }) != 0)
 		return SP_ENOMEM;
+	if (command_open(h, err_r) != SP_OK)
+		return SP_EIO;
 	/* What resolving needs is read and loaded now: behind the sandbox nothing can be. */
 	if (getaddrinfo("localhost", NULL, NULL, &list) == 0)
 		freeaddrinfo(list);
 	return SP_OK;
+}
+
+/* What runs was forked before the lock-down: another command wants another process. */
+static void
+lend_epoch(struct helper *h)
+{
+	struct lend *own = h->own;
+	own->outdated = !command_same(h);
 }
 
 static void
@@ -374,7 +386,7 @@ main(int argc, char **argv)
 	static const char *const read[] = { "/etc/ssl", "/usr/lib/ssl", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
 		"/etc/resolv.conf", "/run/systemd/resolve", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf", NULL };
 	static const struct sandbox_paths paths = { .read = read };
-	static const struct helper_kind kind = { .role = ROLE_LEND, .paths = &paths, .start = lend_start, .job = lend_job, .void_jobs = lend_void,
+	static const struct helper_kind kind = { .role = ROLE_LEND, .paths = &paths, .start = lend_start, .epoch = lend_epoch, .job = lend_job, .void_jobs = lend_void,
 		.quit = lend_quit };
 	return helper_main(&kind, argc, argv);
 }

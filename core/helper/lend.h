@@ -9,7 +9,7 @@
  *
  *   lend.c       messages, jobs, their queues          lend_make.c   making a role
  *   lend_mark.c  what a role of ours bears             lend_drop.c   dropping one, and sweeping
- *   lend_vault.c passwords out of a Vault: none of this
+ *   lend_vault.c, lend_command.c   passwords out of a Vault, or of a program: none of this
  *
  * Jobs stand alone: each has the admin's login.  While the keeper is away nothing is made; what was
  * to be dropped still is.
@@ -73,7 +73,7 @@ struct out {
 struct lend {
 	struct admin *admins;
 	struct out *out;
-	bool quitting;
+	bool quitting, outdated;
 	uint64_t quit_at; /* mono ms */
 	struct event *tick;
 };

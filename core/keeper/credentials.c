@@ -196,7 +196,7 @@ credentials_new(const struct settings *s, struct credentials **c_r, const char *
 			rc = add(c, &v, t, OF_CATALOGUE, err_r);
 		const struct vault *vault = settings_vault(s, t->login.vault);
 		v.token = vault == NULL ? "" : vault->token;
-		if (rc == SP_OK && settings_lends(t))
+		if (rc == SP_OK && settings_lends(t)) /* a command's is empty */
 			rc = add(c, &v, t, OF_ADMIN, err_r);
 	}
 	for (const struct identity *i = s->identities; rc == SP_OK && i != NULL; i = (const struct identity *)i->b.next)

@@ -25,7 +25,7 @@ struct access {
 	char *target;
 	unsigned lender;
 	uint64_t within;   /* ms that an answer may take */
-	const char *what;  /* role, kv, dynamic */
+	const char *what;  /* role, kv, dynamic, command */
 	json_t *job;
 	struct sp_secret *secret;
 	uint64_t swept;    /* mono ms; 0: has to be */
@@ -109,6 +109,13 @@ vault_job(const struct keeper *k, const struct target *t)
 	    t->login.user, "within", (json_int_t)t->timeout.connect);
 }
 
+static uint64_t
+within_of(const struct keeper *k, const struct target *t)
+{
+	const struct secret_command *c = settings_command(keeper_settings(k), t->login.command);
+	return c == NULL || c->timeout < t->timeout.connect ? t->timeout.connect : c->timeout;
+}
+
 static struct access *
 access_of(struct keeper *k, const struct target *t)
 {
@@ -117,15 +124,15 @@ access_of(struct keeper *k, const struct target *t)
 			return a;
 	const struct credential *admin = credentials_admin(k->credentials, t->b.name);
 	struct sp_secret *secret = admin == NULL ? NULL : secret_new(secret_bytes(admin->secret));
-	json_t *job = secret == NULL ? NULL : t->login.ephemeral ? access_job(k, t) : vault_job(k, t);
+	json_t *job = secret == NULL ? NULL : t->login.ephemeral ? access_job(k, t) : t->login.command[0] != '\0' ? json_pack("{ss}", "user", t->login.user) : vault_job(k, t);
 	if (job == NULL) {
 		secret_free(&secret);
 		return NULL;
 	}
 	struct access *a = mem_alloc(sizeof(*a));
 	*a = (struct access){ .next = k->lending->accesses, .refs = 1, .target = mem_string(sp_str(t->b.name)),
-		.what = t->login.ephemeral ? "role" : t->login.dynamic ? "dynamic" : "kv",
-		.lender = helpers_lender(keeper_settings(k), t), .within = t->timeout.connect, .job = job, .secret = secret };
+		.what = t->login.ephemeral ? "role" : t->login.command[0] != '\0' ? "command" : t->login.dynamic ? "dynamic" : "kv",
+		.lender = helpers_lender(keeper_settings(k), t), .within = within_of(k, t), .job = job, .secret = secret };
 	k->lending->accesses = a;
 	return a;
 }

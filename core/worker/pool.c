@@ -15,7 +15,7 @@
 int
 pool_key(struct sp_session *s, struct sp_bytes key)
 {
-	if (s->home == NULL || s->home->pool.warm == 0 || s->home->login.ephemeral)
+	if (s->home == NULL || s->home->pool.warm == 0 || settings_lends(s->home))
 		return SP_OK;
 	s->pool_key.p = arena_alloc(s->arena, key.len + 1);
 	if (s->pool_key.p == NULL)
@@ -55,7 +55,7 @@ fits(const struct sp_session *warm, const struct sp_session *s)
 static bool
 pooled(const struct sp_session *s)
 {
-	return s->purpose[0] == '\0' && s->pool_key.p != NULL && !s->home->login.ephemeral && s->module->adopt != NULL && s->dialled == s->w->epoch && !s->w->draining;
+	return s->purpose[0] == '\0' && s->pool_key.p != NULL && !settings_lends(s->home) && s->module->adopt != NULL && s->dialled == s->w->epoch && !s->w->draining;
 }
 
 /* Out of the pool, and no line in the log for it. */

@@ -6,7 +6,10 @@ P5: neither worker nor log nor recording has a credential; ID12: what others mad
 in one helper only.
 """
 
+import base64
+
 from lend_world import *
+from process_memory import holds
 
 
 @test
@@ -143,6 +146,60 @@ def a_role_that_is_not_ours_stays(w):
     wait_for(lambda: len(roles(w)) == 3, said="the session's role is left")
     assert roles(w) == ["sallyport_copied", "sallyport_forged", "sallyport_plain"], roles(w)
     w.pg.sql("DROP ROLE sallyport_plain, sallyport_forged, sallyport_copied, stranger", "postgres")
+
+
+@test
+def no_worker_has_what_the_role_logs_in_with(w):
+    """P5: the keeper has the role's ServerKey; no worker has it, nor the StoredKey, nor the admin's password."""
+    if not IS_ROOT:
+        skip("only root reads another process's memory")
+    if SANITIZED:
+        skip("AddressSanitizer keeps freed memory as it was")
+    prepare(w)
+    one = session(w)
+    verifier = w.pg.sql(f"SELECT rolpassword FROM pg_authid WHERE rolname = '{roles(w)[0]}'", "postgres")
+    stored, server = (base64.b64decode(part) for part in verifier.split("$")[2].split(":"))
+    needles = {"StoredKey": stored, "ServerKey": server, "admin": admin.encode()}
+    assert "ServerKey" in holds(w.gateway.children()["keeper"][0], needles), "the search finds nothing where it must"
+    assert "admin" in holds(w.gateway.children()["lend"][0], needles)
+    for role in ("worker", "console", "recorder"):
+        for pid in w.gateway.children()[role]:
+            assert not holds(pid, needles), f"{role} {pid} holds {holds(pid, needles)}"
+    one.process.stdin.close()
+    one.process.wait()
+    no_roles(w)
+
+
+@test
+def over_tls_that_is_verified(w):
+    """P12: the lender verifies the target as workers do; a certificate that it does not trust gets no log-in."""
+    prepare(w)
+    g, pg = w.gateway, w.pg
+    for name in ("cert.pem", "key.pem"):
+        shutil.copy(g.dir / "tls" / name, pg.data / name)
+        (pg.data / name).chmod(0o600)
+        if IS_ROOT:
+            shutil.chown(pg.data / name, "postgres", "postgres")
+    with open(pg.data / "postgresql.conf", "a", encoding="utf-8") as f:
+        f.write("ssl = on\nssl_cert_file = 'cert.pem'\nssl_key_file = 'key.pem'\n")
+    pg._run("pg_ctl", "-D", pg.data, "reload", "-s")
+    wait_for(lambda: pg.sql("SHOW ssl") == "on", said="the target did not take TLS")
+    run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=x",
+         "-keyout", w.dir / "other.key", "-out", g.dir / "tls" / "other.pem"], check=True)
+    kept = g.more_targets
+    g.more_targets = target(w, tls=f"verify-full ca={g.dir}/tls/cert.pem")
+    reload(w)
+    got = ask(w, "SELECT 1")
+    assert got.out == "1", f"{got!r}\n{g.logs()}"
+    no_roles(w)
+    for user in ("lend_admin", "sallyport_ann_"):
+        assert re.search(rf"connection authorized: user={user}.*SSL enabled", pg.log()), f"{user} came without TLS"
+    g.more_targets = target(w, tls=f"verify-full ca={g.dir}/tls/other.pem")
+    reload(w)
+    got = ask(w, "SELECT 1")
+    assert got.code == 2 and "certificate verify failed" in g.logs() and not roles(w), f"{got!r}\n{g.logs()}"
+    g.more_targets = kept
+    reload(w)
 
 
 @test

@@ -5,6 +5,8 @@
  */
 #include <config.h>
 
+#include <gnutls/gnutls.h>
+
 #include "cunit_main.h"
 #include "keeper_fake.h"
 
@@ -393,6 +395,107 @@ marks(void) /* ID12 */
 		CU_ASSERT_FALSE(mark_read(key, role, "eph", junk[i], session));
 }
 
+/* ---- making one, before a server that is only told ---- */
+
+static struct { char sql[8][1024]; size_t n; pg_done done; void *owner; bool over, ok; char role[ROLE_NAME]; } server;
+
+int
+pg_literal(struct buffer *out, const char *text)
+{
+	return buffer_printf(out, "'%s'", text);
+}
+
+int
+pg_name(struct buffer *out, const char *text)
+{
+	return buffer_printf(out, "\"%s\"", text);
+}
+
+void
+pg_ask(struct pg *c, const char *sql, uint64_t ms, pg_done done, void *owner)
+{
+	(void)c, (void)ms;
+	(void)snprintf(server.sql[server.n++ % 8], sizeof(server.sql[0]), "%s", sql);
+	server.done = done;
+	server.owner = owner;
+}
+
+void
+job_made(struct job *j, bool ok, const char *text)
+{
+	(void)text;
+	server.over = true;
+	server.ok = ok;
+	(void)snprintf(server.role, sizeof(server.role), "%s", j->role);
+}
+
+static struct job
+making(struct admin *a)
+{
+	struct job j = { .kind = JOB_MAKE, .at = a, .valid = 900000 };
+	memset(&server, 0, sizeof(server));
+	role_name_new("ann", j.role);
+	(void)snprintf(j.session_name, sizeof(j.session_name), "0123456789abcdefghjkmnpqrs");
+	return j;
+}
+
+static void
+a_taken_name_is_tried_anew(void) /* ID12 */
+{
+	static char target[] = "eph", parent[] = "staff", user[] = "ann";
+	struct admin a = { .next = NULL };
+	struct job j = making(&a);
+	char first[ROLE_NAME], quoted[ROLE_NAME + 4];
+	j.target = target, j.parent = parent, j.user = user;
+	(void)snprintf(first, sizeof(first), "%s", j.role);
+	make_begin(&j);
+	server.done(server.owner, &(struct pg_answer){ .sqlstate = "42710", .text = "role exists" });
+	CU_ASSERT_EQUAL(server.n, 2);
+	CU_ASSERT_FALSE(server.over);
+	CU_ASSERT_STRING_NOT_EQUAL(j.role, first);
+	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", j.role);
+	CU_ASSERT_PTR_NOT_NULL(strstr(server.sql[1], quoted));
+	CU_ASSERT_PTR_NULL(strstr(server.sql[1], first));
+	CU_ASSERT_NOT_EQUAL(strcmp(strstr(server.sql[0], "SCRAM-SHA-256$"), strstr(server.sql[1], "SCRAM-SHA-256$")), 0);
+	server.done(server.owner, &(struct pg_answer){ .ok = true, .text = "" });
+	CU_ASSERT(server.over && server.ok && strcmp(server.role, j.role) == 0);
+	/* Not for ever; and no other refusal is tried again. */
+	j = making(&a);
+	j.target = target, j.parent = parent, j.user = user;
+	make_begin(&j);
+	for (unsigned i = 0; i < 20 && !server.over; i++)
+		server.done(server.owner, &(struct pg_answer){ .sqlstate = "42710", .text = "role exists" });
+	CU_ASSERT(server.over && !server.ok && server.n < 10);
+	j = making(&a);
+	j.target = target, j.parent = parent, j.user = user;
+	make_begin(&j);
+	server.done(server.owner, &(struct pg_answer){ .sqlstate = "42501", .text = "permission denied" });
+	CU_ASSERT(server.over && !server.ok && server.n == 1);
+}
+
+static void
+the_verifier_is_of_the_keys(void) /* P5: what the server is told is no secret; what the keeper is told fits to it */
+{
+	static char target[] = "eph", parent[] = "staff", user[] = "ann";
+	struct admin a = { .next = NULL };
+	struct job j = making(&a);
+	j.target = target, j.parent = parent, j.user = user;
+	make_begin(&j);
+	uint8_t stored[DIGEST_LEN];
+	digest_sha256((struct sp_bytes){ j.keys + 20, DIGEST_LEN }, stored);
+	const struct { struct sp_bytes bytes; bool there; } part[] = { { { j.keys, 16 }, true }, { { stored, DIGEST_LEN }, true },
+		{ { j.keys + 20 + DIGEST_LEN, DIGEST_LEN }, true }, { { j.keys + 20, DIGEST_LEN }, false } };
+	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++) {
+		gnutls_datum_t text = { NULL, 0 };
+		const gnutls_datum_t in = { (unsigned char *)(uintptr_t)part[i].bytes.p, (unsigned)part[i].bytes.len };
+		CU_ASSERT_EQUAL(gnutls_base64_encode2(&in, &text), 0);
+		CU_ASSERT_EQUAL(memmem(server.sql[0], strlen(server.sql[0]), text.data, text.size) != NULL, part[i].there);
+		gnutls_free(text.data);
+	}
+	CU_ASSERT_PTR_NOT_NULL(strstr(server.sql[0], "IN ROLE \"staff\""));
+	CU_ASSERT_PTR_NOT_NULL(strstr(server.sql[0], "SET role = \"staff\""));
+}
+
 int
 main(void)
 {
@@ -401,7 +504,8 @@ main(void)
 		{ "refusals", refusals }, { "given back at the end", given_back_at_the_end }, { "gone while it waits", gone_while_it_waits },
 		{ "killed while it waits", killed_while_it_waits }, { "a lender lends only what it was asked", a_lender_lends_only_what_it_was_asked },
 		{ "a malformed loan is a refusal", a_malformed_loan_is_a_refusal }, { "swept when all have spoken", swept_when_all_have_spoken },
-		{ "ID12: marks", marks }, CU_TEST_INFO_NULL };
+		{ "ID12: marks", marks },
+		{ "ID12: a taken name is tried anew", a_taken_name_is_tried_anew }, { "P5: the verifier is of the keys", the_verifier_is_of_the_keys }, CU_TEST_INFO_NULL };
 	log_init("test", 2, SP_ERROR);
 	return cunit_main("lend", tests);
 }

@@ -208,6 +208,14 @@ test_target(void)
 	    "t:1: \"server\" of a vault is https: a token and passwords pass there (http on this machine only)");
 	refused("vault v { server https://v:8200; token hvs.x; } " T("server a:1; policy p;"),
 	    "t:1: \"token\" says where the token is: file:PATH, env:NAME or sealed:NAME");
+#define COMMAND(run, login) "command c { " run " } " T("server a:1; policy p; login command=c " login "; " CATALOGUE)
+	CU_ASSERT_EQUAL(load(COMMAND("run /bin/x \"a b\" c; timeout 2s;", "user=u")), SP_OK);
+	CU_ASSERT(settings_lends(s.targets) && s.commands->run.n == 3 && s.commands->timeout == 2000);
+	refused(COMMAND("run x;", "user=u"), "t:1: \"run\" takes a program's path, from / on, and at most 63 arguments");
+	refused(COMMAND("run /x; timeout 2h;", "user=u"), "t:1: \"timeout\" of a command is between 100ms and 60s");
+	refused(COMMAND("run /x;", "user=u secret=file:y"),
+	    "t:1: \"login command=\" needs user=, and prints the secret: leave secret=, cert=, vault= and ephemeral out");
+	refused(T("server a:1; policy p; login command=d user=u; " CATALOGUE), "t:1: there is no \"command d { … }\"");
 	refused(T("server a:1; policy p; login secret=file:a;"), "t:1: \"login\" needs \"user=\"");
 	refused(T("server a:1; policy p; tls off; login user=a secret=file:a cleartext on;"),
 	    "t:1: \"login … cleartext on\" needs TLS to the target");
