@@ -343,8 +343,10 @@ unheard(struct keeper *k, struct recheck *r, const struct signin *s, const char 
 {
 	const struct identity *i = settings_identity(keeper_settings(k), s->identity);
 	uint64_t longest = (i == NULL ? 0 : i->recheck) * 1000 * UNHEARD;
+	/* While we were not there ourselves nobody could say anything. */
+	uint64_t since = s->checked > k->started ? s->checked : k->started;
 	log_warn("sign-in %s could not be re-checked: %s", s->id, why);
-	if (clock_wall_us() - s->checked <= longest) {
+	if (clock_wall_us() <= since + longest) {
 		r->again = clock_mono_ms() + RETRY;
 		return;
 	}

@@ -582,12 +582,23 @@ test_recheck_says_no(void)
 		CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.other, MSG_KILL));
 		end();
 	}
+	/* A gateway that was away for long asks before it says so. */
+	begin();
+	sign_in("", "token");
+	struct timespec wait = { 0, 20000000 };
+	(void)nanosleep(&wait, NULL);
+	make_due();
+	CU_ASSERT_PTR_NOT_NULL_FATAL(asked());
+	(void)nanosleep(&wait, NULL);
+	f.k.started = clock_wall_us() + 1000000; /* as if it had begun only now */
+	answer(0, "");
+	expect(secret, CALL_WHOAMI, json_object(), 200);
+	end();
 	/* A provider that is not heard for long is no better. */
 	begin();
 	sign_in("", "token");
 	make_due();
 	CU_ASSERT_PTR_NOT_NULL_FATAL(asked());
-	struct timespec wait = { 0, 20000000 };
 	(void)nanosleep(&wait, NULL);
 	answer(0, "");
 	expect(secret, CALL_WHOAMI, json_object(), 401);
