@@ -26,7 +26,7 @@ struct option_row {
 };
 
 #define WORDS 8
-#define OPTIONS 16
+#define OPTIONS 32 /* of one command, and of the common ones together */
 
 struct run;
 

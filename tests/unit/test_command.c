@@ -392,6 +392,24 @@ test_manual(void)
 	command_expect(2, NULL, "did you mean \"policy\"?");
 }
 
+/* A run has a place for each option of its command. */
+static void
+options_have_places(void)
+{
+	for (const struct command *c = commands; c->name != NULL; c++) {
+		size_t n = 0;
+		while (c->options != NULL && c->options[n].name != NULL)
+			n++;
+		if (n > OPTIONS)
+			(void)printf("\n%s has %zu options\n", c->name, n);
+		CU_ASSERT(n <= OPTIONS);
+	}
+	size_t common = 0;
+	while (common_options[common].name != NULL)
+		common++;
+	CU_ASSERT(common < 8); /* unknown_option() has that many more */
+}
+
 int
 main(void)
 {
@@ -400,7 +418,7 @@ main(void)
 		{ "tables", test_table }, { "JSON (AP2)", test_json }, { "a request, shown (AP2)", test_request },
 		{ "a request, whole (AP1)", test_request_whole }, { "a gateway that lies", test_lies }, { "as whom", test_caller },
 		{ "search", test_search }, { "recordings", test_recordings }, { "policies", test_policies },
-		{ "explanations (AP2)", test_explain }, { "the manual", test_manual }, CU_TEST_INFO_NULL,
+		{ "explanations (AP2)", test_explain }, { "the manual", test_manual }, { "options have places", options_have_places }, CU_TEST_INFO_NULL,
 	};
 	command_begin();
 	int rc = cunit_main("command", tests);
