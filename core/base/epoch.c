@@ -197,6 +197,8 @@ gather_all(struct epoch *e, const char **err_r)
 	for (const struct listener *l = e->settings.listeners; l != NULL && rc == SP_OK; l = (const struct listener *)l->b.next) {
 		g.at = &l->b;
 		rc = gather_tls(&g, &l->tls, EPOCH_WORKERS);
+		if (rc == SP_OK)
+			rc = gather_file(&g, l->host_key, EPOCH_WORKERS);
 	}
 	const struct conf_node *console = conf_find(e->tree, "console");
 	const struct conf_block at = { .file = console == NULL ? "" : console->file, .line = console == NULL ? 0 : console->line };

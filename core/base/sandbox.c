@@ -240,6 +240,7 @@ static const struct narrowed narrowed_calls[] = {
 	WHEN(W | T | F | L, openat, 2, WRITING, 0),
 	WHEN(W | F | L | P, socket, 0, EXACTLY, AF_INET),
 	WHEN(W | F | L | P, socket, 0, EXACTLY, AF_INET6),
+	WHEN(W, socketpair, 0, EXACTLY, AF_UNIX), /* to itself: for libraries that want a descriptor */
 	WHEN(W | K | R | C | F | S | L | P, mmap, 2, PROT_EXEC, 0),
 	WHEN(W | K | R | C | F | S | L | P, mprotect, 2, PROT_EXEC, 0),
 	WHEN(T, mmap, 2, 0, 0),

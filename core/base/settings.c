@@ -39,6 +39,8 @@ const struct directive settings_listener_table[] = {
 	{ .name = "protocol", .type = DIR_STRING, .offset = L(protocol), .help = "module that speaks with the clients" },
 	{ .name = "target", .type = DIR_STRING, .offset = L(target), .dflt = "", .help = "the one target; without it the client names one" },
 	{ .name = "tls", .type = DIR_PARAMS, .offset = L(tls), .dflt = "", .params = listener_tls, .help = "TLS to clients" },
+	{ .name = "host_key", .type = DIR_STRING, .offset = L(host_key), .dflt = "",
+	    .help = "private key of the gateway towards clients, for a protocol that encrypts itself (ssh), instead of `tls`" },
 	{ .name = "cleartext", .type = DIR_PARAMS, .dflt = "", .params = listener_cleartext,
 	    .help = "without `tls`: refused on any other address than loopback" },
 	{ .name = "timeout", .type = DIR_PARAMS, .dflt = "", .params = listener_timeout, .help = "deadlines of a new connection" },
@@ -53,7 +55,7 @@ const struct directive settings_listener_table[] = {
 	{ .name = "cert", .type = DIR_STRING, .offset = T(OF.cert), .dflt = "", .help = "client certificate chain for the target, PEM" }, \
 	{ .name = "key", .type = DIR_STRING, .offset = T(OF.key), .dflt = "", \
 	    .help = "where its private key is, PEM: `file:PATH` or `sealed:NAME`; the keeper signs with it, TLS 1.3 only" }, \
-	{ .name = "cleartext", .type = DIR_BOOL, .offset = T(OF.cleartext), .dflt = "off", .help = "the target may be told the password as it is, over TLS" }
+	{ .name = "cleartext", .type = DIR_BOOL, .offset = T(OF.cleartext), .dflt = "off", .help = "the target may be told the password as it is, over TLS, or over SSH once its host key was recognised" }
 static const struct directive target_login[] = {
 	{ .name = "user", .type = DIR_STRING, .offset = T(login.user), .dflt = "", .help = "login name at the target" },
 	SECRET_PARAMS(login),
@@ -70,6 +72,12 @@ static const struct directive target_login[] = {
 	{ .name = "dynamic", .type = DIR_FLAG, .offset = T(login.dynamic),
 	    .help = "…Vault makes user and password for each session: renewed while it lasts, revoked when it ends" },
 	{ .name = "command", .type = DIR_STRING, .offset = T(login.command), .dflt = "", .help = "the password is what this `command` prints, run for each session" },
+	{ .name = "ca", .type = DIR_STRING, .offset = T(login.ca), .dflt = "",
+	    .help = "SSH: where the Ed25519 key is that certifies a key pair for each session: `file:PATH` or `sealed:NAME`" },
+	{ .name = "from", .type = DIR_STRING, .offset = T(login.from), .dflt = "",
+	    .help = "SSH, with `ca=`: the gateway's addresses as the target sees them, ADDRESS[/BITS] with commas; certificates are good from there only" },
+	{ .name = "forwarding", .type = DIR_BOOL, .offset = T(login.forwarding), .dflt = "off",
+	    .help = "SSH, with `ca=`: certificates permit port forwarding too" },
 	END,
 };
 static const struct directive target_admin[] = {
@@ -129,6 +137,7 @@ const struct directive settings_target_table[] = {
 	    .help = "login that makes and drops the roles of `login ephemeral`; only the lend helper uses it" },
 	{ .name = "database", .type = DIR_STRING, .offset = T(database), .dflt = "", .help = "part of the target that `NAME` means; without it the target's name" },
 	{ .name = "databases", .type = DIR_STRINGS, .offset = T(databases), .dflt = "", .help = "further parts, asked for as `NAME/PART`; `*` for any" },
+	{ .name = "logins", .type = DIR_STRINGS, .offset = T(logins), .dflt = "", .help = "SSH: further login names at the target, asked for as `LOGIN%NAME`; `*` for any" },
 	{ .name = "allow", .type = DIR_PARAMS, .dflt = "", .params = target_allow, .help = "who may have sessions; without it nobody" },
 	{ .name = "label", .type = DIR_PAIRS, .offset = T(label), .dflt = "", .help = "facts about the target that policies read" },
 	{ .name = "policy", .type = DIR_STRINGS, .offset = T(policy), .flags = DIR_MANY, .help = "policy files; all rules of all of them are asked" },
@@ -471,10 +480,11 @@ resolve_all(struct arena *a, struct settings *s)
 	resolve(&p, "", &s->siem.ca);
 	resolve(&p, "", &s->console.tls.cert), resolve(&p, "", &s->console.tls.key);
 	for (struct listener *l = s->listeners; l != NULL; l = (struct listener *)l->b.next)
-		resolve(&p, "", &l->tls.cert), resolve(&p, "", &l->tls.key);
+		resolve(&p, "", &l->tls.cert), resolve(&p, "", &l->tls.key), resolve(&p, "", &l->host_key);
 	for (struct target *t = s->targets; t != NULL; t = (struct target *)t->b.next) {
 		resolve(&p, "", &t->tls.ca);
 		resolve_secret(&p, &t->login);
+		resolve(&p, "file:", &t->login.ca);
 		resolve_secret(&p, &t->catalogue);
 		resolve(&p, "file:", &t->admin.secret);
 		resolve_set(&p, &t->policy, false);

@@ -30,6 +30,9 @@ struct secret_settings { /* login, catalogue */
 	const char *field;         /* …its field that is the password */
 	bool dynamic;              /* …makes user and password for each session */
 	const char *command;       /* login: a `command` block's name, "" for none; it prints the password */
+	const char *ca;            /* SSH: file:PATH of the key that certifies a key pair for each session; "" for none */
+	const char *from;          /* … and the addresses that these certificates are good from */
+	bool forwarding;           /* … and whether the target may forward ports for them */
 };
 
 struct listener {
@@ -38,6 +41,7 @@ struct listener {
 	const char *protocol;
 	const char *target;   /* "": chosen by the client */
 	struct tls_settings tls;
+	const char *host_key; /* of a protocol that encrypts itself; "" for none */
 	bool cleartext;       /* tokens without TLS, on loopback only */
 	uint64_t handshake, login; /* deadlines, ms */
 };
@@ -52,6 +56,7 @@ struct target {
 	uint64_t recheck;     /* ms that what was read of the catalogue is taken for true */
 	const char *database; /* default part */
 	struct sp_strings databases; /* further parts allowed; "*" any */
+	struct sp_strings logins;    /* SSH: further login names allowed; "*" any */
 	struct { struct sp_strings groups, users; } allow;
 	struct pairs label;
 	struct sp_strings policy;

@@ -78,7 +78,9 @@ check_listener_secrecy(struct check *c, const struct listener *l, const struct h
 		return FAIL_AT(c, &l->b, "\"tls\" needs both cert= and key=");
 	if (tls && l->cleartext)
 		return FAIL_AT(c, &l->b, "\"cleartext\" contradicts \"tls\": leave one of them out");
-	if (!tls && !l->cleartext)
+	if (l->host_key[0] != '\0' && (tls || l->cleartext))
+		return FAIL_AT(c, &l->b, "\"host_key\" is for a protocol that encrypts itself: it takes neither \"tls\" nor \"cleartext\"");
+	if (!tls && !l->cleartext && l->host_key[0] == '\0')
 		return FAIL_AT(c, &l->b, "\"tls cert=… key=…\" is missing (or, for clients on this machine, \"cleartext loopback\")");
 	if (l->cleartext && !at->loopback)
 		return FAIL_AT(c, &l->b, "\"cleartext loopback\" on %s, which others reach too: tokens need TLS there", QUOTE(l->listen));
@@ -244,6 +246,19 @@ check_ephemeral(struct check *c, const struct target *t)
 }
 
 static int
+check_login_ca(struct check *c, const struct target *t)
+{
+	const struct secret_settings *s = &t->login;
+	if (s->ca[0] != '\0' && !starts(s->ca, "file:") && !starts(s->ca, "sealed:"))
+		return FAIL_AT(c, &t->b, "\"login ca=\" says where the key is: file:PATH or sealed:NAME");
+	if ((s->ca[0] == '\0') != (s->from[0] == '\0'))
+		return FAIL_AT(c, &t->b, "\"login ca=\" needs from=: the addresses at which the target sees the gateway");
+	if (s->ca[0] != '\0' && (s->secret[0] != '\0' || s->key[0] != '\0'))
+		return FAIL_AT(c, &t->b, "\"login\" takes one of ca=, secret= and key=");
+	return starts(s->ca, "sealed:") ? check_sealed(c, &t->b, s->ca + 7) : SP_OK;
+}
+
+static int
 check_target_tls(struct check *c, const struct target *t)
 {
 	const struct tls_settings *tls = &t->tls;
@@ -285,6 +300,8 @@ check_target(struct check *c, const struct conf_block *b)
 		rc = check_target_tls(c, t);
 	if (rc == SP_OK)
 		rc = check_secret(c, b, "login", &t->login);
+	if (rc == SP_OK)
+		rc = check_login_ca(c, t);
 	if (rc == SP_OK)
 		rc = check_catalogue(c, t);
 	if (rc == SP_OK)

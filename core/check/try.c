@@ -115,6 +115,20 @@ module_of(const struct sp_module *const *modules, const char *protocol, const st
 	return m;
 }
 
+/* Without TLS the protocol itself has to hide what clients send; only its module knows whether it does. */
+static void
+try_secrecy(const struct sp_module *m, const struct listener *l, struct trial *t)
+{
+	char text[512];
+	bool own = (m->caps & SP_CAP_OWNS_TRANSPORT) != 0, key = l->host_key[0] != '\0';
+	if (own == key)
+		return;
+	snprintf(text, sizeof(text), "%s:%u: listener %s: protocol %s %s", l->b.file, l->b.line, l->b.name, m->name,
+	    own ? "encrypts by itself: \"host_key PATH;\" is missing, instead of \"tls\" or \"cleartext\""
+		: "does not encrypt by itself: \"tls cert=… key=…\", not \"host_key\"");
+	problem(t, text);
+}
+
 static void
 try_target(const struct epoch *e, const struct sp_module *const *modules, const struct policy_schema *schema, const struct target *target, struct trial *t)
 {
@@ -150,8 +164,10 @@ trial_run(const struct epoch *e, struct trial *t)
 	t->modules = (unsigned)schema.n;
 	for (const struct listener *l = e->settings.listeners; l != NULL; l = (const struct listener *)l->b.next) {
 		const struct sp_module *m = module_of(modules, l->protocol, &l->b, t);
-		if (m != NULL)
-			try_conf(e, m, l, NULL, t);
+		if (m == NULL)
+			continue;
+		try_secrecy(m, l, t);
+		try_conf(e, m, l, NULL, t);
 	}
 	for (const struct target *target = e->settings.targets; target != NULL; target = (const struct target *)target->b.next)
 		try_target(e, modules, &schema, target, t);

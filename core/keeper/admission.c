@@ -75,6 +75,8 @@ part_fits(const struct target *t, struct sp_bytes part)
 			return false;
 	}
 	memcpy(text, part.p, part.len);
+	if (strcmp(t->protocol, "ssh") == 0) /* a login name */
+		return strcmp(text, t->login.user) == 0 || strings_have(&t->logins, text) || strings_have(&t->logins, "*");
 	return strcmp(text, t->database[0] == '\0' ? t->b.name : t->database) == 0 || strings_have(&t->databases, text) ||
 	    strings_have(&t->databases, "*");
 }

@@ -18,6 +18,7 @@
 #include "../base/log.h"
 #include "../base/sealed.h"
 #include "scram.h"
+#include "ssh_certificate.h"
 
 #define SECRET_MAX 8192 /* a password, or a private key */
 #define KEPT 4 /* sets of derived keys for one secret: a target has one salt, a hostile one many */
@@ -153,13 +154,19 @@ add(struct credentials *c, struct sealed_place *v, const struct target *t, unsig
 	struct entry *e = mem_alloc(sizeof(*e));
 	const char *why = "";
 	*e = (struct entry){ .next = c->first, .target = t->b.name, .identity = "", .of = of,
-		.c = { .user = s->user, .cleartext = s->cleartext && t->tls.mode != TLS_OFF } };
+		.c = { .user = s->user, .from = s->from, .forwarding = s->forwarding, .cleartext = s->cleartext && t->tls.mode != TLS_OFF } };
 	c->first = e;
 	const char *where = s->secret;
 	int rc = s->secret[0] == '\0' ? SP_OK : read_secret(v, s->secret, &e->c.secret, &why);
 	if (rc == SP_OK && s->key[0] != '\0') {
 		where = s->key;
 		rc = read_key(v, s->key, &e->c.key, &why);
+	}
+	if (rc == SP_OK && s->ca != NULL && s->ca[0] != '\0') {
+		where = s->ca;
+		rc = read_secret(v, s->ca, &e->c.ca, &why);
+		if (rc == SP_OK)
+			rc = ssh_ca_check(e->c.ca, &why);
 	}
 	if (rc == SP_OK)
 		return rc;
@@ -218,6 +225,7 @@ credentials_free(struct credentials **c)
 		next = e->next;
 		secret_free(&e->c.secret);
 		secret_free(&e->c.key);
+		secret_free(&e->c.ca);
 		for (size_t i = 0; i < KEPT; i++)
 			secret_free(&e->derived[i].keys);
 		free(e);

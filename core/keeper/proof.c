@@ -8,9 +8,11 @@
 #include <gnutls/crypto.h>
 #include <stdlib.h>
 
+#include "../base/clock.h"
 #include "../base/log.h"
 #include "lend.h"
 #include "scram.h"
+#include "ssh_certificate.h"
 
 #define ROUNDS 1000 /* of PBKDF2 in one turn of the loop: half a millisecond */
 
@@ -73,6 +75,20 @@ prove_password(struct challenge *c)
 	if (!c->who->cleartext)
 		return fail(c, "the target wants the password in clear text: `login … cleartext on`, with TLS, would allow it");
 	return buffer_put(c->out, secret_bytes(c->who->secret));
+}
+
+/* The principal is the login that the session was admitted with, and nothing that the worker says. */
+static int
+prove_ssh_certificate(struct challenge *c)
+{
+	char id[400];
+	const char *login = c->s->part[0] != '\0' ? c->s->part : c->who->user;
+	if (c->who->ca == NULL)
+		return fail(c, "its target has no key to certify with (`login … ca=`)");
+	(void)snprintf(id, sizeof(id), "sallyport %.200s session %s", c->s->principal.user == NULL ? "" : c->s->principal.user, c->s->name);
+	const struct ssh_certificate want = { .key = c->in, .principal = login, .id = id, .from = c->who->from,
+		.forwarding = c->who->forwarding, .now = clock_wall_us() / 1000000u };
+	return ssh_certificate_sign(c->who->ca, &want, c->out, &c->why);
 }
 
 static void
@@ -156,6 +172,7 @@ static const struct mechanism mechanisms[] = {
 	{ "SCRAM-SHA-256", 3, prove_scram },
 	{ "md5", 1, prove_md5 },
 	{ "password", 1, prove_password },
+	{ "ssh-certificate", 1, prove_ssh_certificate },
 };
 
 /* ---- one request ---- */
@@ -183,8 +200,10 @@ choose(struct challenge *c, struct sp_bytes mechanism, uint64_t step)
 		return fail(c, "the mechanism is not known here");
 	if (!sp_bytes_is(mechanism, c->p->mechanism->name) || step != c->p->step || step >= c->p->mechanism->steps)
 		return fail(c, "the steps of its login are out of order");
-	if (c->who == NULL || (c->who->secret == NULL && c->who->scram == NULL))
+	if (c->who == NULL || (c->who->secret == NULL && c->who->scram == NULL && c->who->ca == NULL))
 		return fail(c, "its target has no secret (`login … secret=`)");
+	if (c->who->ca != NULL && strcmp(c->p->mechanism->name, "ssh-certificate") != 0)
+		return fail(c, "its target has no secret (`login … secret=`), only a key that certifies");
 	return SP_OK;
 }
 

@@ -668,6 +668,12 @@ put_settled(struct detect_stream *s, struct sp_bytes in, size_t safe, struct buf
 	return rc;
 }
 
+bool
+detect_stream_holds(const struct detect_stream *s)
+{
+	return s->held.len > 0;
+}
+
 int
 detect_stream_feed(struct detect_stream *s, struct sp_bytes chunk, bool last, struct buffer *out)
 {

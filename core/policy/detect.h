@@ -42,6 +42,7 @@ void detect_stream_free(struct detect_stream **s);
  * of a finding is held back until more comes, or until `last`: at most DETECT_HELD bytes.
  */
 int detect_stream_feed(struct detect_stream *s, struct sp_bytes chunk, bool last, struct buffer *out) SP_MUST;
+bool detect_stream_holds(const struct detect_stream *s);
 #define DETECT_HELD (16u << 10)
 
 #endif

@@ -596,6 +596,12 @@ sp_op_is_unclear(const struct sp_op *sp)
 	return op->failed || op->shape->failed || op->shape->nunclear > 0;
 }
 
+const char *
+sp_op_kind(const struct sp_op *sp)
+{
+	return op_of_const(sp)->kind;
+}
+
 struct sp_bytes
 sp_op_text(const struct sp_op *sp)
 {

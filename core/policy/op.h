@@ -3,8 +3,8 @@
  * Operations: what a module's classify() said of a text (a shape, shared and immutable), and one
  * run of it (an op).  The sp_op_*() calls of module.h that fill or read attributes live in op.c,
  * and so are the same in a worker, in `policy test` and in explain: sp_op_node, _str, _add, _int,
- * _bool, _unknown, _unclear, _changes, _alike, _tag, _literal, _param, _has, _is_unclear, _text, _cookie and
- * _set_cookie.  The worker has sp_op_new, _again and _free.
+ * _bool, _unknown, _unclear, _changes, _alike, _tag, _literal, _param, _has, _is_unclear, _kind, _text, _cookie
+ * and _set_cookie.  The worker has sp_op_new, _again and _free.
  */
 #ifndef SALLYPORT_OP_H
 #define SALLYPORT_OP_H

@@ -5,8 +5,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "../base/clock.h"
+#include "../policy/detect.h"
+#include "../policy/mask.h"
 #include "epoch_use.h"
 #include "keeper_talk.h"
 #include "operation.h"
@@ -119,6 +122,31 @@ sp_channel_binding(struct sp_session *s)
 	return t == NULL ? (struct sp_bytes){ NULL, 0 } : tls_end_point(t);
 }
 
+/* ---- protocols that encrypt themselves ---- */
+
+struct sp_bytes
+sp_host_key(const struct sp_session *s)
+{
+	const struct epoch_file *f = s->heard == NULL || s->listener == NULL ? NULL : epoch_find_file(s->heard->epoch, s->listener->host_key);
+	return f == NULL ? (struct sp_bytes){ NULL, 0 } : f->content;
+}
+
+void
+sp_handshaken(struct sp_session *s)
+{
+	if (s->state == SESSION_ACCEPTED)
+		s->deadline = s->w->now + s->listener->login;
+}
+
+int
+sp_descriptors(struct sp_session *s, int fd_r[2])
+{
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd_r) == 0)
+		return SP_OK;
+	fd_r[0] = fd_r[1] = -1;
+	return sp_fail(s, SP_EIO, "no descriptor is left for the session");
+}
+
 /* ---- who ---- */
 
 int
@@ -133,6 +161,14 @@ int
 sp_prove(struct sp_session *s, const struct sp_challenge *c)
 {
 	return s->state == SESSION_LOGIN ? keeper_prove(s, c) : sp_fail(s, SP_EPROTO, "a challenge came in state %s", session_state_name(s->state));
+}
+
+const char *
+sp_login_mechanism(const struct sp_session *s)
+{
+	if (s->home == NULL)
+		return "";
+	return s->home->login.ca[0] != '\0' ? "ssh-certificate" : s->home->login.secret[0] != '\0' ? "password" : "";
 }
 
 const char *
@@ -323,6 +359,67 @@ sp_fact(struct sp_session *s, const char *name, struct sp_bytes value)
 	}
 	scope_unref(&s->scope);
 	return SP_OK;
+}
+
+/*
+ * ---- unstructured output: rules on "output" are asked about the operation as if its answer were one
+ * column of text, and what they look for is looked for across chunks ----
+ */
+
+struct sp_filter {
+	struct detect_stream *stream;
+};
+
+int
+sp_stream_filter(struct sp_op *op, struct sp_filter **filter_r)
+{
+	const struct sp_column output = { .name = SP_LIT("output"), .known = SP_SOURCE_NONE, .text = true };
+	const struct sp_verdict *denied = NULL;
+	*filter_r = NULL;
+	int rc = sp_columns_begin(op, 1);
+	if (rc == SP_OK)
+		rc = sp_column(op, 0, &output);
+	if (rc != SP_OK)
+		return rc;
+	rc = sp_columns_judge(op, &denied);
+	if (rc < 0)
+		return rc;
+	const struct sp_mask *m = sp_column_mask(op, 0);
+	if (m == NULL)
+		return SP_OK;
+	if (m->kind != SP_MASK_DETECT || m->detect == 0)
+		return SP_EDENIED; /* a column that is hidden whole: there would be no output */
+	struct sp_filter *f = mem_alloc(sizeof(*f));
+	f->stream = detect_stream_new(m->detect);
+	*filter_r = f;
+	return SP_OK;
+}
+
+int
+sp_filter_feed(struct sp_filter *f, struct sp_bytes in, bool last, struct sp_writer *out)
+{
+	struct buffer shown = { 0 };
+	int rc = detect_stream_feed(f->stream, in, last, &shown);
+	if (rc == SP_OK)
+		sp_wr_put(out, buffer_bytes(&shown));
+	buffer_free(&shown);
+	return rc != SP_OK ? rc : out->bad ? SP_ETOOBIG : SP_OK;
+}
+
+bool
+sp_filter_holds(const struct sp_filter *f)
+{
+	return detect_stream_holds(f->stream);
+}
+
+void
+sp_filter_free(struct sp_filter **f)
+{
+	if (*f == NULL)
+		return;
+	detect_stream_free(&(*f)->stream);
+	free(*f);
+	*f = NULL;
 }
 
 /* ---- record ---- */

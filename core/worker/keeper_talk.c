@@ -42,9 +42,11 @@ keeper_say(struct worker *w, const struct message *m)
 int
 keeper_authenticate(struct sp_session *s, const struct sp_proof *p)
 {
-	struct message m = { .type = MSG_AUTHENTICATE, .f = { S(id_of(s)), Q(p->kind), S(p->secret), Z(p->user), Z(p->target),
-		Z(p->part), Z(s->address), Z(s->module->name), Q(s->side[SP_CLIENT].tls != NULL) } };
-	s->target_name = arena_string(s->arena, sp_str(p->target));
+	const char *target = p->target[0] == '\0' ? s->listener->target : p->target;
+	bool encrypted = s->side[SP_CLIENT].tls != NULL || (s->module->caps & SP_CAP_OWNS_TRANSPORT) != 0;
+	struct message m = { .type = MSG_AUTHENTICATE, .f = { S(id_of(s)), Q(p->kind), S(p->secret), Z(p->user), Z(target),
+		Z(p->part), Z(s->address), Z(s->module->name), Q(encrypted) } };
+	s->target_name = arena_string(s->arena, sp_str(target));
 	s->part = arena_string(s->arena, sp_str(p->part == NULL ? "" : p->part));
 	session_enter(s, SESSION_WHO);
 	s->deadline = s->w->now + s->listener->login;

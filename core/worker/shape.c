@@ -72,14 +72,24 @@ generation_clear(struct generation *g)
 	memset(g, 0, sizeof(*g));
 }
 
+/* A text means what its kind says; one that is prepared is the one that is run. */
+static bool
+kind_reads_alike(const char *a, const char *b)
+{
+	if (strcmp(a, b) == 0)
+		return true;
+	return kind_is_prepare(a) != kind_is_prepare(b) && strncmp(a, b, strcspn(a, ".") + 1) == 0;
+}
+
 static struct kept_shape **
-generation_find(struct generation *g, const struct sp_session *s, struct sp_bytes text, uint64_t hash)
+generation_find(struct generation *g, const struct sp_session *s, const char *kind, struct sp_bytes text, uint64_t hash)
 {
 	struct kept_shape **at = &g->bucket[hash % SHAPES];
 	for (; *at != NULL; at = &(*at)->next) {
 		const struct kept_shape *k = *at;
 		if (k->hash == hash && k->version == s->view_version && k->view == s->view && k->conf == s->conf &&
-		    k->epoch == s->dialled->epoch->number && k->shape->module == s->module && sp_bytes_eq(k->shape->text, text))
+		    k->epoch == s->dialled->epoch->number && k->shape->module == s->module && sp_bytes_eq(k->shape->text, text) &&
+		    kind_reads_alike(k->shape->kind, kind))
 			return at;
 	}
 	return NULL;
@@ -234,12 +244,12 @@ shape_find(struct sp_session *s, const char *kind, struct sp_bytes text)
 {
 	static struct skeleton skeleton;
 	uint64_t hash = shape_hash(text, s->view_version ^ (uintptr_t)s->conf);
-	struct kept_shape **at = generation_find(&young, s, text, hash), *k;
+	struct kept_shape **at = generation_find(&young, s, kind, text, hash), *k;
 	if (at != NULL) {
 		(*at)->shape->refs++;
 		return (*at)->shape;
 	}
-	at = generation_find(&old, s, text, hash);
+	at = generation_find(&old, s, kind, text, hash);
 	if (at != NULL) {
 		k = *at;
 		*at = k->next;

@@ -95,7 +95,8 @@ struct sp_attr {
 enum sp_caps {
 	SP_CAP_STARTTLS = 1,  /* TLS begins in mid-stream, by sp_starttls() */
 	SP_CAP_MASK = 2,      /* hides columns */
-	SP_CAP_CREDENTIAL = 4 /* logs in to targets with sp_prove() */
+	SP_CAP_CREDENTIAL = 4, /* logs in to targets with sp_prove() */
+	SP_CAP_OWNS_TRANSPORT = 8 /* encrypts by itself on both sides: its listeners have a `host_key` instead of `tls` */
 };
 
 /* ---- what the core tells a module ---- */
@@ -284,6 +285,17 @@ bool sp_tls_active(const struct sp_session *s, enum sp_side side);
  * SP_EPROTO: bytes are there, or TLS was begun before.
  */
 int sp_starttls(struct sp_session *s, enum sp_side side, bool direct, const char *alpn) SP_MUST;
+/*
+ * For SP_CAP_OWNS_TRANSPORT.  The listener's private key as its file has it, borrowed until the session
+ * ends; and: the client's encryption stands, from now on the deadline of the log-in counts.
+ */
+struct sp_bytes sp_host_key(const struct sp_session *s);
+void sp_handshaken(struct sp_session *s);
+/*
+ * Two descriptors that are connected to one another and don't block, for a library that takes bytes
+ * from nothing else: the module moves them.  They are the module's to close.  SP_EIO: none is left.
+ */
+int sp_descriptors(struct sp_session *s, int fd_r[2]) SP_MUST;
 /* RFC 5929 tls-server-end-point of the target's certificate, borrowed until the session ends; empty without TLS. */
 struct sp_bytes sp_channel_binding(struct sp_session *s);
 
@@ -295,7 +307,7 @@ struct sp_proof {
 	enum sp_proof_kind kind;
 	struct sp_bytes secret; /* the token; the core wipes its own copies */
 	const char *user;       /* the login name the client gave */
-	const char *target;     /* name of the target it asks for */
+	const char *target;     /* name of the target it asks for; "": the listener's `target` */
 	const char *part;       /* further part of the target (a database), or "" for its default */
 };
 /*
@@ -305,7 +317,7 @@ struct sp_proof {
 int sp_authenticate(struct sp_session *s, const struct sp_proof *proof) SP_MUST;
 
 struct sp_challenge {
-	const char *mechanism;  /* "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "md5", "password" */
+	const char *mechanism;  /* "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "md5", "password", "ssh-certificate" */
 	/*
 	 * SCRAM: 0 → client-first-message, 1 → client-final-message, 2 → ok with no bytes: the target's
 	 * signature is right.  Others: 0 only.
@@ -313,7 +325,8 @@ struct sp_challenge {
 	unsigned step;
 	/*
 	 * What the target sent at this step.  SCRAM: 0 its list of mechanisms (NUL-terminated names), 1
-	 * server-first-message, 2 server-final-message.  md5: the salt.  password: empty.
+	 * server-first-message, 2 server-final-message.  md5: the salt.  password: empty.  ssh-certificate:
+	 * nothing of the target's, but the session's own public key (ssh-ed25519, as on the wire).
 	 */
 	struct sp_bytes transcript;
 	/*
@@ -327,6 +340,11 @@ struct sp_challenge {
  * loop.  SP_EPROTO: outside the log-in, that is before open() or after sp_ready().
  */
 int sp_prove(struct sp_session *s, const struct sp_challenge *c) SP_MUST;
+/*
+ * How the target's `login` proves itself, where the protocol leaves a choice: "ssh-certificate" or
+ * "password"; "" when it has no secret.  For sp_prove(), from open() on.
+ */
+const char *sp_login_mechanism(const struct sp_session *s);
 /*
  * Name under which the gateway logs in to the target, and what it may tell there of the user.
  * Borrowed until the session ends; "" while it is not known yet.
@@ -429,6 +447,8 @@ struct sp_op *sp_op_new(struct sp_session *s, unsigned channel, const char *kind
 struct sp_op *sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind);
 /* Gives it back and sets *op to NULL; NULL is fine.  One that is held is withdrawn. */
 void sp_op_free(struct sp_op **op);
+/* Which of the module's kinds it is: the table's own text. */
+const char *sp_op_kind(const struct sp_op *op);
 /* Borrowed until the operation is freed. */
 struct sp_bytes sp_op_text(const struct sp_op *op);
 void *sp_op_cookie(const struct sp_op *op);
@@ -559,6 +579,19 @@ bool sp_column_tagged(const struct sp_session *s, struct sp_bytes column);
  */
 typedef void sp_columns_fn(void *owner, int (*take)(void *to, struct sp_bytes column), void *to);
 void sp_columns_known(struct sp_session *s, sp_columns_fn *each, void *owner);
+
+/*
+ * Unstructured output of an allowed operation, looked through by the detectors that rules on "output"
+ * name.  A filter is one stream's, the caller's until sp_filter_free(); NULL from sp_stream_filter():
+ * no rule asks for one, and the bytes are shown as they are.  sp_filter_feed() appends what can be shown;
+ * what may be the beginning of a finding is held back until more comes, at most 16 kB, or until `last`.
+ */
+struct sp_filter;
+int sp_stream_filter(struct sp_op *op, struct sp_filter **filter_r) SP_MUST;
+int sp_filter_feed(struct sp_filter *filter, struct sp_bytes in, bool last, struct sp_writer *out) SP_MUST;
+/* Is something held back now?  When the peer waits for it, `last` lets it out before the end too. */
+bool sp_filter_holds(const struct sp_filter *filter);
+void sp_filter_free(struct sp_filter **filter);
 
 /* ---- record ---- */
 

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One channel of the client, and the one at the target that does what it asks for.
+ *
+ *   SETUP ─ a request ─▶ ASKED ─ allow ─▶ OPENING ─▶ PREPARING ─▶ STARTING ─▶ OPEN ─▶ gone
+ *     └── small ones ─┘    └── deny: text, 126 ─▶ CLOSING ─▶ gone
+ *
+ * Nothing of it is at the target before the verdict is allow.  Each channel is asked, held and recorded by
+ * itself: one that waits delays no other.
+ */
+#include "ssh.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* ---- libssh's callbacks: they only note, since they run amid its reading ---- */
+
+static void
+on_status(ssh_session session, ssh_channel channel, int status, void *owner)
+{
+	struct channel *c = owner;
+	(void)session;
+	(void)channel;
+	c->exited = true;
+	c->status = status;
+}
+
+static void
+on_exit_signal(ssh_session session, ssh_channel channel, const char *signal, int core, const char *text, const char *lang, void *owner)
+{
+	struct channel *c = owner;
+	(void)session;
+	(void)channel;
+	(void)text;
+	(void)lang;
+	c->signalled = true;
+	c->core_dumped = core != 0;
+	snprintf(c->signal, sizeof(c->signal), "%s", signal == NULL ? "" : signal);
+}
+
+static void
+on_kill(ssh_session session, ssh_channel channel, const char *signal, void *owner)
+{
+	struct channel *c = owner;
+	(void)session;
+	(void)channel;
+	snprintf(c->kill, sizeof(c->kill), "%s", signal == NULL ? "" : signal);
+}
+
+static void
+listen_to(struct channel *c, enum sp_side side)
+{
+	struct ssh_channel_callbacks_struct *b = &c->callbacks[side];
+	*b = (struct ssh_channel_callbacks_struct){ .userdata = c };
+	if (side == SP_CLIENT)
+		b->channel_signal_function = on_kill;
+	else {
+		b->channel_exit_status_function = on_status;
+		b->channel_exit_signal_function = on_exit_signal;
+	}
+	ssh_callbacks_init(b);
+	(void)ssh_set_channel_callbacks(c->leg[side], b);
+}
+
+/* ---- coming and going ---- */
+
+struct channel *
+channel_make(struct sp_session *s, ssh_channel client)
+{
+	struct ssh *h = sp_state(s);
+	for (unsigned i = 0; i < CHANNELS; i++) {
+		if (h->channel[i] == NULL)
+			h->channel[i] = sp_alloc(s, sizeof(struct channel));
+		struct channel *c = h->channel[i];
+		if (c == NULL)
+			return NULL;
+		if (c->state != CH_FREE)
+			continue;
+		*c = (struct channel){ .s = s, .number = ++h->opened, .state = CH_SETUP, .leg = { client, NULL } };
+		if (client != NULL)
+			listen_to(c, SP_CLIENT);
+		return c;
+	}
+	return NULL;
+}
+
+/* The callbacks first: libssh keeps a channel until its peer closes it too. */
+static void
+drop_leg(struct channel *c, enum sp_side side)
+{
+	if (c->leg[side] == NULL)
+		return;
+	(void)ssh_remove_channel_callbacks(c->leg[side], &c->callbacks[side]);
+	ssh_channel_free(c->leg[side]);
+	c->leg[side] = NULL;
+}
+
+void
+channel_drop(struct channel *c)
+{
+	drop_leg(c, SP_CLIENT);
+	drop_leg(c, SP_TARGET);
+	for (unsigned i = 0; i < c->nrequests; i++)
+		ssh_message_free(c->request[i]);
+	for (unsigned i = 0; i < c->nvariables; i++) {
+		free(c->variable[i].name);
+		free(c->variable[i].value);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		sp_filter_free(&c->filter[i]);
+		free(c->pending[i].p);
+	}
+	sftp_free(&c->sftp);
+	sp_op_free(&c->op);
+	free(c->command);
+	free(c->host);
+	c->state = CH_FREE;
+	c->command = c->host = NULL;
+	c->nrequests = c->nvariables = 0;
+}
+
+/* Over, for whatever reason: what ran is recorded as done. */
+static int
+channel_finish(struct channel *c)
+{
+	char text[64] = "", error[32] = "";
+	int rc = SP_OK;
+	if (c->signalled)
+		snprintf(text, sizeof(text), "ended by signal %.31s", c->signal);
+	else if (c->exited)
+		snprintf(text, sizeof(text), "exit status %d", c->status);
+	else
+		snprintf(text, sizeof(text), "closed");
+	if (c->signalled || (c->exited && c->status != 0))
+		snprintf(error, sizeof(error), "%s", c->signalled ? c->signal : "exit");
+	if (c->op != NULL && c->state >= CH_OPENING && c->state != CH_CLOSING) {
+		const struct sp_outcome o = { .error = error, .text = text };
+		rc = sp_done(c->op, &o);
+	}
+	channel_drop(c);
+	return rc;
+}
+
+/* ---- words of our own ---- */
+
+int
+channel_say(struct channel *c, const char *fmt, ...)
+{
+	char text[1600];
+	va_list args;
+	size_t n = (size_t)snprintf(text, sizeof(text), "sallyport: ");
+	va_start(args, fmt);
+	vsnprintf(text + n, sizeof(text) - n - 2, fmt, args);
+	va_end(args);
+	for (n = 0; text[n] != '\0'; n++) /* texts may quote what somebody sent */
+		if ((uint8_t)text[n] < ' ' || text[n] == 0x7f)
+			text[n] = text[n] == '\n' ? ' ' : '?';
+	n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", c->pty ? "\r\n" : "\n");
+	if (c->leg[SP_CLIENT] == NULL)
+		return SP_OK;
+	int rc = sp_record(c->s, c->op, SP_REC_NOTICE, (struct sp_bytes){ (const uint8_t *)text, n });
+	if (rc == SP_OK)
+		(void)ssh_channel_write_stderr(c->leg[SP_CLIENT], text, (uint32_t)n);
+	return rc;
+}
+
+int
+channel_refuse(struct channel *c, int status)
+{
+	ssh_channel client = c->leg[SP_CLIENT];
+	if (client != NULL) {
+		(void)ssh_channel_request_send_exit_status(client, status);
+		(void)ssh_channel_send_eof(client);
+		(void)ssh_channel_close(client);
+	}
+	c->state = CH_CLOSING;
+	return SP_OK;
+}
+
+/* ---- what the core says of its operation ---- */
+
+int
+channel_held(struct channel *c, const struct sp_hold *h)
+{
+	if (c->sftp != NULL)
+		return SP_OK; /* a file's client has no place for words: it waits */
+	if (c->purpose != FOR_FORWARD && !c->answered_early) {
+		request_answer(c, true);
+		c->answered_early = true;
+	}
+	return channel_say(c, "held by rule \"%s\": %s  Request %s (%s) waits for %s, up to %llu s; ^C gives up", h->rule, h->text, h->id,
+	    h->hash, h->by, (unsigned long long)(h->within / 1000));
+}
+
+int
+channel_verdict(struct channel *c, const struct sp_verdict *v)
+{
+	c->decided = true;
+	c->what = v->what;
+	snprintf(c->text, sizeof(c->text), "%s%s%s", v->message, v->hint[0] == '\0' ? "" : "  ", v->hint);
+	return SP_OK;
+}
+
+/* ---- opening at the target ---- */
+
+static int
+target_refused(struct channel *c)
+{
+	bool early = c->answered_early || c->purpose == FOR_EXEC || c->purpose == FOR_SHELL;
+	if (!early || c->leg[SP_CLIENT] == NULL) {
+		request_answer(c, false);
+		c->state = CH_CLOSING;
+		return SP_OK;
+	}
+	if (!c->answered_early)
+		request_answer(c, true);
+	int rc = channel_say(c, "the target does not open this channel");
+	return rc == SP_OK ? channel_refuse(c, 255) : rc;
+}
+
+static int
+step_opening(struct channel *c, bool *moved_r)
+{
+	struct ssh *h = sp_state(c->s);
+	if (c->leg[SP_TARGET] == NULL) {
+		c->leg[SP_TARGET] = ssh_channel_new(h->leg[SP_TARGET].ssh);
+		if (c->leg[SP_TARGET] == NULL)
+			return SP_ENOMEM;
+		listen_to(c, SP_TARGET);
+	}
+	int rc = c->purpose == FOR_FORWARD ? ssh_channel_open_forward(c->leg[SP_TARGET], c->host, (int)c->port, "127.0.0.1", 0)
+					   : ssh_channel_open_session(c->leg[SP_TARGET]);
+	if (rc == SSH_AGAIN)
+		return SP_OK;
+	*moved_r = true;
+	if (rc != SSH_OK)
+		return target_refused(c);
+	c->state = CH_PREPARING;
+	if (c->purpose != FOR_FORWARD)
+		return SP_OK;
+	c->leg[SP_CLIENT] = ssh_message_channel_request_open_reply_accept(c->request[0]);
+	ssh_message_free(c->request[0]);
+	c->nrequests = 0;
+	if (c->leg[SP_CLIENT] == NULL)
+		return SP_ENOMEM;
+	listen_to(c, SP_CLIENT);
+	c->state = CH_OPEN;
+	return SP_OK;
+}
+
+static int
+step_preparing(struct channel *c, bool *moved_r)
+{
+	ssh_channel t = c->leg[SP_TARGET];
+	if (c->pty && !c->pty_sent) {
+		int rc = ssh_channel_request_pty_size(t, c->term, (int)c->columns, (int)c->rows);
+		if (rc == SSH_AGAIN)
+			return SP_OK;
+		c->pty_sent = true;
+	}
+	while (c->nsent < c->nvariables) { /* a target that takes none of them is as it would be without us */
+		const struct variable *v = &c->variable[c->nsent];
+		if (ssh_channel_request_env(t, v->name, v->value) == SSH_AGAIN)
+			return SP_OK;
+		c->nsent++;
+	}
+	*moved_r = true;
+	c->state = CH_STARTING;
+	return SP_OK;
+}
+
+static int
+step_starting(struct channel *c, bool *moved_r)
+{
+	ssh_channel t = c->leg[SP_TARGET];
+	int rc = c->purpose == FOR_EXEC ? ssh_channel_request_exec(t, c->command)
+	    : c->purpose == FOR_SHELL	? ssh_channel_request_shell(t)
+					: ssh_channel_request_subsystem(t, "sftp");
+	if (rc == SSH_AGAIN)
+		return SP_OK;
+	*moved_r = true;
+	if (rc != SSH_OK)
+		return target_refused(c);
+	if (!c->answered_early)
+		request_answer(c, true);
+	c->state = CH_OPEN;
+	if (c->purpose == FOR_SFTP)
+		return sftp_begin(c);
+	rc = sp_stream_filter(c->op, &c->filter[0]);
+	return rc == SP_OK ? sp_stream_filter(c->op, &c->filter[1]) : rc;
+}
+
+/* ---- open ---- */
+
+static int
+end_for_client(struct channel *c)
+{
+	ssh_channel client = c->leg[SP_CLIENT];
+	if (!c->eof_sent[SP_CLIENT])
+		(void)ssh_channel_send_eof(client);
+	if (c->signalled)
+		(void)ssh_channel_request_send_exit_signal(client, c->signal, c->core_dumped, "", "");
+	else if (c->exited)
+		(void)ssh_channel_request_send_exit_status(client, c->status);
+	(void)ssh_channel_close(client);
+	return channel_finish(c);
+}
+
+static int
+step_open(struct channel *c, bool *moved_r)
+{
+	ssh_channel t = c->leg[SP_TARGET];
+	if (c->kill[0] != '\0') {
+		(void)ssh_channel_request_send_signal(t, c->kill);
+		c->kill[0] = '\0';
+	}
+	if (c->resized) {
+		(void)ssh_channel_change_pty_size(t, (int)c->columns, (int)c->rows);
+		c->resized = false;
+	}
+	int rc = flow_step(c, moved_r);
+	if (rc != SP_OK || c->state != CH_OPEN)
+		return rc;
+	if (ssh_channel_is_closed(c->leg[SP_CLIENT])) {
+		(void)ssh_channel_close(t);
+		*moved_r = true;
+		return channel_finish(c);
+	}
+	if (!ssh_channel_is_closed(t) || !c->eof_sent[SP_CLIENT])
+		return SP_OK;
+	*moved_r = true;
+	return end_for_client(c);
+}
+
+static int
+channel_step(struct channel *c, bool *moved_r)
+{
+	static int (*const steps[CHANNEL_STATES])(struct channel *c, bool *moved_r) = {
+		[CH_OPENING] = step_opening, [CH_PREPARING] = step_preparing, [CH_STARTING] = step_starting, [CH_OPEN] = step_open,
+	};
+	int rc = request_step(c, moved_r);
+	if (rc != SP_OK || c->state == CH_FREE)
+		return rc;
+	if (c->state == CH_CLOSING) {
+		channel_drop(c);
+		return SP_OK;
+	}
+	if (c->state != CH_OPEN && c->leg[SP_CLIENT] != NULL && ssh_channel_is_closed(c->leg[SP_CLIENT])) {
+		*moved_r = true;
+		return channel_finish(c); /* a held operation is withdrawn with it */
+	}
+	return steps[c->state] == NULL ? SP_OK : steps[c->state](c, moved_r);
+}
+
+int
+channels_step(struct sp_session *s, bool *moved_r)
+{
+	struct ssh *h = sp_state(s);
+	int rc = requests_take(s, moved_r);
+	for (unsigned i = 0; i < CHANNELS && rc == SP_OK; i++)
+		if (h->channel[i] != NULL && h->channel[i]->state != CH_FREE)
+			rc = channel_step(h->channel[i], moved_r);
+	return rc;
+}

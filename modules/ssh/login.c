@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The client's side until the keeper has said who it is.
+ *
+ *   none ─▶ what there is: publickey, keyboard-interactive, password
+ *   password, or the answer to our one question ─▶ a token or ticket ─▶ the keeper
+ *
+ * A token is looked at by the keeper only, once; then the session is admitted or over.  The same words
+ * answer a user, a target and a token that don't exist (no enumeration).
+ */
+#include "ssh.h"
+
+#include <stdlib.h>
+
+static int
+set_options(struct leg *l, struct sp_bytes pem)
+{
+	ssh_key key = NULL;
+	bool off = false;
+	l->bind = ssh_bind_new();
+	if (l->bind == NULL || ssh_bind_options_set(l->bind, SSH_BIND_OPTIONS_PROCESS_CONFIG, &off) != SSH_OK)
+		return SP_ENOMEM;
+	if (pem.len == 0 || ssh_pki_import_privkey_base64((const char *)pem.p, NULL, NULL, NULL, &key) != SSH_OK)
+		return SP_ECONF;
+	/* the key is the bind's from here on */
+	bool ok = ssh_bind_options_set(l->bind, SSH_BIND_OPTIONS_IMPORT_KEY, key) == SSH_OK &&
+	    ssh_bind_options_set(l->bind, SSH_BIND_OPTIONS_CIPHERS_C_S, ssh_ciphers) == SSH_OK &&
+	    ssh_bind_options_set(l->bind, SSH_BIND_OPTIONS_CIPHERS_S_C, ssh_ciphers) == SSH_OK &&
+	    ssh_bind_options_set(l->bind, SSH_BIND_OPTIONS_KEY_EXCHANGE, ssh_exchanges) == SSH_OK &&
+	    ssh_bind_options_set(l->bind, SSH_BIND_OPTIONS_HMAC_C_S, ssh_macs) == SSH_OK &&
+	    ssh_bind_options_set(l->bind, SSH_BIND_OPTIONS_HMAC_S_C, ssh_macs) == SSH_OK &&
+	    ssh_options_set(l->ssh, SSH_OPTIONS_COMPRESSION_C_S, "none") == SSH_OK &&
+	    ssh_options_set(l->ssh, SSH_OPTIONS_COMPRESSION_S_C, "none") == SSH_OK;
+	return ok ? SP_OK : SP_EINTERNAL;
+}
+
+int
+login_begin(struct sp_session *s)
+{
+	struct ssh *h = sp_state(s);
+	struct leg *l = &h->leg[SP_CLIENT];
+	int fd;
+	int rc = leg_open(s, SP_CLIENT, &fd);
+	if (rc != SP_OK)
+		return rc;
+	rc = set_options(l, sp_host_key(s));
+	if (rc == SP_ECONF)
+		return ssh_fail(s, rc, "the listener's host_key is no private key that SSH takes (ssh-keygen -t ed25519 -N '' makes one)");
+	if (rc != SP_OK || ssh_bind_accept_fd(l->bind, l->ssh, fd) != SSH_OK)
+		return ssh_fail(s, SP_EINTERNAL, "libssh takes no client: %s", l->bind == NULL ? "" : ssh_get_error(l->bind));
+	ssh_set_blocking(l->ssh, 0);
+	ssh_set_auth_methods(l->ssh, SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_INTERACTIVE);
+	return SP_OK;
+}
+
+static bool
+copy_part(char *to, size_t max, const char *from, size_t n)
+{
+	if (n == 0 || n >= max)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if ((uint8_t)from[i] <= ' ' || from[i] == 0x7f)
+			return false;
+	memcpy(to, from, n);
+	to[n] = '\0';
+	return true;
+}
+
+bool
+login_name(const char *user, char login_r[LOGIN_MAX], char target_r[64])
+{
+	const char *cut = user == NULL ? NULL : strrchr(user, '%');
+	const char *target = cut == NULL ? user : cut + 1;
+	login_r[0] = target_r[0] = '\0';
+	if (target == NULL || !copy_part(target_r, 64, target, strlen(target)))
+		return false;
+	return cut == NULL || copy_part(login_r, LOGIN_MAX, user, (size_t)(cut - user));
+}
+
+static int
+authenticate(struct sp_session *s, ssh_message m, const char *secret)
+{
+	struct ssh *h = sp_state(s);
+	const struct sp_proof proof = { .kind = SP_PROOF_BEARER, .secret = sp_str(secret), .user = "token", .target = h->target,
+		.part = h->login };
+	ssh_enter(s, KEEPER);
+	h->auth = m;
+	return sp_authenticate(s, &proof);
+}
+
+/* A wrong one costs a try; then the same answer as ever. */
+static int
+refuse(struct sp_session *s, ssh_message m)
+{
+	const struct ssh_conf *conf = sp_conf(s);
+	struct ssh *h = sp_state(s);
+	(void)ssh_message_reply_default(m);
+	ssh_message_free(m);
+	if (++h->tries >= conf->auth_tries)
+		return ssh_fail(s, SP_EDENIED, "the client tried %u times to log in", h->tries);
+	return SP_OK;
+}
+
+static int
+take_interactive(struct sp_session *s, ssh_message m)
+{
+	static const char *const question[] = { "Token: " };
+	struct ssh *h = sp_state(s);
+	char hide[] = { 0 };
+	if (ssh_message_auth_kbdint_is_response(m)) { /* of whom it is the answer, the question said */
+		const char *secret = ssh_userauth_kbdint_getnanswers(h->leg[SP_CLIENT].ssh) == 1
+		    ? ssh_userauth_kbdint_getanswer(h->leg[SP_CLIENT].ssh, 0) : NULL;
+		return secret == NULL || secret[0] == '\0' ? refuse(s, m) : authenticate(s, m, secret);
+	}
+	int rc = ssh_message_auth_interactive_request(m, "Sallyport", "A token or ticket (sallyport token, sallyport ticket):", 1,
+	    (const char **)(uintptr_t)question, hide);
+	ssh_message_free(m);
+	return rc == SSH_OK ? SP_OK : SP_EINTERNAL;
+}
+
+static int
+take_auth(struct sp_session *s, ssh_message m)
+{
+	struct ssh *h = sp_state(s);
+	int kind = ssh_message_subtype(m);
+	if (kind == SSH_AUTH_METHOD_INTERACTIVE && ssh_message_auth_kbdint_is_response(m))
+		return h->target[0] == '\0' ? refuse(s, m) : take_interactive(s, m);
+	bool named = login_name(ssh_message_auth_user(m), h->login, h->target);
+	if (kind == SSH_AUTH_METHOD_NONE) {
+		(void)ssh_message_auth_set_methods(m, SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_INTERACTIVE);
+		(void)ssh_message_reply_default(m);
+		ssh_message_free(m);
+		return ++h->tries > 64 ? ssh_fail(s, SP_EPROTO, "the client asks for ever what it may do") : SP_OK;
+	}
+	if (!named)
+		return refuse(s, m);
+	if (kind == SSH_AUTH_METHOD_INTERACTIVE)
+		return take_interactive(s, m);
+	const char *password = kind == SSH_AUTH_METHOD_PASSWORD ? ssh_message_auth_password(m) : NULL;
+	return password == NULL || password[0] == '\0' ? refuse(s, m) : authenticate(s, m, password);
+}
+
+static int
+take_messages(struct sp_session *s, bool *moved_r)
+{
+	struct ssh *h = sp_state(s);
+	int rc = SP_OK;
+	while (rc == SP_OK && h->state == AUTH) {
+		ssh_message m = ssh_message_get(h->leg[SP_CLIENT].ssh);
+		if (m == NULL)
+			return SP_OK;
+		*moved_r = true;
+		if (ssh_message_type(m) == SSH_REQUEST_AUTH) {
+			rc = take_auth(s, m);
+			continue;
+		}
+		if (ssh_message_type(m) == SSH_REQUEST_SERVICE)
+			(void)ssh_message_service_reply_success(m);
+		else /* nothing opens before we know who it is (SS8) */
+			rc = ssh_fail(s, SP_EPROTO, "the client asks for something before it has logged in");
+		ssh_message_free(m);
+	}
+	return rc;
+}
+
+int
+login_step(struct sp_session *s, bool *moved_r)
+{
+	struct ssh *h = sp_state(s);
+	struct leg *l = &h->leg[SP_CLIENT];
+	if (h->state == HELLO) {
+		int rc = ssh_handle_key_exchange(l->ssh);
+		if (rc == SSH_AGAIN)
+			return SP_OK;
+		if (rc != SSH_OK)
+			return ssh_fail(s, SP_EPROTO, "no keys could be agreed on with the client: %s", ssh_get_error(l->ssh));
+		rc = leg_check(s, SP_CLIENT);
+		if (rc != SP_OK)
+			return rc;
+		leg_add(h, SP_CLIENT);
+		sp_handshaken(s);
+		ssh_enter(s, AUTH);
+		*moved_r = true;
+	}
+	return take_messages(s, moved_r);
+}
+
+int
+login_admitted(struct sp_session *s, const struct sp_admission *a)
+{
+	struct ssh *h = sp_state(s);
+	ssh_message m = h->auth;
+	h->auth = NULL;
+	if (a->what == SP_ADMIT)
+		(void)ssh_message_auth_reply_success(m, 0);
+	else
+		(void)ssh_message_reply_default(m);
+	ssh_message_free(m);
+	if (a->what != SP_ADMIT)
+		return ssh_fail(s, SP_EDENIED, "%s", a->text == NULL ? "access denied" : a->text);
+	ssh_enter(s, DIALING);
+	return SP_OK;
+}

@@ -1,0 +1,675 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An SFTP channel: every request that names a file is an operation, every file that is open is known.
+ *
+ *   client ─ packet ─▶ request ─▶ operation ─ verdict ─▶ written anew, with the path that was judged ─▶ target
+ *   client ◀─ packet ─ a reply to a request that is out, its size and hash taken ◀──────────────────── target
+ *
+ * One request is judged at a time; behind one that is held the client waits.  Paths are made absolute
+ * (the gateway asks the target for the login's folder first) and clean, and go on as judged; where links
+ * lead is known to the target alone.  Contents are not recorded: their size and SHA-256 are.
+ */
+#include "ssh.h"
+
+#include <nettle/sha2.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sftp.h"
+
+#define FILES 128    /* open at once */
+#define REQUESTED 512 /* sent and not answered */
+
+enum { WANT_INIT, WANT_VERSION, WANT_HOME, RUNNING };
+
+struct file {
+	bool used, listing, whole; /* whole: every byte came in order, so that the hash is the file's */
+	uint8_t handle[SFTP_HANDLE_MAX];
+	size_t handle_len;
+	struct sp_op *op;
+	char *path;
+	uint64_t up, down, next;
+	struct sha256_ctx hash;
+};
+
+struct requested {
+	bool used;
+	uint32_t id;
+	uint8_t type;
+	struct sp_op *op;    /* what it carries out; NULL: of an open file */
+	struct file *file;
+	uint64_t offset;
+};
+
+struct bytes {
+	uint8_t *p;
+	size_t at, len, cap;
+};
+
+struct sftp {
+	int state;
+	struct bytes in[2], out[2]; /* by side: packets not whole yet, and packets for it */
+	struct file file[FILES];
+	struct requested requested[REQUESTED];
+	unsigned nrequested;
+	struct sp_op *asked;
+	bool decided;
+	uint8_t home[SFTP_PATH_MAX];
+	size_t home_len;
+	uint8_t version[1024]; /* what the client will be told */
+	size_t version_len;
+};
+
+int
+sftp_put_path(struct sp_op *op, unsigned attr, struct sp_bytes path)
+{
+	uint8_t space[SFTP_PATH_MAX];
+	struct sp_bytes clean = sftp_clean_path((struct sp_bytes){ NULL, 0 }, path, space);
+	if (clean.len == 0)
+		return SP_EPROTO;
+	if (path.len > 0 && path.p[0] != '/') { /* relative to what only the target knows */
+		clean.p++;
+		clean.len--;
+	}
+	return attr == A_PATH ? sp_op_add(op, attr, clean) : sp_op_str(op, attr, clean);
+}
+
+/* ---- memory ---- */
+
+static int
+bytes_grow(struct sp_writer *w, size_t more)
+{
+	size_t cap = w->cap == 0 ? 4096 : w->cap;
+	if (more > 2 * SFTP_PACKET_MAX || w->len > 4 * SFTP_PACKET_MAX)
+		return SP_ETOOBIG;
+	while (cap - w->len < more)
+		cap *= 2;
+	uint8_t *p = realloc(w->p, cap);
+	if (p == NULL)
+		return SP_ENOMEM;
+	w->p = p;
+	w->cap = cap;
+	return SP_OK;
+}
+
+static struct sp_writer
+bytes_writer(struct bytes *b)
+{
+	if (b->at > 0) {
+		memmove(b->p, b->p + b->at, b->len - b->at);
+		b->len -= b->at;
+		b->at = 0;
+	}
+	return (struct sp_writer){ .p = b->p, .len = b->len, .cap = b->cap, .grow = bytes_grow };
+}
+
+static int
+bytes_written(struct bytes *b, const struct sp_writer *w)
+{
+	b->p = w->p;
+	b->cap = w->cap;
+	if (w->bad)
+		return SP_ETOOBIG;
+	b->len = w->len;
+	return SP_OK;
+}
+
+static void
+bytes_drop(struct bytes *b, size_t n)
+{
+	b->at += n;
+	if (b->at < b->len)
+		return;
+	b->at = b->len = 0;
+	if (b->cap > CHUNK) {
+		free(b->p);
+		*b = (struct bytes){ NULL, 0, 0, 0 };
+	}
+}
+
+static void
+file_free(struct file *f)
+{
+	sp_op_free(&f->op);
+	free(f->path);
+	*f = (struct file){ .used = false };
+}
+
+void
+sftp_free(struct sftp **sftp)
+{
+	struct sftp *f = *sftp;
+	*sftp = NULL;
+	if (f == NULL)
+		return;
+	for (unsigned i = 0; i < FILES; i++)
+		file_free(&f->file[i]);
+	for (unsigned i = 0; i < REQUESTED; i++)
+		sp_op_free(&f->requested[i].op);
+	for (unsigned i = 0; i < 2; i++) {
+		free(f->in[i].p);
+		free(f->out[i].p);
+	}
+	sp_op_free(&f->asked);
+	free(f);
+}
+
+int
+sftp_begin(struct channel *c)
+{
+	c->sftp = calloc(1, sizeof(*c->sftp));
+	return c->sftp == NULL ? SP_ENOMEM : SP_OK;
+}
+
+/* ---- files and requests ---- */
+
+static struct file *
+file_find(struct sftp *f, struct sp_bytes handle)
+{
+	for (unsigned i = 0; i < FILES; i++)
+		if (f->file[i].used && sp_bytes_eq((struct sp_bytes){ f->file[i].handle, f->file[i].handle_len }, handle))
+			return &f->file[i];
+	return NULL;
+}
+
+static struct requested *
+requested_find(struct sftp *f, uint32_t id)
+{
+	for (unsigned i = 0; i < REQUESTED; i++)
+		if (f->requested[i].used && f->requested[i].id == id)
+			return &f->requested[i];
+	return NULL;
+}
+
+static struct requested *
+requested_add(struct sftp *f, const struct sftp_request *q)
+{
+	for (unsigned i = 0; i < REQUESTED; i++) {
+		if (f->requested[i].used)
+			continue;
+		f->requested[i] = (struct requested){ .used = true, .id = q->id, .type = q->type, .offset = q->offset };
+		f->nrequested++;
+		return &f->requested[i];
+	}
+	return NULL;
+}
+
+static void
+requested_drop(struct sftp *f, struct requested *r)
+{
+	sp_op_free(&r->op);
+	*r = (struct requested){ .used = false };
+	f->nrequested--;
+}
+
+static int
+done(struct sp_op *op, uint64_t bytes, uint32_t status, const char *text)
+{
+	char error[32] = "";
+	if (status != FX_OK && status != FX_EOF)
+		snprintf(error, sizeof(error), "status %u", status);
+	const struct sp_outcome o = { .rows = 0, .error = error, .text = text };
+	(void)bytes;
+	return sp_done(op, &o);
+}
+
+/* A file is closed: what went through it is said once, and recorded. */
+static int
+file_close(struct file *f)
+{
+	static const char hex[] = "0123456789abcdef";
+	uint8_t sum[SHA256_DIGEST_SIZE];
+	char text[200], print[2 * SHA256_DIGEST_SIZE + 1] = "unknown: not read or written in one go";
+	sha256_digest(&f->hash, sizeof(sum), sum);
+	for (size_t i = 0; f->whole && i < sizeof(sum); i++) {
+		print[2 * i] = hex[sum[i] >> 4];
+		print[2 * i + 1] = hex[sum[i] & 15];
+	}
+	if (f->whole)
+		print[2 * sizeof(sum)] = '\0';
+	snprintf(text, sizeof(text), "%s of %llu bytes, sha256 %s", f->up > 0 ? "upload" : "download",
+	    (unsigned long long)(f->up > 0 ? f->up : f->down), print);
+	int rc = f->op == NULL ? SP_OK : done(f->op, f->up + f->down, FX_OK, f->listing ? "list" : text);
+	file_free(f);
+	return rc;
+}
+
+static void
+file_flow(struct file *f, struct sp_bytes data, uint64_t offset, uint64_t *count)
+{
+	f->whole = f->whole && offset == f->next;
+	if (f->whole)
+		sha256_update(&f->hash, data.len, data.p);
+	f->next = offset + data.len;
+	*count += data.len;
+}
+
+/* ---- to the client ---- */
+
+static int
+answer(struct sftp *f, uint32_t id, uint32_t status, const char *text)
+{
+	struct sp_writer w = bytes_writer(&f->out[SP_CLIENT]);
+	sftp_write_status(&w, id, status, text);
+	return bytes_written(&f->out[SP_CLIENT], &w);
+}
+
+static int
+pass_reply(struct sftp *f, struct sp_bytes packet)
+{
+	struct sp_writer w = bytes_writer(&f->out[SP_CLIENT]);
+	sp_wr_put(&w, packet); /* the parse accounted for every byte of it, or its rest means nothing to us */
+	return bytes_written(&f->out[SP_CLIENT], &w);
+}
+
+/* ---- to the target ---- */
+
+static int
+pass_request(struct sftp *f, const struct sftp_request *q, struct sp_bytes path, struct sp_bytes to)
+{
+	struct sp_writer w = bytes_writer(&f->out[SP_TARGET]);
+	sftp_write_request(&w, q, path, to);
+	return bytes_written(&f->out[SP_TARGET], &w);
+}
+
+struct paths { /* as they go to the target, and as they are judged */
+	uint8_t path_space[SFTP_PATH_MAX], to_space[SFTP_PATH_MAX];
+	struct sp_bytes path, to;       /* in the order of the wire */
+	struct sp_bytes judged, judged_to;
+};
+
+static struct sp_bytes
+folder_of(struct sp_bytes path)
+{
+	while (path.len > 1 && path.p[path.len - 1] != '/')
+		path.len--;
+	return path;
+}
+
+static bool
+clean_paths(const struct sftp *f, const struct sftp_request *q, struct paths *p)
+{
+	struct sp_bytes home = { f->home, f->home_len };
+	if (q->type == FXP_SYMLINK) { /* what a link holds stays as it is; judged is where it leads from its folder */
+		p->to = p->judged = sftp_clean_path(home, q->to, p->to_space);
+		p->path = q->path;
+		p->judged_to = sftp_clean_path(folder_of(p->to), q->path, p->path_space);
+		return p->judged.len > 0 && p->judged_to.len > 0;
+	}
+	p->path = p->judged = sftp_clean_path(home, q->path, p->path_space);
+	bool two = q->to.p != NULL;
+	p->to = p->judged_to = two ? sftp_clean_path(home, q->to, p->to_space) : (struct sp_bytes){ NULL, 0 };
+	return p->path.len > 0 && (!two || p->to.len > 0);
+}
+
+/* "rename /a" NUL "/b" */
+static struct sp_bytes
+operation_text(const struct sftp_request *q, struct sp_bytes path, struct sp_bytes to, uint8_t *space, size_t max)
+{
+	struct sp_writer w = sp_writer(space, max);
+	sp_wr_put(&w, sp_str(q->operation));
+	sp_wr_u8(&w, ' ');
+	sp_wr_put(&w, path);
+	if (to.len > 0) {
+		sp_wr_u8(&w, 0);
+		sp_wr_put(&w, to);
+	}
+	return sp_written(&w);
+}
+
+static int
+ask(struct channel *c, const struct sftp_request *q, const struct paths *p)
+{
+	static uint8_t space[2 * SFTP_PATH_MAX + 64];
+	struct sftp *f = c->sftp;
+	f->asked = sp_op_new(c->s, c->number, "ssh.sftp", operation_text(q, p->judged, p->judged_to, space, sizeof(space)));
+	if (f->asked == NULL)
+		return SP_ENOMEM;
+	sp_op_set_cookie(f->asked, c);
+	int rc = q->attributes.len > 4 ? sp_op_param(f->asked, 0, q->type, 0, false, q->attributes) : SP_OK;
+	c->decided = false;
+	c->what = SP_DENY;
+	return rc == SP_OK ? sp_ask(f->asked) : rc;
+}
+
+/* A request on an open file: its own, or none. */
+static int
+pass_handle(struct sftp *f, const struct sftp_request *q)
+{
+	struct file *file = file_find(f, q->handle);
+	if (file == NULL)
+		return answer(f, q->id, FX_FAILURE, "no such file is open here");
+	struct requested *r = requested_add(f, q);
+	r->file = file;
+	if (q->type == FXP_WRITE)
+		file_flow(file, q->data, q->offset, &file->up);
+	return pass_request(f, q, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 });
+}
+
+static int
+begin(struct channel *c, const struct sftp_request *q)
+{
+	struct sftp *f = c->sftp;
+	struct sftp_request init = { .type = FXP_INIT, .id = 3 };
+	if (q->type != FXP_INIT || q->id < 3)
+		return ssh_fail(c->s, SP_EPROTO, "the client's SFTP does not begin with version 3");
+	f->state = WANT_VERSION;
+	return pass_request(f, &init, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 });
+}
+
+/* False: the request has to wait for its verdict. */
+static int
+judge(struct channel *c, const struct sftp_request *q, bool *taken_r)
+{
+	static struct paths paths; /* one thread, one request at a time */
+	struct sftp *f = c->sftp;
+	struct sftp_request judged = *q;
+	const struct file *file = q->type == FXP_FSETSTAT ? file_find(f, q->handle) : NULL;
+	if (file != NULL)
+		judged.path = sp_str(file->path);
+	if (q->type == FXP_FSETSTAT && file == NULL)
+		return answer(f, q->id, FX_FAILURE, "no such file is open here");
+	if (!clean_paths(f, &judged, &paths))
+		return answer(f, q->id, FX_NO_SUCH_FILE, "the path is too long, or has a NUL in it");
+	if (f->asked == NULL) {
+		int rc = ask(c, q, &paths);
+		if (rc != SP_OK)
+			return rc;
+	}
+	*taken_r = c->decided;
+	if (!c->decided)
+		return SP_OK;
+	struct sp_op *op = f->asked;
+	f->asked = NULL;
+	if (c->what != SP_ALLOW) {
+		sp_op_free(&op);
+		return answer(f, q->id, FX_PERMISSION_DENIED, c->text);
+	}
+	requested_add(f, q)->op = op;
+	return pass_request(f, q, paths.path, paths.to);
+}
+
+static int
+take_request(struct channel *c, struct sp_bytes packet, bool *taken_r)
+{
+	struct sftp *f = c->sftp;
+	struct sftp_request q;
+	*taken_r = true;
+	if (!sftp_read_request(packet, &q))
+		return ssh_fail(c->s, SP_EPROTO, "an SFTP request of the client is malformed");
+	if (f->state != RUNNING)
+		return begin(c, &q);
+	if (q.type == FXP_INIT)
+		return ssh_fail(c->s, SP_EPROTO, "the client begins SFTP twice");
+	if (!q.known)
+		return answer(f, q.id, FX_OP_UNSUPPORTED, "the gateway does not know this extension");
+	if (requested_find(f, q.id) != NULL)
+		return ssh_fail(c->s, SP_EPROTO, "the client uses an SFTP request's number twice");
+	if (q.operation != NULL)
+		return judge(c, &q, taken_r);
+	if (q.handle.len > 0)
+		return pass_handle(f, &q);
+	(void)requested_add(f, &q); /* limits@openssh.com */
+	return pass_request(f, &q, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 });
+}
+
+/* ---- from the target ---- */
+
+static int
+take_version(struct channel *c, const struct sftp_reply *y)
+{
+	struct sftp *f = c->sftp;
+	struct sp_reader r = sp_reader(y->rest);
+	struct sp_writer w = sp_writer(f->version, sizeof(f->version));
+	const struct sftp_request home = { .type = FXP_REALPATH, .id = 1 };
+	if (y->type != FXP_VERSION || y->id != 3)
+		return ssh_fail(c->s, SP_EPROTO, "the target's SFTP is not version 3");
+	sp_wr_be32(&w, 0);
+	sp_wr_u8(&w, FXP_VERSION);
+	sp_wr_be32(&w, 3);
+	while (r.left > 0 && !r.bad) {
+		struct sp_bytes name = sp_rd_take(&r, sp_rd_be32(&r)), data = sp_rd_take(&r, sp_rd_be32(&r));
+		if (r.bad || !sftp_extension_known(name))
+			continue;
+		sp_wr_be32(&w, (uint32_t)name.len);
+		sp_wr_put(&w, name);
+		sp_wr_be32(&w, (uint32_t)data.len);
+		sp_wr_put(&w, data);
+	}
+	sp_wr_patch32(&w, 0, w.len - 4);
+	if (r.bad || w.bad)
+		return ssh_fail(c->s, SP_EPROTO, "the target's SFTP version is malformed");
+	f->version_len = w.len;
+	f->state = WANT_HOME;
+	return pass_request(f, &home, SP_LIT("."), (struct sp_bytes){ NULL, 0 });
+}
+
+static int
+take_home(struct channel *c, const struct sftp_reply *y)
+{
+	struct sftp *f = c->sftp;
+	if (y->type != FXP_NAME || y->id != 1 || y->name.len == 0 || y->name.p[0] != '/' || y->name.len > SFTP_PATH_MAX / 2)
+		return ssh_fail(c->s, SP_EPROTO, "the target does not say where its SFTP begins");
+	memcpy(f->home, y->name.p, y->name.len);
+	f->home_len = y->name.len;
+	f->state = RUNNING;
+	return pass_reply(f, (struct sp_bytes){ f->version, f->version_len });
+}
+
+static int
+take_opened(struct sftp *f, struct requested *r, const struct sftp_reply *y)
+{
+	struct sp_bytes text = sp_op_text(r->op);
+	struct sp_reader path = sp_reader(text);
+	(void)sp_rd_until(&path, ' ');
+	for (unsigned i = 0; i < FILES; i++) {
+		struct file *file = &f->file[i];
+		if (file->used)
+			continue;
+		*file = (struct file){ .used = true, .listing = r->type == FXP_OPENDIR, .whole = true, .handle_len = y->handle.len, .op = r->op };
+		memcpy(file->handle, y->handle.p, y->handle.len);
+		file->path = strndup((const char *)path.p, path.left);
+		sha256_init(&file->hash);
+		r->op = NULL;
+		return file->path == NULL ? SP_ENOMEM : SP_OK;
+	}
+	return SP_ETOOBIG;
+}
+
+static int
+take_reply_of(struct channel *c, struct requested *r, const struct sftp_reply *y)
+{
+	struct sftp *f = c->sftp;
+	bool opens = r->type == FXP_OPEN || r->type == FXP_OPENDIR;
+	if (y->type == FXP_HANDLE) {
+		if (!opens || file_find(f, y->handle) != NULL)
+			return ssh_fail(c->s, SP_EPROTO, "the target opens a file that nobody asked for");
+		if (take_opened(f, r, y) != SP_OK)
+			return ssh_fail(c->s, SP_ETOOBIG, "more than %d files are open in one SFTP channel", FILES);
+		return SP_OK;
+	}
+	if (y->type == FXP_DATA) {
+		if (r->type != FXP_READ || r->file == NULL)
+			return ssh_fail(c->s, SP_EPROTO, "the target sends data that nobody asked for");
+		file_flow(r->file, y->data, r->offset, &r->file->down);
+		return SP_OK;
+	}
+	if (r->type == FXP_CLOSE && r->file != NULL)
+		return file_close(r->file);
+	return r->op == NULL ? SP_OK : done(r->op, 0, y->type == FXP_STATUS ? y->status : FX_OK, "");
+}
+
+/* Others that are out for a file which is closed now have lost it. */
+static void
+forget_file(struct sftp *f, const struct file *file)
+{
+	for (unsigned i = 0; i < REQUESTED; i++)
+		if (f->requested[i].file == file)
+			f->requested[i].file = NULL;
+}
+
+static int
+take_reply(struct channel *c, struct sp_bytes packet)
+{
+	struct sftp *f = c->sftp;
+	struct sftp_reply y;
+	if (!sftp_read_reply(packet, &y))
+		return ssh_fail(c->s, SP_EPROTO, "an SFTP reply of the target is malformed");
+	if (f->state != RUNNING)
+		return f->state == WANT_VERSION ? take_version(c, &y) : f->state == WANT_HOME ? take_home(c, &y)
+			: ssh_fail(c->s, SP_EPROTO, "the target speaks SFTP before it was asked");
+	struct requested *r = y.type == FXP_VERSION ? NULL : requested_find(f, y.id);
+	if (r == NULL)
+		return ssh_fail(c->s, SP_EPROTO, "the target answers an SFTP request that nobody made");
+	const struct file *file = r->type == FXP_CLOSE ? r->file : NULL;
+	int rc = take_reply_of(c, r, &y);
+	requested_drop(f, r);
+	if (file != NULL)
+		forget_file(f, file);
+	return rc == SP_OK ? pass_reply(f, packet) : rc;
+}
+
+/* ---- bytes ---- */
+
+/* The next whole packet of a side, or nothing. */
+static int
+next_packet(struct channel *c, enum sp_side side, struct sp_bytes *packet_r, bool *moved_r)
+{
+	static uint8_t chunk[CHUNK];
+	struct bytes *in = &c->sftp->in[side];
+	*packet_r = (struct sp_bytes){ NULL, 0 };
+	for (;;) {
+		size_t want;
+		long whole = sftp_packet((struct sp_bytes){ in->p + in->at, in->len - in->at }, &want);
+		if (whole < 0)
+			return ssh_fail(c->s, SP_EPROTO, "an SFTP packet of the %s is too long", side == SP_CLIENT ? "client" : "target");
+		if (whole > 0) {
+			*packet_r = (struct sp_bytes){ in->p + in->at, (size_t)whole };
+			return SP_OK;
+		}
+		int n = ssh_channel_poll(c->leg[side], 0);
+		if (n > (int)BUFFERED)
+			return ssh_fail(c->s, SP_ETOOBIG, "the %s sends more than its window allows", side == SP_CLIENT ? "client" : "target");
+		if (n <= 0)
+			return SP_OK;
+		n = ssh_channel_read_nonblocking(c->leg[side], chunk, sizeof(chunk), 0);
+		if (n <= 0)
+			return SP_OK;
+		struct sp_writer w = bytes_writer(in);
+		sp_wr_put(&w, (struct sp_bytes){ chunk, (size_t)n });
+		int rc = bytes_written(in, &w);
+		if (rc != SP_OK)
+			return rc;
+		*moved_r = true;
+	}
+}
+
+static int
+send_out(struct channel *c, enum sp_side side, bool *moved_r)
+{
+	struct ssh *h = sp_state(c->s);
+	struct bytes *out = &c->sftp->out[side];
+	while (out->at < out->len) {
+		size_t room = sp_full(c->s, side) ? 0 : leg_room(h, side, c->leg[side]), n = out->len - out->at;
+		n = n < room ? n : room;
+		if (n == 0)
+			return SP_OK;
+		if (ssh_channel_write(c->leg[side], out->p + out->at, (uint32_t)n) != (int)n)
+			return ssh_fail(c->s, SP_EIO, "the %s's channel broke off", side == SP_CLIENT ? "client" : "target");
+		h->leg[side].unsent += n;
+		bytes_drop(out, n);
+		*moved_r = true;
+	}
+	return SP_OK;
+}
+
+/* True while packets for a side wait: then none is taken that may add to them. */
+static bool
+waits(const struct sftp *f, enum sp_side side)
+{
+	return f->out[side].at < f->out[side].len;
+}
+
+static int
+from_client(struct channel *c, bool *moved_r)
+{
+	struct sftp *f = c->sftp;
+	int rc = SP_OK;
+	while (rc == SP_OK && !waits(f, SP_TARGET) && !waits(f, SP_CLIENT) && f->nrequested < REQUESTED - 1 &&
+	    f->state != WANT_VERSION && f->state != WANT_HOME) {
+		struct sp_bytes packet;
+		bool taken = true;
+		rc = next_packet(c, SP_CLIENT, &packet, moved_r);
+		if (rc != SP_OK || packet.len == 0)
+			break;
+		rc = take_request(c, packet, &taken);
+		if (rc != SP_OK || !taken)
+			break;
+		bytes_drop(&f->in[SP_CLIENT], packet.len);
+		*moved_r = true;
+		rc = send_out(c, SP_TARGET, moved_r);
+	}
+	return rc == SP_OK ? send_out(c, SP_CLIENT, moved_r) : rc;
+}
+
+static int
+from_target(struct channel *c, bool *moved_r)
+{
+	struct sftp *f = c->sftp;
+	int rc = SP_OK;
+	while (rc == SP_OK && !waits(f, SP_CLIENT)) {
+		struct sp_bytes packet;
+		rc = next_packet(c, SP_TARGET, &packet, moved_r);
+		if (rc != SP_OK || packet.len == 0)
+			break;
+		rc = take_reply(c, packet);
+		if (rc != SP_OK)
+			break;
+		bytes_drop(&f->in[SP_TARGET], packet.len);
+		*moved_r = true;
+		rc = send_out(c, SP_CLIENT, moved_r);
+	}
+	return rc == SP_OK ? send_out(c, SP_TARGET, moved_r) : rc;
+}
+
+/* What the server says beside its packets, on stderr: to the client as it is. */
+static int
+pass_errors(struct channel *c, bool *moved_r)
+{
+	uint8_t text[1024];
+	struct ssh *h = sp_state(c->s);
+	size_t room = leg_room(h, SP_CLIENT, c->leg[SP_CLIENT]);
+	if (ssh_channel_poll(c->leg[SP_TARGET], 1) <= 0 || room == 0)
+		return SP_OK;
+	int n = ssh_channel_read_nonblocking(c->leg[SP_TARGET], text, (uint32_t)(room < sizeof(text) ? room : sizeof(text)), 1);
+	if (n <= 0)
+		return SP_OK;
+	*moved_r = true;
+	int rc = sp_record(c->s, c->op, SP_REC_OUTPUT, (struct sp_bytes){ text, (size_t)n });
+	if (rc == SP_OK)
+		(void)ssh_channel_write_stderr(c->leg[SP_CLIENT], text, (uint32_t)n);
+	return rc;
+}
+
+int
+sftp_step(struct channel *c, bool *moved_r)
+{
+	const struct sftp *f = c->sftp;
+	int rc = from_client(c, moved_r);
+	if (rc == SP_OK)
+		rc = from_target(c, moved_r);
+	if (rc == SP_OK)
+		rc = pass_errors(c, moved_r);
+	if (rc != SP_OK)
+		return rc;
+	if (!c->eof_sent[SP_TARGET] && f->asked == NULL && !waits(f, SP_TARGET) && ssh_channel_is_eof(c->leg[SP_CLIENT])) {
+		(void)ssh_channel_send_eof(c->leg[SP_TARGET]);
+		c->eof_sent[SP_TARGET] = *moved_r = true;
+	}
+	bool over = ssh_channel_is_eof(c->leg[SP_TARGET]) || ssh_channel_is_closed(c->leg[SP_TARGET]);
+	if (over && !c->eof_sent[SP_CLIENT] && !waits(f, SP_CLIENT) && ssh_channel_poll(c->leg[SP_TARGET], 0) <= 0) {
+		(void)ssh_channel_send_eof(c->leg[SP_CLIENT]);
+		c->eof_sent[SP_CLIENT] = *moved_r = true;
+	}
+	return SP_OK;
+}

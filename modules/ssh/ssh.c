@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The module: settings, states, and the one function that drives a session.  ssh.h has the picture.
+ */
+#include "ssh.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define ROUNDS 64 /* of one turn: then others' sessions have theirs */
+
+#define CONF(member) offsetof(struct ssh_conf, member)
+static const struct sp_directive directives[] = {
+	{ "channels", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(channels), "exec,shell,sftp,scp",
+	    "What clients may open: exec, shell, sftp, scp, direct-tcpip.  What is not named needs a rule that allows it." },
+	{ "host_key", SP_TYPE_STRINGS, SP_IN_TARGET, CONF(host_key), "",
+	    "Fingerprints of the target's host keys, as `ssh-keygen -l` and `sallyport scan-hostkey` print them: SHA256:…; any other is refused." },
+	{ "environment", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(environment), "LANG,LC_*,TERM,COLORTERM",
+	    "Variables that clients may set, `*` at the end stands for any rest; their values are printable." },
+	{ "auth_tries", SP_TYPE_INT, SP_IN_MODULE | SP_IN_LISTENER, CONF(auth_tries), "6",
+	    "Log-ins that a client may try in one connection." },
+	{ "hold", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, CONF(hold), "5ms",
+	    "In a shell: how long output that may begin a detector's finding is held back." },
+	{ .name = NULL }
+};
+
+bool
+ssh_listed(const struct sp_strings *set, const char *word)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (strcmp(set->v[i], word) == 0)
+			return true;
+	return false;
+}
+
+static int
+ssh_check(void *conf, const char **err_r)
+{
+	static const char *const known[] = { "exec", "shell", "sftp", "scp", "direct-tcpip" };
+	const struct sp_strings all = { known, sizeof(known) / sizeof(*known) };
+	const struct ssh_conf *c = conf;
+	for (size_t i = 0; i < c->channels.n; i++)
+		if (!ssh_listed(&all, c->channels.v[i])) {
+			*err_r = "channels are exec, shell, sftp, scp and direct-tcpip; all others are refused always";
+			return SP_ECONF;
+		}
+	*err_r = "host_key is missing: the fingerprint of the target's host key, SHA256:… (sallyport scan-hostkey HOST)";
+	for (size_t i = 0; i < c->host_key.n; i++)
+		if (strncmp(c->host_key.v[i], "SHA256:", 7) != 0 || strlen(c->host_key.v[i]) != 7 + 43) {
+			*err_r = "host_key takes fingerprints: SHA256: and 43 characters";
+			return SP_ECONF;
+		}
+	if (c->host_key.n == 0)
+		return SP_ECONF;
+	*err_r = "auth_tries must be between 1 and 20, hold at most 1s";
+	return c->auth_tries >= 1 && c->auth_tries <= 20 && c->hold <= 1000 ? SP_OK : SP_ECONF;
+}
+
+uint64_t
+ssh_now(void)
+{
+	struct timespec t = { 0 };
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* ---- states ---- */
+
+static const char *const state_name[] = { "hello", "auth", "keeper", "dialing", "connect", "proof", "login", "ready" };
+_Static_assert(sizeof(state_name) / sizeof(*state_name) == STATES, "a name for each state");
+
+void
+ssh_enter(struct sp_session *s, enum ssh_state to)
+{
+	struct ssh *h = sp_state(s);
+	sp_log(s, SP_DEBUG, "ssh: %s, then %s", state_name[h->state], state_name[to]);
+	h->state = to;
+}
+
+int
+ssh_fail(struct sp_session *s, int rc, const char *fmt, ...)
+{
+	struct ssh *h = sp_state(s);
+	va_list args;
+	va_start(args, fmt);
+	vsnprintf(h->said, sizeof(h->said), fmt, args);
+	va_end(args);
+	return sp_fail(s, rc, "%s", h->said);
+}
+
+/* The last thing that the client reads. */
+static int
+say_goodbye(struct sp_session *s, const char *text)
+{
+	struct ssh *h = sp_state(s);
+	ssh_session c = h->leg[SP_CLIENT].ssh;
+	bool moved = false;
+	if (h->over || c == NULL || !ssh_is_connected(c))
+		return SP_OK;
+	h->over = true;
+	if (h->leg[SP_CLIENT].added) {
+		/* libssh drops what it can't write at once: it learns first that it can */
+		for (unsigned i = 0; i < 2; i++)
+			if (leg_take(s, SP_CLIENT, &moved) == SP_OK)
+				(void)ssh_event_dopoll(h->event, 0);
+		(void)ssh_session_set_disconnect_message(c, text);
+		ssh_disconnect(c);
+	}
+	return leg_take(s, SP_CLIENT, &moved);
+}
+
+/* By state. */
+static int (*const steps[STATES])(struct sp_session *s, bool *moved_r) = {
+	[HELLO] = login_step, [AUTH] = login_step, [CONNECT] = target_step, [LOGIN] = target_step, [READY] = channels_step,
+};
+
+static int
+poll_once(struct sp_session *s)
+{
+	struct ssh *h = sp_state(s);
+	if (h->leg[SP_CLIENT].added || h->leg[SP_TARGET].added)
+		(void)ssh_event_dopoll(h->event, 0);
+	for (unsigned i = 0; i < 2; i++) {
+		ssh_session leg = h->leg[i].ssh;
+		if (leg == NULL || !h->leg[i].added || ssh_is_connected(leg))
+			continue;
+		const char *said = i == SP_CLIENT ? NULL : ssh_get_disconnect_message(leg);
+		return ssh_fail(s, SP_EIO, "the %s ended the SSH connection%s%s", i == SP_CLIENT ? "client" : "target", said == NULL ? "" : ": ",
+		    said == NULL ? "" : said);
+	}
+	return SP_OK;
+}
+
+static int
+turn(struct sp_session *s, bool *moved_r)
+{
+	struct ssh *h = sp_state(s);
+	int rc = SP_OK;
+	for (unsigned i = 0; i < 2 && rc == SP_OK; i++)
+		rc = leg_feed(s, (enum sp_side)i, moved_r);
+	if (rc == SP_OK)
+		rc = poll_once(s);
+	if (rc == SP_OK && steps[h->state] != NULL)
+		rc = steps[h->state](s, moved_r);
+	for (unsigned i = 0; i < 2; i++) { /* also what was said before an error */
+		int taken = leg_take(s, (enum sp_side)i, moved_r);
+		rc = rc == SP_OK ? taken : rc;
+	}
+	return rc;
+}
+
+int
+ssh_pump(struct sp_session *s)
+{
+	struct ssh *h = sp_state(s);
+	int rc = SP_OK;
+	bool moved = true;
+	if (h->pumping || h->over)
+		return SP_OK;
+	h->pumping = true;
+	for (unsigned i = 0; i < ROUNDS && moved && rc == SP_OK; i++) {
+		moved = false;
+		h->wake_at = 0;
+		rc = turn(s, &moved);
+	}
+	h->pumping = false;
+	if (rc != SP_OK) /* end() will not be called: the client hears of it here */
+		(void)say_goodbye(s, h->said[0] != '\0' ? h->said : "the gateway ends the session");
+	else if (moved)
+		sp_timer(s, 1);
+	else if (h->wake_at != 0)
+		sp_timer(s, h->wake_at > ssh_now() ? h->wake_at - ssh_now() : 1);
+	return rc;
+}
+
+/* ---- the core's callbacks ---- */
+
+static int
+ssh_accept_client(struct sp_session *s)
+{
+	struct ssh *h = sp_state(s);
+	h->leg[SP_CLIENT].fd = h->leg[SP_TARGET].fd = -1;
+	int rc = login_begin(s);
+	return rc == SP_OK ? ssh_pump(s) : rc;
+}
+
+/* On with it, or farewell. */
+static int
+ssh_ended(struct sp_session *s, int rc)
+{
+	const struct ssh *h = sp_state(s);
+	if (rc == SP_OK)
+		return ssh_pump(s);
+	(void)say_goodbye(s, h->said);
+	return rc;
+}
+
+static int
+ssh_admitted(struct sp_session *s, const struct sp_admission *a)
+{
+	return ssh_ended(s, login_admitted(s, a));
+}
+
+static int
+ssh_open(struct sp_session *s)
+{
+	return ssh_ended(s, target_begin(s));
+}
+
+static int
+ssh_proved(struct sp_session *s, const struct sp_answer *a)
+{
+	return ssh_ended(s, target_proved(s, a));
+}
+
+static int
+ssh_data(struct sp_session *s, enum sp_side from)
+{
+	(void)from;
+	return ssh_pump(s);
+}
+
+static int
+ssh_drained(struct sp_session *s, enum sp_side side)
+{
+	(void)side;
+	return ssh_pump(s);
+}
+
+static int
+ssh_held(struct sp_session *s, struct sp_op *op, const struct sp_hold *hold)
+{
+	int rc = channel_held(sp_op_cookie(op), hold);
+	return rc == SP_OK ? ssh_pump(s) : rc;
+}
+
+static int
+ssh_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v)
+{
+	int rc = channel_verdict(sp_op_cookie(op), v);
+	return rc == SP_OK ? ssh_pump(s) : rc;
+}
+
+/* To whoever has a terminal there; others would take it for their command's. */
+static int
+ssh_notice(struct sp_session *s, const char *text)
+{
+	struct ssh *h = sp_state(s);
+	int rc = SP_OK;
+	for (unsigned i = 0; i < CHANNELS && rc == SP_OK; i++)
+		if (h->channel[i] != NULL && h->channel[i]->state == CH_OPEN && h->channel[i]->pty)
+			rc = channel_say(h->channel[i], "%s", text);
+	return rc == SP_OK ? ssh_pump(s) : rc;
+}
+
+static int
+ssh_end(struct sp_session *s, enum sp_why why, const char *text)
+{
+	(void)why;
+	return say_goodbye(s, text);
+}
+
+static void
+ssh_close_session(struct sp_session *s)
+{
+	struct ssh *h = sp_state(s);
+	for (unsigned i = 0; i < CHANNELS; i++)
+		if (h->channel[i] != NULL && h->channel[i]->state != CH_FREE)
+			channel_drop(h->channel[i]);
+	if (h->auth != NULL)
+		ssh_message_free(h->auth);
+	leg_close(h, SP_CLIENT);
+	leg_close(h, SP_TARGET);
+	if (h->event != NULL)
+		ssh_event_free(h->event);
+	ssh_key_free(h->key);
+	if (h->password != NULL)
+		explicit_bzero(h->password, h->password_len);
+	free(h->password);
+}
+
+SP_MODULE(ssh) = {
+	.abi_major = SP_ABI_MAJOR,
+	.abi_minor = SP_ABI_MINOR,
+	.size = sizeof(struct sp_module),
+	.name = "ssh",
+	.caps = SP_CAP_OWNS_TRANSPORT | SP_CAP_CREDENTIAL,
+	.directives = directives,
+	.attrs = ssh_attrs,
+	.kinds = ssh_kinds,
+	.conf_size = sizeof(struct ssh_conf),
+	.session_size = sizeof(struct ssh),
+	.check = ssh_check,
+	.classify = ssh_classify,
+	.accept = ssh_accept_client,
+	.admitted = ssh_admitted,
+	.open = ssh_open,
+	.proved = ssh_proved,
+	.data = ssh_data,
+	.held = ssh_held,
+	.verdict = ssh_verdict,
+	.drained = ssh_drained,
+	.notice = ssh_notice,
+	.end = ssh_end,
+	.close = ssh_close_session,
+};

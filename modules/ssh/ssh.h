@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * SSH: what the files of this module share.
+ *
+ *   client ══ core ── socketpair ── libssh server ─┐            ┌─ libssh client ── socketpair ── core ══ target
+ *              └ guard.c             └ login.c      └ channel.c ┘   └ target.c
+ *
+ *   HELLO ─▶ AUTH ─▶ KEEPER ─▶ DIALING ─▶ CONNECT ─▶ PROOF ─▶ LOGIN ─▶ READY        (ssh_enter())
+ *
+ * One function drives all of it, ssh_pump(): bytes in, libssh, states, channels, bytes out, until nothing
+ * moves any more.  libssh's callbacks only note what came.
+ */
+#ifndef SALLYPORT_SSH_H
+#define SALLYPORT_SSH_H
+
+#include <sallyport/module.h>
+
+#define SSH_SUPPRESS_DEPRECATED /* the message queue: a message may be answered when a person has decided */
+#include <libssh/callbacks.h>
+#include <libssh/libssh.h>
+#include <libssh/server.h>
+
+#include "guard.h"
+
+#define CHANNELS 32
+#define REQUESTS 64           /* of one channel, not answered yet */
+#define ENVIRONMENT 32        /* names of one channel */
+#define LOGIN_MAX 64
+#define CHUNK (32u << 10)     /* read from a channel at once */
+#define UNSENT (256u << 10)   /* written to a libssh session and not yet taken from it */
+#define BUFFERED (4u << 20)   /* more than this from a peer that had a window of 1.28 MB: it cheats */
+
+struct ssh_conf {
+	struct sp_strings channels;
+	struct sp_strings host_key;
+	struct sp_strings environment;
+	uint64_t auth_tries;
+	uint64_t hold;
+};
+
+enum ssh_state { HELLO, AUTH, KEEPER, DIALING, CONNECT, PROOF, LOGIN, READY, STATES };
+
+struct leg {
+	ssh_session ssh;
+	ssh_bind bind;    /* client's side only */
+	int fd;           /* our end of the pair; -1: none */
+	bool added;       /* to the event */
+	size_t unsent;
+	struct guard guard;
+};
+
+enum channel_state {
+	CH_FREE,
+	CH_SETUP,     /* the client's is open; its requests are looked at one by one */
+	CH_ASKED,     /* an operation waits for its verdict; the request is kept */
+	CH_OPENING,   /* allowed: the target's channel is being opened */
+	CH_PREPARING, /* pty and environment */
+	CH_STARTING,  /* exec, shell, subsystem or forward was asked for */
+	CH_OPEN,
+	CH_CLOSING,   /* a last text goes to the client */
+	CHANNEL_STATES
+};
+
+enum purpose { FOR_NOTHING, FOR_EXEC, FOR_SHELL, FOR_SFTP, FOR_FORWARD };
+
+struct pending { /* for the client, and not taken yet */
+	uint8_t *p;
+	size_t len, at, cap;
+};
+
+struct variable {
+	char *name, *value;
+};
+
+struct sftp;
+
+struct channel {
+	struct sp_session *s;
+	unsigned number;
+	enum channel_state state;
+	enum purpose purpose;
+	ssh_channel leg[2];
+	struct ssh_channel_callbacks_struct callbacks[2];
+	ssh_message request[REQUESTS]; /* in order; the first is under way in CH_ASKED */
+	unsigned nrequests;
+	bool answered_early;           /* the client was told yes, to be told more */
+
+	struct sp_op *op;              /* asked, or running */
+	bool decided;
+	enum sp_what what;
+	char text[1200];               /* why not, for the client */
+
+	char *command;                 /* FOR_EXEC */
+	char *host;                    /* FOR_FORWARD */
+	unsigned port;
+	bool pty;
+	char term[64];
+	unsigned columns, rows;
+	bool resized;
+	struct variable variable[ENVIRONMENT];
+	unsigned nvariables, nsent;
+	bool pty_sent;
+
+	struct sp_filter *filter[2];   /* of stdout, stderr */
+	struct pending pending[2];
+	uint64_t hold_until[2];        /* ms: then what the filter holds is let out; 0: it holds nothing */
+	bool flushed;                  /* the filters gave their last */
+	bool eof_sent[2];              /* to the client, to the target */
+	bool exited, signalled, core_dumped;
+	int status;
+	char signal[32];               /* that ended the command */
+	char kill[32];                 /* from the client, to be sent on */
+	uint64_t bytes[2];
+	struct sftp *sftp;
+};
+
+struct ssh {
+	enum ssh_state state;
+	ssh_event event;
+	struct leg leg[2];
+	bool pumping, over;
+	unsigned tries;
+	ssh_message auth;    /* whose answer the keeper has to give */
+	char login[LOGIN_MAX], target[64];
+	char said[512];      /* why it ends, for the client */
+	ssh_key key;         /* the session's own, certified for the target */
+	char *password;      /* for the target; wiped once used */
+	size_t password_len;
+	struct channel *channel[CHANNELS];
+	unsigned opened;     /* channels, ever */
+	unsigned refusals;
+	uint64_t wake_at;    /* ms: a filter's hold ends; 0: none holds */
+};
+
+/* ssh.c */
+void ssh_enter(struct sp_session *s, enum ssh_state to);
+/* Until nothing moves.  Fine from any callback of the core, also from one inside another. */
+int ssh_pump(struct sp_session *s) SP_MUST;
+uint64_t ssh_now(void); /* ms, of a clock that only goes on */
+/* As sp_fail(), and the client is told the same. */
+int ssh_fail(struct sp_session *s, int rc, const char *fmt, ...) SP_PRINTF(3, 4);
+bool ssh_listed(const struct sp_strings *set, const char *word);
+
+/* transport.c: the pairs, and libssh's sessions on them */
+int leg_open(struct sp_session *s, enum sp_side side, int *fd_r) SP_MUST;
+/* Bytes of the core's to libssh, as far as the guard lets them; *moved_r is set when there were some. */
+int leg_feed(struct sp_session *s, enum sp_side side, bool *moved_r) SP_MUST;
+/* … and back. */
+int leg_take(struct sp_session *s, enum sp_side side, bool *moved_r) SP_MUST;
+void leg_add(struct ssh *h, enum sp_side side);
+void leg_close(struct ssh *h, enum sp_side side);
+/* What may be written to a channel of this side now. */
+size_t leg_room(struct ssh *h, enum sp_side side, ssh_channel to);
+/* The key exchange is over: is what was agreed on safe from CVE-2023-48795? */
+int leg_check(struct sp_session *s, enum sp_side side) SP_MUST;
+extern const char *const ssh_ciphers, *const ssh_exchanges, *const ssh_macs;
+
+/* login.c: the client's side until it is admitted */
+int login_begin(struct sp_session *s) SP_MUST;
+int login_step(struct sp_session *s, bool *moved_r) SP_MUST;
+int login_admitted(struct sp_session *s, const struct sp_admission *a) SP_MUST;
+/* "orders-host", "deploy%orders-host": false when it is neither. */
+bool login_name(const char *user, char login_r[LOGIN_MAX], char target_r[64]);
+
+/* target.c: the target's side until it is logged in */
+int target_begin(struct sp_session *s) SP_MUST;
+int target_step(struct sp_session *s, bool *moved_r) SP_MUST;
+int target_proved(struct sp_session *s, const struct sp_answer *a) SP_MUST;
+
+/* channel.c */
+int channels_step(struct sp_session *s, bool *moved_r) SP_MUST;
+struct channel *channel_make(struct sp_session *s, ssh_channel client);
+void channel_drop(struct channel *c);
+int channel_verdict(struct channel *c, const struct sp_verdict *v) SP_MUST;
+int channel_held(struct channel *c, const struct sp_hold *h) SP_MUST;
+/* A line of the gateway's own for the client, on stderr. */
+int channel_say(struct channel *c, const char *fmt, ...) SP_PRINTF(2, 3) SP_MUST;
+/* The end of it, with the client's exit status. */
+int channel_refuse(struct channel *c, int status) SP_MUST;
+
+/* request.c: what a client asks of its channels */
+int requests_take(struct sp_session *s, bool *moved_r) SP_MUST;
+/* The next request of a channel, or what the verdict on it means. */
+int request_step(struct channel *c, bool *moved_r) SP_MUST;
+/* Yes or no to the request that is under way. */
+void request_answer(struct channel *c, bool yes);
+
+/* flow.c: bytes between two open channels */
+int flow_step(struct channel *c, bool *moved_r) SP_MUST;
+
+/* classify.c */
+enum { A_COMMAND, A_PROGRAM, A_ARGV, A_SYNTAX, A_WRITES, A_READS, A_NAME, A_VALUE, A_OPERATION, A_PATH, A_TO, A_DIRECTION, A_CHANNEL,
+	A_HOST, A_PORT };
+extern const struct sp_attr ssh_attrs[];
+extern const char *const ssh_kinds[];
+int ssh_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text);
+/* `scp -t DIR` and its like, which a client sends as a command; false: it is none. */
+bool scp_command(struct sp_bytes command);
+
+/* sftp.c */
+int sftp_begin(struct channel *c) SP_MUST;
+int sftp_step(struct channel *c, bool *moved_r) SP_MUST;
+void sftp_free(struct sftp **sftp);
+/* The attribute, with the path as it goes to the target: absolute where `home` was known, no . or .. or // in it. */
+int sftp_put_path(struct sp_op *op, unsigned attr, struct sp_bytes path);
+
+/* base64.c */
+size_t base64_decode(const char *text, uint8_t *out, size_t max);
+bool base64_encode(struct sp_bytes in, char *out, size_t max);
+
+#endif
