@@ -37,6 +37,8 @@ static const struct directive listener_timeout[] = {
 const struct directive settings_listener_table[] = {
 	{ .name = "listen", .type = DIR_STRING, .offset = L(listen), .help = "address and port: `0.0.0.0:5432`, `[::1]:5432`" },
 	{ .name = "protocol", .type = DIR_STRING, .offset = L(protocol), .help = "module that speaks with the clients" },
+	{ .name = "public", .type = DIR_STRING, .offset = L(public), .dflt = "",
+	    .help = "host and port that clients are told with a ticket, `db.example.com:5432`; without it those of `listen`" },
 	{ .name = "target", .type = DIR_STRING, .offset = L(target), .dflt = "", .help = "the one target; without it the client names one" },
 	{ .name = "tls", .type = DIR_PARAMS, .offset = L(tls), .dflt = "", .params = listener_tls, .help = "TLS to clients" },
 	{ .name = "host_key", .type = DIR_STRING, .offset = L(host_key), .dflt = "",
@@ -108,6 +110,21 @@ static const struct directive target_allow[] = {
 	{ .name = "users", .type = DIR_STRINGS, .offset = T(allow.users), .dflt = "", .help = "these users" },
 	END,
 };
+static const char *const access_modes[] = { "standing", "grant", NULL };
+static const struct directive target_access[] = {
+	{ .name = ":mode", .type = DIR_CHOICE, .offset = T(access.mode), .dflt = "standing", .choices = access_modes,
+	    .help = "whom `allow` names may connect at any time; or only with a grant, for which they ask" },
+	{ .name = "approvers", .type = DIR_STRING, .offset = T(access.approvers), .dflt = "",
+	    .help = "group whose members decide on grants, and close incidents" },
+	{ .name = "count", .type = DIR_INT, .offset = T(access.count), .dflt = "1", .help = "persons who must agree, 1 to 10" },
+	{ .name = "max", .type = DIR_DURATION, .offset = T(access.max), .dflt = "1h", .help = "longest grant" },
+	{ .name = "expire", .type = DIR_DURATION, .offset = T(access.expire), .dflt = "1h", .help = "how long a request waits for a decision" },
+	{ .name = "reason", .type = DIR_STRING, .offset = T(access.reason), .dflt = "",
+	    .help = "pattern (POSIX extended) that the reason must hold, such as `INC-[0-9]+`; without it any reason does" },
+	{ .name = "break_glass", .type = DIR_STRINGS, .offset = T(access.break_glass), .dflt = "",
+	    .help = "groups whose members may go in at once, without grant and approval, under an incident; without it nobody" },
+	END,
+};
 static const struct directive target_timeout[] = {
 	{ .name = "connect", .type = DIR_DURATION, .offset = T(timeout.connect), .dflt = "5s", .help = "to connect, TLS included" },
 	{ .name = "login", .type = DIR_DURATION, .offset = T(timeout.login), .dflt = "15s", .help = "to log in" },
@@ -139,6 +156,7 @@ const struct directive settings_target_table[] = {
 	{ .name = "databases", .type = DIR_STRINGS, .offset = T(databases), .dflt = "", .help = "further parts, asked for as `NAME/PART`; `*` for any" },
 	{ .name = "logins", .type = DIR_STRINGS, .offset = T(logins), .dflt = "", .help = "SSH: further login names at the target, asked for as `LOGIN%NAME`; `*` for any" },
 	{ .name = "allow", .type = DIR_PARAMS, .dflt = "", .params = target_allow, .help = "who may have sessions; without it nobody" },
+	{ .name = "access", .type = DIR_PARAMS, .dflt = "", .params = target_access, .help = "when those whom `allow` names may have sessions" },
 	{ .name = "label", .type = DIR_PAIRS, .offset = T(label), .dflt = "", .help = "facts about the target that policies read" },
 	{ .name = "policy", .type = DIR_STRINGS, .offset = T(policy), .flags = DIR_MANY, .help = "policy files; all rules of all of them are asked" },
 	{ .name = "timeout", .type = DIR_PARAMS, .dflt = "", .params = target_timeout, .help = "deadlines of the target and of sessions" },

@@ -40,6 +40,7 @@ struct listener {
 	const char *listen;   /* ADDRESS:PORT, [V6]:PORT */
 	const char *protocol;
 	const char *target;   /* "": chosen by the client */
+	const char *public;   /* HOST:PORT that clients are told; "": listen */
 	struct tls_settings tls;
 	const char *host_key; /* of a protocol that encrypts itself; "" for none */
 	bool cleartext;       /* tokens without TLS, on loopback only */
@@ -64,7 +65,15 @@ struct target {
 	struct { uint64_t sessions, per_user; } limit;     /* 0: only the gateway's own */
 	struct { uint64_t warm, age; } pool;               /* connections kept ready by each worker; ms that one waits */
 	unsigned mode; /* MODE_ENFORCE, MODE_OBSERVE */
+	struct {
+		unsigned mode; /* ACCESS_… */
+		const char *approvers;         /* group */
+		uint64_t count, max, expire;   /* persons; ms of a grant, of a request */
+		const char *reason;            /* pattern (POSIX, extended) that a reason must hold; "" any */
+		struct sp_strings break_glass; /* groups */
+	} access;
 };
+enum { ACCESS_STANDING, ACCESS_GRANT };
 enum { MODE_ENFORCE, MODE_OBSERVE };
 
 struct secret_command {

@@ -4,6 +4,8 @@
 
 #include "settings.h"
 
+#include <regex.h>
+
 #include "helpers.h"
 #include "log.h"
 #include "principal.h"
@@ -107,6 +109,8 @@ check_listener(struct check *c, const struct conf_block *b)
 	struct hostport at;
 	if (settings_hostport(l->listen, &at) != SP_OK || !at.literal)
 		return FAIL_AT(c, b, "\"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, not \"%s\"", QUOTE(l->listen));
+	if (l->public[0] != '\0' && settings_hostport(l->public, &at) != SP_OK)
+		return FAIL_AT(c, b, "\"public\" takes a host and a port, db.example.com:5432, not \"%s\"", QUOTE(l->public));
 	for (const struct conf_block *o = &c->s->listeners->b; o != b; o = o->next)
 		if (strcmp(((const struct listener *)o)->listen, l->listen) == 0)
 			return FAIL_AT(c, b, "listener \"%s\" at %s:%u has the same address", o->name, o->file, o->line);
@@ -281,6 +285,24 @@ check_catalogue(struct check *c, const struct target *t)
 }
 
 static int
+check_access(struct check *c, const struct target *t)
+{
+	regex_t pattern;
+	if ((t->access.mode == ACCESS_GRANT || t->access.break_glass.n > 0) && t->access.approvers[0] == '\0')
+		return FAIL_AT(c, &t->b, "\"access\" needs approvers=GROUP: somebody has to decide");
+	if (t->access.count < 1 || t->access.count > 10)
+		return FAIL_AT(c, &t->b, "\"access … count=\" is from 1 to 10 persons");
+	if (t->access.max == 0 || t->access.expire == 0 || t->access.max > 30ull * 24 * 3600 * 1000 || t->access.expire > 7ull * 24 * 3600 * 1000)
+		return FAIL_AT(c, &t->b, "\"access … max= expire=\" can't be off: at most 30d, and 7d for a request");
+	if (t->access.reason[0] == '\0')
+		return SP_OK;
+	if (regcomp(&pattern, t->access.reason, REG_EXTENDED | REG_NOSUB) != 0)
+		return FAIL_AT(c, &t->b, "\"access … reason=%s\" is no regular expression", QUOTE(t->access.reason));
+	regfree(&pattern);
+	return SP_OK;
+}
+
+static int
 check_target(struct check *c, const struct conf_block *b)
 {
 	const struct target *t = (const struct target *)b;
@@ -298,6 +320,8 @@ check_target(struct check *c, const struct conf_block *b)
 	int rc = check_protocol(c, b, t->protocol);
 	if (rc == SP_OK)
 		rc = check_target_tls(c, t);
+	if (rc == SP_OK)
+		rc = check_access(c, t);
 	if (rc == SP_OK)
 		rc = check_secret(c, b, "login", &t->login);
 	if (rc == SP_OK)

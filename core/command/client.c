@@ -184,7 +184,7 @@ int
 client_path(const char *collection, const char *id, const char *tail, char path_r[256])
 {
 	size_t len = strlen(id);
-	if (len == 0 || len > 64 || strspn(id, "0123456789abcdefghijklmnopqrstuvwxyz") != len)
+	if (len == 0 || len > 64 || strspn(id, "0123456789abcdefghijklmnopqrstuvwxyz-") != len)
 		return failed("\"%s\" is no id, nor the beginning of one: ids are 26 small letters and digits", id);
 	(void)snprintf(path_r, 256, "/api/v1/%s/%s%s", collection, id, tail);
 	return DONE;

@@ -25,7 +25,7 @@ struct option_row {
 	const char *help;
 };
 
-#define WORDS 8
+#define WORDS 32
 #define OPTIONS 32 /* of one command, and of the common ones together */
 
 struct run;
@@ -82,6 +82,11 @@ int client_fetch(const struct run *r, const char *path, int fd) SP_MUST;
 /* "/api/v1/sessions/" + id + tail, once the word looks like an id or its beginning. */
 int client_path(const char *collection, const char *id, const char *tail, char path_r[256]) SP_MUST;
 
+/* GET path, and the list `name` of the answer as a table with these columns; args as above. */
+int command_list(struct run *r, const char *path, json_t *args, const char *name, const char *const *columns);
+/* One call whose answer is one object, printed member by member. */
+int command_object(struct run *r, const char *method, const char *path, json_t *args, const char *const *members);
+
 /* ---- what `login` keeps (saved.c) ---- */
 
 json_t *saved_read(void);         /* never NULL but without memory; the caller's */
@@ -119,7 +124,14 @@ int run_whoami(struct run *r);
 int run_targets(struct run *r);
 int run_status(struct run *r);
 int run_revoke(struct run *r);
+int run_request(struct run *r);
 int run_requests(struct run *r);
+int run_grants(struct run *r);
+int run_end(struct run *r);
+int run_break_glass(struct run *r);
+int run_ticket(struct run *r);
+int run_tickets(struct run *r);
+int run_connect(struct run *r);
 int run_approve(struct run *r);
 int run_deny(struct run *r);
 int run_sessions(struct run *r);

@@ -9,9 +9,8 @@
 #include "../base/directive.h"
 #include "command.h"
 
-/* GET path, and the list `name` of the answer as a table with these columns. */
-static int
-list(struct run *r, const char *path, json_t *args, const char *name, const char *const *columns)
+int
+command_list(struct run *r, const char *path, json_t *args, const char *name, const char *const *columns)
 {
 	json_t *answer;
 	const json_t *row;
@@ -44,9 +43,8 @@ list(struct run *r, const char *path, json_t *args, const char *name, const char
 	return DONE;
 }
 
-/* One call whose answer is one object. */
-static int
-object(struct run *r, const char *method, const char *path, json_t *args, const char *const *members)
+int
+command_object(struct run *r, const char *method, const char *path, json_t *args, const char *const *members)
 {
 	json_t *answer;
 	int rc = client_call(r, method, path, args, &answer);
@@ -120,7 +118,7 @@ run_whoami(struct run *r)
 {
 	static const char *const members[] = { "user", "name", "identity", "issuer", "subject", "class", "sponsor", "methods", "groups", "roles",
 		"may", "expires", "authenticated", NULL };
-	return object(r, "GET", "/api/v1/whoami", NULL, members);
+	return command_object(r, "GET", "/api/v1/whoami", NULL, members);
 }
 
 int
@@ -130,14 +128,14 @@ run_revoke(struct run *r)
 	const char *user = option(r, "user");
 	if (user == NULL || user[0] == '\0')
 		return misused(r, "it needs --user NAME");
-	return object(r, "POST", "/api/v1/revoke", json_pack("{ss}", "user", user), members);
+	return command_object(r, "POST", "/api/v1/revoke", json_pack("{ss}", "user", user), members);
 }
 
 int
 run_targets(struct run *r)
 {
-	static const char *const columns[] = { "name", "protocol", "database", NULL };
-	return list(r, "/api/v1/targets", NULL, "targets", columns);
+	static const char *const columns[] = { "name", "protocol", "database", "access", NULL };
+	return command_list(r, "/api/v1/targets", NULL, "targets", columns);
 }
 
 int
@@ -188,7 +186,7 @@ run_sessions(struct run *r)
 	set_text(args, "target", option(r, "target"));
 	if (limit > 0)
 		(void)json_object_set_new(args, "limit", json_integer((json_int_t)limit));
-	return list(r, "/api/v1/sessions", args, "sessions", columns);
+	return command_list(r, "/api/v1/sessions", args, "sessions", columns);
 }
 
 int
@@ -202,7 +200,7 @@ run_kill(struct run *r)
 		return FAILED;
 	}
 	set_text(args, "reason", option(r, "reason"));
-	return object(r, "POST", path, args, members);
+	return command_object(r, "POST", path, args, members);
 }
 
 /* ---- requests ---- */
@@ -252,7 +250,7 @@ show(struct shown *s, const char *name, json_t *value)
 static int
 print_request(const json_t *request)
 {
-	static const char *const members[] = { "id", "state", "user", "rule", "by", "count", "votes", "asked", "until", "hash", NULL };
+	static const char *const members[] = { "id", "kind", "state", "user", "rule", "by", "count", "votes", "asked", "until", "hash", NULL };
 	struct shown s = { .all = json_object(), .n = 0 };
 	json_t *view = json_object_get(request, "view");
 	const char *name, *text = json_string_value(json_object_get(request, "text"));
@@ -276,11 +274,11 @@ print_request(const json_t *request)
 int
 run_requests(struct run *r)
 {
-	static const char *const columns[] = { "id", "state", "user", "target", "rule", "by", "until", "text", NULL };
+	static const char *const columns[] = { "id", "kind", "state", "user", "target", "rule", "by", "until", "text", NULL };
 	char path[256];
 	json_t *answer;
 	if (r->nwords == 0)
-		return list(r, "/api/v1/requests", flag(r, "all") ? json_pack("{sb}", "all", 1) : NULL, "requests", columns);
+		return command_list(r, "/api/v1/requests", flag(r, "all") ? json_pack("{sb}", "all", 1) : NULL, "requests", columns);
 	int rc = client_path("requests", r->word[0], "", path);
 	if (rc == DONE)
 		rc = client_call(r, "GET", path, NULL, &answer);

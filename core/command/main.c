@@ -21,7 +21,20 @@ static const struct option_row token_options[] = {
 };
 static const struct option_row run_options[] = { { "token-command", "COMMAND", "prints a token; its words stand between spaces, and no shell reads them" }, { NULL, NULL, NULL } };
 static const struct option_row user_options[] = { { "user", "NAME", "whom" }, { NULL, NULL, NULL } };
+static const struct option_row ask_options[] = {
+	{ "for", "TIME", "how long you need it, such as 1h" },
+	{ "reason", "TEXT", "why; some targets want a ticket's number in it" },
+	{ NULL, NULL, NULL },
+};
 static const struct option_row request_options[] = { { "all", NULL, "decided ones too" }, { NULL, NULL, NULL } };
+static const struct option_row connect_options[] = { { "host", "NAME", "where the gateway is, when it does not say so itself" }, { NULL, NULL, NULL } };
+static const struct option_row ticket_options[] = {
+	{ "format", "FORM", "dsn (a postgresql:// address), env (for a shell) or json" },
+	{ "for", "TIME", "sessions may begin for so long, such as 8h" },
+	{ "host", "NAME", "where the gateway is, when it does not say so itself" },
+	{ NULL, NULL, NULL },
+};
+static const struct option_row grants_options[] = { { "all", NULL, "ended ones too" }, { NULL, NULL, NULL } };
 static const struct option_row comment_options[] = { { "comment", "TEXT", "what the asker is told" }, { NULL, NULL, NULL } };
 static const struct option_row session_options[] = {
 	{ "live", NULL, "only those that are open" },
@@ -94,8 +107,27 @@ const struct command commands[] = {
 		    "subject, by which the job's open sessions go on. The job finds it in $SALLYPORT_TOKEN_FILE, and programs with libpq in\n"
 		    "$PGPASSFILE. The exit status is the job's." },
 	{ .name = "targets", .words = "", .help = "List the targets that you may use.", .run = run_targets },
+	{ .name = "request", .words = "TARGET", .min = 1, .max = 1, .options = ask_options, .run = run_request, .help = "Ask for access to a target.",
+	    .more = "Where `sallyport targets` says so, a target takes a grant. Its approvers see the request in `sallyport requests`;\n"
+		    "once they agree, you have a grant of the same id, until its time is over or somebody ends it." },
+	{ .name = "connect", .words = "TARGET [-- ARGUMENT…]", .min = 1, .max = WORDS, .options = connect_options, .run = run_connect,
+	    .help = "Start the target's native client, logged in by a ticket for one session.",
+	    .more = "What stands behind -- goes to the client: sallyport connect orders -- -c 'SELECT 1'. The ticket's password reaches it by\n"
+		    "its environment, is good for that one session, and the gateway keeps no more than a verifier of it." },
+	{ .name = "ticket", .words = "TARGET", .min = 1, .max = 1, .options = ticket_options, .run = run_ticket,
+	    .help = "Make a short-lived user name and password for a target.",
+	    .more = "For any number of sessions, ten at once, that begin within 15 minutes, or --for TIME, from the first address that uses\n"
+		    "it; never beyond your sign-in and your grant. `sallyport end ID` ends it before." },
+	{ .name = "tickets", .words = "", .run = run_tickets, .help = "List live tickets." },
 	{ .name = "requests", .words = "[ID]", .max = 1, .options = request_options, .run = run_requests,
-	    .help = "List operations that wait for approval, or show one with all that an approver must see." },
+	    .help = "List what waits for a person: operations, grants, files, incidents; or show one with all that an approver must see." },
+	{ .name = "grants", .words = "", .options = grants_options, .run = run_grants, .help = "List grants: yours, and those that you decide on." },
+	{ .name = "end", .words = "ID", .min = 1, .max = 1, .run = run_end, .help = "End a grant or a ticket, or take a request of yours back.",
+	    .more = "A grant is ended by who has it, by its approvers, and by admins; sessions that stand on it end at once." },
+	{ .name = "break-glass", .words = "TARGET", .min = 1, .max = 1, .options = ask_options, .run = run_break_glass,
+	    .help = "Go in at once, without grant and approval, for at most an hour.",
+	    .more = "Only for groups that `access … break_glass=` names. Everything else stays: rules that deny, masks, recording. It opens\n"
+		    "an incident that another person has to close, with `sallyport approve ID --comment TEXT`, or to refuse with `deny`." },
 	{ .name = "approve", .words = "ID", .min = 1, .max = 1, .options = comment_options, .run = run_approve, .help = "Let a held operation run." },
 	{ .name = "deny", .words = "ID", .min = 1, .max = 1, .options = comment_options, .run = run_deny, .help = "Refuse a held operation." },
 	{ .name = "sessions", .words = "", .options = session_options, .run = run_sessions, .help = "List sessions, live and past." },

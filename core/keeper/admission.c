@@ -9,9 +9,11 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "gateways.h"
+#include "grant.h"
 #include "lend.h"
 #include "metrics.h"
 #include "provider.h"
+#include "ticket.h"
 
 #define PART_MAX 63
 
@@ -23,6 +25,8 @@ struct admission {
 	const struct target *target;
 	const char *why;  /* for the log */
 	const char *tell; /* for the client, when it may know more than "no" */
+	uint64_t until;   /* of its grant; 0: it needs none */
+	struct ticket *ticket; /* NULL: a token */
 };
 
 enum { F_SESSION, F_KIND, F_SECRET, F_USER, F_TARGET, F_PART, F_ADDRESS, F_PROTOCOL, F_TLS };
@@ -34,9 +38,31 @@ refuse(struct admission *a, const char *why)
 	return SP_EDENIED;
 }
 
+/* By the ticket it is the principal that it was made for; its target is looked at first, so that it opens no other. */
+static int
+check_proof(struct admission *a)
+{
+	a->ticket = arena_alloc(a->s->arena, sizeof(*a->ticket));
+	if (a->ticket == NULL)
+		return refuse(a, "no memory for a session");
+	struct buffer final = { 0 };
+	int rc = ticket_prove(a->k, a->m->f[F_SESSION].s, a->m->f[F_SECRET].s, a->s->arena, a->ticket, &final, &a->why);
+	a->s->final = arena_bytes(a->s->arena, buffer_bytes(&final));
+	buffer_free(&final);
+	if (rc != SP_OK)
+		return SP_EDENIED;
+	const char *target = arena_string(a->s->arena, a->m->f[F_TARGET].s);
+	a->s->principal = a->ticket->who;
+	a->who = (struct verified){ .principal = a->ticket->who, .token_use = TOKEN_ANY, .issued = a->ticket->issued };
+	a->tell = target == NULL ? "no memory" : ticket_refuses(a->k, a->ticket, target, a->s->host);
+	return a->tell == NULL ? SP_OK : refuse(a, a->tell);
+}
+
 static int
 check_token(struct admission *a)
 {
+	if (a->m->f[F_KIND].q == SP_PROOF_SCRAM)
+		return check_proof(a);
 	if (a->m->f[F_KIND].q != SP_PROOF_BEARER)
 		return refuse(a, "the kind of proof is not known here");
 	int rc = identity_verify(a->k->trust, a->m->f[F_SECRET].s, AUDIENCE_DATA, a->s->arena, &a->who, &a->why);
@@ -57,7 +83,7 @@ static int
 check_user(struct admission *a)
 {
 	struct sp_bytes user = a->m->f[F_USER].s;
-	if (sp_bytes_is(user, a->s->principal.user) || sp_bytes_is(user, "token"))
+	if (a->ticket != NULL || sp_bytes_is(user, a->s->principal.user) || sp_bytes_is(user, "token"))
 		return SP_OK;
 	return refuse(a, "the client's user name is neither the principal's nor \"token\"");
 }
@@ -95,6 +121,21 @@ check_target(struct admission *a)
 	if (!part_fits(a->target, a->m->f[F_PART].s))
 		return refuse(a, "the target does not allow that part (`databases`)");
 	return SP_OK;
+}
+
+/* The principal is known by now, and allowed: it may hear what is missing. */
+static int
+check_grant(struct admission *a)
+{
+	struct grant_now now;
+	if (!grant_needed(a->target))
+		return SP_OK;
+	if (grant_current(a->k, &a->s->principal, a->target->b.name, &now)) {
+		a->until = now.until;
+		return SP_OK;
+	}
+	a->tell = arena_printf(a->s->arena, "you have no grant for this now: sallyport request %s --for 1h --reason …", a->target->b.name);
+	return refuse(a, "there is no current grant");
 }
 
 static int
@@ -153,11 +194,13 @@ static int
 check_use(struct admission *a)
 {
 	const char *why;
+	if (a->ticket != NULL)
+		return ticket_use(a->k, a->ticket, a->s->host) ? SP_OK : refuse(a, "the ticket was used a moment ago");
 	return admission_use(a->k, &a->who, a->s->host, &why) == SP_OK ? SP_OK : refuse(a, why);
 }
 
 static int (*const checks[])(struct admission *a) = {
-	check_token, check_revoked, check_user, check_target, check_limits, check_use,
+	check_token, check_revoked, check_user, check_target, check_grant, check_limits, check_use,
 };
 
 bool
@@ -185,7 +228,8 @@ describe(struct admission *a)
 	s->target = arena_string(s->arena, sp_str(a->target->b.name));
 	s->part = arena_string(s->arena, a->m->f[F_PART].s);
 	s->protocol = arena_string(s->arena, a->m->f[F_PROTOCOL].s);
-	s->expires = s->principal.expires;
+	s->proved = s->principal.expires;
+	s->expires = a->until > 0 && (s->principal.expires == 0 || a->until < s->principal.expires) ? a->until : s->principal.expires;
 	if (rc != SP_OK || s->principal_json == NULL || s->target == NULL || s->part == NULL || s->protocol == NULL)
 		return refuse(a, "no memory for a session");
 	return SP_OK;
@@ -242,7 +286,7 @@ answer_yes(struct admission *a, struct link *l)
 	const struct credential *lent = lend_credential(s);
 	const char *login = lent != NULL ? lent->user : a->target->login.user;
 	const struct message yes = { .type = MSG_ADMITTED, .id = a->m->id,
-		.f = { a->m->f[F_SESSION], Q(SP_ADMIT), Z(""), Z(""), Z(s->principal_json), Z(s->target), Z(login),
+		.f = { a->m->f[F_SESSION], Q(SP_ADMIT), Z(""), S(s->final), Z(s->principal_json), Z(s->target), Z(login),
 		    Q(s->expires), Q(s->started) } };
 	reply(a->k, l, &yes);
 }
@@ -261,6 +305,8 @@ answer(struct admission *a, struct link *l, int rc)
 int
 admission_authenticate(struct keeper *k, struct link *l, struct message *m)
 {
+	if (m->f[F_KIND].q == SP_PROOF_SCRAM && !ticket_under_way(k, m->f[F_SESSION].s))
+		return ticket_begin(k, l, m);
 	struct live *s = live_add(k, m->f[F_SESSION].s, worker_of(k, l));
 	if (s == NULL) {
 		log_error("worker[%u] used a session id twice, or an odd one", link_peer_index(l));

@@ -91,6 +91,15 @@ int api_device_confirm(struct api *a);
 void api_device_open(struct keeper *k);
 void api_device_close(struct keeper *k);
 void api_device_tick(struct keeper *k);
+/* api_grant.c */
+int api_ask(struct api *a);
+int api_grants(struct api *a);
+int api_end(struct api *a);
+int api_break_glass(struct api *a);
+/* api_ticket.c */
+int api_ticket(struct api *a);
+int api_tickets(struct api *a);
+int api_ticket_end(struct api *a);
 /* api_admin.c */
 int api_whoami(struct api *a);
 int api_token(struct api *a);

@@ -32,7 +32,7 @@ static void
 keep(struct keeper *k, const struct live *s)
 {
 	uint8_t mac[DIGEST_LEN];
-	struct field row[] = { S(((struct sp_bytes){ s->id, ID_LEN })), Z(s->renewed), Q(s->expires), S(((struct sp_bytes){ mac, sizeof(mac) })) };
+	struct field row[] = { S(((struct sp_bytes){ s->id, ID_LEN })), Z(s->renewed), Q(s->proved), S(((struct sp_bytes){ mac, sizeof(mac) })) };
 	row_mac(&k->keys, "renewal", TYPES, row, mac);
 	(void)keeper_write(k, STORE_RENEWAL_KEEP, row);
 }
@@ -47,10 +47,10 @@ take_kept(void *owner, const struct field *row)
 {
 	struct kept *w = owner;
 	const char *token = row_good(&w->k->keys, "renewal", TYPES, row, row[3].s) ? arena_string(w->s->arena, row[1].s) : NULL;
-	if (token == NULL || row[2].q <= w->s->expires)
+	if (token == NULL || row[2].q <= w->s->proved)
 		return SP_OK;
 	w->s->renewed = token;
-	w->s->expires = row[2].q;
+	w->s->proved = row[2].q;
 	return SP_OK;
 }
 
@@ -93,13 +93,12 @@ same_principal(const struct principal *a, const struct principal *b)
 static void
 renew(struct keeper *k, struct live *s, const struct verified *who)
 {
-	const struct message m = { .type = MSG_EXPIRES, .f = { S(((struct sp_bytes){ s->id, ID_LEN })), Q(who->principal.expires) } };
 	s->renewed = arena_string(s->arena, sp_str(who->principal.token));
 	if (s->renewed == NULL)
 		return;
-	s->expires = who->principal.expires;
+	s->proved = who->principal.expires;
 	keep(k, s);
-	reply(k, s->worker->link, &m);
+	live_bound(k, s);
 	audit(k, "renewed", json_pack("{s:s,s:s,s:s}", "session", s->name, "user", s->principal.user, "token", s->renewed));
 }
 
@@ -115,7 +114,7 @@ renew_all(struct api *a, const char *old, const struct verified *who, unsigned *
 			continue;
 		const struct target *t = settings_target(keeper_settings(a->k), s->target);
 		if (!same_principal(&s->principal, &who->principal) || t == NULL || !admission_allows(t, &who->principal) ||
-		    who->principal.expires <= s->expires || admission_use(a->k, who, s->host, &why) != SP_OK) {
+		    who->principal.expires <= s->proved || admission_use(a->k, who, s->host, &why) != SP_OK) {
 			++*other_r;
 			continue;
 		}

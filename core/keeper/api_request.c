@@ -18,7 +18,7 @@ request_json(struct keeper *k, const struct approval *r)
 	json_t *votes = approval_votes(k, r, &allow);
 	text_hex((struct sp_bytes){ r->hash, DIGEST_LEN }, hash);
 	json_t *view = json_loads(r->view, JSON_REJECT_DUPLICATES, NULL);
-	json_t *j = json_pack("{s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:b,s:b}", "id", r->id, "state", approval_state_name(r->state),
+	json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:I,s:I,s:s,s:b,s:b}", "id", r->id, "kind", approval_kind_name(r->kind), "state", approval_state_name(r->state),
 	    "session", id_format(r->session, session), "op", (json_int_t)r->op, "user", r->who.user, "target", r->target, "rule", r->rule,
 	    "by", r->by, "count", (json_int_t)r->count, "votes", (json_int_t)allow, "hash", hash, "next_run", r->next_run, "reason",
 	    r->need_reason);
@@ -26,8 +26,12 @@ request_json(struct keeper *k, const struct approval *r)
 	api_set_time(j, "until", r->expires);
 	api_set_time(j, "decided", r->decided);
 	/* What was decided is forgotten here: it may hold a password.  The recording has it, with such values hidden. */
-	(void)(json_object_get(view, "text") != NULL ? json_object_set(j, "text", json_object_get(view, "text"))
-						     : json_object_set_new(j, "text", json_sprintf("(sallyport replay %s)", session)));
+	if (json_object_get(view, "text") != NULL)
+		(void)json_object_set(j, "text", json_object_get(view, "text"));
+	else if (r->kind == APPROVAL_OPERATION)
+		(void)json_object_set_new(j, "text", json_sprintf("(sallyport replay %s)", session));
+	else
+		(void)json_object_set_new(j, "text", json_string(r->reason));
 	if (r->state != APPROVAL_WAITING)
 		(void)json_object_set_new(j, "outcome", json_string(r->text));
 	(void)json_object_set_new(j, "decisions", votes);

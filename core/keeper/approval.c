@@ -9,10 +9,13 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "grant.h"
 #include "webhook.h"
 #include "metrics.h"
+#include "row.h"
 
 #define WAITING_MAX 50       /* of one principal (AP9) */
+#define WAITING_ALL_MAX 2000 /* of all together */
 #define WITHIN_MAX (7ull * 24 * 3600 * 1000)
 #define COUNT_MAX 16
 #define NEXT_RUN_US (600ull * 1000000) /* an approved next run may come within ten minutes */
@@ -27,6 +30,17 @@ static const char *const state_names[] = {
 	[APPROVAL_WITHDRAWN] = "withdrawn", [APPROVAL_USED] = "used", [APPROVAL_GRANTED] = "approved",
 };
 _Static_assert(sizeof(state_names) / sizeof(*state_names) == APPROVAL_STATES, "every state has a name");
+
+static const char *const kind_names[] = {
+	[APPROVAL_OPERATION] = "operation", [APPROVAL_GRANT] = "grant", [APPROVAL_FILE] = "file", [APPROVAL_INCIDENT] = "incident",
+};
+_Static_assert(sizeof(kind_names) / sizeof(*kind_names) == APPROVAL_KINDS, "every kind has a name");
+
+const char *
+approval_kind_name(unsigned kind)
+{
+	return kind < APPROVAL_KINDS ? kind_names[kind] : "?";
+}
 
 const char *
 approval_state_name(unsigned state)
@@ -44,22 +58,61 @@ copy(uint8_t *into, size_t n, struct sp_bytes from)
 	return from.len == n;
 }
 
+static bool
+copy_columns(struct arena *a, const struct field *row, struct approval *r)
+{
+	static const char types[] = APPROVAL_MARKED "b";
+	for (unsigned i = 0; i <= A_MAC; i++) {
+		r->column[i] = row[i];
+		if (types[i] == 'q')
+			continue;
+		r->column[i].s.p = (const uint8_t *)arena_string(a, row[i].s);
+		if (r->column[i].s.p == NULL)
+			return false;
+	}
+	return true;
+}
+
+static const char *
+text_of(const struct approval *r, enum approval_column i)
+{
+	return (const char *)r->column[i].s.p;
+}
+
 static int
 approval_load(struct arena *a, const struct field *row, struct approval *r)
 {
-	*r = (struct approval){ .id = arena_string(a, row[0].s), .op = (uint32_t)row[2].q, .rule = arena_string(a, row[4].s),
-		.by = arena_string(a, row[6].s), .count = row[7].q, .created = row[8].q, .expires = row[9].q, .next_run = row[10].q == 1,
-		.view = arena_string(a, row[11].s), .need_reason = row[12].q == 1, .target = arena_string(a, row[18].s),
-		.state = row[19].q < APPROVAL_STATES ? (enum approval_state)row[19].q : APPROVAL_DENIED, .decided = row[20].q,
-		.text = arena_string(a, row[21].s) };
-	if (r->id == NULL || r->rule == NULL || r->by == NULL || r->view == NULL || r->target == NULL || r->text == NULL)
+	*r = (struct approval){ .op = (uint32_t)row[A_OP].q, .count = row[A_COUNT].q, .created = row[A_CREATED].q,
+		.expires = row[A_EXPIRES].q, .next_run = row[A_NEXT_RUN].q == 1, .need_reason = row[A_NEED_REASON].q == 1,
+		.state = row[A_STATE].q < APPROVAL_STATES ? (enum approval_state)row[A_STATE].q : APPROVAL_DENIED,
+		.kind = row[A_KIND].q < APPROVAL_KINDS ? (enum approval_kind)row[A_KIND].q : APPROVAL_OPERATION,
+		.decided = row[A_DECIDED].q, .span = row[A_SPAN].q, .spent = row[A_SPENT].q };
+	if (!copy_columns(a, row, r))
 		return SP_ENOMEM;
-	if (!copy(r->session, ID_LEN, row[1].s) || !copy(r->hash, DIGEST_LEN, row[3].s) || !copy(r->rule_hash, DIGEST_LEN, row[5].s))
+	r->id = text_of(r, A_ID);
+	r->rule = text_of(r, A_RULE);
+	r->by = text_of(r, A_BY);
+	r->view = text_of(r, A_VIEW);
+	r->target = text_of(r, A_TARGET);
+	r->text = text_of(r, A_TEXT);
+	r->reason = text_of(r, A_REASON);
+	if (!copy(r->session, ID_LEN, row[A_SESSION].s) || !copy(r->hash, DIGEST_LEN, row[A_HASH].s) ||
+	    !copy(r->rule_hash, DIGEST_LEN, row[A_RULE_HASH].s))
 		return SP_EPROTO;
-	return principal_parse(a, row[13].s, &r->who);
+	return principal_parse(a, row[A_PRINCIPAL].s, &r->who);
+}
+
+/* What has ended grants nothing, and may be of an older time. */
+static bool
+genuine(struct keeper *k, const struct field *row)
+{
+	uint64_t state = row[A_STATE].q;
+	bool grants = state == APPROVAL_WAITING || state == APPROVAL_APPROVED || state == APPROVAL_GRANTED;
+	return !grants || row_good(&k->keys, "approval", APPROVAL_MARKED, row, row[A_MAC].s);
 }
 
 struct one {
+	struct keeper *k;
 	struct arena *arena;
 	struct approval *a;
 	bool found;
@@ -69,6 +122,8 @@ static int
 take_one(void *owner, const struct field *row)
 {
 	struct one *o = owner;
+	if (!genuine(o->k, row))
+		return SP_OK;
 	o->found = true;
 	return approval_load(o->arena, row, o->a);
 }
@@ -77,7 +132,7 @@ take_one(void *owner, const struct field *row)
 static int
 find(struct keeper *k, struct arena *arena, enum store_statement which, const struct field *args, struct approval *a_r)
 {
-	struct one o = { arena, a_r, false };
+	struct one o = { k, arena, a_r, false };
 	int rc = store_read(k->store, which, args, take_one, &o);
 	return rc == SP_OK ? o.found : rc;
 }
@@ -115,6 +170,7 @@ approval_get(struct keeper *k, struct arena *a, const char *id, struct approval 
 }
 
 struct walk {
+	struct keeper *k;
 	struct arena *arena;
 	struct approval *list;
 	size_t n, cap;
@@ -124,6 +180,8 @@ static int
 take_each(void *owner, const struct field *row)
 {
 	struct walk *w = owner;
+	if (!genuine(w->k, row))
+		return SP_OK;
 	if (w->n == w->cap) {
 		size_t cap = w->cap == 0 ? 32 : 2 * w->cap;
 		struct approval *list = mem_alloc(cap * sizeof(*list));
@@ -144,7 +202,7 @@ static int
 for_each(struct keeper *k, enum store_statement which, const struct field *args, int (*each)(void *owner, const struct approval *a),
     void *owner)
 {
-	struct walk w = { .arena = arena_new(LIST_ARENA) };
+	struct walk w = { .k = k, .arena = arena_new(LIST_ARENA) };
 	int rc = w.arena == NULL ? SP_ENOMEM : store_read(k->store, which, args, take_each, &w);
 	for (size_t i = 0; rc == SP_OK && i < w.n; i++)
 		rc = each(owner, &w.list[i]);
@@ -182,15 +240,17 @@ take_vote(void *owner, const struct field *row)
 {
 	struct votes *v = owner;
 	char when[32];
-	json_t *by = json_loadb((const char *)row[2].s.p, row[2].s.len, 0, NULL);
+	if (!row_good(&v->k->keys, "vote", VOTE_MARKED, row, row[V_MAC].s))
+		return SP_OK;
+	json_t *by = json_loadb((const char *)row[V_BY].s.p, row[V_BY].s.len, 0, NULL);
 	if (by == NULL)
 		return SP_EPROTO;
 	/* Whoever was revoked since then does not count any more. */
 	const struct principal p = voter_of(by, "");
-	v->allow += row[1].q == 1 && !identity_revoked(v->k->store, &p, row[4].q);
-	(void)json_object_set_new(by, "allow", json_boolean(row[1].q == 1));
-	(void)json_object_set_new(by, "comment", json_stringn((const char *)row[3].s.p, row[3].s.len));
-	(void)json_object_set_new(by, "at", json_string(clock_format(row[4].q, when)));
+	v->allow += row[V_ALLOW].q == 1 && !identity_revoked(v->k->store, &p, row[V_AT].q);
+	(void)json_object_set_new(by, "allow", json_boolean(row[V_ALLOW].q == 1));
+	(void)json_object_set_new(by, "comment", json_stringn((const char *)row[V_REASON].s.p, row[V_REASON].s.len));
+	(void)json_object_set_new(by, "at", json_string(clock_format(row[V_AT].q, when)));
 	return json_array_append_new(v->list, by) == 0 ? SP_OK : SP_ENOMEM;
 }
 
@@ -214,8 +274,8 @@ static int
 take_voter(void *owner, const struct field *row)
 {
 	struct voting *v = owner;
-	json_t *by = json_loadb((const char *)row[2].s.p, row[2].s.len, 0, NULL);
-	char *person = mem_string(row[0].s);
+	json_t *by = json_loadb((const char *)row[V_BY].s.p, row[V_BY].s.len, 0, NULL);
+	char *person = mem_string(row[V_PERSON].s);
 	const struct principal voter = voter_of(by, person);
 	v->before = v->before || by == NULL || identity_same(&voter, v->p);
 	free(person);
@@ -255,21 +315,39 @@ about(const struct approval *a, const char *text)
 {
 	char hash[2 * DIGEST_LEN + 1], session[ID_TEXT];
 	text_hex((struct sp_bytes){ a->hash, DIGEST_LEN }, hash);
-	return json_pack("{s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:s}", "request", a->id, "session", id_format(a->session, session), "op",
-	    (json_int_t)a->op, "user", a->who.user, "target", a->target, "rule", a->rule, "hash", hash, "text", text);
+	return json_pack("{s:s,s:s,s:I,s:s,s:s,s:s,s:s,s:s,s:s}", "request", a->id, "session", id_format(a->session, session), "op",
+	    (json_int_t)a->op, "user", a->who.user, "target", a->target, "rule", a->rule, "hash", hash, "text", text, "kind", approval_kind_name(a->kind));
 }
 
-/* The one way from WAITING (or APPROVED) to something else: true when it was us who did it. */
+/* The row as it will be. */
 static bool
-enter(struct keeper *k, const struct approval *a, enum approval_state to, uint64_t expires, const char *text)
+change(struct keeper *k, const struct approval *a, struct field next[A_MAC + 1], uint64_t now)
+{
+	uint8_t mac[DIGEST_LEN];
+	bool keeps = next[A_STATE].q == APPROVAL_WAITING || next[A_STATE].q == APPROVAL_APPROVED;
+	/* A decision must come in time; an end comes whenever it comes. */
+	bool ends = next[A_STATE].q == APPROVAL_EXPIRED || next[A_STATE].q == APPROVAL_WITHDRAWN;
+	if (!keeps)
+		next[A_VIEW] = (struct field)Z("{}");
+	row_mac(&k->keys, "approval", APPROVAL_MARKED, next, mac);
+	const struct field args[] = { next[A_SESSION], next[A_VIEW], next[A_EXPIRES], next[A_STATE], next[A_DECIDED], next[A_TEXT],
+		next[A_SPENT], S(((struct sp_bytes){ mac, sizeof(mac) })), Z(a->id), Q(a->state), a->column[A_MAC], Q(ends ? 0 : now) };
+	return keeper_write(k, STORE_APPROVAL_STATE, args) == 1;
+}
+
+bool
+approval_enter(struct keeper *k, const struct approval *a, enum approval_state to, uint64_t expires, const char *text)
 {
 	static const char *const events[] = { [APPROVAL_WAITING] = "held", [APPROVAL_APPROVED] = "approved", [APPROVAL_DENIED] = "denied",
 		[APPROVAL_EXPIRED] = "expired", [APPROVAL_WITHDRAWN] = "withdrawn", [APPROVAL_USED] = "used", [APPROVAL_GRANTED] = "approved" };
 	uint64_t now = clock_wall_us();
-	/* A decision must come in time; an end comes whenever it comes. */
-	bool ends = to == APPROVAL_EXPIRED || to == APPROVAL_WITHDRAWN;
-	const struct field args[] = { Q(to), Q(now), Z(text), Q(expires), Z(a->id), Q(a->state), Q(ends ? 0 : now) };
-	if (keeper_write(k, STORE_APPROVAL_STATE, args) != 1)
+	struct field next[A_MAC + 1];
+	memcpy(next, a->column, sizeof(next));
+	next[A_STATE].q = to;
+	next[A_DECIDED].q = now;
+	next[A_EXPIRES].q = expires;
+	next[A_TEXT] = (struct field)Z(text);
+	if (!change(k, a, next, now))
 		return false;
 	audit(k, events[to], about(a, text));
 	if (a->state == APPROVAL_WAITING)
@@ -286,11 +364,26 @@ take_count(void *owner, const struct field *row)
 	return SP_OK;
 }
 
+static bool
+waiting_reach(struct keeper *k, const char *issuer, const char *subject, uint64_t most)
+{
+	uint64_t waiting = 0;
+	const struct field args[] = { Z(issuer), Z(subject) };
+	return store_read(k->store, STORE_APPROVAL_PENDING, args, take_count, &waiting) != SP_OK || waiting >= most;
+}
+
+/* AP9: one can't crowd out the others, and all together not the approvers. */
+static const char *
+too_many(struct keeper *k, const struct principal *p)
+{
+	if (waiting_reach(k, p->issuer, p->subject, WAITING_MAX))
+		return "too many of your requests are waiting";
+	return waiting_reach(k, "", "", WAITING_ALL_MAX) ? "too many requests of everybody are waiting: try again later" : NULL;
+}
+
 static const char *
 odd_hold(struct keeper *k, const struct live *s, const struct message *m)
 {
-	uint64_t waiting = 0;
-	const struct field args[] = { Z(s->principal.issuer), Z(s->principal.subject) };
 	json_t *view = m->f[F_VIEW].s.len > VIEW_MAX ? NULL : json_loadb((const char *)m->f[F_VIEW].s.p, m->f[F_VIEW].s.len,
 	    JSON_REJECT_DUPLICATES, NULL);
 	bool shown = json_is_object(view);
@@ -300,9 +393,7 @@ odd_hold(struct keeper *k, const struct live *s, const struct message *m)
 	if (m->f[F_BY].s.len == 0 || m->f[F_COUNT].q < 1 || m->f[F_COUNT].q > COUNT_MAX || m->f[F_WITHIN].q < 1 ||
 	    m->f[F_WITHIN].q > WITHIN_MAX)
 		return "the rule does not say who may approve it, how many, or for how long it waits";
-	if (store_read(k->store, STORE_APPROVAL_PENDING, args, take_count, &waiting) != SP_OK || waiting >= WAITING_MAX)
-		return "too many of your requests are waiting";
-	return NULL;
+	return too_many(k, &s->principal);
 }
 
 static void
@@ -338,7 +429,7 @@ known(struct keeper *k, struct link *l, struct live *s, const struct message *m)
 	} else if (rc == 1 && a.state == APPROVAL_APPROVED) {
 		memcpy(a.session, s->id, ID_LEN);
 		a.op = (uint32_t)m->f[F_OP].q;
-		done = enter(k, &a, APPROVAL_USED, a.expires, a.text);
+		done = approval_enter(k, &a, APPROVAL_USED, a.expires, a.text);
 		if (done)
 			tell(k, &a, true, a.text);
 	} else if (rc == 1 && a.state == APPROVAL_GRANTED) {
@@ -357,34 +448,98 @@ answer_no(struct keeper *k, struct link *l, const struct message *m, const char 
 	reply(k, l, &no);
 }
 
+/* Who broke the glass waits for nobody: that it was so is recorded and audited, and an incident stands open. */
+static bool
+behind_glass(struct keeper *k, struct link *l, const struct live *s, const struct message *m)
+{
+	struct grant_now now;
+	char text[128], by[256];
+	if (!grant_current(k, &s->principal, s->target, &now) || now.glass[0] == '\0')
+		return false;
+	(void)snprintf(text, sizeof(text), "break-glass %s", now.glass);
+	(void)snprintf(by, sizeof(by), "[{\"user\":\"(break-glass %s)\",\"allow\":true}]", now.glass);
+	const struct message yes = { .type = MSG_DECISION, .id = m->id, .f = { m->f[F_SESSION], m->f[F_OP], Z(now.glass), Q(1), Z(by), Z(text),
+	    m->f[F_HASH] } };
+	char *rule = mem_string(m->f[F_RULE].s);
+	audit(k, "break-glass run", json_pack("{s:s,s:s,s:I,s:s,s:s,s:s}", "grant", now.glass, "session", s->name, "op",
+	    (json_int_t)m->f[F_OP].q, "user", s->principal.user, "target", s->target, "rule", rule));
+	free(rule);
+	reply(k, l, &yes);
+	return true;
+}
+
+/* Everything of `a` but what is only decided later; who_json stands for who. */
+static bool
+store_new(struct keeper *k, const struct approval *a, const char *who_json)
+{
+	uint8_t mac[DIGEST_LEN];
+	const struct principal *p = &a->who;
+	const struct field row[A_MAC + 1] = {
+		[A_ID] = Z(a->id), [A_SESSION] = S(((struct sp_bytes){ a->session, ID_LEN })), [A_OP] = Q(a->op),
+		[A_HASH] = S(((struct sp_bytes){ a->hash, DIGEST_LEN })), [A_RULE] = Z(a->rule),
+		[A_RULE_HASH] = S(((struct sp_bytes){ a->rule_hash, DIGEST_LEN })), [A_BY] = Z(a->by), [A_COUNT] = Q(a->count),
+		[A_CREATED] = Q(a->created), [A_EXPIRES] = Q(a->expires), [A_NEXT_RUN] = Q(a->next_run), [A_VIEW] = Z(a->view),
+		[A_NEED_REASON] = Q(a->need_reason), [A_PRINCIPAL] = Z(who_json), [A_ISSUER] = Z(p->issuer), [A_SUBJECT] = Z(p->subject),
+		[A_PERSON] = Z(p->person), [A_USER] = Z(p->user), [A_TARGET] = Z(a->target), [A_STATE] = Q(APPROVAL_WAITING),
+		[A_TEXT] = Z(""), [A_KIND] = Q(a->kind), [A_SPAN] = Q(a->span), [A_REASON] = Z(a->reason),
+		[A_MAC] = S(((struct sp_bytes){ mac, sizeof(mac) })) };
+	row_mac(&k->keys, "approval", APPROVAL_MARKED, row, mac);
+	return keeper_write(k, STORE_APPROVAL_ADD, row) == 1;
+}
+
 static int
 add(struct keeper *k, struct link *l, const struct live *s, const struct message *m)
 {
 	uint8_t id[ID_LEN];
 	char text[ID_TEXT];
-	uint64_t now = clock_wall_us(), expires = now + m->f[F_WITHIN].q * 1000;
-	const struct principal *p = &s->principal;
+	uint64_t now = clock_wall_us();
 	id_new(id);
 	struct approval a = { .id = id_format(id, text), .op = (uint32_t)m->f[F_OP].q, .by = arena_string(s->arena, m->f[F_BY].s),
 		.rule = arena_string(s->arena, m->f[F_RULE].s), .count = m->f[F_COUNT].q, .next_run = m->f[F_NEXT_RUN].q == 1,
-		.who = *p, .target = s->target };
-	if (a.by == NULL || a.rule == NULL)
-		return SP_ENOMEM;
+		.who = s->principal, .target = s->target, .created = now, .expires = now + m->f[F_WITHIN].q * 1000, .reason = "",
+		.need_reason = m->f[F_REASON].q == 1 };
+	char *view = mem_string(m->f[F_VIEW].s);
+	a.view = view;
 	memcpy(a.session, s->id, ID_LEN);
 	memcpy(a.hash, m->f[F_HASH].s.p, DIGEST_LEN);
-	const struct field args[] = { Z(a.id), m->f[F_SESSION], m->f[F_OP], m->f[F_HASH], m->f[F_RULE], m->f[F_RULE_HASH], m->f[F_BY],
-		m->f[F_COUNT], Q(now), Q(expires), Q(a.next_run), m->f[F_VIEW], Q(m->f[F_REASON].q == 1), Z(s->principal_json), Z(p->issuer),
-		Z(p->subject), Z(p->person), Z(p->user), Z(s->target) };
-	if (keeper_write(k, STORE_APPROVAL_ADD, args) != 1)
+	memcpy(a.rule_hash, m->f[F_RULE_HASH].s.p, DIGEST_LEN);
+	bool stored = a.by != NULL && a.rule != NULL && store_new(k, &a, s->principal_json);
+	if (stored)
+		webhook_event(k, "asked", &a);
+	free(view);
+	if (!stored)
 		return SP_EIO;
 	audit(k, "held", about(&a, ""));
-	a.view = arena_string(s->arena, m->f[F_VIEW].s);
-	a.expires = expires;
-	webhook_event(k, "asked", &a);
-	log_info("session %s: operation %u of %s waits for %s, request %s", s->name, a.op, log_quote(sp_str(p->user)),
+	log_info("session %s: operation %u of %s waits for %s, request %s", s->name, a.op, log_quote(sp_str(a.who.user)),
 	    log_quote(m->f[F_BY].s), a.id);
 	tell_held(k, l, m, &a);
 	return SP_OK;
+}
+
+const char *
+approval_ask(struct keeper *k, struct approval *a, char id_r[ID_TEXT])
+{
+	uint8_t id[ID_LEN];
+	struct buffer who = { 0 };
+	const char *why = a->kind == APPROVAL_INCIDENT ? NULL : too_many(k, &a->who);
+	id_r[0] = '\0';
+	if (why != NULL)
+		return why;
+	id_new(id);
+	a->id = id_format(id, id_r);
+	a->created = clock_wall_us();
+	a->next_run = true; /* no session waits for it */
+	int rc = principal_print(&a->who, &who);
+	char *who_json = mem_string(buffer_bytes(&who));
+	buffer_free(&who);
+	bool stored = rc == SP_OK && store_new(k, a, who_json);
+	free(who_json);
+	if (!stored)
+		return "the request could not be stored";
+	audit(k, "asked", about(a, a->reason));
+	webhook_event(k, "asked", a);
+	log_info("%s asks for %s: request %s", log_quote(sp_str(a->who.user)), approval_kind_name(a->kind), a->id);
+	return NULL;
 }
 
 int
@@ -397,7 +552,7 @@ approval_hold(struct keeper *k, struct link *l, struct message *m)
 		answer_no(k, l, m, s == NULL || s->side ? "the keeper does not know this session" : "the session has to end");
 		return SP_OK;
 	}
-	if (known(k, l, s, m))
+	if (known(k, l, s, m) || behind_glass(k, l, s, m))
 		return SP_OK;
 	const char *why = odd_hold(k, s, m);
 	if (why == NULL && add(k, l, s, m) != SP_OK)
@@ -420,7 +575,7 @@ withdraw_one(void *owner, const struct approval *a)
 {
 	const struct ending *e = owner;
 	if (e->op == UINT64_MAX || e->op == a->op)
-		(void)enter(e->k, a, APPROVAL_WITHDRAWN, a->expires, e->why);
+		(void)approval_enter(e->k, a, APPROVAL_WITHDRAWN, a->expires, e->why);
 	return SP_OK;
 }
 
@@ -493,7 +648,7 @@ expire_one(void *owner, const struct approval *a)
 {
 	struct keeper *k = owner;
 	const char *why = "nobody decided in time";
-	if (enter(k, a, APPROVAL_EXPIRED, a->expires, why) && a->state == APPROVAL_WAITING && !a->next_run)
+	if (approval_enter(k, a, APPROVAL_EXPIRED, a->expires, why) && a->state == APPROVAL_WAITING && !a->next_run)
 		tell(k, a, false, why);
 	return SP_OK;
 }
@@ -548,26 +703,53 @@ vote(struct keeper *k, const struct verified *v, const struct approval *a, const
 	json_t *by = json_pack("{s:s,s:s,s:s}", "user", p->user, "name", p->name, "issuer", p->issuer);
 	char *text = json_dumps(by, JSON_COMPACT);
 	json_decref(by);
-	const struct field args[] = { Z(a->id), Z(p->person), Q(d->allow), Z(text == NULL ? "{}" : text), Z(d->comment), Q(clock_wall_us()) };
+	uint8_t mac[DIGEST_LEN];
+	struct field args[] = { Z(a->id), Z(p->person), Q(d->allow), Z(text == NULL ? "{}" : text), Z(d->comment), Q(clock_wall_us()),
+		S(((struct sp_bytes){ mac, sizeof(mac) })) };
+	row_mac(&k->keys, "vote", VOTE_MARKED, args, mac);
 	long n = keeper_write(k, STORE_VOTE_ADD, args);
 	free(text);
 	return n == 1;
+}
+
+/* What somebody said yes to may have become impossible meanwhile. */
+static const char *
+overtaken(struct keeper *k, const struct approval *a)
+{
+	if (a->kind == APPROVAL_INCIDENT)
+		return NULL;
+	if (identity_revoked(k->store, &a->who, a->created))
+		return "who asked was revoked since then: let them ask again";
+	return a->kind == APPROVAL_GRANT ? grant_overtaken(k, a) : NULL;
+}
+
+static enum approval_state
+decided(const struct approval *a, bool allow)
+{
+	if (!allow)
+		return APPROVAL_DENIED;
+	return a->kind == APPROVAL_FILE || (a->kind == APPROVAL_OPERATION && a->next_run) ? APPROVAL_APPROVED : APPROVAL_GRANTED;
 }
 
 static void
 decide(struct keeper *k, const struct approval *a, struct decision *d, const char *by)
 {
 	char text[512];
+	uint64_t now = clock_wall_us();
 	(void)snprintf(text, sizeof(text), "%s by %s%s%s", d->allow ? "approved" : "denied", by, d->comment[0] == '\0' ? "" : ": ",
 	    d->comment);
-	d->state = !d->allow ? APPROVAL_DENIED : a->next_run ? APPROVAL_APPROVED : APPROVAL_GRANTED;
-	uint64_t until = a->next_run && d->allow ? clock_wall_us() + NEXT_RUN_US : a->expires;
-	if (!enter(k, a, d->state, until, text)) {
+	d->state = decided(a, d->allow);
+	uint64_t until = d->state != APPROVAL_APPROVED ? a->expires : a->kind == APPROVAL_FILE ? now + a->span * 1000 : now + NEXT_RUN_US;
+	if (!approval_enter(k, a, d->state, until, text)) {
 		refuse(d, 409, "it was decided, withdrawn or expired a moment ago");
 		return;
 	}
 	metrics_decided(k, clock_wall_us() - a->created);
-	if (!a->next_run)
+	if (a->kind == APPROVAL_GRANT && d->allow)
+		grant_begin(k, a, text);
+	else if (a->kind == APPROVAL_INCIDENT)
+		grant_reviewed(k, a, d->allow, text);
+	else if (!a->next_run)
 		tell(k, a, d->allow, text);
 }
 
@@ -585,7 +767,12 @@ approval_decide(struct keeper *k, const struct verified *v, const struct approva
 		return;
 	}
 	if (a->need_reason && d->comment[0] == '\0') {
-		refuse(d, 400, "the rule wants a reason: give a comment");
+		refuse(d, 400, a->kind == APPROVAL_INCIDENT ? "an incident is closed with a comment" : "the rule wants a reason: give a comment");
+		return;
+	}
+	why = d->allow ? overtaken(k, a) : NULL;
+	if (why != NULL) {
+		refuse(d, 409, why);
 		return;
 	}
 	if (voted_before(k, a, &v->principal) || !vote(k, v, a, d)) {

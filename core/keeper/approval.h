@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Approvals: a person's decision on one operation, bound to the hash of its bytes (P7).
+ * Approvals: persons' decisions, in one queue: on an operation, bound to the hash of its bytes (P7),
+ * on a grant, on a file of statements, on what somebody did behind a broken glass.
  *
- *                       ┌─ enough persons said yes ─▶ GRANTED   the operation that waits goes on
- *   HOLD ─▶ WAITING ────┤        … and next run ────▶ APPROVED ─ the same bytes again ─▶ USED
+ *                       ┌─ enough persons said yes ─▶ GRANTED   the operation that waits goes on; the grant begins
+ *   HOLD ─▶ WAITING ────┤   … and next run, file ───▶ APPROVED ─ the same bytes again ─▶ USED
  *                       ├─ one said no ─────────────▶ DENIED          │
  *                       ├─ nobody in time ──────────▶ EXPIRED ◀── ten minutes
- *                       └─ client, session or worker gone ─▶ WITHDRAWN
+ *                       └─ client, session or worker gone, or its asker's wish ─▶ WITHDRAWN
  *
  * Every arrow is one conditional UPDATE on the former state, so that of two only one happens
- * (AP6), and is on disk before anybody hears of it.
+ * (AP6), and is on disk before anybody hears of it.  Rows and votes carry the keeper's mark (row.h):
+ * one that was altered or inserted behind our back is nobody's request and nobody's vote.
  */
 #ifndef SALLYPORT_KEEPER_APPROVAL_H
 #define SALLYPORT_KEEPER_APPROVAL_H
@@ -22,11 +24,22 @@ enum approval_state { /* stored: never renumber */
 };
 const char *approval_state_name(unsigned state);
 
+enum approval_kind { /* stored: never renumber */
+	APPROVAL_OPERATION, APPROVAL_GRANT, APPROVAL_FILE, APPROVAL_INCIDENT,
+	APPROVAL_KINDS
+};
+const char *approval_kind_name(unsigned kind);
+
 struct approval {
 	const char *id;
+	enum approval_kind kind;
+	struct field column[A_MAC + 1]; /* as stored */
 	uint8_t session[ID_LEN], hash[DIGEST_LEN], rule_hash[DIGEST_LEN];
 	uint32_t op;
 	const char *rule, *by, *view, *text;
+	const char *reason;  /* why it is asked for, in its asker's words */
+	uint64_t span;       /* ms: how long a grant lasts, a file may be run */
+	uint64_t spent;      /* a file: where in its text the next statement begins */
 	uint64_t count, created, expires, decided; /* wall µs */
 	bool next_run, need_reason;
 	struct principal who;
@@ -45,6 +58,14 @@ void approval_withdraw_session(struct keeper *k, struct live *s, const char *why
 void approval_resume(struct keeper *k, struct live *s);
 /* Every second. */
 void approval_tick(struct keeper *k);
+
+/*
+ * A request that no session waits for: a grant, a file, an incident.  a: id is made here; who,
+ * kind, hash, rule, rule_hash, by, count, expires, view, reason, span, need_reason are the caller's.  NULL, or why not.
+ */
+const char *approval_ask(struct keeper *k, struct approval *a, char id_r[ID_TEXT]);
+/* The one way from a state to another: false when it was somebody else who did it. */
+bool approval_enter(struct keeper *k, const struct approval *a, enum approval_state to, uint64_t expires, const char *text);
 
 /* ---- for the API ---- */
 

@@ -17,6 +17,7 @@
 #include "caller.h"
 #include "cancel.h"
 #include "gateways.h"
+#include "grant.h"
 #include "ledger.h"
 #include "lend.h"
 #include "live.h"
@@ -26,6 +27,7 @@
 #include "provider.h"
 #include "saml.h"
 #include "signin.h"
+#include "ticket.h"
 #include "webhook.h"
 
 /* By helper: what it was asked for has no answer any more. */
@@ -350,6 +352,8 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	signin_tick(k);
 	api_device_tick(k);
 	renewal_tick(k);
+	grant_tick(k);
+	ticket_tick(k);
 	caller_forget(k, now > CALLER_LIFE ? now - CALLER_LIFE : 0);
 	api_parked(k, false);
 	saml_tick(k);
@@ -399,6 +403,7 @@ keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const ch
 	live_open(k);
 	lend_open(k);
 	cancel_open(k);
+	ticket_open(k);
 	caller_open(k);
 	api_open(k);
 	metrics_open(k);
@@ -433,6 +438,7 @@ keeper_close(struct keeper *k)
 	live_close(k);
 	lend_close(k);
 	cancel_close(k);
+	ticket_close(k);
 	caller_close(k);
 	api_device_close(k);
 	saml_close_jobs(k);

@@ -12,8 +12,10 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "approval.h"
+#include "grant.h"
 #include "proof.h"
 #include "signin.h"
+#include "ticket.h"
 
 #define SEEN_EVERY 5       /* seconds */
 #define SILENT_US 30000000 /* beyond store_grace: then it is gone, whatever its clock says */
@@ -80,6 +82,18 @@ hear_approval(struct keeper *k, const char *id)
 }
 
 static void
+hear_grant(struct keeper *k, const char *id)
+{
+	grant_heard(k, id);
+}
+
+static void
+hear_ticket(struct keeper *k, const char *id)
+{
+	ticket_heard(k, id);
+}
+
+static void
 hear_revoked(struct keeper *k, const char *name)
 {
 	(void)name;
@@ -105,7 +119,8 @@ on_heard(void *owner, const char *topic, const char *key)
 	static const struct {
 		const char *topic;
 		void (*hear)(struct keeper *k, const char *key);
-	} row[] = { { "approval", hear_approval }, { "revoked", hear_revoked }, { "wish", hear_wish }, { "signin", hear_signin } };
+	} row[] = { { "approval", hear_approval }, { "grant", hear_grant }, { "ticket", hear_ticket },
+		{ "revoked", hear_revoked }, { "wish", hear_wish }, { "signin", hear_signin } };
 	struct keeper *k = owner;
 	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
 		if (strcmp(row[i].topic, topic) == 0)

@@ -30,6 +30,7 @@ struct credentials;
 struct ledger;
 struct lending;
 struct live;
+struct ticket_logins;
 struct live_table;
 struct webhooks;
 struct fetches;
@@ -79,6 +80,7 @@ struct keeper {
 	unsigned hooks_sending;
 	struct approvals *approvals;
 	struct cancels *cancels;
+	struct ticket_logins *tickets; /* log-ins under way */
 	struct callers *callers;
 	struct fetches *fetches;
 	struct metrics *metrics;

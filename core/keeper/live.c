@@ -14,7 +14,9 @@
 #include "cancel.h"
 #include "gateways.h"
 #include "lend.h"
+#include "grant.h"
 #include "proof.h"
+#include "ticket.h"
 
 #define BUCKETS 4096
 #define ARENA (256u << 10)
@@ -164,6 +166,26 @@ live_kill(struct keeper *k, struct live *s, enum sp_why why, const char *text)
 }
 
 void
+live_bound(struct keeper *k, struct live *s)
+{
+	const struct target *t = settings_target(keeper_settings(k), s->target);
+	uint64_t expires = s->proved;
+	struct grant_now now;
+	if (t != NULL && grant_needed(t)) {
+		if (!grant_current(k, &s->principal, s->target, &now)) {
+			live_kill(k, s, SP_END_REVOKED, "its grant has ended");
+			return;
+		}
+		expires = expires == 0 || now.until < expires ? now.until : expires;
+	}
+	if (expires == s->expires)
+		return;
+	s->expires = expires;
+	const struct message m = { .type = MSG_EXPIRES, .f = { S(((struct sp_bytes){ s->id, ID_LEN })), Q(expires) } };
+	reply(k, s->worker->link, &m);
+}
+
+void
 live_check(struct keeper *k, struct live *s)
 {
 	const struct target *t = settings_target(keeper_settings(k), s->target);
@@ -171,6 +193,8 @@ live_check(struct keeper *k, struct live *s)
 		live_kill(k, s, SP_END_REVOKED, "its target is gone from the configuration");
 	else if (!s->side && !admission_allows(t, &s->principal))
 		live_kill(k, s, SP_END_REVOKED, "the target does not allow this principal any more");
+	else if (!s->side)
+		live_bound(k, s);
 }
 
 void
@@ -216,8 +240,10 @@ int
 live_closed(struct keeper *k, struct link *l, struct message *m)
 {
 	struct live *s = live_of(k, m->f[0].s, l);
-	if (s == NULL)
+	if (s == NULL) {
+		ticket_forget(k, m->f[0].s);
 		return SP_OK; /* it was never admitted */
+	}
 	approval_withdraw_session(k, s, "its session ended");
 	if (!s->side)
 		store_end(k, s->id, m->f[1].q, m->f[2].s, &m->f[3]);
@@ -264,7 +290,8 @@ live_resume(struct keeper *k, struct link *l, struct message *m)
 		reply(k, l, &kill);
 		return SP_OK;
 	}
-	s->expires = s->principal.expires;
+	s->expires = m->f[6].q; /* what its worker goes by: live_check() corrects it */
+	s->proved = s->principal.expires;
 	s->state = LIVE_OPEN;
 	renewal_resume(k, s);
 	if (identity_revoked(k->store, &s->principal, s->started))
@@ -311,6 +338,7 @@ void
 live_worker_gone(struct keeper *k, struct worker *w)
 {
 	static const struct field nothing[4];
+	ticket_worker_gone(k, w);
 	for (struct live *s = k->live->all, *next; s != NULL; s = next) {
 		next = s->all_next;
 		if (s->worker != w)

@@ -33,7 +33,9 @@ struct live {
 	const char *principal_json;
 	const char *target, *part, *address, *host, *protocol;
 	uint64_t started, expires;   /* wall µs */
+	uint64_t proved;             /* wall µs: so long its principal stands, by its first token or by `renewed` */
 	const char *renewed;         /* id of the token that it lives by now; NULL: by the first one */
+	struct sp_bytes final;       /* for a client that has a ticket: our proof */
 	struct proof *proof;         /* login under way */
 	struct lent *lent;           /* its own role at the target; NULL: none */
 	struct cancel_key *cancel;
@@ -59,6 +61,12 @@ struct live_count live_count(struct keeper *k, const struct principal *p, const 
 
 /* False once it was told to end, or its principal has expired: then nothing more is proved, held or opened for it. */
 bool live_may(const struct live *s);
+
+/*
+ * Its end: that of its principal and, where the target wants one, of its grant.  The worker hears of a
+ * change; without a grant it is killed.
+ */
+void live_bound(struct keeper *k, struct live *s);
 
 /* End it: MSG_KILL to its worker. */
 void live_kill(struct keeper *k, struct live *s, enum sp_why why, const char *text);

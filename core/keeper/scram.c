@@ -256,3 +256,163 @@ scram_derive_end(struct scram_derivation **d)
 	free(*d);
 	*d = NULL;
 }
+
+/* ---- the server's side ---- */
+
+void
+scram_verifier_make(struct sp_bytes password, struct scram_verifier *v_r)
+{
+	struct scram_keys keys;
+	random_bytes(v_r->salt, sizeof(v_r->salt));
+	v_r->iterations = SCRAM_ITERATIONS_MIN; /* of a password that nobody can guess */
+	struct scram_derivation *d = scram_derive_begin(password, (struct sp_bytes){ v_r->salt, sizeof(v_r->salt) }, v_r->iterations);
+	(void)scram_derive_step(d, v_r->iterations, &keys);
+	scram_derive_end(&d);
+	digest_sha256((struct sp_bytes){ keys.client, DIGEST_LEN }, v_r->stored);
+	memcpy(v_r->server, keys.server, DIGEST_LEN);
+	mem_wipe(&keys, sizeof(keys));
+}
+
+/* "n,," or "y,,": no binding, nobody else's name. */
+static int
+take_header(struct scram_server *s, struct sp_reader *r, const char **err_r)
+{
+	struct sp_bytes whole = { r->p, r->left };
+	uint8_t flag = sp_rd_u8(r);
+	if (flag == 'p')
+		return fail(err_r, "the client wants channel binding, which was not offered");
+	bool good = (flag == 'n' || flag == 'y') && sp_rd_u8(r) == ',' && sp_rd_u8(r) == ',';
+	if (!good || r->bad)
+		return fail(err_r, "the client's first SCRAM message is malformed");
+	return buffer_put(&s->header, (struct sp_bytes){ whole.p, 3 });
+}
+
+static int
+answer_first(struct scram_server *s, const struct scram_verifier *v, struct sp_bytes client, struct buffer *out)
+{
+	uint8_t random[NONCE_BYTES];
+	struct buffer nonce = { 0 };
+	int rc = SP_OK;
+	if (s->nonce[0] == '\0') {
+		random_bytes(random, sizeof(random));
+		rc = put_base64(&nonce, (struct sp_bytes){ random, sizeof(random) });
+		if (rc == SP_OK && nonce.len < sizeof(s->nonce))
+			memcpy(s->nonce, buffer_bytes(&nonce).p, nonce.len);
+		buffer_free(&nonce);
+	}
+	if (rc == SP_OK)
+		rc = buffer_put(&s->combined, client);
+	if (rc == SP_OK)
+		rc = buffer_put(&s->combined, sp_str(s->nonce));
+	if (rc == SP_OK)
+		rc = buffer_printf(&s->server, "r=%.*s,s=", (int)s->combined.len, (const char *)buffer_bytes(&s->combined).p);
+	if (rc == SP_OK)
+		rc = put_base64(&s->server, (struct sp_bytes){ v->salt, sizeof(v->salt) });
+	if (rc == SP_OK)
+		rc = buffer_printf(&s->server, ",i=%u", v->iterations);
+	return rc == SP_OK ? buffer_put(out, buffer_bytes(&s->server)) : rc;
+}
+
+static bool
+printable(struct sp_bytes nonce)
+{
+	for (size_t i = 0; i < nonce.len; i++) {
+		if (nonce.p[i] < 0x21 || nonce.p[i] > 0x7e)
+			return false;
+	}
+	return nonce.len > 0 && nonce.len <= NONCE_MAX;
+}
+
+int
+scram_serve_first(struct scram_server *s, const struct scram_verifier *v, struct sp_bytes in, struct buffer *out, const char **err_r)
+{
+	struct sp_reader r = sp_reader(in);
+	*err_r = "no memory";
+	if (in.len > SCRAM_MESSAGE_MAX || s->first.len > 0)
+		return fail(err_r, "the client's first SCRAM message is too long, or came twice");
+	int rc = take_header(s, &r, err_r);
+	if (rc != SP_OK)
+		return rc;
+	struct sp_bytes bare = { r.p, r.left };
+	(void)attribute(&r, 'n'); /* PostgreSQL's clients say who they are in the startup message */
+	struct sp_bytes nonce = attribute(&r, 'r');
+	/* An extension ("m=" in front, or anything behind) is one that we don't understand. */
+	if (!sp_rd_done(&r) || !printable(nonce))
+		return fail(err_r, "the client's first SCRAM message is malformed");
+	rc = buffer_put(&s->first, bare);
+	return rc == SP_OK ? answer_first(s, v, nonce, out) : rc;
+}
+
+/* What both have said, up to the proof. */
+static int
+transcript(const struct scram_server *s, struct sp_bytes without_proof, struct buffer *all)
+{
+	const struct sp_bytes part[] = { buffer_bytes(&s->first), SP_LIT(","), buffer_bytes(&s->server), SP_LIT(","), without_proof };
+	int rc = SP_OK;
+	for (size_t i = 0; rc == SP_OK && i < sizeof(part) / sizeof(*part); i++)
+		rc = buffer_put(all, part[i]);
+	return rc;
+}
+
+static bool
+proof_fits(const struct scram_verifier *v, struct sp_bytes all, const uint8_t proof[DIGEST_LEN])
+{
+	uint8_t key[DIGEST_LEN], hash[DIGEST_LEN];
+	digest_hmac((struct sp_bytes){ v->stored, DIGEST_LEN }, all, key);
+	for (size_t i = 0; i < DIGEST_LEN; i++)
+		key[i] ^= proof[i];
+	digest_sha256((struct sp_bytes){ key, DIGEST_LEN }, hash);
+	mem_wipe(key, sizeof(key));
+	return mem_equal((struct sp_bytes){ hash, DIGEST_LEN }, (struct sp_bytes){ v->stored, DIGEST_LEN });
+}
+
+/* c= must be the header, again; r= the nonce of both. */
+static bool
+repeats(const struct scram_server *s, struct sp_bytes binding, struct sp_bytes nonce)
+{
+	uint8_t header[8];
+	long n = take_base64(binding, header, 1, sizeof(header));
+	return n > 0 && sp_bytes_eq((struct sp_bytes){ header, (size_t)n }, buffer_bytes(&s->header)) &&
+	    sp_bytes_eq(nonce, buffer_bytes(&s->combined));
+}
+
+int
+scram_serve_final(const struct scram_server *s, const struct scram_verifier *v, struct sp_bytes in, struct buffer *out, const char **err_r)
+{
+	uint8_t proof[DIGEST_LEN], signature[DIGEST_LEN];
+	struct sp_reader r = sp_reader(in);
+	struct buffer all = { 0 };
+	*err_r = "no memory";
+	if (in.len > SCRAM_MESSAGE_MAX || s->server.len == 0)
+		return fail(err_r, "the client's last SCRAM message is too long, or came first");
+	struct sp_bytes binding = attribute(&r, 'c'), nonce = attribute(&r, 'r');
+	size_t before = in.len - r.left;
+	struct sp_bytes sent = attribute(&r, 'p');
+	if (!sp_rd_done(&r) || before == 0 || take_base64(sent, proof, DIGEST_LEN, DIGEST_LEN) != DIGEST_LEN)
+		return fail(err_r, "the client's last SCRAM message is malformed");
+	if (!repeats(s, binding, nonce))
+		return fail(err_r, "the client's last SCRAM message does not go with its first");
+	int rc = transcript(s, (struct sp_bytes){ in.p, before - 1 }, &all);
+	if (rc == SP_OK && !proof_fits(v, buffer_bytes(&all), proof)) {
+		*err_r = "the proof is not that of the ticket's password";
+		rc = SP_EDENIED;
+	}
+	if (rc == SP_OK) {
+		digest_hmac((struct sp_bytes){ v->server, DIGEST_LEN }, buffer_bytes(&all), signature);
+		rc = buffer_put(out, SP_LIT("v="));
+	}
+	if (rc == SP_OK)
+		rc = put_base64(out, (struct sp_bytes){ signature, DIGEST_LEN });
+	buffer_free(&all);
+	return rc;
+}
+
+void
+scram_server_clear(struct scram_server *s)
+{
+	buffer_free(&s->header);
+	buffer_free(&s->first);
+	buffer_free(&s->combined);
+	buffer_free(&s->server);
+	mem_wipe(s, sizeof(*s));
+}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SCRAM-SHA-256 and -PLUS, the client's side (RFC 5802, 7677; tls-server-end-point of RFC 5929).
+ * SCRAM-SHA-256: with targets the client's side, also -PLUS; with clients that have a ticket the server's
+ * (RFC 5802, 7677; tls-server-end-point of RFC 5929).
  *
  *   scram_first()     ─▶ client-first
  *   server-first ─▶ scram_server_first()   parsed; salt and iterations known
@@ -54,6 +55,35 @@ int scram_server_first(struct scram *s, struct sp_bytes in, const char **err_r) 
 int scram_final(struct scram *s, const struct scram_keys *k, struct buffer *out) SP_MUST;
 int scram_server_final(const struct scram *s, struct sp_bytes in, const char **err_r) SP_MUST;
 void scram_clear(struct scram *s);
+
+/*
+ * The server's side, without channel binding: a client that saw TLS may say "y", one that wants it is refused.
+ *
+ *   client-first ─▶ scram_serve_first() ─▶ server-first
+ *   client-final ─▶ scram_serve_final() ─▶ server-final: the proof was right
+ */
+#define SCRAM_SALT 16
+
+struct scram_verifier { /* what stands for a password */
+	uint8_t salt[SCRAM_SALT];
+	uint32_t iterations;
+	uint8_t stored[DIGEST_LEN], server[DIGEST_LEN];
+};
+
+struct scram_server {
+	char nonce[48];        /* our part; a test brings its own */
+	struct buffer header;  /* the client's gs2 header */
+	struct buffer first;   /* client-first-bare */
+	struct buffer combined; /* nonce of both */
+	struct buffer server;  /* server-first */
+};
+
+void scram_verifier_make(struct sp_bytes password, struct scram_verifier *v_r);
+int scram_serve_first(struct scram_server *s, const struct scram_verifier *v, struct sp_bytes in, struct buffer *out, const char **err_r) SP_MUST;
+/* SP_EDENIED: well-formed, and of another password. */
+int scram_serve_final(const struct scram_server *s, const struct scram_verifier *v, struct sp_bytes in, struct buffer *out,
+    const char **err_r) SP_MUST;
+void scram_server_clear(struct scram_server *s);
 
 /* PBKDF2 under way. */
 struct scram_derivation;

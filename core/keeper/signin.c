@@ -13,6 +13,7 @@
 #include "live.h"
 #include "oidc.h"
 #include "row.h"
+#include "ticket.h"
 
 #define SECRET_BYTES 32
 #define TYPES "tbttttttqqqqtb"  /* what the mark is over: every column before it */
@@ -244,6 +245,7 @@ signin_verify(struct keeper *k, struct sp_bytes secret, struct arena *a, struct 
 static unsigned
 end_sessions(struct keeper *k, const char *id, const char *why)
 {
+	ticket_end_of(k, id, why);
 	unsigned n = 0;
 	for (struct live *l = live_first(k); l != NULL; l = l->all_next) {
 		if (l->side || l->ended || strcmp(l->principal.token, id) != 0)

@@ -48,6 +48,28 @@ const char *const store_schema[] = {
 	" due INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;"
 	"CREATE INDEX hook_due ON hook(gateway, due);",
 	"CREATE TABLE renewal(session BLOB PRIMARY KEY, token TEXT NOT NULL, until INTEGER NOT NULL, mac BLOB NOT NULL) WITHOUT ROWID;",
+	/* Requests of several kinds, and the keeper's mark (row.h): what waited without one waits no more. */
+	"ALTER TABLE approval ADD COLUMN kind INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE approval ADD COLUMN span INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE approval ADD COLUMN reason TEXT NOT NULL DEFAULT '';"
+	"ALTER TABLE approval ADD COLUMN spent INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE approval ADD COLUMN mac BLOB NOT NULL DEFAULT '';"
+	"UPDATE approval SET state = 4, view = '{}', text = 'withdrawn by an upgrade' WHERE state IN (0, 1);"
+	"UPDATE approval SET state = 5 WHERE state = 6;"
+	"ALTER TABLE vote ADD COLUMN mac BLOB NOT NULL DEFAULT '';"
+	"CREATE TABLE grants(id TEXT PRIMARY KEY, kind INTEGER NOT NULL, principal TEXT NOT NULL, issuer TEXT NOT NULL,"
+	" subject TEXT NOT NULL, user TEXT NOT NULL, target TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,"
+	" since INTEGER NOT NULL, until INTEGER NOT NULL, state INTEGER NOT NULL, ended INTEGER NOT NULL, text TEXT NOT NULL,"
+	" mac BLOB NOT NULL) WITHOUT ROWID;"
+	"CREATE INDEX grants_of ON grants(issuer, subject, target, state);"
+	"CREATE INDEX grants_live ON grants(state, until);",
+	"CREATE TABLE ticket(id TEXT PRIMARY KEY, kind INTEGER NOT NULL, principal TEXT NOT NULL, issuer TEXT NOT NULL,"
+	" subject TEXT NOT NULL, user TEXT NOT NULL, target TEXT NOT NULL, verifier BLOB NOT NULL, created INTEGER NOT NULL,"
+	" start_by INTEGER NOT NULL, issued INTEGER NOT NULL, used INTEGER NOT NULL, host TEXT NOT NULL, grant_id TEXT NOT NULL,"
+	" parent TEXT NOT NULL, state INTEGER NOT NULL, text TEXT NOT NULL, mac BLOB NOT NULL) WITHOUT ROWID;"
+	"CREATE INDEX ticket_parent ON ticket(parent, state);"
+	"CREATE INDEX ticket_of ON ticket(issuer, subject, state);"
+	"CREATE INDEX ticket_start_by ON ticket(start_by);",
 };
 const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
@@ -55,7 +77,13 @@ const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schem
 	"id, principal, user, target, part, address, protocol, started, ended, why, text, operations, denied, rows, bytes, issuer, subject, gateway"
 #define APPROVAL_COLUMNS \
 	"id, session, op, hash, rule, rule_hash, by, count, created, expires, next_run, view, need_reason, principal, issuer," \
-	" subject, person, user, target, state, decided, text"
+	" subject, person, user, target, state, decided, text, kind, span, reason, spent, mac"
+#define APPROVAL_TYPES APPROVAL_MARKED "b"
+#define GRANT_COLUMNS "id, kind, principal, issuer, subject, user, target, reason, by, since, until, state, ended, text, mac"
+#define GRANT_TYPES GRANT_MARKED "b"
+#define TICKET_COLUMNS "id, kind, principal, issuer, subject, user, target, verifier, created, start_by, issued, used, host, grant_id," \
+	" parent, state, text, mac"
+#define TICKET_TYPES TICKET_MARKED "b"
 
 #define SIGNIN_COLUMNS \
 	"id, hash, parent, principal, identity, issuer, subject, sid, created, expires, checked, ended, why, refresh, mac"
@@ -84,26 +112,25 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_LEDGER_SESSION] = { "SELECT entry FROM ledger WHERE session = ? ORDER BY number", "b", "b", .own = true },
 	[STORE_LEDGER_SINCE] = { "SELECT entry FROM ledger WHERE number > ? ORDER BY number LIMIT 4096", "q", "b", .own = true },
 	[STORE_LEDGER_LAST_OF] = { "SELECT entry FROM ledger WHERE session = ? ORDER BY number DESC LIMIT 1", "b", "b", .own = true },
-	[STORE_APPROVAL_ADD] = { "INSERT INTO approval(id, session, op, hash, rule, rule_hash, by, count, created, expires, next_run,"
-	    " view, need_reason, principal, issuer, subject, person, user, target)"
-	    " VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "tbqbtbtqqqqtqtttttt", "" },
-	[STORE_APPROVAL_GET] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE id = ?", "t", "tbqbtbtqqqqtqttttttqqt" },
+	[STORE_APPROVAL_ADD] = { "INSERT INTO approval(" APPROVAL_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
+	    " ?, ?, ?, ?, ?, ?, ?)", APPROVAL_TYPES, "" },
+	[STORE_APPROVAL_GET] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE id = ?", "t", APPROVAL_TYPES },
 	[STORE_APPROVAL_PREFIX] = { "SELECT id FROM approval WHERE id BETWEEN ? AND ? LIMIT 2", "tt", "t" },
 	[STORE_APPROVAL_LIST] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE ?1 < 0 OR state = ?1 ORDER BY created DESC LIMIT ?2",
-	    "qq", "tbqbtbtqqqqtqttttttqqt" },
+	    "qq", APPROVAL_TYPES },
 	[STORE_APPROVAL_OF_OP] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE session = ? AND op = ? AND hash = ? AND rule_hash = ?"
-	    " ORDER BY created DESC LIMIT 1", "bqbb", "tbqbtbtqqqqtqttttttqqt" },
+	    " ORDER BY created DESC LIMIT 1", "bqbb", APPROVAL_TYPES },
 	[STORE_APPROVAL_OF_RUN] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE hash = ? AND rule_hash = ? AND issuer = ?"
 	    " AND subject = ? AND target = ? AND next_run = 1 AND state IN (0, 1) AND expires > ? ORDER BY state DESC LIMIT 1",
-	    "bbtttq", "tbqbtbtqqqqtqttttttqqt" },
+	    "bbtttq", APPROVAL_TYPES },
 	[STORE_APPROVAL_OF_SESSION] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE session = ? AND state = ? AND next_run = 0",
-	    "bq", "tbqbtbtqqqqtqttttttqqt" },
-	[STORE_APPROVAL_STATE] = { "UPDATE approval SET state = ?1, decided = ?2, text = ?3, expires = ?4,"
-	    " view = CASE WHEN ?1 IN (0, 1) THEN view ELSE '{}' END WHERE id = ?5 AND state = ?6 AND expires > ?7", "qqtqtqq", "", .topic = "approval", .key = 4 },
-	[STORE_APPROVAL_PENDING] = { "SELECT count(*) FROM approval WHERE state = 0 AND issuer = ? AND subject = ?", "tt", "q" },
+	    "bq", APPROVAL_TYPES },
+	[STORE_APPROVAL_STATE] = { "UPDATE approval SET session = ?1, view = ?2, expires = ?3, state = ?4, decided = ?5, text = ?6,"
+	    " spent = ?7, mac = ?8 WHERE id = ?9 AND state = ?10 AND mac = ?11 AND expires > ?12", "btqqqtqbtqbq", "", .topic = "approval", .key = 8 },
+	[STORE_APPROVAL_PENDING] = { "SELECT count(*) FROM approval WHERE state = 0 AND kind <> 3 AND (?1 = '' OR (issuer = ?1 AND subject = ?2))",
+	    "tt", "q" },
 	[STORE_APPROVAL_DUE] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE state IN (0, 1) AND expires <= ? LIMIT 100", "q",
-	    "tbqbtbtqqqqtqttttttqqt" },
-	[STORE_VOTE_ADD] = { "INSERT INTO vote VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", "ttqttq", "" },
+	    APPROVAL_TYPES },
 	[STORE_PROVIDER_KEEP] = { "INSERT INTO provider VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(issuer, jwks, what) DO UPDATE"
 	    " SET text = excluded.text, at = excluded.at, mac = excluded.mac", "ttqtqb", "", .own = true },
 	[STORE_PROVIDER_GET] = { "SELECT issuer, jwks, what, text, at, mac FROM provider WHERE issuer = ? AND jwks = ? ORDER BY what", "tt",
@@ -123,7 +150,27 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_SIGNIN_DUE] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE identity = ?1 AND ended = 0 AND checked < ?2 AND expires > ?3 AND"
 	    " length(refresh) > 0 LIMIT 64", "tqq", SIGNIN_TYPES },
 	[STORE_SIGNIN_FORGET] = { "DELETE FROM signin WHERE expires < ?", "q", "" },
-	[STORE_VOTES] = { "SELECT person, allow, by, reason, at FROM vote WHERE approval = ? ORDER BY at", "t", "tqttq" },
+	[STORE_VOTE_ADD] = { "INSERT INTO vote VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", VOTE_MARKED "b", "" },
+	[STORE_VOTES] = { "SELECT approval, person, allow, by, reason, at, mac FROM vote WHERE approval = ? ORDER BY at", "t", VOTE_MARKED "b" },
+	[STORE_GRANT_ADD] = { "INSERT INTO grants(" GRANT_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", GRANT_TYPES, "",
+	    .topic = "grant", .key = G_ID },
+	[STORE_GRANT_PREFIX] = { "SELECT id FROM grants WHERE id BETWEEN ? AND ? LIMIT 2", "tt", "t" },
+	[STORE_GRANT_GET] = { "SELECT " GRANT_COLUMNS " FROM grants WHERE id = ?", "t", GRANT_TYPES },
+	[STORE_GRANT_OF] = { "SELECT " GRANT_COLUMNS " FROM grants WHERE issuer = ? AND subject = ? AND target = ? AND state = 0 AND until > ?",
+	    "tttq", GRANT_TYPES },
+	[STORE_GRANT_LIST] = { "SELECT " GRANT_COLUMNS " FROM grants WHERE ?1 = 0 OR state = 0 ORDER BY since DESC LIMIT ?2", "qq", GRANT_TYPES },
+	[STORE_GRANT_DUE] = { "SELECT " GRANT_COLUMNS " FROM grants WHERE state = 0 AND until <= ? LIMIT 100", "q", GRANT_TYPES },
+	[STORE_GRANT_END] = { "UPDATE grants SET state = ?, ended = ?, text = ?, mac = ? WHERE id = ? AND state = 0 AND mac = ?", "qqtbtb", "",
+	    .topic = "grant", .key = 4 },
+	[STORE_TICKET_ADD] = { "INSERT INTO ticket(" TICKET_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", TICKET_TYPES, "" },
+	[STORE_TICKET_GET] = { "SELECT " TICKET_COLUMNS " FROM ticket WHERE id = ?", "t", TICKET_TYPES },
+	[STORE_TICKET_LIST] = { "SELECT " TICKET_COLUMNS " FROM ticket WHERE state = 0 AND start_by > ? ORDER BY created DESC LIMIT 200", "q",
+	    TICKET_TYPES },
+	[STORE_TICKET_OF] = { "SELECT " TICKET_COLUMNS " FROM ticket WHERE parent = ? AND state = 0 LIMIT 200", "t", TICKET_TYPES },
+	[STORE_TICKET_COUNT] = { "SELECT count(*) FROM ticket WHERE issuer = ? AND subject = ? AND state = 0 AND start_by > ?", "ttq", "q" },
+	[STORE_TICKET_CHANGE] = { "UPDATE ticket SET host = ?, used = ?, state = ?, text = ?, mac = ? WHERE id = ? AND mac = ?", "tqqtbtb", "",
+	    .topic = "ticket", .key = 5 },
+	[STORE_TICKET_FORGET] = { "DELETE FROM ticket WHERE start_by < ?", "q", "" },
 	[STORE_GATEWAY_SEEN] = { "INSERT INTO gateway VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET seen = excluded.seen", "tq", "" },
 	[STORE_GATEWAYS_SILENT] = { "SELECT name FROM gateway WHERE name <> ? AND seen < ?", "tq", "t" },
 	[STORE_GATEWAY_GONE] = { "DELETE FROM gateway WHERE name = ? AND seen < ?", "tq", "" },

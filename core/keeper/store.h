@@ -34,19 +34,32 @@ enum store_statement {
 	STORE_LEDGER_SESSION,    /* session → entry */
 	STORE_LEDGER_LAST_OF,    /* session → entry */
 	STORE_LEDGER_SINCE,      /* number → entries after it */
-	STORE_APPROVAL_ADD,      /* id, session, op, hash, rule, rule hash, by, count, created, expires, next run,
-	                            view, need reason, principal, issuer, subject, person, user, target */
+	STORE_APPROVAL_ADD,      /* the columns of an approval: approval_column, mac */
 	STORE_APPROVAL_GET,      /* id → the columns of an approval */
 	STORE_APPROVAL_PREFIX,   /* first id, last id → id */
 	STORE_APPROVAL_LIST,     /* state or -1, limit → the columns of an approval */
 	STORE_APPROVAL_OF_OP,    /* session, op, hash, rule hash → the columns of an approval */
 	STORE_APPROVAL_OF_RUN,   /* hash, rule hash, issuer, subject, target, now → the columns of an approval */
 	STORE_APPROVAL_OF_SESSION, /* session, state → the columns of an approval */
-	STORE_APPROVAL_STATE,    /* state, decided, text, expires, id, state it must be in, now */
-	STORE_APPROVAL_PENDING,  /* issuer, subject → how many */
+	STORE_APPROVAL_STATE,    /* session, view, expires, state, decided, text, spent, mac, id, state and mac it must have, now */
+	STORE_APPROVAL_PENDING,  /* issuer, subject; "" for all → how many */
 	STORE_APPROVAL_DUE,      /* now → the columns of an approval */
-	STORE_VOTE_ADD,          /* approval, person, allow, by, reason, at */
-	STORE_VOTES,             /* approval → person, allow, by, reason, at */
+	STORE_VOTE_ADD,          /* the columns of a vote: vote_column, mac */
+	STORE_VOTES,             /* approval → the columns of a vote */
+	STORE_GRANT_ADD,         /* the columns of a grant: grant_column, mac */
+	STORE_GRANT_PREFIX,      /* first id, last id → id */
+	STORE_GRANT_GET,         /* id → the columns of a grant */
+	STORE_GRANT_OF,          /* issuer, subject, target, now → the columns of a grant */
+	STORE_GRANT_LIST,        /* live only, limit → the columns of a grant */
+	STORE_GRANT_DUE,         /* now → the columns of a grant */
+	STORE_GRANT_END,         /* state, ended, text, mac, id, mac it must have */
+	STORE_TICKET_ADD,        /* the columns of a ticket: ticket_column, mac */
+	STORE_TICKET_GET,        /* id → the columns of a ticket */
+	STORE_TICKET_LIST,       /* now → the columns of a ticket */
+	STORE_TICKET_OF,         /* parent → the columns of a ticket */
+	STORE_TICKET_COUNT,      /* issuer, subject, now → how many are live */
+	STORE_TICKET_CHANGE,     /* host, used, state, text, mac, id, mac it must have */
+	STORE_TICKET_FORGET,     /* window before that */
 	STORE_GATEWAY_SEEN,      /* gateway, now */
 	STORE_GATEWAYS_SILENT,   /* but this one, seen before → gateway */
 	STORE_GATEWAY_GONE,      /* gateway, seen before */
@@ -73,6 +86,24 @@ enum store_statement {
 	STORE_HOOK_DONE,         /* delivery */
 	STORE_STATEMENTS
 };
+
+/* Columns of rows that grant something, in order, each table's mac being the one after the last (row.h): their types. */
+enum approval_column {
+	A_ID, A_SESSION, A_OP, A_HASH, A_RULE, A_RULE_HASH, A_BY, A_COUNT, A_CREATED, A_EXPIRES, A_NEXT_RUN, A_VIEW, A_NEED_REASON,
+	A_PRINCIPAL, A_ISSUER, A_SUBJECT, A_PERSON, A_USER, A_TARGET, A_STATE, A_DECIDED, A_TEXT, A_KIND, A_SPAN, A_REASON, A_SPENT, A_MAC
+};
+#define APPROVAL_MARKED "tbqbtbtqqqqtqttttttqqtqqtq"
+enum vote_column { V_APPROVAL, V_PERSON, V_ALLOW, V_BY, V_REASON, V_AT, V_MAC };
+#define VOTE_MARKED "ttqttq"
+enum grant_column {
+	G_ID, G_KIND, G_PRINCIPAL, G_ISSUER, G_SUBJECT, G_USER, G_TARGET, G_REASON, G_BY, G_SINCE, G_UNTIL, G_STATE, G_ENDED, G_TEXT, G_MAC
+};
+#define GRANT_MARKED "tqtttttttqqqqt"
+enum ticket_column {
+	T_ID, T_KIND, T_PRINCIPAL, T_ISSUER, T_SUBJECT, T_USER, T_TARGET, T_VERIFIER, T_CREATED, T_WINDOW, T_ISSUED, T_USED, T_HOST, T_GRANT,
+	T_PARENT, T_STATE, T_TEXT, T_MAC
+};
+#define TICKET_MARKED "tqtttttbqqqqtttqt"
 
 /* Another gateway on the same server wrote something under that topic (store.c); key is borrowed. */
 typedef void store_heard(void *owner, const char *topic, const char *key);

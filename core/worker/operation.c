@@ -318,7 +318,7 @@ op_judge(struct sp_op *op)
 	return op_refuse(op, d);
 }
 
-static const char expired_text[] = "your token has expired; log in again";
+static const char expired_text[] = "your access has expired: log in again, or ask for another grant";
 
 bool
 op_may_finish(const struct sp_session *s)

@@ -554,8 +554,8 @@ static void
 session_warn_expiry(struct sp_session *s, uint64_t now)
 {
 	static const struct { uint64_t before; const char *text; } notices[] = {
-		{ 300u * 1000000u, "your token expires in 5 minutes" },
-		{ 60u * 1000000u, "your token expires in 1 minute" },
+		{ 300u * 1000000u, "your access expires in 5 minutes" },
+		{ 60u * 1000000u, "your access expires in 1 minute" },
 	};
 	while (s->warned < 2 && s->expires - now <= notices[s->warned].before) {
 		/* A token that came with less to live would get a notice that is not true. */
@@ -592,7 +592,7 @@ session_tick(struct sp_session *s)
 	}
 	if (s->expires != 0 && wall >= s->expires) {
 		if (!op_may_finish(s))
-			session_finish(s, SP_END_EXPIRED, "your token has expired; log in again");
+			session_finish(s, SP_END_EXPIRED, "your access has expired: log in again, or ask for another grant");
 		return;
 	}
 	if (s->target->timeout.idle != 0 && s->w->now - s->active >= s->target->timeout.idle && s->ops.node.next == &s->ops.node) {

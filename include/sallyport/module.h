@@ -129,7 +129,7 @@ enum sp_admit { SP_REFUSE, SP_ADMIT, SP_CHALLENGE, SP_RETRY };
 struct sp_admission {
 	enum sp_admit what;
 	const char *text;      /* SP_REFUSE, SP_RETRY: why, for the user */
-	struct sp_bytes bytes; /* SP_CHALLENGE: next message of the mechanism */
+	struct sp_bytes bytes; /* SP_CHALLENGE: next message of the mechanism; SP_ADMIT: its last, if it has one */
 	const char *principal; /* SP_ADMIT: display name */
 	const char *login;     /* SP_ADMIT: login name of the principal */
 };
@@ -301,12 +301,17 @@ struct sp_bytes sp_channel_binding(struct sp_session *s);
 
 /* ---- who ---- */
 
-enum sp_proof_kind { SP_PROOF_BEARER = 1 };
+/*
+ * SCRAM: a ticket's password, in two messages of SCRAM-SHA-256 without channel binding, each by an
+ * sp_authenticate() of its own.  admitted() answers the first with SP_CHALLENGE (server-first-message),
+ * and brings with SP_ADMIT the server-final-message for the client.
+ */
+enum sp_proof_kind { SP_PROOF_BEARER = 1, SP_PROOF_SCRAM };
 
 struct sp_proof {
 	enum sp_proof_kind kind;
-	struct sp_bytes secret; /* the token; the core wipes its own copies */
-	const char *user;       /* the login name the client gave */
+	struct sp_bytes secret; /* the token, or the client's message; the core wipes its own copies */
+	const char *user;       /* the login name the client gave; with SCRAM the ticket's */
 	const char *target;     /* name of the target it asks for; "": the listener's `target` */
 	const char *part;       /* further part of the target (a database), or "" for its default */
 };

@@ -3,8 +3,8 @@
  * The PostgreSQL module: which message may come when, and what is done with it.
  *
  *   C_START ─TLS─▶ C_STARTUP ─▶ C_PASSWORD ─▶ C_LOGIN ─▶ C_READY ◀─▶ C_COPY
- *                                               │          │ ▲
- *                                               │          ▼ │ Sync
+ *            C_SASL ◀─┘            a ticket:  ▲ │          │ ▲
+ *              └─▶ C_SASL_WAIT ─▶ C_SASL_PROOF┘ │          ▼ │ Sync
  *   T_NONE ─▶ T_SSL ─▶ T_AUTH ◀─▶ T_PROVING ─▶ T_SETUP    C_SKIP
  *
  * The table below is the whole protocol.  A message without a row in the state it comes in ends
@@ -23,7 +23,8 @@
 #define IN(state) (1ull << (state))
 
 static const char *const state_name[] = {
-	[C_START] = "start", [C_SECURING] = "securing", [C_STARTUP] = "startup", [C_PASSWORD] = "password",
+	[C_START] = "start", [C_SECURING] = "securing", [C_STARTUP] = "startup", [C_SASL] = "sasl",
+	[C_SASL_WAIT] = "sasl wait", [C_SASL_PROOF] = "sasl proof", [C_PASSWORD] = "password",
 	[C_LOGIN] = "login", [C_READY] = "ready", [C_SKIP] = "skip", [C_COPY] = "copy", [C_GONE] = "gone",
 	[T_NONE] = "none", [T_SSL] = "ssl", [T_SECURING] = "securing", [T_AUTH] = "authentication",
 	[T_SASL] = "sasl", [T_PROVING] = "proving", [T_SETUP] = "setup", [T_WARM] = "warm", [T_IDLE] = "idle",
@@ -59,6 +60,7 @@ struct row {
 	IN(T_SYNC) | IN(T_REFUSED))
 #define RUNNING (IN(T_IDLE) | IN(T_OWN) | ANSWERING)
 #define CLIENT_MAX (64u << 10)
+#define SASL_MAX 4096 /* a message of SCRAM */
 
 static const struct row table[] = {
 	/* the client, before it is somebody */
@@ -68,7 +70,9 @@ static const struct row table[] = {
 	{ SP_CLIENT, FRONT, M_CANCEL, 16, 76, pg_cancel_request },
 	{ SP_CLIENT, FRONT, M_STARTUP, 9, PG_STARTUP_MAX, pg_startup_message },
 	{ SP_CLIENT, IN(C_PASSWORD), 'p', 1, CLIENT_MAX, pg_password },
-	{ SP_CLIENT, IN(C_PASSWORD), 'X', 0, 0, pg_terminate },
+	{ SP_CLIENT, IN(C_SASL), 'p', 5, SASL_MAX, pg_sasl_first },
+	{ SP_CLIENT, IN(C_SASL_PROOF), 'p', 1, SASL_MAX, pg_sasl_proof },
+	{ SP_CLIENT, IN(C_PASSWORD) | IN(C_SASL) | IN(C_SASL_PROOF), 'X', 0, 0, pg_terminate },
 	/* the client, asking */
 	{ SP_CLIENT, IN(C_READY), 'Q', 1, MAX_STATEMENT, pg_query },
 	{ SP_CLIENT, IN(C_READY), 'F', 0, MAX_STREAM, pg_function_call },

@@ -32,6 +32,9 @@ enum pg_state {
 	C_START,     /* nothing yet: startup packets, untyped */
 	C_SECURING,  /* TLS handshake under way: not a byte of plain text is acceptable */
 	C_STARTUP,   /* inside TLS, or after 'N' */
+	C_SASL,      /* a ticket: the client's choice of a mechanism, and its first message */
+	C_SASL_WAIT, /* … the keeper makes the challenge */
+	C_SASL_PROOF,
 	C_PASSWORD,
 	C_LOGIN,     /* the keeper, then the target, decide; the client has to wait */
 	C_READY,
@@ -283,6 +286,8 @@ int pg_direct_tls(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_cancel_request(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_startup_message(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_password(struct pg *p, const struct pg_message *m) SP_MUST;
+int pg_sasl_first(struct pg *p, const struct pg_message *m) SP_MUST;
+int pg_sasl_proof(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_admitted(struct sp_session *s, const struct sp_admission *a) SP_MUST;
 int pg_welcome(struct pg *p) SP_MUST;           /* AuthenticationOk: the target is logged in */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The client's way in: encryption, its startup message, its token as a password.
+ * The client's way in: encryption, its startup message, its token as a password, or a ticket by SCRAM.
  *
  *   SSLRequest → 'S' → TLS        GSSENCRequest → 'N', once       TLS at once: ALPN "postgresql"
  *   CancelRequest: a key of ours, at any door, and nothing else on that connection
@@ -234,6 +234,31 @@ negotiate(struct pg *p, uint32_t asked)
 	return pg_end(w, at);
 }
 
+/* The name of a ticket: its password never crosses the wire. */
+static bool
+is_ticket(const char *user)
+{
+	return strncmp(user, "spt-", 4) == 0;
+}
+
+static int
+ask_who(struct pg *p)
+{
+	struct sp_writer *w = pg_out(p, SP_CLIENT);
+	size_t at = pg_begin(w, 'R');
+	if (is_ticket(p->user)) {
+		sp_wr_be32(w, 10); /* AuthenticationSASL; no -PLUS: the keeper checks the proof and doesn't see this TLS */
+		sp_wr_cstr(w, SP_LIT("SCRAM-SHA-256"));
+		sp_wr_u8(w, 0);
+		pg_enter(p, C_SASL);
+	} else {
+		sp_wr_be32(w, 3); /* AuthenticationCleartextPassword: a token is a password that ages in minutes */
+		pg_enter(p, C_PASSWORD);
+	}
+	int rc = pg_end(w, at);
+	return rc != SP_OK ? rc : PG_DROP;
+}
+
 int
 pg_startup_message(struct pg *p, const struct pg_message *m)
 {
@@ -256,12 +281,7 @@ pg_startup_message(struct pg *p, const struct pg_message *m)
 	rc = negotiate(p, startup.version);
 	if (rc != SP_OK)
 		return rc;
-	struct sp_writer *w = pg_out(p, SP_CLIENT);
-	size_t at = pg_begin(w, 'R');
-	sp_wr_be32(w, 3); /* AuthenticationCleartextPassword: a token is a password that ages in minutes */
-	rc = pg_end(w, at);
-	pg_enter(p, C_PASSWORD);
-	return rc != SP_OK ? rc : PG_DROP;
+	return ask_who(p);
 }
 
 int
@@ -276,13 +296,57 @@ pg_password(struct pg *p, const struct pg_message *m)
 	return rc != SP_OK ? rc : PG_DROP;
 }
 
+/* ---- tickets ---- */
+
+static int
+prove_ticket(struct pg *p, struct sp_bytes message, enum pg_state next)
+{
+	struct sp_proof proof = { SP_PROOF_SCRAM, message, p->user, p->target, p->part };
+	pg_enter(p, next);
+	int rc = sp_authenticate(p->s, &proof);
+	return rc != SP_OK ? rc : PG_DROP;
+}
+
+int
+pg_sasl_first(struct pg *p, const struct pg_message *m)
+{
+	struct sp_reader r = sp_reader(m->body);
+	struct sp_bytes mechanism = sp_rd_cstr(&r);
+	uint32_t length = sp_rd_be32(&r);
+	if (r.bad || length != r.left || r.left == 0)
+		return SP_EPROTO; /* libpq always sends its first message with its choice */
+	if (!sp_bytes_is(mechanism, "SCRAM-SHA-256"))
+		return pg_fatal(p, "28P01", "SCRAM-SHA-256 is the only mechanism that is offered");
+	return prove_ticket(p, sp_rd_rest(&r), C_SASL_WAIT);
+}
+
+int
+pg_sasl_proof(struct pg *p, const struct pg_message *m)
+{
+	return prove_ticket(p, m->body, C_LOGIN);
+}
+
+static int
+tell_sasl(struct pg *p, uint32_t kind, struct sp_bytes message)
+{
+	struct sp_writer *w = pg_out(p, SP_CLIENT);
+	size_t at = pg_begin(w, 'R');
+	sp_wr_be32(w, kind);
+	sp_wr_put(w, message);
+	return pg_end(w, at);
+}
+
 int
 pg_admitted(struct sp_session *s, const struct sp_admission *a)
 {
 	struct pg *p = sp_state(s);
+	if (a->what == SP_CHALLENGE && p->client == C_SASL_WAIT) {
+		pg_enter(p, C_SASL_PROOF);
+		return tell_sasl(p, 11, a->bytes); /* AuthenticationSASLContinue */
+	}
 	if (a->what == SP_ADMIT) { /* open() follows once the target is connected */
 		pg_login_pool(p);
-		return SP_OK;
+		return is_ticket(p->user) ? tell_sasl(p, 12, a->bytes) : SP_OK; /* AuthenticationSASLFinal */
 	}
 	return pg_fatal(p, "28P01", "%s", a->text == NULL || *a->text == '\0' ? "access is refused" : a->text);
 }

@@ -1117,7 +1117,7 @@ fake_input(struct fake *f, enum sp_side from, const void *p, size_t n)
 int
 fake_admit(struct fake *f, enum sp_admit what, const char *text)
 {
-	struct sp_admission a = { what, text, { NULL, 0 }, "ann", "ann" };
+	struct sp_admission a = { what, text, sp_str(what == SP_REFUSE ? "" : text), "ann", "ann" };
 	f->authenticating = false;
 	after(f->main, f->module->admitted(f->main, &a));
 	return fake_run(f);

@@ -36,6 +36,9 @@ struct state {
 
 static const struct state states[] = {
 	{ "password", SP_CLIENT, C_PASSWORD, "pX" },
+	{ "ticket", SP_CLIENT, C_SASL, "pX" },
+	{ "ticket-wait", SP_CLIENT, C_SASL_WAIT, "" },
+	{ "ticket-proof", SP_CLIENT, C_SASL_PROOF, "pX" },
 	{ "login", SP_CLIENT, C_LOGIN, "" },
 	{ "ready", SP_CLIENT, C_READY, "QFPBDECHSdcfX" },
 	{ "held", SP_CLIENT, C_READY, NULL }, /* nothing is looked at */

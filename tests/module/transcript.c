@@ -439,11 +439,11 @@ static bool
 event_step(struct play *p, const char *verb, char *rest)
 {
 	char *w[2];
-	if (strcmp(verb, "admit") == 0 || strcmp(verb, "refuse") == 0) {
+	if (strcmp(verb, "admit") == 0 || strcmp(verb, "refuse") == 0 || strcmp(verb, "challenge") == 0) {
 		if (!fake_waits_for(p->f, "keeper"))
 			fail(p, "the keeper was not asked");
 		else
-			(void)fake_admit(p->f, *verb == 'a' ? SP_ADMIT : SP_REFUSE, rest);
+			(void)fake_admit(p->f, *verb == 'a' ? SP_ADMIT : *verb == 'c' ? SP_CHALLENGE : SP_REFUSE, rest);
 	} else if (strcmp(verb, "dial") == 0) {
 		(void)fake_dial(p->f);
 	} else if (strcmp(verb, "secure") == 0) {

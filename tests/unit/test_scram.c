@@ -179,6 +179,129 @@ test_long(void)
 	scram_clear(&s);
 }
 
+/* ---- the server's side ---- */
+
+static void
+pencil(struct scram_verifier *v)
+{
+	struct scram s;
+	struct scram_keys keys;
+	const char *why;
+	begin(&s);
+	CU_ASSERT_EQUAL_FATAL(scram_server_first(&s, SP_LIT(SERVER_FIRST), &why), SP_OK);
+	derive("pencil", &s, 4096, &keys);
+	memset(v, 0, sizeof(*v));
+	memcpy(v->salt, s.salt, sizeof(v->salt));
+	v->iterations = s.iterations;
+	digest_sha256((struct sp_bytes){ keys.client, DIGEST_LEN }, v->stored);
+	memcpy(v->server, keys.server, DIGEST_LEN);
+	scram_clear(&s);
+}
+
+#define SERVER_NONCE "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+#define FINAL "c=biws,r=" NONCE SERVER_NONCE ",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="
+
+static void
+serve(struct scram_server *s, const struct scram_verifier *v)
+{
+	struct buffer out = { 0 };
+	const char *why = NULL;
+	memset(s, 0, sizeof(*s));
+	memcpy(s->nonce, SERVER_NONCE, sizeof(SERVER_NONCE));
+	CU_ASSERT_EQUAL_FATAL(scram_serve_first(s, v, SP_LIT("n,,n=user,r=" NONCE), &out, &why), SP_OK);
+	CU_ASSERT(sp_bytes_is(buffer_bytes(&out), SERVER_FIRST));
+	buffer_free(&out);
+}
+
+static void
+test_serve(void)
+{
+	struct scram_verifier v;
+	struct scram_server s;
+	struct buffer out = { 0 };
+	const char *why = NULL;
+	pencil(&v);
+	serve(&s, &v);
+	CU_ASSERT_EQUAL(scram_serve_final(&s, &v, SP_LIT(FINAL), &out, &why), SP_OK);
+	CU_ASSERT(sp_bytes_is(buffer_bytes(&out), "v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="));
+	buffer_free(&out);
+	v.stored[0] ^= 1;
+	CU_ASSERT_EQUAL(scram_serve_final(&s, &v, SP_LIT(FINAL), &out, &why), SP_EDENIED);
+	CU_ASSERT_EQUAL(out.len, 0);
+	scram_server_clear(&s);
+}
+
+/* Our own client with our own server, by a password made for it; and another's. */
+static void
+test_both_sides(void)
+{
+	for (unsigned right = 0; right < 2; right++) {
+		struct scram_verifier v;
+		struct scram_server server = { .nonce = "" };
+		struct scram client = { .salt_len = 0 };
+		struct scram_keys keys;
+		struct buffer one = { 0 }, two = { 0 }, three = { 0 }, four = { 0 };
+		const char *why = NULL;
+		scram_verifier_make(SP_LIT("long and random"), &v);
+		CU_ASSERT_EQUAL(scram_first(&client, false, SP_LIT("seen"), &one), SP_OK); /* "y": it saw TLS, and no -PLUS */
+		CU_ASSERT_EQUAL(scram_serve_first(&server, &v, buffer_bytes(&one), &two, &why), SP_OK);
+		CU_ASSERT_EQUAL(scram_server_first(&client, buffer_bytes(&two), &why), SP_OK);
+		derive(right ? "long and random" : "long and randon", &client, 4096, &keys);
+		CU_ASSERT_EQUAL(scram_final(&client, &keys, &three), SP_OK);
+		CU_ASSERT_EQUAL(scram_serve_final(&server, &v, buffer_bytes(&three), &four, &why), right ? SP_OK : SP_EDENIED);
+		CU_ASSERT(!right || scram_server_final(&client, buffer_bytes(&four), &why) == SP_OK);
+		buffer_free(&one);
+		buffer_free(&two);
+		buffer_free(&three);
+		buffer_free(&four);
+		scram_clear(&client);
+		scram_server_clear(&server);
+	}
+}
+
+/* PG21: what a hostile client may say. */
+static void
+test_hostile_client(void)
+{
+	static const char *const first[] = { "", "n", "n,", "n,,", "n,,n=", "n,,n=,", "n,,n=,r=", "x,,n=,r=abc", "n,a=root,n=,r=abc", "n,,r=abc",
+		"n,,n=,r=abc,x=1", "n,,m=1,n=,r=abc", "n,,n=,r=a\001c", "n,,n=,r=a c", "p=tls-server-end-point,,n=,r=abc", "p=,,n=,r=abc", "y,n=,r=abc" };
+	static const char *const last[] = { "", "c=biws", "c=biws,r=" NONCE SERVER_NONCE, "c=biws,r=" NONCE ",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+		"c=eSws,r=" NONCE SERVER_NONCE ",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=", /* another header than the first said */
+		"c=biws,r=" NONCE SERVER_NONCE ",p=", "c=biws,r=" NONCE SERVER_NONCE ",p=AAAA",
+		"c=biws,r=" NONCE SERVER_NONCE ",x=1,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+		FINAL ",x=1", "c=bi ws,r=" NONCE SERVER_NONCE ",p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=",
+		"r=" NONCE SERVER_NONCE ",c=biws,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=" };
+	static char lengthy[4096];
+	struct scram_verifier v;
+	const char *why = NULL;
+	struct buffer out = { 0 };
+	pencil(&v);
+	for (size_t i = 0; i < sizeof(first) / sizeof(*first); i++) {
+		struct scram_server s = { .nonce = "" };
+		int rc = scram_serve_first(&s, &v, sp_str(first[i]), &out, &why);
+		if (rc == SP_OK)
+			printf("taken: %s\n", first[i]);
+		CU_ASSERT_EQUAL(rc, SP_EPROTO);
+		scram_server_clear(&s);
+	}
+	for (size_t i = 0; i < sizeof(last) / sizeof(*last); i++) {
+		struct scram_server s;
+		serve(&s, &v);
+		int rc = scram_serve_final(&s, &v, sp_str(last[i]), &out, &why);
+		if (rc == SP_OK)
+			printf("taken: %s\n", last[i]);
+		CU_ASSERT_EQUAL(rc, SP_EPROTO);
+		scram_server_clear(&s);
+	}
+	memset(lengthy, 'A', sizeof(lengthy) - 1);
+	struct scram_server s = { .nonce = "" };
+	CU_ASSERT_EQUAL(scram_serve_first(&s, &v, sp_str(lengthy), &out, &why), SP_EPROTO);
+	CU_ASSERT_EQUAL(scram_serve_final(&s, &v, SP_LIT(FINAL), &out, &why), SP_EPROTO); /* the last comes first */
+	CU_ASSERT_EQUAL(out.len, 0);
+	scram_server_clear(&s);
+	buffer_free(&out);
+}
+
 int
 main(void)
 {
@@ -189,6 +312,9 @@ main(void)
 		{ "nonces", test_nonce },
 		{ "hostile targets", test_hostile },
 		{ "long and repeated messages", test_long },
+		{ "RFC 7677, as the server", test_serve },
+		{ "both sides", test_both_sides },
+		{ "hostile clients (PG21)", test_hostile_client },
 		CU_TEST_INFO_NULL,
 	};
 	return cunit_main("scram", tests);

@@ -451,7 +451,7 @@ test_notices(void)
 	session_tick(v.s);
 	session_tick(v.s);
 	CU_ASSERT_EQUAL(v.notices, 1);
-	CU_ASSERT_STRING_EQUAL(world_read(v.client), "your token expires in 5 minutes");
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "your access expires in 5 minutes");
 	v.s->expires = clock_wall_us() + 30u * 1000000u; /* said too late, it would not be true */
 	session_tick(v.s);
 	CU_ASSERT(v.notices == 1 && v.s->warned == 2);

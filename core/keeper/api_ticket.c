@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The API: tickets, and where they are good. */
+#include <config.h>
+
+#include "api.h"
+
+#include <stdio.h>
+
+#include "../base/clock.h"
+#include "../base/log.h"
+#include "admission.h"
+#include "ticket.h"
+
+/* The best door of that protocol: one with TLS, one that lets the client name its target. */
+static const struct listener *
+door_of(const struct settings *s, const struct target *t)
+{
+	const struct listener *best = NULL;
+	int worth = -1;
+	for (const struct listener *l = s->listeners; l != NULL; l = (const struct listener *)l->b.next) {
+		int now = (l->tls.cert[0] != '\0' ? 2 : 0) + (l->target[0] == '\0' ? 1 : 0);
+		if (strcmp(l->protocol, t->protocol) != 0 || (l->target[0] != '\0' && strcmp(l->target, t->b.name) != 0) || now <= worth)
+			continue;
+		best = l;
+		worth = now;
+	}
+	return best;
+}
+
+/* "" for every address of this host: the caller knows by which name it came. */
+static void
+add_door(struct api *a, const struct target *t)
+{
+	struct hostport at;
+	const struct listener *l = door_of(keeper_settings(a->k), t);
+	if (l == NULL || settings_hostport(l->public[0] != '\0' ? l->public : l->listen, &at) != SP_OK)
+		return;
+	bool any = strcmp(at.host, "0.0.0.0") == 0 || strcmp(at.host, "::") == 0;
+	api_set(a, "host", json_string(any ? "" : at.host));
+	api_set(a, "port", json_integer(at.port));
+	api_set(a, "tls", json_boolean(l->tls.cert[0] != '\0'));
+}
+
+int
+api_ticket(struct api *a)
+{
+	struct ticket_made made;
+	const struct target *t = settings_target(keeper_settings(a->k), api_text(a, "target"));
+	if (t == NULL || !admission_allows(t, &a->who.principal))
+		return api_refuse(a, 404, "there is no such target for you: `sallyport targets` lists yours");
+	if (strcmp(a->who.principal.identity, "unix") == 0 && !api_may(a, MAY_MINT))
+		return api_refuse(a, 403, "callers at the control socket get tickets where the configuration says `control … may=mint`");
+	const struct ticket_wish w = { .who = &a->who, .target = t, .kind = api_flag(a, "once") ? TICKET_CONNECT : TICKET_MANY,
+		.span = api_number(a, "for", 0) };
+	const char *why = ticket_make(a->k, &w, &made);
+	if (why != NULL)
+		return api_refuse(a, 403, "%s", why);
+	api_set(a, "id", json_string(made.id));
+	api_set(a, "password", json_string(made.password));
+	mem_wipe(made.password, sizeof(made.password));
+	api_set(a, "target", json_string(t->b.name));
+	api_set(a, "protocol", json_string(t->protocol));
+	add_door(a, t);
+	api_set_time(a->answer, "window", made.window);
+	api_set_time(a->answer, "until", made.until);
+	return SP_OK;
+}
+
+/* ---- what there is ---- */
+
+static bool
+own(const struct api *a, const struct ticket *t)
+{
+	return strcmp(t->who.issuer, a->who.principal.issuer) == 0 && strcmp(t->who.subject, a->who.principal.subject) == 0;
+}
+
+struct listing {
+	struct api *a;
+	json_t *list;
+};
+
+static int
+add_ticket(void *owner, const struct ticket *t)
+{
+	struct listing *l = owner;
+	if (!own(l->a, t) && !api_may(l->a, MAY_AUDIT | MAY_OPERATE))
+		return SP_OK;
+	json_t *j = json_pack("{s:s,s:s,s:s,s:b,s:I,s:s}", "id", t->id, "user", t->who.user, "target", t->target, "once", t->kind == TICKET_CONNECT,
+	    "used", (json_int_t)t->used, "address", t->host);
+	api_set_time(j, "created", t->created);
+	api_set_time(j, "window", t->window);
+	return json_array_append_new(l->list, j) == 0 ? SP_OK : SP_ENOMEM;
+}
+
+int
+api_tickets(struct api *a)
+{
+	struct listing l = { a, json_array() };
+	int rc = ticket_list(a->k, add_ticket, &l);
+	api_set(a, "tickets", l.list);
+	return rc;
+}
+
+int
+api_ticket_end(struct api *a)
+{
+	struct ticket t;
+	char text[300];
+	int rc = ticket_get(a->k, a->arena, api_text(a, "id"), &t);
+	if (rc == SP_EPROTO || (rc == SP_OK && !own(a, &t) && !api_may(a, MAY_OPERATE)))
+		return api_refuse(a, 404, "there is no such ticket of yours");
+	if (rc != SP_OK)
+		return rc;
+	(void)snprintf(text, sizeof(text), "ended by %s", a->who.principal.name);
+	if (!ticket_end(a->k, &t, text))
+		return api_refuse(a, 409, "it has ended already");
+	api_set(a, "id", json_string(t.id));
+	api_set(a, "state", json_string("ended"));
+	return SP_OK;
+}
