@@ -234,13 +234,13 @@ refuse(struct keeper *k, struct live *s, const char *why)
 	admission_lent(k, s, s->lent->request, why);
 }
 
-/* How long it lasts, and when it has to be renewed: after two thirds. */
+/* How long it lasts, and when it has to be renewed: after half of it. */
 static void
 take_end(struct lent *n, uint64_t until)
 {
 	uint64_t now = clock_wall_us();
 	n->lasts = until;
-	n->renew = until <= now ? 0 : clock_mono_ms() + (until - now) / 1000 * 2 / 3;
+	n->renew = until <= now ? 0 : clock_mono_ms() + (until - now) / 1000 / 2;
 }
 
 static int

@@ -142,9 +142,9 @@ def a_dynamic_login_lasts_as_long_as_its_session(w):
 @test
 def a_lease_is_renewed_while_its_session_lives(w):
     start(w)
-    vault.ttl = 3
+    vault.ttl = 6
     one = w.psql_waiting(stdin="SELECT 'in';\n", database="dyn", args=("-A", "-t", "-q", "-n"))
-    wait_for(lambda: vault.calls.count(("PUT", "/v1/sys/leases/renew")) >= 2, 15, said="it was not renewed")
+    wait_for(lambda: vault.calls.count(("PUT", "/v1/sys/leases/renew")) >= 2, 20, said="it was not renewed")
     one.say("SELECT 'still';\n")
     one.process.stdin.close()
     assert "still" in one.process.stdout.read()
