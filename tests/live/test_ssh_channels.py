@@ -63,10 +63,10 @@ def a_shell_in_a_terminal(w):
     fcntl.ioctl(t.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
     os.kill(t.pid, signal.SIGWINCH)
     wait_for(lambda: (t.type("stty size; echo do''ne\n"), "33 77" in t.until("done\r\n"))[1], said="the new size did not arrive")
-    t.type("cat\n")
-    t.type("echoed\n")
-    t.until("echoed\r\nechoed")
+    t.type("sleep 12345\n")
+    wait_for(lambda: "sleep 12345" in run(["ps", "ax", "-o", "args"]).out.splitlines(), said="it does not run")
     t.type("\x03")
+    t.until("^C")
     t.type("exit 5\n")
     assert t.end() == 5
     text = w.recording("tty")
@@ -80,11 +80,9 @@ def a_shell_in_a_terminal(w):
 @test
 def what_is_not_echoed_is_not_recorded(w):
     t = Terminal(w, user="typist")
-    t.type("PS1='% '; stty -echo; echo rea''dy\n")
-    t.until("ready")
-    t.type("read SECRET\n")
+    t.type("PS1='% '; read -r -s -p 'wo''rd:' SECRET; echo ag''ain\n")
+    t.until("word:")
     t.type("hunter2hunter2\n")
-    t.type("stty echo; echo ag''ain\n")
     t.until("again")
     t.type("exit\n")
     t.end()
@@ -197,14 +195,19 @@ def a_kill_ends_a_running_command(w):
 
 @test
 def a_target_that_vanishes_ends_the_session(w):
-    p = w.ssh_start("sleep", "101", user="gone")
-    wait_for(lambda: "sleep 101" in run(["ps", "ax", "-o", "args"]).out, said="it does not run")
-    found = [int(l.split()[0]) for l in run(["ps", "ax", "-o", "pid=,args="]).out.splitlines() if f"sshd: {LOGIN}" in l and "[priv]" not in l]
+    p = w.ssh_start("sleep", "10101", user="gone")
+    wait_for(lambda: "sleep 10101" in run(["ps", "ax", "-o", "args"]).out.splitlines(), said="it does not run")
+    found = [int(l.split()[0]) for l in run(["ps", "ax", "-o", "pid=,args="]).out.splitlines() if f"sshd: {LOGIN}" in l]
+    assert found, run(["ps", "ax", "-o", "pid=,args="]).out
     for pid in found:
-        parents = run(["ps", "-o", "ppid=", "-p", str(pid)]).out
-        if parents:
+        try:
             os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # its parent took it along
     out, err = p.communicate(timeout=20 * SLOW)
+    for line in run(["ps", "ax", "-o", "pid=,args="]).out.splitlines():
+        if line.split()[1:] == ["sleep", "10101"]:
+            os.kill(int(line.split()[0]), signal.SIGKILL)
     assert p.returncode == 255, (out, err)
 
 
