@@ -165,7 +165,7 @@ webhook_event(struct keeper *k, const char *event, const struct approval *a)
 	hash[SHORT_HASH] = '\0';
 	if (s->console.url[0] != '\0')
 		(void)snprintf(link, sizeof(link), "%s/requests/%s", s->console.url, a->id);
-	const struct webhook_facts f = { .event = event, .kind = "operation", .id = a->id, .user = a->who.user, .name = a->who.name,
+	const struct webhook_facts f = { .event = event, .kind = approval_kind_name(a->kind), .id = a->id, .user = a->who.user, .name = a->who.name,
 		.target = a->target, .rule = a->rule == NULL ? "" : a->rule, .by = a->by == NULL ? "" : a->by,
 		.shape = webhook_shape(arena, a->view == NULL ? "" : a->view), .hash = hash, .link = link, .state = event, .count = a->count,
 		.until = a->expires };
