@@ -16,7 +16,7 @@ static const struct sp_directive directives[] = {
 	{ "channels", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(channels), "exec,shell,sftp,scp",
 	    "What clients may open: exec, shell, sftp, scp, direct-tcpip.  What is not named needs a rule that allows it." },
 	{ "host_key", SP_TYPE_STRINGS, SP_IN_TARGET, CONF(host_key), "",
-	    "Fingerprints of the target's host keys, as `ssh-keygen -l` and `sallyport scan-hostkey` print them: SHA256:…; any other is refused." },
+	    "Fingerprints of the target's host keys, as `ssh-keygen -l` prints them: SHA256:…; any other is refused." },
 	{ "environment", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(environment), "LANG,LC_*,TERM,COLORTERM",
 	    "Variables that clients may set, `*` at the end stands for any rest; their values are printable." },
 	{ "auth_tries", SP_TYPE_INT, SP_IN_MODULE | SP_IN_LISTENER, CONF(auth_tries), "6",
@@ -46,7 +46,7 @@ ssh_check(void *conf, const char **err_r)
 			*err_r = "channels are exec, shell, sftp, scp and direct-tcpip; all others are refused always";
 			return SP_ECONF;
 		}
-	*err_r = "host_key is missing: the fingerprint of the target's host key, SHA256:… (sallyport scan-hostkey HOST)";
+	*err_r = "host_key is missing: the fingerprint of the target's host key, SHA256:… (ssh-keyscan HOST | ssh-keygen -lf -, and compare it with what the host itself says)";
 	for (size_t i = 0; i < c->host_key.n; i++)
 		if (strncmp(c->host_key.v[i], "SHA256:", 7) != 0 || strlen(c->host_key.v[i]) != 7 + 43) {
 			*err_r = "host_key takes fingerprints: SHA256: and 43 characters";

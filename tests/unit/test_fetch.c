@@ -216,7 +216,7 @@ test_answers(void)
 static void
 test_redirects(void)
 {
-	char says[256];
+	char says[512];
 	begin();
 	(void)snprintf(says, sizeof(says), "HTTP/1.1 302 Found\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", ours("/a/other"));
 	world.says = says;
