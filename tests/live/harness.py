@@ -90,7 +90,7 @@ class Result:
 
 
 def run(argv, env=None, stdin=None, timeout=60, check=False, **more):
-    whole = dict(os.environ, LC_ALL="C.UTF-8", PGCONNECT_TIMEOUT="20", **(env or {}))
+    whole = {**os.environ, "LC_ALL": "C.UTF-8", "PGCONNECT_TIMEOUT": "20", **(env or {})}
     done = subprocess.run([str(a) for a in argv], env=whole, input=stdin, capture_output=True, text=True,
                           timeout=timeout * SLOW, errors="replace", **more)
     result = Result(done)
@@ -429,7 +429,7 @@ class Waiting:
     """A psql that runs by itself: .result() waits for its end."""
 
     def __init__(self, argv, env, stdin=None):
-        self.process = subprocess.Popen([str(a) for a in argv], env=dict(os.environ, LC_ALL="C.UTF-8", **env), text=True,
+        self.process = subprocess.Popen([str(a) for a in argv], env={**os.environ, "LC_ALL": "C.UTF-8", **env}, text=True,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.done = None
         if stdin is not None:
