@@ -58,21 +58,6 @@ copy(uint8_t *into, size_t n, struct sp_bytes from)
 	return from.len == n;
 }
 
-static bool
-copy_columns(struct arena *a, const struct field *row, struct approval *r)
-{
-	static const char types[] = APPROVAL_MARKED "b";
-	for (unsigned i = 0; i <= A_MAC; i++) {
-		r->column[i] = row[i];
-		if (types[i] == 'q')
-			continue;
-		r->column[i].s.p = (const uint8_t *)arena_string(a, row[i].s);
-		if (r->column[i].s.p == NULL)
-			return false;
-	}
-	return true;
-}
-
 static const char *
 text_of(const struct approval *r, enum approval_column i)
 {
@@ -87,7 +72,7 @@ approval_load(struct arena *a, const struct field *row, struct approval *r)
 		.state = row[A_STATE].q < APPROVAL_STATES ? (enum approval_state)row[A_STATE].q : APPROVAL_DENIED,
 		.kind = row[A_KIND].q < APPROVAL_KINDS ? (enum approval_kind)row[A_KIND].q : APPROVAL_OPERATION,
 		.decided = row[A_DECIDED].q, .span = row[A_SPAN].q, .spent = row[A_SPENT].q };
-	if (!copy_columns(a, row, r))
+	if (row_copy(a, APPROVAL_MARKED "b", row, r->column) != SP_OK)
 		return SP_ENOMEM;
 	r->id = text_of(r, A_ID);
 	r->rule = text_of(r, A_RULE);

@@ -27,18 +27,11 @@ text_of(const struct grant *g, enum grant_column i)
 static int
 grant_load(struct arena *a, const struct field *row, struct grant *g)
 {
-	static const char types[] = GRANT_MARKED "b";
 	*g = (struct grant){ .kind = row[G_KIND].q == GRANT_GLASS ? GRANT_GLASS : GRANT_ASKED,
 		.state = row[G_STATE].q == GRANT_LIVE ? GRANT_LIVE : GRANT_ENDED, .since = row[G_SINCE].q, .until = row[G_UNTIL].q,
 		.ended = row[G_ENDED].q };
-	for (unsigned i = 0; i <= G_MAC; i++) {
-		g->column[i] = row[i];
-		if (types[i] == 'q')
-			continue;
-		g->column[i].s.p = (const uint8_t *)arena_string(a, row[i].s);
-		if (g->column[i].s.p == NULL)
-			return SP_ENOMEM;
-	}
+	if (row_copy(a, GRANT_MARKED "b", row, g->column) != SP_OK)
+		return SP_ENOMEM;
 	g->id = text_of(g, G_ID);
 	g->target = text_of(g, G_TARGET);
 	g->reason = text_of(g, G_REASON);

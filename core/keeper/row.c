@@ -45,6 +45,20 @@ row_good(const struct keys *k, const char *table, const char *types, const struc
 }
 
 int
+row_copy(struct arena *a, const char *types, const struct field *row, struct field *column_r)
+{
+	for (size_t i = 0; types[i] != '\0'; i++) {
+		column_r[i] = row[i];
+		if (types[i] == 'q')
+			continue;
+		column_r[i].s.p = (const uint8_t *)arena_string(a, row[i].s);
+		if (column_r[i].s.p == NULL)
+			return SP_ENOMEM;
+	}
+	return SP_OK;
+}
+
+int
 row_seal(const struct keys *k, const char *table, struct sp_bytes id, struct sp_bytes value, struct buffer *out)
 {
 	uint8_t key[AEAD_KEY];

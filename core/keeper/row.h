@@ -16,6 +16,9 @@ void row_mac(const struct keys *k, const char *table, const char *types, const s
 /* False, and a line in the log: it was not written by this keeper. */
 bool row_good(const struct keys *k, const char *table, const char *types, const struct field *column, struct sp_bytes mac);
 
+/* All columns, their texts and bytes in the arena, each with a NUL behind it. */
+int row_copy(struct arena *a, const char *types, const struct field *row, struct field *column_r) SP_MUST;
+
 /*
  * A value that even a reader of the store must not learn, bound to the row that it stands in
  * (aead.h).  row_open() appends to a buffer that the caller wipes.

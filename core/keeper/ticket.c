@@ -77,18 +77,11 @@ text_of(const struct ticket *t, enum ticket_column i)
 static int
 ticket_load(struct arena *a, const struct field *row, struct ticket *t)
 {
-	static const char types[] = TICKET_MARKED "b";
 	*t = (struct ticket){ .kind = row[T_KIND].q == TICKET_MANY ? TICKET_MANY : TICKET_CONNECT,
 		.state = row[T_STATE].q == TICKET_LIVE ? TICKET_LIVE : TICKET_ENDED, .created = row[T_CREATED].q, .window = row[T_WINDOW].q,
 		.issued = row[T_ISSUED].q, .used = row[T_USED].q };
-	for (unsigned i = 0; i <= T_MAC; i++) {
-		t->column[i] = row[i];
-		if (types[i] == 'q')
-			continue;
-		t->column[i].s.p = (const uint8_t *)arena_string(a, row[i].s);
-		if (t->column[i].s.p == NULL)
-			return SP_ENOMEM;
-	}
+	if (row_copy(a, TICKET_MARKED "b", row, t->column) != SP_OK)
+		return SP_ENOMEM;
 	t->id = text_of(t, T_ID);
 	t->target = text_of(t, T_TARGET);
 	t->host = text_of(t, T_HOST);
