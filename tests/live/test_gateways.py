@@ -8,6 +8,10 @@ import shutil
 from harness import *
 
 GRACE = 8
+CRM = """
+target crm {{ protocol postgres; server 127.0.0.1:{port}; tls off; login user=app_gw secret=file:{dir}/keeper/orders.secret; database orders;
+    allow groups=dev,leads; access grant approvers=leads; policy {dir}/policies/orders.lua; }}
+"""
 
 
 def store_of(pg, folder):
@@ -21,6 +25,7 @@ class Place:
         self.dir, self.stage, self.pg, self.tokens = w.dir, w.stage, w.pg, {}
         self.gateway = Gateway(w.dir / "second", w.stage, w.pg, extra=f"store_grace {GRACE}s;\nlimit per_user=50;")
         self.gateway.store = store_of(w.store, self.gateway.dir)
+        self.gateway.more_targets = CRM.format(port=w.pg.port, dir=self.gateway.dir)
 
     command, token, dsn, psql_argv = World.command, World.token, World.dsn, World.psql_argv
     password, psql, psql_waiting = World.password, World.psql, World.psql_waiting
@@ -161,6 +166,37 @@ def killed_here_ends_there(w):
 
 
 @test
+def granted_here_lets_in_there(w):
+    """A grant asked for at one, given at the other, and ended at the first: its session at the other goes."""
+    a, b = pair(w)
+    ann, kim = a.token("ann", "dev", api=True), b.token("kim", "leads", api=True)
+    assert b.psql("SELECT 1", database="crm").code != 0
+    request = a.command("request", "crm", "--for", "10m", "--reason", "INC-1", "--json", token=ann).json["id"]
+    assert b.command("approve", request, token=kim).code == 0
+    assert b.psql("SELECT 1", database="crm").out == "1"
+    sleeper = b.psql_waiting("SELECT pg_sleep(60)", database="crm")
+    wait_for(lambda: [s for s in a.sessions(live=True) if s["target"] == "crm"])
+    assert a.command("end", request, token=a.token("kim", "leads", api=True)).code == 0
+    assert "grant has ended" in sleeper.result(10).err
+    assert b.psql("SELECT 1", database="crm").code != 0
+
+
+@test
+def ticket_of_one_is_good_at_the_other(w):
+    """Its verifier is sealed under the key that both have; ended at one, it is no good at either."""
+    a, b = pair(w)
+    made = a.command("ticket", "orders", "--format", "json", token=a.token("ann", "dev", api=True)).json
+
+    def try_it(p):
+        return p.psql("SELECT 1", user=made["id"], token=made["password"])
+    assert try_it(b).out == "1" and try_it(a).out == "1"
+    assert b.command("end", made["id"], token=b.token("ann", "dev", api=True)).code == 0
+    for p in (a, b):
+        got = try_it(p)
+        assert got.code != 0 and "revoked" in got.err, got
+
+
+@test
 def odd_bytes_do_not_break_the_store(w):
     """The store's texts are UTF-8; a client's need not be."""
     a, b = pair(w)
@@ -248,6 +284,7 @@ class Shared(World):
         self.store.sql("CREATE DATABASE state OWNER sallyport", "postgres")
         give(self.gateway, "store.secret", self.store_password)
         self.gateway.store = store_of(self.store, self.gateway.dir)
+        self.gateway.more_targets = CRM.format(port=self.pg.port, dir=self.gateway.dir)
         self.gateway.write()
         return super().start()
 
