@@ -66,9 +66,9 @@ test_size(void)
 {
 	struct world *w = store();
 	struct verify_result v;
-	struct stat st;
-	CU_ASSERT_EQUAL(stat(path[0], &st), 0);
-	w->r->options.max = 2 * (uint64_t)st.st_size + 10;
+	struct stat third, fourth; /* sizes differ by a few bytes: ids compress as they please */
+	CU_ASSERT(stat(path[2], &third) == 0 && stat(path[3], &fourth) == 0);
+	w->r->options.max = (uint64_t)third.st_size + (uint64_t)fourth.st_size;
 	walk_again(w);
 	CU_ASSERT_STRING_EQUAL(left(), "..xx");
 	CU_ASSERT_TRUE(verified(w, NULL, &v));
