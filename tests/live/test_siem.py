@@ -96,6 +96,7 @@ def each_line_comes_in_its_form(world):
     wait_for(lambda: host.connections, 15, said="nobody came")
     old = written(world)  # what stood there before somebody read it is not sent
     assert world.psql("SELECT 1").code == 0 and world.psql("DELETE FROM orders").code != 0
+    wait_for(lambda: any(json.loads(x).get("verdict") == "deny" for x in written(world) - old), said="the recorder did not write it")
     has_all(world, host, old)
     audit = {json.dumps(a, sort_keys=True): a for a in world.gateway.audit()}
     for (priority, when, name), line in zip(host.heads, host.lines):
