@@ -330,8 +330,8 @@ static void
 hear(struct postgres *p, char *text)
 {
 	char *topic = strchr(text, ' '), *key = topic == NULL ? NULL : strchr(topic + 1, ' ');
-	if (key == NULL || strncmp(text, p->server.gateway, (size_t)(topic - text)) == 0)
-		return;
+	if (key == NULL || sp_bytes_is((struct sp_bytes){ (const uint8_t *)text, (size_t)(topic - text) }, p->server.gateway))
+		return; /* our own */
 	*key = '\0';
 	p->server.heard(p->server.owner, topic + 1, key + 1);
 }
