@@ -522,7 +522,7 @@ approval_ask(struct keeper *k, struct approval *a, char id_r[ID_TEXT])
 	if (!stored)
 		return "the request could not be stored";
 	audit(k, "asked", about(a, a->reason));
-	webhook_event(k, "asked", a);
+	webhook_event(k, a->kind == APPROVAL_INCIDENT ? "break-glass" : "asked", a);
 	log_info("%s asks for %s: request %s", log_quote(sp_str(a->who.user)), approval_kind_name(a->kind), a->id);
 	return NULL;
 }

@@ -16,6 +16,10 @@ webhook desk  {{ url https://localhost:{port}/desk; secret file:{dir}/keeper/hoo
 webhook chat  {{ url file:{dir}/keeper/chat.url; ca {dir}/tls/cert.pem; server https://localhost:{port}; format slack; events asked; }}
 webhook teams {{ url https://localhost:{port}/teams; ca {dir}/tls/cert.pem; format teams; events denied; targets orders; }}
 """
+CRM = """
+target crm {{ protocol postgres; server 127.0.0.1:{port}; tls off; login user=app_gw secret=file:{dir}/keeper/orders.secret; database orders;
+    allow groups=dev,leads; access grant approvers=leads break_glass=dev; policy {dir}/policies/orders.lua; }}
+"""
 
 
 class Receiver:
@@ -106,6 +110,14 @@ def url_that_is_a_secret_is_in_no_log(w):
 
 
 @test
+def a_broken_glass_is_told(w):
+    done = w.command("break-glass", "crm", "--for", "5m", "--reason", "INC-7", token=w.token("ann", "dev", api=True))
+    assert done.code == 0, done
+    told = json.loads(wait_for(lambda: w.receiver.of("/desk", "break-glass"))[0][2])
+    assert told["kind"] == "incident" and told["user"] == "ann" and told["target"] == "crm", told
+
+
+@test
 def odd_hooks_are_refused(w):
     extra = w.gateway.extra
     for line, why in (("url http://example.com/x;", "says where it is"), ("url https://e.example/; events aproved;", "not \"aproved\""),
@@ -129,6 +141,7 @@ class Hooked(World):
             if IS_ROOT:
                 shutil.chown(path, "sallyport-keeper", "sallyport-keeper")
         g.extra = HOOKS.format(port=self.receiver.port, dir=g.dir)
+        g.more_targets = CRM.format(port=self.pg.port, dir=g.dir)
         g.write()
         return super().start()
 
