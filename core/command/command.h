@@ -3,7 +3,8 @@
  * The `sallyport` command: one table of subcommands, each a row of what it takes and one function.
  *
  *   main.c        the table, help, options          client.c  asking the gateway; reach.c: where it is, and as whom
- *   print.c       tables, safe text, progress       the rest  the subcommands, by what they are about
+ *   print.c       tables, safe text, progress       askpass.c a ticket's password for an ssh that we started
+ *   the rest      the subcommands, by what they are about
  *
  * Exit status: 0 done, 1 refused or not so (a verify that fails, a denied call), 2 misused.
  */
@@ -66,6 +67,12 @@ bool flag(const struct run *r, const char *name);
 /* Prints how the command is used; to stderr after a mistake. */
 void command_help(const struct command *c);
 int misused(const struct run *r, const char *fmt, ...) SP_PRINTF(2, 3);
+
+/* ---- an ssh that we started asks (askpass.c) ---- */
+
+#define ASKPASS "SALLYPORT_ASKPASS" /* in its environment: the ticket's password */
+
+int askpass(const char *prompt, const char *password);
 
 /* ---- asking the gateway (client.c) ---- */
 

@@ -4,6 +4,7 @@
 
 #include <locale.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "../base/conf.h"
@@ -29,7 +30,7 @@ static const struct option_row ask_options[] = {
 static const struct option_row request_options[] = { { "all", NULL, "decided ones too" }, { NULL, NULL, NULL } };
 static const struct option_row connect_options[] = { { "host", "NAME", "where the gateway is, when it does not say so itself" }, { NULL, NULL, NULL } };
 static const struct option_row ticket_options[] = {
-	{ "format", "FORM", "dsn (a postgresql:// address), env (for a shell) or json" },
+	{ "format", "FORM", "dsn (a postgresql:// or ssh:// address), env (for a shell) or json" },
 	{ "for", "TIME", "sessions may begin for so long, such as 8h" },
 	{ "host", "NAME", "where the gateway is, when it does not say so itself" },
 	{ NULL, NULL, NULL },
@@ -112,8 +113,9 @@ const struct command commands[] = {
 		    "once they agree, you have a grant of the same id, until its time is over or somebody ends it." },
 	{ .name = "connect", .words = "TARGET [-- ARGUMENT…]", .min = 1, .max = WORDS, .options = connect_options, .run = run_connect,
 	    .help = "Start the target's native client, logged in by a ticket for one session.",
-	    .more = "What stands behind -- goes to the client: sallyport connect orders -- -c 'SELECT 1'. The ticket's password reaches it by\n"
-		    "its environment, is good for that one session, and the gateway keeps no more than a verifier of it." },
+	    .more = "What stands behind -- goes to the client: sallyport connect orders -- -c 'SELECT 1', sallyport connect host -- uname -a.\n"
+		    "The ticket's password reaches it by its environment, is good for that one session, and the gateway keeps no more than a\n"
+		    "verifier of it." },
 	{ .name = "ticket", .words = "TARGET", .min = 1, .max = 1, .options = ticket_options, .run = run_ticket,
 	    .help = "Make a short-lived user name and password for a target.",
 	    .more = "For any number of sessions, ten at once, that begin within 15 minutes, or --for TIME, from the first address that uses\n"
@@ -260,6 +262,8 @@ main(int argc, char **argv)
 	int used = 0;
 	(void)setlocale(LC_CTYPE, "C.UTF-8");
 	log_init("sallyport", 2, SP_WARN);
+	if (getenv(ASKPASS) != NULL && argc == 2)
+		return askpass(argv[1], getenv(ASKPASS));
 	if (argc < 2) {
 		print_all(stderr);
 		return MISUSED;

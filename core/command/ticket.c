@@ -68,17 +68,30 @@ make(const struct run *r, bool once, json_t **answer_r)
 
 /* ---- ticket ---- */
 
+static bool
+is_ssh(const struct door *p)
+{
+	return strcmp(p->protocol, "ssh") == 0;
+}
+
 static void
 print_dsn(const struct door *p)
 {
 	bool v6 = strchr(p->host, ':') != NULL;
-	(void)printf("postgresql://%s:%s@%s%s%s:%s/%s?sslmode=%s\n", p->user, p->password, v6 ? "[" : "", p->host, v6 ? "]" : "", p->port,
-	    p->database, p->sslmode);
+	(void)printf("%s://%s:%s@%s%s%s:%s", is_ssh(p) ? "ssh" : "postgresql", p->user, p->password, v6 ? "[" : "", p->host, v6 ? "]" : "", p->port);
+	if (!is_ssh(p))
+		(void)printf("/%s?sslmode=%s", p->database, p->sslmode);
+	(void)putchar('\n');
 }
 
+/* SSHPASS: what sshpass -e reads. */
 static void
 print_env(const struct door *p)
 {
+	if (is_ssh(p)) {
+		(void)printf("export SSH_HOST='%s' SSH_PORT='%s' SSH_USER='%s' SSHPASS='%s'\n", p->host, p->port, p->user, p->password);
+		return;
+	}
 	(void)printf("export PGHOST='%s' PGPORT='%s' PGUSER='%s' PGPASSWORD='%s' PGDATABASE='%s' PGSSLMODE='%s'\n", p->host, p->port, p->user,
 	    p->password, p->database, p->sslmode);
 }
@@ -124,47 +137,71 @@ run_tickets(struct run *r)
 
 /* ---- connect ---- */
 
-static const struct {
-	const char *protocol, *program;
-} clients[] = { { "postgres", "psql" } };
-
 /* By the environment: argv is everybody's to read. */
 static int
-set_environment(const struct door *p)
+set_all(const char *const pairs[][2], size_t n)
 {
-	static const char *const others[] = { "PGHOSTADDR", "PGSERVICE", "PGSERVICEFILE", "PGPASSFILE", "PGREQUIREAUTH" };
-	const char *const own[][2] = { { "PGHOST", p->host }, { "PGPORT", p->port }, { "PGUSER", p->user }, { "PGPASSWORD", p->password },
-		{ "PGDATABASE", p->database }, { "PGSSLMODE", p->sslmode } };
 	int rc = 0;
-	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
-		rc |= unsetenv(others[i]);
-	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
-		rc |= setenv(own[i][0], own[i][1], 1);
+	for (size_t i = 0; i < n; i++)
+		rc |= pairs[i][1] == NULL ? unsetenv(pairs[i][0]) : setenv(pairs[i][0], pairs[i][1], 1);
 	return rc == 0 ? DONE : failed("out of memory");
 }
+
+static int
+start_psql(const struct door *p, const char *argv[])
+{
+	const char *const own[][2] = { { "PGHOSTADDR", NULL }, { "PGSERVICE", NULL }, { "PGSERVICEFILE", NULL }, { "PGPASSFILE", NULL },
+		{ "PGREQUIREAUTH", NULL }, { "PGHOST", p->host }, { "PGPORT", p->port }, { "PGUSER", p->user }, { "PGPASSWORD", p->password },
+		{ "PGDATABASE", p->database }, { "PGSSLMODE", p->sslmode } };
+	argv[0] = "psql";
+	return set_all(own, sizeof(own) / sizeof(*own));
+}
+
+/* ssh asks a program for the password: us (askpass.c).  Words of the user's stand behind the host: options of ssh, or a command. */
+static int
+start_ssh(const struct door *p, const char *argv[])
+{
+	static char self[4096];
+	const char *const first[] = { "ssh", "-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1", "-p", p->port, "-l", p->user, p->host };
+	const char *const own[][2] = { { "SSH_ASKPASS", self }, { "SSH_ASKPASS_REQUIRE", "force" }, { ASKPASS, p->password } };
+	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	if (n <= 0 || p->host[0] == '-')
+		return failed(n <= 0 ? "where this program is can't be found out" : "that is no name of a host");
+	memcpy(argv, first, sizeof(first));
+	return set_all(own, sizeof(own) / sizeof(*own));
+}
+
+#define FIRST_WORDS 10 /* of a client, before the user's */
+
+static const struct {
+	const char *protocol;
+	int (*start)(const struct door *p, const char *argv[]); /* writes its first words */
+} clients[] = { { "postgres", start_psql }, { "ssh", start_ssh } };
 
 int
 run_connect(struct run *r)
 {
-	const char *program = NULL;
+	int (*start)(const struct door *p, const char *argv[]) = NULL;
 	struct door p;
 	json_t *answer;
-	char *argv[WORDS + 2] = { NULL };
+	const char *argv[FIRST_WORDS + WORDS + 1] = { NULL };
 	int rc = make(r, true, &answer);
 	if (rc == DONE)
 		rc = place_of(r, answer, &p);
 	for (size_t i = 0; rc == DONE && i < sizeof(clients) / sizeof(*clients); i++)
-		program = strcmp(clients[i].protocol, p.protocol) == 0 ? clients[i].program : program;
-	if (rc == DONE && program == NULL)
+		start = strcmp(clients[i].protocol, p.protocol) == 0 ? clients[i].start : start;
+	if (rc == DONE && start == NULL)
 		rc = failed("no client for %s is known here: `sallyport ticket` prints what yours needs", p.protocol);
 	if (rc == DONE)
-		rc = set_environment(&p);
+		rc = start(&p, argv);
 	if (rc == DONE) {
-		argv[0] = (char *)(uintptr_t)program;
+		size_t n = 0;
+		while (argv[n] != NULL)
+			n++;
 		for (unsigned i = 1; i < r->nwords; i++)
-			argv[i] = (char *)(uintptr_t)r->word[i];
-		(void)execvp(program, argv);
-		rc = failed("%s can't be started: %s", program, strerror(errno));
+			argv[n++] = r->word[i];
+		(void)execvp(argv[0], (char **)(uintptr_t)argv);
+		rc = failed("%s can't be started: %s", argv[0], strerror(errno));
 	}
 	json_decref(answer);
 	return rc;

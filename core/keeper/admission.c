@@ -23,6 +23,7 @@ struct admission {
 	const struct message *m;
 	struct verified who;
 	const struct target *target;
+	const char *name; /* of the target that is asked for */
 	const char *why;  /* for the log */
 	const char *tell; /* for the client, when it may know more than "no" */
 	uint64_t until;   /* of its grant; 0: it needs none */
@@ -46,22 +47,28 @@ check_proof(struct admission *a)
 	if (a->ticket == NULL)
 		return refuse(a, "no memory for a session");
 	struct buffer final = { 0 };
-	int rc = ticket_prove(a->k, a->m->f[F_SESSION].s, a->m->f[F_SECRET].s, a->s->arena, a->ticket, &final, &a->why);
+	int rc = a->m->f[F_KIND].q == SP_PROOF_TICKET
+	    ? ticket_check(a->k, a->m->f[F_USER].s, a->m->f[F_SECRET].s, a->s->arena, a->ticket, &a->why)
+	    : ticket_prove(a->k, a->m->f[F_SESSION].s, a->m->f[F_SECRET].s, a->s->arena, a->ticket, &final, &a->why);
 	a->s->final = arena_bytes(a->s->arena, buffer_bytes(&final));
 	buffer_free(&final);
 	if (rc != SP_OK)
 		return SP_EDENIED;
-	const char *target = arena_string(a->s->arena, a->m->f[F_TARGET].s);
+	if (a->m->f[F_KIND].q == SP_PROOF_TICKET && a->name[0] == '\0')
+		a->name = a->ticket->target;
 	a->s->principal = a->ticket->who;
 	a->who = (struct verified){ .principal = a->ticket->who, .token_use = TOKEN_ANY, .issued = a->ticket->issued };
-	a->tell = target == NULL ? "no memory" : ticket_refuses(a->k, a->ticket, target, a->s->host);
+	a->tell = ticket_refuses(a->k, a->ticket, a->name, a->s->host);
 	return a->tell == NULL ? SP_OK : refuse(a, a->tell);
 }
 
 static int
 check_token(struct admission *a)
 {
-	if (a->m->f[F_KIND].q == SP_PROOF_SCRAM)
+	a->name = arena_string(a->s->arena, a->m->f[F_TARGET].s);
+	if (a->name == NULL || strlen(a->name) != a->m->f[F_TARGET].s.len)
+		return refuse(a, "there is no such target");
+	if (a->m->f[F_KIND].q == SP_PROOF_SCRAM || a->m->f[F_KIND].q == SP_PROOF_TICKET)
 		return check_proof(a);
 	if (a->m->f[F_KIND].q != SP_PROOF_BEARER)
 		return refuse(a, "the kind of proof is not known here");
@@ -110,10 +117,11 @@ part_fits(const struct target *t, struct sp_bytes part)
 static int
 check_target(struct admission *a)
 {
-	const char *name = arena_string(a->s->arena, a->m->f[F_TARGET].s);
-	a->target = name == NULL || strlen(name) != a->m->f[F_TARGET].s.len ? NULL : settings_target(keeper_settings(a->k), name);
+	a->target = settings_target(keeper_settings(a->k), a->name);
 	if (a->target == NULL)
 		return refuse(a, "there is no such target");
+	if (a->ticket != NULL && !sp_bytes_is(a->m->f[F_PROTOCOL].s, a->target->protocol))
+		a->tell = "this ticket is for another target";
 	if (!sp_bytes_is(a->m->f[F_PROTOCOL].s, a->target->protocol))
 		return refuse(a, "the target speaks another protocol than the listener");
 	if (!admission_allows(a->target, &a->s->principal))
@@ -252,7 +260,7 @@ audit_admission(const struct admission *a, bool admitted)
 	metrics_login(a->k, admitted);
 	const struct live *s = a->s;
 	const char *user = s->principal.user;
-	const char *target = a->target == NULL ? log_quote(a->m->f[F_TARGET].s) : a->target->b.name;
+	const char *target = a->target == NULL ? log_quote(sp_str(a->name)) : a->target->b.name;
 	json_t *j = json_pack("{s:s,s:s,s:s,s:s,s:s,s:b}", "session", s->name, "target", target, "address", s->address, "user",
 	    user == NULL ? "" : user, "issuer", user == NULL ? "" : s->principal.issuer, "tls", a->m->f[F_TLS].q == 1);
 	if (!admitted)
@@ -268,7 +276,7 @@ answer_no(struct admission *a, struct link *l)
 	char text[160];
 	log_warn("session %s: %s from %s may not use target %s: %s", a->s->name,
 	    a->s->principal.user == NULL ? "somebody" : log_quote(sp_str(a->s->principal.user)), log_quote(sp_str(a->s->address)),
-	    log_quote(a->m->f[F_TARGET].s), a->why);
+	    log_quote(sp_str(a->name)), a->why);
 	audit_admission(a, false);
 	(void)snprintf(text, sizeof(text), "%s (session %s)", a->tell == NULL ? "access denied" : a->tell, a->s->name);
 	const struct message no = { .type = MSG_ADMITTED, .id = a->m->id, .f = { a->m->f[F_SESSION], Q(SP_REFUSE), Z(text) } };
@@ -312,7 +320,7 @@ admission_authenticate(struct keeper *k, struct link *l, struct message *m)
 		log_error("worker[%u] used a session id twice, or an odd one", link_peer_index(l));
 		return SP_EPROTO;
 	}
-	struct admission a = { .k = k, .s = s, .m = m };
+	struct admission a = { .k = k, .s = s, .m = m, .name = "" };
 	s->address = arena_string(s->arena, m->f[F_ADDRESS].s);
 	s->host = live_host(s->arena, m->f[F_ADDRESS].s);
 	s->target = s->part = s->protocol = "";
@@ -344,7 +352,7 @@ admission_lent(struct keeper *k, struct live *s, uint32_t id, const char *why)
 	/* What the answer repeats of the request. */
 	const struct message m = { .type = MSG_AUTHENTICATE, .id = id, .f = { [F_SESSION] = S(((struct sp_bytes){ s->id, ID_LEN })),
 		[F_TARGET] = Z(s->target), [F_TLS] = Q(s->tls) } };
-	struct admission a = { .k = k, .s = s, .m = &m, .target = settings_target(keeper_settings(k), s->target) };
+	struct admission a = { .k = k, .s = s, .m = &m, .name = s->target, .target = settings_target(keeper_settings(k), s->target) };
 	int rc = SP_OK;
 	if (why != NULL) {
 		a.tell = "the target's credential could not be had; try again, then ask who runs the gateway";

@@ -398,7 +398,7 @@ free_provider(struct provider *p)
 static bool
 asks(const struct identity *i)
 {
-	return strncmp(i->oidc.jwks, "file:", 5) != 0 || i->oidc.client[0] != '\0';
+	return i->saml.metadata[0] == '\0' && (strncmp(i->oidc.jwks, "file:", 5) != 0 || i->oidc.client[0] != '\0');
 }
 
 void

@@ -22,6 +22,12 @@
 #define KEPT_US (24ull * 3600 * 1000000)    /* so long its client hears that it has expired */
 #define OWN_LIFE_US (8ull * 3600 * 1000000) /* of a caller whose sign-in never ends: at the control socket */
 
+/* What is kept of a password: for SCRAM, and for who sends it as it is.  192 random bits need no slow hash. */
+struct kept {
+	struct scram_verifier scram;
+	uint8_t digest[DIGEST_LEN];
+};
+
 struct login {
 	struct login *next;
 	uint8_t session[ID_LEN];
@@ -188,11 +194,12 @@ new_secret(struct keeper *k, const char *id, char password[64], struct buffer *s
 {
 	uint8_t random[PASSWORD_BYTES];
 	struct buffer text = { 0 };
-	struct scram_verifier v;
+	struct kept v = { .digest = { 0 } };
 	random_bytes(random, sizeof(random));
 	int rc = text_base64url((struct sp_bytes){ random, sizeof(random) }, &text);
 	(void)snprintf(password, 64, "%.*s", (int)text.len, (const char *)buffer_bytes(&text).p);
-	scram_verifier_make(sp_str(password), &v);
+	scram_verifier_make(sp_str(password), &v.scram);
+	keys_derive(&k->keys, "ticket password", sp_str(password), v.digest);
 	if (rc == SP_OK)
 		rc = row_seal(&k->keys, "ticket", sp_str(id), (struct sp_bytes){ (const uint8_t *)&v, sizeof(v) }, sealed);
 	mem_wipe(random, sizeof(random));
@@ -309,27 +316,42 @@ ticket_under_way(struct keeper *k, struct sp_bytes session)
 	return *login_at(k, session) != NULL;
 }
 
+/* SP_EDENIED: there is no such ticket, or it is none of ours. */
+static int
+open_kept(struct keeper *k, struct arena *a, const char *id, struct ticket *t_r, struct kept *kept_r)
+{
+	struct buffer plain = { 0 };
+	int rc = ticket_get(k, a, id, t_r);
+	if (rc == SP_OK)
+		rc = row_open(&k->keys, "ticket", sp_str(id), t_r->verifier, &plain);
+	if (rc == SP_OK && plain.len != sizeof(*kept_r))
+		rc = SP_EDENIED;
+	if (rc == SP_OK)
+		memcpy(kept_r, buffer_bytes(&plain).p, sizeof(*kept_r));
+	else
+		*kept_r = (struct kept){ .digest = { 0 } };
+	if (plain.len > 0)
+		mem_wipe(plain.p + plain.start, plain.len);
+	buffer_free(&plain);
+	return rc;
+}
+
 /* Nobody learns whether there is such a ticket: without one the salt is a function of the name, and no proof fits. */
 static void
 take_verifier(struct keeper *k, struct login *o)
 {
 	struct ticket t;
+	struct kept kept;
 	uint8_t mock[DIGEST_LEN];
-	struct buffer plain = { 0 };
 	struct arena *a = arena_new(256u << 10);
-	struct sp_bytes id = sp_str(o->id);
-	keys_derive(&k->keys, "no ticket", id, mock);
+	keys_derive(&k->keys, "no ticket", sp_str(o->id), mock);
 	random_bytes(&o->verifier, sizeof(o->verifier));
 	memcpy(o->verifier.salt, mock, SCRAM_SALT);
 	o->verifier.iterations = SCRAM_ITERATIONS_MIN;
-	if (a != NULL && ticket_get(k, a, o->id, &t) == SP_OK && row_open(&k->keys, "ticket", id, t.verifier, &plain) == SP_OK &&
-	    plain.len == sizeof(o->verifier)) {
-		memcpy(&o->verifier, buffer_bytes(&plain).p, sizeof(o->verifier));
-		o->known = true;
-	}
-	if (plain.len > 0)
-		mem_wipe(plain.p + plain.start, plain.len);
-	buffer_free(&plain);
+	o->known = a != NULL && open_kept(k, a, o->id, &t, &kept) == SP_OK;
+	if (o->known)
+		o->verifier = kept.scram;
+	mem_wipe(&kept, sizeof(kept));
 	arena_free(&a);
 }
 
@@ -386,6 +408,26 @@ ticket_prove(struct keeper *k, struct sp_bytes session, struct sp_bytes proof, s
 		rc = SP_EDENIED;
 	}
 	drop(k, at); /* one guess for each challenge */
+	return rc;
+}
+
+int
+ticket_check(struct keeper *k, struct sp_bytes id, struct sp_bytes password, struct arena *a, struct ticket *t_r, const char **why_r)
+{
+	struct kept kept;
+	uint8_t digest[DIGEST_LEN];
+	const char *name = id.len < TICKET_ID ? arena_string(a, id) : NULL;
+	*why_r = "there is no such ticket";
+	if (name == NULL || strlen(name) != id.len)
+		return SP_EDENIED;
+	keys_derive(&k->keys, "ticket password", password, digest);
+	int rc = open_kept(k, a, name, t_r, &kept);
+	if (rc == SP_OK && !mem_equal((struct sp_bytes){ kept.digest, DIGEST_LEN }, (struct sp_bytes){ digest, DIGEST_LEN })) {
+		*why_r = "the password is wrong";
+		rc = SP_EDENIED;
+	}
+	mem_wipe(&kept, sizeof(kept));
+	mem_wipe(digest, sizeof(digest));
 	return rc;
 }
 

@@ -6,6 +6,7 @@
  *   POST /tickets ─▶ TICKET_LIVE: id (the user name) and password, shown once; a verifier is kept, sealed
  *   client-first ─▶ ticket_begin() ─▶ server-first        over the worker, which can't check anything
  *   client-final ─▶ ticket_prove(), then admission as with a token, then ticket_use() ─▶ server-final
+ *   or the password, from a protocol that knows nothing better ─▶ ticket_check(), then the same
  *
  * A ticket dies with its window, its sign-in, its grant, a revocation, or when somebody ends it.  Only
  * who has proved to know the password hears which of these it was.  Rows carry the keeper's mark (row.h).
@@ -66,6 +67,8 @@ int ticket_begin(struct keeper *k, struct link *l, struct message *m);
  */
 int ticket_prove(struct keeper *k, struct sp_bytes session, struct sp_bytes proof, struct arena *a, struct ticket *t_r,
     struct buffer *final_r, const char **why_r) SP_MUST;
+/* The password itself, of the ticket of that id: SP_OK: it is right; everything in the arena. */
+int ticket_check(struct keeper *k, struct sp_bytes id, struct sp_bytes password, struct arena *a, struct ticket *t_r, const char **why_r) SP_MUST;
 /* NULL, or what the client, who has proved who it is, hears. */
 const char *ticket_refuses(struct keeper *k, const struct ticket *t, const char *target, const char *host);
 /* One session of it begins; false: somebody else was faster. */

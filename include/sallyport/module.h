@@ -305,14 +305,15 @@ struct sp_bytes sp_channel_binding(struct sp_session *s);
  * SCRAM: a ticket's password, in two messages of SCRAM-SHA-256 without channel binding, each by an
  * sp_authenticate() of its own.  admitted() answers the first with SP_CHALLENGE (server-first-message),
  * and brings with SP_ADMIT the server-final-message for the client.
+ * TICKET: the same password as it is, where the protocol knows no other way and its transport hides it.
  */
-enum sp_proof_kind { SP_PROOF_BEARER = 1, SP_PROOF_SCRAM };
+enum sp_proof_kind { SP_PROOF_BEARER = 1, SP_PROOF_SCRAM, SP_PROOF_TICKET };
 
 struct sp_proof {
 	enum sp_proof_kind kind;
 	struct sp_bytes secret; /* the token, or the client's message; the core wipes its own copies */
-	const char *user;       /* the login name the client gave; with SCRAM the ticket's */
-	const char *target;     /* name of the target it asks for; "": the listener's `target` */
+	const char *user;       /* the login name the client gave; with SCRAM and TICKET the ticket's */
+	const char *target;     /* name of the target it asks for; "": the listener's `target`, or with TICKET the ticket's own */
 	const char *part;       /* further part of the target (a database), or "" for its default */
 };
 /*

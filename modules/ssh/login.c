@@ -3,9 +3,9 @@
  * The client's side until the keeper has said who it is.
  *
  *   none ─▶ what there is: publickey, keyboard-interactive, password
- *   password, or the answer to our one question ─▶ a token or ticket ─▶ the keeper
+ *   password, or the answer to our one question ─▶ a token, or a ticket's password ─▶ the keeper
  *
- * A token is looked at by the keeper only, once; then the session is admitted or over.  The same words
+ * The user's name is [LOGIN%]TARGET, or [LOGIN%]TICKET, which says its target itself.  A token is looked at by the keeper only, once; then the session is admitted or over.  The same words
  * answer a user, a target and a token that don't exist (no enumeration).
  */
 #include "ssh.h"
@@ -81,8 +81,9 @@ static int
 authenticate(struct sp_session *s, ssh_message m, const char *secret)
 {
 	struct ssh *h = sp_state(s);
-	const struct sp_proof proof = { .kind = SP_PROOF_BEARER, .secret = sp_str(secret), .user = "token", .target = h->target,
-		.part = h->login };
+	bool ticket = strncmp(h->target, "spt-", 4) == 0;
+	const struct sp_proof proof = { .kind = ticket ? SP_PROOF_TICKET : SP_PROOF_BEARER, .secret = sp_str(secret),
+		.user = ticket ? h->target : "token", .target = ticket ? "" : h->target, .part = h->login };
 	ssh_enter(s, KEEPER);
 	h->auth = m;
 	return sp_authenticate(s, &proof);
@@ -112,7 +113,7 @@ take_interactive(struct sp_session *s, ssh_message m)
 		    ? ssh_userauth_kbdint_getanswer(h->leg[SP_CLIENT].ssh, 0) : NULL;
 		return secret == NULL || secret[0] == '\0' ? refuse(s, m) : authenticate(s, m, secret);
 	}
-	int rc = ssh_message_auth_interactive_request(m, "Sallyport", "A token or ticket (sallyport token, sallyport ticket):", 1,
+	int rc = ssh_message_auth_interactive_request(m, "Sallyport", "A token, or a ticket's password (sallyport ticket):", 1,
 	    (const char **)(uintptr_t)question, hide);
 	ssh_message_free(m);
 	return rc == SSH_OK ? SP_OK : SP_EINTERNAL;

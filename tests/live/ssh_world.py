@@ -149,7 +149,7 @@ LogLevel VERBOSE
 
 
 class SshWorld(World):
-    def __init__(self, sshd_extra="", policy=SSH_POLICY, target_extra="", listener_extra="", login=None, more="", **conf):
+    def __init__(self, postgres=False, sshd_extra="", policy=SSH_POLICY, target_extra="", listener_extra="", login=None, more="", **conf):
         if not os.access("/usr/sbin/sshd", os.X_OK):
             skip("OpenSSH's server is not installed (apt-get install openssh-server)")
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="sallyport-", dir=os.environ.get("TMPDIR", "/tmp")))
@@ -160,6 +160,9 @@ class SshWorld(World):
         if not (self.stage / "lib" / "sallyport" / "modules" / "ssh.so").exists():
             skip("the ssh module was not built (apt-get install libssh-dev)")
         self.pg = NoPostgres()
+        if postgres:
+            self.pg = Postgres(self.dir / "pg")
+            self.pg.make_orders()
         self.gateway = Gateway(self.dir / "gateway", self.stage, self.pg, **conf)
         self.sshd = Sshd(self.dir / "sshd", sshd_extra)
         self.ssh_port = free_port()

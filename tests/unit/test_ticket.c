@@ -15,9 +15,11 @@ static const char conf[] =
     "control /tmp/nowhere.sock may=mint;\n"
     "load_module postgres;\n"
     "listener pg { listen 0.0.0.0:5432; protocol postgres; cleartext loopback; }\n"
+    "listener ssh { listen 0.0.0.0:2222; protocol ssh; host_key /k; }\n"
     "listener pgs { listen 10.0.0.1:5433; public db.example.com:6543; protocol postgres; tls cert=/c key=/k; }\n"
     "target orders { protocol postgres; server 127.0.0.1:5; tls off; policy p.lua; allow groups=dba,dev users=unix:root; login user=app"
     " secret=env:KEEPER_TEST_SECRET; }\n"
+    "target host { protocol ssh; server 127.0.0.1:6; host_key SHA256:x; policy p.lua; allow groups=dba,dev; login user=app secret=env:KEEPER_TEST_SECRET cleartext=on; }\n"
     "target vault { protocol postgres; server 127.0.0.1:5; tls off; policy p.lua; allow groups=dba,dev,leads; login user=app"
     " secret=env:KEEPER_TEST_SECRET; access grant approvers=leads; }\n";
 
@@ -99,6 +101,19 @@ ending(const struct made *t)
 	return args;
 }
 
+/* The password itself, of a protocol that knows nothing better; the ticket says the target. */
+static const char *
+show(unsigned n, const struct made *t, const char *target, const char *address)
+{
+	static char text[512];
+	struct message m = { .type = MSG_AUTHENTICATE, .f = { S(id(n)), Q(SP_PROOF_TICKET), Z(t->password), Z(t->id), Z(target), Z(""), Z(address),
+	    Z("ssh"), Q(1) } };
+	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_ADMITTED);
+	CU_ASSERT_FATAL(r != NULL && (r->f[1].q == SP_ADMIT || r->f[1].q == SP_REFUSE));
+	(void)snprintf(text, sizeof(text), "%.*s", r->f[1].q == SP_ADMIT ? 0 : (int)r->f[2].s.len, (const char *)r->f[2].s.p);
+	return text;
+}
+
 #define DENIED "access denied"
 #define USED_UP "used up"
 #define EXPIRED "has expired"
@@ -141,6 +156,40 @@ test_ticket(void)
 	wrong = (struct made){ "spt-00000000000000000000", "x" };
 	CU_ASSERT(says(login(25, &wrong), DENIED)); /* no such ticket: the same exchange */
 	CU_ASSERT_STRING_EQUAL(login(26, &t), "");
+	stop();
+}
+
+static void
+test_shown(void)
+{
+	start();
+	new_ids();
+	struct made t = make("ann", "{\"target\":\"host\"}"), wrong = t, other = make("ann", "{\"target\":\"orders\"}");
+	struct made once = make("ann", "{\"target\":\"host\",\"once\":true}"), brief = make("ann", "{\"target\":\"host\",\"for\":1}");
+	CU_ASSERT_STRING_EQUAL(show(0, &t, "", "10.0.0.1:1"), "");
+	const struct live *s = live_find(&f.k, id(0));
+	CU_ASSERT_FATAL(s != NULL);
+	CU_ASSERT_STRING_EQUAL(s->target, "host");
+	CU_ASSERT_STRING_EQUAL(s->principal.user, "ann");
+	CU_ASSERT_STRING_EQUAL(s->principal.token, t.id); /* AP4 */
+	CU_ASSERT_STRING_EQUAL(show(1, &t, "host", "10.0.0.1:2"), "");
+	CU_ASSERT(says(show(2, &t, "vault", "10.0.0.1:2"), "another target"));
+	CU_ASSERT(says(show(3, &other, "", "10.0.0.1:2"), "another target")); /* of another protocol */
+	CU_ASSERT(says(show(4, &t, "", "10.0.0.2:2"), ELSEWHERE));
+	CU_ASSERT_STRING_EQUAL(show(5, &once, "", "10.0.0.1:1"), "");
+	CU_ASSERT(says(show(6, &once, "", "10.0.0.1:1"), USED_UP));
+	(void)usleep(3000);
+	CU_ASSERT(says(show(7, &brief, "", "10.0.0.1:1"), EXPIRED));
+	expect_call(token_of("ann", "dev", AUDIENCE_API), 0, CALL_TICKET_END, ending(&t), 200);
+	CU_ASSERT(says(show(8, &t, "", "10.0.0.1:1"), REVOKED));
+	wrong.password[0] ^= 1; /* who does not know it learns nothing */
+	CU_ASSERT(says(show(9, &wrong, "", "10.0.0.1:1"), DENIED));
+	wrong.password[0] = '\0';
+	CU_ASSERT(says(show(10, &wrong, "", "10.0.0.1:1"), DENIED));
+	(void)snprintf(wrong.id, sizeof(wrong.id), "spt-00000000000000000000");
+	CU_ASSERT(says(show(11, &wrong, "", "10.0.0.1:1"), DENIED));
+	(void)snprintf(wrong.id, sizeof(wrong.id), "%060d", 0);
+	CU_ASSERT(says(show(12, &wrong, "", "10.0.0.1:1"), DENIED));
 	stop();
 }
 
@@ -347,6 +396,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "one session", test_connect },
 		{ "many sessions", test_ticket },
+		{ "shown as it is", test_shown },
 		{ "its window", test_window },
 		{ "ended", test_ended },
 		{ "revoked", test_revoked },
