@@ -55,7 +55,8 @@ enum message_type {
 	MSG_CANCEL_KEY,   /* session, pid, key */
 	MSG_CANCEL,       /* address, pid, key */
 	MSG_CANCELLED,    /* session */
-	MSG_HOLD,         /* session, op, hash, rule, rule hash, by, count, within ms, next run, view (JSON for the approver), need reason */
+	MSG_HOLD,         /* session, op, hash, rule, rule hash, by, count, within ms, next run, view (JSON for the approver), need reason,
+	                     may not wait: its transaction has written */
 	MSG_HELD,         /* session, op, approval, short hash, text for the client */
 	MSG_DECISION,     /* session, op, approval, allow, by (JSON), text, the hash that was asked for */
 	MSG_WITHDRAW,     /* session, op, text */
@@ -100,7 +101,7 @@ enum message_type {
 	MESSAGES
 };
 
-#define MESSAGE_FIELDS 11
+#define MESSAGE_FIELDS 12
 #define MESSAGE_FDS 3
 #define MESSAGE_MAX (8u << 20)
 

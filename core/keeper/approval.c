@@ -23,7 +23,7 @@
 #define SHORT_HASH 12
 #define LIST_ARENA (8u << 20)
 
-enum { F_SESSION, F_OP, F_HASH, F_RULE, F_RULE_HASH, F_BY, F_COUNT, F_WITHIN, F_NEXT_RUN, F_VIEW, F_REASON };
+enum { F_SESSION, F_OP, F_HASH, F_RULE, F_RULE_HASH, F_BY, F_COUNT, F_WITHIN, F_NEXT_RUN, F_VIEW, F_REASON, F_NO_WAIT };
 
 static const char *const state_names[] = {
 	[APPROVAL_WAITING] = "waiting", [APPROVAL_APPROVED] = "approved", [APPROVAL_DENIED] = "denied", [APPROVAL_EXPIRED] = "expired",
@@ -527,6 +527,9 @@ approval_ask(struct keeper *k, struct approval *a, char id_r[ID_TEXT])
 	return NULL;
 }
 
+static const char no_wait[] = "its transaction has written, and others would wait for it as long as it waits for a person: "
+			      "ask before anything is written (or `in_transaction = true` in the rule)";
+
 int
 approval_hold(struct keeper *k, struct link *l, struct message *m)
 {
@@ -539,7 +542,7 @@ approval_hold(struct keeper *k, struct link *l, struct message *m)
 	}
 	if (known(k, l, s, m) || behind_glass(k, l, s, m))
 		return SP_OK;
-	const char *why = odd_hold(k, s, m);
+	const char *why = m->f[F_NO_WAIT].q == 1 && m->f[F_NEXT_RUN].q != 1 ? no_wait : odd_hold(k, s, m);
 	if (why == NULL && add(k, l, s, m) != SP_OK)
 		why = "the request could not be stored";
 	if (why != NULL)

@@ -121,6 +121,7 @@ sp_op_stands(const struct sp_op *op)
 }
 
 DOES_NOTHING(sp_view, struct sp_session *s, const void *view, uint64_t version)
+DOES_NOTHING(sp_wrote, struct sp_session *s, bool wrote)
 REFUSES(sp_fact, struct sp_session *s, const char *name, struct sp_bytes value)
 GIVES(struct sp_op *, NULL, sp_op_new, struct sp_session *s, unsigned channel, const char *kind, struct sp_bytes text)
 GIVES(struct sp_op *, NULL, sp_op_again, struct sp_session *s, struct sp_op *model, const char *kind)

@@ -396,7 +396,7 @@ read_approve(struct reading *rd)
 	a->count = (unsigned)read_count(rd, "count", 1, 10);
 	a->within = read_duration(rd, "within", 15 * 60 * 1000);
 	a->reason = read_bool(rd, "reason", false);
-	a->in_transaction = read_bool(rd, "in_transaction", true);
+	a->in_transaction = read_bool(rd, "in_transaction", false);
 	a->unseen = read_bool(rd, "unseen", false);
 	a->text = read_text(rd, "text");
 	/* `else` is a word of Lua's own and needs brackets: { ["else"] = "fail" }. */

@@ -340,6 +340,12 @@ sp_view(struct sp_session *s, const void *view, uint64_t version)
 	scope_unref(&s->scope);
 }
 
+void
+sp_wrote(struct sp_session *s, bool wrote)
+{
+	s->wrote = wrote;
+}
+
 int
 sp_fact(struct sp_session *s, const char *name, struct sp_bytes value)
 {

@@ -441,6 +441,12 @@ void sp_view(struct sp_session *s, const void *view, uint64_t version);
 int sp_fact(struct sp_session *s, const char *name, struct sp_bytes value) SP_MUST;
 
 /*
+ * Something was written that the target has not committed: who waits now keeps others waiting. A rule's
+ * approval is not waited for then, unless the rule says `in_transaction = true`.
+ */
+void sp_wrote(struct sp_session *s, bool wrote);
+
+/*
  * A new operation, the module's until sp_op_free() (what is left is freed with the session); its text
  * is copied and classified, from the worker's cache when it was seen before.  NULL: no memory, or
  * `kind` is not in the module's table.

@@ -343,6 +343,9 @@ execute_allowed(struct pg *p, struct pg_portal *portal)
 	pg_cursor_note(p, portal->op, portal->name_len > 0);
 	p->ended = p->ended || (p->pinned && p->batch_ran && (portal->statement->traits & PG_ENDS) != 0);
 	p->batch_sent = p->batch_ran = true;
+	if ((portal->statement->traits & PG_WRITES) != 0)
+		sp_wrote(p->s, true);
+	p->block = p->block || (portal->statement->traits & PG_BEGINS) != 0 || (portal->statement->traits & PG_PLAIN) == 0;
 	if ((portal->statement->traits & PG_BEGINS) != 0)
 		p->began = true;
 	else if ((portal->statement->traits & PG_PLAIN) == 0 || portal->max_rows > 0)
@@ -502,6 +505,8 @@ pg_sync(struct pg *p, const struct pg_message *m)
 		return PG_WAIT;
 	p->batch++;
 	p->stray_copy = p->batch_sent = p->batch_ran = p->ended = false;
+	if (p->status == 'I' && !p->block)
+		sp_wrote(p->s, false); /* the transaction ends with it, and what is asked next waits for its end */
 	if (p->pinned)
 		p->barrier = true;
 	if (p->client == C_SKIP)

@@ -206,6 +206,7 @@ struct pg {
 	struct pg_copy_out copy;     /* the one under way */
 	uint8_t status;       /* the target's last word: I, T or E */
 	bool began;           /* a BEGIN went out since */
+	bool block;           /* a transaction block may have begun since the target's last word on all that was sent */
 	bool batch_sent;      /* something of this batch went to the target */
 	bool batch_ran;       /* … and it may have changed data */
 	bool pinned;          /* rules pin settings: the target's word on them, at ReadyForQuery, comes before the next transaction */
@@ -446,6 +447,7 @@ enum pg_trait {         /* of a statement's text, looked up once */
 	PG_PREPARED = 64, /* prepared statements may have come or gone */
 	PG_ENDS = 128,    /* ends a transaction */
 	PG_RESETS = 256,  /* settings may be what the connection began with */
+	PG_WRITES = 512,  /* may write, or lock: until the transaction ends others may wait for it */
 };
 unsigned pg_traits(const struct sp_op *op);
 

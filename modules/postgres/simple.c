@@ -46,6 +46,8 @@ static int
 query_start(struct pg *p)
 {
 	p->traits = pg_traits(p->question.op);
+	if ((p->traits & PG_WRITES) != 0)
+		sp_wrote(p->s, true);
 	if ((p->traits & PG_COPIES_OUT) != 0 && pg_copy_describe(p, p->question.op, true) != SP_OK)
 		return SP_EIO;
 	struct pg_answer *a = pg_expect(p, T_QUERY);

@@ -75,7 +75,8 @@ pg_traits(const struct sp_op *op)
 	static const char *const begin[] = { "begin", "start transaction", "savepoint", "release" };
 	static const char *const end[] = { "commit", "rollback", "prepare transaction" };
 	bool hidden = sp_op_is_unclear(op) || has_effect(op, "opaque") || has_effect(op, "execute");
-	unsigned traits = 0;
+	bool writes = hidden || has_effect(op, "write") || has_effect(op, "ddl") || has_effect(op, "dcl") || sp_op_has(op, PG_A_LOCKING, "true");
+	unsigned traits = writes ? PG_WRITES : 0;
 	if (!hidden && !has_effect(op, "ddl") && !has_effect(op, "dcl") && !has_effect(op, "session"))
 		traits |= PG_PLAIN;
 	for (size_t i = 0; i < sizeof(begin) / sizeof(*begin); i++)
@@ -408,6 +409,11 @@ pg_track_status(struct pg *p, uint8_t status)
 		if (p->defined)
 			p->reading = pg_catalogue_defined(p);
 		p->touched = p->defined = false;
+	}
+	if (p->queue.n == 0) { /* else more is under way, and this is not the last word on it */
+		p->block = false;
+		if (status == 'I')
+			sp_wrote(p->s, false);
 	}
 	return status == before ? SP_OK : sp_fact(p->s, "transaction", sp_str(name[status]));
 }

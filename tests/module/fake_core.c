@@ -493,6 +493,12 @@ sp_view(struct sp_session *s, const void *view, uint64_t version)
 	s->view = view;
 }
 
+void
+sp_wrote(struct sp_session *s, bool wrote)
+{
+	(void)s, (void)wrote;
+}
+
 int
 sp_fact(struct sp_session *s, const char *name, struct sp_bytes value)
 {

@@ -818,6 +818,27 @@ test_flood(void)
 	stop();
 }
 
+/* AP9: nobody waits where others would wait for it; a next run does not wait. */
+static void
+test_no_wait(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	struct message m = hold_message(0, 1, "dba", 1, 60000, false);
+	m.f[11].q = 1;
+	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(r);
+	CU_ASSERT(r->f[3].q == 0 && strstr((const char *)r->f[5].s.p, "its transaction has written") != NULL);
+	json_t *j = call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_REQUESTS, "{}", 200);
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(j, "requests")), 0);
+	json_decref(j);
+	m = hold_message(0, 2, "dba", 1, 60000, true);
+	m.f[11].q = 1;
+	CU_ASSERT_PTR_NOT_NULL(fake_ask(&f, &f.worker, &m, MSG_HELD));
+	stop();
+}
+
 /* A request that can't be shown, or that nobody could decide, is refused (AP1). */
 static void
 test_odd_holds(void)
@@ -1439,6 +1460,7 @@ main(void)
 		{ "two decisions at once (AP6)", test_same_moment },
 		{ "too large to be shown (AP1)", test_too_large },
 		{ "a flood of requests (AP9)", test_flood },
+		{ "no waiting in a transaction that has written (AP9)", test_no_wait },
 		{ "odd requests", test_odd_holds },
 		{ "sessions resume, or are gone", test_resume },
 		{ "sessions not allowed any more do not resume", test_resume_not_allowed },

@@ -301,6 +301,25 @@ test_hold(void)
 	world_end(&v);
 }
 
+/* The keeper hears that others would wait, unless the rule accepts that (AP9). */
+static void
+test_hold_when_written(void)
+{
+	static const struct { const char *policy; bool wrote, refuse; } row[] = {
+		{ AGREE, false, false }, { AGREE, true, true },
+		{ "rule 'agree' { on = 'toy.statement', when = { verb = 'update' }, approve = { by = 'dba', in_transaction = true } }", true, false },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		world_begin(&v, WRITE, row[i].policy);
+		world_run(&v);
+		sp_wrote(v.s, row[i].wrote);
+		world_say(&v, "update x\n");
+		const struct message *m = world_heard(&v, MSG_HOLD);
+		CU_ASSERT(m != NULL && m->f[11].q == row[i].refuse);
+		world_end(&v);
+	}
+}
+
 /* A decision counts for the request it was made on, and for no other of the same operation. */
 static void
 test_two_approvals(void)
@@ -689,6 +708,7 @@ main(void)
 		{ "the recorder fails", test_recorder_fails },
 		{ "denied and killed", test_denied },
 		{ "held", test_hold },
+		{ "held when others would wait (AP9)", test_hold_when_written },
 		{ "two approvals", test_two_approvals },
 		{ "held under new rules", test_hold_under_new_rules },
 		{ "killed by new rules", test_killed_by_new_rules },
