@@ -22,6 +22,9 @@ request_json(struct keeper *k, const struct approval *r)
 	    "session", id_format(r->session, session), "op", (json_int_t)r->op, "user", r->who.user, "target", r->target, "rule", r->rule,
 	    "by", r->by, "count", (json_int_t)r->count, "votes", (json_int_t)allow, "hash", hash, "next_run", r->next_run, "reason",
 	    r->need_reason);
+	(void)json_object_set_new(j, "class", json_string(r->who.class)); /* who agrees to an agent's wish must see that it is one's */
+	if (r->who.sponsor[0] != '\0')
+		(void)json_object_set_new(j, "sponsor", json_string(r->who.sponsor));
 	api_set_time(j, "asked", r->created);
 	api_set_time(j, "until", r->expires);
 	api_set_time(j, "decided", r->decided);
