@@ -45,6 +45,14 @@
 	"SELECT c.oid, 0, 0 FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) 11 AND c.relname OPERATOR(pg_catalog.~) " \
 	"'^(pg_statistic|pg_statistic_ext_data|pg_stats|pg_stats_ext|pg_stats_ext_exprs)$'"
 
+/* A foreign table's columns are whatever its options and the other server make of them; so are those of what it is a partition of. */
+#define FOREIGN \
+	"SELECT c.oid, 0, 0 FROM pg_catalog.pg_class c WHERE c.relkind OPERATOR(pg_catalog.=) 'f' UNION SELECT a.relid, 0, 0 FROM pg_catalog.pg_class c, " \
+	"LATERAL pg_catalog.pg_partition_ancestors(c.oid) a WHERE c.relkind OPERATOR(pg_catalog.=) 'f' AND c.relispartition"
+
+/* What is too long for its row is stored in a table of its own, pieces of any column in one. */
+#define STORED_APART "SELECT c.reltoastrelid, c.oid, 0 FROM pg_catalog.pg_class c WHERE c.reltoastrelid OPERATOR(pg_catalog.<>) 0"
+
 /*
  * Versions of rows that a transaction wrote which had not ended when the names were read, and, where rows
  * go without another trace, how many there are.  xmin has no index: what is asked of each row has to be
@@ -76,7 +84,7 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 			     "JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid "
 			     "WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass "
 			     "AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass "
-			     "AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class UNION " UNSEEN_CODE " UNION " RUNS_TEXT " UNION " WHOLE_ROWS " UNION " STATISTICS,
+			     "AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class UNION " UNSEEN_CODE " UNION " RUNS_TEXT " UNION " WHOLE_ROWS " UNION " STATISTICS " UNION " FOREIGN " UNION " STORED_APART,
 	[PG_NAMES_GENERATED] = "SELECT a.attrelid, a.attnum, d.refobjsubid FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attrdef f "
 			       "ON f.adrelid OPERATOR(pg_catalog.=) a.attrelid AND f.adnum OPERATOR(pg_catalog.=) a.attnum JOIN pg_catalog.pg_depend d "
 			       "ON (d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) f.oid) "

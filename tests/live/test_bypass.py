@@ -287,4 +287,64 @@ def which_table_a_name_is(w):
         assert w.gateway.reload().code == 0
 
 
+# ---- relations that hold a tagged column's values under other names ----
+
+ELSEWHERE = """
+DROP EXTENSION IF EXISTS postgres_fdw CASCADE;
+CREATE EXTENSION postgres_fdw;
+CREATE SERVER loop FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '{port}', dbname 'orders');
+CREATE USER MAPPING FOR app_gw SERVER loop OPTIONS (user 'app_gw', password '{password}');
+GRANT USAGE ON FOREIGN SERVER loop TO app_gw;
+GRANT USAGE ON SCHEMA pg_toast TO app_gw;
+SET ROLE app_gw;
+CREATE FOREIGN TABLE far (id int, email text) SERVER loop OPTIONS (table_name 'customers');
+CREATE FOREIGN TABLE far_named (id int, x text OPTIONS (column_name 'email')) SERVER loop OPTIONS (table_name 'customers');
+CREATE FOREIGN TABLE far_view (id int, x text, y text) SERVER loop OPTIONS (table_name 'v');
+CREATE VIEW over_far AS SELECT id, x AS z FROM far_named;
+CREATE TABLE cut_up (id int, email text, note text) PARTITION BY LIST (id);
+CREATE FOREIGN TABLE far_part PARTITION OF cut_up FOR VALUES IN (2) SERVER loop OPTIONS (table_name 'far_source');
+CREATE TABLE far_source (id int, email text, note text);
+INSERT INTO far_source VALUES (2, :'email', 'plain');
+CREATE TABLE wide (id int, email text);
+ALTER TABLE wide ALTER email SET STORAGE EXTERNAL;
+INSERT INTO wide SELECT 1, repeat(:'email' || ' ', 200);
+CREATE STATISTICS of_pairs (mcv) ON email, name FROM customers;
+ANALYZE customers;
+"""
+
+
+def prepare_elsewhere(w):
+    prepare(w, ["orders"], "RESET ROLE;" + ELSEWHERE.format(port=w.pg.port, password=w.pg.password))
+
+
+def elsewhere(w, *attacks):
+    leaks = [leak for leak in (told(w, *steps) for steps in attacks) if leak]
+    assert not leaks, f"{len(leaks)} tell the secret:\n" + "\n".join(leaks)
+
+
+@test
+def foreign_tables(w):
+    """MK1, MK7: a foreign table's columns have whatever names its owner gave them."""
+    prepare_elsewhere(w)
+    elsewhere(w, ("SELECT email FROM far",), ("SELECT upper(email) FROM far",), ("SELECT x FROM far_named",), ("SELECT x || '' FROM far_named",),
+              ("SELECT x, y FROM far_view",), ("SELECT z FROM over_far",), ("COPY (SELECT x FROM far_named) TO STDOUT",),
+              ("SELECT f FROM far_named f",), ("TABLE far_part",), ("SELECT email FROM cut_up",), ("SELECT lower(email) FROM far_part",),
+              ("BEGIN", "DECLARE c CURSOR FOR SELECT x FROM far_named", "FETCH ALL c"))
+
+
+@test
+def toast_and_statistics(w):
+    """MK5, MK7: what the server keeps of a column beside its table."""
+    prepare_elsewhere(w)
+    toast = w.pg.sql("SELECT reltoastrelid::regclass FROM pg_class WHERE relname = 'wide'")
+    elsewhere(w, (f"SELECT convert_from(chunk_data, 'UTF8') FROM {toast}",), (f"SELECT encode(chunk_data, 'escape') FROM {toast}",),
+              (f"SELECT string_agg(encode(chunk_data, 'escape'), '' ORDER BY chunk_seq) FROM {toast}",),
+              (f"COPY (SELECT encode(chunk_data, 'escape') FROM {toast}) TO STDOUT",),
+              ("SELECT most_common_vals FROM pg_stats_ext WHERE statistics_name = 'of_pairs'",),
+              ("SELECT m.* FROM pg_statistic_ext s JOIN pg_statistic_ext_data d ON s.oid = d.stxoid, pg_mcv_list_items(d.stxdmcv) m WHERE stxname = 'of_pairs'",)
+              if w.pg.sql("SELECT has_table_privilege('app_gw', 'pg_statistic_ext_data', 'SELECT')") == "t" else
+              ("SELECT most_common_vals::text FROM pg_stats_ext WHERE statistics_name = 'of_pairs'",),
+              ("SELECT histogram_bounds FROM pg_stats WHERE tablename = 'customers' AND attname = 'email'",))
+
+
 main(policy=(CORPUS / "rules.lua").read_text())
