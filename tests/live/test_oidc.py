@@ -319,16 +319,29 @@ def a_user_who_is_locked_out_there_is_out_here(w):
 
 @test
 def logged_out_at_the_provider(w):
-    """OpenID Connect Back-Channel Logout, by the provider itself."""
+    """OpenID Connect Back-Channel Logout, by the provider itself; what stands on the sign-in ends, in the middle of a query or held (P6, AP7)."""
     ready(w)
     jar = sign_in(w, "ann")
     other = sign_in(w, "ann")
+    status, _, text = ask(w, "POST", console(w) + "/api/v1/tickets", json.dumps({"target": "orders"}), jar=jar, Origin=console(w), X_Sallyport_CSRF=whoami(w, jar)[1]["csrf"])
+    assert status == 200, (status, text)
+    ticket = json.loads(text)
+    by = dict(user=ticket["id"], token=ticket["password"])
+    running, held = w.psql_waiting("SELECT pg_sleep(61)", **by), w.psql_waiting("UPDATE orders SET price = 0 WHERE id = 5", **by)
+    request = w.waiting_request()
+    at_target = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(61)%' AND state = 'active' AND pid <> pg_backend_pid()"
+    wait_for(lambda: w.pg.sql(at_target) == "1", said="it does not run")
     status, headers, text = ask(w, "GET", f"{corp.issuer}/session/end?client_id=gate", jar=jar)
     assert status == 200, (status, text)
     form = dict(re.findall(r'name="(xsrf)" value="([^"]*)"', text), logout="yes")
     status, headers, text = ask(w, "POST", f"{corp.issuer}/session/end/confirm", jar=jar, form=form)
     assert status in (302, 303), (status, text)
     wait_for(lambda: whoami(w, jar)[0] == 401, 15, said="the sign-in lives on\n" + w.gateway.logs() + (w.dir / "corp.log").read_text()[-2000:])
+    wait_for(lambda: not w.sessions(live=True), 10, said="sessions live on")  # ten times what P6 promises
+    wait_for(lambda: w.pg.sql(at_target) == "0", 20, said="the target still runs it")
+    assert running.result().code != 0 and held.result().code != 0
+    assert not [r for r in w.requests() if r["id"] == request["id"] and r["state"] == "waiting"]
+    assert "revoked" in w.psql("SELECT 1", **by).err
     assert whoami(w, other)[0] == 200, "another session there is another session"
 
 
