@@ -79,6 +79,8 @@ static const struct row table[MESSAGES] = {
 	[MSG_SIDE] = { "side", "ssss", W, K, 0, 0 },
 	[MSG_KILL] = { "kill", "sqs", K, W, 0, 0 },
 	[MSG_EXPIRES] = { "expires", "sq", K, W, 0, 0 },
+	[MSG_RULES] = { "rules", "s", K, W, 0, 0 },
+	[MSG_RULED] = { "ruled", "qs", W, K, 0, 0 },
 
 	[MSG_SIGN] = { "sign", "qsqqsqq", R, K, 0, 0 },
 	[MSG_SIGNED] = { "signed", "ss", K, R, 0, 0 },

@@ -68,6 +68,8 @@ enum message_type {
 	/* keeper → worker */
 	MSG_KILL,         /* session, why (enum sp_why), text */
 	MSG_EXPIRES,      /* session, wall µs */
+	MSG_RULES,        /* about the rules in force (JSON, rules.c of both) */
+	MSG_RULED,        /* worker → keeper: status as HTTP counts, JSON */
 
 	/* recorder → keeper, and the answers */
 	MSG_SIGN,         /* kind, session, blocks, frames, chain hash, bytes, wall µs */

@@ -147,6 +147,7 @@ int run_replay(struct run *r);
 int run_search(struct run *r);
 int run_export(struct run *r);
 int run_verify(struct run *r);
+int run_policy_list(struct run *r);
 int run_policy_check(struct run *r);
 int run_policy_test(struct run *r);
 int run_policy_explain(struct run *r);

@@ -67,6 +67,7 @@ static const struct option_row policy_options[] = {
 	{ NULL, NULL, NULL },
 };
 static const struct option_row policy_explain_options[] = {
+	{ "live", NULL, "ask the gateway for its rules in force; for others than yourself, as an auditor or operator" },
 	{ "target", "NAME", "which target of the configuration; may be left out when there is one" },
 	{ "conf", "FILE", "the configuration; default: the one that sallyportd reads" },
 	{ "policy", "FILE,DIR,…", "these policies, and no configuration" },
@@ -140,14 +141,17 @@ const struct command commands[] = {
 	{ .name = "search", .words = "TEXT", .min = 1, .max = 1, .options = search_options, .run = run_search, .help = "Find text in recordings." },
 	{ .name = "verify", .words = "ID|FILE|DIR", .min = 1, .max = 1, .options = verify_options, .run = run_verify,
 	    .help = "Prove that a recording, or a whole store, was not changed." },
+	{ .name = "policy list", .words = "[TARGET]", .max = 1, .run = run_policy_list, .help = "List the rules in force, and how often each did something.",
+	    .more = "For auditors and operators. What rules deny, hold, mask, or in observe mode would have done is counted by the recorder,\n"
+		    "over all workers, since it started." },
 	{ .name = "policy check", .words = "FILE|DIR…", .min = 1, .max = WORDS, .options = policy_options, .run = run_policy_check, .alone = true,
 	    .help = "Load policy files, or all of a folder, and list their rules." },
 	{ .name = "policy test", .words = "FILE|DIR…", .min = 1, .max = WORDS, .options = policy_options, .run = run_policy_test, .alone = true,
 	    .help = "Run the tests of policy files, with the classifier that sessions use.",
 	    .more = "Tests stand in the files, or in NAME_test.lua beside NAME.lua, which is found by itself." },
-	{ .name = "policy explain", .words = "TEXT", .max = 1, .options = policy_explain_options, .run = run_policy_explain, .alone = true,
+	{ .name = "policy explain", .words = "TEXT", .max = 1, .options = policy_explain_options, .run = run_policy_explain,
 	    .help = "Show what every rule would say of a text, whether it applies and why, and the verdict.",
-	    .more = "Nothing runs and no gateway is asked: it reads the configuration, or the files of --policy. Without the target's\n"
+	    .more = "Nothing runs, and without --live no gateway is asked: it reads the configuration, or the files of --policy. Without the target's\n"
 		    "catalogue, names stand as they are written (public is the schema of those without one); what is not known counts\n"
 		    "as in a session: restrictions apply, exceptions don't." },
 	{ .name = "explain", .words = "ID|FILE [NUMBER]", .min = 1, .max = 2, .run = run_explain,

@@ -29,4 +29,7 @@ int policies_module(struct policies *p, const char *name) SP_MUST;
 /* With p->limits; mistakes are printed as file:line. */
 int policies_load(struct policies *p) SP_MUST;
 
+/* `policy explain --live`. */
+int policy_explain_live(struct run *r);
+
 #endif

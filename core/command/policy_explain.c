@@ -211,23 +211,14 @@ static int
 judge(struct run *r, struct asked *q)
 {
 	struct policy_run *run = policy_run_new(q->p.policy);
-	struct decision d = { 0 }, session;
-	struct finding *f;
+	struct decision session;
 	struct buffer json = { 0 };
-	size_t n;
 	policy_run_reveal(run);
-	int rc = policy_pins(run, &q->subject, q->p.module, &session);
-	q->subject.pin = session.pin;
-	q->subject.npins = session.npins;
-	if (rc == SP_OK || rc == SP_EDENIED) /* the session itself tells why */
-		rc = policy_judge_whole(run, &q->subject, &q->op, &d, &f, &n);
-	if (rc == SP_OK)
-		rc = policy_explain(q->p.policy, &q->op, &d, f, n, true, &json);
+	int rc = policy_what_if(run, &q->subject, &q->op, &session, &json);
 	json_t *why = rc == SP_OK ? json_loadb((const char *)buffer_bytes(&json).p, json.len, 0, NULL) : NULL;
 	int done = why == NULL ? failed("the rules could not be asked") : tell(r, why, judge_columns(run, q));
 	json_decref(why);
 	buffer_free(&json);
-	decision_free(&d);
 	decision_free(&session);
 	policy_run_free(&run);
 	return done;
@@ -258,6 +249,8 @@ int
 run_policy_explain(struct run *r)
 {
 	static struct asked q;
+	if (flag(r, "live"))
+		return policy_explain_live(r);
 	policies_begin(&q.p);
 	int rc = option(r, "policy") != NULL ? from_files(r, &q) : from_conf(r, &q, given(r, "conf", DEFAULT_CONF));
 	if (rc == DONE)

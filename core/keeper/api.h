@@ -100,6 +100,14 @@ int api_break_glass(struct api *a);
 int api_ticket(struct api *a);
 int api_tickets(struct api *a);
 int api_ticket_end(struct api *a);
+/* api_policy.c */
+int api_policies(struct api *a);
+int api_policy_explain(struct api *a);
+void policies_open(struct keeper *k);
+void policies_close(struct keeper *k);
+int policies_ruled(struct keeper *k, struct link *l, struct message *m);
+void policies_measured(struct keeper *k, const json_t *measured);
+void policies_link_gone(struct keeper *k, const struct link *l);
 /* api_admin.c */
 int api_whoami(struct api *a);
 int api_token(struct api *a);

@@ -51,6 +51,7 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_HOLD] = approval_hold,
 	[MSG_WITHDRAW] = approval_withdraw,
 	[MSG_DERIVE] = derive,
+	[MSG_RULED] = policies_ruled,
 	[MSG_SIGN] = ledger_sign,
 	[MSG_HAVE] = ledger_have,
 	[MSG_REMOVE] = ledger_remove,
@@ -103,6 +104,7 @@ drop_link(struct keeper *k, struct link **l)
 	reply_forget(k, *l);
 	api_link_gone(k, *l);
 	metrics_link_gone(k, *l);
+	policies_link_gone(k, *l);
 	provider_link_gone(k, *l);
 	link_free(l);
 }
@@ -407,6 +409,7 @@ keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const ch
 	caller_open(k);
 	api_open(k);
 	metrics_open(k);
+	policies_open(k);
 	api_device_open(k);
 	saml_open_jobs(k);
 	k->derive = evtimer_new(base, on_derive, k);
@@ -443,6 +446,7 @@ keeper_close(struct keeper *k)
 	api_device_close(k);
 	saml_close_jobs(k);
 	api_close(k);
+	policies_close(k);
 	metrics_close(k);
 	if (k->derive != NULL)
 		event_free(k->derive);

@@ -36,6 +36,7 @@ struct webhooks;
 struct fetches;
 struct metrics;
 struct outside;
+struct policy_asks;
 struct providers;
 struct signins;
 struct devices;
@@ -84,6 +85,7 @@ struct keeper {
 	struct callers *callers;
 	struct fetches *fetches;
 	struct metrics *metrics;
+	struct policy_asks *policy_asks;
 	struct ledger *ledger;
 	struct saml_trust *saml_trust;   /* of the epoch */
 	struct saml_jobs *saml_jobs;

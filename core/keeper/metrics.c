@@ -210,25 +210,35 @@ number_of(const json_t *o, const char *name)
 }
 
 static void
+put_counted(struct buffer *b, const char *name, const json_t *rows)
+{
+	static const char *const labels[] = { "target", "verdict", "rule" };
+	size_t i;
+	const json_t *row;
+	json_array_foreach(rows, i, row) {
+		(void)buffer_printf(b, "sallyport_%s", name);
+		for (size_t k = 0; k < 3; k++) {
+			const char *value = json_string_value(json_object_get(row, labels[k]));
+			(void)buffer_printf(b, k == 0 ? "{" : ",");
+			put_label(b, labels[k], value == NULL ? "" : value);
+		}
+		(void)buffer_printf(b, "} %llu\n", (unsigned long long)number_of(row, "n"));
+	}
+}
+
+static void
 put_recorder(struct buffer *b, const json_t *o)
 {
-	size_t i;
-	json_t *row;
 	put_number(b, "recorder_up", "gauge", "Whether the recorder answers, and writes.", json_is_object(o) && !json_is_true(json_object_get(o, "failing")));
 	if (!json_is_object(o))
 		return;
 	put_number(b, "recorder_waiting_bytes", "gauge", "Published by workers, not yet taken by the recorder.", number_of(o, "waiting"));
 	put_head(b, "recorder_lag_seconds", "gauge", "How long the recorder's last round took, from a frame's taking to its being on disk.");
 	(void)buffer_printf(b, "sallyport_recorder_lag_seconds %.6f\n", (double)number_of(o, "tick_us") / 1e6);
-	put_head(b, "operations_total", "counter", "Verdicts, by what they say and by rule, since the recorder started.");
-	json_array_foreach(json_object_get(o, "operations"), i, row) {
-		const char *verdict = json_string_value(json_object_get(row, "verdict")), *rule = json_string_value(json_object_get(row, "rule"));
-		(void)buffer_printf(b, "sallyport_operations_total{");
-		put_label(b, "verdict", verdict == NULL ? "" : verdict);
-		(void)buffer_printf(b, ",");
-		put_label(b, "rule", rule == NULL ? "" : rule);
-		(void)buffer_printf(b, "} %llu\n", (unsigned long long)number_of(row, "n"));
-	}
+	put_head(b, "operations_total", "counter", "Verdicts, by target, what they say and rule, since the recorder started.");
+	put_counted(b, "operations_total", json_object_get(o, "operations"));
+	put_head(b, "rule_hits_total", "counter", "What rules did besides: columns masked in a result, rules in observe mode that would have applied.");
+	put_counted(b, "rule_hits_total", json_object_get(o, "hits"));
 	put_number(b, "masked_columns_total", "counter", "Columns of answers that were masked.", number_of(o, "masked_columns"));
 	put_number(b, "masked_values_total", "counter", "Values that were masked.", number_of(o, "masked_values"));
 }
@@ -281,6 +291,7 @@ metrics_measured(struct keeper *k, struct link *l, struct message *m)
 	json_t *o = json_loadb((const char *)m->f[0].s.p, m->f[0].s.len, JSON_REJECT_DUPLICATES, NULL);
 	(void)l;
 	answer_all(k, o);
+	policies_measured(k, o);
 	json_decref(o);
 	return SP_OK;
 }

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "judge.h"
 #include "rule.h"
 
 #define STATEMENTS 64 /* that are told of; a rule that applied to a later one is told all the same */
@@ -235,5 +236,23 @@ policy_explain(const struct policy *p, const struct op *op, const struct decisio
 	json_free_t release;
 	json_get_alloc_funcs(NULL, &release);
 	release(text);
+	return rc;
+}
+
+int
+policy_what_if(struct policy_run *run, struct subject *who, const struct op *op, struct decision *session_r, struct buffer *json)
+{
+	struct decision d = { 0 };
+	struct finding *f;
+	size_t n;
+	int rc = policy_pins(run, who, op->shape->module, session_r);
+
+	who->pin = session_r->pin;
+	who->npins = session_r->npins;
+	if (rc == SP_OK || rc == SP_EDENIED) /* the session itself tells why */
+		rc = policy_judge_whole(run, who, op, &d, &f, &n);
+	if (rc == SP_OK)
+		rc = policy_explain(run->p, op, &d, f, n, true, json);
+	decision_free(&d);
 	return rc;
 }

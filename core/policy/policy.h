@@ -204,6 +204,11 @@ struct json_t *policy_statements(const struct op *op);
  */
 int policy_explain(const struct policy *p, const struct op *op, const struct decision *d, const struct finding *f, size_t n,
     bool values, struct buffer *json) SP_MUST;
+/*
+ * The same of what nobody asked: the session's pins first, then all rules.  The run may be asked about the answer's
+ * columns afterwards; `who` points to pins that live in *session_r, for decision_free().
+ */
+int policy_what_if(struct policy_run *run, struct subject *who, const struct op *op, struct decision *session_r, struct buffer *json) SP_MUST;
 /* Which literals recordings hide: those of no column, and those of tagged ones. */
 struct tagging {
 	const struct policy *policy; /* the rest is zero at first */

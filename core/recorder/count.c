@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What passed, by verdict and rule, and what was masked: counted where frames are taken, so that it costs
+ * What passed, by target, verdict and rule, and what was masked: counted where frames are taken, so that it costs
  * no worker anything.  The keeper asks for the numbers when somebody looks at them.
  */
 #include <config.h>
@@ -8,64 +8,106 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "../base/clock.h"
 #include "recorder.h"
 
-#define KINDS 512 /* rules of policies; what comes beyond is counted as one */
+#define KINDS 2048 /* rules of targets' policies, by verdict; what comes beyond is counted as one */
+#define SLOTS 4096 /* a power of two */
 #define NAME 80
 
 struct kind {
-	char what[8], rule[NAME];
+	char target[64], what[12], rule[NAME];
 	uint64_t n;
 };
 
 struct counts {
-	struct kind kind[KINDS];
-	size_t nkinds, last;
+	struct kind *slot[SLOTS], *last;
+	size_t nkinds;
+	uint64_t since; /* wall µs */
 	uint64_t others, masked_columns, masked_values;
 };
 
 struct counts *
 counts_new(void)
 {
-	return mem_alloc(sizeof(struct counts));
+	struct counts *c = mem_alloc(sizeof(*c));
+	c->since = clock_wall_us();
+	return c;
 }
 
 void
 counts_free(struct counts **c)
 {
+	for (size_t i = 0; *c != NULL && i < SLOTS; i++)
+		free((*c)->slot[i]);
 	free(*c);
 	*c = NULL;
 }
 
 static bool
-kind_is(const struct kind *k, struct sp_bytes what, struct sp_bytes rule)
+kind_is(const struct kind *k, const char *target, struct sp_bytes what, struct sp_bytes rule)
 {
-	return sp_bytes_is(what, k->what) && sp_bytes_is(rule, k->rule);
+	return sp_bytes_is(what, k->what) && sp_bytes_is(rule, k->rule) && strcmp(target, k->target) == 0;
+}
+
+static bool
+fits(struct sp_bytes text, size_t room)
+{
+	return text.len < room && (text.len == 0 || memchr(text.p, 0, text.len) == NULL);
+}
+
+/* FNV-1a, over what is at most a line. */
+static size_t
+slot_of(const char *target, struct sp_bytes what, struct sp_bytes rule)
+{
+	const struct sp_bytes part[] = { sp_str(target), what, rule };
+	uint64_t h = 0xcbf29ce484222325u;
+	for (size_t i = 0; i < 3; i++)
+		for (size_t k = 0; k < part[i].len; k++)
+			h = (h ^ part[i].p[k]) * 0x100000001b3u;
+	return (size_t)(h ^ h >> 32) % SLOTS;
 }
 
 static void
-count_verdict(struct counts *c, struct sp_bytes what, struct sp_bytes rule)
+count_kind(struct counts *c, const char *target, struct sp_bytes what, struct sp_bytes rule)
 {
-	if (c->last < c->nkinds && kind_is(&c->kind[c->last], what, rule)) { /* mostly the same as before */
-		c->kind[c->last].n++;
+	if (c->last != NULL && kind_is(c->last, target, what, rule)) { /* mostly the same as before */
+		c->last->n++;
 		return;
 	}
-	size_t i = 0;
-	while (i < c->nkinds && !kind_is(&c->kind[i], what, rule))
-		i++;
-	if (i == c->nkinds && (i == KINDS || what.len >= sizeof(c->kind[0].what) || rule.len >= NAME || what.len == 0 ||
-				  memchr(what.p, 0, what.len) != NULL || (rule.len > 0 && memchr(rule.p, 0, rule.len) != NULL))) {
+	if (what.len == 0 || !fits(what, sizeof(c->last->what)) || !fits(rule, NAME)) {
 		c->others++;
 		return;
 	}
-	if (i == c->nkinds) {
-		memcpy(c->kind[i].what, what.p, what.len);
+	size_t i = slot_of(target, what, rule);
+	while (c->slot[i] != NULL && !kind_is(c->slot[i], target, what, rule))
+		i = (i + 1) % SLOTS;
+	if (c->slot[i] == NULL && c->nkinds == KINDS) {
+		c->others++;
+		return;
+	}
+	if (c->slot[i] == NULL) {
+		struct kind *k = c->slot[i] = mem_alloc(sizeof(*k));
+		memcpy(k->target, target, strlen(target)); /* of a session: no longer than this */
+		memcpy(k->what, what.p, what.len);
 		if (rule.len > 0)
-			memcpy(c->kind[i].rule, rule.p, rule.len);
+			memcpy(k->rule, rule.p, rule.len);
 		c->nkinds++;
 	}
-	c->kind[i].n++;
-	c->last = i;
+	c->last = c->slot[i];
+	c->last->n++;
+}
+
+/* Each of a frame's fields of that key is a rule that did so. */
+static void
+count_rules(struct counts *c, const char *target, const struct frame *f, enum frame_key of, struct sp_bytes what)
+{
+	struct sp_reader r = sp_reader(f->payload);
+	struct sp_bytes value;
+	unsigned key;
+	while (frame_next_field(&r, &key, &value))
+		if (key == of)
+			count_kind(c, target, what, value);
 }
 
 static uint32_t
@@ -90,15 +132,17 @@ count_frame(struct recorder *r, struct session *s, const struct frame *f)
 		return;
 	switch (f->type) {
 	case FRAME_VERDICT:
-		count_verdict(c, frame_get(f, KEY_WHAT), frame_get(f, KEY_RULE));
+		count_kind(c, s->target, frame_get(f, KEY_WHAT), frame_get(f, KEY_RULE));
+		count_rules(c, s->target, f, KEY_OBSERVED, SP_LIT("observed"));
 		break;
 	case FRAME_HELD:
-		count_verdict(c, SP_LIT("held"), frame_get(f, KEY_RULE));
+		count_kind(c, s->target, SP_LIT("held"), frame_get(f, KEY_RULE));
 		break;
 	case FRAME_COLUMNS:
 		o = operation_find(s, f->op);
 		if (o != NULL)
 			c->masked_columns += o->masked = masked_in(f);
+		count_rules(c, s->target, f, KEY_RULE, SP_LIT("masked"));
 		break;
 	case FRAME_DONE:
 		o = operation_find(s, f->op);
@@ -117,21 +161,34 @@ text_of(const char *text)
 	return j == NULL ? json_string("?") : j; /* a worker's word may be no UTF-8 */
 }
 
+static json_t *
+kind_json(const struct kind *k)
+{
+	return json_pack("{s:o,s:o,s:o,s:I}", "target", text_of(k->target), "verdict", text_of(k->what), "rule", text_of(k->rule), "n",
+	    (json_int_t)k->n);
+}
+
+/* A verdict is one of an operation's; what rules did besides is a hit. */
 char *
 counts_json(const struct recorder *r)
 {
 	const struct counts *c = r->counts;
 	uint64_t waiting = 0;
-	json_t *list = json_array();
+	json_t *operations = json_array(), *hits = json_array();
 	for (const struct source *src = r->sources; src != NULL; src = src->next)
 		waiting += ring_waiting(src->ring);
-	for (size_t i = 0; i < c->nkinds; i++)
-		(void)json_array_append_new(list, json_pack("{s:o,s:o,s:I}", "verdict", text_of(c->kind[i].what), "rule", text_of(c->kind[i].rule), "n",
-		    (json_int_t)c->kind[i].n));
+	for (size_t i = 0; i < SLOTS; i++) {
+		const struct kind *k = c->slot[i];
+		bool hit = k != NULL && (strcmp(k->what, "observed") == 0 || strcmp(k->what, "masked") == 0);
+		if (k != NULL)
+			(void)json_array_append_new(hit ? hits : operations, kind_json(k));
+	}
 	if (c->others > 0)
-		(void)json_array_append_new(list, json_pack("{s:s,s:s,s:I}", "verdict", "other", "rule", "", "n", (json_int_t)c->others));
-	json_t *o = json_pack("{s:o,s:I,s:I,s:I,s:b,s:I}", "operations", list, "masked_columns", (json_int_t)c->masked_columns, "masked_values",
-	    (json_int_t)c->masked_values, "waiting", (json_int_t)waiting, "failing", r->failing, "tick_us", (json_int_t)r->tick_us);
+		(void)json_array_append_new(operations, json_pack("{s:s,s:s,s:s,s:I}", "target", "", "verdict", "other", "rule", "", "n",
+		    (json_int_t)c->others));
+	json_t *o = json_pack("{s:o,s:o,s:I,s:I,s:I,s:I,s:b,s:I}", "operations", operations, "hits", hits, "since", (json_int_t)c->since,
+	    "masked_columns", (json_int_t)c->masked_columns, "masked_values", (json_int_t)c->masked_values, "waiting", (json_int_t)waiting,
+	    "failing", r->failing, "tick_us", (json_int_t)r->tick_us);
 	char *text = o == NULL ? NULL : json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	return text;

@@ -26,6 +26,15 @@ write_who(struct sp_writer *w, const struct frame *f, const struct principal *p)
 	text_json_hex(w, "policy", frame_get(f, KEY_POLICY_HASH));
 }
 
+static void
+copy_text(char *into, size_t cap, struct sp_bytes from)
+{
+	size_t n = from.len < cap ? from.len : cap - 1;
+	if (n > 0)
+		memcpy(into, from.p, n);
+	into[n] = '\0';
+}
+
 int
 facts_header(struct session *s, const struct frame *f)
 {
@@ -40,6 +49,7 @@ facts_header(struct session *s, const struct frame *f)
 		write_who(&w, f, &p);
 		rc = buffer_written(&text, &w);
 	}
+	copy_text(s->target, sizeof(s->target), frame_get(f, KEY_TARGET));
 	free(s->who);
 	s->who = rc == SP_OK ? mem_string(buffer_bytes(&text)) : NULL;
 	buffer_free(&text);
@@ -48,15 +58,6 @@ facts_header(struct session *s, const struct frame *f)
 }
 
 /* ---- operations ---- */
-
-static void
-copy_text(char *into, size_t cap, struct sp_bytes from)
-{
-	size_t n = from.len < cap ? from.len : cap - 1;
-	if (n > 0)
-		memcpy(into, from.p, n);
-	into[n] = '\0';
-}
 
 static void
 operation_begins(const struct recorder *r, struct session *s, const struct frame *f)

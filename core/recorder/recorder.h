@@ -76,6 +76,7 @@ struct session {
 	struct seal *seal;
 
 	char *who;                    /* JSON members: who, target, address, policy */
+	char target[64];
 	struct operation *operation;
 	size_t noperations;
 	uint64_t started;             /* wall µs */

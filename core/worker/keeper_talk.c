@@ -12,6 +12,7 @@
 #include "approval_hash.h"
 #include "epoch_use.h"
 #include "record.h"
+#include "rules.h"
 #include "session.h"
 
 #define MASK_KEYS 64
@@ -354,6 +355,8 @@ on_message(void *owner, struct link *l, struct message *m)
 		take_key(w, m);
 		return SP_OK;
 	}
+	if (m->type == MSG_RULES)
+		return rules_asked(w, m);
 	if (m->type == MSG_TLS_SIGNED) /* too late: its handshake has failed */
 		return SP_OK;
 	for (size_t i = 0; i < sizeof(told) / sizeof(*told); i++) {

@@ -679,6 +679,23 @@ is_hidden(const struct policy_masks *masks, unsigned i)
 	return m != NULL && sp_mask_kind(m) != SP_MASK_DETECT;
 }
 
+/* The rules that hide something, each once: the first few, of a result that more of them hide. */
+static void
+put_hiding_rules(struct sp_writer *w, const struct policy_masks *masks, unsigned n)
+{
+	const char *named[16];
+	size_t nnamed = 0, k;
+	for (unsigned i = 0; i < n && nnamed < sizeof(named) / sizeof(*named); i++) {
+		const char *rule = is_hidden(masks, i) ? policy_mask_rule(masks, i) : "";
+		for (k = 0; k < nnamed && strcmp(named[k], rule) != 0; k++)
+			;
+		if (rule[0] == '\0' || k < nnamed)
+			continue;
+		named[nnamed++] = rule;
+		frame_field(w, KEY_RULE, sp_str(rule));
+	}
+}
+
 static struct sp_bytes
 result_record(const struct sp_column *c, unsigned n, const struct policy_masks *masks)
 {
@@ -692,6 +709,7 @@ result_record(const struct sp_column *c, unsigned n, const struct policy_masks *
 		sp_wr_be16(&w, c[i].format);
 		sp_wr_put(&w, c[i].name);
 	}
+	put_hiding_rules(&w, masks, n);
 	struct sp_bytes out = { NULL, 0 };
 	if (buffer_written(&b, &w) == SP_OK && b.len > 0) {
 		uint8_t *p = mem_alloc(b.len);

@@ -60,8 +60,8 @@ def only_for_whom_it_is_meant(world):
 def operations_by_verdict_and_rule(world):
     before = read(world)
     assert world.psql("SELECT 1").code == 0 and world.psql("DELETE FROM orders").code != 0
-    grew(world, 'sallyport_operations_total{verdict="allow",rule=""}', before)
-    grew(world, 'sallyport_operations_total{verdict="deny",rule="no-unbounded-write"}', before)
+    grew(world, 'sallyport_operations_total{target="orders",verdict="allow",rule=""}', before)
+    grew(world, 'sallyport_operations_total{target="orders",verdict="deny",rule="no-unbounded-write"}', before)
     grew(world, "sallyport_decision_seconds_count", before)
     grew(world, 'sallyport_logins_total{result="admitted"}', before, 2)
     grew(world, "sallyport_store_commit_seconds_count", before)
@@ -84,7 +84,7 @@ def sessions_and_waiting_requests(world):
     request = world.waiting_request()
     now = read(world)
     assert now['sallyport_sessions{target="orders"}'] == 1 and now["sallyport_requests_waiting"] == 1
-    grew(world, 'sallyport_operations_total{verdict="held",rule="price-needs-lead"}', before)
+    grew(world, 'sallyport_operations_total{target="orders",verdict="held",rule="price-needs-lead"}', before)
     assert world.command("approve", request["id"], token=world.token("bob", "leads", api=True)).code == 0
     assert waiting.result().code == 0
     grew(world, "sallyport_approval_wait_seconds_count", before)

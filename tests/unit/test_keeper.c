@@ -1240,6 +1240,10 @@ test_roles(void)
 				CU_ASSERT((row[i].may & r->role) != 0 && fake_heard(&f.recorder, MSG_MEASURE) != NULL);
 				continue;
 			}
+			if (r->call == CALL_POLICIES && a == NULL) { /* asked a worker first */
+				CU_ASSERT((row[i].may & r->role) != 0 && fake_heard(&f.other, MSG_RULES) != NULL);
+				continue;
+			}
 			CU_ASSERT_PTR_NOT_NULL_FATAL(a);
 			CU_ASSERT_EQUAL(((row[i].may | MAY_ANYBODY) & r->role) == 0, a->f[0].q == 403);
 			CU_ASSERT_NOT_EQUAL(a->f[0].q, 503);
@@ -1254,7 +1258,7 @@ test_roles(void)
 static void
 test_metrics(void)
 {
-	static const char said[] = "{\"operations\":[{\"verdict\":\"deny\",\"rule\":\"a\\\"b\\n\\\\\",\"n\":7}],\"masked_columns\":2,\"masked_values\":9,"
+	static const char said[] = "{\"operations\":[{\"target\":\"t\",\"verdict\":\"deny\",\"rule\":\"a\\\"b\\n\\\\\",\"n\":7}],\"masked_columns\":2,\"masked_values\":9,"
 				   "\"waiting\":4096,\"failing\":false,\"tick_us\":1500}";
 	start();
 	new_ids();
@@ -1274,7 +1278,7 @@ test_metrics(void)
 	json_t *o = json_loadb((const char *)a->f[1].s.p, a->f[1].s.len, 0, NULL);
 	const char *text = json_string_value(json_object_get(o, "text"));
 	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
-	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nsallyport_operations_total{verdict=\"deny\",rule=\"a\\\"b\\n\\\\\"} 7\n"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nsallyport_operations_total{target=\"t\",verdict=\"deny\",rule=\"a\\\"b\\n\\\\\"} 7\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nsallyport_sessions{target=\"orders\"} 1\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nsallyport_recorder_up 1\n"));
 	CU_ASSERT_PTR_NOT_NULL(strstr(text, "\nsallyport_recorder_lag_seconds 0.001500\n"));
@@ -1286,6 +1290,107 @@ test_metrics(void)
 	a = fake_heard(&f.console, MSG_RESULT);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(a);
 	CU_ASSERT(a->f[0].q == 200 && a->f[1].s.len > 100);
+	stop();
+}
+
+/* A call that asks a worker: its question, as JSON. */
+static json_t *
+asks_worker(const char *token, enum call call, const char *args)
+{
+	struct message m = { .type = MSG_CALL, .f = { Q(0), Z(token), Q(call), Z(args) } };
+	fake_forget(&f.other);
+	CU_ASSERT_PTR_NULL(fake_ask(&f, &f.console, &m, MSG_RESULT));
+	const struct message *q = fake_heard(&f.other, MSG_RULES);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(q);
+	f.id = q->id;
+	return json_loadb((const char *)q->f[0].s.p, q->f[0].s.len, 0, NULL);
+}
+
+/* What the worker answers; and then, what the console is told. */
+static const struct message *
+worker_rules(unsigned status, const char *json)
+{
+	struct message m = { .type = MSG_RULED, .id = f.id, .f = { Q(status), Z(json) } };
+	fake_forget(&f.console);
+	fake_forget(&f.recorder);
+	CU_ASSERT_EQUAL(link_send(f.other.link, &m), SP_OK);
+	fake_turn(&f);
+	return fake_heard(&f.console, MSG_RESULT);
+}
+
+/* Rules are a worker's, hits the recorder's. */
+static void
+test_policies(void)
+{
+	static const char rules[] = "{\"epoch\":1,\"policies\":[{\"target\":\"orders\",\"rules\":[{\"rule\":\"a\"},{\"rule\":\"b\"}]},"
+				    "{\"target\":\"other\",\"rules\":[{\"rule\":\"a\"}]}]}";
+	static const char said[] = "{\"since\":1764000000000000,\"operations\":[{\"target\":\"orders\",\"verdict\":\"deny\",\"rule\":\"a\",\"n\":7},"
+				   "{\"target\":\"orders\",\"verdict\":\"allow\",\"rule\":\"\",\"n\":70}],\"hits\":[{\"target\":\"orders\","
+				   "\"verdict\":\"observed\",\"rule\":\"a\",\"n\":2}]}";
+	start();
+	const char *aud = token_of("aud", "auditor", AUDIENCE_API), *ann = token_of("ann", "dba", AUDIENCE_API);
+	json_decref(asks_worker(aud, CALL_POLICIES, "{}"));
+	CU_ASSERT_PTR_NULL(worker_rules(200, rules));
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.recorder, MSG_MEASURE));
+	struct message measured = { .type = MSG_MEASURED, .f = { Z(said) } };
+	(void)fake_ask(&f, &f.recorder, &measured, MSG_MEASURE);
+	const struct message *a = fake_heard(&f.console, MSG_RESULT);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(a);
+	json_t *o = json_loadb((const char *)a->f[1].s.p, a->f[1].s.len, 0, NULL);
+	json_t *want = json_pack("{s:i,s:s,s:[{s:s,s:[{s:s,s:{s:i,s:i}},{s:s,s:{}}]},{s:s,s:[{s:s,s:{}}]}]}", "epoch", 1, "counted_since",
+	    "2025-11-24T16:00:00.000000Z", "policies", "target", "orders", "rules", "rule", "a", "hits", "deny", 7, "observed", 2, "rule", "b", "hits",
+	    "target", "other", "rules", "rule", "a", "hits");
+	json_object_set(want, "counted_since", json_object_get(o, "counted_since"));
+	CU_ASSERT(json_equal(o, want) && json_is_string(json_object_get(o, "counted_since")));
+	json_decref(want);
+	json_decref(o);
+	expect_call(aud, 0, CALL_POLICIES, "{\"target\":\"nowhere\"}", 404);
+	expect_call(ann, 0, CALL_POLICIES, "{}", 403);
+	json_decref(asks_worker(aud, CALL_POLICIES, "{\"target\":\"orders\"}")); /* a worker that goes keeps nobody waiting */
+	fake_forget(&f.console);
+	fake_leave(&f, &f.other);
+	a = fake_heard(&f.console, MSG_RESULT);
+	CU_ASSERT(a != NULL && a->f[0].q == 503);
+	stop();
+}
+
+/* For oneself, as one is; for somebody else only who may look at everything. */
+static void
+test_policy_explain(void)
+{
+	static const char mine[] = "{\"target\":\"orders\",\"text\":\"SELECT 1\"}", bobs[] = "{\"target\":\"orders\",\"text\":\"x\",\"user\":\"bob\","
+		"\"groups\":[\"dba\"]}", grouped[] = "{\"target\":\"orders\",\"groups\":[\"leads\"]}";
+	start();
+	const char *aud = token_of("aud", "auditor", AUDIENCE_API), *ann = token_of("ann", "dba", AUDIENCE_API);
+	json_t *q = asks_worker(ann, CALL_POLICY_EXPLAIN, mine);
+	json_t *who = json_loads(json_string_value(json_object_get(q, "principal")), 0, NULL);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(who, "user")), "ann");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_array_get(json_object_get(who, "groups"), 0)), "dba");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(q, "kind")), "sql.statement");
+	json_decref(who);
+	json_decref(q);
+	const struct message *a = worker_rules(200, "{\"verdict\":\"deny\"}");
+	CU_ASSERT_FATAL(a != NULL);
+	CU_ASSERT(a->f[0].q == 200 && sp_bytes_is(a->f[1].s, "{\"verdict\":\"deny\"}"));
+	expect_call(ann, 0, CALL_POLICY_EXPLAIN, bobs, 403);
+	expect_call(ann, 0, CALL_POLICY_EXPLAIN, grouped, 403);
+	expect_call(ann, 0, CALL_POLICY_EXPLAIN, "{\"target\":\"hidden\",\"text\":\"x\"}", 404); /* ID7: not for her */
+	expect_call(aud, 0, CALL_POLICY_EXPLAIN, grouped, 400);
+	q = asks_worker(aud, CALL_POLICY_EXPLAIN, bobs);
+	who = json_loads(json_string_value(json_object_get(q, "principal")), 0, NULL);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(who, "user")), "bob");
+	json_decref(who);
+	json_decref(q);
+	a = worker_rules(400, "{\"error\":\"no\"}");
+	CU_ASSERT(a != NULL && a->f[0].q == 400);
+	unsigned refused = 0;
+	for (unsigned i = 0; i < 60; i++) { /* in three seconds, at most 60 are let through */
+		struct message m = { .type = MSG_CALL, .f = { Q(0), Z(ann), Q(CALL_POLICY_EXPLAIN), Z(mine) } };
+		a = fake_ask(&f, &f.console, &m, MSG_RESULT);
+		refused += a != NULL && a->f[0].q == 429;
+		fake_forget(&f.console);
+	}
+	CU_ASSERT(refused > 0);
 	stop();
 }
 
@@ -1475,6 +1580,8 @@ main(void)
 		{ "minting", test_mint },
 		{ "routes and roles", test_roles },
 		{ "metrics", test_metrics },
+		{ "policies", test_policies },
+		{ "policy explain", test_policy_explain },
 		{ "one sees one's own", test_visibility },
 		{ "recordings are handed out", test_fetch },
 		{ "epochs", test_epoch },
