@@ -111,6 +111,8 @@ channel_drop(struct channel *c)
 		sp_filter_free(&c->filter[i]);
 		free(c->pending[i].p);
 	}
+	for (unsigned i = 0; i < 3; i++)
+		free(c->come[i].p);
 	sftp_free(&c->sftp);
 	sp_op_free(&c->op);
 	free(c->command);
@@ -140,6 +142,12 @@ channel_finish(struct channel *c)
 	}
 	channel_drop(c);
 	return rc;
+}
+
+bool
+channel_has_output(struct channel *c)
+{
+	return c->state == CH_OPEN && (c->sftp != NULL ? sftp_has_output(c->sftp) : flow_has_output(c));
 }
 
 /* ---- words of our own ---- */
@@ -176,6 +184,18 @@ channel_refuse(struct channel *c, int status)
 	}
 	c->state = CH_CLOSING;
 	return SP_OK;
+}
+
+int
+channel_lose(struct channel *c, const char *text)
+{
+	ssh_channel client = c->leg[SP_CLIENT];
+	int rc = client != NULL && c->sftp == NULL && c->purpose != FOR_FORWARD ? channel_say(c, "%s", text) : SP_OK;
+	if (rc == SP_OK && client != NULL && !c->eof_sent[SP_CLIENT])
+		(void)ssh_channel_send_eof(client);
+	if (rc == SP_OK && client != NULL)
+		(void)ssh_channel_close(client);
+	return rc == SP_OK ? channel_finish(c) : rc;
 }
 
 /* ---- what the core says of its operation ---- */

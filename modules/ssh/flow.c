@@ -13,27 +13,62 @@
 
 #define HOLD_COMMAND 10 /* times `hold` for what nobody types into */
 
-static uint8_t chunk[CHUNK]; /* one thread, one channel at a time */
-
-/* 0: nothing there.  A peer that sends beyond its window is not waited for. */
-static int
-available(struct channel *c, enum sp_side side, bool errors, size_t *n_r)
+static bool
+empty(const struct pending *p)
 {
-	int n = ssh_channel_poll(c->leg[side], errors);
-	*n_r = n > 0 ? (size_t)n : 0;
-	if (*n_r > BUFFERED)
-		return ssh_fail(c->s, SP_ETOOBIG, "the %s sends more than its window allows", side == SP_CLIENT ? "client" : "target");
-	return SP_OK;
+	return p->at == p->len;
+}
+
+static void
+taken(struct pending *p, size_t n)
+{
+	p->at += n;
+	if (empty(p)) { /* an idle channel owns no buffer */
+		free(p->p);
+		*p = (struct pending){ .p = NULL };
+	}
 }
 
 static int
-read_some(struct channel *c, enum sp_side side, bool errors, size_t room, size_t *n_r)
+make_room(struct pending *p, size_t more)
 {
-	int rc = available(c, side, errors, n_r);
-	if (rc != SP_OK || *n_r == 0)
-		return rc;
-	int n = ssh_channel_read_nonblocking(c->leg[side], chunk, (uint32_t)(*n_r < room ? *n_r : room), errors);
+	if (p->cap - p->len >= more)
+		return SP_OK;
+	size_t cap = p->cap == 0 ? more : p->cap;
+	while (cap - p->len < more)
+		cap *= 2;
+	uint8_t *to = realloc(p->p, cap);
+	if (to == NULL)
+		return SP_ENOMEM;
+	p->p = to;
+	p->cap = cap;
+	return SP_OK;
+}
+
+/*
+ * Whatever is read, libssh opens the peer's window again to 1.28 MB, however much else of the peer's it
+ * still has.  Piece by piece a slow reader's channel would hold ever more; so all of it is taken at once,
+ * and nothing more before that has gone on: a channel never holds more than two windows.
+ */
+int
+flow_gulp(struct channel *c, enum sp_side side, bool errors, struct pending *into, size_t *n_r)
+{
+	int n = ssh_channel_poll(c->leg[side], errors);
+	*n_r = 0;
+	if (n <= 0)
+		return SP_OK;
+	if ((size_t)n > BUFFERED)
+		return ssh_fail(c->s, SP_ETOOBIG, "the %s sends more than its window allows", side == SP_CLIENT ? "client" : "target");
+	if (into->at > 0) {
+		memmove(into->p, into->p + into->at, into->len - into->at);
+		into->len -= into->at;
+		into->at = 0;
+	}
+	if (make_room(into, (size_t)n) != SP_OK)
+		return SP_ENOMEM;
+	n = ssh_channel_read_nonblocking(c->leg[side], into->p + into->len, (uint32_t)n, errors);
 	*n_r = n > 0 ? (size_t)n : 0;
+	into->len += *n_r;
 	return SP_OK;
 }
 
@@ -54,12 +89,14 @@ static int
 to_target(struct channel *c, bool *moved_r)
 {
 	struct ssh *h = sp_state(c->s);
+	struct pending *in = &c->come[2];
 	for (;;) {
 		size_t room = sp_full(c->s, SP_TARGET) ? 0 : leg_room(h, SP_TARGET, c->leg[SP_TARGET]), n = 0;
-		int rc = room == 0 ? SP_OK : read_some(c, SP_CLIENT, false, room, &n);
+		int rc = room == 0 || !empty(in) ? SP_OK : flow_gulp(c, SP_CLIENT, false, in, &n);
+		n = in->len - in->at < room ? in->len - in->at : room;
 		if (rc != SP_OK || n == 0)
 			break;
-		struct sp_bytes b = { chunk, n };
+		struct sp_bytes b = { in->p + in->at, n };
 		*moved_r = true;
 		c->bytes[SP_TARGET] += n;
 		/* what is typed is recorded as the terminal echoes it: a password is not (RC6) */
@@ -69,8 +106,9 @@ to_target(struct channel *c, bool *moved_r)
 			rc = write_some(c, SP_TARGET, false, b);
 		if (rc != SP_OK)
 			return rc;
+		taken(in, n);
 	}
-	if (!c->eof_sent[SP_TARGET] && ssh_channel_is_eof(c->leg[SP_CLIENT])) {
+	if (!c->eof_sent[SP_TARGET] && empty(in) && ssh_channel_is_eof(c->leg[SP_CLIENT])) {
 		(void)ssh_channel_send_eof(c->leg[SP_TARGET]);
 		c->eof_sent[SP_TARGET] = true;
 		*moved_r = true;
@@ -83,15 +121,11 @@ to_target(struct channel *c, bool *moved_r)
 static int
 grow(struct sp_writer *w, size_t more)
 {
-	size_t cap = w->cap == 0 ? CHUNK : w->cap;
-	while (cap - w->len < more)
-		cap *= 2;
-	uint8_t *p = realloc(w->p, cap);
-	if (p == NULL)
-		return SP_ENOMEM;
-	w->p = p;
-	w->cap = cap;
-	return SP_OK;
+	struct pending p = { .p = w->p, .len = w->len, .cap = w->cap };
+	int rc = make_room(&p, more < CHUNK ? CHUNK : more);
+	w->p = p.p;
+	w->cap = p.cap;
+	return rc;
 }
 
 /* What a stream's filter lets out now: recorded, and waiting for the client. */
@@ -129,27 +163,40 @@ send_pending(struct channel *c, unsigned stream, bool *moved_r)
 		int rc = write_some(c, SP_CLIENT, stream == 1, (struct sp_bytes){ p->p + p->at, n });
 		if (rc != SP_OK)
 			return rc;
-		p->at += n;
+		taken(p, n);
 		*moved_r = true;
 	}
-	if (p->cap > CHUNK || p->len > 0) {
-		free(p->p); /* an idle channel owns no buffer */
-		*p = (struct pending){ .p = NULL };
-	}
+	taken(p, 0);
 	return SP_OK;
+}
+
+/* Both streams have one window: they are taken together. */
+static int
+gulp_both(struct channel *c)
+{
+	int rc = SP_OK;
+	size_t n;
+	if (!empty(&c->come[0]) || !empty(&c->come[1]) || sp_full(c->s, SP_CLIENT))
+		return SP_OK;
+	for (unsigned i = 0; i < 2 && rc == SP_OK; i++)
+		rc = flow_gulp(c, SP_TARGET, i == 1, &c->come[i], &n);
+	return rc;
 }
 
 static int
 from_target(struct channel *c, unsigned stream, bool *moved_r)
 {
+	struct pending *in = &c->come[stream];
 	int rc = send_pending(c, stream, moved_r);
-	while (rc == SP_OK && c->pending[stream].at == c->pending[stream].len && !sp_full(c->s, SP_CLIENT)) {
-		size_t n;
-		rc = read_some(c, SP_TARGET, stream == 1, sizeof(chunk), &n);
+	while (rc == SP_OK && empty(&c->pending[stream]) && !sp_full(c->s, SP_CLIENT)) {
+		rc = gulp_both(c);
+		size_t n = in->len - in->at < CHUNK ? in->len - in->at : CHUNK;
 		if (rc != SP_OK || n == 0)
 			break;
 		*moved_r = true;
-		rc = filter(c, stream, (struct sp_bytes){ chunk, n }, false);
+		rc = filter(c, stream, (struct sp_bytes){ in->p + in->at, n }, false);
+		if (rc == SP_OK)
+			taken(in, n);
 		if (rc == SP_OK)
 			rc = send_pending(c, stream, moved_r);
 	}
@@ -166,7 +213,7 @@ end_hold(struct channel *c, unsigned stream, bool *moved_r)
 	struct ssh *h = sp_state(c->s);
 	if (c->hold_until[stream] == 0)
 		return SP_OK;
-	if (c->pending[stream].at < c->pending[stream].len)
+	if (!empty(&c->pending[stream]))
 		return SP_OK;
 	if (ssh_now() < c->hold_until[stream]) {
 		if (h->wake_at == 0 || c->hold_until[stream] < h->wake_at)
@@ -179,25 +226,37 @@ end_hold(struct channel *c, unsigned stream, bool *moved_r)
 	return rc == SP_OK ? send_pending(c, stream, moved_r) : rc;
 }
 
+static bool
+all_sent(const struct channel *c)
+{
+	for (unsigned i = 0; i < 2; i++)
+		if (!empty(&c->pending[i]) || !empty(&c->come[i]) || ssh_channel_poll(c->leg[SP_TARGET], i == 1) > 0)
+			return false;
+	return true;
+}
+
+bool
+flow_has_output(const struct channel *c)
+{
+	return !all_sent(c) || c->hold_until[0] != 0 || c->hold_until[1] != 0;
+}
+
 /* Both streams are read to their end: what the filters held is let out, then the client hears of it. */
 static int
 at_end(struct channel *c, bool *moved_r)
 {
-	size_t left[2] = { 0, 0 };
 	int rc = SP_OK;
 	if (!ssh_channel_is_eof(c->leg[SP_TARGET]) && !ssh_channel_is_closed(c->leg[SP_TARGET]))
 		return SP_OK;
-	for (unsigned i = 0; i < 2 && rc == SP_OK; i++)
-		rc = available(c, SP_TARGET, i == 1, &left[i]);
-	if (rc != SP_OK || left[0] > 0 || left[1] > 0 || c->pending[0].at < c->pending[0].len || c->pending[1].at < c->pending[1].len)
-		return rc;
+	if (!all_sent(c))
+		return SP_OK;
 	for (unsigned i = 0; i < 2 && rc == SP_OK && !c->flushed; i++) {
 		rc = filter(c, i, (struct sp_bytes){ NULL, 0 }, true);
 		if (rc == SP_OK)
 			rc = send_pending(c, i, moved_r);
 	}
 	c->flushed = true;
-	if (rc != SP_OK || c->pending[0].at < c->pending[0].len || c->pending[1].at < c->pending[1].len || c->eof_sent[SP_CLIENT])
+	if (rc != SP_OK || !all_sent(c) || c->eof_sent[SP_CLIENT])
 		return rc;
 	(void)ssh_channel_send_eof(c->leg[SP_CLIENT]);
 	c->eof_sent[SP_CLIENT] = true;

@@ -41,14 +41,9 @@ struct requested {
 	uint64_t offset;
 };
 
-struct bytes {
-	uint8_t *p;
-	size_t at, len, cap;
-};
-
 struct sftp {
 	int state;
-	struct bytes in[2], out[2]; /* by side: packets not whole yet, and packets for it */
+	struct pending in[2], out[2]; /* by side: packets to be looked at, and packets for it */
 	struct file file[FILES];
 	struct requested requested[REQUESTED];
 	unsigned nrequested;
@@ -93,7 +88,7 @@ bytes_grow(struct sp_writer *w, size_t more)
 }
 
 static struct sp_writer
-bytes_writer(struct bytes *b)
+bytes_writer(struct pending *b)
 {
 	if (b->at > 0) {
 		memmove(b->p, b->p + b->at, b->len - b->at);
@@ -104,7 +99,7 @@ bytes_writer(struct bytes *b)
 }
 
 static int
-bytes_written(struct bytes *b, const struct sp_writer *w)
+bytes_written(struct pending *b, const struct sp_writer *w)
 {
 	b->p = w->p;
 	b->cap = w->cap;
@@ -115,7 +110,7 @@ bytes_written(struct bytes *b, const struct sp_writer *w)
 }
 
 static void
-bytes_drop(struct bytes *b, size_t n)
+bytes_drop(struct pending *b, size_t n)
 {
 	b->at += n;
 	if (b->at < b->len)
@@ -123,7 +118,7 @@ bytes_drop(struct bytes *b, size_t n)
 	b->at = b->len = 0;
 	if (b->cap > CHUNK) {
 		free(b->p);
-		*b = (struct bytes){ NULL, 0, 0, 0 };
+		*b = (struct pending){ .p = NULL };
 	}
 }
 
@@ -535,11 +530,10 @@ take_reply(struct channel *c, struct sp_bytes packet)
 static int
 next_packet(struct channel *c, enum sp_side side, struct sp_bytes *packet_r, bool *moved_r)
 {
-	static uint8_t chunk[CHUNK];
-	struct bytes *in = &c->sftp->in[side];
+	struct pending *in = &c->sftp->in[side];
 	*packet_r = (struct sp_bytes){ NULL, 0 };
 	for (;;) {
-		size_t want;
+		size_t want, n;
 		long whole = sftp_packet((struct sp_bytes){ in->p + in->at, in->len - in->at }, &want);
 		if (whole < 0)
 			return ssh_fail(c->s, SP_EPROTO, "an SFTP packet of the %s is too long", side == SP_CLIENT ? "client" : "target");
@@ -547,18 +541,8 @@ next_packet(struct channel *c, enum sp_side side, struct sp_bytes *packet_r, boo
 			*packet_r = (struct sp_bytes){ in->p + in->at, (size_t)whole };
 			return SP_OK;
 		}
-		int n = ssh_channel_poll(c->leg[side], 0);
-		if (n > (int)BUFFERED)
-			return ssh_fail(c->s, SP_ETOOBIG, "the %s sends more than its window allows", side == SP_CLIENT ? "client" : "target");
-		if (n <= 0)
-			return SP_OK;
-		n = ssh_channel_read_nonblocking(c->leg[side], chunk, sizeof(chunk), 0);
-		if (n <= 0)
-			return SP_OK;
-		struct sp_writer w = bytes_writer(in);
-		sp_wr_put(&w, (struct sp_bytes){ chunk, (size_t)n });
-		int rc = bytes_written(in, &w);
-		if (rc != SP_OK)
+		int rc = flow_gulp(c, side, false, in, &n);
+		if (rc != SP_OK || n == 0)
 			return rc;
 		*moved_r = true;
 	}
@@ -568,7 +552,7 @@ static int
 send_out(struct channel *c, enum sp_side side, bool *moved_r)
 {
 	struct ssh *h = sp_state(c->s);
-	struct bytes *out = &c->sftp->out[side];
+	struct pending *out = &c->sftp->out[side];
 	while (out->at < out->len) {
 		size_t room = sp_full(c->s, side) ? 0 : leg_room(h, side, c->leg[side]), n = out->len - out->at;
 		n = n < room ? n : room;
@@ -649,6 +633,12 @@ pass_errors(struct channel *c, bool *moved_r)
 	if (rc == SP_OK)
 		(void)ssh_channel_write_stderr(c->leg[SP_CLIENT], text, (uint32_t)n);
 	return rc;
+}
+
+bool
+sftp_has_output(const struct sftp *f)
+{
+	return waits(f, SP_CLIENT);
 }
 
 int

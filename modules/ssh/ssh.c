@@ -137,6 +137,7 @@ static int
 turn(struct sp_session *s, bool *moved_r)
 {
 	struct ssh *h = sp_state(s);
+	const uint64_t before = h->leg[SP_CLIENT].socket.in_bytes + h->leg[SP_TARGET].socket.in_bytes;
 	int rc = SP_OK;
 	for (unsigned i = 0; i < 2 && rc == SP_OK; i++)
 		rc = leg_feed(s, (enum sp_side)i, moved_r);
@@ -144,11 +145,37 @@ turn(struct sp_session *s, bool *moved_r)
 		rc = poll_once(s);
 	if (rc == SP_OK && steps[h->state] != NULL)
 		rc = steps[h->state](s, moved_r);
+	/* a part of a packet counts, too: the rest of it may be in the pair, and nobody else looks there */
+	*moved_r = *moved_r || h->leg[SP_CLIENT].socket.in_bytes + h->leg[SP_TARGET].socket.in_bytes != before;
 	for (unsigned i = 0; i < 2; i++) { /* also what was said before an error */
 		int taken = leg_take(s, (enum sp_side)i, moved_r);
 		rc = rc == SP_OK ? taken : rc;
 	}
 	return rc;
+}
+
+/*
+ * A target closed its connection: the client has what it said before, and hears the rest of it on each
+ * channel.  No SSH farewell: a client that reads one drops what it has not printed yet.
+ */
+static int
+when_gone(struct sp_session *s)
+{
+	static const char text[] = "the target closed the connection";
+	struct ssh *h = sp_state(s);
+	int rc = SP_OK;
+	bool moved = false;
+	for (unsigned i = 0; i < CHANNELS; i++)
+		if (h->channel[i] != NULL && channel_has_output(h->channel[i]))
+			return SP_OK;
+	for (unsigned i = 0; i < CHANNELS && rc == SP_OK; i++)
+		if (h->channel[i] != NULL && h->channel[i]->state != CH_FREE)
+			rc = channel_lose(h->channel[i], text);
+	(void)sp_fail(s, SP_EIO, "%s", text);
+	h->over = true;
+	if (rc == SP_OK)
+		rc = leg_take(s, SP_CLIENT, &moved);
+	return rc == SP_OK ? sp_shut(s, SP_CLIENT) : rc;
 }
 
 int
@@ -166,6 +193,8 @@ ssh_pump(struct sp_session *s)
 		rc = turn(s, &moved);
 	}
 	h->pumping = false;
+	if (rc == SP_OK && !moved && h->leg[SP_TARGET].gone && !sp_full(s, SP_CLIENT))
+		rc = when_gone(s);
 	if (rc != SP_OK) /* end() will not be called: the client hears of it here */
 		(void)say_goodbye(s, h->said[0] != '\0' ? h->said : "the gateway ends the session");
 	else if (moved)
@@ -227,6 +256,15 @@ ssh_drained(struct sp_session *s, enum sp_side side)
 {
 	(void)side;
 	return ssh_pump(s);
+}
+
+static int
+ssh_eof(struct sp_session *s, enum sp_side side)
+{
+	struct ssh *h = sp_state(s);
+	h->leg[side].gone = true;
+	int rc = ssh_pump(s);
+	return rc == SP_OK && side == SP_CLIENT ? sp_shut(s, SP_CLIENT) : rc;
 }
 
 static int
@@ -302,6 +340,7 @@ SP_MODULE(ssh) = {
 	.held = ssh_held,
 	.verdict = ssh_verdict,
 	.drained = ssh_drained,
+	.eof = ssh_eof,
 	.notice = ssh_notice,
 	.end = ssh_end,
 	.close = ssh_close_session,

@@ -28,7 +28,7 @@
 #define LOGIN_MAX 64
 #define CHUNK (32u << 10)     /* read from a channel at once */
 #define UNSENT (256u << 10)   /* written to a libssh session and not yet taken from it */
-#define BUFFERED (4u << 20)   /* more than this from a peer that had a window of 1.28 MB: it cheats */
+#define BUFFERED (2u << 20)   /* more than this in libssh from a peer that had a window of 1.28 MB: it cheats */
 
 struct ssh_conf {
 	struct sp_strings channels;
@@ -45,7 +45,9 @@ struct leg {
 	ssh_bind bind;    /* client's side only */
 	int fd;           /* our end of the pair; -1: none */
 	bool added;       /* to the event */
+	bool gone;        /* the peer: no more comes than what is here */
 	size_t unsent;
+	struct ssh_counter_struct socket; /* libssh's reads from the pair: a few KB each, whatever waits there */
 	struct guard guard;
 };
 
@@ -63,7 +65,7 @@ enum channel_state {
 
 enum purpose { FOR_NOTHING, FOR_EXEC, FOR_SHELL, FOR_SFTP, FOR_FORWARD };
 
-struct pending { /* for the client, and not taken yet */
+struct pending { /* from a peer, or for one, and not taken yet: from `at` to `len` */
 	uint8_t *p;
 	size_t len, at, cap;
 };
@@ -102,7 +104,8 @@ struct channel {
 	bool pty_sent;
 
 	struct sp_filter *filter[2];   /* of stdout, stderr */
-	struct pending pending[2];
+	struct pending pending[2];     /* for the client: filtered and recorded */
+	struct pending come[3];        /* stdout, stderr, stdin: as libssh had it */
 	uint64_t hold_until[2];        /* ms: then what the filter holds is let out; 0: it holds nothing */
 	bool flushed;                  /* the filters gave their last */
 	bool eof_sent[2];              /* to the client, to the target */
@@ -173,6 +176,10 @@ struct channel *channel_make(struct sp_session *s, ssh_channel client);
 void channel_drop(struct channel *c);
 int channel_verdict(struct channel *c, const struct sp_verdict *v) SP_MUST;
 int channel_held(struct channel *c, const struct sp_hold *h) SP_MUST;
+/* The end of it, without a status. */
+int channel_lose(struct channel *c, const char *text) SP_MUST;
+/* Is there something of the target's that the client has not been given yet? */
+bool channel_has_output(struct channel *c);
 /* A line of the gateway's own for the client, on stderr. */
 int channel_say(struct channel *c, const char *fmt, ...) SP_PRINTF(2, 3) SP_MUST;
 /* The end of it, with the client's exit status. */
@@ -186,6 +193,9 @@ int request_step(struct channel *c, bool *moved_r) SP_MUST;
 void request_answer(struct channel *c, bool yes);
 
 /* flow.c: bytes between two open channels */
+/* What libssh has of a peer, all of it at once, appended; see there why.  *n_r: how much that was. */
+int flow_gulp(struct channel *c, enum sp_side side, bool errors, struct pending *into, size_t *n_r) SP_MUST;
+bool flow_has_output(const struct channel *c);
 int flow_step(struct channel *c, bool *moved_r) SP_MUST;
 
 /* classify.c */
@@ -200,6 +210,7 @@ bool scp_command(struct sp_bytes command);
 /* sftp.c */
 int sftp_begin(struct channel *c) SP_MUST;
 int sftp_step(struct channel *c, bool *moved_r) SP_MUST;
+bool sftp_has_output(const struct sftp *sftp);
 void sftp_free(struct sftp **sftp);
 /* The attribute, with the path as it goes to the target: absolute where `home` was known, no . or .. or // in it. */
 int sftp_put_path(struct sp_op *op, unsigned attr, struct sp_bytes path);

@@ -28,8 +28,10 @@ leg_open(struct sp_session *s, enum sp_side side, int *fd_r)
 	h->leg[side].ssh = ssh_new();
 	if (h->event == NULL)
 		h->event = ssh_event_new();
-	if (h->leg[side].ssh != NULL && h->event != NULL)
+	if (h->leg[side].ssh != NULL && h->event != NULL) {
+		ssh_set_counters(h->leg[side].ssh, &h->leg[side].socket, NULL);
 		return SP_OK;
+	}
 	close(fd[1]);
 	*fd_r = -1;
 	return SP_ENOMEM;
@@ -105,12 +107,14 @@ leg_take(struct sp_session *s, enum sp_side side, bool *moved_r)
 		if (n <= 0)
 			break;
 		*moved_r = true;
-		int rc = sp_put(s, side, (struct sp_bytes){ space, (size_t)n });
+		int rc = l->gone ? SP_OK : sp_put(s, side, (struct sp_bytes){ space, (size_t)n });
 		if (rc != SP_OK)
 			return rc;
 	}
-	if (l->ssh != NULL && (ssh_get_poll_flags(l->ssh) & SSH_WRITE_PENDING) == 0 && !sp_full(s, side))
+	if (l->ssh != NULL && (ssh_get_poll_flags(l->ssh) & SSH_WRITE_PENDING) == 0 && !sp_full(s, side)) {
+		*moved_r = *moved_r || l->unsent >= UNSENT; /* who waited for room has it now */
 		l->unsent = 0;
+	}
 	return SP_OK;
 }
 
