@@ -56,7 +56,8 @@ enum message_type {
 	MSG_CANCEL,       /* address, pid, key */
 	MSG_CANCELLED,    /* session */
 	MSG_HOLD,         /* session, op, hash, rule, rule hash, by, count, within ms, next run, view (JSON for the approver), need reason,
-	                     may not wait: its transaction has written */
+	                     may not wait: its transaction has written,
+	                     an agent's sponsor may decide */
 	MSG_HELD,         /* session, op, approval, short hash, text for the client */
 	MSG_DECISION,     /* session, op, approval, allow, by (JSON), text, the hash that was asked for */
 	MSG_WITHDRAW,     /* session, op, text */
@@ -103,7 +104,7 @@ enum message_type {
 	MESSAGES
 };
 
-#define MESSAGE_FIELDS 12
+#define MESSAGE_FIELDS 13
 #define MESSAGE_FDS 3
 #define MESSAGE_MAX (8u << 20)
 

@@ -123,6 +123,8 @@ static const struct directive target_access[] = {
 	    .help = "pattern (POSIX extended) that the reason must hold, such as `INC-[0-9]+`; without it any reason does" },
 	{ .name = "break_glass", .type = DIR_STRINGS, .offset = T(access.break_glass), .dflt = "",
 	    .help = "groups whose members may go in at once, without grant and approval, under an incident; without it nobody" },
+	{ .name = "sponsor", .type = DIR_FLAG, .offset = T(access.sponsor),
+	    .help = "whether the person whom an agent works for may decide on the agent's requests" },
 	END,
 };
 static const struct directive target_timeout[] = {

@@ -71,6 +71,7 @@ struct target {
 		uint64_t count, max, expire;   /* persons; ms of a grant, of a request */
 		const char *reason;            /* pattern (POSIX, extended) that a reason must hold; "" any */
 		struct sp_strings break_glass; /* groups */
+		bool sponsor;                  /* an agent's may decide on its grants */
 	} access;
 };
 enum { ACCESS_STANDING, ACCESS_GRANT };

@@ -94,12 +94,13 @@ grant_view(const struct api *a, const struct target *t, uint64_t span, const cha
 static void
 grant_hash(const struct approval *r, uint8_t out[DIGEST_LEN])
 {
-	uint8_t numbers[16];
+	uint8_t numbers[17];
 	struct sp_writer w = sp_writer(numbers, sizeof(numbers));
 	sp_wr_be64(&w, r->span);
 	sp_wr_be64(&w, r->count);
+	sp_wr_u8(&w, r->sponsor);
 	struct digest *d = digest_begin();
-	const char *const parts[] = { "sallyport grant 1", r->who.issuer, r->who.subject, r->target, r->reason, r->by };
+	const char *const parts[] = { "sallyport grant 2", r->who.issuer, r->who.subject, r->target, r->reason, r->by };
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
 		hash_part(d, sp_str(parts[i]));
 	hash_part(d, sp_written(&w));
@@ -133,7 +134,7 @@ ask_grant(struct api *a, const struct target *t)
 	if (rc != SP_OK)
 		return rc;
 	struct approval r = { .kind = APPROVAL_GRANT, .who = a->who.principal, .target = t->b.name, .rule = "access", .by = t->access.approvers,
-		.count = t->access.count, .expires = clock_wall_us() + t->access.expire * 1000, .reason = reason, .span = span };
+		.sponsor = t->access.sponsor, .count = t->access.count, .expires = clock_wall_us() + t->access.expire * 1000, .reason = reason, .span = span };
 	grant_hash(&r, r.hash);
 	char *view = grant_view(a, t, span, reason);
 	r.view = view;

@@ -23,7 +23,7 @@
 #define SHORT_HASH 12
 #define LIST_ARENA (8u << 20)
 
-enum { F_SESSION, F_OP, F_HASH, F_RULE, F_RULE_HASH, F_BY, F_COUNT, F_WITHIN, F_NEXT_RUN, F_VIEW, F_REASON, F_NO_WAIT };
+enum { F_SESSION, F_OP, F_HASH, F_RULE, F_RULE_HASH, F_BY, F_COUNT, F_WITHIN, F_NEXT_RUN, F_VIEW, F_REASON, F_NO_WAIT, F_SPONSOR };
 
 static const char *const state_names[] = {
 	[APPROVAL_WAITING] = "waiting", [APPROVAL_APPROVED] = "approved", [APPROVAL_DENIED] = "denied", [APPROVAL_EXPIRED] = "expired",
@@ -71,7 +71,7 @@ approval_load(struct arena *a, const struct field *row, struct approval *r)
 		.expires = row[A_EXPIRES].q, .next_run = row[A_NEXT_RUN].q == 1, .need_reason = row[A_NEED_REASON].q == 1,
 		.state = row[A_STATE].q < APPROVAL_STATES ? (enum approval_state)row[A_STATE].q : APPROVAL_DENIED,
 		.kind = row[A_KIND].q < APPROVAL_KINDS ? (enum approval_kind)row[A_KIND].q : APPROVAL_OPERATION,
-		.decided = row[A_DECIDED].q, .span = row[A_SPAN].q, .spent = row[A_SPENT].q };
+		.decided = row[A_DECIDED].q, .span = row[A_SPAN].q, .spent = row[A_SPENT].q, .sponsor = row[A_SPONSOR].q == 1 };
 	if (row_copy(a, APPROVAL_MARKED "b", row, r->column) != SP_OK)
 		return SP_ENOMEM;
 	r->id = text_of(r, A_ID);
@@ -375,7 +375,9 @@ odd_hold(struct keeper *k, const struct live *s, const struct message *m)
 	json_decref(view);
 	if (!shown)
 		return "an approver could not be shown all of it";
-	if (m->f[F_BY].s.len == 0 || m->f[F_COUNT].q < 1 || m->f[F_COUNT].q > COUNT_MAX || m->f[F_WITHIN].q < 1 ||
+	if (m->f[F_BY].s.len == 0 && m->f[F_SPONSOR].q == 1 && s->principal.sponsor[0] == '\0')
+		return "the rule leaves it to the agent's sponsor, and this is no agent, or has none";
+	if ((m->f[F_BY].s.len == 0 && m->f[F_SPONSOR].q != 1) || m->f[F_COUNT].q < 1 || m->f[F_COUNT].q > COUNT_MAX || m->f[F_WITHIN].q < 1 ||
 	    m->f[F_WITHIN].q > WITHIN_MAX)
 		return "the rule does not say who may approve it, how many, or for how long it waits";
 	return too_many(k, &s->principal);
@@ -385,13 +387,14 @@ static void
 tell_held(struct keeper *k, struct link *l, const struct message *m, const struct approval *a)
 {
 	char hash[2 * DIGEST_LEN + 1], text[512];
+	const char *by = a->by[0] == '\0' ? "the agent's sponsor" : a->by;
 	text_hex((struct sp_bytes){ a->hash, DIGEST_LEN }, hash);
 	hash[SHORT_HASH] = '\0';
 	if (a->next_run)
 		(void)snprintf(text, sizeof(text), "request %s (%s) waits for %s%s; once approved, run the same again within 10 minutes", a->id,
-		    hash, a->by, a->count > 1 ? ", more than one person" : "");
+		    hash, by, a->count > 1 ? ", more than one person" : "");
 	else
-		(void)snprintf(text, sizeof(text), "request %s (%s) waits for %s%s", a->id, hash, a->by,
+		(void)snprintf(text, sizeof(text), "request %s (%s) waits for %s%s", a->id, hash, by,
 		    a->count > 1 ? ", more than one person" : "");
 	const struct message held = { .type = MSG_HELD, .id = m->id, .f = { m->f[F_SESSION], m->f[F_OP], Z(a->id), Z(hash), Z(text) } };
 	reply(k, l, &held);
@@ -467,6 +470,7 @@ store_new(struct keeper *k, const struct approval *a, const char *who_json)
 		[A_NEED_REASON] = Q(a->need_reason), [A_PRINCIPAL] = Z(who_json), [A_ISSUER] = Z(p->issuer), [A_SUBJECT] = Z(p->subject),
 		[A_PERSON] = Z(p->person), [A_USER] = Z(p->user), [A_TARGET] = Z(a->target), [A_STATE] = Q(APPROVAL_WAITING),
 		[A_TEXT] = Z(""), [A_KIND] = Q(a->kind), [A_SPAN] = Q(a->span), [A_REASON] = Z(a->reason),
+		[A_SPONSOR] = Q(a->sponsor),
 		[A_MAC] = S(((struct sp_bytes){ mac, sizeof(mac) })) };
 	row_mac(&k->keys, "approval", APPROVAL_MARKED, row, mac);
 	return keeper_write(k, STORE_APPROVAL_ADD, row) == 1;
@@ -482,7 +486,7 @@ add(struct keeper *k, struct link *l, const struct live *s, const struct message
 	struct approval a = { .id = id_format(id, text), .op = (uint32_t)m->f[F_OP].q, .by = arena_string(s->arena, m->f[F_BY].s),
 		.rule = arena_string(s->arena, m->f[F_RULE].s), .count = m->f[F_COUNT].q, .next_run = m->f[F_NEXT_RUN].q == 1,
 		.who = s->principal, .target = s->target, .created = now, .expires = now + m->f[F_WITHIN].q * 1000, .reason = "",
-		.need_reason = m->f[F_REASON].q == 1 };
+		.need_reason = m->f[F_REASON].q == 1, .sponsor = m->f[F_SPONSOR].q == 1 };
 	char *view = mem_string(m->f[F_VIEW].s);
 	a.view = view;
 	memcpy(a.session, s->id, ID_LEN);
@@ -654,7 +658,8 @@ approval_tick(struct keeper *k)
 bool
 approval_visible(const struct approval *a, const struct verified *v)
 {
-	if ((v->may & (MAY_AUDIT | MAY_OPERATE)) != 0 || strings_have(&v->principal.groups, a->by))
+	if ((v->may & (MAY_AUDIT | MAY_OPERATE)) != 0 || strings_have(&v->principal.groups, a->by) ||
+	    (a->sponsor && identity_is_sponsor(&v->principal, &a->who)))
 		return true;
 	return strcmp(v->principal.issuer, a->who.issuer) == 0 && strcmp(v->principal.subject, a->who.subject) == 0;
 }
@@ -671,7 +676,11 @@ approval_may_not(const struct approval *a, const struct verified *v)
 		return "your identity does not say which person you are (`person claim=`), so you can't be counted";
 	if (identity_same(p, &a->who))
 		return "nobody decides on their own request";
-	if (!by_socket && !strings_have(&p->groups, a->by))
+	if (a->sponsor && identity_is_sponsor(p, &a->who))
+		return NULL;
+	if (identity_sponsors(p, &a->who))
+		return "it is your agent's: somebody else decides, unless the rule says `sponsor = true` (of a grant: `access … sponsor`)";
+	if (a->by[0] == '\0' || (!by_socket && !strings_have(&p->groups, a->by)))
 		return "you are not in the group that the rule asks";
 	return NULL;
 }

@@ -41,7 +41,7 @@ struct approval {
 	uint64_t span;       /* ms: how long a grant lasts, a file may be run */
 	uint64_t spent;      /* a file: where in its text the next statement begins */
 	uint64_t count, created, expires, decided; /* wall µs */
-	bool next_run, need_reason;
+	bool next_run, need_reason, sponsor; /* sponsor: an agent's sponsor may decide */
 	struct principal who;
 	const char *target;
 	enum approval_state state;
@@ -61,7 +61,7 @@ void approval_tick(struct keeper *k);
 
 /*
  * A request that no session waits for: a grant, a file, an incident.  a: id is made here; who,
- * kind, hash, rule, rule_hash, by, count, expires, view, reason, span, need_reason are the caller's.  NULL, or why not.
+ * kind, hash, rule, rule_hash, by, sponsor, count, expires, view, reason, span, need_reason are the caller's.  NULL, or why not.
  */
 const char *approval_ask(struct keeper *k, struct approval *a, char id_r[ID_TEXT]);
 /* The one way from a state to another: false when it was somebody else who did it. */

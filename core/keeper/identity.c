@@ -536,17 +536,6 @@ identity_renew(const struct settings *s, struct arena *a, struct verified *v)
 	return name_roles(a, v->may, &v->principal.roles);
 }
 
-bool
-identity_sponsors(const struct principal *p, const struct principal *agent)
-{
-	const char *const names[] = { p->person, p->subject, p->user, p->name };
-	for (size_t i = 0; agent->sponsor != NULL && agent->sponsor[0] != '\0' && i < sizeof(names) / sizeof(*names); i++) {
-		if (names[i] != NULL && strcmp(names[i], agent->sponsor) == 0)
-			return true;
-	}
-	return false;
-}
-
 /* ---- SAML, and sign-ins ---- */
 
 /* Only the attributes that the conf names, and then what no attribute may say. */
@@ -657,4 +646,24 @@ identity_same(const struct principal *a, const struct principal *b)
 		return true;
 	bool by_socket = strcmp(a->identity, "unix") == 0 || strcmp(b->identity, "unix") == 0;
 	return by_socket && strcmp(bare(a), bare(b)) == 0;
+}
+
+static bool
+named(const struct principal *agent, const char *name)
+{
+	return agent->sponsor != NULL && agent->sponsor[0] != '\0' && name != NULL && strcmp(name, agent->sponsor) == 0;
+}
+
+bool
+identity_sponsors(const struct principal *p, const struct principal *agent)
+{
+	return named(agent, p->person) || named(agent, p->subject) || named(agent, p->user) || named(agent, p->name) ||
+	    (p->identity != NULL && named(agent, bare(p)));
+}
+
+bool
+identity_is_sponsor(const struct principal *p, const struct principal *agent)
+{
+	bool same_issuer = strcmp(p->issuer, agent->issuer) == 0;
+	return strcmp(agent->class, "agent") == 0 && (named(agent, p->person) || (same_issuer && named(agent, p->subject)));
 }

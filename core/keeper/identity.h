@@ -87,6 +87,8 @@ int identity_saml(const struct identity *i, const char *issuer, const json_t *fa
 int identity_unix(const struct settings *s, struct sp_bytes name, struct arena *a, struct verified *v_r) SP_MUST;
 /* True when p is whom the agent works for, by whatever name the agent's issuer gave: made to refuse, so it is wide. */
 bool identity_sponsors(const struct principal *p, const struct principal *agent);
+/* The same, made to permit: by the person's claim, or by what the agent's own issuer calls p. */
+bool identity_is_sponsor(const struct principal *p, const struct principal *agent);
 /* The same person, as far as anybody can tell: nobody decides on their own request. */
 bool identity_same(const struct principal *a, const struct principal *b);
 

@@ -70,6 +70,10 @@ const char *const store_schema[] = {
 	"CREATE INDEX ticket_parent ON ticket(parent, state);"
 	"CREATE INDEX ticket_of ON ticket(issuer, subject, state);"
 	"CREATE INDEX ticket_start_by ON ticket(start_by);",
+	/* Whether an agent's sponsor may decide, which the mark covers. */
+	"ALTER TABLE approval ADD COLUMN sponsor INTEGER NOT NULL DEFAULT 0;"
+	"UPDATE approval SET state = 4, view = '{}', text = 'withdrawn by an upgrade' WHERE state IN (0, 1);"
+	"UPDATE approval SET state = 5 WHERE state = 6;",
 };
 const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
@@ -77,7 +81,7 @@ const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schem
 	"id, principal, user, target, part, address, protocol, started, ended, why, text, operations, denied, rows, bytes, issuer, subject, gateway"
 #define APPROVAL_COLUMNS \
 	"id, session, op, hash, rule, rule_hash, by, count, created, expires, next_run, view, need_reason, principal, issuer," \
-	" subject, person, user, target, state, decided, text, kind, span, reason, spent, mac"
+	" subject, person, user, target, state, decided, text, kind, span, reason, spent, sponsor, mac"
 #define APPROVAL_TYPES APPROVAL_MARKED "b"
 #define GRANT_COLUMNS "id, kind, principal, issuer, subject, user, target, reason, by, since, until, state, ended, text, mac"
 #define GRANT_TYPES GRANT_MARKED "b"
@@ -113,7 +117,7 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_LEDGER_SINCE] = { "SELECT entry FROM ledger WHERE number > ? ORDER BY number LIMIT 4096", "q", "b", .own = true },
 	[STORE_LEDGER_LAST_OF] = { "SELECT entry FROM ledger WHERE session = ? ORDER BY number DESC LIMIT 1", "b", "b", .own = true },
 	[STORE_APPROVAL_ADD] = { "INSERT INTO approval(" APPROVAL_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-	    " ?, ?, ?, ?, ?, ?, ?)", APPROVAL_TYPES, "" },
+	    " ?, ?, ?, ?, ?, ?, ?, ?)", APPROVAL_TYPES, "" },
 	[STORE_APPROVAL_GET] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE id = ?", "t", APPROVAL_TYPES },
 	[STORE_APPROVAL_PREFIX] = { "SELECT id FROM approval WHERE id BETWEEN ? AND ? LIMIT 2", "tt", "t" },
 	[STORE_APPROVAL_LIST] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE ?1 < 0 OR state = ?1 ORDER BY created DESC LIMIT ?2",

@@ -90,9 +90,10 @@ enum store_statement {
 /* Columns of rows that grant something, in order, each table's mac being the one after the last (row.h): their types. */
 enum approval_column {
 	A_ID, A_SESSION, A_OP, A_HASH, A_RULE, A_RULE_HASH, A_BY, A_COUNT, A_CREATED, A_EXPIRES, A_NEXT_RUN, A_VIEW, A_NEED_REASON,
-	A_PRINCIPAL, A_ISSUER, A_SUBJECT, A_PERSON, A_USER, A_TARGET, A_STATE, A_DECIDED, A_TEXT, A_KIND, A_SPAN, A_REASON, A_SPENT, A_MAC
+	A_PRINCIPAL, A_ISSUER, A_SUBJECT, A_PERSON, A_USER, A_TARGET, A_STATE, A_DECIDED, A_TEXT, A_KIND, A_SPAN, A_REASON, A_SPENT,
+	A_SPONSOR, A_MAC
 };
-#define APPROVAL_MARKED "tbqbtbtqqqqtqttttttqqtqqtq"
+#define APPROVAL_MARKED "tbqbtbtqqqqtqttttttqqtqqtqq"
 enum vote_column { V_APPROVAL, V_PERSON, V_ALLOW, V_BY, V_REASON, V_AT, V_MAC };
 #define VOTE_MARKED "ttqttq"
 enum grant_column {

@@ -149,7 +149,9 @@ say_waiting(const struct approval_rule *a, struct buffer *b)
 
 	if (rc != SP_OK)
 		return rc;
-	return buffer_printf(b, " must approve it within %" PRIu64 " %s, for rule \"%s\"%s%s", minutes ? a->within / 60000 : a->within / 1000,
+	if (a->sponsor && *a->by != '\0')
+		rc = buffer_printf(b, ", or the agent's sponsor,");
+	return rc != SP_OK ? rc : buffer_printf(b, " must approve it within %" PRIu64 " %s, for rule \"%s\"%s%s", minutes ? a->within / 60000 : a->within / 1000,
 	    minutes ? "min" : "s", a->rule, a->reason ? ", with a comment" : "", a->next_run ? "; then it is sent again" : "");
 }
 

@@ -189,7 +189,7 @@ keeper_hold(struct sp_op *op, const struct approval_rule *a)
 	op->approval[0] = '\0';
 	struct message m = { .type = MSG_HOLD, .f = { S(id_of(op->s)), Q(op->number), S(((struct sp_bytes){ op->hash, DIGEST_LEN })),
 		Z(a->rule), S(((struct sp_bytes){ a->hash, DIGEST_LEN })), Z(a->by), Q(a->count), Q(a->within), Q(a->next_run), Z(view),
-		Q(a->reason), Q(op->s->wrote && !a->in_transaction) } };
+		Q(a->reason), Q(op->s->wrote && !a->in_transaction), Q(a->sponsor) } };
 	int rc = keeper_say(op->s->w, &m);
 	free(view);
 	return rc == SP_OK ? rc : op_deny(op, SP_BY_ERROR, a->rule, "it needs an approval, and the keeper is away; try again", 0);

@@ -434,6 +434,12 @@ op_find_held(struct sp_session *s, uint32_t number)
 	return NULL;
 }
 
+static const char *
+deciders(const struct approval_rule *a)
+{
+	return *a->by == '\0' ? "the agent's sponsor" : a->by;
+}
+
 void
 op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h)
 {
@@ -449,13 +455,13 @@ op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h)
 	frame_field(&w, KEY_RULE, sp_str(a == NULL ? "" : a->rule));
 	record_frame(s, FRAME_HELD, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
 	struct sp_hold hold = { .id = h->id, .hash = h->hash, .rule = a == NULL ? "" : a->rule, .text = a == NULL ? "" : a->text,
-		.by = a == NULL ? "" : a->by, .within = a == NULL ? 0 : a->within };
+		.by = a == NULL ? "" : deciders(a), .within = a == NULL ? 0 : a->within };
 	session_enter_module(s);
 	int rc = SP_OK;
 	if (a != NULL && a->next_run) {
 		char text[700];
 		snprintf(text, sizeof(text), "rule \"%s\" wants an approval by %s: request %s (%s); run the same again once it is approved",
-		    a->rule, a->by, h->id, h->hash);
+		    a->rule, deciders(a), h->id, h->hash);
 		rc = op_deny(op, SP_BY_RULE, a->rule, text, 0);
 	} else if (s->module->held != NULL && op->op.kind != session_kind) {
 		rc = s->module->held(s, op, &hold);

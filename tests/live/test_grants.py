@@ -150,4 +150,35 @@ def broken_glass_runs_now_and_is_looked_at_later(w):
     assert "break-glass" in seen and "break-glass run" in seen, seen
 
 
+def program(w, name, kind, *more, api=False):
+    done = w.command("token", "--user", name, "--groups", "dev", "--class", kind, *more, *(["--api"] if api else []))
+    assert done.code == 0, repr(done)
+    return done.out
+
+
+@test
+def agents_and_workloads_are_told_to_come_again_and_a_sponsor_does_not_decide(w):
+    for name, kind, more in (("bot", "agent", ("--sponsor", "sam")), ("ci", "workload", ())):
+        done = w.command("request", "orders", "--for", "1h", "--reason", "INC-3", "--json", token=program(w, name, kind, *more, api=True))
+        assert done.code == 0, repr(done)
+        own = w.command("approve", done.json["id"], token=program(w, name, kind, *more, api=True))
+        assert own.code == 1, repr(own)
+        if kind == "agent":
+            no = w.command("approve", done.json["id"], token=lead(w, "sam"))
+            assert no.code == 1 and "your agent's" in no.err and "sponsor" in no.err, repr(no)
+        assert w.command("approve", done.json["id"], token=lead(w)).code == 0
+        token, sql = program(w, name, kind, *more), f"UPDATE orders SET price = 8 WHERE id = 8 AND state <> '{name}'"
+        got = w.psql(sql, user=name, token=token)
+        assert got.code != 0 and "run the same again once it is approved" in got.err, repr(got)
+        request = w.waiting_request()
+        assert request["next_run"] and request["user"] == name, request
+        if kind == "agent":
+            no = w.command("approve", request["id"], token=lead(w, "sam"))
+            assert no.code == 1 and "your agent's" in no.err, repr(no)
+        assert w.command("approve", request["id"], token=lead(w)).code == 0
+        assert w.psql(sql, user=name, token=token).code == 0
+        assert w.psql(sql, user=name, token=token).code != 0, "once"
+        assert w.command("end", w.waiting_request()["id"], token=program(w, name, kind, *more, api=True)).code == 0
+
+
 main(target_extra=ACCESS)

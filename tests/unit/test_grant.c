@@ -18,6 +18,8 @@ static const char conf[] =
     " access grant approvers=leads count=1 max=2h reason=INC-[0-9]+ break_glass=oncall; }\n"
     "target vault { protocol postgres; server 127.0.0.1:5; tls off; policy p.lua; allow groups=dba,dev,leads; login user=app secret=env:KEEPER_TEST_SECRET;"
     " access grant approvers=leads count=2 max=2h; }\n"
+    "target robots { protocol postgres; server 127.0.0.1:5; tls off; policy p.lua; allow groups=dba,dev,leads; login user=app secret=env:KEEPER_TEST_SECRET;"
+    " access grant approvers=leads sponsor; }\n"
     "target open { protocol postgres; server 127.0.0.1:5; tls off; policy p.lua; allow groups=dba,dev; login user=app secret=env:KEEPER_TEST_SECRET; }\n";
 
 #include "keeper_world.h"
@@ -429,6 +431,67 @@ test_seals(void)
 	stop();
 }
 
+/* ---- an agent, and whom it works for ---- */
+
+static const char *
+agent_token(enum audience audience)
+{
+	static char text[4][2048];
+	static unsigned turn;
+	static const char *const dev = "dev";
+	char *out = text[turn++ % 4];
+	struct buffer b = { 0 };
+	uint64_t expires;
+	const char *why = "";
+	const struct token_request q = { .user = "bot", .class = "agent", .sponsor = "lea", .groups = { &dev, 1 }, .ttl = 600000,
+		.audience = audience };
+	CU_ASSERT_EQUAL_FATAL(issuer_mint(&f.k.keys.issuer, &q, &b, &expires, &why), SP_OK);
+	(void)snprintf(out, sizeof(text[0]), "%.*s", (int)b.len, (const char *)buffer_bytes(&b).p);
+	buffer_free(&b);
+	return out;
+}
+
+static const char *
+agent_holds(uint64_t op, const char *by, bool sponsor)
+{
+	static char text[64];
+	struct message m = hold_message(0, op, by, 1, 60000, true);
+	m.f[12].q = sponsor;
+	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_HELD);
+	(void)snprintf(text, sizeof(text), "%.*s", r == NULL ? 0 : (int)r->f[2].s.len, r == NULL ? "" : (const char *)r->f[2].s.p);
+	return text;
+}
+
+/* An agent's sponsor decides only where that is said (AP5). */
+static void
+test_sponsor(void)
+{
+	start();
+	new_ids();
+	const char *request = id_in(call(agent_token(AUDIENCE_API), 0, CALL_ASK, "{\"target\":\"orders\",\"for\":1000,\"reason\":\"INC-1\"}", 200));
+	expect_call(api_token("lea", "leads"), 0, CALL_APPROVE, with_id(request), 403);
+	expect_call(agent_token(AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 403);
+	expect_call(api_token("max", "leads"), 0, CALL_APPROVE, with_id(request), 200);
+	request = id_in(call(agent_token(AUDIENCE_API), 0, CALL_ASK, "{\"target\":\"robots\",\"for\":1000,\"reason\":\"x\"}", 200));
+	expect_call(api_token("joe", "dev"), 0, CALL_APPROVE, with_id(request), 404);
+	expect_call(api_token("lea", "dev"), 0, CALL_APPROVE, with_id(request), 200); /* in no group that could */
+	CU_ASSERT(admitted(0, agent_token(AUDIENCE_DATA), "bot", "open"));
+	request = agent_holds(1, "leads", false);
+	expect_call(api_token("lea", "leads"), 0, CALL_APPROVE, with_id(request), 403);
+	request = agent_holds(2, "leads", true);
+	expect_call(api_token("lea", "dev"), 0, CALL_APPROVE, with_id(request), 200);
+	request = agent_holds(3, "", true);
+	expect_call(api_token("max", "leads"), 0, CALL_APPROVE, with_id(request), 404);
+	expect_call(api_token("lea", "dev"), 0, CALL_DENY, with_id(request), 200);
+	/* Nobody could decide on that. */
+	CU_ASSERT(admitted(1, token_of("ann", "dev", AUDIENCE_DATA), "ann", "open"));
+	struct message m = hold_message(1, 1, "", 1, 60000, true);
+	m.f[12].q = 1;
+	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
+	CU_ASSERT(r != NULL && r->f[3].q == 0 && strstr((const char *)r->f[5].s.p, "agent's sponsor") != NULL);
+	stop();
+}
+
 int
 main(void)
 {
@@ -448,6 +511,7 @@ main(void)
 		{ "inserted rows", test_inserted_rows },
 		{ "altered requests and votes", test_altered_requests },
 		{ "seals", test_seals },
+		{ "an agent's sponsor (AP5)", test_sponsor },
 		CU_TEST_INFO_NULL,
 	};
 	log_init("test", open("/dev/null", O_WRONLY | O_CLOEXEC), SP_ERROR);

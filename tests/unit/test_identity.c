@@ -196,6 +196,12 @@ test_sponsors(void)
 	const struct principal other = { .user = "bob", .subject = "2", .name = "Bob", .person = "o2" }, none = { .sponsor = "" };
 	CU_ASSERT(identity_sponsors(&by_person, &v.principal) && identity_sponsors(&by_user, &v.principal));
 	CU_ASSERT(!identity_sponsors(&other, &v.principal) && !identity_sponsors(&by_user, &none));
+	/* What permits is narrow: the person's claim, or a subject of the same issuer, never what is only shown. */
+	const struct principal same_issuer = { .user = "x", .subject = "o1", .name = "x", .person = "", .issuer = "https://bots" };
+	const struct principal elsewhere = { .user = "o1", .subject = "o1", .name = "o1", .person = "o9", .issuer = "https://idp" };
+	const struct principal person = { .user = "ann", .subject = "1", .name = "Ann", .person = "o1", .issuer = "https://idp" };
+	CU_ASSERT(identity_is_sponsor(&person, &v.principal) && identity_is_sponsor(&same_issuer, &v.principal));
+	CU_ASSERT(!identity_is_sponsor(&elsewhere, &v.principal) && identity_sponsors(&elsewhere, &v.principal));
 	static const char *const odd[] = { "\"fleet\":\"a\"", "\"fleet\":\"a\",\"act\":\"\"", "\"fleet\":\"a\",\"act\":{\"sub\":\"o1\"}",
 		"\"fleet\":\"a\",\"act\":[\"o1\"]", "\"act\":\"o1\"" };
 	for (size_t i = 0; i < sizeof(odd) / sizeof(*odd); i++)
