@@ -30,10 +30,12 @@
 #define STEAL_MS 5
 #define SPINS 64
 #define NS_PER_MS 1000000u
+#define PAID_MAX (24ull * 3600 * 1000 * NS_PER_MS) /* at once, for another gateway */
 
 struct place {
 	uint8_t key[16];
 	uint64_t full_at; /* ns */
+	uint64_t charged; /* ns, by workers of this gateway, since the others were told */
 };
 
 struct bucket {
@@ -51,6 +53,7 @@ const uint64_t board_added_us[BOARD_STEPS] = { 5, 10, 25, 50, 100, 250, 500, 100
 struct shared {
 	struct slot slot[BOARD_SLOTS];
 	struct bucket bucket[BUCKETS];
+	_Atomic uint64_t touched[BUCKETS / 64]; /* a bit for each bucket that has something to tell */
 };
 
 struct board {
@@ -192,7 +195,7 @@ place_find(struct bucket *k, const uint8_t key[16], uint64_t now)
 	}
 	if (idle != NULL) {
 		memcpy(idle->key, key, sizeof(idle->key));
-		idle->full_at = 0;
+		idle->full_at = idle->charged = 0;
 	}
 	return idle;
 }
@@ -201,8 +204,8 @@ static bool
 place_charge(struct place *p, uint64_t each, uint64_t window, uint64_t now, uint64_t *wait_r)
 {
 	uint64_t full_at = p->full_at > now ? p->full_at : now;
-	/* Further away than any honest charge could bring it: a clock or a worker went wrong. */
-	if (full_at - now > window + each)
+	/* Further away than honest charges, ours and others', could bring it: a clock or a worker went wrong. */
+	if ((full_at - now) / BOARD_DEBT > window)
 		full_at = now + window;
 	uint64_t used = full_at - now;
 	if (used > window - each) {
@@ -210,15 +213,28 @@ place_charge(struct place *p, uint64_t each, uint64_t window, uint64_t now, uint
 		return false;
 	}
 	p->full_at = full_at + each;
+	p->charged += each;
 	return true;
+}
+
+static unsigned
+bucket_number(const uint8_t key[16])
+{
+	uint32_t n;
+	memcpy(&n, key, sizeof(n));
+	return n % BUCKETS;
 }
 
 static struct bucket *
 bucket_of(struct board *b, const uint8_t key[16])
 {
-	uint32_t n;
-	memcpy(&n, key, sizeof(n));
-	return &b->shared->bucket[n % BUCKETS];
+	return &b->shared->bucket[bucket_number(key)];
+}
+
+static void
+touch(struct board *b, unsigned bucket)
+{
+	atomic_fetch_or_explicit(&b->shared->touched[bucket / 64], 1ull << bucket % 64, memory_order_relaxed);
 }
 
 bool
@@ -238,8 +254,66 @@ board_charge(struct board *b, const uint8_t key[16], const struct board_rate *ra
 	struct place *p = place_find(k, key, now);
 	bool ok = p != NULL && place_charge(p, each, window, now, &wait);
 	lock_give(k, mine);
+	if (ok)
+		touch(b, bucket_number(key));
 	*retry_ms_r = ok ? 0 : (wait + NS_PER_MS - 1) / NS_PER_MS;
 	return ok;
+}
+
+/* ---- several gateways ---- */
+
+static uint64_t
+lock_try(struct board *b, struct bucket *k)
+{
+	uint64_t seen = 0, mine = (uint64_t)getpid() << 32 | (++b->turn & UINT32_MAX);
+	return atomic_compare_exchange_strong_explicit(&k->lock, &seen, mine, memory_order_acquire, memory_order_relaxed) ? mine : 0;
+}
+
+/* False: not all of it was told. */
+static bool
+take_bucket(struct board *b, unsigned n, board_charged *each, void *owner)
+{
+	struct bucket *k = &b->shared->bucket[n];
+	uint64_t mine = lock_try(b, k);
+	bool all = mine != 0;
+	for (unsigned i = 0; all && i < PLACES; i++) {
+		struct place p = k->place[i];
+		if (p.charged == 0)
+			continue;
+		all = each(owner, p.key, p.charged);
+		k->place[i].charged = all ? 0 : p.charged;
+	}
+	if (mine != 0)
+		lock_give(k, mine);
+	return all;
+}
+
+void
+board_take(struct board *b, board_charged *each, void *owner)
+{
+	for (unsigned w = 0; w < BUCKETS / 64; w++) {
+		if (atomic_load_explicit(&b->shared->touched[w], memory_order_relaxed) == 0)
+			continue;
+		uint64_t bits = atomic_exchange_explicit(&b->shared->touched[w], 0, memory_order_relaxed);
+		for (unsigned i = 0; i < 64; i++)
+			if ((bits >> i & 1) != 0 && !take_bucket(b, w * 64 + i, each, owner))
+				touch(b, w * 64 + i); /* the next time */
+	}
+}
+
+void
+board_pay(struct board *b, const uint8_t key[16], uint64_t ns, uint64_t now_ms)
+{
+	uint64_t now = now_ms * NS_PER_MS;
+	struct bucket *k = bucket_of(b, key);
+	uint64_t mine = now_ms > UINT64_MAX / 4 / NS_PER_MS ? 0 : lock_try(b, k);
+	struct place *p = mine == 0 ? NULL : place_find(k, key, now);
+	if (p != NULL) {
+		uint64_t full_at = p->full_at > now ? p->full_at : now;
+		p->full_at = full_at > UINT64_MAX / 2 ? full_at : full_at + (ns < PAID_MAX ? ns : PAID_MAX);
+	}
+	if (mine != 0)
+		lock_give(k, mine);
 }
 
 uint64_t

@@ -4,10 +4,11 @@
  *
  *   heartbeats   one slot a worker, written by it, watched by master
  *   times        how long operations took to be decided, in the same slots
- *   counters     how much of a rate is used up, over all workers: a table of 65,536 keys
+ *   counters     how much of a rate is used up, over all workers, and those of gateways that share a store: 65,536 keys
  *
  * A counter is a token bucket: `count` at once, then one each window / count; a full bucket holds
- * no more than is used in one window.  Keys that are not in use any more make room for new ones;
+ * no more than is used in one window.  What other gateways let through meanwhile may bring it into
+ * debt, of BOARD_DEBT windows at most.  Keys that are not in use any more make room for new ones;
  * when a place is wanted and all are in use, the answer is no (P3).
  *
  * Workers trust one another here for limits, not for memory: whatever a broken one writes, the
@@ -20,6 +21,7 @@
 
 #define BOARD_SLOTS 256
 #define BOARD_WAIT_MS 10
+#define BOARD_DEBT 8
 
 struct board;
 
@@ -49,6 +51,14 @@ struct board_rate {
  */
 bool board_charge(struct board *b, const uint8_t key[16], const struct board_rate *rate, uint64_t now_ms,
     uint64_t *retry_ms_r) SP_MUST;
+
+/*
+ * Several gateways count together: each tells the others what its workers have charged since it last
+ * told, and takes what was charged elsewhere.  The keeper does; it waits for no worker's lock.
+ */
+typedef bool board_charged(void *owner, const uint8_t key[16], uint64_t ns); /* false: no more for now */
+void board_take(struct board *b, board_charged *each, void *owner);
+void board_pay(struct board *b, const uint8_t key[16], uint64_t ns, uint64_t now_ms);
 
 struct board_share {
 	uint64_t us, window_ms; /* so much of each window; neither 0: else the wait is a window */

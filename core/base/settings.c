@@ -405,7 +405,7 @@ const struct directive settings_table[] = {
 	{ .name = "local_issuer", .type = DIR_PARAMS, .dflt = "", .params = issuer_params, .help = "tokens of the gateway's own, for a first start" },
 	{ .name = "limit", .type = DIR_PARAMS, .dflt = "", .params = limit_params, .help = "sessions at once" },
 	{ .name = "shutdown_timeout", .type = DIR_DURATION, .offset = TOP(shutdown_timeout), .dflt = "5m", .help = "on `quit`, sessions may go on for this long" },
-	{ .name = "store_grace", .type = DIR_DURATION, .offset = TOP(store_grace), .dflt = "30s", .help = "how long sessions go on while the keeper does not answer" },
+	{ .name = "store_grace", .type = DIR_DURATION, .offset = TOP(store_grace), .dflt = "60s", .help = "how long sessions go on while the keeper does not answer" },
 	{ .name = "drain", .type = DIR_DURATION, .offset = TOP(drain), .dflt = "off", .help = "how long a running operation may go on after its token expired" },
 	{ .name = "listener", .type = DIR_BLOCK, .offset = TOP(listeners), .params = settings_listener_table, .size = sizeof(struct listener),
 	    .flags = DIR_OPEN, .help = "where clients connect" },

@@ -458,6 +458,7 @@ keeper_close(struct keeper *k)
 	reply_close(k);
 	ledger_close(k);
 	store_close(&k->store);
+	gateways_close(k);
 	trust_free(&k->trust);
 	saml_trust_free(&k->saml_trust);
 	credentials_free(&k->credentials);

@@ -9,10 +9,12 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../base/board.h"
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "approval.h"
 #include "grant.h"
+#include "metrics.h"
 #include "proof.h"
 #include "signin.h"
 #include "ticket.h"
@@ -20,6 +22,21 @@
 #define SEEN_EVERY 5       /* seconds */
 #define SILENT_US 30000000 /* beyond store_grace: then it is gone, whatever its clock says */
 #define DEAD_MAX 16        /* a second */
+#define CHANGE_KEPT_US 60000000
+#define LIMIT_KEPT_US 5000000
+#define BLIND_MS 45000     /* less than changes are kept */
+
+#define LATELY 1024
+
+struct lately { /* what is found in the table has mostly been heard before */
+	uint64_t mark[LATELY];
+	unsigned next;
+};
+
+struct gateways {
+	struct lately heard, limits;
+	uint64_t looked; /* mono ms; 0: not yet */
+};
 
 static char self[64];
 
@@ -113,8 +130,21 @@ hear_signin(struct keeper *k, const char *id)
 	signin_heard(k, id);
 }
 
+static bool
+is_new(struct lately *l, const struct store_change *c)
+{
+	uint64_t mark = c->number * 31;
+	for (const char *g = c->gateway; *g != '\0'; g++)
+		mark = mark * 1099511628211u + (uint8_t)*g;
+	for (unsigned i = 0; i < LATELY; i++)
+		if (l->mark[i] == mark)
+			return false;
+	l->mark[l->next++ % LATELY] = mark;
+	return true;
+}
+
 static void
-on_heard(void *owner, const char *topic, const char *key)
+on_heard(void *owner, const struct store_change *c)
 {
 	static const struct {
 		const char *topic;
@@ -122,9 +152,105 @@ on_heard(void *owner, const char *topic, const char *key)
 	} row[] = { { "approval", hear_approval }, { "grant", hear_grant }, { "ticket", hear_ticket },
 		{ "revoked", hear_revoked }, { "wish", hear_wish }, { "signin", hear_signin } };
 	struct keeper *k = owner;
+	char key[257];
+	(void)snprintf(key, sizeof(key), "%.*s", (int)(c->key.len < 256 ? c->key.len : 256), c->key.len == 0 ? "" : (const char *)c->key.p);
+	if (!is_new(&k->gateways->heard, c))
+		return;
 	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
-		if (strcmp(row[i].topic, topic) == 0)
+		if (strcmp(row[i].topic, c->topic) == 0)
 			row[i].hear(k, key);
+}
+
+/* ---- limits: what each lets through, told once a second ---- */
+
+#define TOLD_MAX 2000 /* keys */
+#define TOLD 24       /* bytes: key, ns */
+
+static bool
+put_charged(void *owner, const uint8_t key[16], uint64_t ns)
+{
+	struct buffer *b = owner;
+	uint8_t number[8];
+	for (unsigned i = 0; i < 8; i++)
+		number[i] = (uint8_t)(ns >> (56 - 8 * i));
+	return b->len < TOLD_MAX * TOLD && buffer_put(b, (struct sp_bytes){ key, 16 }) == SP_OK &&
+	    buffer_put(b, (struct sp_bytes){ number, 8 }) == SP_OK;
+}
+
+static void
+tell_limits(struct keeper *k)
+{
+	struct buffer b = { 0 };
+	if (metrics_shared(k) != NULL)
+		board_take(metrics_shared(k), put_charged, &b);
+	const struct field args[] = { Z(self), Q(store_number()), Z("limit"), S(buffer_bytes(&b)) };
+	if (b.len > 0)
+		(void)keeper_write(k, STORE_CHANGE_ADD, args);
+	buffer_free(&b);
+}
+
+static void
+hear_limits(struct keeper *k, struct sp_bytes told)
+{
+	struct sp_reader r = sp_reader(told);
+	while (r.left >= TOLD) {
+		struct sp_bytes key = sp_rd_take(&r, 16);
+		board_pay(metrics_shared(k), key.p, sp_rd_be64(&r), clock_mono_ms());
+	}
+}
+
+/* ---- looking, beside listening ---- */
+
+struct found { /* collected first: who hears of one may read and write */
+	struct arena *arena;
+	struct store_change *list;
+	size_t n, max;
+};
+
+static int
+take_change(void *owner, const struct field *row)
+{
+	struct found *f = owner;
+	if (f->n == f->max) {
+		size_t max = f->max == 0 ? 64 : 2 * f->max;
+		struct store_change *list = arena_alloc(f->arena, max * sizeof(*list));
+		if (list == NULL)
+			return SP_ENOMEM;
+		if (f->n > 0)
+			memcpy(list, f->list, f->n * sizeof(*list));
+		f->list = list;
+		f->max = max;
+	}
+	struct store_change *c = &f->list[f->n];
+	*c = (struct store_change){ arena_string(f->arena, row[0].s), row[1].q, arena_string(f->arena, row[2].s), arena_bytes(f->arena, row[3].s) };
+	f->n += c->gateway != NULL && c->topic != NULL;
+	return SP_OK;
+}
+
+/* NOTIFY is quick, and may be lost on the way (a pooler, a broken LISTEN): what is in the table is not. */
+static void
+look(struct keeper *k)
+{
+	struct found f = { .arena = arena_new(8u << 20) };
+	const struct field args[] = { Z(self) };
+	bool first = k->gateways->looked == 0;
+	if (f.arena != NULL && store_read(k->store, STORE_CHANGES, args, take_change, &f) == SP_OK)
+		k->gateways->looked = clock_mono_ms();
+	for (size_t i = 0; i < f.n; i++) {
+		if (strcmp(f.list[i].topic, "limit") != 0)
+			on_heard(k, &f.list[i]);
+		else if (is_new(&k->gateways->limits, &f.list[i]) && (!first || f.list[i].number > k->started) && metrics_shared(k) != NULL)
+			hear_limits(k, f.list[i].key); /* the board outlives a keeper: what stood there at its start was counted */
+	}
+	arena_free(&f.arena);
+}
+
+static void
+forget_changes(struct keeper *k)
+{
+	uint64_t now = clock_wall_us();
+	const struct field args[] = { Z(self), Q(now - CHANGE_KEPT_US), Q(now - LIMIT_KEPT_US) };
+	(void)keeper_write(k, STORE_CHANGES_FORGET, args);
 }
 
 int
@@ -173,9 +299,17 @@ gateways_tick(struct keeper *k)
 {
 	if (!store_shared(k->store))
 		return;
+	if (k->gateways->looked != 0 && clock_mono_ms() - k->gateways->looked > BLIND_MS) {
+		log_error("for too long nobody looked what other gateways do: the keeper ends, and starts again");
+		k->failed(k);
+		return;
+	}
 	grant_wishes(k);
+	tell_limits(k);
+	look(k);
 	if (k->ticks % SEEN_EVERY != 0)
 		return;
+	forget_changes(k);
 	const struct field args[] = { Z(self), Q(clock_wall_us()) };
 	(void)keeper_write(k, STORE_GATEWAY_SEEN, args);
 	bury(k);
@@ -222,6 +356,7 @@ int
 gateways_open(struct keeper *k, const char **err_r)
 {
 	const struct settings *s = keeper_settings(k);
+	k->gateways = mem_alloc(sizeof(*k->gateways));
 	name_self(&k->keys);
 	if (k->trial)
 		return store_open(STORE_MEMORY, NULL, &k->store, err_r);
@@ -231,4 +366,11 @@ gateways_open(struct keeper *k, const char **err_r)
 	int rc = a == NULL ? SP_ENOMEM : open_server(k, a, err_r);
 	arena_free(&a);
 	return rc;
+}
+
+void
+gateways_close(struct keeper *k)
+{
+	free(k->gateways);
+	k->gateways = NULL;
 }

@@ -7,7 +7,10 @@
  *   A is to end a session of B        A stores a wish, B hears "wish B" and carries it out
  *   A is not heard of for a while     B writes that A's sessions are torn, and withdraws what they held
  *
- * A gateway that is alone has the same rows, and hears nothing.
+ *   A lets an operation through that     A tells all, once a second, how much of which limit; B counts it as its own
+ *   a limit counts
+ *
+ * They listen, and look once a second for what listening missed.  A gateway that is alone has the same rows, and hears nothing.
  */
 #ifndef SALLYPORT_KEEPER_GATEWAYS_H
 #define SALLYPORT_KEEPER_GATEWAYS_H
@@ -16,6 +19,7 @@
 
 /* Opens k->store as the configuration says; before the lock-down, since a server is connected. */
 int gateways_open(struct keeper *k, const char **err_r) SP_MUST;
+void gateways_close(struct keeper *k);
 /* The name of this one: its host's, and what its signing key begins with. */
 const char *gateways_self(void);
 /* True for our own, and for what is from before gateways had names. */

@@ -34,6 +34,7 @@ struct ticket_logins;
 struct live_table;
 struct webhooks;
 struct fetches;
+struct gateways;
 struct metrics;
 struct outside;
 struct policy_asks;
@@ -84,6 +85,7 @@ struct keeper {
 	struct ticket_logins *tickets; /* log-ins under way */
 	struct callers *callers;
 	struct fetches *fetches;
+	struct gateways *gateways;
 	struct metrics *metrics;
 	struct policy_asks *policy_asks;
 	struct ledger *ledger;

@@ -58,6 +58,12 @@ metrics_board(struct keeper *k, int fd)
 	return board_map(fd, &k->metrics->board);
 }
 
+struct board *
+metrics_shared(struct keeper *k)
+{
+	return k->metrics->board;
+}
+
 /* ---- counting ---- */
 
 static void

@@ -7,8 +7,9 @@
 
 void metrics_open(struct keeper *k);
 void metrics_close(struct keeper *k);
-/* From master: the board, read only for this.  Does not take fd over. */
+/* From master: the board.  Does not take fd over. */
 int metrics_board(struct keeper *k, int fd) SP_MUST;
+struct board *metrics_shared(struct keeper *k); /* it, or NULL until it came */
 
 /* What happened, each a line of code where it happens. */
 void metrics_login(struct keeper *k, bool admitted);

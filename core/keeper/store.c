@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#include "../base/clock.h"
+
 /* Version n is what schema[0..n) made; a newer file is refused. */
 const char *const store_schema[] = {
 	"CREATE TABLE session(id BLOB PRIMARY KEY, principal TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL,"
@@ -74,6 +76,8 @@ const char *const store_schema[] = {
 	"ALTER TABLE approval ADD COLUMN sponsor INTEGER NOT NULL DEFAULT 0;"
 	"UPDATE approval SET state = 4, view = '{}', text = 'withdrawn by an upgrade' WHERE state IN (0, 1);"
 	"UPDATE approval SET state = 5 WHERE state = 6;",
+	"CREATE TABLE change(gateway TEXT NOT NULL, number INTEGER NOT NULL, topic TEXT NOT NULL, key BLOB NOT NULL,"
+	" PRIMARY KEY(gateway, number)) WITHOUT ROWID;",
 };
 const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
@@ -180,6 +184,9 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_GATEWAY_GONE] = { "DELETE FROM gateway WHERE name = ? AND seen < ?", "tq", "" },
 	[STORE_WISH_ADD] = { "INSERT INTO wish VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", "bttq", "", .topic = "wish", .key = 1 },
 	[STORE_WISHES] = { "SELECT session, text FROM wish WHERE gateway = ?", "t", "bt" },
+	[STORE_CHANGE_ADD] = { "INSERT INTO change VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", "tqtb", "" },
+	[STORE_CHANGES] = { "SELECT gateway, number, topic, key FROM change WHERE gateway <> ? ORDER BY number LIMIT 10000", "t", "tqtb" },
+	[STORE_CHANGES_FORGET] = { "DELETE FROM change WHERE gateway = ?1 AND (number < ?2 OR (topic = 'limit' AND number < ?3))", "tqq", "" },
 	[STORE_HOOK_ADD] = { "INSERT INTO hook(delivery, hook, gateway, body, created, due) VALUES(?, ?, ?, ?, ?, ?)", "ttttqq", "" },
 	[STORE_HOOK_COUNT] = { "SELECT count(*) FROM hook WHERE hook = ? AND gateway = ?", "tt", "q" },
 	[STORE_HOOKS_DUE] = { "SELECT delivery, hook, body, attempts FROM hook WHERE gateway = ? AND due <= ? ORDER BY due LIMIT ?", "tqq", "tttq" },
@@ -219,6 +226,14 @@ store_close(struct store **s)
 		(*s)->own->kind->close((*s)->own);
 	free(*s);
 	*s = NULL;
+}
+
+uint64_t
+store_number(void)
+{
+	static uint64_t last;
+	uint64_t now = clock_wall_us();
+	return last = now > last ? now : last + 1;
 }
 
 bool

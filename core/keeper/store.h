@@ -79,6 +79,9 @@ enum store_statement {
 	STORE_SIGNIN_CHILDREN,   /* parent → the first that live */
 	STORE_SIGNIN_DUE,        /* identity, checked before, now → the first that live and have a refresh token */
 	STORE_SIGNIN_FORGET,     /* expired before */
+	STORE_CHANGE_ADD,        /* gateway, number, topic, key */
+	STORE_CHANGES,           /* gateway → gateway, number, topic, key of all others */
+	STORE_CHANGES_FORGET,    /* gateway, number before, number of limits before */
 	STORE_HOOK_ADD,          /* delivery, hook, gateway, body, created, due */
 	STORE_HOOK_COUNT,        /* hook, gateway → how many */
 	STORE_HOOKS_DUE,         /* gateway, now, limit → delivery, hook, body, attempts */
@@ -106,8 +109,14 @@ enum ticket_column {
 };
 #define TICKET_MARKED "tqtttttbqqqqtttqt"
 
-/* Another gateway on the same server wrote something under that topic (store.c); key is borrowed. */
-typedef void store_heard(void *owner, const char *topic, const char *key);
+/* A change by a gateway that shares the store; its texts are borrowed. */
+struct store_change {
+	const char *gateway;
+	uint64_t number;       /* by that gateway's own count, roughly wall µs */
+	const char *topic;     /* what was written (store.c) */
+	struct sp_bytes key;
+};
+typedef void store_heard(void *owner, const struct store_change *c);
 
 struct store_server {
 	const char *host, *port, *user, *database;
@@ -125,6 +134,8 @@ struct store_server {
 #define STORE_MEMORY ":memory:" /* a path: it goes with the process */
 /* Makes the file (0600) and its tables, or brings an older one up.  server NULL: nothing is shared. */
 int store_open(const char *path, const struct store_server *server, struct store **s_r, const char **err_r) SP_MUST;
+/* The next number of a change of our own: ascending. */
+uint64_t store_number(void);
 /* True when other gateways may read and write the same. */
 bool store_shared(const struct store *s);
 void store_close(struct store **s);

@@ -9,7 +9,7 @@
  * another keeper asks the store instead of guessing.  Sessions live on meanwhile (store_grace).
  *
  * Values travel in binary: int8, text, bytea.  What others have to hear goes by NOTIFY in the same
- * transaction: "GATEWAY TOPIC KEY".
+ * transaction: "GATEWAY NUMBER TOPIC KEY"; and it stands in the table "change" for a minute.
  */
 #include <config.h>
 
@@ -30,6 +30,7 @@
 #define ANSWER_MS 3000 /* the server gives up before: statement_timeout below */
 #define OPTIONS "-c statement_timeout=2000 -c lock_timeout=1500 -c idle_in_transaction_session_timeout=10000 -c client_min_messages=warning"
 #define CHANNEL "sallyport"
+#define NOWHERE "/nonexistent" /* else libpq looks in the home of who started us, and gives up where it may not look */
 #define LOCK "SELECT pg_advisory_xact_lock(7020382)"
 
 enum { OID_BYTEA = 17, OID_INT8 = 20, OID_TEXT = 25 }; /* catalog/pg_type.dat */
@@ -38,7 +39,8 @@ struct postgres {
 	struct engine e;
 	PGconn *c;
 	struct event *readable;
-	struct store_server server;
+	struct store_server server; /* host, ca and password only while it is opened */
+	char *host;
 };
 
 static char error_text[512];
@@ -46,7 +48,7 @@ static char error_text[512];
 static int
 fail(struct postgres *p, const char *what)
 {
-	log_error("the store at %s could not %s: %s", p->server.host, what, log_quote(sp_str(PQerrorMessage(p->c))));
+	log_error("the store at %s could not %s: %s", p->host, what, log_quote(sp_str(PQerrorMessage(p->c))));
 	return SP_EIO;
 }
 
@@ -233,15 +235,21 @@ execute(struct postgres *p, enum store_statement which, const struct field *args
 
 /* ---- the engine ---- */
 
+/* Others hear of it at once, or find it when they look (gateways.c). */
 static int
 notify(struct postgres *p, const struct store_sql *row, const struct field *args)
 {
 	char text[512];
-	const struct sp_bytes key = args[row->key].s;
-	(void)snprintf(text, sizeof(text), "%s %s %.*s", p->server.gateway, row->topic, (int)(key.len < 256 ? key.len : 256),
+	const struct sp_bytes key = { args[row->key].s.p, args[row->key].s.len < 256 ? args[row->key].s.len : 256 };
+	const struct field change[STORE_ARGS] = { Z(p->server.gateway), Q(store_number()), Z(row->topic), S(key) };
+	(void)snprintf(text, sizeof(text), "%s %llu %s %.*s", p->server.gateway, (unsigned long long)change[1].q, row->topic, (int)key.len,
 	    key.len == 0 ? "" : (const char *)key.p);
 	const char *const values[] = { CHANNEL, text };
-	PGresult *r = answer(p, PQsendQueryParams(p->c, "SELECT pg_notify($1, $2)", 2, NULL, values, NULL, NULL, 0) == 1, PGRES_TUPLES_OK);
+	PGresult *r = execute(p, STORE_CHANGE_ADD, change, PGRES_COMMAND_OK);
+	PQclear(r);
+	if (r == NULL)
+		return SP_EIO;
+	r = answer(p, PQsendQueryParams(p->c, "SELECT pg_notify($1, $2)", 2, NULL, values, NULL, NULL, 0) == 1, PGRES_TUPLES_OK);
 	PQclear(r);
 	return r == NULL ? SP_EIO : SP_OK;
 }
@@ -319,6 +327,7 @@ postgres_close(struct engine *e)
 	if (p->readable != NULL)
 		event_free(p->readable);
 	PQfinish(p->c);
+	free(p->host);
 	free(p);
 }
 
@@ -326,14 +335,17 @@ static const struct engine_kind postgres_kind = { postgres_write, postgres_read,
 
 /* ---- what other gateways did ---- */
 
+/* "GATEWAY NUMBER TOPIC KEY" */
 static void
 hear(struct postgres *p, char *text)
 {
-	char *topic = strchr(text, ' '), *key = topic == NULL ? NULL : strchr(topic + 1, ' ');
-	if (key == NULL || sp_bytes_is((struct sp_bytes){ (const uint8_t *)text, (size_t)(topic - text) }, p->server.gateway))
-		return; /* our own */
-	*key = '\0';
-	p->server.heard(p->server.owner, topic + 1, key + 1);
+	char *number = strchr(text, ' '), *topic = number == NULL ? NULL : strchr(number + 1, ' '), *key = topic == NULL ? NULL : strchr(topic + 1, ' ');
+	if (key == NULL)
+		return;
+	*number = *topic = *key = '\0';
+	const struct store_change c = { text, strtoull(number + 1, NULL, 10), topic + 1, sp_str(key + 1) };
+	if (strcmp(c.gateway, p->server.gateway) != 0)
+		p->server.heard(p->server.owner, &c);
 }
 
 static void
@@ -358,9 +370,9 @@ connect_server(struct postgres *p, const char **err_r)
 	const struct store_server *s = &p->server;
 	char *password = s->password == NULL ? NULL : mem_string(secret_bytes(s->password));
 	const char *const names[] = { "host", "port", "user", "dbname", "password", "sslmode", "sslrootcert", "application_name",
-		"client_encoding", "gssencmode", "target_session_attrs", "options", NULL };
+		"client_encoding", "gssencmode", "target_session_attrs", "options", "sslcert", "sslkey", "sslcrl", "passfile", NULL };
 	const char *const values[] = { s->host, s->port, s->user, s->database, password, s->tls, s->ca, "sallyport", "UTF8", "disable",
-		"read-write", OPTIONS, NULL };
+		"read-write", OPTIONS, NOWHERE, NOWHERE, NOWHERE, NOWHERE, NULL };
 	uint64_t deadline = clock_mono_ms() + CONNECT_MS;
 	p->c = PQconnectStartParams(names, values, 0);
 	bool good = p->c != NULL && PQstatus(p->c) != CONNECTION_BAD;
@@ -458,7 +470,7 @@ int
 store_postgres_open(const struct store_server *server, struct engine **e_r, const char **err_r)
 {
 	struct postgres *p = mem_alloc(sizeof(*p));
-	*p = (struct postgres){ .e.kind = &postgres_kind, .server = *server };
+	*p = (struct postgres){ .e.kind = &postgres_kind, .server = *server, .host = mem_string(sp_str(server->host)) };
 	int rc = connect_server(p, err_r);
 	if (rc == SP_OK)
 		rc = migrate(p, err_r);
@@ -470,6 +482,8 @@ store_postgres_open(const struct store_server *server, struct engine **e_r, cons
 		p->readable = event_new(server->base, PQsocket(p->c), EV_READ | EV_PERSIST, on_readable, p);
 		rc = p->readable != NULL && event_add(p->readable, NULL) == 0 ? SP_OK : SP_ENOMEM;
 	}
+	p->server.host = p->server.ca = NULL;
+	p->server.password = NULL;
 	if (rc == SP_OK)
 		*e_r = &p->e;
 	else

@@ -75,6 +75,67 @@ a_budget_goes_into_debt(void)
 	board_end(&b, fd);
 }
 
+struct told {
+	uint8_t key[8][16];
+	uint64_t ns[8];
+	size_t n, max;
+};
+
+static bool
+take(void *owner, const uint8_t key[16], uint64_t ns)
+{
+	struct told *t = owner;
+	if (t->n == t->max)
+		return false;
+	memcpy(t->key[t->n], key, 16);
+	t->ns[t->n++] = ns;
+	return true;
+}
+
+/* Two boards, as of two gateways: what one lets through the other counts. */
+static void
+gateways_count_together(void)
+{
+	int fd[2];
+	uint64_t retry;
+	struct board *a = board_new(&fd[0]), *b = board_new(&fd[1]);
+	const uint8_t ann[16] = "ann", bob[16] = "bob";
+	struct told t = { .max = 8 }, none = { .max = 8 };
+	for (unsigned i = 0; i < 3; i++)
+		CU_ASSERT_TRUE(board_charge(a, ann, &five, 100000, &retry));
+	board_take(a, take, &t);
+	CU_ASSERT_EQUAL_FATAL(t.n, 1);
+	CU_ASSERT(memcmp(t.key[0], ann, 16) == 0 && t.ns[0] == 3 * 2000000000ull);
+	board_take(a, take, &none);
+	CU_ASSERT_EQUAL(none.n, 0); /* once */
+	board_pay(b, t.key[0], t.ns[0], 100000);
+	board_take(b, take, &none);
+	CU_ASSERT_EQUAL(none.n, 0); /* and not told back */
+	CU_ASSERT_TRUE(board_charge(b, ann, &five, 100000, &retry));
+	CU_ASSERT_TRUE(board_charge(b, ann, &five, 100000, &retry));
+	CU_ASSERT_FALSE(board_charge(b, ann, &five, 100000, &retry));
+	CU_ASSERT_EQUAL(retry, 2000);
+	/* Both let through all at once before they heard: what was too much is waited for. */
+	for (unsigned i = 0; i < 5; i++)
+		CU_ASSERT_TRUE(board_charge(a, bob, &five, 200000, &retry) && board_charge(b, bob, &five, 200000, &retry));
+	board_pay(b, bob, 10000000000ull, 200000);
+	CU_ASSERT_FALSE(board_charge(b, bob, &five, 211000, &retry));
+	CU_ASSERT_EQUAL(retry, 1000);
+	CU_ASSERT_TRUE(board_charge(b, bob, &five, 212000, &retry));
+	/* Who takes no more is told the rest the next time. */
+	t = (struct told){ .max = 1 };
+	board_take(b, take, &t);
+	CU_ASSERT_EQUAL(t.n, 1);
+	t = (struct told){ .max = 8 };
+	board_take(b, take, &t);
+	CU_ASSERT_EQUAL(t.n, 1);
+	board_pay(b, bob, UINT64_MAX, 300000); /* nonsense of another gateway ends, too */
+	CU_ASSERT_FALSE(board_charge(b, bob, &five, 300000, &retry));
+	CU_ASSERT(retry <= 10000);
+	board_end(&a, fd[0]);
+	board_end(&b, fd[1]);
+}
+
 static void
 odd_rates_deny(void)
 {
@@ -271,6 +332,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "five in ten seconds", five_in_ten_seconds },
 		{ "a budget goes into debt", a_budget_goes_into_debt },
+		{ "gateways count together", gateways_count_together },
 		{ "odd rates deny", odd_rates_deny },
 		{ "a full bucket denies and makes room", a_full_bucket_denies_and_makes_room },
 		{ "workers count together", workers_count_together },
