@@ -86,8 +86,8 @@ channel_make(struct sp_session *s, ssh_channel client)
 }
 
 /* The callbacks first: libssh keeps a channel until its peer closes it too. */
-static void
-drop_leg(struct channel *c, enum sp_side side)
+void
+channel_drop_leg(struct channel *c, enum sp_side side)
 {
 	if (c->leg[side] == NULL)
 		return;
@@ -99,8 +99,8 @@ drop_leg(struct channel *c, enum sp_side side)
 void
 channel_drop(struct channel *c)
 {
-	drop_leg(c, SP_CLIENT);
-	drop_leg(c, SP_TARGET);
+	channel_drop_leg(c, SP_CLIENT);
+	channel_drop_leg(c, SP_TARGET);
 	for (unsigned i = 0; i < c->nrequests; i++)
 		ssh_message_free(c->request[i]);
 	for (unsigned i = 0; i < c->nvariables; i++) {

@@ -31,14 +31,16 @@ count_refusal(struct sp_session *s)
 	return ++h->refusals > REFUSALS ? ssh_fail(s, SP_EPROTO, "the client asked for %u things that it can't have", h->refusals) : SP_OK;
 }
 
+/* No to the request that is under way; `name` may be a part of it. */
 static int
-note(struct channel *c, const char *what, const char *name)
+refuse(struct channel *c, const char *what, const char *name)
 {
 	char text[200];
 	snprintf(text, sizeof(text), "refused: %s %.120s", what, name == NULL ? "" : name);
 	for (char *p = text; *p != '\0'; p++)
 		if ((uint8_t)*p < ' ' || *p == 0x7f)
 			*p = '?';
+	request_answer(c, false);
 	int rc = sp_record(c->s, c->op, SP_REC_NOTICE, sp_str(text));
 	return rc == SP_OK ? count_refusal(c->s) : rc;
 }
@@ -66,10 +68,8 @@ take_pty(struct channel *c, ssh_message m)
 	bool fits = !c->pty && n > 0 && n < sizeof(c->term);
 	for (size_t i = 0; i < n && fits; i++)
 		fits = (uint8_t)term[i] > ' ' && term[i] != 0x7f;
-	if (!fits) {
-		request_answer(c, false);
-		return note(c, "terminal", term);
-	}
+	if (!fits)
+		return refuse(c, "terminal", term);
 	memcpy(c->term, term, n + 1);
 	c->columns = (unsigned)ssh_message_channel_request_pty_width(m);
 	c->rows = (unsigned)ssh_message_channel_request_pty_height(m);
@@ -120,10 +120,8 @@ take_environment(struct channel *c, ssh_message m)
 	const char *name = ssh_message_channel_request_env_name(m), *value = ssh_message_channel_request_env_value(m);
 	char text[64 + 256 + 2];
 	if (name == NULL || value == NULL || c->nvariables == ENVIRONMENT || !variable_fits(name, value) ||
-	    !variable_listed(&conf->environment, name)) {
-		request_answer(c, false);
-		return note(c, "variable", name);
-	}
+	    !variable_listed(&conf->environment, name))
+		return refuse(c, "variable", name);
 	snprintf(text, sizeof(text), "%s=%s", name, value);
 	c->purpose = FOR_NOTHING;
 	return ask(c, "ssh.env", sp_str(text));
@@ -152,10 +150,8 @@ static int
 take_subsystem(struct channel *c, ssh_message m)
 {
 	const char *name = ssh_message_channel_request_subsystem(m);
-	if (name == NULL || strcmp(name, "sftp") != 0) {
-		request_answer(c, false);
-		return note(c, "subsystem", name);
-	}
+	if (name == NULL || strcmp(name, "sftp") != 0)
+		return refuse(c, "subsystem", name);
 	c->purpose = FOR_SFTP;
 	return ask(c, "ssh.sftp", SP_LIT("start"));
 }
@@ -189,8 +185,7 @@ take_first(struct channel *c)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
 		if (rows[i].state == c->state && rows[i].request == request)
 			return rows[i].take(c, m);
-	request_answer(c, false);
-	return note(c, request_name(request), "");
+	return refuse(c, request_name(request), "");
 }
 
 /* ---- verdicts ---- */

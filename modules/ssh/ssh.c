@@ -105,6 +105,10 @@ say_goodbye(struct sp_session *s, const char *text)
 		for (unsigned i = 0; i < 2; i++)
 			if (leg_take(s, SP_CLIENT, &moved) == SP_OK)
 				(void)ssh_event_dopoll(h->event, 0);
+		/* it frees all channels, ours too */
+		for (unsigned i = 0; i < CHANNELS; i++)
+			if (h->channel[i] != NULL)
+				channel_drop_leg(h->channel[i], SP_CLIENT);
 		(void)ssh_session_set_disconnect_message(c, text);
 		ssh_disconnect(c);
 	}
@@ -270,7 +274,8 @@ ssh_eof(struct sp_session *s, enum sp_side side)
 static int
 ssh_held(struct sp_session *s, struct sp_op *op, const struct sp_hold *hold)
 {
-	int rc = channel_held(sp_op_cookie(op), hold);
+	const struct ssh *h = sp_state(s);
+	int rc = h->over ? SP_OK : channel_held(sp_op_cookie(op), hold);
 	return rc == SP_OK ? ssh_pump(s) : rc;
 }
 

@@ -174,6 +174,7 @@ int target_proved(struct sp_session *s, const struct sp_answer *a) SP_MUST;
 int channels_step(struct sp_session *s, bool *moved_r) SP_MUST;
 struct channel *channel_make(struct sp_session *s, ssh_channel client);
 void channel_drop(struct channel *c);
+void channel_drop_leg(struct channel *c, enum sp_side side);
 int channel_verdict(struct channel *c, const struct sp_verdict *v) SP_MUST;
 int channel_held(struct channel *c, const struct sp_hold *h) SP_MUST;
 /* The end of it, without a status. */
