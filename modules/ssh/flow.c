@@ -72,14 +72,19 @@ flow_gulp(struct channel *c, enum sp_side side, bool errors, struct pending *int
 	return SP_OK;
 }
 
-static int
-write_some(struct channel *c, enum sp_side side, bool errors, struct sp_bytes b)
+int
+flow_write(struct channel *c, enum sp_side side, bool errors, struct sp_bytes b, size_t *n_r)
 {
 	struct ssh *h = sp_state(c->s);
 	int n = errors ? ssh_channel_write_stderr(c->leg[side], b.p, (uint32_t)b.len) : ssh_channel_write(c->leg[side], b.p, (uint32_t)b.len);
-	if (n < 0 || (size_t)n != b.len) /* it was asked what fits */
+	/* a channel that its peer has closed already: what is still for it goes nowhere, the session lives on */
+	bool closed = n < 0 && ssh_is_connected(h->leg[side].ssh);
+	*n_r = closed ? b.len : n < 0 ? 0 : (size_t)n;
+	if (closed)
+		return SP_OK;
+	if (n < 0)
 		return ssh_fail(c->s, SP_EIO, "the %s's channel broke off", side == SP_CLIENT ? "client" : "target");
-	h->leg[side].unsent += b.len;
+	h->leg[side].unsent += *n_r;
 	return SP_OK;
 }
 
@@ -96,17 +101,19 @@ to_target(struct channel *c, bool *moved_r)
 		n = in->len - in->at < room ? in->len - in->at : room;
 		if (rc != SP_OK || n == 0)
 			break;
-		struct sp_bytes b = { in->p + in->at, n };
-		*moved_r = true;
-		c->bytes[SP_TARGET] += n;
 		/* what is typed is recorded as the terminal echoes it: a password is not (RC6) */
-		if (!c->pty)
-			rc = sp_record(c->s, c->op, SP_REC_INPUT, b);
+		if (!c->pty && n > c->noted)
+			rc = sp_record(c->s, c->op, SP_REC_INPUT, (struct sp_bytes){ in->p + in->at + c->noted, n - c->noted });
+		c->noted = n > c->noted ? n : c->noted;
+		size_t written = 0;
 		if (rc == SP_OK)
-			rc = write_some(c, SP_TARGET, false, b);
-		if (rc != SP_OK)
+			rc = flow_write(c, SP_TARGET, false, (struct sp_bytes){ in->p + in->at, n }, &written);
+		if (rc != SP_OK || written == 0)
 			return rc;
-		taken(in, n);
+		*moved_r = true;
+		c->bytes[SP_TARGET] += written;
+		c->noted -= written;
+		taken(in, written);
 	}
 	if (!c->eof_sent[SP_TARGET] && empty(in) && ssh_channel_is_eof(c->leg[SP_CLIENT])) {
 		(void)ssh_channel_send_eof(c->leg[SP_TARGET]);
@@ -160,8 +167,8 @@ send_pending(struct channel *c, unsigned stream, bool *moved_r)
 		n = n < room ? n : room;
 		if (n == 0)
 			return SP_OK;
-		int rc = write_some(c, SP_CLIENT, stream == 1, (struct sp_bytes){ p->p + p->at, n });
-		if (rc != SP_OK)
+		int rc = flow_write(c, SP_CLIENT, stream == 1, (struct sp_bytes){ p->p + p->at, n }, &n);
+		if (rc != SP_OK || n == 0)
 			return rc;
 		taken(p, n);
 		*moved_r = true;

@@ -558,9 +558,9 @@ send_out(struct channel *c, enum sp_side side, bool *moved_r)
 		n = n < room ? n : room;
 		if (n == 0)
 			return SP_OK;
-		if (ssh_channel_write(c->leg[side], out->p + out->at, (uint32_t)n) != (int)n)
-			return ssh_fail(c->s, SP_EIO, "the %s's channel broke off", side == SP_CLIENT ? "client" : "target");
-		h->leg[side].unsent += n;
+		int rc = flow_write(c, side, false, (struct sp_bytes){ out->p + out->at, n }, &n);
+		if (rc != SP_OK || n == 0)
+			return rc;
 		bytes_drop(out, n);
 		*moved_r = true;
 	}

@@ -106,6 +106,7 @@ struct channel {
 	struct sp_filter *filter[2];   /* of stdout, stderr */
 	struct pending pending[2];     /* for the client: filtered and recorded */
 	struct pending come[3];        /* stdout, stderr, stdin: as libssh had it */
+	size_t noted;                  /* of stdin's: recorded, and not sent yet */
 	uint64_t hold_until[2];        /* ms: then what the filter holds is let out; 0: it holds nothing */
 	bool flushed;                  /* the filters gave their last */
 	bool eof_sent[2];              /* to the client, to the target */
@@ -196,6 +197,8 @@ void request_answer(struct channel *c, bool yes);
 /* flow.c: bytes between two open channels */
 /* What libssh has of a peer, all of it at once, appended; see there why.  *n_r: how much that was. */
 int flow_gulp(struct channel *c, enum sp_side side, bool errors, struct pending *into, size_t *n_r) SP_MUST;
+/* *n_r: what was taken; nothing is while keys are exchanged anew. */
+int flow_write(struct channel *c, enum sp_side side, bool errors, struct sp_bytes b, size_t *n_r) SP_MUST;
 bool flow_has_output(const struct channel *c);
 int flow_step(struct channel *c, bool *moved_r) SP_MUST;
 

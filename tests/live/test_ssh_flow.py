@@ -196,8 +196,47 @@ def a_reader_that_stops_again_and_again(w):
     assert sums(w, p, stop=p.pid) == hashlib.sha256(data).hexdigest() and p.wait(20 * SLOW) == 0, p.stderr.read()
 
 
+@test
+def keys_are_exchanged_anew_under_load(w):
+    """By the client at each megabyte, and by the target (RekeyLimit in its sshd_config), both ways."""
+    (w.dir / "large").write_bytes(data := os.urandom(12 << 20))
+    (w.dir / "large").chmod(0o644)
+    out, want = w.client / "rekeyed", hashlib.sha256(data).hexdigest()
+    with open(out, "wb") as to:
+        p = w.ssh_start(f"cat {w.dir}/large", stdout=to, text=False, options=["-o", "RekeyLimit=1M"])
+        assert p.wait(30 * SLOW) == 0, p.stderr.read()
+    assert hashlib.sha256(out.read_bytes()).hexdigest() == want
+    with open(w.dir / "large", "rb") as from_:
+        p = w.ssh_start("sha256sum", stdin=from_, text=False, options=["-o", "RekeyLimit=1M"])
+        said, err = p.communicate(timeout=30 * SLOW)
+    assert p.returncode == 0 and said.split()[0].decode() == want, (said, err)
+
+
+@test
+def a_channel_that_is_closed_amid_its_output_takes_no_other_along(w):
+    path, go = w.client / "mux", w.dir / "go-mux"
+    options = ["-o", f"ControlPath={path}", "-o", "ControlPersist=no"]
+    master = w.ssh_start(user="mux", options=["-M", "-N", *options])
+    wait_for(path.exists, said="there is no master connection")
+    other = w.ssh_start(f"sh -c 'until [ -e {go} ]; do sleep 0.05; done; echo whole'", options=options, user="mux")
+    for command in ("cat /dev/zero", "head -c 50000000 /dev/zero"):
+        loud = w.ssh_start(command, options=options, user="mux", text=False)
+        assert len(loud.stdout.read(1 << 20)) == 1 << 20
+        loud.kill()
+        loud.communicate()
+    fed = w.ssh_start("head -c 10", options=options, user="mux", stdin=subprocess.PIPE, text=False)
+    try:
+        fed.communicate(bytes(20 << 20), timeout=20 * SLOW)
+    except BrokenPipeError:
+        pass
+    go.touch()
+    assert other.communicate(timeout=20 * SLOW)[0] == "whole\n" and other.returncode == 0, master.poll()
+    master.terminate()
+    master.communicate()
+
+
 # No detector: one that holds a piece back looks again by itself.
 POLICY = '''rule "sh" { doc = "Scripts are fine here.", on = "ssh.exec", when = { command = prefix "sh -c " }, allow = { unclear = "program", name = "sh" } }
 '''
 
-ssh_main(workers=1, policy=POLICY)
+ssh_main(workers=1, policy=POLICY, sshd_extra="RekeyLimit 3M")
