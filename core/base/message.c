@@ -76,6 +76,7 @@ static const struct row table[MESSAGES] = {
 	[MSG_DERIVED] = { "derived", "sss", K, W, 0, 0 },
 	[MSG_TLS_SIGN] = { "tls-sign", "sqs", W, K, 0, 0 },
 	[MSG_TLS_SIGNED] = { "tls-signed", "sqs", K, W, 0, 0 },
+	[MSG_ESTIMATE] = { "estimate", "ss", W, K, 0, 0 },
 	[MSG_SIDE] = { "side", "ssss", W, K, 0, 0 },
 	[MSG_KILL] = { "kill", "sqs", K, W, 0, 0 },
 	[MSG_EXPIRES] = { "expires", "sq", K, W, 0, 0 },

@@ -65,6 +65,7 @@ enum message_type {
 	MSG_DERIVED,      /* purpose, name, key */
 	MSG_TLS_SIGN,     /* session, GnuTLS's number of the algorithm, what a client's CertificateVerify signs */
 	MSG_TLS_SIGNED,   /* session, ok, signature */
+	MSG_ESTIMATE,     /* approval, what the planner expects it to be about, or why it was not asked */
 	MSG_SIDE,         /* session id of a connection of the gateway's own, target, part, purpose: proofs for it are wanted */
 	/* keeper → worker */
 	MSG_KILL,         /* session, why (enum sp_why), text */

@@ -180,7 +180,7 @@ const struct answer_row answer_table[] = {
 	{ CALL_SEARCH, "lines found" },
 	{ CALL_REQUESTS, "requests:request[]" },
 	{ CALL_REQUEST, "id kind state session op:number user target rule by count:number votes:number hash next_run:flag reason:flag "
-			"asked:time? until:time? decided:time? text outcome? decisions:any[] view:any" },
+			"asked:time? until:time? decided:time? text outcome? decisions:any[] view:any estimate?" },
 	{ CALL_APPROVE, "id state votes:number count:number" },
 	{ CALL_DENY, "id state votes:number count:number" },
 	{ CALL_ASK, "id kind state hash by count:number until:time" },

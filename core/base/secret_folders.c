@@ -47,7 +47,7 @@ settings_secret_folders(const struct settings *s, char **folder_r, size_t max)
 	for (const struct identity *i = s->identities; i != NULL; i = (const struct identity *)i->b.next)
 		add_folder_of(folder_r, &n, max, i->saml.key);
 	for (const struct target *t = s->targets; t != NULL; t = (const struct target *)t->b.next) {
-		const char *const files[] = { t->login.secret, t->login.key, t->login.ca, t->catalogue.secret, t->admin.secret };
+		const char *const files[] = { t->login.secret, t->login.key, t->login.ca, t->catalogue.secret, t->admin.secret, t->estimate.secret };
 		for (size_t i = 0; i < sizeof(files) / sizeof(*files); i++)
 			add_folder_of(folder_r, &n, max, files[i]);
 	}

@@ -95,6 +95,11 @@ static const struct directive target_catalogue[] = {
 		    "have changed; `0s`: asked before each" },
 	END,
 };
+static const struct directive target_estimate[] = {
+	{ .name = "user", .type = DIR_STRING, .offset = T(estimate.user), .help = "login name at the target, not that of `login` or `catalogue`" },
+	SECRET_PARAMS(estimate),
+	END,
+};
 static const char *const target_modes[] = { "enforce", "observe", NULL };
 static const struct directive target_tls[] = {
 	{ .name = ":mode", .type = DIR_CHOICE, .offset = offsetof(struct tls_settings, mode), .dflt = "verify-full", .choices = tls_modes,
@@ -152,6 +157,9 @@ const struct directive settings_target_table[] = {
 	    .help = "how the gateway logs in; the password stays with the keeper" },
 	{ .name = "catalogue", .type = DIR_PARAMS, .dflt = "", .params = target_catalogue,
 	    .help = "the connection of the gateway's own that reads what names mean at the target" },
+	{ .name = "estimate", .type = DIR_PARAMS, .dflt = "", .params = target_estimate,
+	    .help = "PostgreSQL: login of a connection that asks the planner how many rows a held statement is about, for who decides; "
+		    "without it nobody is asked" },
 	{ .name = "admin", .type = DIR_PARAMS, .dflt = "", .params = target_admin,
 	    .help = "login that makes and drops the roles of `login ephemeral`; only the lend helper uses it" },
 	{ .name = "database", .type = DIR_STRING, .offset = T(database), .dflt = "", .help = "part of the target that `NAME` means; without it the target's name" },
@@ -506,6 +514,7 @@ resolve_all(struct arena *a, struct settings *s)
 		resolve_secret(&p, &t->login);
 		resolve(&p, "file:", &t->login.ca);
 		resolve_secret(&p, &t->catalogue);
+		resolve_secret(&p, &t->estimate);
 		resolve(&p, "file:", &t->admin.secret);
 		resolve_set(&p, &t->policy, false);
 	}

@@ -54,6 +54,7 @@ struct target {
 	struct tls_settings tls;
 	struct secret_settings login, catalogue; /* catalogue.user "": login's */
 	struct secret_settings admin;            /* user and secret: makes the roles of an ephemeral login */
+	struct secret_settings estimate;         /* user and secret: asks the planner for an approver; user "": nobody does */
 	uint64_t recheck;     /* ms that what was read of the catalogue is taken for true */
 	const char *database; /* default part */
 	struct sp_strings databases; /* further parts allowed; "*" any */
@@ -227,6 +228,13 @@ static inline bool
 settings_lends(const struct target *t)
 {
 	return t->login.ephemeral || t->login.vault[0] != '\0' || t->login.command[0] != '\0';
+}
+
+/* Has it a login that asks the planner for who decides? */
+static inline bool
+settings_estimates(const struct target *t)
+{
+	return t->estimate.user != NULL && t->estimate.user[0] != '\0';
 }
 
 struct hostport {

@@ -157,8 +157,8 @@ check_secret(struct check *c, const struct conf_block *b, const char *name, cons
 	bool tls = ((const struct target *)b)->tls.mode != TLS_OFF;
 	if (s->cleartext && !tls)
 		return FAIL_AT(c, b, "\"%s … cleartext on\" needs TLS to the target", name);
-	if (s->cert[0] != '\0' && s == &((const struct target *)b)->catalogue)
-		return FAIL_AT(c, b, "\"catalogue\" takes no cert=: its connection shows that of \"login\"");
+	if (s->cert[0] != '\0' && s != &((const struct target *)b)->login)
+		return FAIL_AT(c, b, "\"%s\" takes no cert=: its connection shows that of \"login\"", name);
 	if ((s->cert[0] == '\0') != (s->key[0] == '\0'))
 		return FAIL_AT(c, b, "\"%s\" needs both cert= and key=, or none", name);
 	if (s->key[0] != '\0' && !starts(s->key, "file:") && !starts(s->key, "sealed:"))
@@ -284,6 +284,23 @@ check_catalogue(struct check *c, const struct target *t)
 	return check_secret(c, &t->b, "catalogue", s);
 }
 
+/* A statement that somebody else wrote goes to the planner as this user: what others may do is not for it. */
+static int
+check_estimate(struct check *c, const struct target *t)
+{
+	const struct secret_settings *s = &t->estimate;
+	if (!settings_estimates(t))
+		return SP_OK;
+	if (strcmp(t->protocol, "postgres") != 0)
+		return FAIL_AT(c, &t->b, "\"estimate\" is for PostgreSQL, not for %s", QUOTE(t->protocol));
+	if (s->secret[0] == '\0')
+		return FAIL_AT(c, &t->b, "\"estimate\" needs \"secret=\"");
+	if (strcmp(s->user, t->login.user) == 0 || strcmp(s->user, t->catalogue.user) == 0 ||
+	    (t->login.ephemeral && strcmp(s->user, t->admin.user) == 0))
+		return FAIL_AT(c, &t->b, "\"estimate user=%s\" is the user of another login: give it one of its own", QUOTE(s->user));
+	return check_secret(c, &t->b, "estimate", s);
+}
+
 static int
 check_access(struct check *c, const struct target *t)
 {
@@ -328,6 +345,8 @@ check_target(struct check *c, const struct conf_block *b)
 		rc = check_login_ca(c, t);
 	if (rc == SP_OK)
 		rc = check_catalogue(c, t);
+	if (rc == SP_OK)
+		rc = check_estimate(c, t);
 	if (rc == SP_OK)
 		rc = check_vault_login(c, t);
 	if (rc == SP_OK)

@@ -250,7 +250,7 @@ show(struct shown *s, const char *name, json_t *value)
 static int
 print_request(const json_t *request)
 {
-	static const char *const members[] = { "id", "kind", "state", "user", "class", "sponsor", "rule", "by", "count", "votes", "asked", "until", "hash", NULL };
+	static const char *const members[] = { "id", "kind", "state", "user", "class", "sponsor", "rule", "by", "count", "votes", "asked", "until", "hash", "estimate", NULL };
 	struct shown s = { .all = json_object(), .n = 0 };
 	json_t *view = json_object_get(request, "view");
 	const char *name, *text = json_string_value(json_object_get(request, "text"));

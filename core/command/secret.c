@@ -92,7 +92,7 @@ used_by(const struct settings *s, const char *name, struct buffer *out)
 	int rc = SP_OK;
 	for (const struct target *t = s->targets; t != NULL; t = (const struct target *)t->b.next)
 		if (names(t->login.secret, name) || names(t->login.key, name) || names(t->catalogue.secret, name) ||
-		    names(t->admin.secret, name))
+		    names(t->admin.secret, name) || names(t->estimate.secret, name))
 			rc = buffer_printf(out, "%s%s", out->len == 0 ? "" : ",", t->b.name);
 	for (const struct vault *v = s->vaults; v != NULL; v = (const struct vault *)v->b.next)
 		if (names(v->token, name))

@@ -87,6 +87,9 @@ api_request(struct api *a)
 	json_decref(a->answer);
 	a->answer = request_json(a->k, &r);
 	api_set(a, "view", json_loads(r.view, JSON_REJECT_DUPLICATES, NULL));
+	json_t *estimate = approval_estimated(a->k, &r);
+	if (estimate != NULL)
+		api_set(a, "estimate", estimate);
 	return SP_OK;
 }
 

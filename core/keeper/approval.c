@@ -21,6 +21,8 @@
 #define NEXT_RUN_US (600ull * 1000000) /* an approved next run may come within ten minutes */
 #define VIEW_MAX (2u << 20)
 #define SHORT_HASH 12
+#define ESTIMATE_MAX 300
+#define LATELY 256u
 #define LIST_ARENA (8u << 20)
 
 enum { F_SESSION, F_OP, F_HASH, F_RULE, F_RULE_HASH, F_BY, F_COUNT, F_WITHIN, F_NEXT_RUN, F_VIEW, F_REASON, F_NO_WAIT, F_SPONSOR };
@@ -383,9 +385,33 @@ odd_hold(struct keeper *k, const struct live *s, const struct message *m)
 	return too_many(k, &s->principal);
 }
 
+/* Which worker was told lately that a request of its waits: it, and nobody else, may say what the planner expects. */
+static struct {
+	char id[ID_TEXT];
+	const struct link *l;
+} lately[LATELY];
+
+static void
+remember(const struct link *l, const char *id)
+{
+	static size_t next;
+	(void)snprintf(lately[next % LATELY].id, ID_TEXT, "%s", id);
+	lately[next++ % LATELY].l = l;
+}
+
+static bool
+held_lately(const struct link *l, const char *id)
+{
+	for (size_t i = 0; i < LATELY; i++)
+		if (lately[i].l == l && strcmp(lately[i].id, id) == 0)
+			return true;
+	return false;
+}
+
 static void
 tell_held(struct keeper *k, struct link *l, const struct message *m, const struct approval *a)
 {
+	remember(l, a->id);
 	char hash[2 * DIGEST_LEN + 1], text[512];
 	const char *by = a->by[0] == '\0' ? "the agent's sponsor" : a->by;
 	text_hex((struct sp_bytes){ a->hash, DIGEST_LEN }, hash);
@@ -551,6 +577,60 @@ approval_hold(struct keeper *k, struct link *l, struct message *m)
 		why = "the request could not be stored";
 	if (why != NULL)
 		answer_no(k, l, m, why);
+	return SP_OK;
+}
+
+/* ---- what the planner expects ---- */
+
+struct estimate {
+	struct keeper *k;
+	json_t *text;
+};
+
+static int
+take_estimate(void *owner, const struct field *row)
+{
+	struct estimate *e = owner;
+	if (row_good(&e->k->keys, "estimate", ESTIMATE_MARKED, row, row[2].s))
+		e->text = json_stringn((const char *)row[1].s.p, row[1].s.len);
+	return SP_OK;
+}
+
+json_t *
+approval_estimated(struct keeper *k, const struct approval *a)
+{
+	struct estimate e = { k, NULL };
+	const struct field args[] = { Z(a->id) };
+	if (a->kind != APPROVAL_OPERATION || store_read(k->store, STORE_ESTIMATE_GET, args, take_estimate, &e) != SP_OK)
+		return NULL;
+	return e.text;
+}
+
+static bool
+is_plain(struct sp_bytes text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.p[i] < ' ' || text.p[i] > '~')
+			return false;
+	return text.len > 0 && text.len <= ESTIMATE_MAX;
+}
+
+int
+approval_estimate(struct keeper *k, struct link *l, struct message *m)
+{
+	struct approval a;
+	struct arena *arena = arena_new(LIST_ARENA);
+	const struct field args[] = { m->f[0] };
+	bool known = arena != NULL && is_plain(m->f[1].s) && find(k, arena, STORE_APPROVAL_GET, args, &a) == 1 && a.state == APPROVAL_WAITING;
+	/* Its session may be gone, when it is for a next run. */
+	if (known && held_lately(l, a.id)) {
+		uint8_t mac[DIGEST_LEN];
+		const struct field row[] = { m->f[0], m->f[1], S(((struct sp_bytes){ mac, sizeof(mac) })) };
+		row_mac(&k->keys, "estimate", ESTIMATE_MARKED, row, mac);
+		if (keeper_write(k, STORE_ESTIMATE_KEEP, row) != 1)
+			log_warn("the estimate for request %s could not be stored", a.id);
+	}
+	arena_free(&arena);
 	return SP_OK;
 }
 

@@ -49,6 +49,8 @@ struct approval {
 
 int approval_hold(struct keeper *k, struct link *l, struct message *m);
 int approval_withdraw(struct keeper *k, struct link *l, struct message *m);
+/* What the planner expects, or why it was not asked: shown beside the request, and no part of its hash. */
+int approval_estimate(struct keeper *k, struct link *l, struct message *m);
 /* The same for a session that nobody here has. */
 void approval_withdraw_of(struct keeper *k, struct sp_bytes session, const char *why);
 /* Another gateway changed it: our worker, if it is about an operation of ours, hears what was decided. */
@@ -75,6 +77,8 @@ int approval_get(struct keeper *k, struct arena *a, const char *id, struct appro
 int approval_list(struct keeper *k, int state, uint64_t limit, int (*each)(void *owner, const struct approval *a), void *owner) SP_MUST;
 /* An array of who voted how. */
 json_t *approval_votes(struct keeper *k, const struct approval *a, uint64_t *allow_r);
+/* What approval_estimate() was told; NULL: nothing. */
+json_t *approval_estimated(struct keeper *k, const struct approval *a);
 /* May this caller see it; may it decide on it?  NULL: yes, else the sentence that says why not. */
 bool approval_visible(const struct approval *a, const struct verified *v);
 const char *approval_may_not(const struct approval *a, const struct verified *v);

@@ -34,7 +34,7 @@ struct entry {
 	struct entry *next;
 	const char *target;   /* "" of an identity */
 	const char *identity; /* "" of a target */
-	enum { OF_LOGIN, OF_CATALOGUE, OF_ADMIN } of;
+	enum credential_use of;
 	struct credential c;
 	struct derived derived[KEPT];
 	size_t kept;
@@ -147,10 +147,12 @@ read_key(struct sealed_place *v, const char *where, struct sp_secret **s_r, cons
 }
 
 static int
-add(struct credentials *c, struct sealed_place *v, const struct target *t, unsigned of, const char **err_r)
+add(struct credentials *c, struct sealed_place *v, const struct target *t, enum credential_use of, const char **err_r)
 {
 	const struct secret_settings token = { .user = "", .secret = of == OF_ADMIN && !t->login.ephemeral ? v->token : "", .key = "" };
-	const struct secret_settings *s = of == OF_CATALOGUE ? &t->catalogue : of != OF_ADMIN ? &t->login : t->login.ephemeral ? &t->admin : &token;
+	const struct secret_settings *const own[] = { [OF_LOGIN] = &t->login, [OF_CATALOGUE] = &t->catalogue, [OF_ESTIMATE] = &t->estimate,
+		[OF_ADMIN] = t->login.ephemeral ? &t->admin : &token };
+	const struct secret_settings *s = own[of];
 	struct entry *e = mem_alloc(sizeof(*e));
 	const char *why = "";
 	*e = (struct entry){ .next = c->first, .target = t->b.name, .identity = "", .of = of,
@@ -201,6 +203,8 @@ credentials_new(const struct settings *s, struct credentials **c_r, const char *
 		rc = add(c, &v, t, OF_LOGIN, err_r);
 		if (rc == SP_OK && t->catalogue.user[0] != '\0')
 			rc = add(c, &v, t, OF_CATALOGUE, err_r);
+		if (rc == SP_OK && settings_estimates(t))
+			rc = add(c, &v, t, OF_ESTIMATE, err_r);
 		const struct vault *vault = settings_vault(s, t->login.vault);
 		v.token = vault == NULL ? "" : vault->token;
 		if (rc == SP_OK && settings_lends(t)) /* a command's is empty */
@@ -244,10 +248,10 @@ find(const struct credentials *c, const char *target, unsigned of)
 }
 
 const struct credential *
-credentials_find(const struct credentials *c, const char *target, bool catalogue)
+credentials_find(const struct credentials *c, const char *target, enum credential_use use)
 {
-	const struct credential *who = catalogue ? find(c, target, OF_CATALOGUE) : NULL;
-	return who != NULL ? who : find(c, target, OF_LOGIN);
+	const struct credential *who = find(c, target, use);
+	return who == NULL && use == OF_CATALOGUE ? find(c, target, OF_LOGIN) : who;
 }
 
 const struct credential *

@@ -50,6 +50,7 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_CANCEL] = cancel_request,
 	[MSG_HOLD] = approval_hold,
 	[MSG_WITHDRAW] = approval_withdraw,
+	[MSG_ESTIMATE] = approval_estimate,
 	[MSG_DERIVE] = derive,
 	[MSG_RULED] = policies_ruled,
 	[MSG_SIGN] = ledger_sign,

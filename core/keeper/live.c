@@ -303,32 +303,38 @@ live_resume(struct keeper *k, struct link *l, struct message *m)
 	return SP_OK;
 }
 
+/* What a connection of the gateway's own is for, and whether this target has such. */
 static bool
-keeps_warm(struct keeper *k, struct sp_bytes target)
+side_use(struct keeper *k, struct sp_bytes target, struct sp_bytes purpose, enum credential_use *use_r)
 {
 	const struct target *t = keeper_settings(k)->targets;
+	*use_r = OF_CATALOGUE;
 	while (t != NULL && !sp_bytes_is(target, t->b.name))
 		t = (const struct target *)t->b.next;
-	return t != NULL && t->pool.warm > 0;
+	if (sp_bytes_is(purpose, "warm") || (k->trial && sp_bytes_is(purpose, "login")))
+		*use_r = OF_LOGIN;
+	if (sp_bytes_is(purpose, "estimate"))
+		*use_r = OF_ESTIMATE;
+	return t != NULL && (*use_r != OF_ESTIMATE || settings_estimates(t)) && (!sp_bytes_is(purpose, "warm") || t->pool.warm > 0);
 }
 
 int
 live_side(struct keeper *k, struct link *l, struct message *m)
 {
 	struct worker *w = worker_of(k, l);
-	bool served = k->trial, warm = sp_bytes_is(m->f[3].s, "warm");
+	bool served = k->trial;
+	enum credential_use use;
 	/* A worker without a session to that target has no business there. */
 	for (const struct live *s = k->live->all; s != NULL && !served; s = s->all_next)
 		served = s->worker == w && !s->side && live_may(s) && sp_bytes_is(m->f[1].s, s->target);
-	if (warm)
-		served = served && keeps_warm(k, m->f[1].s);
+	served = side_use(k, m->f[1].s, m->f[3].s, &use) && served;
 	struct live *s = served ? live_add(k, m->f[0].s, w) : NULL;
 	if (s == NULL) {
 		log_warn("worker[%u] may not open a connection of the gateway's own to %s", link_peer_index(l), log_quote(m->f[1].s));
 		return SP_OK; /* its proofs will be refused */
 	}
 	s->side = true;
-	s->data = warm || (k->trial && sp_bytes_is(m->f[3].s, "login"));
+	s->use = use;
 	s->target = arena_string(s->arena, m->f[1].s);
 	s->part = arena_string(s->arena, m->f[2].s);
 	return s->target == NULL || s->part == NULL ? SP_ENOMEM : SP_OK;

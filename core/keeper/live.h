@@ -19,12 +19,14 @@ enum live_state { LIVE_ADMITTED, LIVE_OPEN, LIVE_BORROWING };
 struct lent;
 struct proof;
 
+enum credential_use { OF_LOGIN, OF_CATALOGUE, OF_ADMIN, OF_ESTIMATE }; /* which of a target's logins */
+
 struct live {
 	struct live *next, *all_next, **all_at;
 	uint8_t id[ID_LEN];
 	char name[ID_TEXT];
 	enum live_state state;
-	bool data; /* side, of a trial or kept ready: as sessions log in */
+	enum credential_use use; /* which login its proofs are for */
 	bool tls; /* its client's connection */
 	bool side, ended; /* ended: its worker was told to end it */
 	struct worker *worker;

@@ -222,7 +222,7 @@ proof_prove(struct keeper *k, struct link *l, struct message *m)
 		s->proof = mem_alloc(sizeof(*s->proof));
 	struct buffer out = { 0 };
 	const struct credential *lent = lend_credential(s);
-	struct challenge c = { k, s, s->proof, lent != NULL ? lent : credentials_find(k->credentials, s->target, s->side && !s->data), m->f[3].s, m->f[4].s, &out,
+	struct challenge c = { k, s, s->proof, lent != NULL ? lent : credentials_find(k->credentials, s->target, s->use), m->f[3].s, m->f[4].s, &out,
 		"no memory for a proof", false };
 	int rc = choose(&c, m->f[1].s, m->f[2].q);
 	if (rc == SP_OK)
@@ -294,7 +294,7 @@ proof_tls_sign(struct keeper *k, struct link *l, struct message *m)
 {
 	struct live *s = live_of(k, m->f[0].s, l);
 	const struct credential *who = s == NULL || s->state != LIVE_ADMITTED || !live_may(s) ? NULL :
-	    credentials_find(k->credentials, s->target, false);
+	    credentials_find(k->credentials, s->target, OF_LOGIN);
 	gnutls_datum_t signature = { NULL, 0 };
 	if (s != NULL && s->proof == NULL)
 		s->proof = mem_alloc(sizeof(*s->proof));
@@ -330,7 +330,7 @@ derived(struct keeper *k, struct live *s, const struct scram_keys *keys)
 {
 	struct proof *p = s->proof;
 	struct buffer out = { 0 };
-	const struct credential *who = credentials_find(k->credentials, s->target, s->side && !s->data);
+	const struct credential *who = credentials_find(k->credentials, s->target, s->use);
 	scram_derive_end(&p->derivation);
 	if (who != NULL)
 		credentials_keep(k->credentials, who, salt_of(p), p->scram.iterations, (struct sp_bytes){ keys->client, sizeof(*keys) });

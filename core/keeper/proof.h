@@ -44,8 +44,8 @@ int credential_read(const struct settings *settings, const char *where, struct s
 /* Reads every target's secrets.  *err_r is good until the next call. */
 int credentials_new(const struct settings *s, struct credentials **c_r, const char **err_r) SP_MUST;
 void credentials_free(struct credentials **c);
-/* The login of a target, or its catalogue's; NULL: no such target. */
-const struct credential *credentials_find(const struct credentials *c, const char *target, bool catalogue);
+/* The login of a target for that use; its catalogue's is `login`'s where it has none of its own.  NULL: there is none. */
+const struct credential *credentials_find(const struct credentials *c, const char *target, enum credential_use use);
 /* Of who makes its ephemeral roles, or the token of its vault; NULL: nobody lends. */
 const struct credential *credentials_admin(const struct credentials *c, const char *target);
 

@@ -78,6 +78,7 @@ const char *const store_schema[] = {
 	"UPDATE approval SET state = 5 WHERE state = 6;",
 	"CREATE TABLE change(gateway TEXT NOT NULL, number INTEGER NOT NULL, topic TEXT NOT NULL, key BLOB NOT NULL,"
 	" PRIMARY KEY(gateway, number)) WITHOUT ROWID;",
+	"CREATE TABLE estimate(approval TEXT PRIMARY KEY, text TEXT NOT NULL, mac BLOB NOT NULL) WITHOUT ROWID;",
 };
 const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
@@ -158,6 +159,9 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_SIGNIN_DUE] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE identity = ?1 AND ended = 0 AND checked < ?2 AND expires > ?3 AND"
 	    " length(refresh) > 0 LIMIT 64", "tqq", SIGNIN_TYPES },
 	[STORE_SIGNIN_FORGET] = { "DELETE FROM signin WHERE expires < ?", "q", "" },
+	[STORE_ESTIMATE_KEEP] = { "INSERT INTO estimate VALUES(?, ?, ?) ON CONFLICT(approval) DO UPDATE SET text = excluded.text, mac = excluded.mac",
+	    ESTIMATE_MARKED "b", "" },
+	[STORE_ESTIMATE_GET] = { "SELECT approval, text, mac FROM estimate WHERE approval = ?", "t", ESTIMATE_MARKED "b" },
 	[STORE_VOTE_ADD] = { "INSERT INTO vote VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", VOTE_MARKED "b", "" },
 	[STORE_VOTES] = { "SELECT approval, person, allow, by, reason, at, mac FROM vote WHERE approval = ? ORDER BY at", "t", VOTE_MARKED "b" },
 	[STORE_GRANT_ADD] = { "INSERT INTO grants(" GRANT_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", GRANT_TYPES, "",

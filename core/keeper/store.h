@@ -87,6 +87,8 @@ enum store_statement {
 	STORE_HOOKS_DUE,         /* gateway, now, limit → delivery, hook, body, attempts */
 	STORE_HOOK_AGAIN,        /* attempts, due, delivery */
 	STORE_HOOK_DONE,         /* delivery */
+	STORE_ESTIMATE_KEEP,     /* approval, text, mac */
+	STORE_ESTIMATE_GET,      /* approval → approval, text, mac */
 	STORE_STATEMENTS
 };
 
@@ -99,6 +101,7 @@ enum approval_column {
 #define APPROVAL_MARKED "tbqbtbtqqqqtqttttttqqtqqtqq"
 enum vote_column { V_APPROVAL, V_PERSON, V_ALLOW, V_BY, V_REASON, V_AT, V_MAC };
 #define VOTE_MARKED "ttqttq"
+#define ESTIMATE_MARKED "tt"
 enum grant_column {
 	G_ID, G_KIND, G_PRINCIPAL, G_ISSUER, G_SUBJECT, G_USER, G_TARGET, G_REASON, G_BY, G_SINCE, G_UNTIL, G_STATE, G_ENDED, G_TEXT, G_MAC
 };

@@ -104,6 +104,7 @@ REFUSES(sp_inspected, struct sp_session *s)
 GIVES(uint64_t, 0, sp_recheck, const struct sp_session *s)
 GIVES(void *, NULL, sp_target_block, struct sp_session *s, size_t size, void (*end)(void *block))
 DOES_NOTHING(sp_wake, struct sp_session *s)
+DOES_NOTHING(sp_estimated, struct sp_session *s, const char *request, const char *text)
 
 void
 sp_found(struct sp_session *s, bool refuse, const char *fmt, ...)

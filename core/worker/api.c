@@ -268,6 +268,12 @@ sp_side_session(struct sp_session *s, const char *purpose, void *cookie)
 	return s->target == NULL ? NULL : session_side(s, purpose, cookie);
 }
 
+void
+sp_estimated(struct sp_session *s, const char *request, const char *text)
+{
+	keeper_estimate(s, request, text);
+}
+
 const char *
 sp_purpose(const struct sp_session *s)
 {

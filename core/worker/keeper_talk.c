@@ -203,6 +203,14 @@ keeper_withdraw(struct sp_op *op, const char *text)
 		sp_log(op->s, SP_WARN, "the keeper is away and could not be told of a withdrawal");
 }
 
+void
+keeper_estimate(struct sp_session *s, const char *approval, const char *text)
+{
+	struct message m = { .type = MSG_ESTIMATE, .f = { Z(approval), Z(text) } };
+	if (keeper_say(s->w, &m) != SP_OK)
+		sp_log(s, SP_INFO, "the keeper is away and could not be told of an estimate");
+}
+
 /* ---- keys ---- */
 
 static void

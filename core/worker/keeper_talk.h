@@ -19,6 +19,8 @@ int keeper_cancel_key(struct sp_session *s, uint32_t pid, struct sp_bytes key) S
 int keeper_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes key) SP_MUST;
 int keeper_hold(struct sp_op *op, const struct approval_rule *a) SP_MUST;
 void keeper_withdraw(struct sp_op *op, const char *text);
+/* For who decides; text: printable ASCII. */
+void keeper_estimate(struct sp_session *s, const char *approval, const char *text);
 /* The key of a tag's hash mask; false: asked for, not there yet. */
 bool keeper_mask_key(void *owner, const char *tag, uint8_t key_r[DIGEST_LEN]);
 

@@ -458,6 +458,8 @@ op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h)
 		.by = a == NULL ? "" : deciders(a), .within = a == NULL ? 0 : a->within };
 	session_enter_module(s);
 	int rc = SP_OK;
+	if (s->module->estimate != NULL && settings_estimates(s->home) && op->op.kind != session_kind)
+		s->module->estimate(s, op, h->id);
 	if (a != NULL && a->next_run) {
 		char text[700];
 		snprintf(text, sizeof(text), "rule \"%s\" wants an approval by %s: request %s (%s); run the same again once it is approved",

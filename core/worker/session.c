@@ -126,6 +126,14 @@ session_begin_side(struct sp_session *s, const char *target, const char *part, c
 	session_dial_soon(s); /* its caller is on the stack */
 }
 
+static const char *
+side_login(const struct target *t, const char *purpose)
+{
+	if (strcmp(purpose, "estimate") == 0)
+		return t->estimate.user;
+	return strcmp(purpose, "login") == 0 || t->catalogue.user[0] == '\0' ? t->login.user : t->catalogue.user;
+}
+
 struct sp_session *
 session_trial(struct worker *w, const struct target_use *t, const void *conf, const char *part, const char *purpose)
 {
@@ -134,7 +142,7 @@ session_trial(struct worker *w, const struct target_use *t, const void *conf, co
 	s->dialled = epoch_use_ref(w->epoch);
 	s->target = s->home = t->target;
 	s->conf = conf;
-	s->login = strcmp(purpose, "login") == 0 ? t->target->login.user : t->target->catalogue.user;
+	s->login = side_login(t->target, purpose);
 	session_begin_side(s, t->target->b.name, part, purpose);
 	return s;
 }
@@ -148,7 +156,7 @@ session_side(struct sp_session *like, const char *purpose, void *cookie)
 	s->target = s->home = like->home;
 	s->conf = like->conf; /* in dialled */
 	s->cookie = cookie;
-	s->login = s->home->catalogue.user[0] != '\0' ? s->home->catalogue.user : s->home->login.user;
+	s->login = side_login(s->home, purpose);
 	session_begin_side(s, like->target_name, like->part, purpose);
 	return s;
 }

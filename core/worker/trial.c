@@ -25,7 +25,7 @@ static void
 say_of(struct sp_session *s, bool refuse, const char *text)
 {
 	char what[512];
-	(void)snprintf(what, sizeof(what), "%s login \"%s\": %s", strcmp(s->purpose, "catalogue") == 0 ? "catalogue" : "data", s->login, text);
+	(void)snprintf(what, sizeof(what), "%s login \"%s\": %s", strcmp(s->purpose, "login") == 0 ? "data" : s->purpose, s->login, text);
 	say(s->w, s->target_name, refuse, what);
 }
 
@@ -42,7 +42,6 @@ listener_for(struct worker_epoch *u, const struct target_use *t)
 static void
 try_part(struct worker *w, struct target_use *t, const char *part)
 {
-	static const char *const purposes[] = { "catalogue", "login" };
 	bool separate = t->target->catalogue.user[0] != '\0';
 	const struct listener *l = listener_for(w->epoch, t);
 	const char *err = "no listener speaks its protocol";
@@ -56,7 +55,10 @@ try_part(struct worker *w, struct target_use *t, const char *part)
 	bool lent = settings_lends(t->target);
 	if (lent)
 		say(w, t->target->b.name, false, "its logins are lent to each session, and none to a trial: look yourself what they may do");
-	for (size_t i = separate ? 0 : 1; i < (lent ? 1 : 2); i++) {
+	const char *const purposes[] = { separate ? "catalogue" : NULL, lent ? NULL : "login", settings_estimates(t->target) ? "estimate" : NULL };
+	for (size_t i = 0; i < sizeof(purposes) / sizeof(*purposes); i++) {
+		if (purposes[i] == NULL)
+			continue;
 		struct sp_session *s = session_trial(w, t, conf, part, purposes[i]);
 		s->trial = true;
 		w->trials++;

@@ -231,6 +231,12 @@ struct sp_module {
 	 * read.  NULL: no connection is ever kept ready.
 	 */
 	int (*adopt)(struct sp_session *s);
+	/*
+	 * It waits for a person, as that request, who may want to know how much it is about: find it out by
+	 * a side session with the purpose "estimate", and say so by sp_estimated(), now or later, or why it
+	 * can't be told.  Nothing waits for it.  Called only where the target has a login for it.
+	 */
+	void (*estimate)(struct sp_session *s, struct sp_op *op, const char *request);
 };
 
 #if defined(__GNUC__)
@@ -394,10 +400,12 @@ int sp_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes secret) SP_MUS
  * A connection of the gateway's own to the same target and part, with no client: open(), data()
  * and close() run on it as on any other; close() also when it could not be connected, but never
  * before this call has returned (NULL: it was not made, and the cookie is still the caller's).  It
- * outlives `s`.  Not an operation, never a user's text.  `purpose` is copied; `cookie` is the
+ * outlives `s`.  Not an operation, never a user's text but in what estimate() asks.  `purpose` is copied; `cookie` is the
  * module's to give back in close().
  */
 struct sp_session *sp_side_session(struct sp_session *s, const char *purpose, void *cookie);
+/* For who decides on that request, printable ASCII of at most 300 bytes; s: any of this worker's. */
+void sp_estimated(struct sp_session *s, const char *request, const char *text);
 const char *sp_purpose(const struct sp_session *s); /* "" for a client's session */
 void *sp_cookie(const struct sp_session *s);
 /*

@@ -3,6 +3,7 @@
  * What a login may do beyond what it is for, asked on a side session of `sallyportd -t --connect`:
  *
  *   catalogue login ─ all names are read, as ever ─▶ roles ─▶ columns it may read ─▶ tagged ones: refused
+ *   login for estimates ────────────────────────────▶ roles: what only an owner or administrator may is refused
  *   data login ─────────────────────────────────────▶ roles: warnings
  *
  * Roles are those that it can become, too: what SET ROLE gives counts as its own.
@@ -68,9 +69,10 @@ roles_row(struct pg *p, const struct pg_value *v)
 	for (size_t i = 0; i < POWERS; i++) {
 		if (!sp_bytes_is(v[i].bytes, "t"))
 			continue;
-		bool catalogue = reads_catalogue(p);
-		sp_found(p->s, catalogue && powers[i].refuse, "it %s: %s", powers[i].is,
-		    catalogue ? "it needs CONNECT and no more" : "rules are then all that stands before it");
+		bool estimate = strcmp(sp_purpose(p->s), "estimate") == 0, strict = estimate || reads_catalogue(p);
+		sp_found(p->s, strict && (powers[i].refuse || estimate), "it %s: %s", powers[i].is,
+		    estimate ? "it needs CONNECT, and the rights to tables that statements need"
+		    : strict ? "it needs CONNECT and no more" : "rules are then all that stands before it");
 		if (i == 0)
 			break;
 	}

@@ -174,6 +174,16 @@ append_settings(const struct pg *p, struct sp_writer *w, struct sp_bytes *applic
 	append_pins(p, w);
 }
 
+/* From the first statement on, whatever it would be. */
+static void
+append_estimate(struct sp_writer *w)
+{
+	static const char *const settings[][2] = { { "default_transaction_read_only", "on" }, { "statement_timeout", "200" },
+		{ "lock_timeout", "200" }, { "search_path", "pg_catalog" }, { "client_encoding", "UTF8" } };
+	for (size_t i = 0; i < sizeof(settings) / sizeof(*settings); i++)
+		append_option(w, settings[i][0], settings[i][1]);
+}
+
 static int
 write_startup(struct pg *p)
 {
@@ -197,6 +207,8 @@ write_startup(struct pg *p)
 		append_option(w, "sallyport.user", sp_principal(p->s));
 		append_option(w, "sallyport.session", sp_session_id(p->s));
 	}
+	if (strcmp(sp_purpose(p->s), "estimate") == 0)
+		append_estimate(w);
 	append_option(w, "standard_conforming_strings", "on"); /* else our reading of a text differs from the server's */
 	sp_wr_u8(w, 0); /* ends options */
 	sp_wr_u8(w, 0); /* ends the list */
@@ -400,7 +412,7 @@ pg_login_ready(struct pg *p, const struct pg_message *m)
 	if (rc != SP_OK)
 		return rc;
 	if (!has_client(p)) {
-		rc = strcmp(sp_purpose(p->s), "catalogue") == 0 ? pg_catalogue_ready(p) : pg_inspect(p);
+		rc = strcmp(sp_purpose(p->s), "catalogue") == 0 ? pg_catalogue_ready(p) : sp_inspects(p->s) ? pg_inspect(p) : pg_estimate_ready(p);
 		return rc != SP_OK ? rc : PG_DROP;
 	}
 	pg_enter(p, C_READY);

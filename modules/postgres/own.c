@@ -4,7 +4,7 @@
  *
  *   one of track.c    1 2 D… C 3 3    [Z when a Sync of ours ends it]
  *   one of copy_mask.c  1 t T 3       [Z]
- *   one of catalogue.c, inspect.c  T D… C Z
+ *   one of catalogue.c, inspect.c, estimate.c  T D… C Z
  */
 #include "catalogue.h"
 #include "track.h"
@@ -42,7 +42,7 @@ pg_own_row(struct pg *p, const struct pg_message *m)
 {
 	const struct pg_answer *a = pg_head(p);
 	int rc = a->own == OWN_CATALOGUE ? pg_catalogue_row(p, m->body) : a->own == OWN_INSPECT ? pg_inspect_row(p, m->body)
-	    : pg_track_row(p, (enum pg_own)a->own, m->body);
+	    : a->own == OWN_ESTIMATE ? pg_estimate_row(p, m->body) : pg_track_row(p, (enum pg_own)a->own, m->body);
 	return rc != SP_OK ? rc : PG_DROP;
 }
 
@@ -56,7 +56,8 @@ pg_own_ready(struct pg *p, const struct pg_message *m)
 	enum pg_own own = (enum pg_own)a->own;
 	int rc = pg_answered(p);
 	if (rc == SP_OK)
-		rc = own == OWN_CATALOGUE ? pg_catalogue_next(p) : own == OWN_INSPECT ? pg_inspect_next(p) : pg_track_status(p, status);
+		rc = own == OWN_CATALOGUE ? pg_catalogue_next(p) : own == OWN_INSPECT ? pg_inspect_next(p)
+		    : own == OWN_ESTIMATE ? pg_estimate_next(p) : pg_track_status(p, status);
 	return rc != SP_OK ? rc : PG_DROP;
 }
 
@@ -71,6 +72,10 @@ pg_own_error(struct pg *p, const struct pg_message *m)
 	if (a->own == OWN_CATALOGUE) {
 		int rc = pg_catalogue_failed(p, (const char *)e.code.p);
 		return rc != SP_OK ? rc : PG_DROP;
+	}
+	if (a->own == OWN_ESTIMATE) {
+		pg_estimate_failed(p, (const char *)e.code.p);
+		return PG_DROP;
 	}
 	if (a->own == OWN_INSPECT)
 		return sp_fail(p->s, SP_EIO, "it could not ask what it may do: %s", (const char *)e.code.p);

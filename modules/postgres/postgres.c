@@ -501,7 +501,7 @@ on_data(struct sp_session *s, enum sp_side from)
 		return sp_drop(s, from, sp_peek(s, from).len);
 	if (p->login == T_WARM)
 		return pg_login_warm(p);
-	int rc = *sp_purpose(s) == '\0' ? pg_delayed_notice(p) : pg_catalogue_turn(p);
+	int rc = *sp_purpose(s) == '\0' ? pg_delayed_notice(p) : strcmp(sp_purpose(s), "estimate") == 0 ? pg_estimate_turn(p, from) : pg_catalogue_turn(p);
 	return rc != SP_OK ? rc : pump(p, from);
 }
 
@@ -553,6 +553,7 @@ on_close(struct sp_session *s)
 	pg_prepared_forget(p);
 	pg_catalogue_leave(p);
 	pg_cancel_close(p);
+	pg_estimate_close(p);
 }
 
 static int
@@ -612,4 +613,5 @@ SP_MODULE(postgres) = {
 	.manual = pg_setting_manual,
 	.pinnable = pg_setting_pinnable,
 	.adopt = pg_login_adopt,
+	.estimate = pg_estimate,
 };

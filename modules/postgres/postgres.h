@@ -328,6 +328,16 @@ int pg_held(struct sp_session *s, struct sp_op *op, const struct sp_hold *h) SP_
 int pg_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v) SP_MUST;
 void pg_question_withdraw(struct pg *p, const char *code, const char *why);
 
+/* ---- estimate.c: asking the planner, for who decides ---- */
+void pg_estimate(struct sp_session *s, struct sp_op *op, const char *request);
+/* On its side session: its turn; it is logged in; a row; the end of a query; an error; close(). */
+int pg_estimate_turn(struct pg *p, enum sp_side from) SP_MUST;
+int pg_estimate_ready(struct pg *p) SP_MUST;
+int pg_estimate_row(struct pg *p, struct sp_bytes body) SP_MUST;
+int pg_estimate_next(struct pg *p) SP_MUST;
+void pg_estimate_failed(struct pg *p, const char *code);
+void pg_estimate_close(struct pg *p);
+
 /* ---- simple.c ---- */
 int pg_fail_transaction(struct pg *p) SP_MUST;  /* by a query of our own that no server parses */
 int pg_function_call(struct pg *p, const struct pg_message *m) SP_MUST;
@@ -375,7 +385,7 @@ void pg_objects_end(struct pg *p);      /* the session ended */
 int pg_finish(struct sp_op *op, uint64_t rows, const char *code, struct sp_bytes text) SP_MUST;
 
 /* ---- own.c: answers to the gateway's own statements ---- */
-enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_COPY, OWN_SYNC, OWN_CATALOGUE, OWN_INSPECT, OWN_CLAIM };
+enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_COPY, OWN_SYNC, OWN_CATALOGUE, OWN_INSPECT, OWN_CLAIM, OWN_ESTIMATE };
 struct pg_answer *pg_expect_own(struct pg *p, enum pg_own own, uint8_t last);
 int pg_own_step(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_own_row(struct pg *p, const struct pg_message *m) SP_MUST;

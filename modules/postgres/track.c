@@ -47,6 +47,12 @@ track_of(struct pg *p)
 	return p->track;
 }
 
+const struct pg_view *
+pg_track_view(const struct pg *p)
+{
+	return p->track == NULL ? NULL : &p->track->view;
+}
+
 /* ---- traits: what a statement may change ---- */
 
 static bool

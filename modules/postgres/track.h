@@ -21,13 +21,15 @@ void pg_track_answer(struct pg *p, unsigned traits);
 void pg_track_error(struct pg *p);
 int pg_track_status(struct pg *p, uint8_t status) SP_MUST;
 
+struct pg_view;
+const struct pg_view *pg_track_view(const struct pg *p); /* NULL: it has none yet */
+
 /* Answers to our own statement. */
 int pg_track_row(struct pg *p, enum pg_own own, struct sp_bytes body) SP_MUST;
 void pg_track_complete(struct pg *p, enum pg_own own);
 void pg_track_failed(struct pg *p);
 
 /* ---- prepared.c ---- */
-struct pg_view;
 void pg_prepared_forget(struct pg *p);
 void pg_prepared_add(struct pg *p, struct sp_bytes name, struct sp_bytes text);
 void pg_prepared_touched(struct pg *p, struct sp_bytes name);

@@ -453,6 +453,12 @@ sp_found(struct sp_session *s, bool refuse, const char *fmt, ...)
 	log_line(s->f, "found %d %s", refuse, fmt);
 }
 
+void
+sp_estimated(struct sp_session *s, const char *request, const char *text)
+{
+	log_line(s->f, "estimated %s %s", request, text);
+}
+
 int
 sp_inspected(struct sp_session *s)
 {

@@ -283,11 +283,11 @@ test_scram_keys(void)
 		CU_ASSERT(admitted(i, token_of("ann", "dba", AUDIENCE_DATA), "token", "orders"));
 		CU_ASSERT(proof_is_of(i, "pencil", row[i].salt, row[i].iterations));
 	}
-	const struct credential *who = credentials_find(f.k.credentials, "orders", false);
+	const struct credential *who = credentials_find(f.k.credentials, "orders", OF_LOGIN);
 	const struct sp_bytes salt = { (const uint8_t *)"\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa\x81", 16 };
 	CU_ASSERT_PTR_NOT_NULL(credentials_keys(f.k.credentials, who, salt, 4096)); /* nothing is derived for the next one */
 	CU_ASSERT_PTR_NULL(credentials_keys(f.k.credentials, who, salt, 4098));
-	CU_ASSERT_PTR_NULL(credentials_keys(f.k.credentials, credentials_find(f.k.credentials, "hidden", false), salt, 4096));
+	CU_ASSERT_PTR_NULL(credentials_keys(f.k.credentials, credentials_find(f.k.credentials, "hidden", OF_LOGIN), salt, 4096));
 	(void)setenv("KEEPER_TEST_SECRET", "crayon", 1);
 	(void)snprintf(text, sizeof(text), "store sqlite:%s/state.db; %s", f.folder, conf);
 	CU_ASSERT_EQUAL(keeper_epoch(&f.k, fake_epoch(text, 2), &why), SP_OK);

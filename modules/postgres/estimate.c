@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Asking the planner, on a side session of its own for each held statement: see estimate.h.
+ *
+ * What it tells an approver is made of our own words, a number, and names cut short: nothing that the
+ * target says in its own is passed on (P12).  Whatever happens, the session is closed at the end, and
+ * its transaction with it.
+ */
+#include "estimate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "catalogue.h"
+#include "track.h"
+
+#define AT_ONCE 8u      /* in this worker */
+#define PATIENCE 2000u  /* ms for all of it, once it is logged in */
+#define REQUEST_MAX 64u
+
+struct estimating {     /* what the side session carries; its own, since it outlives who asked */
+	struct pg_estimate e;
+	char request[REQUEST_MAX];
+	enum pg_estimate_step step;
+	bool failed, told;
+	uint64_t rows;
+	bool have;
+	size_t len;
+	uint8_t text[PG_ESTIMATE_TEXT + 64];
+};
+
+static unsigned running;
+
+static struct estimating *
+of(const struct pg *p)
+{
+	return strcmp(sp_purpose(p->s), "estimate") == 0 ? sp_cookie(p->s) : NULL;
+}
+
+static void
+tell(struct sp_session *s, const char *request, const char *why)
+{
+	char text[256];
+	(void)snprintf(text, sizeof(text), "not estimated: %s", why);
+	sp_estimated(s, request, text);
+}
+
+static void
+refuse(struct pg *p, struct estimating *g, const char *why)
+{
+	if (!g->told)
+		tell(p->s, g->request, why);
+	g->told = g->failed = true;
+}
+
+void
+pg_estimate(struct sp_session *s, struct sp_op *op, const char *request)
+{
+	struct pg *p = sp_state(s);
+	struct estimating *g = running < AT_ONCE ? calloc(1, sizeof(*g)) : NULL;
+	struct sp_writer w;
+	if (g == NULL) {
+		tell(s, request, "too many others are being estimated");
+		return;
+	}
+	(void)snprintf(g->request, sizeof(g->request), "%s", request);
+	pg_estimate_choose(pg_track_view(p), sp_op_text(op), &g->e);
+	w = sp_writer(g->text, sizeof(g->text));
+	sp_wr_put(&w, SP_LIT("EXPLAIN (FORMAT JSON) "));
+	sp_wr_put(&w, sp_op_text(op));
+	g->len = w.len;
+	if (g->e.why[0] != '\0' || w.bad) {
+		tell(s, request, g->e.why[0] != '\0' ? g->e.why : "it is too long");
+	} else if (sp_side_session(s, "estimate", g) != NULL) {
+		running++;
+		return;
+	} else {
+		tell(s, request, "no connection could be made");
+	}
+	free(g);
+}
+
+/* ---- on the side session ---- */
+
+/* Recorded as what it is; the statement itself may hold what recordings must not, and stands in its own session's. */
+static int
+send(struct pg *p, struct estimating *g)
+{
+	static const char begin[] = "BEGIN READ ONLY; SET LOCAL statement_timeout = 200; SET LOCAL lock_timeout = 200; "
+				    "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off";
+	const struct sp_bytes text[PG_ESTIMATE_STEPS] = { [PG_ESTIMATE_BEGIN] = sp_str(begin), [PG_ESTIMATE_CHECK] = g->e.check,
+		[PG_ESTIMATE_PATH] = g->e.path, [PG_ESTIMATE_EXPLAIN] = { g->text, g->len }, [PG_ESTIMATE_ROLLBACK] = SP_LIT("ROLLBACK") };
+	int rc = sp_own_statement(p->s, g->step == PG_ESTIMATE_EXPLAIN ? SP_LIT("EXPLAIN of a held statement") : text[g->step]);
+	if (rc == SP_OK && pg_expect_own(p, OWN_ESTIMATE, 'Z') == NULL)
+		rc = SP_EINTERNAL;
+	g->have = false;
+	return rc != SP_OK ? rc : pg_write_cstr(pg_out(p, SP_TARGET), 'Q', text[g->step]);
+}
+
+int
+pg_estimate_ready(struct pg *p)
+{
+	struct estimating *g = of(p);
+	if (g == NULL)
+		return SP_EINTERNAL;
+	sp_timer(p->s, PATIENCE);
+	return send(p, g);
+}
+
+/* There is no client: that side's turn is the timer's. */
+int
+pg_estimate_turn(struct pg *p, enum sp_side from)
+{
+	struct estimating *g = of(p);
+	if (g == NULL || from != SP_CLIENT)
+		return SP_OK;
+	refuse(p, g, "the target did not answer in time");
+	return sp_fail(p->s, SP_EIO, "the target did not answer an estimate in time");
+}
+
+static int
+path_row(struct pg *p, struct estimating *g, struct sp_bytes body)
+{
+	struct sp_reader r = sp_reader(body);
+	unsigned n = sp_rd_be16(&r);
+	uint32_t oid;
+	if (n != (g->e.ntables == 0 ? 1 : g->e.ntables) || !pg_row_fits(body, (uint16_t)n))
+		return SP_EPROTO;
+	for (unsigned i = 0; i < g->e.ntables; i++) {
+		struct pg_value v = pg_next_value(&r);
+		if (v.null || !pg_names_number(v.bytes, &oid) || oid != g->e.oid[i])
+			refuse(p, g, "a name means another table to the login for estimates, or none");
+	}
+	return SP_OK;
+}
+
+int
+pg_estimate_row(struct pg *p, struct sp_bytes body)
+{
+	struct estimating *g = of(p);
+	struct sp_reader r = sp_reader(body);
+	unsigned n = g == NULL ? 0 : sp_rd_be16(&r);
+	if (g != NULL && g->step == PG_ESTIMATE_PATH)
+		return path_row(p, g, body);
+	if (g == NULL || n < 1 || n > 2 || g->have || !pg_row_fits(body, (uint16_t)n))
+		return SP_EPROTO;
+	struct pg_value first = pg_next_value(&r), second = { .null = true };
+	if (n == 2)
+		second = pg_next_value(&r);
+	g->have = true;
+	if (g->step == PG_ESTIMATE_EXPLAIN && n == 1 && !first.null)
+		return pg_estimate_rows(first.bytes, &g->rows);
+	if (g->step != PG_ESTIMATE_CHECK || n != 2 || first.null || pg_estimate_found(&g->e, first.bytes, second.bytes) != SP_OK)
+		return SP_EPROTO;
+	refuse(p, g, g->e.why);
+	return SP_OK;
+}
+
+/* Its words stay there; these are codes of PostgreSQL's. */
+void
+pg_estimate_failed(struct pg *p, const char *code)
+{
+	static const struct {
+		const char *code, *why;
+	} known[] = {
+		{ "55P03", "it, or a lock that it needs, would have taken longer than 200 ms" },
+		{ "57014", "it, or a lock that it needs, would have taken longer than 200 ms" },
+		{ "42501", "the login for estimates may not do what it does" },
+		{ "25006", "it can't be planned without writing" },
+		{ "42P01", "a table is not there for the login for estimates" },
+	};
+	struct estimating *g = of(p);
+	const char *why = "the target would not plan it";
+	for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
+		if (strcmp(code, known[i].code) == 0)
+			why = known[i].why;
+	if (g != NULL)
+		refuse(p, g, why);
+}
+
+static void
+tell_rows(struct pg *p, struct estimating *g)
+{
+	char text[64];
+	(void)snprintf(text, sizeof(text), "about %llu row%s, the planner expects", (unsigned long long)g->rows, g->rows == 1 ? "" : "s");
+	sp_estimated(p->s, g->request, text);
+	g->told = true;
+}
+
+int
+pg_estimate_next(struct pg *p)
+{
+	struct estimating *g = of(p);
+	if (g == NULL)
+		return SP_EINTERNAL;
+	if (g->step == PG_ESTIMATE_EXPLAIN && !g->failed && g->have)
+		tell_rows(p, g);
+	if (g->step == PG_ESTIMATE_ROLLBACK) {
+		int rc = pg_write_empty(pg_out(p, SP_TARGET), 'X');
+		return rc != SP_OK ? rc : sp_shut(p->s, SP_TARGET);
+	}
+	g->step = g->failed ? PG_ESTIMATE_ROLLBACK : g->step + 1;
+	return send(p, g);
+}
+
+void
+pg_estimate_close(struct pg *p)
+{
+	struct estimating *g = of(p);
+	if (g == NULL)
+		return;
+	refuse(p, g, "the login for estimates could not log in, or was cut off");
+	running--;
+	free(g);
+}
