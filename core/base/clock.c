@@ -5,6 +5,7 @@
 #include "clock.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static uint64_t
@@ -52,4 +53,48 @@ clock_format(uint64_t wall_us, char buf[32])
 	(void)snprintf(buf, 32, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ", year % 10000, month % 100, day % 100,
 	    of_day / 3600, of_day / 60 % 60, of_day % 60, (unsigned)(wall_us / 1000 % 1000));
 	return buf;
+}
+
+static bool
+take_number(const char **at, unsigned digits, char after, unsigned *n_r)
+{
+	*n_r = 0;
+	for (unsigned i = 0; i < digits; i++, ++*at) {
+		if (**at < '0' || **at > '9')
+			return false;
+		*n_r = *n_r * 10 + (unsigned)(**at - '0');
+	}
+	return after == '\0' || *(*at)++ == after;
+}
+
+static uint64_t
+days_to(unsigned year, unsigned month, unsigned day)
+{
+	unsigned y = year - (month <= 2), of_era = y % 400, m = month > 2 ? month - 3 : month + 9;
+	uint64_t of_year = (153 * m + 2) / 5 + day - 1;
+	return (uint64_t)(y / 400) * 146097 + of_era * 365u + of_era / 4 - of_era / 100 + of_year - 719468;
+}
+
+bool
+clock_parse(const char *text, uint64_t *wall_us_r)
+{
+	unsigned year, month, day, hour, minute, second, y, m, d;
+	uint64_t fraction = 0, unit = 100000;
+	*wall_us_r = 0;
+	if (!take_number(&text, 4, '-', &year) || !take_number(&text, 2, '-', &month) || !take_number(&text, 2, 'T', &day) ||
+	    !take_number(&text, 2, ':', &hour) || !take_number(&text, 2, ':', &minute) || !take_number(&text, 2, '\0', &second))
+		return false;
+	if (year < 1970 || month < 1 || month > 12 || day < 1 || hour > 23 || minute > 59 || second > 60)
+		return false;
+	uint64_t days = days_to(year, month, day);
+	civil_date(days, &y, &m, &d);
+	if (m != month || d != day) /* 30 February */
+		return false;
+	if (*text == '.')
+		for (text++; *text >= '0' && *text <= '9'; text++, unit /= 10)
+			fraction += (uint64_t)(*text - '0') * unit;
+	if (strcmp(text, "Z") != 0)
+		return false;
+	*wall_us_r = ((days * 24 + hour) * 60 + minute) * 60000000 + second * UINT64_C(1000000) + fraction;
+	return true;
 }

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "clock.h"
 #include "log.h"
 
 enum { MAX_ROWS = 64, VALUE_LEN = 160 };
@@ -96,6 +97,18 @@ int
 directive_duration(const char *word, uint64_t *ms_r)
 {
 	return parse_number(word, time_units, ms_r);
+}
+
+int
+directive_moment(const char *word, uint64_t *wall_us_r)
+{
+	uint64_t ms, now = clock_wall_us();
+	if (clock_parse(word, wall_us_r))
+		return SP_OK;
+	if (directive_duration(word, &ms) != SP_OK)
+		return SP_ECONF;
+	*wall_us_r = ms < now / 1000 ? now - ms * 1000 : 0;
+	return SP_OK;
 }
 
 int

@@ -95,6 +95,8 @@ int directive_fill_module(struct arena *a, const struct sp_directive *table, con
 
 /* Text to value, with units required: "3s", "16m", "off" for zero. */
 int directive_duration(const char *word, uint64_t *ms_r) SP_MUST;
+/* "2026-11-24T04:12:33Z", or "90m": so long ago. */
+int directive_moment(const char *word, uint64_t *wall_us_r) SP_MUST;
 int directive_size(const char *word, uint64_t *bytes_r) SP_MUST;
 int directive_rate(const char *word, uint64_t *count_r, uint64_t *ms_r) SP_MUST; /* "5/10s", "5/s" */
 /* key and value of a word with "=" in it; SP_ECONF without, or with an empty key. */

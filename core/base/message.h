@@ -33,7 +33,7 @@ enum message_type {
 	MSG_LISTENER,    /* fd: listening socket | name */
 	MSG_RING,        /* fds: memory, doorbell to recorder, doorbell to worker | worker index */
 	MSG_BOARD,       /* fd: memory | slot; the keeper only reads there */
-	MSG_REOPEN,      /* fds: error log [, for the recorder: audit and access log; for ship: audit log to read, how far it came] */
+	MSG_REOPEN,      /* fds: error log [, for the recorder: audit and access log; for ship: audit log to read, how far it came; for the keeper: audit log to read] */
 	MSG_QUIT,        /* graceful: 1 or 0 */
 	MSG_CALLER,      /* keeper: no fd; console: fd of the accepted connection | connection, uid, name */
 	MSG_WORKER_GONE, /* to keeper and recorder | worker index */

@@ -44,6 +44,7 @@ put_query(struct sp_writer *w, const json_t *args)
 struct asking {
 	const char *method, *path;
 	json_t *args; /* a reference of whom it is handed to, or NULL */
+	bool patient;  /* what is followed may be silent for long */
 };
 
 static int
@@ -88,6 +89,7 @@ exchange_begin(const struct run *r, const struct asking *q, struct exchange *x)
 	struct buffer token = { .p = NULL }, out = { .p = NULL };
 	*x = (struct exchange){ .in.max = 0 };
 	int rc = reach_find(r, &x->at);
+	x->at.patient = q->patient;
 	if (rc == DONE && !r->nobody)
 		rc = reach_token(r, &x->at, &token);
 	struct sp_writer w = buffer_writer(&out);
@@ -197,7 +199,7 @@ client_try(const struct run *r, const char *method, const char *path, json_t *ar
 	struct buffer body = { .max = JSON_MAX };
 	*answer_r = NULL;
 	*status_r = 0;
-	int rc = exchange_begin(r, &(struct asking){ method, path, args }, &x);
+	int rc = exchange_begin(r, &(struct asking){ .method = method, .path = path, .args = args }, &x);
 	if (rc == DONE)
 		rc = exchange_body(&x, into_buffer, &body);
 	if (rc == DONE) {
@@ -256,10 +258,31 @@ client_lines(const struct run *r, const char *path, json_t *args, int (*each)(vo
 {
 	struct exchange x;
 	struct lines l = { .each = each, .owner = owner };
-	int rc = exchange_begin(r, &(struct asking){ "GET", path, args }, &x);
+	bool patient = json_is_true(json_object_get(args, "follow"));
+	int rc = exchange_begin(r, &(struct asking){ .method = "GET", .path = path, .args = args, .patient = patient }, &x);
 	if (rc == DONE)
 		rc = x.head.status != 200 ? say_refusal(&x) : exchange_body(&x, into_lines, &l);
 	buffer_free(&l.rest);
+	exchange_end(&x);
+	return rc;
+}
+
+static int
+into_stdout(void *owner, struct sp_bytes piece)
+{
+	(void)owner;
+	if (fwrite(piece.p, 1, piece.len, stdout) != piece.len || fflush(stdout) != 0)
+		return failed("cannot write: %s", strerror(errno));
+	return DONE;
+}
+
+int
+client_stream(const struct run *r, const char *path, json_t *args)
+{
+	struct exchange x;
+	int rc = exchange_begin(r, &(struct asking){ .method = "GET", .path = path, .args = args, .patient = true }, &x);
+	if (rc == DONE)
+		rc = x.head.status != 200 ? say_refusal(&x) : exchange_body(&x, into_stdout, NULL);
 	exchange_end(&x);
 	return rc;
 }
@@ -291,7 +314,7 @@ int
 client_fetch(const struct run *r, const char *path, int fd)
 {
 	struct exchange x;
-	int rc = exchange_begin(r, &(struct asking){ "GET", path, NULL }, &x);
+	int rc = exchange_begin(r, &(struct asking){ .method = "GET", .path = path }, &x);
 	struct sink s = { .fd = fd, .all = x.head.framing.length };
 	if (rc == DONE)
 		rc = x.head.status != 200 ? say_refusal(&x) : exchange_body(&x, into_file, &s);

@@ -84,6 +84,8 @@ int client_try(const struct run *r, const char *method, const char *path, json_t
 int client_refused(unsigned status, const json_t *answer);
 /* Calls each() for every line of the answer. */
 int client_lines(const struct run *r, const char *path, json_t *args, int (*each)(void *owner, json_t *line), void *owner) SP_MUST;
+/* Writes the answer to standard output as it comes. */
+int client_stream(const struct run *r, const char *path, json_t *args) SP_MUST;
 /* Writes the answer's bytes to fd. */
 int client_fetch(const struct run *r, const char *path, int fd) SP_MUST;
 /* "/api/v1/sessions/" + id + tail, once the word looks like an id or its beginning. */
@@ -147,6 +149,8 @@ int run_replay(struct run *r);
 int run_search(struct run *r);
 int run_export(struct run *r);
 int run_verify(struct run *r);
+int run_recordings(struct run *r);
+int run_audit(struct run *r);
 int run_policy_list(struct run *r);
 int run_policy_check(struct run *r);
 int run_policy_test(struct run *r);

@@ -39,6 +39,12 @@ command_list(struct run *r, const char *path, json_t *args, const char *name, co
 		for (size_t k = 0; columns[k] != NULL; k++)
 			table_member(t, row, columns[k]);
 	table_print(&t);
+	const char *next = json_string_value(json_object_get(answer, "next"));
+	if (next != NULL) {
+		(void)fprintf(stderr, "sallyport: there are more: --cursor ");
+		print_safe(stderr, sp_str(next), 0);
+		(void)fprintf(stderr, "\n");
+	}
 	json_decref(answer);
 	return DONE;
 }
@@ -170,6 +176,16 @@ run_status(struct run *r)
 
 /* ---- sessions ---- */
 
+static void
+set_listing(const struct run *r, json_t *args, uint64_t limit)
+{
+	static const char *const names[] = { "user", "target", "since", "until", "cursor" };
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		set_text(args, names[i], option(r, names[i]));
+	if (limit > 0)
+		(void)json_object_set_new(args, "limit", json_integer((json_int_t)limit));
+}
+
 int
 run_sessions(struct run *r)
 {
@@ -182,11 +198,29 @@ run_sessions(struct run *r)
 	json_t *args = json_object();
 	if (flag(r, "live"))
 		(void)json_object_set_new(args, "live", json_true());
-	set_text(args, "user", option(r, "user"));
-	set_text(args, "target", option(r, "target"));
-	if (limit > 0)
-		(void)json_object_set_new(args, "limit", json_integer((json_int_t)limit));
+	set_listing(r, args, limit);
 	return command_list(r, "/api/v1/sessions", args, "sessions", columns);
+}
+
+int
+run_recordings(struct run *r)
+{
+	static const char *const columns[] = { "id", "user", "target", "state", "started", "operations", "denied", "recording", "size", NULL };
+	static const char *const members[] = { "id", "user", "target", "part", "protocol", "address", "state", "started", "ended", "why", "text",
+		"operations", "denied", "rows", "recording", "frames", "size", "signed_at", "gateway", NULL };
+	char path[256];
+	uint64_t limit;
+	int rc = option_count(r, "limit", &limit);
+	if (rc != DONE)
+		return rc;
+	if (r->nwords == 1) {
+		rc = client_path("recordings", r->word[0], "", path);
+		return rc == DONE ? command_object(r, "GET", path, NULL, members) : rc;
+	}
+	json_t *args = json_object();
+	set_listing(r, args, limit);
+	set_text(args, "verdict", option(r, "verdict"));
+	return command_list(r, "/api/v1/recordings", args, "recordings", columns);
 }
 
 int

@@ -41,7 +41,33 @@ static const struct option_row session_options[] = {
 	{ "live", NULL, "only those that are open" },
 	{ "user", "NAME", "only this user's" },
 	{ "target", "NAME", "only to this target" },
+	{ "since", "TIME", "begun then or later: 2026-11-24T04:12:33Z, or 90m, which is so long ago" },
+	{ "until", "TIME", "begun before then" },
 	{ "limit", "N", "at most N, newest first" },
+	{ "cursor", "TEXT", "what comes after an answer that was not all" },
+	{ NULL, NULL, NULL },
+};
+static const struct option_row recording_options[] = {
+	{ "user", "NAME", "only this user's" },
+	{ "target", "NAME", "only of sessions to this target" },
+	{ "since", "TIME", "begun then or later: 2026-11-24T04:12:33Z, or 90m, which is so long ago" },
+	{ "until", "TIME", "begun before then" },
+	{ "verdict", "WORD", "allow, deny or held: with an operation that had it" },
+	{ "limit", "N", "at most N, newest first" },
+	{ "cursor", "TEXT", "what comes after an answer that was not all" },
+	{ NULL, NULL, NULL },
+};
+static const struct option_row audit_options[] = {
+	{ "follow", NULL, "go on with what comes; begins now without --since" },
+	{ "user", "NAME", "what this user did, or had done" },
+	{ "target", "NAME", "only what is about this target" },
+	{ "event", "NAME", "only these events, such as kill; decision: what was decided about operations" },
+	{ "verdict", "WORD", "allow, deny, kill, held: only operations with that verdict" },
+	{ "session", "ID", "only of this session" },
+	{ "since", "TIME", "then or later: 2026-11-24T04:12:33Z, or 90m, which is so long ago; an hour ago without it" },
+	{ "until", "TIME", "before then" },
+	{ "limit", "N", "at most N, oldest first" },
+	{ "cursor", "TEXT", "what comes after an answer that was not all" },
 	{ NULL, NULL, NULL },
 };
 static const struct option_row kill_options[] = { { "reason", "TEXT", "what the user is told" }, { NULL, NULL, NULL } };
@@ -49,11 +75,14 @@ static const struct option_row replay_options[] = {
 	{ "format", "FORM", "text, jsonl or asciicast" },
 	{ "key", "FILE", "the auditor's private key, for a sealed recording" },
 	{ "speed", "N", "as it happened, N times as fast; default: at once" },
+	{ "follow", NULL, "of a live session: go on until it ends, a few seconds behind" },
 	{ NULL, NULL, NULL },
 };
 static const struct option_row search_options[] = {
 	{ "user", "NAME", "only this user's sessions" },
 	{ "target", "NAME", "only sessions to this target" },
+	{ "since", "TIME", "begun then or later: 2026-11-24T04:12:33Z, or 90m, which is so long ago" },
+	{ "until", "TIME", "begun before then" },
 	{ "key", "FILE", "the auditor's private key: sealed recordings are searched too, here" },
 	{ NULL, NULL, NULL },
 };
@@ -136,6 +165,10 @@ const struct command commands[] = {
 	{ .name = "sessions", .words = "", .options = session_options, .run = run_sessions, .help = "List sessions, live and past." },
 	{ .name = "kill", .words = "ID", .min = 1, .max = 1, .options = kill_options, .run = run_kill, .help = "End a live session." },
 	{ .name = "revoke", .words = "", .options = user_options, .run = run_revoke, .help = "End a user's sessions and refuse tokens issued before now." },
+	{ .name = "recordings", .words = "[ID]", .max = 1, .options = recording_options, .run = run_recordings,
+	    .help = "List recordings, or show what is known of one: whose, of what, how much of it is signed." },
+	{ .name = "audit", .words = "", .options = audit_options, .run = run_audit, .help = "Show the audit log: what was decided, and what people did.",
+	    .more = "For auditors. It reads the log that is written now; what was rotated away is where `siem` sent it." },
 	{ .name = "replay", .words = "ID|FILE", .min = 1, .max = 1, .options = replay_options, .run = run_replay, .help = "Show what happened in a session." },
 	{ .name = "export", .words = "ID FILE", .min = 2, .max = 2, .run = run_export, .help = "Save a session's recording." },
 	{ .name = "search", .words = "TEXT", .min = 1, .max = 1, .options = search_options, .run = run_search, .help = "Find text in recordings." },

@@ -147,7 +147,7 @@ wait_until(const struct reach *at, short events)
 	struct pollfd p = { .fd = at->fd, .events = events };
 	int n;
 	do
-		n = poll(&p, 1, PATIENCE * 1000);
+		n = poll(&p, 1, at->patient ? -1 : PATIENCE * 1000);
 	while (n < 0 && errno == EINTR);
 	return n > 0 ? DONE : failed("the gateway did not answer for %d s", PATIENCE);
 }
@@ -203,7 +203,7 @@ reach_open(const struct run *r, struct reach *at)
 		return connect_server(r, at);
 	const struct timeval patience = { PATIENCE, 0 };
 	int rc = connect_control(at);
-	if (rc == DONE)
+	if (rc == DONE && !at->patient)
 		(void)setsockopt(at->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	return rc;
 }

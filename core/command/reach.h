@@ -13,6 +13,7 @@ struct reach {
 	char host[320];      /* what the request's Host says */
 	const char *control; /* path of the socket */
 	json_t *saved;       /* saved_read() */
+	bool patient;        /* set before reach_open(): an answer may take for ever */
 	int fd;
 	struct tls_credentials *trust;
 	struct tls *tls;

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "../record/recording.h"
+#include "../record/show.h"
 #include "recordings.h"
-#include "show.h"
 
 struct replay {
 	struct show show;
@@ -74,6 +74,19 @@ replay_fd(struct run *r, struct replay *p, int fd)
 	return rc;
 }
 
+/* The gateway shows it as it comes: a file grows where the gateway is. */
+static int
+follow(struct run *r, enum show_form form)
+{
+	static const char *const forms[] = { [SHOW_TEXT] = "text", [SHOW_JSONL] = "jsonl", [SHOW_ASCIICAST] = "asciicast" };
+	char path[256];
+	if (option(r, "speed") != NULL || option(r, "key") != NULL)
+		return misused(r, "--follow shows what happens now: without --speed, and without --key");
+	if (client_path("recordings", r->word[0], "/replay", path) != DONE)
+		return FAILED;
+	return client_stream(r, path, json_pack("{s:s,s:b}", "format", forms[form], "follow", 1));
+}
+
 int
 run_replay(struct run *r)
 {
@@ -86,6 +99,8 @@ run_replay(struct run *r)
 	p.speed = speed == NULL ? 0 : strtod(speed, &end);
 	if (speed != NULL && (end == speed || *end != '\0' || !(p.speed >= 0) || p.speed > 1e6))
 		return misused(r, "--speed takes a number: 1 is as it happened, 2 twice as fast, 0 at once");
+	if (flag(r, "follow"))
+		return follow(r, p.show.form);
 	int fd = recording_fetch(r, r->word[0]);
 	int rc = fd < 0 ? FAILED : replay_fd(r, &p, fd);
 	show_end(&p.show);

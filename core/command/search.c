@@ -133,7 +133,7 @@ search_sealed(struct search *s, json_t *args, const uint8_t key[SEAL_KEY])
 static json_t *
 search_args(const struct run *r)
 {
-	static const char *const names[] = { "user", "target" };
+	static const char *const names[] = { "user", "target", "since", "until" };
 	json_t *args = json_object();
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
 		if (option(r, names[i]) != NULL)

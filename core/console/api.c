@@ -290,6 +290,12 @@ ask_begin(struct caller *c, enum call call, const struct proof *p, json_t *args)
 		caller_refuse(c, 503, "out of memory");
 }
 
+/* Calls whose answers are made bit by bit.  Each takes args over. */
+static const struct {
+	enum call call;
+	void (*begin)(struct caller *c, struct sp_bytes token, json_t *args);
+} streams[] = { { CALL_SEARCH, search_begin }, { CALL_REPLAY, replay_begin }, { CALL_AUDIT, audit_begin } };
+
 void
 api_begin(struct caller *c, const struct request *r)
 {
@@ -312,8 +318,10 @@ api_begin(struct caller *c, const struct request *r)
 		json_decref(args);
 		return;
 	}
-	if (route->call == CALL_SEARCH) {
-		search_begin(c, p.token, args);
+	for (size_t i = 0; i < sizeof(streams) / sizeof(*streams); i++) {
+		if (streams[i].call != route->call)
+			continue;
+		streams[i].begin(c, p.token, args);
 		return;
 	}
 	ask_begin(c, route->call, &p, args);

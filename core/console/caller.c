@@ -54,6 +54,7 @@ struct caller {
 	struct http_body framing;
 	bool keep_alive, chunked;
 	int file;            /* being sent, or -1 */
+	char range[64];      /* the Range of the request, for a file */
 	uint64_t file_left;
 	struct job *job;
 	bool job_ready, closing, busy;
@@ -245,33 +246,117 @@ caller_refuse(struct caller *c, unsigned status, const char *fmt, ...)
 	json_decref(object);
 }
 
+struct range {
+	uint64_t from, to; /* bytes [from, to) */
+};
+
+static bool
+take_offset(struct sp_reader *r, uint64_t *n_r)
+{
+	unsigned digits = 0;
+	for (*n_r = 0; r->left > 0 && *r->p >= '0' && *r->p <= '9' && digits < 18; digits++)
+		*n_r = *n_r * 10 + (sp_rd_u8(r) - (uint64_t)'0');
+	return digits > 0;
+}
+
+/* "bytes=A-B", "bytes=A-", "bytes=-N" (RFC 9110, 14.2).  false: another unit, several, or nonsense: as if there were none. */
+static bool
+range_parse(const char *text, uint64_t size, struct range *range_r)
+{
+	struct sp_reader r = sp_reader(sp_str(text));
+	uint64_t from, last;
+	if (!sp_bytes_is(sp_rd_until(&r, '='), "bytes"))
+		return false;
+	bool begins = take_offset(&r, &from);
+	if (sp_rd_u8(&r) != '-' || r.bad)
+		return false;
+	bool ends = take_offset(&r, &last);
+	if (r.left > 0 || (!begins && !ends) || (begins && ends && last < from))
+		return false;
+	if (begins)
+		*range_r = (struct range){ from, ends && last < size ? last + 1 : size };
+	else
+		*range_r = (struct range){ last < size ? size - last : 0, size };
+	return true;
+}
+
+static void
+file_head(struct caller *c, uint64_t size, const struct range *part)
+{
+	char text[80];
+	struct sp_writer w = buffer_writer(&c->out);
+	answer_begin(c, &w, part == NULL ? 200 : 206, "application/octet-stream");
+	http_put_field_u64(&w, "Content-Length", part == NULL ? size : part->to - part->from);
+	http_put_field(&w, "Content-Disposition", SP_LIT("attachment"));
+	http_put_field(&w, "Accept-Ranges", SP_LIT("bytes"));
+	http_put_field(&w, "Cache-Control", SP_LIT("no-store"));
+	if (part != NULL) {
+		(void)snprintf(text, sizeof(text), "bytes %llu-%llu/%llu", (unsigned long long)part->from, (unsigned long long)part->to - 1,
+		    (unsigned long long)size);
+		http_put_field(&w, "Content-Range", sp_str(text));
+	}
+	http_put_end(&w);
+	if (buffer_written(&c->out, &w) != SP_OK)
+		c->closing = true;
+}
+
 void
 caller_send_file(struct caller *c, int fd, const char *name)
 {
 	struct stat st;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || lseek(fd, 0, SEEK_SET) != 0) {
+	struct range part = { 0, 0 };
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
 		caller_refuse(c, 500, "the recording can't be read");
 		return;
 	}
+	uint64_t size = (uint64_t)st.st_size;
+	bool some = c->range[0] != '\0' && range_parse(c->range, size, &part);
+	if ((some && part.from >= part.to) || lseek(fd, (off_t)part.from, SEEK_SET) != (off_t)part.from) {
+		close(fd);
+		caller_refuse(c, 416, "the recording has %llu bytes", (unsigned long long)size);
+		return;
+	}
 	log_debug("connection %llu reads %s", (unsigned long long)c->connection, name);
 	c->file = fd;
-	c->file_left = (uint64_t)st.st_size;
-	answer_head(c, 200, "application/octet-stream", c->file_left, true);
+	c->file_left = some ? part.to - part.from : size;
+	file_head(c, size, some ? &part : NULL);
 	caller_enter(c, STREAMING);
 	event_active(c->slice, EV_WRITE, 0);
 }
 
 void
-caller_lines_begin(struct caller *c)
+caller_stream_begin(struct caller *c, const char *type)
 {
-	answer_head(c, 200, "application/x-ndjson", 0, false);
+	answer_head(c, 200, type, 0, false);
 	caller_enter(c, STREAMING);
 }
 
-static void
-put_piece(struct caller *c, struct sp_bytes piece)
+void
+caller_lines_begin(struct caller *c)
 {
+	caller_stream_begin(c, "application/x-ndjson");
+}
+
+void
+caller_alive(struct caller *c)
+{
+	if (c->out.len == 0)
+		caller_wait(c, patience[c->state]);
+}
+
+void
+caller_cut(struct caller *c)
+{
+	c->closing = true;
+	event_active(c->slice, EV_WRITE, 0);
+}
+
+void
+caller_piece(struct caller *c, struct sp_bytes piece)
+{
+	if (piece.len == 0)
+		return; /* an empty chunk would be the last one */
 	struct sp_writer w = buffer_writer(&c->out);
 	if (c->chunked)
 		http_put_chunk(&w, piece);
@@ -279,6 +364,8 @@ put_piece(struct caller *c, struct sp_bytes piece)
 		sp_wr_put(&w, piece);
 	if (buffer_written(&c->out, &w) != SP_OK)
 		c->closing = true;
+	if (!c->busy)
+		caller_flush(c);
 }
 
 void
@@ -290,11 +377,9 @@ caller_line(struct caller *c, json_t *object)
 	if (json == NULL || buffer_printf(&line, "%s\n", json) != SP_OK)
 		c->closing = true;
 	else
-		put_piece(c, buffer_bytes(&line));
+		caller_piece(c, buffer_bytes(&line));
 	buffer_free(&line);
 	free(json);
-	if (!c->busy)
-		caller_flush(c);
 }
 
 void
@@ -398,6 +483,9 @@ request_done(struct caller *c)
 		.body = buffer_bytes(&c->body),
 	};
 	http_target_split(http_span(head, c->head.target), &r.path, &r.query);
+	struct sp_bytes range = http_field(&c->head, head, "range");
+	bool whole = range.len >= sizeof(c->range) || http_field(&c->head, head, "if-range").p != NULL; /* we give no ETag */
+	(void)snprintf(c->range, sizeof(c->range), "%.*s", whole ? 0 : (int)range.len, range.p == NULL ? "" : (const char *)range.p);
 	caller_enter(c, BUSY);
 	api_begin(c, &r);
 }

@@ -83,6 +83,18 @@ console_epoch(void *owner, struct epoch *e, const char **err_r)
 	return SP_OK;
 }
 
+/* Only its own log comes here; the audit log is asked for anew by those who follow it. */
+static void
+console_reopen(void *owner, int audit, int access)
+{
+	struct console *c = owner;
+	if (audit >= 0)
+		close(audit);
+	if (access >= 0)
+		close(access);
+	c->reopened++;
+}
+
 static void
 console_quit(void *owner, bool graceful)
 {
@@ -96,4 +108,4 @@ console_quit(void *owner, bool graceful)
 }
 
 const struct role_handler console_handler = { .start = console_start, .epoch = console_epoch, .link = console_link,
-	.message = console_message, .quit = console_quit };
+	.message = console_message, .reopen = console_reopen, .quit = console_quit };

@@ -9,7 +9,8 @@
  *                                      api.c    route, arguments, what to do with the answer
  *                                      page.c   the pages of signing in, pages/ as text with holes
  *                                      ask.c    MSG_CALL ─▶ keeper ─▶ MSG_RESULT
- *                                      search.c, verify.c, explain.c   work on recordings, slice by slice
+ *                                      search.c, verify.c, explain.c, replay.c   work on recordings, slice by slice
+ *                                      audit.c  the audit log; watch.c  what follows it, or a live session
  */
 #ifndef SALLYPORT_CONSOLE_H
 #define SALLYPORT_CONSOLE_H
@@ -46,6 +47,7 @@ struct console {
 	struct event *accept, *rest;  /* rest: after descriptors ran out */
 	struct door *door;            /* NULL: no HTTPS */
 	struct attempts *attempts;
+	uint64_t reopened;            /* how often logs were rotated */
 	bool quitting;
 };
 
@@ -119,8 +121,13 @@ struct page_reply {
 void caller_page(struct caller *c, const struct page_reply *p);
 void caller_retry_after(struct caller *c, unsigned seconds); /* 429 */
 void caller_refuse(struct caller *c, unsigned status, const char *fmt, ...) SP_PRINTF(3, 4);
-void caller_send_file(struct caller *c, int fd, const char *name); /* takes fd over */
-/* …or bit by bit: one JSON object a line. */
+void caller_send_file(struct caller *c, int fd, const char *name); /* takes fd over; the part that Range asks for */
+/* …or bit by bit. */
+void caller_stream_begin(struct caller *c, const char *type);
+void caller_piece(struct caller *c, struct sp_bytes piece);
+void caller_alive(struct caller *c); /* a stream that has nothing to say yet has no slow reader */
+void caller_cut(struct caller *c);   /* no whole answer: the connection ends in the middle, as everybody can see */
+/* …one JSON object a line. */
 void caller_lines_begin(struct caller *c);
 void caller_line(struct caller *c, json_t *object); /* takes over a reference */
 void caller_lines_end(struct caller *c);
@@ -174,6 +181,21 @@ void api_was_told(struct caller *c, unsigned status);
 /* True when the path is a page's, or /healthz …: the request is taken. */
 bool page_begin(struct caller *c, const struct request *r);
 
+/* ---- what goes on without an end (watch.c) ---- */
+
+/*
+ * Looks every half a second for more to tell, and asks every two whether its caller may still be told: over() says why
+ * not, or that we end, and is the last thing that happens.
+ */
+struct watch;
+struct watch_use {
+	void (*look)(void *owner);
+	void (*over)(void *owner, const char *why);
+	void *owner;
+};
+struct watch *watch_new(struct caller *c, struct sp_bytes token, const struct watch_use *use); /* NULL: no memory */
+void watch_free(struct watch **w);
+
 /* ---- work on recordings ---- */
 
 void search_begin(struct caller *c, struct sp_bytes token, json_t *args); /* takes over a reference */
@@ -184,5 +206,7 @@ void verify_call_step(struct verify_call *v); /* replies once it is done */
 void verify_call_free(struct verify_call **v);
 /* The keeper's answer to CALL_EXPLAIN: fd and op. */
 void explain_answer(struct caller *c, struct answer *a);
+void audit_begin(struct caller *c, struct sp_bytes token, json_t *args); /* takes over a reference */
+void replay_begin(struct caller *c, struct sp_bytes token, json_t *args); /* takes over a reference */
 
 #endif

@@ -63,6 +63,10 @@ int api_recording(struct api *a);
 int api_verify(struct api *a);
 int api_explain(struct api *a);
 int api_search(struct api *a);
+int api_replay(struct api *a);
+int api_audit(struct api *a);
+int api_recordings(struct api *a);
+int api_recording_one(struct api *a);
 /* api_request.c */
 int api_requests(struct api *a);
 int api_request(struct api *a);

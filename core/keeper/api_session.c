@@ -4,16 +4,20 @@
 
 #include "api.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "../base/directive.h"
 #include "../base/log.h"
+#include "../record/recording.h"
 #include "gateways.h"
 #include "ledger.h"
 #include "live.h"
 
 #define LIST_DEFAULT 100
 #define LIST_MAX 1000
+#define RECORDINGS_MAX 200 /* each is a question to the store besides */
 
 static const char *const why_names[] = {
 	[SP_END_EOF] = "eof", [SP_END_SHUTDOWN] = "shutdown", [SP_END_REVOKED] = "revoked", [SP_END_EXPIRED] = "expired",
@@ -60,22 +64,97 @@ add_session(void *owner, const struct field *row)
 	return json_array_append_new(owner, session_json(row)) == 0 ? SP_OK : SP_ENOMEM;
 }
 
-static int
-list(struct api *a, bool own, store_row *each, void *owner)
+/* Where a list goes on: when its last session began, and its id. */
+struct list_place {
+	uint64_t before, since;
+	uint8_t id[ID_LEN];
+	size_t id_len;
+	char next[64];
+};
+
+/* "1795493553120000.ID" */
+static bool
+cursor_parse(const char *text, struct list_place *p)
 {
+	char *dot = NULL;
+	if (text[0] < '0' || text[0] > '9')
+		return false;
+	unsigned long long before = strtoull(text, &dot, 10);
+	p->before = before;
+	p->id_len = ID_LEN;
+	return before <= INT64_MAX && *dot == '.' && id_parse(dot + 1, p->id) == SP_OK;
+}
+
+/* From the arguments since, until and cursor. */
+static int
+place_of(struct api *a, struct list_place *p)
+{
+	const char *since = api_text(a, "since"), *until = api_text(a, "until"), *cursor = api_text(a, "cursor");
+	*p = (struct list_place){ .before = INT64_MAX };
+	if (since[0] != '\0' && directive_moment(since, &p->since) != SP_OK)
+		return api_refuse(a, 400, "\"since\" is a time like 2026-11-24T04:12:33Z, or how long ago: 90m");
+	if (until[0] != '\0' && directive_moment(until, &p->before) != SP_OK)
+		return api_refuse(a, 400, "\"until\" is a time like 2026-11-24T04:12:33Z, or how long ago: 90m");
+	if (cursor[0] != '\0' && !cursor_parse(cursor, p))
+		return api_refuse(a, 400, "the cursor is not one that such a list gave");
+	return SP_OK;
+}
+
+struct listing {
+	json_t *list;
+	uint64_t most;
+	struct list_place *place;
+	uint64_t started; /* of the last one taken */
+};
+
+static int
+take_listed(void *owner, const struct field *row)
+{
+	struct listing *l = owner;
+	char id[ID_TEXT];
+	if (json_array_size(l->list) == l->most) { /* there is one more */
+		(void)snprintf(l->place->next, sizeof(l->place->next), "%llu.%s", (unsigned long long)l->started,
+		    json_string_value(json_object_get(json_array_get(l->list, l->most - 1), "id")));
+		return SP_OK;
+	}
+	l->started = row[7].q;
+	return row[0].s.len == ID_LEN && id_format(row[0].s.p, id) != NULL ? add_session(l->list, row) : SP_OK;
+}
+
+/* By `live user target since until verdict limit cursor`; sets "next" where there are more. */
+static int
+list(struct api *a, bool own, uint64_t most, json_t *into)
+{
+	static const char *const verdicts[] = { "", "allow", "deny", "held" };
 	const struct principal *p = &a->who.principal;
-	uint64_t limit = api_number(a, "limit", LIST_DEFAULT);
-	const struct field args[] = { Q(INT64_MAX), Q(api_flag(a, "live")), Z(api_text(a, "user")), Z(api_text(a, "target")),
-		Z(own ? p->issuer : ""), Z(own ? p->subject : ""), Q(limit > LIST_MAX ? LIST_MAX : limit) };
-	return store_read(a->k->store, STORE_SESSION_LIST, args, each, owner);
+	struct list_place place;
+	uint64_t limit = api_number(a, "limit", LIST_DEFAULT), verdict = 0;
+	while (verdict < 4 && strcmp(verdicts[verdict], api_text(a, "verdict")) != 0)
+		verdict++;
+	if (verdict == 4)
+		return api_refuse(a, 400, "\"verdict\" is allow, deny or held");
+	int rc = place_of(a, &place);
+	if (rc != SP_OK)
+		return rc;
+	struct listing l = { into, limit == 0 || limit > most ? most : limit, &place, 0 };
+	const struct field args[] = { Q(place.before), Q(api_flag(a, "live")), Z(api_text(a, "user")), Z(api_text(a, "target")),
+		Z(own ? p->issuer : ""), Z(own ? p->subject : ""), Q(l.most + 1), S(((struct sp_bytes){ place.id, place.id_len })), Q(place.since),
+		Q(verdict) };
+	rc = store_read(a->k->store, STORE_SESSION_LIST, args, take_listed, &l);
+	if (rc == SP_OK && place.next[0] != '\0')
+		api_set(a, "next", json_string(place.next));
+	return rc;
 }
 
 int
 api_sessions(struct api *a)
 {
 	json_t *sessions = json_array();
-	int rc = list(a, !api_may(a, MAY_AUDIT | MAY_OPERATE), add_session, sessions);
-	api_set(a, "sessions", sessions);
+	int rc = list(a, !api_may(a, MAY_AUDIT | MAY_OPERATE), LIST_MAX, sessions);
+	if (rc == SP_OK)
+		api_set(a, "sessions", sessions);
+	else
+		json_decref(sessions);
 	return rc;
 }
 
@@ -124,7 +203,7 @@ session_id(struct api *a, uint8_t id_r[ID_LEN])
 	if (id_parse(p.text, id_r) == SP_OK)
 		return SP_OK;
 	if (strlen(p.text) >= 4) {
-		const struct field args[] = { Q(INT64_MAX), Q(0), Z(""), Z(""), Z(""), Z(""), Q(LIST_MAX) };
+		const struct field args[] = { Q(INT64_MAX), Q(0), Z(""), Z(""), Z(""), Z(""), Q(LIST_MAX), Z(""), Q(0), Q(0) };
 		if (store_read(a->k->store, STORE_SESSION_LIST, args, take_prefix, &p) != SP_OK)
 			return SP_EIO;
 	}
@@ -285,24 +364,89 @@ api_explain(struct api *a)
 	return rc;
 }
 
-static int
-add_searched(void *owner, const struct field *row)
+int
+api_replay(struct api *a)
 {
-	json_t *whole = session_json(row);
-	static const char *const keep[] = { "id", "user", "target", "started" };
-	json_t *j = json_object();
-	for (size_t i = 0; i < sizeof(keep) / sizeof(*keep); i++)
-		(void)json_object_set(j, keep[i], json_object_get(whole, keep[i]));
-	json_decref(whole);
-	return json_array_append_new(owner, j) == 0 ? SP_OK : SP_ENOMEM;
+	return hand_out(a, "read");
 }
 
+/* The sessions to look into: how many matches are wanted is the console's affair. */
 int
 api_search(struct api *a)
 {
 	json_t *sessions = json_array();
-	int rc = list(a, false, add_searched, sessions);
+	(void)json_object_del((json_t *)(uintptr_t)a->args, "limit");
+	int rc = list(a, false, LIST_MAX, sessions);
 	audit(a->k, "search", json_pack("{s:s,s:s}", "by", a->who.principal.user, "issuer", a->who.principal.issuer));
-	api_set(a, "sessions", sessions);
+	if (rc == SP_OK)
+		api_set(a, "sessions", sessions);
+	else
+		json_decref(sessions);
 	return rc;
+}
+
+/*
+ * The audit log, read only: master hands it to the keeper, the recorder alone writes it.  The answer promises nothing that the
+ * store must hold, and goes at once, with its descriptor.
+ */
+int
+api_audit(struct api *a)
+{
+	if (a->k->audit_log < 0)
+		return api_refuse(a, 404, "the gateway keeps no audit log: `audit FILE;` in its configuration would");
+	struct message out = { .type = MSG_RESULT, .id = a->id, .f = { Q(200), Z("{}") }, .fd = { a->k->audit_log, -1, -1 }, .nfds = 1 };
+	if (link_send(a->link, &out) != SP_OK)
+		return api_refuse(a, 503, "the audit log could not be handed over; try again in a moment");
+	a->later = true; /* it has its answer */
+	audit(a->k, "audit read", json_pack("{s:s,s:s}", "by", a->who.principal.user, "issuer", a->who.principal.issuer));
+	return SP_OK;
+}
+
+/* ---- what is known of a recording ---- */
+
+static int
+take_last(void *owner, const struct field *row)
+{
+	return ledger_decode(row[0].s, owner);
+}
+
+/* What the ledger says of it last: how much of it is signed, or that its retention is over. */
+static int
+add_recorded(struct api *a, json_t *session)
+{
+	struct ledger_entry e = { .kind = 0 };
+	uint8_t id[ID_LEN];
+	const char *text = json_string_value(json_object_get(session, "id")), *gateway = json_string_value(json_object_get(session, "gateway"));
+	bool here = gateway == NULL || gateways_own(sp_str(gateway));
+	if (text == NULL || id_parse(text, id) != SP_OK)
+		return SP_EINTERNAL;
+	const struct field args[] = { S(((struct sp_bytes){ id, ID_LEN })) };
+	int rc = here ? store_read(a->k->store, STORE_LEDGER_LAST_OF, args, take_last, &e) : SP_OK;
+	(void)json_object_set_new(session, "recording", json_string(!here ? "elsewhere" : e.kind == 0 ? "begun" : e.kind == LEDGER_TOMBSTONE ? "removed" : "kept"));
+	(void)json_object_set_new(session, "frames", json_integer((json_int_t)e.frames));
+	(void)json_object_set_new(session, "size", json_integer((json_int_t)e.bytes));
+	api_set_time(session, "signed_at", e.wall);
+	return rc;
+}
+
+int
+api_recordings(struct api *a)
+{
+	json_t *recordings = json_array(), *one;
+	size_t i;
+	int rc = list(a, false, RECORDINGS_MAX, recordings);
+	json_array_foreach(recordings, i, one)
+		rc = rc == SP_OK ? add_recorded(a, one) : rc;
+	if (rc == SP_OK)
+		api_set(a, "recordings", recordings);
+	else
+		json_decref(recordings);
+	return rc;
+}
+
+int
+api_recording_one(struct api *a)
+{
+	int rc = api_session(a);
+	return rc == SP_OK ? add_recorded(a, a->answer) : rc;
 }

@@ -385,6 +385,7 @@ folder_of(const char *path)
 int
 keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const char **err_r)
 {
+	k->audit_log = -1;
 	k->base = base;
 	k->epoch = e;
 	k->started = clock_wall_us();
@@ -448,6 +449,9 @@ keeper_close(struct keeper *k)
 	saml_close_jobs(k);
 	api_close(k);
 	policies_close(k);
+	if (k->audit_log >= 0)
+		(void)close(k->audit_log);
+	k->audit_log = -1;
 	metrics_close(k);
 	if (k->derive != NULL)
 		event_free(k->derive);

@@ -5,6 +5,7 @@
 #include "keeper.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "../base/log.h"
 #include "../base/sandbox.h"
@@ -59,4 +60,15 @@ on_message(void *owner, struct link *l, struct message *m)
 	return keeper_told(owner, m);
 }
 
-const struct role_handler keeper_handler = { .start = on_start, .epoch = on_epoch, .link = on_link, .message = on_message };
+static void
+on_reopen(void *owner, int audit, int access)
+{
+	struct keeper *k = owner;
+	if (access >= 0)
+		(void)close(access);
+	if (k->audit_log >= 0)
+		(void)close(k->audit_log);
+	k->audit_log = audit;
+}
+
+const struct role_handler keeper_handler = { .start = on_start, .epoch = on_epoch, .link = on_link, .message = on_message, .reopen = on_reopen };

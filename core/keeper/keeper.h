@@ -100,6 +100,7 @@ struct keeper {
 	struct devices *devices;
 	struct exchange *exchanges;      /* codes that are being redeemed */
 	struct buffer audit;             /* lines for a recorder that is away */
+	int audit_log;                   /* what they become, to read; -1: none */
 	struct reply *replies, **replies_end;
 	struct event *commit;            /* soon: commit, then let the replies go */
 	struct event *tick;              /* every second */

@@ -81,15 +81,30 @@ position_open(const char *audit)
 	return fd;
 }
 
+/* It reads the audit log for auditors.  One that cannot be opened is the recorder's trouble; without one nothing is read. */
+static int
+give_keeper_log(struct child *c, struct message msg, const char *audit)
+{
+	int fd = audit[0] == '\0' ? -1 : log_open(audit, O_RDONLY | O_NONBLOCK); /* a pipe keeps nobody waiting */
+	msg.fd[1] = fd;
+	msg.nfds += fd >= 0;
+	int rc = link_send(c->link, &msg);
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
+}
+
 int
 child_give_logs(struct master *m, struct child *c)
 {
 	struct message msg = { .type = MSG_REOPEN, .nfds = 1, .fd = { m->log_fd, -1, -1 } };
-	if (c->role != ROLE_RECORDER && c->role != ROLE_SHIP)
-		return link_send(c->link, &msg);
 	bool ship = c->role == ROLE_SHIP; /* reads the one, and writes down how far in the other */
 	const char *const paths[] = { m->epoch->settings.audit, m->epoch->settings.access };
 	int rc = SP_OK;
+	if (c->role == ROLE_KEEPER)
+		return give_keeper_log(c, msg, paths[0]);
+	if (c->role != ROLE_RECORDER && !ship)
+		return link_send(c->link, &msg);
 	for (unsigned i = 0; i < 2; i++, msg.nfds++) {
 		const char *path = paths[i][0] == '\0' ? "/dev/null" : paths[i];
 		int fd = !ship ? log_open(path, O_RDWR) : i == 0 ? log_open(path, O_RDONLY) : position_open(paths[0]);
@@ -265,7 +280,7 @@ child_equip(struct master *m, struct child *c)
 		rc = link_send(c->link, &(struct message){ .type = MSG_BOARD, .f = { Q(BOARD_SLOTS) }, .fd = { m->board_fd, -1, -1 }, .nfds = 1 });
 	if (rc == SP_OK && c->role == ROLE_RECORDER)
 		rc = equip_recorder(m, c);
-	if (rc == SP_OK && c->role == ROLE_SHIP)
+	if (rc == SP_OK && (c->role == ROLE_SHIP || (c->role == ROLE_KEEPER && m->trial == 0)))
 		rc = child_give_logs(m, c);
 	if (rc == SP_OK)
 		rc = connect_all(m, c);

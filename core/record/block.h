@@ -69,6 +69,8 @@ struct block_file {
 int block_file_open(struct block_file *f, int fd, const uint8_t *session) SP_MUST;
 /* 1 a block (borrowed until the next call), 0 the end, < 0 f->text says what is wrong. */
 int block_file_next(struct block_file *f, struct block *b_r) SP_MUST;
+/* What was written since: whole blocks count, a part of one not yet.  true: there is more. */
+bool block_file_grow(struct block_file *f);
 void block_file_close(struct block_file *f);
 
 #endif

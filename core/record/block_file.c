@@ -156,6 +156,33 @@ block_file_open(struct block_file *f, int fd, const uint8_t *session)
 	return SP_OK;
 }
 
+bool
+block_file_grow(struct block_file *f)
+{
+	struct stat st;
+	uint64_t end = f->end;
+	if (f->text[0] != '\0' || fstat(f->fd, &st) != 0)
+		return false;
+	uint64_t size = st.st_size < 0 ? 0 : (uint64_t)st.st_size;
+	while (end < size && size - end >= BLOCK_OVERHEAD) {
+		uint8_t head[BLOCK_HEAD];
+		if (pread(f->fd, head, sizeof(head), (off_t)end) != (ssize_t)sizeof(head))
+			break;
+		struct sp_reader r = sp_reader((struct sp_bytes){ head, sizeof(head) });
+		(void)sp_rd_take(&r, BLOCK_HEAD - 4);
+		uint64_t stored = sp_rd_be32(&r);
+		if (stored > BLOCK_STORED_MAX)
+			end = size; /* the next read says what is wrong with it */
+		else if (stored > size - end - BLOCK_OVERHEAD)
+			break;
+		else
+			end += stored + BLOCK_OVERHEAD;
+	}
+	bool more = end > f->end;
+	f->end = end;
+	return more;
+}
+
 void
 block_file_close(struct block_file *f)
 {

@@ -79,6 +79,14 @@ recording_close(struct recording **r)
 }
 
 bool
+recording_more(struct recording *r)
+{
+	bool more = block_file_grow(&r->file);
+	r->at_end = r->at_end && !more;
+	return more;
+}
+
+bool
 recording_sealed(const struct recording *r)
 {
 	return r->sealed;

@@ -15,6 +15,8 @@ int recording_open(int fd, const uint8_t *auditor, struct recording **r_r, const
 void recording_close(struct recording **r);
 /* 1 a frame (borrowed until the next call), 0 the end, < 0 *err_r names block, frames and byte. */
 int recording_next(struct recording *r, struct frame *f_r, const char **err_r) SP_MUST;
+/* After the end: was more written since?  Then recording_next() goes on. */
+bool recording_more(struct recording *r);
 bool recording_sealed(const struct recording *r);
 
 /* ---- the ledger: how sessions chain to one another ---- */

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "core/base/log.h"
-#include "core/command/show.h"
+#include "core/record/show.h"
 #include "core/record/match.h"
 #include "core/recorder/journal_file.h"
 #include "core/record/recording.h"

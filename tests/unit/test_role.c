@@ -279,6 +279,16 @@ test_clock(void)
 	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
 		CU_ASSERT_STRING_EQUAL(clock_format(row[i].s * 1000000 + 123456, buf), row[i].text);
 	CU_ASSERT_EQUAL(strlen(clock_format(UINT64_MAX, buf)), 24);
+	uint64_t us;
+	for (size_t i = 0; i + 1 < sizeof(row) / sizeof(*row); i++)
+		CU_ASSERT(clock_parse(row[i].text, &us) && us == row[i].s * 1000000 + 123000);
+	CU_ASSERT(clock_parse("2026-11-24T04:12:33Z", &us) && us == 1795493553000000u);
+	CU_ASSERT(clock_parse("2026-11-24T04:12:33.1234567Z", &us) && us == 1795493553123456u);
+	static const char *const bad[] = { "", "2026", "2026-11-24", "2026-11-24T04:12:33", "2026-11-24T04:12:33+01:00", "2026-02-29T00:00:00Z",
+		"2026-13-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-01-00T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z",
+		"1969-12-31T23:59:59Z", "2026-01-01 00:00:00Z", "2026-01-01T00:00:00Zx", "-026-01-01T00:00:00Z", "90m" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)
+		CU_ASSERT(!clock_parse(bad[i], &us));
 	uint64_t before = clock_mono_us();
 	CU_ASSERT(before > 0 && clock_mono_us() >= before && clock_wall_us() > 0);
 }

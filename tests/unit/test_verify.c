@@ -170,6 +170,56 @@ test_cut_tail(void)
 	world_free(&w);
 }
 
+/* Frames that can be read now. */
+static unsigned
+frames_now(struct recording *r)
+{
+	struct frame f;
+	const char *err = "";
+	unsigned n = 0;
+	int rc;
+	while ((rc = recording_next(r, &f, &err)) == 1)
+		n++;
+	CU_ASSERT_EQUAL(rc, 0);
+	return n;
+}
+
+/* One that is followed while it is written, a byte at a time: each block is there once it is whole, and never a part of it. */
+static void
+test_growing(void)
+{
+	struct world *w = store();
+	struct recording *r = NULL;
+	const char *err = "";
+	uint64_t at[32];
+	unsigned n = blocks_of(path[0], at, 32), frames, block = 1;
+	struct sp_bytes whole = copy_of(path[0]);
+	char name[] = "/tmp/growing-XXXXXX";
+	int fd = mkstemp(name);
+	CU_ASSERT_FATAL(fd >= 0 && n > 2);
+	CU_ASSERT_EQUAL(write(fd, whole.p, at[1]), (ssize_t)at[1]);
+	CU_ASSERT_EQUAL_FATAL(recording_open(dup(fd), NULL, &r, &err), SP_OK);
+	frames = frames_now(r);
+	for (size_t i = at[1]; i < whole.len; i++) {
+		CU_ASSERT_EQUAL(write(fd, whole.p + i, 1), 1);
+		bool more = recording_more(r);
+		CU_ASSERT_EQUAL(more, i + 1 == at[block + 1]);
+		block += more;
+		frames += frames_now(r);
+	}
+	CU_ASSERT_EQUAL(block, n);
+	CU_ASSERT_EQUAL(frames, 18);
+	CU_ASSERT_FALSE(recording_more(r));
+	recording_close(&r);
+	CU_ASSERT_EQUAL_FATAL(recording_open(open(path[0], O_RDONLY | O_CLOEXEC), NULL, &r, &err), SP_OK);
+	CU_ASSERT_EQUAL(frames_now(r), frames);
+	recording_close(&r);
+	close(fd);
+	(void)unlink(name);
+	free((void *)(uintptr_t)whole.p);
+	world_free(&w);
+}
+
 /* The live session's checkpoint is behind its end: what came later is chained but not yet signed. */
 static void
 test_added(void)
@@ -376,7 +426,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "RC1 intact", test_intact }, { "RC1 flipped byte", test_flipped_byte }, { "RC1 blocks moved", test_blocks_moved },
-		{ "RC1 cut tail", test_cut_tail }, { "RC1 added", test_added }, { "RC1 deleted session", test_deleted_session },
+		{ "RC1 cut tail", test_cut_tail }, { "growing", test_growing }, { "RC1 added", test_added }, { "RC1 deleted session", test_deleted_session },
 		{ "RC1 exchanged files", test_exchanged_files }, { "RC1 old snapshot", test_old_snapshot }, { "RC1 ledger", test_ledger },
 		{ "RC1 forged ledger", test_forged_ledger }, { "RC1 anchor", test_anchor }, { "one recording", test_one_recording },
 		CU_TEST_INFO_NULL,

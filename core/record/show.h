@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A recording's frames as a person reads them, as JSON lines, or as an asciicast (version 2). */
-#ifndef SALLYPORT_COMMAND_SHOW_H
-#define SALLYPORT_COMMAND_SHOW_H
+#ifndef SALLYPORT_RECORD_SHOW_H
+#define SALLYPORT_RECORD_SHOW_H
 
-#include "../record/frame.h"
+#include "frame.h"
 
 enum show_form { SHOW_TEXT, SHOW_JSONL, SHOW_ASCIICAST, SHOW_FORMS };
 
@@ -12,6 +12,7 @@ struct show {
 	bool unsealed;      /* opened with the auditor's key: of an operation's two halves the sealed one says all */
 	uint8_t rest[4];    /* asciicast: a character that the next output completes */
 	unsigned nrest;
+	uint32_t after;     /* frames up to this one are left out, but an asciicast's head */
 	struct buffer rows; /* a row that the next frame of this operation completes */
 	uint32_t op;
 	uint16_t channel;

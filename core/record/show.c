@@ -10,7 +10,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
-#include "../record/text.h"
+#include "text.h"
 
 #define CELL_MAX 200
 #define OWN_SHOWN 100
@@ -658,10 +658,13 @@ void
 show_frame(struct show *s, const struct frame *f, struct sp_writer *w)
 {
 	if (f->type == FRAME_ROWS) {
-		show_rows(s, f, w);
+		if (f->number > s->after)
+			show_rows(s, f, w);
 		return;
 	}
 	if (s->unsealed && s->form != SHOW_JSONL && f->type == FRAME_OPERATION && (f->flags & FRAME_PART) == 0)
+		return;
+	if (f->number <= s->after && (s->form != SHOW_ASCIICAST || f->type != FRAME_HEADER))
 		return;
 	if (s->rows.len > 0 && (f->op == s->op || f->type == FRAME_END || f->type == FRAME_TORN))
 		rows_over(s, f, w);

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The audit log, line by line, for whom the keeper gave its file: filtered here, slice by slice, and followed.
+ *
+ *   the keeper's answer, with the file ─▶ where `since` or the cursor says ─▶ lines that fit ─▶ the end
+ *       └─ follow: wait for more (watch.c); after a rotation the keeper is asked for the next file, once this one is read
+ *
+ * Lines: {"entry": {…}, "cursor": "…"}, and last {"done": {"looked": N, "next": "…"}} or {"error": "…"}.  A cursor is
+ * the file's number and a place in it: another file's is refused, so that nothing is passed over unseen.
+ *
+ * The file is the recorder's to write; this end is open for reading only, and read at its own places.
+ */
+#include <config.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../base/clock.h"
+#include "../base/directive.h"
+#include "console.h"
+
+#define SLICE_US 3000
+#define CHUNK (64u << 10)
+#define LINE_MAX (1u << 20)
+#define DISORDER_US 5000000 /* events come from the keeper, decisions from workers: so far apart may neighbours be */
+#define LIMIT_DEFAULT 1000
+#define LIMIT_MAX 100000
+#define TRIES 3
+#define TURN_MS 1000
+
+struct audit {
+	struct job job;
+	struct caller *caller;
+	struct ask *ask;
+	struct sp_secret *token;
+	struct watch *watch;
+	json_t *args;
+	int fd, next;          /* the file, or -1; the one that follows it */
+	uint64_t inode, at;    /* read up to; buffered bytes included */
+	uint64_t reopened;     /* the console's count of rotations that this file is of */
+	uint64_t next_since;   /* mono ms: when next came */
+	unsigned tries;        /* the keeper may hear of a rotation later than we do */
+	struct buffer in;
+	uint64_t since, until; /* wall µs */
+	uint64_t limit, told, looked;
+	bool follow, begun, over_long; /* over_long: in a line that is too long to be one */
+};
+
+static void
+audit_end(struct job *job)
+{
+	struct audit *a = (struct audit *)job;
+	ask_cancel(&a->ask);
+	watch_free(&a->watch);
+	secret_free(&a->token);
+	json_decref(a->args);
+	if (a->fd >= 0)
+		close(a->fd);
+	if (a->next >= 0)
+		close(a->next);
+	buffer_free(&a->in);
+	free(a);
+}
+
+static const char *
+arg(const struct audit *a, const char *name)
+{
+	return json_string_value(json_object_get(a->args, name));
+}
+
+/* Where what is not yet looked at begins. */
+static uint64_t
+place(const struct audit *a)
+{
+	return a->at - a->in.len;
+}
+
+static json_t *
+cursor(const struct audit *a)
+{
+	char text[64];
+	(void)snprintf(text, sizeof(text), "%" PRIu64 "-%" PRIu64, a->inode, place(a));
+	return json_string(text);
+}
+
+static void
+finish(struct audit *a, bool more)
+{
+	caller_work_ready(a->caller, false);
+	watch_free(&a->watch);
+	json_t *done = json_pack("{s:I}", "looked", (json_int_t)a->looked);
+	if (more)
+		(void)json_object_set_new(done, "next", cursor(a));
+	caller_line(a->caller, json_pack("{s:o}", "done", done));
+	caller_lines_end(a->caller);
+}
+
+static void
+fail(struct audit *a, const char *why)
+{
+	caller_work_ready(a->caller, false);
+	watch_free(&a->watch);
+	caller_line(a->caller, json_pack("{s:s,s:o}", "error", why, "cursor", cursor(a)));
+	caller_lines_end(a->caller);
+}
+
+/* ---- which lines ---- */
+
+static bool
+is(const json_t *entry, const char *member, const char *wanted)
+{
+	const char *value = json_string_value(json_object_get(entry, member));
+	return value != NULL && strcmp(value, wanted) == 0;
+}
+
+static bool
+fits(const struct audit *a, const json_t *entry)
+{
+	const char *user = arg(a, "user"), *event = arg(a, "event"), *session = arg(a, "session"), *id;
+	static const char *const same[] = { "target", "verdict" };
+	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++)
+		if (arg(a, same[i]) != NULL && !is(entry, same[i], arg(a, same[i])))
+			return false;
+	if (user != NULL && !is(entry, "user", user) && !is(entry, "by", user))
+		return false;
+	if (event != NULL && !(strcmp(event, "decision") == 0 ? json_object_get(entry, "verdict") != NULL : is(entry, "event", event)))
+		return false;
+	id = json_string_value(json_object_get(entry, "session"));
+	return session == NULL || (id != NULL && strncmp(id, session, strlen(session)) == 0);
+}
+
+/* false: nothing behind it is of the time that was asked for. */
+static bool
+take_line(struct audit *a, struct sp_bytes line)
+{
+	uint64_t when = 0;
+	json_t *entry = json_loadb((const char *)line.p, line.len, 0, NULL);
+	const char *time = json_string_value(json_object_get(entry, "time"));
+	bool timed = time != NULL && clock_parse(time, &when), last = timed && when > a->until && when - a->until > DISORDER_US;
+	bool told = timed && when >= a->since && when < a->until && fits(a, entry);
+	a->looked++;
+	buffer_drop(&a->in, line.len + 1);
+	if (told) {
+		a->told++;
+		caller_line(a->caller, json_pack("{s:O,s:o}", "entry", entry, "cursor", cursor(a)));
+	}
+	json_decref(entry);
+	return !last;
+}
+
+/* ---- the file ---- */
+
+/* The time of the first whole line behind that place; false: there is none. */
+static bool
+time_behind(const struct audit *a, uint64_t at, uint64_t *when_r)
+{
+	static const char before[] = "{\"time\":\"";
+	static char piece[CHUNK];
+	ssize_t n = pread(a->fd, piece, sizeof(piece), (off_t)at);
+	struct sp_reader r = sp_reader((struct sp_bytes){ (const uint8_t *)piece, n < 0 ? 0 : (size_t)n });
+	char text[40];
+	if (at > 0)
+		(void)sp_rd_until(&r, '\n');
+	if (r.bad || !sp_bytes_is(sp_rd_take(&r, sizeof(before) - 1), before))
+		return false;
+	struct sp_bytes time = sp_rd_until(&r, '"');
+	(void)snprintf(text, sizeof(text), "%.*s", r.bad ? 0 : (int)(time.len < 32 ? time.len : 32), (const char *)time.p);
+	return clock_parse(text, when_r);
+}
+
+/* Lines stand in the order of time, but for DISORDER_US: halving finds where `since` begins. */
+static uint64_t
+place_of(const struct audit *a, uint64_t size)
+{
+	uint64_t low = 0, high = size, when, wanted = a->since < DISORDER_US ? 0 : a->since - DISORDER_US;
+	while (high - low > CHUNK) {
+		uint64_t middle = low + (high - low) / 2;
+		if (!time_behind(a, middle, &when))
+			return low;
+		if (when < wanted)
+			low = middle;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* The rest of a line whose beginning was passed over. */
+static void
+skip_line(struct audit *a)
+{
+	struct sp_reader r = sp_reader(buffer_bytes(&a->in));
+	struct sp_bytes rest = sp_rd_until(&r, '\n');
+	a->over_long = r.bad;
+	buffer_drop(&a->in, r.bad ? a->in.len : rest.len + 1);
+}
+
+/* 1: more is in the buffer; 0: there is no more now. */
+static int
+fill(struct audit *a)
+{
+	uint8_t *room = buffer_room(&a->in, CHUNK);
+	ssize_t n = room == NULL ? -1 : pread(a->fd, room, CHUNK, (off_t)a->at);
+	if (n <= 0)
+		return n == 0 ? 0 : SP_EIO;
+	buffer_added(&a->in, (size_t)n);
+	a->at += (uint64_t)n;
+	return 1;
+}
+
+static void
+use_file(struct audit *a, int fd, const struct stat *st)
+{
+	if (a->fd >= 0)
+		close(a->fd);
+	a->fd = fd;
+	a->inode = (uint64_t)st->st_ino;
+	a->at = 0;
+	buffer_free(&a->in);
+	a->over_long = false;
+}
+
+/* ---- following ---- */
+
+static void on_file(void *owner, struct answer *answer);
+
+static void
+ask_again(struct audit *a)
+{
+	const struct question q = { caller_connection(a->caller), secret_bytes(a->token), CALL_AUDIT, NULL };
+	a->tries--;
+	a->ask = ask_keeper(caller_console(a->caller), &q, on_file, a);
+}
+
+/* The recorder may still write a line into the former file, which it was handed before. */
+static bool
+next_is_due(const struct audit *a)
+{
+	return a->next >= 0 && clock_mono_ms() - a->next_since >= TURN_MS;
+}
+
+/* A rotation: the file of now, which is read once there is nothing more in this one. */
+static void
+look(void *owner)
+{
+	struct audit *a = owner;
+	struct stat st;
+	if (a->reopened != caller_console(a->caller)->reopened)
+		a->tries = TRIES;
+	a->reopened = caller_console(a->caller)->reopened;
+	if (a->ask == NULL && a->next < 0 && a->tries > 0)
+		ask_again(a);
+	if (next_is_due(a) || (fstat(a->fd, &st) == 0 && (uint64_t)st.st_size > a->at))
+		caller_work_ready(a->caller, true);
+}
+
+static void
+over(void *owner, const char *why)
+{
+	fail(owner, why);
+}
+
+/* All that is there now was read. */
+static void
+at_end(struct audit *a)
+{
+	const struct watch_use use = { look, over, a };
+	struct stat st;
+	caller_work_ready(a->caller, false);
+	if (!a->follow) {
+		finish(a, false);
+		return;
+	}
+	if (next_is_due(a) && fstat(a->next, &st) == 0) {
+		use_file(a, a->next, &st);
+		a->next = -1;
+		caller_work_ready(a->caller, true);
+		return;
+	}
+	if (a->watch == NULL)
+		a->watch = watch_new(a->caller, secret_bytes(a->token), &use);
+	if (a->watch == NULL)
+		fail(a, "out of memory");
+}
+
+/* ---- the walk ---- */
+
+static void
+audit_step(struct job *job)
+{
+	struct audit *a = (struct audit *)job;
+	uint64_t until = clock_mono_us() + SLICE_US;
+	while (!caller_full(a->caller) && clock_mono_us() < until) {
+		if (a->over_long)
+			skip_line(a);
+		struct sp_reader r = sp_reader(buffer_bytes(&a->in));
+		struct sp_bytes line = sp_rd_until(&r, '\n');
+		if (!r.bad && !a->follow && a->told == a->limit) {
+			finish(a, true);
+			return;
+		}
+		if (!r.bad && !take_line(a, line) && !a->follow) {
+			finish(a, false);
+			return;
+		}
+		if (!r.bad)
+			continue;
+		if (a->in.len > LINE_MAX) {
+			a->over_long = true;
+			continue;
+		}
+		int rc = fill(a);
+		if (rc == 1)
+			continue;
+		if (rc == 0)
+			at_end(a);
+		else
+			fail(a, "the audit log can't be read");
+		return;
+	}
+}
+
+/* Where to begin.  false: the cursor is of another file. */
+static bool
+begin_at(struct audit *a, const struct stat *st)
+{
+	const char *text = arg(a, "cursor");
+	uint64_t inode = 0, offset = 0, size = (uint64_t)st->st_size;
+	if (text != NULL) {
+		bool good = sscanf(text, "%" SCNu64 "-%" SCNu64, &inode, &offset) == 2 && inode == a->inode && offset <= size;
+		a->at = offset;
+		return good;
+	}
+	if (a->since > 0)
+		a->at = place_of(a, size);
+	a->over_long = a->at > 0; /* in the middle of a line */
+	return true;
+}
+
+static void
+on_file(void *owner, struct answer *answer)
+{
+	struct audit *a = owner;
+	struct stat st;
+	a->ask = NULL;
+	bool file = answer->status == 200 && answer->fd >= 0 && fstat(answer->fd, &st) == 0 && S_ISREG(st.st_mode);
+	if (a->begun) { /* a rotation; the watch asks whether the caller may go on */
+		if (!file || (uint64_t)st.st_ino == a->inode)
+			return;
+		a->next = answer->fd;
+		a->next_since = clock_mono_ms();
+		answer->fd = -1;
+		return;
+	}
+	if (!file) {
+		api_was_told(a->caller, answer->status);
+		if (answer->status == 200)
+			caller_refuse(a->caller, 404, "the gateway keeps no audit log that can be read: `audit FILE;` in its configuration would");
+		else
+			caller_reply(a->caller, answer->status, answer->json);
+		return;
+	}
+	use_file(a, answer->fd, &st);
+	answer->fd = -1;
+	if (!begin_at(a, &st)) {
+		caller_refuse(a->caller, 409, "the log was rotated since that cursor was given: ask by ?since=");
+		return;
+	}
+	a->begun = true;
+	caller_lines_begin(a->caller);
+	caller_work_ready(a->caller, true);
+}
+
+static bool
+take_moment(const struct audit *a, const char *name, uint64_t *when)
+{
+	const char *text = arg(a, name);
+	if (text == NULL || directive_moment(text, when) == SP_OK)
+		return true;
+	caller_refuse(a->caller, 400, "\"%s\" is a time like 2026-11-24T04:12:33Z, or how long ago: 90m", name);
+	return false;
+}
+
+void
+audit_begin(struct caller *c, struct sp_bytes token, json_t *args)
+{
+	const json_t *limit = json_object_get(args, "limit");
+	struct audit *a = mem_alloc(sizeof(*a));
+	*a = (struct audit){ .job = { audit_step, audit_end }, .caller = c, .args = args, .fd = -1, .next = -1, .until = INT64_MAX,
+		.limit = LIMIT_DEFAULT, .follow = json_is_true(json_object_get(args, "follow")), .reopened = caller_console(c)->reopened };
+	if (json_integer_value(limit) > 0)
+		a->limit = json_integer_value(limit) < LIMIT_MAX ? (uint64_t)json_integer_value(limit) : LIMIT_MAX;
+	if (a->follow && arg(a, "since") == NULL && arg(a, "cursor") == NULL)
+		a->since = clock_wall_us();
+	a->token = secret_new(token);
+	caller_work(c, &a->job);
+	if (!take_moment(a, "since", &a->since) || !take_moment(a, "until", &a->until))
+		return;
+	const struct question q = { caller_connection(c), token, CALL_AUDIT, args };
+	a->ask = a->token == NULL ? NULL : ask_keeper(caller_console(c), &q, on_file, a);
+	if (a->ask == NULL)
+		caller_refuse(c, 503, "out of memory");
+}
