@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * http.so: an HTTP API behind the gateway; each request is the operation http.request.
+ *
+ * proxy.h has the picture.  Here: settings, attributes, and what a request's text says.
+ */
+#include <stdio.h>
+
+#include "fields.h"
+#include "proxy.h"
+
+struct http_conf {
+	struct proxy_conf proxy;
+	struct sp_strings templates;
+};
+
+static const struct sp_directive directives[] = {
+	PROXY_DIRECTIVES,
+	{ "templates", SP_TYPE_STRINGS, SP_IN_TARGET, offsetof(struct http_conf, templates), "",
+	    "Paths of the API, `:name` stands for any segment: /orders/:id; the first that fits is the attribute `template`." },
+	{ .name = NULL }
+};
+
+static int
+http_check(void *conf, const char **err_r)
+{
+	const struct http_conf *c = conf;
+	*err_r = "templates are paths: they begin with /";
+	for (size_t i = 0; i < c->templates.n; i++)
+		if (c->templates.v[i][0] != '/')
+			return SP_ECONF;
+	return proxy_check(&c->proxy, err_r);
+}
+
+enum { A_METHOD, A_PATH, A_SEGMENTS, A_TEMPLATE, A_QUERY, A_HEADERS, A_CONTENT_TYPE, A_BODY, A_FIELDS, A_FIELD_NAMES };
+
+#define ON "http.request"
+static const struct sp_attr attrs[] = {
+	[A_METHOD] = { "method", SP_TYPE_STRING, SP_OF_OPERATION, ON, "GET, POST, …, as it was sent." },
+	[A_PATH] = { "path", SP_TYPE_STRING, SP_OF_OPERATION, ON, "The path, decoded, without the query." },
+	[A_SEGMENTS] = { "segments", SP_TYPE_STRINGS, SP_OF_OPERATION, ON, "What stands between its slashes." },
+	[A_TEMPLATE] = { "template", SP_TYPE_STRING, SP_OF_OPERATION, ON, "The first of the target's `templates` that it fits; absent where none does." },
+	[A_QUERY] = { "query", SP_TYPE_STRINGS, SP_OF_OPERATION, ON, "Parts of the query, decoded: `dry=1`." },
+	[A_HEADERS] = { "headers", SP_TYPE_STRINGS, SP_OF_OPERATION, ON, "The fields that `judged` names: `if-match: \"7\"`, names in small letters." },
+	[A_CONTENT_TYPE] = { "content_type", SP_TYPE_STRING, SP_OF_OPERATION, ON, "Of the body, without its parameters, in small letters." },
+	[A_BODY] = { "body", SP_TYPE_STRING, SP_OF_OPERATION, ON, "none, json, form, or unseen: of another type." },
+	[A_FIELDS] = { "fields", SP_TYPE_STRINGS, SP_OF_OPERATION, ON, "What a JSON or form body says: `order.lines[].price=7`; unknown of others." },
+	[A_FIELD_NAMES] = { "field_names", SP_TYPE_STRINGS, SP_OF_OPERATION, ON, "… and the names alone: `order.lines[].price`." },
+	{ .name = NULL }
+};
+
+static const char *const kinds[] = { "http.request", NULL };
+
+/* ---- from the text to attributes ---- */
+
+static struct sp_bytes
+next_segment(struct sp_reader *r)
+{
+	struct sp_reader rest = *r;
+	struct sp_bytes segment = sp_rd_until(r, '/');
+	if (r->bad) {
+		segment = sp_rd_rest(&rest);
+		*r = rest;
+	}
+	return segment;
+}
+
+static bool
+fits(const char *template, struct sp_bytes path)
+{
+	struct sp_reader t = sp_reader(sp_str(template)), r = sp_reader(path);
+	while (t.left > 0 && r.left > 0) {
+		struct sp_bytes a = next_segment(&t), b = next_segment(&r);
+		bool any = a.len > 0 && a.p[0] == ':';
+		if (any ? b.len == 0 : !sp_bytes_eq(a, b))
+			return false;
+	}
+	return t.left == 0 && r.left == 0;
+}
+
+static int
+say_path(const struct http_conf *c, struct sp_op *op, struct sp_bytes encoded)
+{
+	struct sp_writer path = proxy_buffer();
+	http_decode(encoded, false, &path);
+	int rc = path.bad ? sp_op_unclear(op, "path", SP_LIT("malformed")) : sp_op_str(op, A_PATH, sp_written(&path));
+	struct sp_reader r = sp_reader(sp_written(&path));
+	while (rc == SP_OK && r.left > 0) {
+		struct sp_bytes segment = next_segment(&r);
+		if (segment.len > 0)
+			rc = sp_op_add(op, A_SEGMENTS, segment);
+	}
+	size_t i = 0, n = c == NULL ? 0 : c->templates.n;
+	while (i < n && !fits(c->templates.v[i], sp_written(&path)))
+		i++;
+	if (rc == SP_OK && i < n)
+		rc = sp_op_str(op, A_TEMPLATE, sp_str(c->templates.v[i]));
+	proxy_free(&path);
+	return rc;
+}
+
+/* "Application/JSON; charset=utf-8" → "application/json" */
+static struct sp_bytes
+plain_type(struct sp_bytes value, char to[128])
+{
+	size_t n = 0;
+	while (n < value.len && n < 127 && value.p[n] != ';' && value.p[n] != ' ') {
+		to[n] = (char)(value.p[n] >= 'A' && value.p[n] <= 'Z' ? value.p[n] + 'a' - 'A' : value.p[n]);
+		n++;
+	}
+	return (struct sp_bytes){ (const uint8_t *)to, n };
+}
+
+enum body_type { BODY_OTHER, BODY_JSON, BODY_FORM };
+
+static enum body_type
+body_type(struct sp_bytes type)
+{
+	static const char suffix[] = "+json";
+	size_t n = sizeof(suffix) - 1;
+	if (sp_bytes_is(type, "application/json") || (type.len > n && memcmp(type.p + type.len - n, suffix, n) == 0))
+		return BODY_JSON;
+	return sp_bytes_is(type, "application/x-www-form-urlencoded") ? BODY_FORM : BODY_OTHER;
+}
+
+static int
+say_body(struct sp_op *op, const struct proxy_text *t, struct sp_bytes type, bool unseen)
+{
+	enum body_type what = body_type(type);
+	if (!unseen && t->body.len == 0)
+		return sp_op_str(op, A_BODY, SP_LIT("none"));
+	if (!unseen && what == BODY_JSON) {
+		int rc = sp_op_str(op, A_BODY, SP_LIT("json"));
+		return rc == SP_OK ? fields_of_json(op, A_FIELDS, A_FIELD_NAMES, t->body) : rc;
+	}
+	if (!unseen && what == BODY_FORM) {
+		int rc = sp_op_str(op, A_BODY, SP_LIT("form"));
+		return rc == SP_OK ? fields_of_form(op, A_FIELDS, A_FIELD_NAMES, t->body) : rc;
+	}
+	int rc = sp_op_str(op, A_BODY, SP_LIT("unseen"));
+	if (rc == SP_OK)
+		rc = sp_op_unknown(op, A_FIELDS);
+	if (rc == SP_OK)
+		rc = sp_op_unknown(op, A_FIELD_NAMES);
+	return rc == SP_OK ? sp_op_unclear(op, "body", type.len > 0 ? type : SP_LIT("unknown")) : rc;
+}
+
+static int
+http_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
+{
+	struct proxy_text t;
+	struct sp_bytes name, value, type = { NULL, 0 };
+	char space[128], tag[32];
+	bool unseen = false;
+	if (!proxy_read_text(text, &t))
+		return SP_EPROTO;
+	int rc = sp_op_str(op, A_METHOD, t.method);
+	if (rc == SP_OK)
+		rc = say_path(scope == NULL ? NULL : scope->conf, op, t.path);
+	if (rc == SP_OK && t.query.len > 0)
+		rc = fields_of_form(op, A_QUERY, A_QUERY, t.query);
+	struct sp_reader r = sp_reader(t.lines);
+	while (rc == SP_OK && proxy_next_line(&r, &name, &value)) {
+		if (sp_bytes_is(name, "!body"))
+			unseen = true;
+		else if (sp_bytes_is(name, "content-type"))
+			type = plain_type(value, space);
+		if (name.len > 0 && name.p[0] != '!')
+			rc = sp_op_add(op, A_HEADERS, (struct sp_bytes){ name.p, name.len + 2 + value.len });
+	}
+	if (rc != SP_OK || r.bad)
+		return rc != SP_OK ? rc : SP_EPROTO;
+	if (type.len > 0)
+		rc = sp_op_str(op, A_CONTENT_TYPE, type);
+	snprintf(tag, sizeof(tag), "%.*s", (int)(t.method.len < 24 ? t.method.len : 24), (const char *)t.method.p);
+	if (rc == SP_OK)
+		rc = sp_op_tag(op, tag);
+	return rc == SP_OK ? say_body(op, &t, type, unseen) : rc;
+}
+
+/* ---- hooks ---- */
+
+static int
+http_route(struct sp_session *s, struct sp_bytes head)
+{
+	struct proxy *p = sp_state(s);
+	char space[128];
+	struct sp_bytes type = plain_type(http_field(&p->head, head, "content-type"), space);
+	p->r.kind = "http.request";
+	p->r.spool = !p->r.up_done && body_type(type) != BODY_OTHER;
+	p->r.unseen = !p->r.up_done && !p->r.spool;
+	return SP_OK;
+}
+
+static void
+http_refusal(struct sp_writer *out, unsigned status, const char *message)
+{
+	(void)status;
+	sp_wr_put(out, SP_LIT("{\"error\":"));
+	proxy_put_json(out, message);
+	sp_wr_put(out, SP_LIT("}\n"));
+}
+
+static const struct proxy_hooks hooks = { .route = http_route, .prepare = proxy_judge, .refusal = http_refusal };
+
+static int
+http_accept(struct sp_session *s)
+{
+	return proxy_accept(s, &hooks);
+}
+
+SP_MODULE(http) = {
+	.abi_major = SP_ABI_MAJOR,
+	.abi_minor = SP_ABI_MINOR,
+	.size = sizeof(struct sp_module),
+	.name = "http",
+	.caps = SP_CAP_CREDENTIAL,
+	.directives = directives,
+	.attrs = attrs,
+	.kinds = kinds,
+	.conf_size = sizeof(struct http_conf),
+	.session_size = sizeof(struct proxy),
+	.check = http_check,
+	.classify = http_classify,
+	.accept = http_accept,
+	.admitted = proxy_admitted,
+	.open = proxy_open,
+	.proved = proxy_proved,
+	.data = proxy_data,
+	.held = proxy_held,
+	.verdict = proxy_verdict,
+	.secure = proxy_secure,
+	.eof = proxy_eof,
+	.end = proxy_end,
+	.close = proxy_close,
+};

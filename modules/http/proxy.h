@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Requests between a client and a target, one at a time, each an operation: what http.so and docker.so share.
+ *
+ *   HELLO ─▶ KEEPER ─▶ DIALING ─▶ LOGIN ─▶ READY ◀────────────────────────────────┐
+ *    the first request's token              │ head                                 │
+ *                                           ├─▶ SPOOL ─▶ FETCH ─▶ ASKED ─ allow ─▶ EXCHANGE ─▶ STREAM
+ *                                           │   body     facts      │                (101, hijacked)
+ *                                           │                       └─ deny ─▶ DRAIN ─▶ READY
+ *                                           └─ malformed ─▶ OVER
+ *
+ * Nothing goes on as it came: heads are written anew from what was parsed, bodies are framed anew.  A
+ * request waits in the input until the one before it is answered (pipelining in order, back-pressure).
+ * One connection is one principal's: the first request's proof has to come with each further one.
+ */
+#ifndef SALLYPORT_HTTP_PROXY_H
+#define SALLYPORT_HTTP_PROXY_H
+
+#include <sallyport/module.h>
+
+#include "http.h"
+
+#define PROXY_FETCH_MAX (4u << 20) /* an answer to a question of the gateway's own */
+
+struct proxy_conf { /* a module's own conf begins with it */
+	struct sp_strings headers;   /* of clients that pass */
+	struct sp_strings judged;    /* of these: in the operation's text */
+	const char *credential;      /* none, bearer, basic, or a header's name */
+	const char *host;            /* "": the target's name */
+	const char *user_header;
+	bool by_host;
+	uint64_t body, head, hold, stall;
+};
+
+enum proxy_state {
+	PROXY_HELLO, PROXY_KEEPER, PROXY_DIALING, PROXY_LOGIN, PROXY_READY, PROXY_SPOOL, PROXY_FETCH, PROXY_ASKED, PROXY_EXCHANGE,
+	PROXY_STREAM, PROXY_DRAIN, PROXY_OVER, PROXY_STATES
+};
+
+enum proxy_down { DOWN_HEAD, DOWN_BODY, DOWN_SPOOL, DOWN_DONE };
+
+struct proxy_request {
+	char method[24];
+	struct sp_writer target;  /* "/path?query", as it goes on */
+	struct sp_writer fields;  /* header lines for the target */
+	struct sp_writer lines;   /* "name: value\n" for the operation's text */
+	struct sp_writer body;    /* what was spooled */
+	struct sp_writer fetched; /* DOWN_SPOOL and FETCH: of the answer */
+	bool head_only, keep_alive, chunks_ok, expects, continued;
+	struct http_body up;      /* the client's body */
+	bool up_done;
+	enum proxy_down down;
+	struct http_body down_body;
+	bool chunked;             /* … goes on in chunks */
+	bool close;               /* the connection ends with this answer */
+	unsigned status;
+	uint64_t bytes;
+
+	const char *kind;         /* route() says: which operation it is */
+	unsigned refused;         /* … or that it is none: a status; message says why */
+	bool spool;               /* … its body has to be seen whole */
+	bool unseen;              /* … its body goes on unseen: the operation's text says so */
+	bool upgrade;             /* … the target may leave HTTP */
+	bool rewrite;             /* … rewrite() sees the answer whole */
+	bool unbounded;           /* … its answer may take for ever */
+	void *own;                /* the hooks', freed by their forget() */
+
+	struct sp_op *op;
+	bool asking, decided;
+	enum sp_what what;
+	char message[1600];
+	struct sp_filter *filter;
+	uint64_t hold_until;      /* ms; 0: the filter holds nothing */
+};
+
+struct proxy;
+
+/* What a protocol on top of HTTP brings.  All are called with a request under way. */
+struct proxy_hooks {
+	/* The head is there: which kind of operation?  Or r.refused, and the words for it in r.message. */
+	int (*route)(struct sp_session *s, struct sp_bytes head);
+	/* The body is there, if it was to be spooled: proxy_fetch() to learn more, or proxy_judge(). */
+	int (*prepare)(struct sp_session *s);
+	int (*fetched)(struct sp_session *s, unsigned status, struct sp_bytes body);
+	/* r.rewrite: the answer's body, whole; what goes to the client is appended to out. */
+	int (*rewrite)(struct sp_session *s, unsigned status, struct sp_bytes body, struct sp_writer *out);
+	/* r.upgrade, and the target has left HTTP: bytes of one side; consume them. */
+	int (*stream)(struct sp_session *s, enum sp_side from);
+	int (*stream_eof)(struct sp_session *s, enum sp_side from);
+	/* The timer of stream(): what a filter held. */
+	int (*stream_due)(struct sp_session *s);
+	void (*forget)(struct sp_session *s);
+	/* The body of a refusal. */
+	void (*refusal)(struct sp_writer *out, unsigned status, const char *message);
+};
+
+struct proxy { /* the session's state begins with it */
+	enum proxy_state state;
+	const struct proxy_hooks *hooks;
+	bool proven;
+	uint8_t proof[32];
+	struct http_head head;   /* of the request */
+	size_t head_len;         /* 0: not whole yet */
+	bool head_begun;
+	struct http_head answer; /* of the target */
+	struct sp_writer credential; /* a header line for the target; wiped */
+	struct proxy_request r;
+	uint64_t since;          /* ms: when something last moved */
+};
+
+int proxy_check(const struct proxy_conf *c, const char **err_r);
+#define PROXY_DIRECTIVES \
+	{ "headers", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, headers), PROXY_HEADERS, \
+	    "Header fields of clients that go on to the target, in any case; all others are dropped, and what says who somebody is always." }, \
+	{ "judged", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, judged), "", \
+	    "Which of these belong to the operation: policies read them, approvals are bound to them." }, \
+	{ "credential", SP_TYPE_STRING, SP_IN_TARGET, offsetof(struct proxy_conf, credential), "none", \
+	    "How the login's secret goes to the target, with `login … cleartext on`: none, bearer, basic, or the name of a header field." }, \
+	{ "host", SP_TYPE_STRING, SP_IN_TARGET, offsetof(struct proxy_conf, host), "", "The Host that the target is asked for; without it the target's name." }, \
+	{ "user_header", SP_TYPE_STRING, SP_IN_TARGET, offsetof(struct proxy_conf, user_header), "", \
+	    "A header field in which the target is told who asks: the gateway writes it, never the client." }, \
+	{ "by_host", SP_TYPE_BOOL, SP_IN_LISTENER, offsetof(struct proxy_conf, by_host), "off", \
+	    "The target is the first label of the client's Host: orders.gate.example.com asks for orders." }, \
+	{ "body", SP_TYPE_SIZE, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, body), "1m", "Longest body that is read whole before it is judged." }, \
+	{ "head", SP_TYPE_SIZE, SP_IN_MODULE | SP_IN_LISTENER | SP_IN_TARGET, offsetof(struct proxy_conf, head), "32k", "Longest head of a message, either way." }, \
+	{ "hold", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, hold), "50ms", \
+	    "How long output that may begin a detector's finding is held back while nothing more comes." }, \
+	{ "stall", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, stall), "5m", \
+	    "Longest silence of the side whose turn it is while a request is under way; 0s: none is too long." }
+#define PROXY_HEADERS \
+	"accept,accept-language,cache-control,content-type,content-language,content-disposition,if-match,if-none-match,if-modified-since," \
+	"if-unmodified-since,user-agent,origin,referer,cookie,idempotency-key,prefer"
+
+/* ---- proxy.c: the module's callbacks, by their names ---- */
+
+int proxy_accept(struct sp_session *s, const struct proxy_hooks *hooks);
+int proxy_admitted(struct sp_session *s, const struct sp_admission *a);
+int proxy_open(struct sp_session *s);
+int proxy_proved(struct sp_session *s, const struct sp_answer *a);
+int proxy_secure(struct sp_session *s, enum sp_side side, const struct sp_tls *t);
+int proxy_data(struct sp_session *s, enum sp_side from);
+int proxy_held(struct sp_session *s, struct sp_op *op, const struct sp_hold *h);
+int proxy_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v);
+int proxy_eof(struct sp_session *s, enum sp_side side);
+int proxy_end(struct sp_session *s, enum sp_why why, const char *text);
+void proxy_close(struct sp_session *s);
+
+void proxy_enter(struct sp_session *s, enum proxy_state to);
+uint64_t proxy_now(void); /* ms, of a clock that only goes on */
+/* Something moved: the silence begins anew. */
+void proxy_moved(struct sp_session *s);
+/* Ask the core to judge what route() and prepare() said. */
+int proxy_judge(struct sp_session *s) SP_MUST;
+/* A GET of the gateway's own; fetched() has the answer. */
+int proxy_fetch(struct sp_session *s, struct sp_bytes target) SP_MUST;
+/*
+ * An answer of the gateway's own in place of the target's.  `fatal`: the connection ends with it;
+ * else it lives on, once the request's body is through.
+ */
+int proxy_refuse(struct sp_session *s, unsigned status, bool fatal, const char *message) SP_MUST;
+/* The request is over, whoever answered it. */
+int proxy_finish(struct sp_session *s) SP_MUST;
+
+/* ---- identity.c: who asks, and what of a head goes on ---- */
+
+/* SP_EDENIED: there is none, or it is malformed.  What *proof_r points at is in the head or in `space`. */
+int proxy_find_proof(const struct http_head *h, struct sp_bytes head, struct sp_proof *proof_r, struct sp_writer *space) SP_MUST;
+void proxy_hash_proof(const struct sp_proof *proof, uint8_t hash[32]);
+/* Does a field of this name say who somebody is, or where a request came from? */
+bool proxy_is_identity(struct sp_bytes name);
+/* The client's fields that go on, and those that belong to the operation. */
+int proxy_put_fields(struct sp_session *s, struct sp_bytes head) SP_MUST;
+/* The header line with the target's secret. */
+int proxy_make_credential(struct sp_session *s, struct sp_bytes secret) SP_MUST;
+
+/* ---- answer.c: from the target to the client ---- */
+
+int proxy_answer(struct sp_session *s) SP_MUST;
+int proxy_answer_eof(struct sp_session *s) SP_MUST;
+/* What the filter held too long. */
+int proxy_answer_due(struct sp_session *s) SP_MUST;
+
+/* ---- text.c: an operation's text ---- */
+
+/*
+ *   POST /orders?dry=1
+ *   content-type: application/json
+ *
+ *   {"item": 4711}
+ */
+struct proxy_text {
+	struct sp_bytes method, path, query, lines, body;
+	bool has_body;
+};
+/* false: it is no such text. */
+bool proxy_read_text(struct sp_bytes text, struct proxy_text *t_r);
+/* The next "name: value" of the lines. */
+bool proxy_next_line(struct sp_reader *r, struct sp_bytes *name_r, struct sp_bytes *value_r);
+
+/* A writer that takes memory as it needs it, at most 64 MB; given back by proxy_free(). */
+struct sp_writer proxy_buffer(void);
+void proxy_free(struct sp_writer *w);
+/* JSON text in quotes. */
+void proxy_put_json(struct sp_writer *w, const char *text);
+
+#endif

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real nginx, a server of our own, and a gateway in front of both: `from http_world import *`, tests, `http_main()`.
+
+    w.curl("/x")                          curl through the gateway: .code, .status, .body
+    w.raw(b"GET …")                       bytes on a socket, and all that comes back
+"""
+
+import hashlib
+import http.server
+import ssl
+
+import harness
+from harness import *
+from ssh_world import NoPostgres
+
+HTTP_POLICY = """\
+rule "no-delete" {
+  doc  = "Nothing is deleted by hand.",
+  on   = "http.request",
+  when = { method = "DELETE" },
+  deny = "Ask for it in a ticket.",
+}
+rule "big-orders" {
+  doc     = "Large orders wait for a lead.",
+  on      = "http.request",
+  when    = { template = "/orders", fields = "order.size=large" },
+  approve = { by = "leads", within = "5m", ["else"] = "wait" },
+}
+rule "no-admin" { doc = "Administration is not done here.", on = "http.request", when = { segments = "admin" }, deny = "Not here." }
+rule "uploads" {
+  doc   = "Files may be sent to /upload.",
+  on    = "http.request",
+  when  = { path = "/upload" },
+  allow = { unclear = "body", name = "application/octet-stream" },
+}
+rule "end" { doc = "The end of it.", on = "http.request", when = { path = "/kill" }, kill = "Goodbye." }
+rule "cards" { doc = "No card on any screen.", on = "output", when = { user = "cards", detect = { "card" } }, mask = mask.redact }
+"""
+
+HTTP_CONF = """\
+load_module {modules}/http.so;
+listener http     {{ listen 127.0.0.1:{port}; protocol http; target api; cleartext loopback; }}
+listener http_tls {{ listen 127.0.0.1:{tls_port}; protocol http; by_host on; tls cert={dir}/tls/cert.pem key={dir}/tls/key.pem; }}
+"""
+
+HTTP_TARGET = """\
+target {name} {{
+    protocol http;
+    server   127.0.0.1:{port};
+    tls      {tls};
+    {login}
+    host     {host};
+    allow    groups=dev,leads;
+    label    env=prod;
+    policy   {dir}/policies/http.lua;
+    templates /orders /orders/:id;
+    judged   if-match;
+    {extra}
+}}
+"""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Says what it got, and does what the path asks for."""
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def read_body(self):
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            body = b""
+            while (n := int(self.rfile.readline(), 16)) > 0:
+                body += self.rfile.read(n)
+                self.rfile.readline()
+            self.rfile.readline()
+            return body
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def say(self, status, body, *fields):
+        self.send_response(status)
+        for name, value in fields:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def chunk(self, data):
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+        self.wfile.flush()
+
+    def do(self):
+        body = self.read_body()
+        self.server.got.append((self.command, self.path, dict(self.headers.items()), body))
+        path = self.path.split("?")[0]
+        if path == "/stream":
+            self.send_response(200)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for i in range(5):
+                self.chunk(b"data: %d\n\n" % i)
+                self.server.step.wait(20)
+                self.server.step.clear()
+            self.wfile.write(b"0\r\n\r\n")
+        elif path == "/cards/split":
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for part in (b"a 4111 11", b"11 1111 1", b"111 b"):
+                self.chunk(part)
+                time.sleep(0.01)
+            self.wfile.write(b"0\r\n\r\n")
+        elif path == "/cards":
+            self.say(200, b"a 4111 1111 1111 1111 b")
+        elif path == "/away":
+            self.say(302, b"", ("Location", "http://169.254.169.254/latest/meta-data"))
+        elif path == "/home":
+            self.say(302, b"", ("Location", "http://api.internal/elsewhere"))
+        elif path == "/gzip":
+            self.say(200, b"\x1f\x8b", ("Content-Encoding", "gzip"))
+        elif path == "/cookie":
+            self.say(200, b"", ("Set-Cookie", "a=1; Domain=example.com; Path=/; HttpOnly"))
+        elif path == "/two":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc")
+        elif path == "/short":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc")
+            self.close_connection = True
+        else:
+            said = {"method": self.command, "path": self.path, "headers": {k.lower(): v for k, v in self.headers.items()},
+                    "length": len(body), "sha256": hashlib.sha256(body).hexdigest()}
+            self.say(200, json.dumps(said).encode(), ("Content-Type", "application/json"))
+
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = do_OPTIONS = do
+
+
+class Server:
+    def __init__(self, tls=None):
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.got, self.server.step = [], threading.Event()
+        self.port = self.server.server_address[1]
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    @property
+    def got(self):
+        return self.server.got
+
+    def stop(self):
+        self.server.shutdown()
+
+
+class Nginx:
+    def __init__(self, folder):
+        if not os.access("/usr/sbin/nginx", os.X_OK):
+            skip("nginx is not installed (apt-get install nginx-light)")
+        self.dir = pathlib.Path(folder)
+        (self.dir / "www").mkdir(parents=True)
+        self.dir.chmod(0o755)
+        self.port = free_port()
+        (self.dir / "www" / "hello").write_text("hello\n")
+        (self.dir / "www" / "big").write_bytes(os.urandom(1 << 20) * 8)
+        (self.dir / "nginx.conf").write_text(f"""\
+daemon off; worker_processes 1; pid {self.dir}/pid; error_log {self.dir}/error.log;
+{"user root;" if IS_ROOT else ""}
+events {{ }}
+http {{
+  access_log off; client_body_temp_path {self.dir}/body; proxy_temp_path {self.dir}/p; fastcgi_temp_path {self.dir}/f;
+  uwsgi_temp_path {self.dir}/u; scgi_temp_path {self.dir}/s; gzip on; gzip_types *; gzip_min_length 1;
+  server {{ listen 127.0.0.1:{self.port}; root {self.dir}/www; }}
+}}
+""")
+        self.process = subprocess.Popen(["/usr/sbin/nginx", "-c", str(self.dir / "nginx.conf"), "-e", str(self.dir / "error.log")],
+                                        stdin=subprocess.DEVNULL)
+        wait_for(lambda: Gateway.listens(self.port), said="nginx did not come up")
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait()
+
+
+class HttpWorld(World):
+    def __init__(self, policy=HTTP_POLICY, **conf):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="sallyport-", dir=os.environ.get("TMPDIR", "/tmp")))
+        self.dir.chmod(0o755)
+        self.stage = stage_folder()
+        self.tokens = {}
+        self.pg = NoPostgres()
+        self.gateway = g = Gateway(self.dir / "gateway", self.stage, self.pg, **conf)
+        self.server, self.server_tls = Server(), Server(tls=(g.dir / "tls" / "cert.pem", g.dir / "tls" / "key.pem"))
+        self.nginx = Nginx(self.dir / "nginx")
+        self.http_port, self.https_port = free_port(), free_port()
+        g.extra = HTTP_CONF.format(modules=g.modules(), port=self.http_port, tls_port=self.https_port, dir=g.dir)
+        secret = g.dir / "keeper" / "api.secret"
+        secret.write_text("target-secret-4711\n")
+        secret.chmod(0o600)
+        if IS_ROOT:
+            shutil.chown(secret, "sallyport-keeper", "sallyport-keeper")
+        verify = f"verify-full ca={g.dir}/tls/cert.pem name=localhost"
+        login = f"login user=svc secret=file:{secret} cleartext on;"
+        g.more_targets = "".join((
+            self.http_target("api", self.server.port, extra="user_header X-Gate-User;"),
+            self.http_target("web", self.nginx.port),
+            self.http_target("sealed", self.server_tls.port, tls=verify, login=login, extra="credential bearer;"),
+            self.http_target("basic", self.server_tls.port, tls=verify, login=login, extra="credential basic;"),
+            self.http_target("own", self.server_tls.port, tls=verify, login=login, extra="credential x-secret-key;")))
+        (g.dir / "policies" / "http.lua").write_text(policy)
+        g.write()
+
+    def http_target(self, name, port, tls="off", login="", host="api.internal", extra=""):
+        return HTTP_TARGET.format(name=name, port=port, tls=tls, login=login, host=host, extra=extra, dir=self.gateway.dir)
+
+    def end(self, keep=False):
+        clean = super().end(keep=True)
+        self.server.stop()
+        self.server_tls.stop()
+        self.nginx.stop()
+        if not keep:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        return clean
+
+    def url(self, path, name=None):
+        return f"https://{name}.gate.test:{self.https_port}{path}" if name else f"http://127.0.0.1:{self.http_port}{path}"
+
+    def curl(self, path, *args, name=None, user="ann", groups="dev", token=None, timeout=60, stdin=None):
+        """Result, with .status and .body."""
+        token = token if token is not None else self.token(user, groups)
+        words = ["curl", "-sS", "-w", "\n%{http_code}", "--max-time", str(timeout)]
+        if token:
+            words += ["-H", f"Authorization: Bearer {token}"]
+        if name:
+            words += ["--cacert", self.gateway.dir / "tls" / "cert.pem", "-k", "--resolve", f"{name}.gate.test:{self.https_port}:127.0.0.1"]
+        done = run([*words, *args, self.url(path, name)], timeout=timeout, stdin=stdin)
+        body, _, done.status = done.out.rpartition("\n")
+        done.body = body.strip()
+        return done
+
+    def raw(self, data, seconds=10):
+        """All that comes back until the gateway closes."""
+        with socket.create_connection(("127.0.0.1", self.http_port), timeout=seconds * SLOW) as s:
+            s.sendall(data)
+            back = b""
+            while True:
+                try:
+                    piece = s.recv(65536)
+                except ConnectionResetError:
+                    break
+                if not piece:
+                    break
+                back += piece
+            return back
+
+    def recording(self, user):
+        ended = wait_for(lambda: [s for s in self.sessions() if s["user"] == user and s["state"] == "ended"], said="the session did not end")
+        session = ended[0]["id"]
+        got = wait_for(lambda: (r := self.command("replay", session, "--speed", "0")).code == 0 and r, said="there is no recording")
+        return got.out
+
+
+def http_main(**conf):
+    harness.World = lambda **more: HttpWorld(**more)
+    main(**conf)
