@@ -18,6 +18,7 @@
 #define MASK_KEYS 64
 #define SIGN_MS 100
 #define SIGN_OF_LIFE_MS 1000
+#define UNHEARD_MS 5000 /* then who waits to be admitted is told so */
 
 static struct {
 	char tag[64];
@@ -51,8 +52,15 @@ keeper_authenticate(struct sp_session *s, const struct sp_proof *p)
 	s->part = arena_string(s->arena, sp_str(p->part == NULL ? "" : p->part));
 	session_enter(s, SESSION_WHO);
 	s->deadline = s->w->now + s->listener->login;
-	int rc = keeper_say(s->w, &m);
-	return rc == SP_OK ? rc : sp_fail(s, rc, "the keeper is away: nobody can be admitted now");
+	if (keeper_say(s->w, &m) != SP_OK)
+		session_kick(s); /* where it is told, in its protocol's own words */
+	return SP_OK;
+}
+
+void
+keeper_unheard(struct sp_session *s)
+{
+	session_finish(s, SP_END_SHUTDOWN, "the keeper is away: nobody can be admitted now; try again in a few seconds");
 }
 
 int
@@ -410,7 +418,7 @@ keeper_connect(struct worker *w, int fd)
 	LIST_EACH(n, next, &w->sessions) {
 		struct sp_session *s = LIST_OF(n, struct sp_session, all);
 		if (s->state == SESSION_WHO)
-			session_fail(s, SP_EIO, "the keeper went away while it was asked");
+			keeper_unheard(s);
 		else if (s->purpose[0] != '\0' && s->state < SESSION_ENDING)
 			keeper_side(s);
 		else if (s->state >= SESSION_DIALING && s->state < SESSION_ENDING)
@@ -432,10 +440,12 @@ keeper_silent(struct worker *w, uint64_t grace)
 void
 keeper_tick(struct worker *w)
 {
-	if (!keeper_silent(w, w->epoch->epoch->settings.store_grace))
-		return;
+	bool gone = keeper_silent(w, w->epoch->epoch->settings.store_grace), unheard = w->now - w->keeper_heard >= UNHEARD_MS;
 	LIST_EACH(n, next, &w->sessions) {
 		struct sp_session *s = LIST_OF(n, struct sp_session, all);
-		session_finish(s, SP_END_REVOKED, "the gateway could not check for too long whether you are still allowed");
+		if (unheard && s->state == SESSION_WHO)
+			keeper_unheard(s);
+		if (gone)
+			session_finish(s, SP_END_REVOKED, "the gateway could not check for too long whether you are still allowed");
 	}
 }

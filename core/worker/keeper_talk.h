@@ -9,6 +9,8 @@
 #include "operation.h"
 
 int keeper_authenticate(struct sp_session *s, const struct sp_proof *p) SP_MUST;
+/* Nobody is there to say whether it may: the client is told. */
+void keeper_unheard(struct sp_session *s);
 int keeper_prove(struct sp_session *s, const struct sp_challenge *c) SP_MUST;
 /* tls_start.sign: the keeper's signature for this session's client certificate; waits up to 100 ms. */
 int keeper_tls_sign(void *session, unsigned algorithm, struct sp_bytes data, struct tls_signature *out_r) SP_MUST;

@@ -630,6 +630,10 @@ session_run_one(struct sp_session *s)
 	}
 	if (s->state == SESSION_ENDING)
 		return;
+	if (s->state == SESSION_WHO && s->w->keeper == NULL) {
+		keeper_unheard(s);
+		return;
+	}
 	if (s->state == SESSION_DIALING && s->to_dial) {
 		session_dial(s);
 		return;

@@ -108,7 +108,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 				listening_rest(l);
 			return;
 		}
-		if (use == NULL || w->draining || w->keeper == NULL || w->ring == NULL ||
+		if (use == NULL || w->draining || w->ring == NULL ||
 		    w->nsessions >= CONNECTIONS(w->epoch->epoch->settings.limit.sessions)) {
 			close(client);
 			continue;

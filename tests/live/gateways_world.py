@@ -21,9 +21,9 @@ def store_of(pg, folder):
 class Place:
     """The second gateway, as the tests of a world see theirs."""
 
-    def __init__(self, w):
+    def __init__(self, w, name="second"):
         self.dir, self.stage, self.pg, self.tokens = w.dir, w.stage, w.pg, {}
-        self.gateway = Gateway(w.dir / "second", w.stage, w.pg, extra=w.gateway.extra, policy=w.gateway.policy)
+        self.gateway = Gateway(w.dir / name, w.stage, w.pg, extra=w.gateway.extra, policy=w.gateway.policy)
         self.gateway.store = store_of(w.store, self.gateway.dir)
         self.gateway.more_targets = CRM.format(port=w.pg.port, dir=self.gateway.dir)
 

@@ -498,13 +498,13 @@ test_idle(void)
 static void
 test_keeper_away(void)
 {
-	world_begin(&v, WRITE " store_grace 5s;", NO_DELETE);
+	world_begin(&v, WRITE " store_grace 30s;", NO_DELETE);
 	world_connect(&v);
 	world_hello(&v);
 	world_keeper_away(&v);
 	CU_ASSERT_EQUAL(v.s->state, SESSION_WHO);
 	world_keeper(&v); /* the new one knows of no question */
-	CU_ASSERT(v.closed == 1 && strstr(v.end, "the keeper went away") != NULL);
+	CU_ASSERT(v.closed == 1 && strstr(v.end, "the keeper is away: nobody can be admitted now") != NULL);
 	world_run(&v);
 	int client = v.client;
 	const struct sp_session *runs = v.s;
@@ -513,14 +513,31 @@ test_keeper_away(void)
 	world_connect(&v);
 	world_hello(&v);
 	CU_ASSERT(v.closed == 2 && strstr(v.end, "the keeper is away") != NULL);
-	v.w->now = v.w->keeper_heard + 4999;
+	v.w->now = v.w->keeper_heard + 29999;
 	keeper_tick(v.w);
 	CU_ASSERT_EQUAL(runs->state, SESSION_RUN);
-	v.w->now = v.w->keeper_heard + 5000;
+	v.w->now = v.w->keeper_heard + 30000;
 	keeper_tick(v.w);
 	world_turn(&v);
 	CU_ASSERT(v.closed == 3 && v.why == SP_END_REVOKED);
 	close(client);
+	world_end(&v);
+}
+
+/* Who has asked one that hangs hears so, long before the others' grace is over. */
+static void
+test_keeper_hangs(void)
+{
+	world_begin(&v, WRITE " store_grace 30s;", NO_DELETE);
+	world_connect(&v);
+	world_hello(&v);
+	v.w->now = v.w->keeper_heard + 4999;
+	keeper_tick(v.w);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_WHO);
+	v.w->now = v.w->keeper_heard + 5000;
+	keeper_tick(v.w);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_SHUTDOWN && strstr(v.end, "the keeper is away") != NULL);
 	world_end(&v);
 }
 
@@ -719,6 +736,7 @@ main(void)
 		{ "notices", test_notices },
 		{ "idle", test_idle },
 		{ "the keeper is away", test_keeper_away },
+		{ "the keeper hangs", test_keeper_hangs },
 		{ "the keeper is silent", test_keeper_silent },
 		{ "a cancel key", test_cancel_key },
 		{ "a side session", test_side_session },
