@@ -59,7 +59,7 @@ static const struct row table[MESSAGES] = {
 	[MSG_CHECKED] = { "checked", "qs", T, M, 0, 1 },
 
 	[MSG_AUTHENTICATE] = { "authenticate", "sqssssssq", W, K, 0, 0 },
-	[MSG_ADMITTED] = { "admitted", "sqsssssqq", K, W, 0, 0 },
+	[MSG_ADMITTED] = { "admitted", "sqsssssqqq", K, W, 0, 0 },
 	[MSG_PROVE] = { "prove", "ssqss", W, K, 0, 0 },
 	[MSG_PROVED] = { "proved", "sqss", K, W, 0, 0 },
 	[MSG_OPENED] = { "opened", "s", W, K, 0, 0 },
@@ -72,6 +72,7 @@ static const struct row table[MESSAGES] = {
 	[MSG_HELD] = { "held", "sqsss", K, W, 0, 0 },
 	[MSG_DECISION] = { "decision", "sqsqsss", K, W, 0, 0 },
 	[MSG_WITHDRAW] = { "withdraw", "sqs", W, K, 0, 0 },
+	[MSG_RAN] = { "ran", "sqs", W, K, 0, 0 },
 	[MSG_DERIVE] = { "derive", "ss", W, K, 0, 0 },
 	[MSG_DERIVED] = { "derived", "sss", K, W, 0, 0 },
 	[MSG_TLS_SIGN] = { "tls-sign", "sqs", W, K, 0, 0 },

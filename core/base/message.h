@@ -46,7 +46,8 @@ enum message_type {
 
 	/* worker → keeper, and the answers */
 	MSG_AUTHENTICATE, /* session, kind, secret, user, target, part, address, protocol, tls */
-	MSG_ADMITTED,     /* session, what (enum sp_admit), text, bytes, principal (JSON), target, login, expires (wall µs), start (wall µs) */
+	MSG_ADMITTED,     /* session, what (enum sp_admit), text, bytes, principal (JSON), target, login, expires (wall µs), start (wall µs),
+	                     reports: what runs is said to the keeper (MSG_RAN) */
 	MSG_PROVE,        /* session, mechanism, step, transcript, binding */
 	MSG_PROVED,       /* session, ok, bytes, text */
 	MSG_OPENED,       /* session */
@@ -61,6 +62,7 @@ enum message_type {
 	MSG_HELD,         /* session, op, approval, short hash, text for the client */
 	MSG_DECISION,     /* session, op, approval, allow, by (JSON), text, the hash that was asked for */
 	MSG_WITHDRAW,     /* session, op, text */
+	MSG_RAN,          /* session, op, text: allowed without a hold, in a session that was admitted with `reports` */
 	MSG_DERIVE,       /* purpose, name */
 	MSG_DERIVED,      /* purpose, name, key */
 	MSG_TLS_SIGN,     /* session, GnuTLS's number of the algorithm, what a client's CertificateVerify signs */

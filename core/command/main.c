@@ -27,6 +27,16 @@ static const struct option_row ask_options[] = {
 	{ "reason", "TEXT", "why; some targets want a ticket's number in it" },
 	{ NULL, NULL, NULL },
 };
+static const struct option_row request_ask_options[] = {
+	{ "for", "TIME", "how long you need it, such as 1h" },
+	{ "reason", "TEXT", "why; some targets want a ticket's number in it" },
+	{ "file", "FILE", "SQL to be approved as a whole, in place of access" },
+	{ "by", "GROUP", "with --file: the group that the rules ask; default: the target's approvers" },
+	{ "count", "N", "with --file: how many persons the rules ask for" },
+	{ "database", "NAME", "with --file: the part of the target, when it is not the default" },
+	{ "search-path", "LIST", "with --file: the session's; default: \"$user\", public" },
+	{ NULL, NULL, NULL },
+};
 static const struct option_row request_options[] = { { "all", NULL, "decided ones too" }, { NULL, NULL, NULL } };
 static const struct option_row connect_options[] = { { "host", "NAME", "where the gateway is, when it does not say so itself" }, { NULL, NULL, NULL } };
 static const struct option_row ticket_options[] = {
@@ -138,9 +148,12 @@ const struct command commands[] = {
 		    "subject, by which the job's open sessions go on. The job finds it in $SALLYPORT_TOKEN_FILE, and programs with libpq in\n"
 		    "$PGPASSFILE. The exit status is the job's." },
 	{ .name = "targets", .words = "", .help = "List the targets that you may use.", .run = run_targets },
-	{ .name = "request", .words = "TARGET", .min = 1, .max = 1, .options = ask_options, .run = run_request, .help = "Ask for access to a target.",
+	{ .name = "request", .words = "TARGET", .min = 1, .max = 1, .options = request_ask_options, .run = run_request,
+	    .help = "Ask for access to a target, or for a migration to be approved.",
 	    .more = "Where `sallyport targets` says so, a target takes a grant. Its approvers see the request in `sallyport requests`;\n"
-		    "once they agree, you have a grant of the same id, until its time is over or somebody ends it." },
+		    "once they agree, you have a grant of the same id, until its time is over or somebody ends it.\n"
+		    "With --file the statements of a file are approved as a whole: within --for (1h) of it one session of yours runs them, in\n"
+		    "order, as they stand there, with `psql -f` or any client." },
 	{ .name = "connect", .words = "TARGET [-- ARGUMENT…]", .min = 1, .max = WORDS, .options = connect_options, .run = run_connect,
 	    .help = "Start the target's native client, logged in by a ticket for one session.",
 	    .more = "What stands behind -- goes to the client: sallyport connect orders -- -c 'SELECT 1', sallyport connect host -- uname -a.\n"

@@ -14,8 +14,11 @@
 #include "admission.h"
 #include "approval.h"
 #include "grant.h"
+#include "statements.h"
 
 #define LIST_DEFAULT 100
+#define FILE_WINDOW (3600ull * 1000)        /* ms in which an approved file may be run */
+#define FILE_WINDOW_MAX (24ull * 3600 * 1000)
 
 /* Part by part, each with its length: one text can't stand for two requests. */
 static void
@@ -147,11 +150,68 @@ ask_grant(struct api *a, const struct target *t)
 	return rc;
 }
 
+/* The group that decides, and how many of it. */
+static const char *
+deciders(struct api *a, const struct target *t, uint64_t *count_r)
+{
+	const char *by = api_text(a, "by");
+	*count_r = api_number(a, "count", by[0] == '\0' ? t->access.count : 1);
+	return by[0] == '\0' ? t->access.approvers : by;
+}
+
+static int
+check_file(struct api *a, const struct approval *r, const char *text)
+{
+	if (r->by[0] == '\0')
+		return api_refuse(a, 400, "say which group the rules ask (by)");
+	if (r->count < 1 || r->count > 10)
+		return api_refuse(a, 400, "count is from 1 to 10 persons");
+	if (r->span == 0 || r->span > FILE_WINDOW_MAX)
+		return api_refuse(a, 400, "it may be run within at most a day of the approval (for)");
+	if (strlen(text) > FILE_MAX)
+		return api_refuse(a, 400, "a file has at most %u bytes: a person has to read it", FILE_MAX);
+	if (file_statements(text) == 0)
+		return api_refuse(a, 400, "the file has no statement");
+	if (statements_odd(sp_str(text)))
+		return api_refuse(a, 400, "the file has commands of psql's own (\\…), inline data, or a quote or parenthesis that does not end: only SQL can be approved");
+	return check_reason(a, settings_target(keeper_settings(a->k), r->target), r->reason);
+}
+
+static int
+ask_file(struct api *a, const struct target *t, const char *text)
+{
+	char id[ID_TEXT], window[32];
+	const char *path = api_text(a, "search_path"), *part = api_text(a, "database");
+	struct approval r = { .kind = APPROVAL_FILE, .who = a->who.principal, .target = t->b.name, .rule = "file",
+		.expires = clock_wall_us() + t->access.expire * 1000, .reason = api_text(a, "reason"), .span = api_number(a, "for", FILE_WINDOW) };
+	r.by = deciders(a, t, &r.count);
+	file_policy(a->k, t, r.rule_hash);
+	int rc = check_file(a, &r, text);
+	if (rc != SP_OK)
+		return rc;
+	span_text(r.span, window);
+	const struct file_wish w = { .text = text, .database = part[0] != '\0' ? part : t->database[0] != '\0' ? t->database : t->b.name,
+		.login = t->login.ephemeral ? t->login.role : t->login.user, .search_path = path[0] == '\0' ? "\"$user\", public" : path, .reason = r.reason, .window = window };
+	file_hash(&r, &w, r.hash);
+	char *view = file_view(&w);
+	r.view = view;
+	const char *why = view == NULL ? "the file is no text" : approval_ask(a->k, &r, id);
+	if (why != NULL)
+		rc = api_refuse(a, view == NULL ? 400 : 429, "%s", why);
+	else
+		rc = answer_asked(a, &r, id);
+	free(view);
+	return rc;
+}
+
 int
 api_ask(struct api *a)
 {
 	const struct target *t = target_of(a);
-	return t == NULL ? SP_EDENIED : ask_grant(a, t);
+	const char *text = api_text(a, "text");
+	if (t == NULL)
+		return SP_EDENIED;
+	return text[0] == '\0' ? ask_grant(a, t) : ask_file(a, t, text);
 }
 
 /* ---- grants ---- */

@@ -454,6 +454,79 @@ known(struct keeper *k, struct link *l, struct live *s, const struct message *m)
 	return done;
 }
 
+int
+approval_files(struct keeper *k, const struct live *s, int (*each)(void *owner, const struct approval *a), void *owner)
+{
+	const struct principal *p = &s->principal;
+	const struct field args[] = { Z(p->issuer), Z(p->subject), Z(s->target), Q(clock_wall_us()) };
+	return for_each(k, STORE_APPROVAL_FILES, args, each, owner);
+}
+
+/* It goes on behind that, in this session and in no other. */
+static bool
+file_moves(struct keeper *k, const struct approval *a, const struct live *s, size_t next, bool over)
+{
+	struct field row[A_MAC + 1];
+	if (!over && a->spent == next)
+		return true; /* by the rule before this one */
+	memcpy(row, a->column, sizeof(row));
+	row[A_SESSION].s = (struct sp_bytes){ s->id, ID_LEN };
+	row[A_SPENT].q = next;
+	row[A_STATE].q = over ? APPROVAL_USED : APPROVAL_APPROVED;
+	if (!change(k, a, row, clock_wall_us()))
+		return false;
+	audit(k, over ? "used" : "file run", about(a, a->text));
+	return true;
+}
+
+void
+approval_file_over(struct keeper *k, const struct live *s, const struct file_run *r)
+{
+	struct approval a;
+	struct arena *arena = arena_new(LIST_ARENA);
+	const struct field args[] = { Z(r->id) };
+	if (arena != NULL && find(k, arena, STORE_APPROVAL_GET, args, &a) == 1 && memcmp(a.session, s->id, ID_LEN) == 0 &&
+	    a.state == APPROVAL_APPROVED)
+		(void)file_moves(k, &a, s, r->at, true);
+	arena_free(&arena);
+}
+
+static bool
+spend(struct keeper *k, struct live *s, const struct message *m, struct file_run *r, const json_t *asked)
+{
+	size_t next;
+	struct approval a;
+	if (!file_is_next(r, m->f[F_OP].q, asked, &next))
+		return false;
+	struct arena *arena = arena_new(LIST_ARENA);
+	const struct field args[] = { Z(r->id) };
+	const struct file_ask ask = { m->f[F_BY].s, m->f[F_COUNT].q, m->f[F_REASON].q == 1, asked };
+	bool done = arena != NULL && find(k, arena, STORE_APPROVAL_GET, args, &a) == 1 && file_covers(k, &a, s, &ask) &&
+	    file_moves(k, &a, s, next, false);
+	if (done) {
+		file_moved(r, m->f[F_OP].q, next);
+		file_first(s, r);
+		/* The answer is for the operation, not for the file. */
+		memcpy(a.session, s->id, ID_LEN);
+		memcpy(a.hash, m->f[F_HASH].s.p, DIGEST_LEN);
+		a.op = (uint32_t)m->f[F_OP].q;
+		tell(k, &a, true, a.text);
+	}
+	arena_free(&arena);
+	return done;
+}
+
+static bool
+of_file(struct keeper *k, struct live *s, const struct message *m)
+{
+	bool done = false;
+	json_t *asked = s->files == NULL ? NULL : json_loadb((const char *)m->f[F_VIEW].s.p, m->f[F_VIEW].s.len, JSON_REJECT_DUPLICATES, NULL);
+	for (struct file_run *r = s->files; r != NULL && asked != NULL && !done; r = r->next)
+		done = spend(k, s, m, r, asked);
+	json_decref(asked);
+	return done;
+}
+
 static void
 answer_no(struct keeper *k, struct link *l, const struct message *m, const char *why)
 {
@@ -570,7 +643,8 @@ approval_hold(struct keeper *k, struct link *l, struct message *m)
 		answer_no(k, l, m, s == NULL || s->side ? "the keeper does not know this session" : "the session has to end");
 		return SP_OK;
 	}
-	if (known(k, l, s, m) || behind_glass(k, l, s, m))
+	/* A file first: the same may wait already, since it was tried before the file was approved. */
+	if (of_file(k, s, m) || known(k, l, s, m) || behind_glass(k, l, s, m))
 		return SP_OK;
 	const char *why = m->f[F_NO_WAIT].q == 1 && m->f[F_NEXT_RUN].q != 1 ? no_wait : odd_hold(k, s, m);
 	if (why == NULL && add(k, l, s, m) != SP_OK)
@@ -656,8 +730,11 @@ withdraw(struct keeper *k, struct sp_bytes session, uint64_t op, const char *why
 {
 	struct ending e = { k, op, why };
 	char name[ID_TEXT];
-	const struct field args[] = { S(session), Q(APPROVAL_WAITING) };
-	if (for_each(k, STORE_APPROVAL_OF_SESSION, args, withdraw_one, &e) != SP_OK)
+	const struct field args[] = { S(session), Q(APPROVAL_WAITING) }, begun[] = { S(session), Q(APPROVAL_APPROVED) };
+	int rc = for_each(k, STORE_APPROVAL_OF_SESSION, args, withdraw_one, &e);
+	if (rc == SP_OK && op == UINT64_MAX) /* a file that was begun there ends there */
+		rc = for_each(k, STORE_APPROVAL_OF_SESSION, begun, withdraw_one, &e);
+	if (rc != SP_OK)
 		log_error("the requests of session %s could not be withdrawn", id_format(session.p, name));
 }
 
@@ -689,7 +766,8 @@ approval_withdraw_session(struct keeper *k, struct live *s, const char *why)
 static int
 resend_one(void *owner, const struct approval *a)
 {
-	tell(owner, a, a->state == APPROVAL_GRANTED, a->text);
+	if (a->kind == APPROVAL_OPERATION)
+		tell(owner, a, a->state == APPROVAL_GRANTED, a->text);
 	return SP_OK;
 }
 
@@ -797,7 +875,7 @@ overtaken(struct keeper *k, const struct approval *a)
 		return NULL;
 	if (identity_revoked(k->store, &a->who, a->created))
 		return "who asked was revoked since then: let them ask again";
-	return a->kind == APPROVAL_GRANT ? grant_overtaken(k, a) : NULL;
+	return a->kind == APPROVAL_GRANT ? grant_overtaken(k, a) : a->kind == APPROVAL_FILE ? file_overtaken(k, a) : NULL;
 }
 
 static enum approval_state

@@ -69,6 +69,55 @@ const char *approval_ask(struct keeper *k, struct approval *a, char id_r[ID_TEXT
 /* The one way from a state to another: false when it was somebody else who did it. */
 bool approval_enter(struct keeper *k, const struct approval *a, enum approval_state to, uint64_t expires, const char *text);
 
+/* ---- file.c: an approved file, spent statement by statement ---- */
+
+#define FILE_MAX (256u << 10) /* bytes: a person has to read it */
+
+/* What an approver must see of it, and what the approval is for; mem_alloc()ed.  NULL: it is no text. */
+struct file_wish {
+	const char *text, *database, *login, *search_path, *reason, *window;
+};
+char *file_view(const struct file_wish *w);
+/* Of all of it, and of a's principal, target, reason, by, count, span and rule_hash. */
+void file_hash(const struct approval *a, const struct file_wish *w, uint8_t out[DIGEST_LEN]);
+size_t file_statements(const char *text);
+/* What stands in place of the rule that asks: the hash of the target's policy. */
+void file_policy(const struct keeper *k, const struct target *t, uint8_t out[DIGEST_LEN]);
+/* NULL, or why it can't be approved or spent any more. */
+const char *file_overtaken(const struct keeper *k, const struct approval *a);
+
+/* One that a session may spend, and how far it has come there. */
+struct file_run {
+	struct file_run *next;
+	char id[ID_TEXT];
+	char *text;
+	size_t at;   /* where its next statement is looked for */
+	size_t was;  /* … before the last operation moved it on, which several rules may hold */
+	uint64_t op; /* that operation; 0: none */
+};
+/* Those that may be spent by a session that begins, or goes on after our restart.  False: there is none. */
+bool file_follow(struct keeper *k, struct live *s);
+void file_forget(struct live *s);
+int file_ran(struct keeper *k, struct link *l, struct message *m);
+void file_first(struct live *s, struct file_run *r);
+/* Is what is asked for by an operation (a HOLD's view) its next? */
+bool file_is_next(const struct file_run *r, uint64_t op, const json_t *asked, size_t *next_r);
+/* Behind that. */
+void file_moved(struct file_run *r, uint64_t op, size_t next);
+
+/* What a rule asks for on what is held. */
+struct file_ask {
+	struct sp_bytes by;
+	uint64_t count;
+	bool reason;
+	const json_t *asked; /* the view */
+};
+bool file_covers(struct keeper *k, const struct approval *a, const struct live *s, const struct file_ask *ask);
+/* …those approved for the session's principal and target, that nobody's window has ended. */
+int approval_files(struct keeper *k, const struct live *s, int (*each)(void *owner, const struct approval *a), void *owner) SP_MUST;
+/* The session that has begun it has come to its end. */
+void approval_file_over(struct keeper *k, const struct live *s, const struct file_run *r);
+
 /* ---- for the API ---- */
 
 /* An id, or at least four letters of one: SP_EPROTO when there is none, SP_ETOOBIG when there are several. */

@@ -49,6 +49,7 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_CANCEL_KEY] = cancel_key,
 	[MSG_CANCEL] = cancel_request,
 	[MSG_HOLD] = approval_hold,
+	[MSG_RAN] = file_ran,
 	[MSG_WITHDRAW] = approval_withdraw,
 	[MSG_ESTIMATE] = approval_estimate,
 	[MSG_DERIVE] = derive,

@@ -102,6 +102,7 @@ live_remove(struct keeper *k, struct live *s)
 	proof_end(k, s);
 	lend_end(k, s);
 	cancel_forget(k, s);
+	file_forget(s);
 	arena_free(&s->arena);
 	free(s);
 }
@@ -298,8 +299,10 @@ live_resume(struct keeper *k, struct link *l, struct message *m)
 		live_kill(k, s, SP_END_REVOKED, "the principal was revoked");
 	else
 		live_check(k, s);
-	if (!s->ended)
+	if (!s->ended) {
+		(void)file_follow(k, s);
 		approval_resume(k, s);
+	}
 	return SP_OK;
 }
 

@@ -18,6 +18,7 @@ enum live_state { LIVE_ADMITTED, LIVE_OPEN, LIVE_BORROWING };
 
 struct lent;
 struct proof;
+struct file_run;
 
 enum credential_use { OF_LOGIN, OF_CATALOGUE, OF_ADMIN, OF_ESTIMATE }; /* which of a target's logins */
 
@@ -41,6 +42,7 @@ struct live {
 	struct proof *proof;         /* login under way */
 	struct lent *lent;           /* its own role at the target; NULL: none */
 	struct cancel_key *cancel;
+	struct file_run *files;      /* approved files that it may spend (approval.h) */
 	unsigned holds;
 };
 

@@ -134,8 +134,10 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_APPROVAL_OF_RUN] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE hash = ? AND rule_hash = ? AND issuer = ?"
 	    " AND subject = ? AND target = ? AND next_run = 1 AND state IN (0, 1) AND expires > ? ORDER BY state DESC LIMIT 1",
 	    "bbtttq", APPROVAL_TYPES },
-	[STORE_APPROVAL_OF_SESSION] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE session = ? AND state = ? AND next_run = 0",
-	    "bq", APPROVAL_TYPES },
+	[STORE_APPROVAL_OF_SESSION] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE session = ? AND state = ?"
+	    " AND (next_run = 0 OR kind = 2)", "bq", APPROVAL_TYPES },
+	[STORE_APPROVAL_FILES] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE kind = 2 AND state = 1 AND issuer = ? AND subject = ?"
+	    " AND target = ? AND expires > ? ORDER BY created DESC LIMIT 20", "tttq", APPROVAL_TYPES },
 	[STORE_APPROVAL_STATE] = { "UPDATE approval SET session = ?1, view = ?2, expires = ?3, state = ?4, decided = ?5, text = ?6,"
 	    " spent = ?7, mac = ?8 WHERE id = ?9 AND state = ?10 AND mac = ?11 AND expires > ?12", "btqqqtqbtqbq", "", .topic = "approval", .key = 8 },
 	[STORE_APPROVAL_PENDING] = { "SELECT count(*) FROM approval WHERE state = 0 AND kind <> 3 AND (?1 = '' OR (issuer = ?1 AND subject = ?2))",

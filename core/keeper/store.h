@@ -40,7 +40,8 @@ enum store_statement {
 	STORE_APPROVAL_LIST,     /* state or -1, limit → the columns of an approval */
 	STORE_APPROVAL_OF_OP,    /* session, op, hash, rule hash → the columns of an approval */
 	STORE_APPROVAL_OF_RUN,   /* hash, rule hash, issuer, subject, target, now → the columns of an approval */
-	STORE_APPROVAL_OF_SESSION, /* session, state → the columns of an approval */
+	STORE_APPROVAL_OF_SESSION, /* session, state → the columns of an approval: operations, and files begun there */
+	STORE_APPROVAL_FILES,    /* issuer, subject, target, now → the columns of an approval */
 	STORE_APPROVAL_STATE,    /* session, view, expires, state, decided, text, spent, mac, id, state and mac it must have, now */
 	STORE_APPROVAL_PENDING,  /* issuer, subject; "" for all → how many */
 	STORE_APPROVAL_DUE,      /* now → the columns of an approval */

@@ -204,6 +204,14 @@ keeper_hold(struct sp_op *op, const struct approval_rule *a)
 }
 
 void
+keeper_ran(const struct sp_op *op)
+{
+	struct message m = { .type = MSG_RAN, .f = { S(id_of(op->s)), Q(op->number), S(op->op.shape->text) } };
+	if (keeper_say(op->s->w, &m) != SP_OK)
+		sp_log(op->s, SP_WARN, "the keeper is away: how far an approved file has come is lost");
+}
+
+void
 keeper_withdraw(struct sp_op *op, const char *text)
 {
 	struct message m = { .type = MSG_WITHDRAW, .f = { S(id_of(op->s)), Q(op->number), Z(text) } };
@@ -280,6 +288,7 @@ on_admitted(struct worker *w, struct sp_session *s, const struct message *m)
 		s->target_name = arena_string(s->arena, m->f[5].s);
 		s->login_as = arena_string(s->arena, m->f[6].s);
 		s->expires = m->f[7].q;
+		s->reports = m->f[9].q == 1;
 		a.principal = s->principal.name != NULL && s->principal.name[0] != '\0' ? s->principal.name : s->principal.user;
 		a.login = s->principal.user;
 	}

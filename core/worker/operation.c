@@ -265,6 +265,14 @@ missing_approval(const struct sp_op *op)
 	return approval_missing(op, &op->plan->decision);
 }
 
+/* What a file of SQL could hold. */
+static bool
+is_statement(const struct sp_op *op)
+{
+	const char *dot = strchr(op->op.kind, '.');
+	return dot != NULL && strcmp(dot, ".statement") == 0 && op->op.nparams == 0;
+}
+
 static int
 op_allow(struct sp_op *op)
 {
@@ -278,6 +286,8 @@ op_allow(struct sp_op *op)
 		return op_deny(op, SP_BY_LIMIT, over->rule, text, seconds);
 	}
 	struct sp_verdict v = { .what = SP_ALLOW, .rule = "", .message = "", .hint = "", .max_rows = op->plan->max_rows };
+	if (op->s->reports && is_statement(op))
+		keeper_ran(op);
 	if (op->s->w->board != NULL && op->napproved == 0) /* from when its bytes were there */
 		board_add(op->s->w->board, op->s->w->board_slot, clock_mono_us() - op->s->w->now_us);
 	if (op->napproved > 0)

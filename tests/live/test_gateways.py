@@ -112,6 +112,21 @@ def granted_here_lets_in_there(w):
 
 
 @test
+def a_file_approved_here_is_spent_there_once(w):
+    a, b = pair(w)
+    path = w.dir / "migrate.sql"
+    path.write_text("UPDATE orders SET state = 'file' WHERE id = 5;\nSELECT 1;\nUPDATE orders SET state = 'file' WHERE id = 6;\n")
+    request = a.command("request", "orders", "--file", path, "--by", "leads", "--reason", "INC-1", "--json", token=a.token("ann", "dev", api=True)).json["id"]
+    assert b.command("approve", request, token=b.token("kim", "leads", api=True)).code == 0
+    one, two = (p.psql_waiting(None, ("-A", "-t", "-q", "-f", str(path))) for p in (a, b))
+    held = a.waiting_request()
+    assert held["kind"] == "operation" and a.command("deny", held["id"], token=a.token("kim", "leads", api=True)).code == 0
+    assert sorted(p.result().code != 0 for p in (one, two)) == [False, True], "one of the two"
+    assert w.pg.sql("SELECT count(*) FROM orders WHERE state = 'file'") == "2"
+    assert b.command("requests", request, "--json", token=b.token("kim", "leads", api=True)).json["state"] == "used"
+
+
+@test
 def ticket_of_one_is_good_at_the_other(w):
     """Its verifier is sealed under the key that both have; ended at one, it is no good at either."""
     a, b = pair(w)
