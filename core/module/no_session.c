@@ -140,6 +140,7 @@ GIVES(bool, false, sp_columns_again, struct sp_op *op, struct sp_bytes descripti
 GIVES(const struct sp_mask *, NULL, sp_column_mask, const struct sp_op *op, unsigned i)
 GIVES(enum sp_mask_kind, SP_MASK_NULL, sp_mask_kind, const struct sp_mask *m)
 REFUSES(sp_mask_value, const struct sp_mask *m, struct sp_bytes in, struct sp_writer *out)
+GIVES(bool, false, sp_mask_spares, const struct sp_mask *m, struct sp_bytes in)
 GIVES(bool, true, sp_op_sensitive, const struct sp_op *op)
 GIVES(bool, true, sp_column_tagged, const struct sp_session *s, struct sp_bytes column)
 DOES_NOTHING(sp_columns_known, struct sp_session *s, sp_columns_fn *each, void *owner)

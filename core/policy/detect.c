@@ -2,11 +2,12 @@
 /*
  * Finding secrets and personal data by content.
  *
- *   text ─▶ Hyperscan: "something of kind X may end here" ─▶ find_X(): where from, where to, is it one?
+ *   text ─▶ counts: are there enough digits, signs … for X? ─▶ Hyperscan: "an X may end here" ─▶ find_X(): where from, where to?
  *
- * The automaton runs without start-of-match, which its patterns could not have; so each pattern is
- * short, and the C function behind it looks around the place.  How far it looks is bounded, and a
- * place that was looked at is not looked at again: the whole is linear in the text.
+ * An automaton costs more to begin with than a short value to read, so most values meet none: detect_may.c.  They run
+ * without start-of-match, which their patterns could not have; so each pattern is short, and the C function
+ * behind it looks around the place.  How far it looks is bounded, and a place that was looked at is not
+ * looked at again: the whole is linear in the text.
  */
 #include <config.h>
 
@@ -69,7 +70,7 @@ is_domain(uint8_t c)
 static bool
 is_token(uint8_t c) /* base64 of either kind, and what joins its pieces */
 {
-	return is_alnum(c) || (c != 0 && strchr("-._~+/=", c) != NULL);
+	return is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~' || c == '+' || c == '/' || c == '=';
 }
 
 static bool
@@ -167,6 +168,7 @@ read_digits(struct sp_bytes in, size_t from, struct digits *d)
 	bool first = true;
 
 	d->n = 0;
+	d->cut = false;
 	for (size_t i = from; i < in.len; i++) {
 		if (is_digit(in.p[i])) {
 			if (d->n == sizeof(d->digit)) {
@@ -203,10 +205,11 @@ digits_begin(struct sp_bytes in, size_t at, size_t most)
 static bool
 find_card(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 {
-	struct digits d = { .n = 0 };
+	struct digits d; /* not worth clearing, each time */
 
 	read_digits(in, digits_begin(in, end, 64), &d);
-	*seen_r = end;
+	/* none that reaches here is none that reaches further, as far as the run was read */
+	*seen_r = d.cut || d.n == 0 || d.at[d.n - 1] < end ? end : d.at[d.n - 1] + 1;
 	for (size_t from = 0; from < d.n; from++) {
 		if (!d.first[from] || d.digit[from] < 2 || d.digit[from] > 6)
 			continue;
@@ -428,7 +431,13 @@ find_prefixed(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 	return true;
 }
 
-/* ---- the automaton ---- */
+size_t
+detect_token_end(struct sp_bytes in)
+{
+	return forth(in, 0, is_token, in.len);
+}
+
+/* ---- the automata ---- */
 
 struct detector_row {
 	const char *pattern;
@@ -458,60 +467,71 @@ static const struct detector_row row[] = {
 };
 enum { ROWS = sizeof(row) / sizeof(*row) };
 
-static hs_database_t *database;
+static hs_database_t *automaton[ROWS];
 static hs_scratch_t *scratch;
 
 int
 detect_prepare(void)
 {
-	const char *pattern[ROWS];
-	unsigned flags[ROWS], id[ROWS];
 	hs_compile_error_t *err = NULL;
 
-	if (scratch != NULL)
+	if (automaton[ROWS - 1] != NULL)
 		return SP_OK;
+	detect_may_prepare();
 	for (unsigned i = 0; i < ROWS; i++) {
-		pattern[i] = row[i].pattern;
-		flags[i] = row[i].flags;
-		id[i] = i;
+		hs_database_t *made;
+		if (hs_compile(row[i].pattern, row[i].flags, HS_MODE_BLOCK, NULL, &made, &err) != HS_SUCCESS) {
+			hs_free_compile_error(err);
+			return SP_EINTERNAL;
+		}
+		if (hs_alloc_scratch(made, &scratch) != HS_SUCCESS)
+			return SP_EINTERNAL;
+		automaton[i] = made;
 	}
-	if (hs_compile_multi(pattern, flags, id, ROWS, HS_MODE_BLOCK, NULL, &database, &err) != HS_SUCCESS) {
-		hs_free_compile_error(err);
-		return SP_EINTERNAL;
+	return SP_OK;
+}
+
+/* Every span that was found, as they come; more than these, and all is hidden. */
+static struct {
+	struct span *v;
+	size_t n, cap;
+} found;
+#define FOUND_MAX (1u << 18)
+
+static bool
+keep(struct span s)
+{
+	if (found.n == found.cap) {
+		size_t cap = found.cap == 0 ? 64 : 2 * found.cap;
+		struct span *more = cap > FOUND_MAX ? NULL : realloc(found.v, cap * sizeof(*more));
+		if (more == NULL)
+			return false;
+		found.v = more;
+		found.cap = cap;
 	}
-	return hs_alloc_scratch(database, &scratch) == HS_SUCCESS ? SP_OK : SP_EINTERNAL;
+	found.v[found.n++] = s;
+	return true;
 }
 
 struct scan {
-	uint32_t wanted;
+	const struct detector_row *row;
 	struct sp_bytes in;
-	struct span *span;
-	size_t n, max;
-	size_t seen[DETECTORS]; /* up to where each has looked */
+	size_t seen; /* up to where the row's function has looked */
 };
 
 static int
 on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *context)
 {
 	struct scan *scan = context;
-	const struct detector_row *r = &row[id];
-	struct span s = { .what = r->what };
-	size_t seen;
+	struct span s = { .what = scan->row->what };
 
+	(void)id;
 	(void)from;
 	(void)flags;
-	if ((scan->wanted >> r->what & 1) == 0 || to <= scan->seen[r->what])
+	if (to <= scan->seen)
 		return 0;
-	bool found = r->find(scan->in, (size_t)to, &s, &seen);
-	scan->seen[r->what] = seen;
-	if (!found)
-		return 0;
-	if (scan->n == scan->max) {
-		scan->span[scan->n - 1].to = scan->in.len;
-		return 1;
-	}
-	scan->span[scan->n++] = s;
-	return 0;
+	bool is_one = scan->row->find(scan->in, (size_t)to, &s, &scan->seen);
+	return is_one && !keep(s);
 }
 
 static int
@@ -522,166 +542,56 @@ by_begin(const void *a, const void *b)
 	return x->from < y->from ? -1 : x->from > y->from;
 }
 
-size_t
-detect_find(uint32_t wanted, struct sp_bytes in, struct span *span, size_t max)
+/* In order, overlaps joined. */
+static size_t
+join(struct span *span, size_t max)
 {
-	struct scan scan = { .wanted = wanted, .in = in, .span = span, .max = max };
 	size_t n = 0;
 
-	if (in.len == 0 || wanted == 0)
-		return 0;
-	if (detect_prepare() != SP_OK || in.len > UINT32_MAX || max == 0) {
-		if (max > 0)
-			span[0] = (struct span){ .to = in.len }; /* what can't be looked at is hidden */
-		return max > 0;
+	qsort(found.v, found.n, sizeof(*found.v), by_begin);
+	for (size_t i = 0; i < found.n; i++) {
+		const struct span *s = &found.v[i];
+		if (n > 0 && s->from <= span[n - 1].to)
+			span[n - 1].to = s->to > span[n - 1].to ? s->to : span[n - 1].to;
+		else if (n < max)
+			span[n++] = *s;
+		else
+			return SIZE_MAX;
 	}
-	hs_error_t rc = hs_scan(database, (const char *)in.p, (unsigned)in.len, 0, scratch, on_match, &scan);
-	if (rc != HS_SUCCESS && rc != HS_SCAN_TERMINATED) {
-		span[0] = (struct span){ .to = in.len };
-		return 1;
-	}
-	if (scan.n == 0)
-		return 0;
-	qsort(span, scan.n, sizeof(*span), by_begin);
-	for (size_t i = 1; i < scan.n; i++) {
-		if (span[i].from > span[n].to)
-			span[++n] = span[i];
-		else if (span[i].to > span[n].to)
-			span[n].to = span[i].to;
-	}
-	return n + 1;
+	return n;
 }
 
-/* ---- streams ---- */
-
-#define TAIL 4096 /* bytes without an end of line that are held back */
-
-struct detect_stream {
-	uint32_t wanted;
-	struct buffer held;
-	bool in_key;   /* hidden until -----END … */
-	bool in_token; /* a finding longer than what is held: its further characters are hidden too */
-};
-
-struct detect_stream *
-detect_stream_new(uint32_t wanted)
-{
-	struct detect_stream *s = mem_alloc(sizeof(*s));
-
-	s->wanted = wanted;
-	return s;
-}
-
-void
-detect_stream_free(struct detect_stream **sp)
-{
-	struct detect_stream *s = *sp;
-
-	*sp = NULL;
-	if (s == NULL)
-		return;
-	buffer_free(&s->held);
-	free(s);
-}
-
-/* Drops the rest of a finding that began earlier.  True: its end is not there yet. */
 static bool
-swallow(struct detect_stream *s, bool last)
+scan_rows(uint32_t wanted, struct sp_bytes in)
 {
-	enum { MARK = 80 }; /* room for the line that ends a key */
-	struct sp_bytes in = buffer_bytes(&s->held);
-
-	if (s->in_token) {
-		size_t n = forth(in, 0, is_token, in.len);
-		buffer_drop(&s->held, n);
-		s->in_token = n == in.len;
-		return s->in_token;
+	for (unsigned i = 0; i < ROWS; i++) {
+		struct scan scan = { .row = &row[i], .in = in };
+		if ((wanted >> row[i].what & 1) == 0)
+			continue;
+		if (hs_scan(automaton[i], (const char *)in.p, (unsigned)in.len, 0, scratch, on_match, &scan) != HS_SUCCESS)
+			return false;
 	}
-	if (!s->in_key)
-		return false;
-	const uint8_t *end = in.len == 0 ? NULL : memmem(in.p, in.len, "-----END ", 9);
-	const uint8_t *line = end == NULL ? NULL : memchr(end, '\n', (size_t)(in.p + in.len - end));
-	if (line != NULL || (end != NULL && (last || in.p + in.len - end > MARK))) {
-		buffer_drop(&s->held, line != NULL ? (size_t)(line - in.p) : in.len);
-		s->in_key = false;
-		return false;
-	}
-	size_t keep = end != NULL ? (size_t)(in.p + in.len - end) : in.len < 9 ? in.len : 9;
-	buffer_drop(&s->held, last ? in.len : in.len - keep);
 	return true;
 }
 
-/* Up to where nothing can become part of a finding by what comes next. */
-static size_t
-settled(struct sp_bytes in)
+size_t
+detect_find_slowly(uint32_t wanted, struct sp_bytes in, struct span *span, size_t max)
 {
-	size_t at = in.len;
-
-	while (at > 0 && in.p[at - 1] != '\n' && in.len - at < TAIL)
-		at--;
-	return at;
-}
-
-/* A key whose first line is in the bytes, and whose last line is not. */
-static bool
-key_is_open(const struct detect_stream *s, struct sp_bytes in)
-{
-	const uint8_t *begin = NULL, *end = in.p + in.len;
-
-	if ((s->wanted >> DETECT_PRIVATE_KEY & 1) == 0)
-		return false;
-	for (const uint8_t *p = in.p; p < end && (p = memmem(p, (size_t)(end - p), "PRIVATE KEY-----", 16)) != NULL; p++)
-		begin = p;
-	const uint8_t *mark = in.p;
-	for (const uint8_t *p = in.p; p < end && (p = memmem(p, (size_t)(end - p), "-----END ", 9)) != NULL; p++)
-		mark = p;
-	return begin != NULL && (mark == in.p || begin > mark + 40);
-}
-
-static int
-put_settled(struct detect_stream *s, struct sp_bytes in, size_t safe, struct buffer *out)
-{
-	struct span span[256];
-	size_t n = detect_find(s->wanted, in, span, sizeof(span) / sizeof(*span)), at = 0;
-	int rc = SP_OK;
-
-	for (size_t i = 0; i < n && span[i].from < safe && rc == SP_OK; i++) {
-		size_t len = span[i].to - span[i].from;
-		bool touches = span[i].to == in.len;
-		bool key = touches && key_is_open(s, (struct sp_bytes){ in.p + span[i].from, len });
-		if (span[i].to > safe && !(touches && (key || len >= TAIL))) {
-			safe = span[i].from; /* whole, with what comes next */
-			break;
-		}
-		rc = buffer_put(out, (struct sp_bytes){ in.p + at, span[i].from - at });
-		if (rc == SP_OK)
-			rc = buffer_put(out, SP_LIT("****"));
-		at = span[i].to;
-		s->in_key = key;
-		s->in_token = touches && !key && safe < in.len;
+	if (in.len == 0 || wanted == 0 || max == 0)
+		return 0;
+	found.n = 0;
+	if (detect_prepare() != SP_OK || in.len > UINT32_MAX || !scan_rows(wanted, in)) {
+		span[0] = (struct span){ .to = in.len }; /* what can't be looked at is hidden */
+		return 1;
 	}
-	if (at > safe)
-		safe = at;
-	if (rc == SP_OK)
-		rc = buffer_put(out, (struct sp_bytes){ in.p + at, safe - at });
-	buffer_drop(&s->held, safe);
-	return rc;
+	size_t n = found.n == 0 ? 0 : join(span, max);
+	if (n == SIZE_MAX)
+		span[(n = max) - 1].to = in.len;
+	return n;
 }
 
-bool
-detect_stream_holds(const struct detect_stream *s)
+size_t
+detect_find(uint32_t wanted, struct sp_bytes in, struct span *span, size_t max)
 {
-	return s->held.len > 0;
-}
-
-int
-detect_stream_feed(struct detect_stream *s, struct sp_bytes chunk, bool last, struct buffer *out)
-{
-	int rc = buffer_put(&s->held, chunk);
-
-	if (rc != SP_OK || swallow(s, last))
-		return rc;
-	struct sp_bytes in = buffer_bytes(&s->held);
-	size_t safe = last ? in.len : settled(in);
-	return safe == 0 ? SP_OK : put_settled(s, in, safe, out);
+	return detect_find_slowly(detect_may(wanted, in), in, span, max);
 }

@@ -3,8 +3,8 @@
  * Detectors: what looks like a secret or personal data by its content.  A second net with stated
  * limits, beside masks by column: docs/policy-authors.md says what each finds and what it does not.
  *
- * One Hyperscan automaton for all of them marks where something may end; C code then finds where it
- * begins, and checks it (Luhn, mod 97, a date that can be).
+ * A Hyperscan automaton for each marks where something may end; C code then finds where it begins,
+ * and checks it (Luhn, mod 97, a date that can be).
  */
 #ifndef SALLYPORT_DETECT_H
 #define SALLYPORT_DETECT_H
@@ -17,7 +17,7 @@ enum detector {
 };
 extern const char *const detector_name[DETECTORS + 1]; /* NULL-terminated */
 
-/* Builds the automaton, once in a process; before the process is locked down. */
+/* Builds the automata, once in a process; before the process is locked down. */
 int detect_prepare(void) SP_MUST;
 /* Bit of a detector, 0 when there is none of that name. */
 uint32_t detect_bit(const char *name);
@@ -31,6 +31,13 @@ struct span {
  * that make the last one reach to the end: what was not looked at is not shown.
  */
 size_t detect_find(uint32_t wanted, struct sp_bytes in, struct span *span, size_t max);
+/* Those of the wanted that may find something; the others find nothing, for sure.  0 is the common case. */
+uint32_t detect_may(uint32_t wanted, struct sp_bytes in);
+void detect_may_prepare(void);
+/* detect_find() without that: what tests hold it against. */
+size_t detect_find_slowly(uint32_t wanted, struct sp_bytes in, struct span *span, size_t max);
+/* Where the characters of a token end that `in` begins with. */
+size_t detect_token_end(struct sp_bytes in);
 
 /* ---- streams: the same across chunks ---- */
 

@@ -414,6 +414,12 @@ sp_mask_kind(const struct sp_mask *m)
 	return m->kind;
 }
 
+bool
+sp_mask_spares(const struct sp_mask *m, struct sp_bytes in)
+{
+	return m->kind == SP_MASK_DETECT && detect_may(m->detect, in) == 0;
+}
+
 int
 sp_mask_value(const struct sp_mask *m, struct sp_bytes in, struct sp_writer *out)
 {

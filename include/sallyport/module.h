@@ -588,6 +588,8 @@ enum sp_mask_kind sp_mask_kind(const struct sp_mask *m);
  * masked, send NULL.  SP_ETOOBIG: no room in `out`.
  */
 int sp_mask_value(const struct sp_mask *m, struct sp_bytes in, struct sp_writer *out) SP_MUST;
+/* True: sp_mask_value() would append the text as it is; a row of such values may be passed on.  False: it may not. */
+bool sp_mask_spares(const struct sp_mask *m, struct sp_bytes in);
 /* True when errors, notices and the like of this operation must lose their values; also before its verdict. */
 bool sp_op_sensitive(const struct sp_op *op);
 /* Does a rule hide something by a tag that fits this column (schema.table.column; ? where not known)? */

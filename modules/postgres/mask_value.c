@@ -147,3 +147,9 @@ pg_mask_field(struct pg *p, const struct sp_mask *mask, uint32_t type, bool bina
 	uint8_t version = sp_rd_u8(&r);
 	return version != 1 ? write_null(out, out->len) : write_text(mask, sp_rd_rest(&r), version, out);
 }
+
+bool
+pg_mask_spares(const struct sp_mask *mask, uint32_t type, struct pg_value v)
+{
+	return v.null || (pg_type_is_text(type) && sp_mask_spares(mask, v.bytes));
+}

@@ -411,6 +411,8 @@ int pg_cut(struct pg *p, const char *code, const char *message, const char *hint
 bool pg_type_is_text(uint32_t type);
 int pg_mask_field(struct pg *p, const struct sp_mask *mask, uint32_t type, bool binary, struct pg_value v,
     struct sp_writer *out) SP_MUST; /* length and bytes */
+/* True: the value would come out as it is. */
+bool pg_mask_spares(const struct sp_mask *mask, uint32_t type, struct pg_value v);
 
 /* ---- copy.c ---- */
 int pg_copy_in(struct pg *p, const struct pg_message *m) SP_MUST;

@@ -23,6 +23,20 @@ stream(struct sp_bytes in, size_t at)
 	detect_stream_free(&s);
 }
 
+/* A glance must not cost a finding. */
+static void
+same_slowly(uint32_t wanted, struct sp_bytes in)
+{
+	struct span fast[16], slow[16];
+	size_t n = detect_find(wanted, in, fast, 16);
+
+	if (n != detect_find_slowly(wanted, in, slow, 16))
+		abort();
+	for (size_t i = 0; i < n; i++)
+		if (fast[i].from != slow[i].from || fast[i].to != slow[i].to)
+			abort();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -30,6 +44,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (detect_prepare() != SP_OK)
 		abort();
+	same_slowly(ALL, (struct sp_bytes){ data, size });
+	same_slowly(size == 0 ? 1 : 1u << data[0] % DETECTORS, (struct sp_bytes){ data, size });
 	size_t n = detect_find(ALL, (struct sp_bytes){ data, size }, s, 16);
 	for (size_t i = 0; i < n; i++)
 		if (s[i].from >= s[i].to || s[i].to > size || (i > 0 && s[i].from < s[i - 1].to))

@@ -921,6 +921,12 @@ sp_mask_value(const struct sp_mask *m, struct sp_bytes in, struct sp_writer *out
 	return SP_OK;
 }
 
+bool
+sp_mask_spares(const struct sp_mask *m, struct sp_bytes in)
+{
+	return m->kind == SP_MASK_DETECT && (in.len == 0 || (memchr(in.p, '@', in.len) == NULL && memchr(in.p, '!', in.len) == NULL));
+}
+
 void
 sp_columns_known(struct sp_session *s, sp_columns_fn *each, void *owner)
 {
