@@ -98,6 +98,10 @@ int command_object(struct run *r, const char *method, const char *path, json_t *
 
 /* ---- what `login` keeps (saved.c) ---- */
 
+/* "": there is no home.  It need not be there yet. */
+void saved_folder(char path_r[4096]);
+/* It and what it is in; the last for its owner alone.  path: as it was, afterwards. */
+int saved_make_folders(char *path) SP_MUST;
 json_t *saved_read(void);         /* never NULL but without memory; the caller's */
 int saved_write(const json_t *all) SP_MUST;
 /* Of the sign-in at a server: "secret", "user", "expires", "ca"; NULL when there is none. */
@@ -141,6 +145,9 @@ int run_break_glass(struct run *r);
 int run_ticket(struct run *r);
 int run_tickets(struct run *r);
 int run_connect(struct run *r);
+int run_ssh_config(struct run *r);
+/* After a login: the certificate anew, where `ssh-config` made one before. */
+int ssh_config_again(struct run *r);
 int run_approve(struct run *r);
 int run_deny(struct run *r);
 int run_sessions(struct run *r);

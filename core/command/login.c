@@ -139,6 +139,8 @@ run_login(struct run *r)
 		(void)printf("Signed in as ");
 		print_safe(stdout, sp_str(text_of(answer, "name")), 0);
 		(void)printf(" until %s\n", text_of(answer, "expires"));
+		r->nobody = false;
+		rc = ssh_config_again(r);
 	}
 	json_decref(device);
 	json_decref(answer);

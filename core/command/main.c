@@ -132,6 +132,12 @@ static const struct option_row secret_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct option_row ssh_options[] = {
+	{ "for", "TIME", "sessions may begin for so long, such as 2h; 8h without it, never beyond your sign-in" },
+	{ "host", "NAME", "where the gateway is, when it does not say so itself" },
+	{ "agent", NULL, "put key and certificate into the ssh-agent, too" },
+	{ NULL, NULL, NULL },
+};
 static const struct option_row login_options[] = { { "no-browser", NULL, "open none, also where there is one" }, { NULL, NULL, NULL } };
 
 const struct command commands[] = {
@@ -163,6 +169,11 @@ const struct command commands[] = {
 	    .help = "Make a short-lived user name and password for a target.",
 	    .more = "For any number of sessions, ten at once, that begin within 15 minutes, or --for TIME, from the first address that uses\n"
 		    "it; never beyond your sign-in and your grant. `sallyport end ID` ends it before." },
+	{ .name = "ssh-config", .words = "", .options = ssh_options, .run = run_ssh_config,
+	    .help = "Have a key certified, and write what ssh, scp, sftp, rsync and git need to use it.",
+	    .more = "Key, certificate and the hosts' lines stand in ~/.config/sallyport/ssh; one line in ~/.ssh/config includes them:\n"
+		    "Include ~/.config/sallyport/ssh/config. The certificate ends with its time, your sign-in, or `sallyport end ID`; every\n"
+		    "later `sallyport login` gets another." },
 	{ .name = "tickets", .words = "", .run = run_tickets, .help = "List live tickets." },
 	{ .name = "requests", .words = "[ID]", .max = 1, .options = request_options, .run = run_requests,
 	    .help = "List what waits for a person: operations, grants, files, incidents; or show one with all that an approver must see." },

@@ -20,9 +20,8 @@
 #define FILE_NAME "signins.json"
 #define FILE_MOST (1u << 20)
 
-/* "": there is no home. */
-static void
-folder_of(char path_r[4096])
+void
+saved_folder(char path_r[4096])
 {
 	const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
 	const struct passwd *pw = home == NULL || home[0] != '/' ? getpwuid(getuid()) : NULL;
@@ -46,7 +45,7 @@ saved_read(void)
 {
 	char path[4096];
 	struct stat st;
-	folder_of(path);
+	saved_folder(path);
 	if (path[0] == '\0')
 		return nothing();
 	(void)snprintf(path + strlen(path), sizeof(path) - strlen(path), "/%s", FILE_NAME);
@@ -65,8 +64,8 @@ saved_read(void)
 	return nothing();
 }
 
-static int
-make_folders(char *path)
+int
+saved_make_folders(char *path)
 {
 	for (char *p = path + 1; *p != '\0'; p++) {
 		if (*p != '/')
@@ -85,10 +84,10 @@ int
 saved_write(const json_t *all)
 {
 	char path[4096], fresh[4096];
-	folder_of(path);
+	saved_folder(path);
 	if (path[0] == '\0')
 		return failed("there is no home to keep a sign-in in: set $HOME or $XDG_CONFIG_HOME");
-	if (make_folders(path) != DONE)
+	if (saved_make_folders(path) != DONE)
 		return FAILED;
 	size_t len = strlen(path);
 	(void)snprintf(fresh, sizeof(fresh), "%.4000s/%s.XXXXXX", path, FILE_NAME);

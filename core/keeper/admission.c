@@ -14,6 +14,7 @@
 #include "lend.h"
 #include "metrics.h"
 #include "provider.h"
+#include "ssh_key.h"
 #include "ticket.h"
 
 #define PART_MAX 63
@@ -48,9 +49,13 @@ check_proof(struct admission *a)
 	if (a->ticket == NULL)
 		return refuse(a, "no memory for a session");
 	struct buffer final = { 0 };
-	int rc = a->m->f[F_KIND].q == SP_PROOF_TICKET
-	    ? ticket_check(a->k, a->m->f[F_USER].s, a->m->f[F_SECRET].s, a->s->arena, a->ticket, &a->why)
-	    : ticket_prove(a->k, a->m->f[F_SESSION].s, a->m->f[F_SECRET].s, a->s->arena, a->ticket, &final, &a->why);
+	int rc = SP_EDENIED;
+	if (a->m->f[F_KIND].q == SP_PROOF_TICKET)
+		rc = ticket_check(a->k, a->m->f[F_USER].s, a->m->f[F_SECRET].s, a->s->arena, a->ticket, &a->why);
+	else if (a->m->f[F_KIND].q == SP_PROOF_SSH)
+		rc = ssh_key_check(a->k, a->m->f[F_SECRET].s, a->s->host, a->s->arena, a->ticket, &a->why);
+	else
+		rc = ticket_prove(a->k, a->m->f[F_SESSION].s, a->m->f[F_SECRET].s, a->s->arena, a->ticket, &final, &a->why);
 	a->s->final = arena_bytes(a->s->arena, buffer_bytes(&final));
 	buffer_free(&final);
 	if (rc != SP_OK)
@@ -69,7 +74,7 @@ check_token(struct admission *a)
 	a->name = arena_string(a->s->arena, a->m->f[F_TARGET].s);
 	if (a->name == NULL || strlen(a->name) != a->m->f[F_TARGET].s.len)
 		return refuse(a, "there is no such target");
-	if (a->m->f[F_KIND].q == SP_PROOF_SCRAM || a->m->f[F_KIND].q == SP_PROOF_TICKET)
+	if (a->m->f[F_KIND].q == SP_PROOF_SCRAM || a->m->f[F_KIND].q == SP_PROOF_TICKET || a->m->f[F_KIND].q == SP_PROOF_SSH)
 		return check_proof(a);
 	if (a->m->f[F_KIND].q != SP_PROOF_BEARER)
 		return refuse(a, "the kind of proof is not known here");

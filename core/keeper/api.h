@@ -104,6 +104,7 @@ int api_break_glass(struct api *a);
 int api_ticket(struct api *a);
 int api_tickets(struct api *a);
 int api_ticket_end(struct api *a);
+int api_ssh_certificate(struct api *a);
 /* api_policy.c */
 int api_policies(struct api *a);
 int api_policy_explain(struct api *a);

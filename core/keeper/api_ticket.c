@@ -9,17 +9,17 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "admission.h"
-#include "ticket.h"
+#include "ssh_key.h"
 
 /* The best door of that protocol: one with TLS, one that lets the client name its target. */
 static const struct listener *
-door_of(const struct settings *s, const struct target *t)
+door_of(const struct settings *s, const char *protocol, const char *target)
 {
 	const struct listener *best = NULL;
 	int worth = -1;
 	for (const struct listener *l = s->listeners; l != NULL; l = (const struct listener *)l->b.next) {
 		int now = (l->tls.cert[0] != '\0' ? 2 : 0) + (l->target[0] == '\0' ? 1 : 0);
-		if (strcmp(l->protocol, t->protocol) != 0 || (l->target[0] != '\0' && strcmp(l->target, t->b.name) != 0) || now <= worth)
+		if (strcmp(l->protocol, protocol) != 0 || (l->target[0] != '\0' && strcmp(l->target, target) != 0) || now <= worth)
 			continue;
 		best = l;
 		worth = now;
@@ -29,16 +29,17 @@ door_of(const struct settings *s, const struct target *t)
 
 /* "" for every address of this host: the caller knows by which name it came. */
 static void
-add_door(struct api *a, const struct target *t)
+add_door(struct api *a, const char *protocol, const char *target)
 {
 	struct hostport at;
-	const struct listener *l = door_of(keeper_settings(a->k), t);
+	const struct listener *l = door_of(keeper_settings(a->k), protocol, target);
 	if (l == NULL || settings_hostport(l->public[0] != '\0' ? l->public : l->listen, &at) != SP_OK)
 		return;
 	bool any = strcmp(at.host, "0.0.0.0") == 0 || strcmp(at.host, "::") == 0;
 	api_set(a, "host", json_string(any ? "" : at.host));
 	api_set(a, "port", json_integer(at.port));
-	api_set(a, "tls", json_boolean(l->tls.cert[0] != '\0'));
+	if (target[0] != '\0')
+		api_set(a, "tls", json_boolean(l->tls.cert[0] != '\0'));
 }
 
 int
@@ -60,10 +61,38 @@ api_ticket(struct api *a)
 	mem_wipe(made.password, sizeof(made.password));
 	api_set(a, "target", json_string(t->b.name));
 	api_set(a, "protocol", json_string(t->protocol));
-	add_door(a, t);
+	add_door(a, t->protocol, t->b.name);
 	api_set_time(a->answer, "window", made.window);
 	api_set_time(a->answer, "until", made.until);
 	return SP_OK;
+}
+
+int
+api_ssh_certificate(struct api *a)
+{
+	struct ticket_made made;
+	struct buffer key = { 0 }, line = { 0 }, authority = { 0 };
+	const struct ticket_wish w = { .who = &a->who, .span = api_number(a, "for", 0) };
+	if (strcmp(a->who.principal.identity, "unix") == 0 && !api_may(a, MAY_MINT))
+		return api_refuse(a, 403, "callers at the control socket get certificates where the configuration says `control … may=mint`");
+	if (ssh_key_read(sp_str(api_text(a, "key")), &key) != SP_OK) {
+		buffer_free(&key);
+		return api_refuse(a, 400, "`key` is no line as in ~/.ssh/id_ed25519.pub: ssh-keygen -t ed25519 makes one");
+	}
+	const char *why = ssh_key_certify(a->k, &w, buffer_bytes(&key), &made, &line);
+	int rc = why != NULL ? api_refuse(a, 403, "%s", why) : ssh_key_authority(a->k, &authority);
+	if (why == NULL && rc == SP_OK) {
+		api_set(a, "id", json_string(made.id));
+		api_set(a, "certificate", json_stringn((const char *)buffer_bytes(&line).p, line.len));
+		api_set(a, "authority", json_stringn((const char *)buffer_bytes(&authority).p, authority.len));
+		add_door(a, "ssh", "");
+		api_set_time(a->answer, "window", made.window);
+		api_set_time(a->answer, "until", made.until);
+	}
+	buffer_free(&key);
+	buffer_free(&line);
+	buffer_free(&authority);
+	return rc;
 }
 
 /* ---- what there is ---- */

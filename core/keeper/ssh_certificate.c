@@ -54,6 +54,12 @@ key_of(struct sp_bytes blob)
 	return fits ? key : (struct sp_bytes){ NULL, 0 };
 }
 
+bool
+ssh_certificate_key(struct sp_bytes key)
+{
+	return key_of(key).len > 0;
+}
+
 /* ---- the authority's private key ---- */
 
 struct authority {
@@ -208,7 +214,7 @@ wr_body(struct sp_writer *w, const struct authority *a, const struct ssh_certifi
 	wr_string(w, sp_str(want->id));
 	wr_principals(w, want->principal);
 	sp_wr_be64(w, want->now - EARLIER);
-	sp_wr_be64(w, want->now + SSH_CERTIFICATE_LIFE);
+	sp_wr_be64(w, want->now + (want->life == 0 ? SSH_CERTIFICATE_LIFE : want->life));
 	wr_critical(w, want->from);
 	wr_extensions(w, want->forwarding);
 	wr_string(w, (struct sp_bytes){ NULL, 0 });
@@ -229,27 +235,68 @@ sign_body(const struct authority *a, struct sp_writer *w)
 	return w->bad ? SP_ETOOBIG : SP_OK;
 }
 
-int
-ssh_certificate_sign(const struct sp_secret *ca, const struct ssh_certificate *want, struct buffer *out, const char **why_r)
+static int
+wanted_fits(const struct ssh_certificate *want, const char **why_r)
 {
-	uint8_t space[2048];
-	struct sp_writer w = sp_writer(space, sizeof(space));
-	struct authority a = { 0 };
-	*why_r = "the session's public key is not an ssh-ed25519 key";
+	*why_r = "the public key is not an ssh-ed25519 key";
 	if (key_of(want->key).len == 0)
 		return SP_EDENIED;
 	/* an empty list of principals means everybody (CVE-2024-7594), and a comma may become two (CVE-2026-35414) */
 	*why_r = "the login name is empty, or can't be a principal";
-	if (want->principal[0] == '\0' || strpbrk(want->principal, ", *?!\t\r\n") != NULL)
+	return want->principal[0] == '\0' || strpbrk(want->principal, ", *?!\t\r\n") != NULL ? SP_EDENIED : SP_OK;
+}
+
+static int
+sign(const struct authority *a, const struct ssh_certificate *want, struct buffer *out)
+{
+	uint8_t space[2048];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	wr_body(&w, a, want);
+	int rc = sign_body(a, &w);
+	return rc == SP_OK ? buffer_put(out, sp_written(&w)) : rc;
+}
+
+int
+ssh_certificate_sign(const struct sp_secret *ca, const struct ssh_certificate *want, struct buffer *out, const char **why_r)
+{
+	struct authority a = { 0 };
+	if (wanted_fits(want, why_r) != SP_OK)
 		return SP_EDENIED;
 	*why_r = not_a_key;
 	int rc = authority_read(ca, &a);
-	if (rc == SP_OK) {
-		wr_body(&w, &a, want);
-		rc = sign_body(&a, &w);
-	}
+	if (rc == SP_OK)
+		rc = sign(&a, want, out);
 	authority_forget(&a);
-	return rc == SP_OK ? buffer_put(out, sp_written(&w)) : rc;
+	return rc;
+}
+
+int
+ssh_certificate_issue(const uint8_t seed[SSH_SEED_LEN], const struct ssh_certificate *want, struct buffer *out, const char **why_r)
+{
+	struct authority a = { 0 };
+	uint8_t public[KEY_LEN];
+	if (wanted_fits(want, why_r) != SP_OK)
+		return SP_EDENIED;
+	*why_r = "the certificate could not be signed";
+	digest_public(seed, public);
+	if (gnutls_privkey_init(&a.private) < 0)
+		return SP_ENOMEM;
+	int rc = import(&a, (struct sp_bytes){ public, KEY_LEN }, (struct sp_bytes){ seed, SSH_SEED_LEN });
+	if (rc == SP_OK)
+		rc = sign(&a, want, out);
+	authority_forget(&a);
+	return rc;
+}
+
+int
+ssh_seed_public(const uint8_t seed[SSH_SEED_LEN], struct buffer *out)
+{
+	uint8_t public[KEY_LEN];
+	struct sp_writer w = buffer_writer(out);
+	digest_public(seed, public);
+	wr_string(&w, sp_str(KEY_TYPE));
+	wr_string(&w, (struct sp_bytes){ public, KEY_LEN });
+	return buffer_written(out, &w);
 }
 
 /* ---- checking ---- */

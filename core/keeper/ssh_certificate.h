@@ -17,6 +17,7 @@ struct ssh_certificate {
 	const char *from;       /* source-address: ADDRESS[/BITS] with commas; "": anywhere */
 	bool forwarding;        /* permit-port-forwarding; a pty is always permitted, nothing else ever */
 	uint64_t now;           /* s */
+	uint64_t life;          /* s; 0: SSH_CERTIFICATE_LIFE */
 };
 
 /* Is it a private key that we can certify with (OpenSSH's own format without a passphrase, or PEM)? */
@@ -25,6 +26,13 @@ int ssh_ca_check(const struct sp_secret *ca, const char **why_r) SP_MUST;
 int ssh_ca_public(const struct sp_secret *ca, struct buffer *out, const char **why_r) SP_MUST;
 /* Appends the certificate as on the wire. */
 int ssh_certificate_sign(const struct sp_secret *ca, const struct ssh_certificate *want, struct buffer *out, const char **why_r) SP_MUST;
+
+/* Is it an ssh-ed25519 public key as on the wire? */
+bool ssh_certificate_key(struct sp_bytes key);
+/* The same by the authority whose private key is that seed, and its public key as on the wire: appended. */
+#define SSH_SEED_LEN 32
+int ssh_certificate_issue(const uint8_t seed[SSH_SEED_LEN], const struct ssh_certificate *want, struct buffer *out, const char **why_r) SP_MUST;
+int ssh_seed_public(const uint8_t seed[SSH_SEED_LEN], struct buffer *out) SP_MUST;
 
 /* A certificate that somebody shows: fields borrow from its bytes. */
 struct ssh_shown {

@@ -83,7 +83,7 @@ text_of(const struct ticket *t, enum ticket_column i)
 static int
 ticket_load(struct arena *a, const struct field *row, struct ticket *t)
 {
-	*t = (struct ticket){ .kind = row[T_KIND].q == TICKET_MANY ? TICKET_MANY : TICKET_CONNECT,
+	*t = (struct ticket){ .kind = row[T_KIND].q == TICKET_MANY || row[T_KIND].q == TICKET_KEY ? (enum ticket_kind)row[T_KIND].q : TICKET_CONNECT,
 		.state = row[T_STATE].q == TICKET_LIVE ? TICKET_LIVE : TICKET_ENDED, .created = row[T_CREATED].q, .window = row[T_WINDOW].q,
 		.issued = row[T_ISSUED].q, .used = row[T_USED].q };
 	if (row_copy(a, TICKET_MARKED "b", row, t->column) != SP_OK)
@@ -216,6 +216,12 @@ earlier(uint64_t a, uint64_t b)
 	return b != 0 && b < a ? b : a;
 }
 
+static const char *
+target_of(const struct ticket_wish *w)
+{
+	return w->target == NULL ? TICKET_ANY_TARGET : w->target->b.name;
+}
+
 /* How long: its own window, its maker's sign-in, the grant. */
 static const char *
 bounds(struct keeper *k, const struct ticket_wish *w, struct ticket_made *made, struct grant_now *grant)
@@ -226,7 +232,7 @@ bounds(struct keeper *k, const struct ticket_wish *w, struct ticket_made *made, 
 	if (span > TICKET_WINDOW_MAX)
 		return "a ticket's window is at most 24h";
 	made->ends = made->until = p->expires >= INT64_MAX || p->expires == 0 ? now + OWN_LIFE_US : p->expires;
-	if (grant_needed(w->target)) {
+	if (w->target != NULL && grant_needed(w->target)) { /* without one each session asks for itself */
 		if (!grant_current(k, p, w->target->b.name, grant))
 			return "you have no grant for this target now: sallyport request TARGET --for 1h --reason …";
 		made->until = earlier(made->until, grant->until);
@@ -246,7 +252,7 @@ store_new(struct keeper *k, const struct ticket_wish *w, const struct ticket_mad
 	p.expires = made->ends; /* a grant's end is looked up: it may be put off */
 	int rc = principal_print(&p, &who);
 	const struct field row[T_MAC + 1] = { [T_ID] = Z(made->id), [T_KIND] = Q(w->kind), [T_PRINCIPAL] = S(buffer_bytes(&who)),
-		[T_ISSUER] = Z(p.issuer), [T_SUBJECT] = Z(p.subject), [T_USER] = Z(p.user), [T_TARGET] = Z(w->target->b.name),
+		[T_ISSUER] = Z(p.issuer), [T_SUBJECT] = Z(p.subject), [T_USER] = Z(p.user), [T_TARGET] = Z(target_of(w)),
 		[T_VERIFIER] = S(sealed), [T_CREATED] = Q(now), [T_WINDOW] = Q(made->window), [T_ISSUED] = Q(w->who->issued == 0 ? now : w->who->issued),
 		[T_USED] = Q(0), [T_HOST] = Z(""), [T_GRANT] = Z(grant->id), [T_PARENT] = Z(w->who->principal.token), [T_STATE] = Q(TICKET_LIVE),
 		[T_TEXT] = Z(""), [T_MAC] = S(((struct sp_bytes){ mac, sizeof(mac) })) };
@@ -295,7 +301,8 @@ ticket_make(struct keeper *k, const struct ticket_wish *w, struct ticket_made *m
 		mem_wipe(made_r->password, sizeof(made_r->password));
 		return why;
 	}
-	audit(k, "ticket", about(made_r->id, &w->who->principal, w->target->b.name, w->kind == TICKET_CONNECT ? "one session" : "many sessions"));
+	audit(k, "ticket", about(made_r->id, &w->who->principal, target_of(w),
+	    w->kind == TICKET_CONNECT ? "one session" : w->kind == TICKET_MANY ? "many sessions" : "an SSH certificate"));
 	return NULL;
 }
 
@@ -453,7 +460,8 @@ grant_stands(struct keeper *k, const struct ticket *t)
 const char *
 ticket_refuses(struct keeper *k, const struct ticket *t, const char *target, const char *host)
 {
-	if (strcmp(t->target, target) != 0)
+	bool key = t->kind == TICKET_KEY;
+	if (!key && strcmp(t->target, target) != 0)
 		return "this ticket is for another target";
 	if (t->state != TICKET_LIVE || identity_revoked(k->store, &t->who, t->issued) || !grant_stands(k, t))
 		return "this ticket was revoked, or the grant or sign-in behind it has ended";
@@ -463,7 +471,7 @@ ticket_refuses(struct keeper *k, const struct ticket *t, const char *target, con
 		return "this ticket has expired: its window for new sessions is over";
 	if (t->host[0] != '\0' && strcmp(t->host, host) != 0)
 		return "this ticket was first used from another address";
-	return open_sessions(k, t) >= TICKET_AT_ONCE ? "this ticket has ten open sessions, which is the most" : NULL;
+	return !key && open_sessions(k, t) >= TICKET_AT_ONCE ? "this ticket has ten open sessions, which is the most" : NULL;
 }
 
 bool
@@ -472,7 +480,8 @@ ticket_use(struct keeper *k, const struct ticket *t, const char *host)
 	struct field next[T_MAC + 1];
 	memcpy(next, t->column, sizeof(next));
 	next[T_USED].q++;
-	next[T_HOST] = (struct field)Z(host);
+	if (t->kind != TICKET_KEY) /* whose holder proves at each session to have the private key, from wherever */
+		next[T_HOST] = (struct field)Z(host);
 	return change(k, t, next);
 }
 

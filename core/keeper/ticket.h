@@ -23,7 +23,9 @@
 #define TICKET_WINDOW_MAX (24ull * 3600 * 1000)
 #define TICKET_AT_ONCE 10
 
-enum ticket_kind { TICKET_CONNECT, TICKET_MANY }; /* stored: never renumber.  One session; any number */
+/* Stored: never renumber.  One session; any number; SSH by a certificate of ours, to any target (ssh_key.h). */
+enum ticket_kind { TICKET_CONNECT, TICKET_MANY, TICKET_KEY };
+#define TICKET_ANY_TARGET "*" /* of TICKET_KEY */
 enum ticket_state { TICKET_LIVE, TICKET_ENDED };  /* stored: never renumber */
 
 struct ticket {
@@ -42,7 +44,7 @@ void ticket_close(struct keeper *k);
 
 struct ticket_wish {
 	const struct verified *who;
-	const struct target *target;
+	const struct target *target; /* NULL: any, with TICKET_KEY */
 	enum ticket_kind kind;
 	uint64_t span;      /* ms: the window; 0: the usual */
 };

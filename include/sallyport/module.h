@@ -312,8 +312,10 @@ struct sp_bytes sp_channel_binding(struct sp_session *s);
  * sp_authenticate() of its own.  admitted() answers the first with SP_CHALLENGE (server-first-message),
  * and brings with SP_ADMIT the server-final-message for the client.
  * TICKET: the same password as it is, where the protocol knows no other way and its transport hides it.
+ * SSH: an OpenSSH user certificate as on the wire.  The module has checked that the client signed this
+ * connection with its key; whether the certificate is ours and in force, the keeper says.
  */
-enum sp_proof_kind { SP_PROOF_BEARER = 1, SP_PROOF_SCRAM, SP_PROOF_TICKET };
+enum sp_proof_kind { SP_PROOF_BEARER = 1, SP_PROOF_SCRAM, SP_PROOF_TICKET, SP_PROOF_SSH };
 
 struct sp_proof {
 	enum sp_proof_kind kind;

@@ -3,6 +3,7 @@
  * The client's side until the keeper has said who it is.
  *
  *   none ─▶ what there is: publickey, keyboard-interactive, password
+ *   publickey: a certificate of ours, and this connection signed with its key ─▶ the keeper
  *   password, or the answer to our one question ─▶ a token, or a ticket's password ─▶ the keeper
  *
  * The user's name is [LOGIN%]TARGET, or [LOGIN%]TICKET, which says its target itself.  A token is looked at by the keeper only, once; then the session is admitted or over.  The same words
@@ -11,6 +12,9 @@
 #include "ssh.h"
 
 #include <stdlib.h>
+
+#define METHODS (SSH_AUTH_METHOD_PUBLICKEY | SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_INTERACTIVE)
+#define QUESTIONS 64 /* what may I, would you take this key: they prove nothing, and cost no try */
 
 static int
 set_options(struct leg *l, struct sp_bytes pem)
@@ -49,7 +53,7 @@ login_begin(struct sp_session *s)
 	if (rc != SP_OK || ssh_bind_accept_fd(l->bind, l->ssh, fd) != SSH_OK)
 		return ssh_fail(s, SP_EINTERNAL, "libssh takes no client: %s", l->bind == NULL ? "" : ssh_get_error(l->bind));
 	ssh_set_blocking(l->ssh, 0);
-	ssh_set_auth_methods(l->ssh, SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_INTERACTIVE);
+	ssh_set_auth_methods(l->ssh, METHODS);
 	return SP_OK;
 }
 
@@ -103,6 +107,43 @@ refuse(struct sp_session *s, ssh_message m)
 }
 
 static int
+take_question(struct sp_session *s)
+{
+	struct ssh *h = sp_state(s);
+	return ++h->questions > QUESTIONS ? ssh_fail(s, SP_EPROTO, "the client asks for ever what it may do") : SP_OK;
+}
+
+/*
+ * Who it is says the request that is signed, alone: what was offered before counts for nothing (SS2).  Any
+ * Ed25519 certificate is worth a signature: so nobody learns which are ours.
+ */
+static int
+take_key(struct sp_session *s, ssh_message m)
+{
+	uint8_t blob[4096];
+	char *text = NULL;
+	struct ssh *h = sp_state(s);
+	ssh_key key = ssh_message_auth_pubkey(m);
+	enum ssh_publickey_state_e state = ssh_message_auth_publickey_state(m);
+	bool fits = key != NULL && ssh_key_type(key) == SSH_KEYTYPE_ED25519_CERT01;
+	if (state == SSH_PUBLICKEY_STATE_NONE) {
+		(void)(fits ? ssh_message_auth_reply_pk_ok_simple(m) : ssh_message_reply_default(m));
+		ssh_message_free(m);
+		return take_question(s);
+	}
+	if (!fits || state != SSH_PUBLICKEY_STATE_VALID || ssh_pki_export_pubkey_base64(key, &text) != SSH_OK)
+		return refuse(s, m);
+	const struct sp_proof proof = { .kind = SP_PROOF_SSH, .secret = { blob, base64_decode(text, blob, sizeof(blob)) }, .user = "token",
+		.target = h->target, .part = h->login };
+	ssh_string_free_char(text);
+	if (proof.secret.len == 0)
+		return refuse(s, m);
+	ssh_enter(s, KEEPER);
+	h->auth = m;
+	return sp_authenticate(s, &proof);
+}
+
+static int
 take_interactive(struct sp_session *s, ssh_message m)
 {
 	static const char *const question[] = { "Token: " };
@@ -128,15 +169,17 @@ take_auth(struct sp_session *s, ssh_message m)
 		return h->target[0] == '\0' ? refuse(s, m) : take_interactive(s, m);
 	bool named = login_name(ssh_message_auth_user(m), h->login, h->target);
 	if (kind == SSH_AUTH_METHOD_NONE) {
-		(void)ssh_message_auth_set_methods(m, SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_INTERACTIVE);
+		(void)ssh_message_auth_set_methods(m, METHODS);
 		(void)ssh_message_reply_default(m);
 		ssh_message_free(m);
-		return ++h->tries > 64 ? ssh_fail(s, SP_EPROTO, "the client asks for ever what it may do") : SP_OK;
+		return take_question(s);
 	}
 	if (!named)
 		return refuse(s, m);
 	if (kind == SSH_AUTH_METHOD_INTERACTIVE)
 		return take_interactive(s, m);
+	if (kind == SSH_AUTH_METHOD_PUBLICKEY)
+		return take_key(s, m);
 	const char *password = kind == SSH_AUTH_METHOD_PASSWORD ? ssh_message_auth_password(m) : NULL;
 	return password == NULL || password[0] == '\0' ? refuse(s, m) : authenticate(s, m, password);
 }

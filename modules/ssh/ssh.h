@@ -123,7 +123,7 @@ struct ssh {
 	ssh_event event;
 	struct leg leg[2];
 	bool pumping, over;
-	unsigned tries;
+	unsigned tries, questions;
 	ssh_message auth;    /* whose answer the keeper has to give */
 	char login[LOGIN_MAX], target[64];
 	char said[512];      /* why it ends, for the client */

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 
 #include "../../core/keeper/ssh_certificate.h"
+#include "../../core/base/digest.h"
 #include "cunit_main.h"
+#include "ssh_certificate_vectors.h"
 
 #define NOW 1700000000u
 
@@ -112,6 +114,82 @@ ss7_every_byte_counts(void)
 	buffer_free(&b);
 }
 
+static struct buffer
+vector_bytes(const struct vector *v)
+{
+	struct buffer out = { 0 };
+	char text[2048];
+	size_t n = 0;
+	for (const char *p = v->base64; *p != '\0' && *p != '='; p++)
+		text[n++] = *p == '+' ? '-' : *p == '/' ? '_' : *p;
+	CU_ASSERT_EQUAL_FATAL(text_unbase64url((struct sp_bytes){ (const uint8_t *)text, n }, &out), SP_OK);
+	return out;
+}
+
+static void
+ss7_what_openssh_signs(void)
+{
+	begin();
+	for (size_t i = 0; i < sizeof(vectors) / sizeof(*vectors); i++) {
+		struct ssh_shown shown;
+		const char *why = "";
+		struct buffer b = vector_bytes(&vectors[i]);
+		int rc = ssh_certificate_check(buffer_bytes(&b), buffer_bytes(&ca_public), NOW, &shown, &why);
+		CU_ASSERT_EQUAL(rc, vectors[i].why == NULL ? SP_OK : SP_EDENIED);
+		if (vectors[i].why != NULL)
+			CU_ASSERT_STRING_EQUAL(why, vectors[i].why);
+		if (rc == SP_OK)
+			CU_ASSERT_TRUE(sp_bytes_is(shown.principal, "spt-x") && shown.serial == 7);
+		if (strcmp(vectors[i].name, "from") == 0)
+			CU_ASSERT_TRUE(sp_bytes_is(shown.from, "10.0.0.0/8"));
+		buffer_free(&b);
+	}
+}
+
+/* The authority's field is a certificate that the authority itself signed (CVE-2025-49825). */
+static void
+ss6_a_certificate_as_the_authority(void)
+{
+	struct buffer good = vector_bytes(&vectors[0]);
+	struct sp_bytes inner = buffer_bytes(&good);
+	const size_t tail = 4 + buffer_bytes(&ca_public).len + 4 + 83; /* its authority, its signature */
+	struct ssh_shown shown;
+	uint8_t space[2048];
+	const char *why = "";
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	sp_wr_put(&w, (struct sp_bytes){ inner.p, inner.len - tail });
+	sp_wr_be32(&w, (uint32_t)inner.len);
+	sp_wr_put(&w, inner);
+	sp_wr_put(&w, (struct sp_bytes){ inner.p + inner.len - 87, 87 });
+	CU_ASSERT_EQUAL(ssh_certificate_check(sp_written(&w), buffer_bytes(&ca_public), NOW, &shown, &why), SP_EDENIED);
+	CU_ASSERT_STRING_EQUAL(why, "another authority signed it");
+	/* and when such a certificate is what is trusted, nothing is */
+	CU_ASSERT_EQUAL(ssh_certificate_check(sp_written(&w), inner, NOW, &shown, &why), SP_EDENIED);
+	buffer_free(&good);
+}
+
+static void
+by_a_seed(void)
+{
+	static const uint8_t seed[SSH_SEED_LEN] = "0123456789abcdef0123456789abcde";
+	struct buffer out = { 0 }, authority = { 0 };
+	struct ssh_certificate want = wanted();
+	struct ssh_shown shown;
+	const char *why = "";
+	want.life = 3600;
+	CU_ASSERT_EQUAL(ssh_certificate_issue(seed, &want, &out, &why), SP_OK);
+	CU_ASSERT_EQUAL(ssh_seed_public(seed, &authority), SP_OK);
+	CU_ASSERT_EQUAL(ssh_certificate_check(buffer_bytes(&out), buffer_bytes(&authority), NOW + 3599, &shown, &why), SP_OK);
+	CU_ASSERT_EQUAL(ssh_certificate_check(buffer_bytes(&out), buffer_bytes(&authority), NOW + 3600, &shown, &why), SP_EDENIED);
+	want.principal = "a,b";
+	CU_ASSERT_EQUAL(ssh_certificate_issue(seed, &want, &out, &why), SP_EDENIED);
+	want = wanted();
+	want.key.len--;
+	CU_ASSERT_EQUAL(ssh_certificate_issue(seed, &want, &out, &why), SP_EDENIED);
+	buffer_free(&out);
+	buffer_free(&authority);
+}
+
 static void
 another_authority_is_none(void)
 {
@@ -141,7 +219,8 @@ main(void)
 {
 	CU_TestInfo tests[] = { { "one login for minutes", one_login_for_minutes },
 		{ "SS7 names that could mean others", ss7_names_that_could_mean_others }, { "SS7 every byte counts", ss7_every_byte_counts },
-		{ "another authority is none", another_authority_is_none }, { "keys that are none", keys_that_are_none }, CU_TEST_INFO_NULL };
+		{ "SS7 what OpenSSH signs", ss7_what_openssh_signs }, { "SS6 a certificate as the authority", ss6_a_certificate_as_the_authority },
+		{ "by a seed", by_a_seed }, { "another authority is none", another_authority_is_none }, { "keys that are none", keys_that_are_none }, CU_TEST_INFO_NULL };
 	int rc = cunit_main("ssh certificate", tests);
 	secret_free(&ca);
 	buffer_free(&ca_public);
