@@ -31,9 +31,9 @@ what_changes_something_is_a_post(void)
 {
 	static const enum call changes[] = { CALL_KILL, CALL_APPROVE, CALL_DENY, CALL_TOKEN, CALL_REVOKE, CALL_SIGNIN_BEGIN, CALL_SIGNIN_CODE,
 		CALL_LOGOUT, CALL_DEVICE_BEGIN, CALL_DEVICE_POLL, CALL_DEVICE_CONFIRM, CALL_BACKCHANNEL, CALL_RENEW, CALL_ASK, CALL_END, CALL_BREAK_GLASS,
-		CALL_TICKET, CALL_TICKET_END, CALL_SAML_ACS, CALL_SAML_LOGOUT };
+		CALL_TICKET, CALL_TICKET_END, CALL_SSH_CERTIFICATE, CALL_SAML_ACS, CALL_SAML_LOGOUT };
 	static const enum call for_oneself[] = { CALL_LOGOUT, CALL_DEVICE_CONFIRM, CALL_ASK, CALL_END, CALL_BREAK_GLASS, CALL_TICKET,
-		CALL_TICKET_END };
+		CALL_TICKET_END, CALL_SSH_CERTIFICATE };
 	for (const struct route *r = route_table; r->method != NULL; r++) {
 		bool change = false, own = false;
 		for (size_t i = 0; i < sizeof(changes) / sizeof(*changes); i++)
