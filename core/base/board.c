@@ -45,7 +45,9 @@ struct bucket {
 
 struct slot {
 	_Alignas(64) _Atomic uint64_t beat;
-	_Atomic uint64_t added[BOARD_STEPS + 1], added_us;
+	struct {
+		_Atomic uint64_t count[BOARD_STEPS + 1], sum_us;
+	} added[BOARD_TIMES];
 };
 
 const uint64_t board_added_us[BOARD_STEPS] = { 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 10000, 50000, 250000 };
@@ -124,25 +126,25 @@ add_relaxed(_Atomic uint64_t *to, uint64_t n)
 }
 
 void
-board_add(struct board *b, unsigned slot, uint64_t us)
+board_add(struct board *b, unsigned slot, enum board_time what, uint64_t us)
 {
-	if (slot >= BOARD_SLOTS)
+	if (slot >= BOARD_SLOTS || what >= BOARD_TIMES)
 		return;
 	size_t i = 0;
 	while (i < BOARD_STEPS && us > board_added_us[i])
 		i++;
-	add_relaxed(&b->shared->slot[slot].added[i], 1);
-	add_relaxed(&b->shared->slot[slot].added_us, us);
+	add_relaxed(&b->shared->slot[slot].added[what].count[i], 1);
+	add_relaxed(&b->shared->slot[slot].added[what].sum_us, us);
 }
 
 void
-board_added_read(const struct board *b, struct board_added *a_r)
+board_added_read(const struct board *b, enum board_time what, struct board_added *a_r)
 {
 	*a_r = (struct board_added){ .sum_us = 0 };
 	for (size_t s = 0; s < BOARD_SLOTS; s++) {
 		for (size_t i = 0; i <= BOARD_STEPS; i++)
-			a_r->count[i] += atomic_load_explicit(&b->shared->slot[s].added[i], memory_order_relaxed);
-		a_r->sum_us += atomic_load_explicit(&b->shared->slot[s].added_us, memory_order_relaxed);
+			a_r->count[i] += atomic_load_explicit(&b->shared->slot[s].added[what].count[i], memory_order_relaxed);
+		a_r->sum_us += atomic_load_explicit(&b->shared->slot[s].added[what].sum_us, memory_order_relaxed);
 	}
 }
 

@@ -3,7 +3,7 @@
  * The board: memory that all workers and master share.
  *
  *   heartbeats   one slot a worker, written by it, watched by master
- *   times        how long operations took to be decided, in the same slots
+ *   times        how long operations took to be decided, forwarded and answered, in the same slots
  *   counters     how much of a rate is used up, over all workers, and those of gateways that share a store: 65,536 keys
  *
  * A counter is a token bucket: `count` at once, then one each window / count; a full bucket holds
@@ -33,14 +33,20 @@ void board_unmap(struct board **b);
 void board_beat(struct board *b, unsigned slot, uint64_t now_ms);
 uint64_t board_last_beat(const struct board *b, unsigned slot);
 
-/* How long operations took to be decided: each worker adds up in its own slot, without a lock. */
+/* What the gateway adds, as samples: each worker adds up in its own slot, without a lock. */
+enum board_time {
+	BOARD_DECISION, /* from a client's bytes to the verdict allow */
+	BOARD_FORWARD,  /* …to their being handed to the target, the record's waiting included */
+	BOARD_ANSWER,   /* from the target's bytes to the client's socket */
+	BOARD_TIMES
+};
 #define BOARD_STEPS 12
 extern const uint64_t board_added_us[BOARD_STEPS]; /* upper ends of the histogram's steps */
 struct board_added {
 	uint64_t count[BOARD_STEPS + 1], sum_us;
 };
-void board_add(struct board *b, unsigned slot, uint64_t us);
-void board_added_read(const struct board *b, struct board_added *a_r); /* over all slots */
+void board_add(struct board *b, unsigned slot, enum board_time what, uint64_t us);
+void board_added_read(const struct board *b, enum board_time what, struct board_added *a_r); /* over all slots */
 
 struct board_rate {
 	uint64_t count, window_ms; /* neither 0: else the answer is no */

@@ -199,13 +199,21 @@ put_own(struct buffer *b, struct keeper *k)
 static void
 put_workers(struct buffer *b, const struct metrics *m)
 {
+	static const struct {
+		enum board_time what;
+		const char *name, *help;
+	} row[] = {
+		{ BOARD_DECISION, "decision_seconds", "From a client's bytes to the verdict allow, held ones left out; samples." },
+		{ BOARD_FORWARD, "forward_seconds", "From a client's bytes to their being handed to the target, the record's waiting included; samples." },
+		{ BOARD_ANSWER, "answer_seconds", "From a target's bytes to their being handed to the client; samples." },
+	};
 	struct board_added t;
-	if (m->board == NULL)
-		return;
-	board_added_read(m->board, &t);
-	put_head(b, "decision_seconds", "histogram", "What the gateway adds to an operation before it goes to the target, held ones left out.");
-	put_histogram(b, "decision_seconds", board_added_us, BOARD_STEPS, t.count);
-	put_seconds(b, "decision_seconds", t.sum_us);
+	for (size_t i = 0; m->board != NULL && i < sizeof(row) / sizeof(*row); i++) {
+		board_added_read(m->board, row[i].what, &t);
+		put_head(b, row[i].name, "histogram", row[i].help);
+		put_histogram(b, row[i].name, board_added_us, BOARD_STEPS, t.count);
+		put_seconds(b, row[i].name, t.sum_us);
+	}
 }
 
 static uint64_t

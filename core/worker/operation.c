@@ -288,8 +288,8 @@ op_allow(struct sp_op *op)
 	struct sp_verdict v = { .what = SP_ALLOW, .rule = "", .message = "", .hint = "", .max_rows = op->plan->max_rows };
 	if (op->s->reports && is_statement(op))
 		keeper_ran(op);
-	if (op->s->w->board != NULL && op->napproved == 0) /* from when its bytes were there */
-		board_add(op->s->w->board, op->s->w->board_slot, clock_mono_us() - op->s->w->now_us);
+	if (op->napproved == 0 && worker_samples(op->s->w, BOARD_DECISION)) /* from when its bytes were there */
+		board_add(op->s->w->board, op->s->w->board_slot, BOARD_DECISION, clock_mono_us() - op->s->w->now_us);
 	if (op->napproved > 0)
 		record_verdict(op, "allow", op->plan->decision.napprovals > 0 ? op->plan->decision.approval[0].rule : "", "approved");
 	else

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "../base/clock.h"
 #include "budget.h"
 #include "epoch_use.h"
 #include "keeper_talk.h"
@@ -331,6 +332,31 @@ stream_may_send(struct stream *st)
 	return true;
 }
 
+static enum board_time
+time_of(const struct stream *st)
+{
+	return st->side == SP_TARGET ? BOARD_FORWARD : BOARD_ANSWER;
+}
+
+/* Output that nothing waits before: from when its bytes came until the socket was first offered them, whatever it took. */
+static void
+stream_sample(struct stream *st)
+{
+	const struct sp_session *s = st->s;
+	if (st->since == 0 && st->out.len == 0 && s->state == SESSION_RUN && s->purpose[0] == '\0' && worker_samples(s->w, time_of(st)))
+		st->since = s->w->now_us;
+}
+
+static void
+stream_sampled(struct stream *st)
+{
+	struct worker *w = st->s->w;
+	if (st->since == 0)
+		return;
+	board_add(w->board, w->board_slot, time_of(st), clock_mono_us() - st->since);
+	st->since = 0;
+}
+
 int
 stream_flush(struct stream *st)
 {
@@ -339,10 +365,13 @@ stream_flush(struct stream *st)
 		writer_commit(w);
 	int rc = SP_OK;
 	if (!stream_idle(st)) {
-		if (!stream_may_send(st))
+		stream_sample(st);
+		if (!stream_may_send(st)) {
 			stream_fold(st);
-		else
+		} else {
 			rc = st->tls == NULL ? stream_send(st) : stream_send_tls(st);
+			stream_sampled(st);
+		}
 	}
 	if (rc == SP_OK && st->error)
 		rc = SP_EIO;

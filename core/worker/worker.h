@@ -132,6 +132,7 @@ struct worker {
 	uint64_t unsynced_at, unsynced_position; /* when the oldest frame not on disk was published */
 	struct board *board;
 	unsigned board_slot;
+	struct { uint64_t at; unsigned since; } sampled[BOARD_TIMES]; /* mono ms of the last time on the board; how many were not put there */
 	struct sp_session *running;       /* whose callback is on the stack */
 	uint64_t now, now_us, wall;       /* of this wake-up: mono ms, mono µs, wall µs; by worker_clock() */
 	bool draining;
@@ -148,6 +149,20 @@ extern const struct role_handler worker_handler; /* what master's messages do; t
 
 /* Each callback of the loop begins with this; what it does carries that time. */
 void worker_clock(struct worker *w);
+
+/*
+ * Should the time of this be put on the board?  Reading a clock may cost as much as a tenth of an operation: where there
+ * are many, it is every sixteenth; where there are few, each.
+ */
+static inline bool
+worker_samples(struct worker *w, enum board_time what)
+{
+	if (++w->sampled[what].since < 16 && w->now - w->sampled[what].at < 50)
+		return false;
+	w->sampled[what].at = w->now;
+	w->sampled[what].since = 0;
+	return w->board != NULL;
+}
 
 /* Its memory and lists; then its events on that loop, the tick not yet going. */
 void worker_init(struct worker *w);

@@ -20,6 +20,24 @@ def scrape(world, token):
     return r.status, r.headers["Content-Type"], text
 
 
+def promised(text, typed):
+    """The form, as promtool and Prometheus' own reader want it."""
+    from prometheus_client.parser import text_string_to_metric_families
+    families = {f.name: f for f in text_string_to_metric_families(text)}
+    for name, kind in typed.items():
+        family = families[name.removesuffix("_total")]
+        assert family.type == kind and family.documentation.endswith((".", "started")) and family.samples is not None, name
+        assert kind != "counter" or name.endswith("_total"), name
+        assert kind == "counter" or not name.endswith(("_total", "_count", "_sum", "_bucket")), name
+    assert text.endswith("\n") and text.count("# TYPE ") == text.count("# HELP ") == len(typed)
+    seen = []  # each family's lines stand together
+    for line in text.splitlines():
+        name = line.split()[2] if line.startswith("# ") else next(n for n in typed if re.match(rf"{n}(_bucket|_sum|_count)?[{{ ]", line))
+        if not seen or seen[-1] != name:
+            seen.append(name)
+    assert len(seen) == len(set(seen)), seen
+
+
 def read(world):
     """{name{labels}: value}, after a look at the form: each name has its help and type before, histograms add up."""
     status, kind, text = scrape(world, world.token("prom", "metrics", api=True))
@@ -35,6 +53,7 @@ def read(world):
             assert name in typed, line
             assert line.rsplit(" ", 1)[0] not in values, line
             values[line.rsplit(" ", 1)[0]] = float(match.group(3))
+    promised(text, typed)
     for name in (n for n, kind in typed.items() if kind == "histogram"):
         steps = [v for k, v in values.items() if k.startswith(name + "_bucket")]
         assert steps == sorted(steps) and steps[-1] == values[name + "_count"], name
@@ -62,7 +81,10 @@ def operations_by_verdict_and_rule(world):
     assert world.psql("SELECT 1").code == 0 and world.psql("DELETE FROM orders").code != 0
     grew(world, 'sallyport_operations_total{target="orders",verdict="allow",rule=""}', before)
     grew(world, 'sallyport_operations_total{target="orders",verdict="deny",rule="no-unbounded-write"}', before)
-    grew(world, "sallyport_decision_seconds_count", before)
+    for name in ("decision", "forward", "answer"):
+        grew(world, f"sallyport_{name}_seconds_count", before)
+        now = read(world)
+        assert now[f"sallyport_{name}_seconds_sum"] > before[f"sallyport_{name}_seconds_sum"]
     grew(world, 'sallyport_logins_total{result="admitted"}', before, 2)
     grew(world, "sallyport_store_commit_seconds_count", before)
 

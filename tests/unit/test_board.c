@@ -213,7 +213,7 @@ workers_count_together(void)
 	board_end(&b, fd);
 }
 
-#define SLOT_WORDS 16 /* beat and times, to a whole number of cache lines */
+#define SLOT_WORDS 48 /* beat and times, to a whole number of cache lines */
 
 /* The words of a board as a broken or dying worker may leave them. */
 static uint64_t *
@@ -249,16 +249,19 @@ times_are_added_up(void)
 	struct board *b = board_new(&fd);
 	struct board_added t;
 	uint64_t all = 0;
-	board_add(b, 0, 0);
-	board_add(b, 0, board_added_us[0]);
-	board_add(b, 1, board_added_us[0] + 1);
-	board_add(b, BOARD_SLOTS - 1, UINT32_MAX);
-	board_add(b, BOARD_SLOTS, 7); /* nobody's */
-	board_added_read(b, &t);
+	board_add(b, 0, BOARD_FORWARD, 0);
+	board_add(b, 0, BOARD_FORWARD, board_added_us[0]);
+	board_add(b, 1, BOARD_FORWARD, board_added_us[0] + 1);
+	board_add(b, BOARD_SLOTS - 1, BOARD_FORWARD, UINT32_MAX);
+	board_add(b, BOARD_SLOTS, BOARD_FORWARD, 7); /* nobody's */
+	board_added_read(b, BOARD_FORWARD, &t);
 	for (size_t i = 0; i <= BOARD_STEPS; i++)
 		all += t.count[i];
 	CU_ASSERT(t.count[0] == 2 && t.count[1] == 1 && t.count[BOARD_STEPS] == 1 && all == 4);
 	CU_ASSERT_EQUAL(t.sum_us, 2 * board_added_us[0] + 1 + UINT32_MAX);
+	board_add(b, 0, BOARD_TIMES, 7); /* nothing's */
+	board_added_read(b, BOARD_ANSWER, &t);
+	CU_ASSERT(t.count[0] == 0 && t.sum_us == 0);
 	board_end(&b, fd);
 }
 
