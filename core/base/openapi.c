@@ -139,7 +139,7 @@ body(const struct route *r)
 		json_decref(properties);
 		return NULL;
 	}
-	const char *type = r->call == CALL_BACKCHANNEL ? "application/x-www-form-urlencoded" : JSON_TYPE;
+	const char *type = r->call == CALL_BACKCHANNEL || r->call == CALL_SLACK ? "application/x-www-form-urlencoded" : JSON_TYPE;
 	return json_pack("{s:{s:{s:{s:s,s:o,s:b}}}}", "content", type, "schema", "type", "object", "properties", properties, "additionalProperties", 0);
 }
 

@@ -54,6 +54,7 @@ const struct route route_table[] = {
 	{ "POST", "/api/v1/device/confirm", CALL_DEVICE_CONFIRM, MAY_USE, "Let that machine sign in as oneself, or not." },
 	{ "POST", "/backchannel-logout/:id", CALL_BACKCHANNEL, MAY_ANYBODY, "OpenID Connect Back-Channel Logout of the identity :id." },
 	{ "POST", "/api/v1/renew", CALL_RENEW, MAY_ANYBODY, "Sessions of a token go on by a fresh one of the same principal." },
+	{ "POST", "/api/v1/slack/:id", CALL_SLACK, MAY_ANYBODY, "A click on a message of the webhook :id, signed by Slack; it counts as the sign-in that it is tied to." },
 	{ "GET", "/metrics", CALL_METRICS, MAY_MEASURE | MAY_AUDIT | MAY_OPERATE, "Numbers, in the form that Prometheus reads." },
 	{ "GET", "/saml/metadata/:id", CALL_SAML_METADATA, MAY_ANYBODY, "The gateway's SAML metadata, for the provider of the identity :id." },
 	{ "POST", "/saml/acs/:id", CALL_SAML_ACS, MAY_ANYBODY, "Where the provider of the identity :id posts its SAML response; the answer is a sign-in." },
@@ -161,6 +162,7 @@ const struct argument argument_table[] = {
 	{ CALL_POLICY_EXPLAIN, "database", ARGUMENT_TEXT, "the session's database; not known without it" },
 	{ CALL_POLICY_EXPLAIN, "role", ARGUMENT_TEXT, "the session's role at the target; not known without it" },
 	{ CALL_POLICY_EXPLAIN, "search_path", ARGUMENT_TEXT, "the session's search_path; not known without it" },
+	{ CALL_SLACK, "payload", ARGUMENT_TEXT, "what Slack says of the click, JSON; X-Slack-Request-Timestamp and X-Slack-Signature are its headers" },
 	{ CALL_SIGNIN_BEGIN, "identity", ARGUMENT_TEXT, "by which identity" },
 	{ CALL_SIGNIN_BEGIN, "return", ARGUMENT_TEXT, "path of the console to come back to" },
 	{ CALL_SIGNIN_CODE, "flow", ARGUMENT_TEXT, "what signin answered, which the browser kept" },
@@ -256,6 +258,7 @@ const struct answer_row answer_table[] = {
 	{ CALL_SAML_ACS, "secret expires:time user name class return" },
 	{ CALL_SAML_LOGOUT, "ended:number" },
 	{ CALL_RENEW, "renewed:number expires:time" },
+	{ CALL_SLACK, "" },
 	{ CALL_STATUS, "version epoch:number epoch_hash sessions:number held:number ledger:number workers:worker[] recorder:flag "
 		       "started:time" },
 	{ .members = NULL },

@@ -58,6 +58,7 @@ settings_secret_folders(const struct settings *s, char **folder_r, size_t max)
 	for (const struct webhook *w = s->webhooks; w != NULL; w = (const struct webhook *)w->b.next) {
 		add_folder_of(folder_r, &n, max, w->url);
 		add_folder_of(folder_r, &n, max, w->secret);
+		add_folder_of(folder_r, &n, max, w->signing);
 	}
 	return n;
 }

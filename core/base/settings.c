@@ -378,6 +378,7 @@ static const struct directive limit_params[] = {
 static const struct directive module_table[] = { END };
 
 #define H(member) offsetof(struct webhook, member)
+static const char *const webhook_decide[] = { "deny", "both", NULL };
 static const char *const webhook_formats[] = { "generic", "slack", "teams", NULL };
 static const struct directive webhook_table[] = {
 	{ .name = "url", .type = DIR_STRING, .offset = H(url),
@@ -392,6 +393,13 @@ static const struct directive webhook_table[] = {
 	{ .name = "events", .type = DIR_STRINGS, .offset = H(events), .dflt = "",
 	    .help = "`asked`, `approved`, `denied`, `expired`, `withdrawn`, `break-glass`; without it all" },
 	{ .name = "targets", .type = DIR_STRINGS, .offset = H(targets), .dflt = "", .help = "requests for these only" },
+	{ .name = "signing", .type = DIR_STRING, .offset = H(signing), .dflt = "",
+	    .help = "Slack: messages have buttons, and this is the app's signing secret, `file:PATH`, `env:NAME` or `sealed:NAME`; its request URL is `/api/v1/slack/NAME` of the console" },
+	{ .name = "team", .type = DIR_STRING, .offset = H(team), .dflt = "", .help = "Slack, with `signing`: id of the workspace that clicks come from" },
+	{ .name = "decide", .type = DIR_CHOICE, .offset = H(decide), .dflt = "deny", .choices = webhook_decide,
+	    .help = "Slack, with `signing`: a click may deny; or approve, too, once that person was shown the request by the gateway" },
+	{ .name = "users", .type = DIR_PAIRS, .offset = H(users), .dflt = "",
+	    .help = "Slack, with `signing`: who is who, `U012AB3CD=IDENTITY/SUBJECT`; a click counts while that one is signed in at the gateway" },
 	END,
 };
 
@@ -523,7 +531,7 @@ resolve_all(struct arena *a, struct settings *s)
 		resolve(&p, "file:", &v->token);
 	}
 	for (struct webhook *w = s->webhooks; w != NULL; w = (struct webhook *)w->b.next)
-		resolve(&p, "file:", &w->url), resolve(&p, "file:", &w->secret), resolve(&p, "", &w->ca);
+		resolve(&p, "file:", &w->url), resolve(&p, "file:", &w->secret), resolve(&p, "", &w->ca), resolve(&p, "file:", &w->signing);
 	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next) {
 		resolve(&p, "file:", &i->oidc.jwks), resolve(&p, "file:", &i->oidc.secret), resolve(&p, "", &i->oidc.ca);
 		resolve(&p, "", &i->saml.metadata), resolve(&p, "file:", &i->saml.key), resolve(&p, "", &i->saml.cert);

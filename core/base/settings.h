@@ -191,7 +191,12 @@ struct webhook {
 	const char *ca;           /* "" for the system's */
 	unsigned format;
 	struct sp_strings events, targets; /* empty: all */
+	const char *signing;      /* Slack's key for clicks, like secret; "": there are no buttons */
+	const char *team;         /* …that they come from */
+	unsigned decide;          /* SLACK_DECIDE_…: what a click may */
+	struct pairs users;       /* Slack's user id → IDENTITY/SUBJECT */
 };
+enum { SLACK_DECIDE_DENY, SLACK_DECIDE_BOTH };
 enum webhook_format { WEBHOOK_GENERIC, WEBHOOK_SLACK, WEBHOOK_TEAMS };
 
 extern const struct directive settings_table[];

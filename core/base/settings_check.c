@@ -395,6 +395,32 @@ check_reference(struct check *c, const struct conf_block *b, const char *what, c
 	return FAIL_AT(c, b, "\"%s\" says where it is: file:PATH, env:NAME or sealed:NAME", what);
 }
 
+/* Who clicks is tied to a sign-in here, never to Slack's word alone. */
+static int
+check_clicks(struct check *c, const struct conf_block *b)
+{
+	const struct webhook *w = (const struct webhook *)b;
+	if (w->signing[0] == '\0' && (w->team[0] != '\0' || w->users.n > 0 || w->decide != SLACK_DECIDE_DENY))
+		return FAIL_AT(c, b, "\"team\", \"decide\" and \"users\" go with \"signing\"");
+	if (w->signing[0] == '\0')
+		return SP_OK;
+	if (w->format != WEBHOOK_SLACK || w->team[0] == '\0' || c->s->console.url[0] == '\0')
+		return FAIL_AT(c, b, "\"signing\" needs \"format slack\", \"team\" and \"console { url … }\"");
+	for (size_t i = 0; i < w->users.n; i++) {
+		const char *slash = strchr(w->users.value[i], '/');
+		const struct identity *of = c->s->identities;
+		while (slash != NULL && of != NULL && (strncmp(of->b.name, w->users.value[i], (size_t)(slash - w->users.value[i])) != 0 ||
+		    of->b.name[slash - w->users.value[i]] != '\0'))
+			of = (const struct identity *)of->b.next;
+		if (slash == NULL || slash[1] == '\0' || of == NULL || of->class != CLASS_HUMAN)
+			return FAIL_AT(c, b, "\"users %s=%s\": give IDENTITY/SUBJECT of an identity of people", QUOTE(w->users.key[i]), QUOTE(w->users.value[i]));
+		for (size_t n = 0; n < i; n++)
+			if (strcmp(w->users.key[n], w->users.key[i]) == 0)
+				return FAIL_AT(c, b, "\"users\" has %s twice", QUOTE(w->users.key[i]));
+	}
+	return check_reference(c, b, "signing", w->signing);
+}
+
 static int
 check_webhook(struct check *c, const struct conf_block *b)
 {
@@ -417,7 +443,7 @@ check_webhook(struct check *c, const struct conf_block *b)
 	for (size_t i = 0; rc == SP_OK && i < w->targets.n; i++)
 		if (settings_target(c->s, w->targets.v[i]) == NULL)
 			return FAIL_AT(c, b, "there is no \"target %s { … }\"", QUOTE(w->targets.v[i]));
-	return rc;
+	return rc == SP_OK ? check_clicks(c, b) : rc;
 }
 
 /* ---- identities and modules ---- */

@@ -94,12 +94,32 @@ api_words(struct caller *c, enum call call, struct sp_bytes query, json_t *args)
 	return true;
 }
 
+/* As it came: the signature is over these bytes, and the keeper has the key. */
+static bool
+args_signed(struct caller *c, const struct request *r, json_t *args)
+{
+	const struct {
+		const char *name;
+		struct sp_bytes value;
+	} member[] = { { "body", r->body }, { "timestamp", r->slack_time }, { "signature", r->slack_signature } };
+	for (size_t i = 0; i < sizeof(member) / sizeof(*member); i++) {
+		bool text = member[i].value.len > 0 && memchr(member[i].value.p, 0, member[i].value.len) == NULL;
+		if (text && json_object_set_new(args, member[i].name, json_stringn((const char *)member[i].value.p, member[i].value.len)) == 0)
+			continue;
+		caller_refuse(c, 401, "it is not signed by Slack");
+		return false;
+	}
+	return true;
+}
+
 static bool
 args_from_body(struct caller *c, enum call call, const struct request *r, json_t *args)
 {
 	const char *name;
 	json_t *value;
 	bool good = true;
+	if (call == CALL_SLACK)
+		return args_signed(c, r, args);
 	if (r->body.len == 0)
 		return true;
 	if (call == CALL_BACKCHANNEL && http_name_is(r->type, "application/x-www-form-urlencoded"))
@@ -205,7 +225,7 @@ api_may_ask(struct caller *c, enum call call, const struct proof *p, json_t *arg
 	for (const struct route *r = route_table; r->method != NULL; r++)
 		anybody = anybody || (r->call == call && r->role == MAY_ANYBODY);
 	bool tries = (anybody && call != CALL_IDENTITIES) || call == CALL_DEVICE_LOOK || call == CALL_DEVICE_CONFIRM;
-	if (!attempts_charge(caller_console(c), v, call == CALL_DEVICE_POLL ? ATTEMPTS_POLL : tries ? ATTEMPTS_SIGN_IN : 0, &seconds) &&
+	if (!attempts_charge(caller_console(c), v, call == CALL_DEVICE_POLL || call == CALL_SLACK ? ATTEMPTS_POLL : tries ? ATTEMPTS_SIGN_IN : 0, &seconds) &&
 	    (tries || p->carrier != CARRIER_NONE)) {
 		caller_retry_after(c, seconds);
 		return false;

@@ -478,6 +478,8 @@ request_done(struct caller *c)
 		.origin = http_field(&c->head, head, "origin"),
 		.site = http_field(&c->head, head, "sec-fetch-site"),
 		.csrf = http_field(&c->head, head, "x-sallyport-csrf"),
+		.slack_time = http_field(&c->head, head, "x-slack-request-timestamp"),
+		.slack_signature = http_field(&c->head, head, "x-slack-signature"),
 		.cookie = cookie_value(&c->head, head, "__Host-sallyport"),
 		.flow = cookie_value(&c->head, head, "__Host-sallyport-flow"),
 		.body = buffer_bytes(&c->body),

@@ -165,6 +165,7 @@ void guard_csrf(struct sp_bytes secret, char out[CSRF_TEXT]);
 struct request { /* borrowed until api_begin() returns */
 	struct sp_bytes method, path, query, type, authorization, body;
 	struct sp_bytes host, origin, site, csrf; /* site: Sec-Fetch-Site */
+	struct sp_bytes slack_time, slack_signature; /* X-Slack-Request-Timestamp, X-Slack-Signature */
 	struct sp_bytes cookie, flow;             /* __Host-sallyport, __Host-sallyport-flow: their values */
 };
 void api_begin(struct caller *c, const struct request *r);

@@ -13,6 +13,7 @@
 #include "metrics.h"
 #include "provider.h"
 #include "saml.h"
+#include "slack.h"
 
 #define ARENA (16u << 20)
 #define ARGUMENTS_MAX (1u << 20)
@@ -30,7 +31,7 @@ static int (*const calls[CALLS])(struct api *a) = {
 	[CALL_IDENTITIES] = api_identities, [CALL_SIGNIN_BEGIN] = api_signin_begin, [CALL_SIGNIN_CODE] = api_signin_code,
 	[CALL_LOGOUT] = api_logout, [CALL_DEVICE_BEGIN] = api_device_begin, [CALL_DEVICE_POLL] = api_device_poll,
 	[CALL_DEVICE_LOOK] = api_device_look, [CALL_DEVICE_CONFIRM] = api_device_confirm, [CALL_BACKCHANNEL] = api_backchannel,
-	[CALL_RENEW] = api_renew, [CALL_POLICIES] = api_policies, [CALL_POLICY_EXPLAIN] = api_policy_explain,
+	[CALL_RENEW] = api_renew, [CALL_SLACK] = api_slack, [CALL_POLICIES] = api_policies, [CALL_POLICY_EXPLAIN] = api_policy_explain,
 	[CALL_SAML_METADATA] = api_saml_metadata, [CALL_SAML_ACS] = api_saml_acs, [CALL_SAML_LOGOUT] = api_saml_logout,
 };
 

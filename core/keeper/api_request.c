@@ -87,20 +87,11 @@ api_request(struct api *a)
 	json_decref(a->answer);
 	a->answer = request_json(a->k, &r);
 	api_set(a, "view", json_loads(r.view, JSON_REJECT_DUPLICATES, NULL));
+	approval_shown(&r, &a->who.principal);
 	json_t *estimate = approval_estimated(a->k, &r);
 	if (estimate != NULL)
 		api_set(a, "estimate", estimate);
 	return SP_OK;
-}
-
-/* What the approver looked at, when they say so, must be what is decided on. */
-static bool
-hash_fits(const struct approval *r, const char *hash)
-{
-	char whole[2 * DIGEST_LEN + 1];
-	size_t n = strlen(hash);
-	text_hex((struct sp_bytes){ r->hash, DIGEST_LEN }, whole);
-	return n == 0 || (n >= 12 && n <= 2 * DIGEST_LEN && strncmp(whole, hash, n) == 0);
 }
 
 static int
@@ -113,7 +104,8 @@ decide(struct api *a, bool allow)
 	struct decision d = { .allow = allow, .comment = api_text(a, "comment") };
 	if (strlen(d.comment) > COMMENT_MAX)
 		return api_refuse(a, 400, "the comment is longer than 200 bytes");
-	if (!hash_fits(&r, api_text(a, "hash")))
+	/* What the approver looked at, when they say so, must be what is decided on. */
+	if (!approval_hash_fits(&r, api_text(a, "hash")))
 		return api_refuse(a, 409, "the request is for other bytes than the hash says: look at it again");
 	approval_decide(a->k, &a->who, &r, &d);
 	if (d.status != 200)

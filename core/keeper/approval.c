@@ -23,6 +23,7 @@
 #define SHORT_HASH 12
 #define ESTIMATE_MAX 300
 #define LATELY 256u
+#define SHOWN 1024u
 #define LIST_ARENA (8u << 20)
 
 enum { F_SESSION, F_OP, F_HASH, F_RULE, F_RULE_HASH, F_BY, F_COUNT, F_WITHIN, F_NEXT_RUN, F_VIEW, F_REASON, F_NO_WAIT, F_SPONSOR };
@@ -841,6 +842,50 @@ approval_may_not(const struct approval *a, const struct verified *v)
 	if (a->by[0] == '\0' || (!by_socket && !strings_have(&p->groups, a->by)))
 		return "you are not in the group that the rule asks";
 	return NULL;
+}
+
+bool
+approval_hash_fits(const struct approval *a, const char *hash)
+{
+	char whole[2 * DIGEST_LEN + 1];
+	size_t n = strlen(hash);
+	text_hex((struct sp_bytes){ a->hash, DIGEST_LEN }, whole);
+	return n == 0 || (n >= SHORT_HASH && n <= 2 * DIGEST_LEN && strncmp(whole, hash, n) == 0);
+}
+
+/* Who was shown what, by a digest of both; forgotten, it has to be looked at once more. */
+static uint8_t shown[SHOWN][DIGEST_LEN];
+
+static void
+shown_key(const struct approval *a, const struct principal *p, uint8_t key[DIGEST_LEN])
+{
+	struct buffer text = { 0 };
+	char hash[2 * DIGEST_LEN + 1];
+	text_hex((struct sp_bytes){ a->hash, DIGEST_LEN }, hash);
+	if (buffer_printf(&text, "%s\n%s\n%s", a->id, hash, p->person) != SP_OK || p->person[0] == '\0')
+		random_bytes(key, DIGEST_LEN); /* nobody's */
+	else
+		digest_sha256(buffer_bytes(&text), key);
+	buffer_free(&text);
+}
+
+void
+approval_shown(const struct approval *a, const struct principal *p)
+{
+	static size_t next;
+	if (!approval_was_shown(a, p))
+		shown_key(a, p, shown[next++ % SHOWN]);
+}
+
+bool
+approval_was_shown(const struct approval *a, const struct principal *p)
+{
+	uint8_t key[DIGEST_LEN];
+	shown_key(a, p, key);
+	for (size_t i = 0; i < SHOWN; i++)
+		if (memcmp(shown[i], key, DIGEST_LEN) == 0)
+			return true;
+	return false;
 }
 
 static void

@@ -132,6 +132,12 @@ json_t *approval_estimated(struct keeper *k, const struct approval *a);
 bool approval_visible(const struct approval *a, const struct verified *v);
 const char *approval_may_not(const struct approval *a, const struct verified *v);
 
+/* Does the hash, or its first twelve digits or more, name what the request is for?  "" does. */
+bool approval_hash_fits(const struct approval *a, const char *hash);
+/* That person is shown all of it now; was shown it since this keeper started, under the same hash. */
+void approval_shown(const struct approval *a, const struct principal *p);
+bool approval_was_shown(const struct approval *a, const struct principal *p);
+
 struct decision {
 	bool allow;
 	const char *comment;

@@ -211,6 +211,30 @@ fail(const char **err_r, const char *why)
 	return SP_EDENIED;
 }
 
+static int
+verify_row(struct keeper *k, const struct signin *s, struct arena *a, struct verified *v_r, const char **err_r)
+{
+	*v_r = (struct verified){ 0 };
+	if (s->ended != 0)
+		return fail(err_r, "the sign-in has ended");
+	if (clock_wall_us() >= s->expires)
+		return fail(err_r, "the sign-in has expired");
+	if (principal_parse(a, sp_str(s->principal), &v_r->principal) != SP_OK)
+		return fail(err_r, "the sign-in cannot be read");
+	v_r->issued = s->created;
+	v_r->signin = true;
+	if (identity_renew(keeper_settings(k), a, v_r) != SP_OK) {
+		*v_r = (struct verified){ 0 };
+		return fail(err_r, "the sign-in's identity is not in the configuration any more, or is another one");
+	}
+	/* It was made by our clock, whatever the issuer's says. */
+	if (identity_revoked(k->store, &v_r->principal, s->created + (uint64_t)JWT_LEEWAY * 1000000)) {
+		*v_r = (struct verified){ 0 };
+		return fail(err_r, "the principal was revoked");
+	}
+	return SP_OK;
+}
+
 int
 signin_verify(struct keeper *k, struct sp_bytes secret, struct arena *a, struct verified *v_r, const char **err_r)
 {
@@ -220,24 +244,18 @@ signin_verify(struct keeper *k, struct sp_bytes secret, struct arena *a, struct 
 	*v_r = (struct verified){ 0 };
 	if (find_one(k, STORE_SIGNIN_OF_HASH, args, a, &s) != SP_OK)
 		return fail(err_r, "there is no such sign-in");
-	if (s.ended != 0)
-		return fail(err_r, "the sign-in has ended");
-	if (clock_wall_us() >= s.expires)
-		return fail(err_r, "the sign-in has expired");
-	if (principal_parse(a, sp_str(s.principal), &v_r->principal) != SP_OK)
-		return fail(err_r, "the sign-in cannot be read");
-	v_r->issued = s.created;
-	v_r->signin = true;
-	if (identity_renew(keeper_settings(k), a, v_r) != SP_OK) {
-		*v_r = (struct verified){ 0 };
-		return fail(err_r, "the sign-in's identity is not in the configuration any more, or is another one");
-	}
-	/* It was made by our clock, whatever the issuer's says. */
-	if (identity_revoked(k->store, &v_r->principal, s.created + (uint64_t)JWT_LEEWAY * 1000000)) {
-		*v_r = (struct verified){ 0 };
-		return fail(err_r, "the principal was revoked");
-	}
-	return SP_OK;
+	return verify_row(k, &s, a, v_r, err_r);
+}
+
+int
+signin_of(struct keeper *k, const char *identity, const char *subject, struct arena *a, struct verified *v_r, const char **err_r)
+{
+	struct signin s;
+	const struct field args[] = { Z(identity), Z(subject), Q(clock_wall_us()) };
+	*v_r = (struct verified){ 0 };
+	if (find_one(k, STORE_SIGNIN_LIVE, args, a, &s) != SP_OK)
+		return fail(err_r, "there is no such sign-in");
+	return verify_row(k, &s, a, v_r, err_r);
 }
 
 /* ---- the end ---- */

@@ -38,6 +38,8 @@ int signin_new(struct keeper *k, const struct signin_wanted *w, struct buffer *s
 bool signin_is(struct sp_bytes token);
 /* As identity_verify(), for a secret.  Revocation is looked at, too. */
 int signin_verify(struct keeper *k, struct sp_bytes secret, struct arena *a, struct verified *v_r, const char **err_r) SP_MUST;
+/* The newest that is alive of that identity's subject, whose secret nobody showed: for what is tied to it by the configuration. */
+int signin_of(struct keeper *k, const char *identity, const char *subject, struct arena *a, struct verified *v_r, const char **err_r) SP_MUST;
 /* By its id: alive now.  What was made by it may go on only as long. */
 int signin_find(struct keeper *k, const char *id, struct arena *a, struct signin *s_r) SP_MUST;
 bool signin_alive(struct keeper *k, const char *id);

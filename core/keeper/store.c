@@ -157,6 +157,8 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	    " refresh = excluded.refresh, mac = excluded.mac", SIGNIN_TYPES, "", .topic = "signin", .key = 0 },
 	[STORE_SIGNIN_GET] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE id = ?", "t", SIGNIN_TYPES },
 	[STORE_SIGNIN_OF_HASH] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE hash = ?", "b", SIGNIN_TYPES },
+	[STORE_SIGNIN_LIVE] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE identity = ? AND subject = ? AND ended = 0 AND expires > ?"
+	    " ORDER BY created DESC LIMIT 8", "ttq", SIGNIN_TYPES },
 	[STORE_SIGNIN_OF] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE issuer = ?1 AND (?2 = '' OR subject = ?2) AND (?3 = '' OR sid = ?3)"
 	    " AND ended = 0 LIMIT 8", "ttt", SIGNIN_TYPES },
 	[STORE_SIGNIN_CHILDREN] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE parent = ? AND ended = 0 LIMIT 8", "t", SIGNIN_TYPES },

@@ -88,6 +88,7 @@ enum store_statement {
 	STORE_HOOKS_DUE,         /* gateway, now, limit → delivery, hook, body, attempts */
 	STORE_HOOK_AGAIN,        /* attempts, due, delivery */
 	STORE_HOOK_DONE,         /* delivery */
+	STORE_SIGNIN_LIVE,       /* identity, subject, now → the columns of a sign-in, newest first */
 	STORE_ESTIMATE_KEEP,     /* approval, text, mac */
 	STORE_ESTIMATE_GET,      /* approval → approval, text, mac */
 	STORE_STATEMENTS

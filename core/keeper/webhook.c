@@ -28,7 +28,7 @@ static const unsigned again_after[] = { 2, 5, 15, 60, 180, 600, 1200, 1800 };
 struct hook {
 	struct hook *next;
 	const struct webhook *conf;
-	struct sp_secret *url, *secret; /* secret: NULL for none */
+	struct sp_secret *url, *secret, *signing; /* NULL for none */
 };
 
 struct webhooks {
@@ -68,6 +68,10 @@ hook_open(const struct settings *s, struct hook *h, const char **err_r)
 		what = "secret";
 		rc = credential_read(s, h->conf->secret, &h->secret, &why);
 	}
+	if (rc == SP_OK && h->conf->signing[0] != '\0') {
+		what = "signing secret";
+		rc = credential_read(s, h->conf->signing, &h->signing, &why);
+	}
 	if (rc == SP_OK)
 		return SP_OK;
 	(void)snprintf(error_text, sizeof(error_text), "webhook %s: its %s %s", h->conf->b.name, what, why);
@@ -102,6 +106,7 @@ webhooks_free(struct webhooks **w)
 		(*w)->first = h->next;
 		secret_free(&h->url);
 		secret_free(&h->secret);
+		secret_free(&h->signing);
 		free(h);
 	}
 	free(*w);
@@ -153,26 +158,70 @@ enqueue(struct keeper *k, const struct hook *h, const struct webhook_facts *f)
 	free(body);
 }
 
+const char *
+webhook_link(struct keeper *k, struct arena *a, const char *request)
+{
+	const char *url = keeper_settings(k)->console.url, *link = url[0] == '\0' ? "" : arena_printf(a, "%s/requests/%s", url, request);
+	return link == NULL ? "" : link;
+}
+
+/* By a click one gives no reason: where one is wanted there is nothing to click on. */
+static unsigned
+buttons(const struct hook *h, const char *event, const struct approval *a)
+{
+	bool some = h->signing != NULL && strcmp(event, "asked") == 0 && !a->need_reason;
+	return !some ? 0 : h->conf->decide == SLACK_DECIDE_BOTH ? BUTTON_DENY | BUTTON_APPROVE : BUTTON_DENY;
+}
+
+static struct webhook_facts
+facts_of(struct keeper *k, struct arena *arena, const char *event, const struct approval *a)
+{
+	char hash[2 * DIGEST_LEN + 1];
+	text_hex((struct sp_bytes){ a->hash, DIGEST_LEN }, hash);
+	hash[SHORT_HASH] = '\0';
+	const char *copy = arena_string(arena, sp_str(hash));
+	return (struct webhook_facts){ .event = event, .kind = approval_kind_name(a->kind), .id = a->id, .user = a->who.user, .name = a->who.name,
+		.target = a->target, .rule = a->rule == NULL ? "" : a->rule, .by = a->by == NULL ? "" : a->by,
+		.shape = webhook_shape(arena, a->view == NULL ? "" : a->view), .hash = copy == NULL ? "" : copy, .link = webhook_link(k, arena, a->id),
+		.state = event, .count = a->count, .until = a->expires };
+}
+
 void
 webhook_event(struct keeper *k, const char *event, const struct approval *a)
 {
-	char hash[2 * DIGEST_LEN + 1], link[512] = "";
-	const struct settings *s = keeper_settings(k);
 	struct arena *arena = k->webhooks == NULL || k->webhooks->first == NULL ? NULL : arena_new(64u << 10);
 	if (arena == NULL)
 		return;
-	text_hex((struct sp_bytes){ a->hash, DIGEST_LEN }, hash);
-	hash[SHORT_HASH] = '\0';
-	if (s->console.url[0] != '\0')
-		(void)snprintf(link, sizeof(link), "%s/requests/%s", s->console.url, a->id);
-	const struct webhook_facts f = { .event = event, .kind = approval_kind_name(a->kind), .id = a->id, .user = a->who.user, .name = a->who.name,
-		.target = a->target, .rule = a->rule == NULL ? "" : a->rule, .by = a->by == NULL ? "" : a->by,
-		.shape = webhook_shape(arena, a->view == NULL ? "" : a->view), .hash = hash, .link = link, .state = event, .count = a->count,
-		.until = a->expires };
-	for (const struct hook *h = k->webhooks->first; h != NULL; h = h->next)
+	struct webhook_facts f = facts_of(k, arena, event, a);
+	for (const struct hook *h = k->webhooks->first; h != NULL; h = h->next) {
+		f.buttons = buttons(h, event, a);
 		if (wants(h->conf, event, a->target))
 			enqueue(k, h, &f);
+	}
 	arena_free(&arena);
+}
+
+char *
+webhook_replacement(struct keeper *k, const struct approval *a, const char *event)
+{
+	struct arena *arena = arena_new(64u << 10);
+	if (arena == NULL)
+		return NULL;
+	struct webhook_facts f = facts_of(k, arena, event, a);
+	f.replaces = true;
+	char *body = webhook_body(WEBHOOK_SLACK, &f);
+	arena_free(&arena);
+	return body;
+}
+
+bool
+webhook_interactive(const struct keeper *k, const char *name, const struct webhook **conf_r, struct sp_bytes *key_r)
+{
+	const struct hook *h = find(k, sp_str(name));
+	bool takes = h != NULL && h->signing != NULL;
+	*conf_r = takes ? h->conf : NULL;
+	*key_r = takes ? secret_bytes(h->signing) : (struct sp_bytes){ NULL, 0 };
+	return takes;
 }
 
 /* ---- sending ---- */

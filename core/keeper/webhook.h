@@ -27,6 +27,12 @@ void webhooks_free(struct webhooks **w);
 
 /* event: "asked", "approved", "denied", "expired", "withdrawn", "break-glass".  Stored with what is being written. */
 void webhook_event(struct keeper *k, const char *event, const struct approval *a);
+/* A hook whose messages have buttons, and Slack's key for what they send; false: there is none of that name. */
+bool webhook_interactive(const struct keeper *k, const char *name, const struct webhook **conf_r, struct sp_bytes *key_r);
+/* Where people look at a request; "" without a console's url. */
+const char *webhook_link(struct keeper *k, struct arena *a, const char *request);
+/* What a message becomes once that was decided: JSON for Slack, mem_alloc()ed; NULL: no memory. */
+char *webhook_replacement(struct keeper *k, const struct approval *a, const char *event);
 /* Every second: what is due is sent. */
 void webhook_tick(struct keeper *k);
 
@@ -35,9 +41,17 @@ void webhook_tick(struct keeper *k);
 struct webhook_facts {
 	const char *event, *kind, *id, *user, *name, *target, *rule, *by, *shape, *hash, *link, *state;
 	uint64_t count, until; /* until: wall µs, 0: none */
+	unsigned buttons;      /* Slack: BUTTON_…, or-ed */
+	bool replaces;         /* Slack: the message that was clicked on */
 };
+enum { BUTTON_DENY = 1, BUTTON_APPROVE = 2 };
+#define SLACK_APPROVE "sallyport-approve" /* what a button is called by, when it comes back */
+#define SLACK_DENY "sallyport-deny"
+#define SLACK_LOOK "sallyport-look"
 /* The body in the format of a hook: enum webhook_format.  mem_alloc()ed, the caller's; NULL: no memory. */
 char *webhook_body(unsigned format, const struct webhook_facts *f);
+/* For who clicked alone: a sentence of ours, and a link or "". */
+char *webhook_ephemeral(const char *text, const char *link);
 /* A statement without anything of its own: "UPDATE public.orders", from the view that the worker made. */
 const char *webhook_shape(struct arena *a, const char *view);
 

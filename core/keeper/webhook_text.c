@@ -4,9 +4,11 @@
 
 #include "webhook.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "../record/text.h"
 
 #define SHAPE_TABLES 200 /* bytes of their names */
 
@@ -59,6 +61,15 @@ what(const struct webhook_facts *f)
 	return f->shape[0] != '\0' ? f->shape : f->kind;
 }
 
+/* What others named so: no control, no invisible and no direction-changing character is itself (AP2). */
+static int
+put_shown(struct buffer *out, const char *text)
+{
+	struct sp_writer w = buffer_writer(out);
+	text_shown(&w, sp_str(text));
+	return buffer_written(out, &w);
+}
+
 /* The formats are fixed texts of ours; what varies comes as arguments. */
 static int
 put_sentence(struct buffer *out, const struct webhook_facts *f)
@@ -70,7 +81,7 @@ put_sentence(struct buffer *out, const struct webhook_facts *f)
 		const char *const args[] = { f->user, what(f), f->target };
 		for (size_t n = 0; *s != '\0';) {
 			bool slot = s[0] == '%' && s[1] == 's' && n < 3;
-			int rc = slot ? buffer_put(out, sp_str(args[n++])) : buffer_put(out, (struct sp_bytes){ (const uint8_t *)s, 1 });
+			int rc = slot ? put_shown(out, args[n++]) : buffer_put(out, (struct sp_bytes){ (const uint8_t *)s, 1 });
 			if (rc != SP_OK)
 				return rc;
 			s += slot ? 2 : 1;
@@ -118,32 +129,78 @@ slack_escape(const char *text)
 	return s;
 }
 
+/* Text as it stands: in a rich_text block nothing is a link, a mention or a format but what is said to be one. */
+static json_t *
+literal(const char *text)
+{
+	return json_pack("{s:s,s:[{s:s,s:[{s:s,s:s}]}]}", "type", "rich_text", "elements", "type", "rich_text_section", "elements", "type", "text", "text",
+	    text);
+}
+
+static void
+add_button(json_t *elements, const struct webhook_facts *f, const char *action, const char *text, const char *style)
+{
+	json_t *value = json_sprintf("%s %s", f->id, f->hash);
+	(void)json_array_append_new(elements, json_pack("{s:s,s:s,s:s,s:{s:s,s:s},s:o}", "type", "button", "action_id", action, "style", style, "text", "type",
+	    "plain_text", "text", text, "value", value));
+}
+
 static json_t *
 slack(const struct webhook_facts *f, const char *text)
 {
 	char *safe = slack_escape(text);
-	json_t *line = json_pack("{s:s,s:{s:s,s:s}}", "type", "section", "text", "type", "plain_text", "text", text);
-	json_t *about = json_pack("{s:s,s:[{s:s,s:s},{s:s,s:s}]}", "type", "context", "elements", "type", "plain_text", "text", f->id, "type",
-	    "plain_text", "text", f->hash[0] == '\0' ? "-" : f->hash);
-	json_t *blocks = json_array();
-	(void)json_array_append_new(blocks, line);
-	(void)json_array_append_new(blocks, about);
+	json_t *blocks = json_array(), *elements = json_array();
+	char about[256];
+	(void)snprintf(about, sizeof(about), "request %s, hash %s", f->id, f->hash[0] == '\0' ? "-" : f->hash);
+	(void)json_array_append_new(blocks, literal(text));
+	(void)json_array_append_new(blocks, json_pack("{s:s,s:[{s:s,s:s}]}", "type", "context", "elements", "type", "plain_text", "text", about));
 	if (f->link[0] != '\0')
-		(void)json_array_append_new(blocks, json_pack("{s:s,s:[{s:s,s:{s:s,s:s},s:s}]}", "type", "actions", "elements", "type", "button",
-		    "text", "type", "plain_text", "text", "Look and decide", "url", f->link));
-	json_t *j = json_pack("{s:s,s:o}", "text", safe == NULL ? "" : safe, "blocks", blocks);
+		(void)json_array_append_new(elements, json_pack("{s:s,s:s,s:{s:s,s:s},s:s}", "type", "button", "action_id", SLACK_LOOK, "text", "type",
+		    "plain_text", "text", "Look and decide", "url", f->link));
+	if ((f->buttons & BUTTON_APPROVE) != 0)
+		add_button(elements, f, SLACK_APPROVE, "Approve", "primary");
+	if ((f->buttons & BUTTON_DENY) != 0)
+		add_button(elements, f, SLACK_DENY, "Deny", "danger");
+	if (json_array_size(elements) > 0)
+		(void)json_array_append_new(blocks, json_pack("{s:s,s:O}", "type", "actions", "elements", elements));
+	json_decref(elements);
+	json_t *j = json_pack("{s:s,s:b,s:o}", "text", safe == NULL ? "" : safe, "mrkdwn", 0, "blocks", blocks);
+	if (f->replaces)
+		(void)json_object_set_new(j, "replace_original", json_true());
 	free(safe);
 	return j;
 }
 
-/* Adaptive Cards 1.4.  A TextBlock reads Markdown: facts, which do not, have what others wrote. */
+char *
+webhook_ephemeral(const char *text, const char *link)
+{
+	char *safe = slack_escape(text);
+	json_t *j = json_pack("{s:s,s:b,s:o}", "response_type", "ephemeral", "replace_original", 0, "text",
+	    json_sprintf("%s%s%s%s", safe == NULL ? "" : safe, link[0] == '\0' ? "" : ": <", link, link[0] == '\0' ? "" : ">"));
+	char *body = j == NULL ? NULL : json_dumps(j, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_decref(j);
+	free(safe);
+	return body;
+}
+
+/* Markdown is read in a TextBlock and in facts: what others wrote stands in runs of text, where it is not. */
+static void
+add_line(json_t *body, const char *title, const char *value)
+{
+	(void)json_array_append_new(body, json_pack("{s:s,s:[{s:s,s:s,s:s},{s:s,s:s}]}", "type", "RichTextBlock", "inlines", "type", "TextRun", "weight", "bolder",
+	    "text", title, "type", "TextRun", "text", value));
+}
+
+/* Adaptive Cards 1.4. */
 static json_t *
 teams(const struct webhook_facts *f, const char *text)
 {
-	json_t *facts = json_pack("[{s:s,s:s},{s:s,s:s},{s:s,s:s},{s:s,s:s},{s:s,s:s}]", "title", "What", "value", text, "title", "Request", "value",
-	    f->id, "title", "Rule", "value", f->rule, "title", "Decided by", "value", f->by, "title", "Hash", "value", f->hash);
-	json_t *body = json_pack("[{s:s,s:s,s:s},{s:s,s:o}]", "type", "TextBlock", "weight", "bolder", "text", "Sallyport", "type", "FactSet", "facts",
-	    facts);
+	json_t *body = json_pack("[{s:s,s:s,s:s}]", "type", "TextBlock", "weight", "bolder", "text", "Sallyport");
+	add_line(body, "What: ", text);
+	add_line(body, "Request: ", f->id);
+	add_line(body, "Rule: ", f->rule);
+	add_line(body, "Decided by: ", f->by);
+	add_line(body, "Hash: ", f->hash);
 	json_t *card = json_pack("{s:s,s:s,s:o}", "type", "AdaptiveCard", "version", "1.4", "body", body);
 	if (card != NULL && f->link[0] != '\0')
 		(void)json_object_set_new(card, "actions", json_pack("[{s:s,s:s,s:s}]", "type", "Action.OpenUrl", "title", "Look and decide", "url",

@@ -359,4 +359,5 @@ def the_issuer_of_the_document_must_be_it(w):
         w.gateway.extra = extra
 
 
-main(console=True)
+if __name__ == "__main__":
+    main(console=True)

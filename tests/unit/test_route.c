@@ -31,7 +31,7 @@ what_changes_something_is_a_post(void)
 {
 	static const enum call changes[] = { CALL_KILL, CALL_APPROVE, CALL_DENY, CALL_TOKEN, CALL_REVOKE, CALL_SIGNIN_BEGIN, CALL_SIGNIN_CODE,
 		CALL_LOGOUT, CALL_DEVICE_BEGIN, CALL_DEVICE_POLL, CALL_DEVICE_CONFIRM, CALL_BACKCHANNEL, CALL_RENEW, CALL_ASK, CALL_END, CALL_BREAK_GLASS,
-		CALL_TICKET, CALL_TICKET_END, CALL_SSH_CERTIFICATE, CALL_SAML_ACS, CALL_SAML_LOGOUT };
+		CALL_TICKET, CALL_TICKET_END, CALL_SSH_CERTIFICATE, CALL_SAML_ACS, CALL_SAML_LOGOUT, CALL_SLACK };
 	static const enum call for_oneself[] = { CALL_LOGOUT, CALL_DEVICE_CONFIRM, CALL_ASK, CALL_END, CALL_BREAK_GLASS, CALL_TICKET,
 		CALL_TICKET_END, CALL_SSH_CERTIFICATE };
 	for (const struct route *r = route_table; r->method != NULL; r++) {
@@ -51,7 +51,7 @@ static void
 few_are_for_anybody(void)
 {
 	static const enum call open[] = { CALL_IDENTITIES, CALL_SIGNIN_BEGIN, CALL_SIGNIN_CODE, CALL_DEVICE_BEGIN, CALL_DEVICE_POLL,
-		CALL_BACKCHANNEL, CALL_RENEW, CALL_SAML_METADATA, CALL_SAML_ACS, CALL_SAML_LOGOUT };
+		CALL_BACKCHANNEL, CALL_RENEW, CALL_SAML_METADATA, CALL_SAML_ACS, CALL_SAML_LOGOUT, CALL_SLACK };
 	for (const struct route *r = route_table; r->method != NULL; r++) {
 		bool anybody = false;
 		for (size_t i = 0; i < sizeof(open) / sizeof(*open); i++)

@@ -74,9 +74,65 @@ shapes(void)
 	arena_free(&a);
 }
 
+static bool
+anywhere(const json_t *j, const char *text)
+{
+	char *all = json_dumps(j, JSON_COMPACT);
+	bool there = all != NULL && strstr(all, text) != NULL;
+	free(all);
+	return there;
+}
+
+/* Every "type" in it, however deep, is one of these; nothing in it is read as Markdown but our own words. */
+static bool
+types_are(const json_t *j, const char *const *types)
+{
+	const char *name;
+	json_t *value;
+	size_t i;
+	bool good = true;
+	json_array_foreach(j, i, value)
+		good = good && types_are(value, types);
+	json_object_foreach((json_t *)(uintptr_t)j, name, value) {
+		bool known = strcmp(name, "type") != 0;
+		for (size_t n = 0; types[n] != NULL && json_is_string(value); n++)
+			known = known || strcmp(types[n], json_string_value(value)) == 0;
+		good = good && known && types_are(value, types);
+	}
+	return good;
+}
+
+/* AP2: what people or tables are called forges no link, no mention, no format, and turns no direction. */
+static void
+hostile_names(void)
+{
+	static const char *const slack_types[] = { "rich_text", "rich_text_section", "text", "context", "plain_text", "actions", "button", NULL };
+	static const char *const teams_types[] = { "message", "AdaptiveCard", "TextBlock", "RichTextBlock", "TextRun", "Action.OpenUrl", NULL };
+	struct webhook_facts f = facts;
+	f.user = "<!channel> <https://evil.example|approved>\n```*x* [ok](https://evil.example) @here";
+	f.shape = "UPDATE public.\xe2\x80\xaegnp.x\xe2\x80\x8b\x1b[31m&lt;";
+	f.buttons = BUTTON_DENY | BUTTON_APPROVE;
+	json_t *j = said(WEBHOOK_SLACK, &f);
+	CU_ASSERT(types_are(j, slack_types) && json_is_false(json_object_get(j, "mrkdwn")));
+	const char *fallback = json_string_value(json_object_get(j, "text"));
+	CU_ASSERT(fallback != NULL && strchr(fallback, '<') == NULL && strchr(fallback, '>') == NULL && strchr(fallback, '\n') == NULL);
+	CU_ASSERT(!anywhere(j, "\xe2\x80\xae") && !anywhere(j, "\xe2\x80\x8b") && !anywhere(j, "\x1b") && !anywhere(j, "\\u001b") && anywhere(j, "u{202e}"));
+	CU_ASSERT(anywhere(j, "\"value\":\"abc 0123456789ab\"") && anywhere(j, SLACK_APPROVE) && anywhere(j, SLACK_DENY));
+	json_decref(j);
+	j = said(WEBHOOK_TEAMS, &f);
+	CU_ASSERT(types_are(j, teams_types) && !anywhere(j, "\xe2\x80\xae") && !anywhere(j, "\xe2\x80\x8b") && !anywhere(j, "\\u001b"));
+	json_decref(j);
+	j = said(WEBHOOK_GENERIC, &f);
+	CU_ASSERT(strchr(json_string_value(json_object_get(j, "text")), '\n') == NULL);
+	json_decref(j);
+	char *body = webhook_ephemeral("a <!channel> & b", "https://g/requests/abc");
+	CU_ASSERT(body != NULL && strstr(body, "a &lt;!channel&gt; &amp; b: <https://g/requests/abc>") != NULL);
+	free(body);
+}
+
 int
 main(void)
 {
-	CU_TestInfo tests[] = { { "formats", formats }, { "without a link", without_a_link }, { "shapes", shapes }, CU_TEST_INFO_NULL };
+	CU_TestInfo tests[] = { { "names that forge (AP2)", hostile_names }, { "formats", formats }, { "without a link", without_a_link }, { "shapes", shapes }, CU_TEST_INFO_NULL };
 	return cunit_main("webhook", tests);
 }
