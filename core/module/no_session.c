@@ -103,6 +103,8 @@ GIVES(bool, false, sp_inspects, const struct sp_session *s)
 REFUSES(sp_inspected, struct sp_session *s)
 GIVES(uint64_t, 0, sp_recheck, const struct sp_session *s)
 GIVES(void *, NULL, sp_target_block, struct sp_session *s, size_t size, void (*end)(void *block))
+REFUSES(sp_claim, struct sp_session *s, struct sp_bytes name, uint64_t ms)
+GIVES(bool, false, sp_claimed, const struct sp_session *s, struct sp_bytes name)
 DOES_NOTHING(sp_wake, struct sp_session *s)
 DOES_NOTHING(sp_estimated, struct sp_session *s, const char *request, const char *text)
 

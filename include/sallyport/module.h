@@ -433,6 +433,12 @@ void *sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block
 int sp_pool_key(struct sp_session *s, struct sp_bytes key) SP_MUST;
 struct sp_bytes sp_pool_key_of(const struct sp_session *s); /* borrowed; empty where none was given */
 /*
+ * A thing at the target that this principal made, by its name there, for so many ms: other principals
+ * can't use it.  Over all workers, while the gateway runs.  SP_EDENIED: claimed already, or no room.
+ */
+int sp_claim(struct sp_session *s, struct sp_bytes name, uint64_t ms) SP_MUST;
+bool sp_claimed(const struct sp_session *s, struct sp_bytes name);
+/*
  * Some other session of this worker: call its data() soon, for both sides that have bytes waiting,
  * and for a side session's target in any case.  Nobody else may write to it: sp_out(), sp_put() are
  * for the session whose callback runs.

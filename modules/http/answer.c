@@ -122,6 +122,15 @@ put_framing(struct sp_session *s, struct sp_writer *w, bool changes)
 		http_put_field(w, "Connection", SP_LIT("close"));
 }
 
+/* Does the target leave HTTP with this answer?  By 101, or as before 1.22, by one without an end. */
+static bool
+becomes_stream(const struct proxy *p)
+{
+	if (!p->r.hijack)
+		return false;
+	return p->r.upgrade ? p->r.status == 101 : p->r.status == 200 && p->answer.framing.kind == HTTP_UNTIL_CLOSE;
+}
+
 /* What of it can't go on: a status and why; 0: it can. */
 static unsigned
 cannot(struct sp_session *s, struct sp_bytes head, const char **why_r)
@@ -138,8 +147,30 @@ cannot(struct sp_session *s, struct sp_bytes head, const char **why_r)
 	if (p->answer.status == 206)
 		return 502;
 	*why_r = "a rule hides this answer whole";
-	int rc = sp_stream_filter(p->r.op, &p->r.filter);
+	int rc = p->hooks->begin == NULL ? SP_OK : p->hooks->begin(s);
+	if (rc == SP_OK && !p->r.framed && !becomes_stream(p))
+		rc = sp_stream_filter(p->r.op, &p->r.filter);
 	return rc == SP_OK ? 0 : 403;
+}
+
+static int
+begin_stream(struct sp_session *s, struct sp_bytes head)
+{
+	struct proxy *p = sp_state(s);
+	struct sp_bytes type = http_field(&p->answer, head, "content-type");
+	struct sp_writer *w = sp_out(s, SP_CLIENT);
+	http_put_status(w, p->r.status);
+	if (type.p != NULL)
+		http_put_field(w, "Content-Type", type);
+	if (p->r.upgrade) {
+		http_put_field(w, "Connection", SP_LIT("Upgrade"));
+		http_put_field(w, "Upgrade", SP_LIT("tcp"));
+	}
+	http_put_end(w);
+	if (w->bad)
+		return sp_fail(s, SP_EPROTO, "the target's answer has a field that cannot be sent on");
+	proxy_enter(s, PROXY_STREAM);
+	return sp_drop(s, SP_TARGET, head.len);
 }
 
 static int
@@ -154,14 +185,16 @@ begin_answer(struct sp_session *s, size_t n)
 	unsigned status = cannot(s, head, &why);
 	if (status != 0)
 		return proxy_refuse(s, status, true, why);
+	if (becomes_stream(p))
+		return begin_stream(s, head);
 	http_body_begin(&r->down_body, &p->answer.framing);
-	r->rewrite = r->rewrite && r->status == 200 && p->answer.framing.kind != HTTP_NO_BODY;
+	r->rewrite = r->rewrite && (r->status == 200 || r->status == 201) && p->answer.framing.kind != HTTP_NO_BODY;
 	r->down = r->rewrite ? DOWN_SPOOL : DOWN_BODY;
 	struct sp_writer *w = sp_out(s, SP_CLIENT);
 	http_put_status(w, r->status);
 	int rc = put_fields(s, w, head);
 	if (rc == SP_OK) {
-		put_framing(s, w, r->filter != NULL || r->rewrite);
+		put_framing(s, w, r->filter != NULL || r->rewrite || r->framed);
 		http_put_end(w);
 	}
 	if (rc != SP_OK || w->bad)
@@ -172,13 +205,13 @@ begin_answer(struct sp_session *s, size_t n)
 /* ---- the body ---- */
 
 static int
-put_shown(struct sp_session *s, struct sp_bytes shown)
+put_shown(struct sp_session *s, struct sp_bytes shown, struct sp_bytes plain)
 {
 	struct proxy *p = sp_state(s);
 	if (shown.len == 0)
 		return SP_OK;
-	p->r.bytes += shown.len;
-	int rc = sp_record(s, p->r.op, SP_REC_OUTPUT, shown);
+	p->r.bytes += plain.len;
+	int rc = plain.len == 0 ? SP_OK : sp_record(s, p->r.op, SP_REC_OUTPUT, plain);
 	if (rc != SP_OK || !p->r.chunked)
 		return rc == SP_OK ? sp_put(s, SP_CLIENT, shown) : rc;
 	struct sp_writer *w = sp_out(s, SP_CLIENT);
@@ -191,14 +224,16 @@ show(struct sp_session *s, struct sp_bytes piece, bool last)
 {
 	const struct proxy_conf *c = sp_conf(s);
 	struct proxy *p = sp_state(s);
-	if (p->r.filter == NULL)
-		return put_shown(s, piece);
-	struct sp_writer w = proxy_buffer();
-	int rc = sp_filter_feed(p->r.filter, piece, last, &w);
+	if (p->r.filter == NULL && !p->r.framed)
+		return put_shown(s, piece, piece);
+	struct sp_writer out = proxy_buffer(), plain = proxy_buffer();
+	int rc = p->r.framed ? p->hooks->show(s, piece, last, &out, &plain) : sp_filter_feed(p->r.filter, piece, last, &out);
 	if (rc == SP_OK)
-		rc = put_shown(s, sp_written(&w));
-	proxy_free(&w);
-	p->r.hold_until = !last && sp_filter_holds(p->r.filter) ? proxy_now() + c->hold + 1 : 0;
+		rc = out.bad || plain.bad ? SP_ENOMEM : put_shown(s, sp_written(&out), sp_written(p->r.framed ? &plain : &out));
+	proxy_free(&out);
+	proxy_free(&plain);
+	bool holds = !last && (p->r.framed ? p->hooks->holds(s) : sp_filter_holds(p->r.filter));
+	p->r.hold_until = holds ? proxy_now() + c->hold + 1 : 0;
 	return rc;
 }
 
@@ -206,7 +241,7 @@ int
 proxy_answer_due(struct sp_session *s)
 {
 	struct proxy *p = sp_state(s);
-	return p->r.down == DOWN_BODY && p->r.filter != NULL ? show(s, (struct sp_bytes){ NULL, 0 }, true) : SP_OK;
+	return p->r.down == DOWN_BODY && (p->r.filter != NULL || p->r.framed) ? show(s, (struct sp_bytes){ NULL, 0 }, true) : SP_OK;
 }
 
 static int
@@ -274,13 +309,11 @@ proxy_answer(struct sp_session *s)
 			sp_log(s, SP_WARN, "the target's answer is refused: %s", http_error_text((int)n));
 			return proxy_refuse(s, 502, true, "the target's answer is malformed");
 		}
-		if (p->answer.status == 101) {
-			if (p->r.upgrade)
-				return p->hooks->stream(s, SP_TARGET);
+		if (p->answer.status == 101 && !p->r.upgrade)
 			return proxy_refuse(s, 502, true, "the target leaves HTTP, which was not asked for");
-		}
-		int rc = p->answer.status < 200 ? sp_drop(s, SP_TARGET, (size_t)n) : begin_answer(s, (size_t)n);
-		if (rc == SP_OK && p->answer.status < 200) {
+		bool more = p->answer.status < 200 && p->answer.status != 101;
+		int rc = more ? sp_drop(s, SP_TARGET, (size_t)n) : begin_answer(s, (size_t)n);
+		if (rc == SP_OK && more) {
 			const struct http_limits limits = { .head = 0 };
 			http_head_begin(&p->answer, HTTP_RESPONSE, &limits);
 		}

@@ -15,7 +15,8 @@ struct http_conf {
 };
 
 static const struct sp_directive directives[] = {
-	PROXY_DIRECTIVES,
+	PROXY_DIRECTIVES("accept,accept-language,cache-control,content-type,content-language,content-disposition,if-match,if-none-match,"
+			 "if-modified-since,if-unmodified-since,user-agent,origin,referer,cookie,idempotency-key,prefer"),
 	{ "templates", SP_TYPE_STRINGS, SP_IN_TARGET, offsetof(struct http_conf, templates), "",
 	    "Paths of the API, `:name` stands for any segment: /orders/:id; the first that fits is the attribute `template`." },
 	{ .name = NULL }

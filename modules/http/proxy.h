@@ -60,9 +60,11 @@ struct proxy_request {
 	unsigned refused;         /* … or that it is none: a status; message says why */
 	bool spool;               /* … its body has to be seen whole */
 	bool unseen;              /* … its body goes on unseen: the operation's text says so */
-	bool upgrade;             /* … the target may leave HTTP */
+	bool hijack;              /* … the connection becomes a stream */
+	bool upgrade;             /* … by Upgrade: tcp and 101; else by an answer without an end */
 	bool rewrite;             /* … rewrite() sees the answer whole */
 	bool unbounded;           /* … its answer may take for ever */
+	bool framed;              /* begin() says: show() looks through the answer, not the filter here */
 	void *own;                /* the hooks', freed by their forget() */
 
 	struct sp_op *op;
@@ -84,7 +86,12 @@ struct proxy_hooks {
 	int (*fetched)(struct sp_session *s, unsigned status, struct sp_bytes body);
 	/* r.rewrite: the answer's body, whole; what goes to the client is appended to out. */
 	int (*rewrite)(struct sp_session *s, unsigned status, struct sp_bytes body, struct sp_writer *out);
-	/* r.upgrade, and the target has left HTTP: bytes of one side; consume them. */
+	/* The answer's head is there, r.status; NULL: nothing to do.  An error: it is hidden whole. */
+	int (*begin)(struct sp_session *s);
+	/* r.framed: what can be shown of a piece to out, and what of that is recorded to plain. */
+	int (*show)(struct sp_session *s, struct sp_bytes piece, bool last, struct sp_writer *out, struct sp_writer *plain);
+	bool (*holds)(struct sp_session *s);
+	/* r.hijack, and the target has left HTTP: bytes of one side; consume them. */
 	int (*stream)(struct sp_session *s, enum sp_side from);
 	int (*stream_eof)(struct sp_session *s, enum sp_side from);
 	/* The timer of stream(): what a filter held. */
@@ -109,8 +116,8 @@ struct proxy { /* the session's state begins with it */
 };
 
 int proxy_check(const struct proxy_conf *c, const char **err_r);
-#define PROXY_DIRECTIVES \
-	{ "headers", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, headers), PROXY_HEADERS, \
+#define PROXY_DIRECTIVES(HEADERS) \
+	{ "headers", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, headers), HEADERS, \
 	    "Header fields of clients that go on to the target, in any case; all others are dropped, and what says who somebody is always." }, \
 	{ "judged", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, judged), "", \
 	    "Which of these belong to the operation: policies read them, approvals are bound to them." }, \
@@ -127,9 +134,6 @@ int proxy_check(const struct proxy_conf *c, const char **err_r);
 	    "How long output that may begin a detector's finding is held back while nothing more comes." }, \
 	{ "stall", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, stall), "5m", \
 	    "Longest silence of the side whose turn it is while a request is under way; 0s: none is too long." }
-#define PROXY_HEADERS \
-	"accept,accept-language,cache-control,content-type,content-language,content-disposition,if-match,if-none-match,if-modified-since," \
-	"if-unmodified-since,user-agent,origin,referer,cookie,idempotency-key,prefer"
 
 /* ---- proxy.c: the module's callbacks, by their names ---- */
 

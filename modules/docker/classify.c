@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From an operation's text to attributes.  The text is the request, and what the target said of the container:
+ *
+ *   POST /v1.41/containers/5abd…/exec
+ *   container: web
+ *   container.label: env=prod
+ *
+ *   {"Cmd":["id"]}
+ */
+#include "docker.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "../http/fields.h"
+#include "../shell/shell.h"
+
+const char *const docker_kinds[] = { "docker.exec", "docker.exec.create", "docker.exec.use", "docker.container.create", "docker.container",
+	"docker.archive", "docker.image", "docker.network", "docker.volume", "docker.plugin", "docker.swarm", "docker.system", "docker.unknown", NULL };
+
+#define EXEC "docker.exec docker.exec.create"
+#define MADE "docker.container.create"
+#define ONE EXEC " docker.exec.use docker.container docker.archive"
+#define ALL ONE " " MADE " docker.image docker.network docker.volume docker.plugin docker.swarm docker.system docker.unknown"
+#define ROW(name, type, on, help) { name, type, SP_OF_OPERATION, on, help }
+const struct sp_attr docker_attrs[] = {
+	[A_ACTION] = ROW("action", SP_TYPE_STRING, ALL, "What is done, by a word: create, start, stop, remove, logs, inspect, pull, build, …"),
+	[A_EFFECT] = ROW("effect", SP_TYPE_STRING, ALL, "`read` when nothing is changed, else `write`."),
+	[A_CONTAINER] = ROW("container", SP_TYPE_STRING, ONE " " MADE, "Name of the container, as the target has it."),
+	[A_ID] = ROW("container_id", SP_TYPE_STRING, ONE, "Its full id, which is what goes to the target in the name's place."),
+	[A_LABELS] = ROW("labels", SP_TYPE_STRINGS, ONE " " MADE, "Its labels: `env=prod`."),
+	[A_IMAGE] = ROW("image", SP_TYPE_STRING, ONE " " MADE " docker.image", "Its image, or the image meant: `registry.example.com/team/app:1`."),
+	[A_REGISTRY] = ROW("registry", SP_TYPE_STRING, ONE " " MADE " docker.image", "Where that image is from; `docker.io` when its name does not say."),
+	[A_PINNED] = ROW("pinned", SP_TYPE_BOOL, ONE " " MADE " docker.image", "The image is named by its digest."),
+	[A_USER] = ROW("user", SP_TYPE_STRING, EXEC " " MADE, "Whom the command runs as in the container; empty where nothing says, which is root."),
+	[A_ROOT] = ROW("root", SP_TYPE_BOOL, EXEC " " MADE, "… and whether that is root, or may be."),
+	[A_PRIVILEGED] = ROW("privileged", SP_TYPE_BOOL, ONE " " MADE, "The command, or its container, is privileged."),
+	[A_PROGRAM] = ROW("program", SP_TYPE_STRING, EXEC " " MADE, "Its program, without the folder."),
+	[A_ARGV] = ROW("argv", SP_TYPE_STRINGS, EXEC " " MADE, "Its words, the program's own first."),
+	[A_ENV] = ROW("variables", SP_TYPE_STRINGS, "docker.exec.create " MADE, "Names of the variables that are set."),
+	[A_TTY] = ROW("tty", SP_TYPE_BOOL, EXEC " " MADE, "It gets a terminal."),
+	[A_WORKDIR] = ROW("workdir", SP_TYPE_STRING, "docker.exec.create " MADE, "Where it runs."),
+	[A_HOST_PATHS] = ROW("host_paths", SP_TYPE_STRINGS, MADE, "Files and folders of the host that it sees."),
+	[A_VOLUMES] = ROW("volumes", SP_TYPE_STRINGS, MADE, "Named volumes that it sees."),
+	[A_CAPS] = ROW("caps", SP_TYPE_STRINGS, MADE, "Capabilities added, without CAP_: `SYS_ADMIN`."),
+	[A_DEVICES] = ROW("devices", SP_TYPE_STRINGS, MADE, "Devices of the host that it gets."),
+	[A_NAMESPACES] = ROW("namespaces", SP_TYPE_STRINGS, MADE, "Those that it shares: `pid=host`, `net=host`, `ipc=host`, `uts=host`, `user=host`, `cgroup=host`, `net=container`; and networks that somebody made: `net=NAME`."),
+	[A_SECURITY] = ROW("security", SP_TYPE_STRINGS, MADE, "Security options: `seccomp=unconfined`."),
+	[A_PATH] = ROW("path", SP_TYPE_STRING, "docker.archive", "The file or folder in the container."),
+	[A_DIRECTION] = ROW("direction", SP_TYPE_STRING, "docker.archive", "`in` to the container, `out` of it."),
+	[A_FORCE] = ROW("force", SP_TYPE_BOOL, "docker.container docker.image docker.volume", "What runs, or is in use, is removed too."),
+	[A_QUERY] = ROW("query", SP_TYPE_STRINGS, ALL, "The parameters of the request: `signal=SIGKILL`."),
+	{ .name = NULL }
+};
+
+bool
+docker_is_root(struct sp_bytes user)
+{
+	struct sp_reader r = sp_reader(user), rest = r;
+	struct sp_bytes name = sp_rd_until(&r, ':');
+	if (r.bad)
+		name = sp_rd_rest(&rest);
+	bool zero = true;
+	for (size_t i = 0; i < name.len; i++)
+		zero = zero && (name.p[i] == '0' || (i == 0 && name.p[i] == '+'));
+	return zero || sp_bytes_is(name, "root");
+}
+
+/* registry.example.com:5000/team/app@sha256:… */
+int
+docker_say_image(struct sp_op *op, struct sp_bytes image)
+{
+	struct sp_reader r = sp_reader(image);
+	struct sp_bytes first = sp_rd_until(&r, '/');
+	bool host = !r.bad && (sp_bytes_is(first, "localhost") || memchr(first.p, '.', first.len) != NULL || memchr(first.p, ':', first.len) != NULL);
+	bool pinned = false;
+	static const char mark[] = "@sha256:";
+	for (size_t i = 0; i + sizeof(mark) - 1 + 64 <= image.len; i++)
+		pinned = pinned || memcmp(image.p + i, mark, sizeof(mark) - 1) == 0;
+	int rc = sp_op_str(op, A_IMAGE, image);
+	if (rc == SP_OK)
+		rc = sp_op_str(op, A_REGISTRY, host ? first : SP_LIT("docker.io"));
+	return rc == SP_OK ? sp_op_bool(op, A_PINNED, pinned) : rc;
+}
+
+int
+docker_say_argv(struct sp_op *op, const struct sp_bytes *word, size_t n)
+{
+	int rc = SP_OK;
+	for (size_t i = 0; i < n && rc == SP_OK; i++)
+		rc = sp_op_add(op, A_ARGV, word[i]);
+	if (rc != SP_OK || n == 0)
+		return rc;
+	struct sp_bytes program = shell_base_name(word[0]);
+	rc = sp_op_str(op, A_PROGRAM, program);
+	return rc == SP_OK && shell_is_interpreter(word, n) ? sp_op_unclear(op, "program", program) : rc;
+}
+
+/* ---- what the target said ---- */
+
+struct facts {
+	struct sp_bytes name, id, image, user, exec_user, argv;
+	bool privileged, exec_privileged, exec_tty, exec;
+};
+
+static int
+read_facts(struct sp_op *op, struct sp_bytes lines, struct facts *f)
+{
+	struct sp_reader r = sp_reader(lines);
+	struct sp_bytes name, value;
+	int rc = SP_OK;
+	const struct { const char *name; struct sp_bytes *to; } texts[] = { { "container", &f->name }, { "container.id", &f->id },
+		{ "container.image", &f->image }, { "container.user", &f->user }, { "exec.user", &f->exec_user }, { "exec.argv", &f->argv } };
+	const struct { const char *name; bool *to; } bools[] = { { "container.privileged", &f->privileged }, { "exec.privileged", &f->exec_privileged },
+		{ "exec.tty", &f->exec_tty } };
+	while (rc == SP_OK && proxy_next_line(&r, &name, &value)) {
+		for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
+			if (sp_bytes_is(name, texts[i].name))
+				*texts[i].to = value;
+		for (size_t i = 0; i < sizeof(bools) / sizeof(*bools); i++)
+			if (sp_bytes_is(name, bools[i].name))
+				*bools[i].to = !sp_bytes_is(value, "false");
+		if (sp_bytes_is(name, "container.label"))
+			rc = sp_op_add(op, A_LABELS, value);
+	}
+	f->exec = f->argv.p != NULL;
+	return rc != SP_OK ? rc : r.bad ? SP_EPROTO : SP_OK;
+}
+
+static int
+say_container(struct sp_op *op, const struct facts *f)
+{
+	int rc = sp_op_str(op, A_CONTAINER, f->name);
+	if (rc == SP_OK && f->id.p != NULL)
+		rc = sp_op_str(op, A_ID, f->id);
+	if (rc == SP_OK && f->image.len > 0)
+		rc = docker_say_image(op, f->image);
+	return rc == SP_OK ? sp_op_bool(op, A_PRIVILEGED, f->privileged || f->exec_privileged) : rc;
+}
+
+/* An exec that exists: what the target says it would run. */
+static int
+say_exec(struct sp_op *op, const struct facts *f)
+{
+	struct sp_bytes word[256], user = f->exec_user.len > 0 ? f->exec_user : f->user;
+	size_t n = 0, i;
+	const json_t *one;
+	json_t *argv = json_loadb((const char *)f->argv.p, f->argv.len, JSON_REJECT_DUPLICATES, NULL);
+	bool whole = json_is_array(argv) && json_array_size(argv) <= 256;
+	json_array_foreach(argv, i, one) {
+		whole = whole && json_is_string(one);
+		if (whole)
+			word[n++] = (struct sp_bytes){ (const uint8_t *)json_string_value(one), json_string_length(one) };
+	}
+	int rc = whole ? docker_say_argv(op, word, n) : SP_EPROTO;
+	json_decref(argv);
+	if (rc == SP_OK)
+		rc = sp_op_str(op, A_USER, user);
+	if (rc == SP_OK)
+		rc = sp_op_bool(op, A_ROOT, docker_is_root(user));
+	return rc == SP_OK ? sp_op_bool(op, A_TTY, f->exec_tty) : rc;
+}
+
+/* ---- the request ---- */
+
+static struct sp_bytes
+query_value(struct sp_bytes query, const char *name, uint8_t *space, size_t max)
+{
+	struct sp_reader r = sp_reader(query);
+	struct sp_bytes key, value;
+	while (http_query_next(&r, &key, &value)) {
+		struct sp_writer w = sp_writer(space, max);
+		if (!sp_bytes_is(key, name))
+			continue;
+		http_decode(value, true, &w);
+		if (!w.bad)
+			return sp_written(&w);
+	}
+	return (struct sp_bytes){ NULL, 0 };
+}
+
+static int
+say_archive(struct sp_op *op, const struct proxy_text *t)
+{
+	uint8_t space[4096];
+	struct sp_bytes path = query_value(t->query, "path", space, sizeof(space));
+	int rc = sp_op_str(op, A_DIRECTION, sp_bytes_is(t->method, "PUT") ? SP_LIT("in") : SP_LIT("out"));
+	if (rc != SP_OK || path.p == NULL)
+		return rc != SP_OK ? rc : sp_op_unclear(op, "path", SP_LIT("missing"));
+	rc = sp_op_str(op, A_PATH, path);
+	struct sp_reader r = sp_reader(path); /* a rule by prefix must not be fooled */
+	while (rc == SP_OK && r.left > 0) {
+		struct sp_reader rest = r;
+		struct sp_bytes part = sp_rd_until(&r, '/');
+		if (r.bad) {
+			part = sp_rd_rest(&rest);
+			r = rest;
+		}
+		if (sp_bytes_is(part, ".."))
+			rc = sp_op_unclear(op, "path", SP_LIT(".."));
+	}
+	return rc;
+}
+
+static int
+say_pull(struct sp_op *op, const struct proxy_text *t)
+{
+	uint8_t space[1024], tag_space[256], all[1300];
+	struct sp_bytes image = query_value(t->query, "fromImage", space, sizeof(space)), tag = query_value(t->query, "tag", tag_space, sizeof(tag_space));
+	struct sp_writer w = sp_writer(all, sizeof(all));
+	if (image.p == NULL) /* from an archive, or from an address: SSRF by the daemon */
+		return sp_op_unclear(op, "route", SP_LIT("import"));
+	sp_wr_put(&w, image);
+	if (tag.len > 0) {
+		sp_wr_u8(&w, tag.len > 7 && memcmp(tag.p, "sha256:", 7) == 0 ? '@' : ':');
+		sp_wr_put(&w, tag);
+	}
+	return docker_say_image(op, sp_written(&w));
+}
+
+static int
+say_name(struct sp_op *op, const struct proxy_text *t)
+{
+	uint8_t space[300];
+	struct sp_bytes name = query_value(t->query, "name", space, sizeof(space));
+	return name.p == NULL ? SP_OK : sp_op_str(op, A_CONTAINER, name);
+}
+
+static int
+say_body(struct sp_op *op, const struct row *row, const struct proxy_text *t, const struct facts *f)
+{
+	const char *kind = row->kind;
+	if (strcmp(kind, "docker.exec.create") == 0)
+		return body_of_exec(op, t->body, f->user);
+	if (strcmp(kind, "docker.exec") == 0)
+		return body_of_start(op, t->body);
+	if (strcmp(kind, "docker.container.create") == 0)
+		return body_of_create(op, t->body);
+	if (strcmp(kind, "docker.volume") == 0)
+		return body_of_volume(op, t->body);
+	return strcmp(kind, "docker.network") == 0 ? body_of_network(op, t->body) : SP_OK;
+}
+
+static int
+say_row(struct sp_op *op, const struct route *to, const struct proxy_text *t)
+{
+	const struct row *row = to->row;
+	uint8_t space[16];
+	int rc = sp_op_str(op, A_ACTION, sp_str(row->action));
+	if (rc == SP_OK)
+		rc = sp_op_str(op, A_EFFECT, row->flags & ROW_READ ? SP_LIT("read") : SP_LIT("write"));
+	if (rc == SP_OK)
+		rc = sp_op_tag(op, row->action);
+	if (rc == SP_OK && (row->flags & ROW_OPAQUE))
+		rc = sp_op_unclear(op, "route", sp_str(row->action));
+	if (rc == SP_OK && to->image.p != NULL && strcmp(row->kind, "docker.image") == 0)
+		rc = docker_say_image(op, to->image);
+	if (rc == SP_OK && strcmp(row->action, "pull") == 0)
+		rc = say_pull(op, t);
+	if (rc == SP_OK && strcmp(row->kind, "docker.archive") == 0)
+		rc = say_archive(op, t);
+	if (rc == SP_OK && strcmp(row->kind, "docker.container.create") == 0)
+		rc = say_name(op, t);
+	bool forces = strcmp(row->kind, "docker.container") == 0 || strcmp(row->kind, "docker.image") == 0 || strcmp(row->kind, "docker.volume") == 0;
+	struct sp_bytes force = query_value(t->query, "force", space, sizeof(space));
+	if (rc == SP_OK && forces)
+		rc = sp_op_bool(op, A_FORCE, force.len > 0 && !sp_bytes_is(force, "0") && !sp_bytes_is(force, "false"));
+	return rc;
+}
+
+int
+docker_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
+{
+	struct proxy_text t;
+	struct facts f = { .privileged = false };
+	(void)scope;
+	if (!proxy_read_text(text, &t))
+		return SP_EPROTO;
+	struct route to = docker_route(t.method, t.path);
+	int rc = read_facts(op, t.lines, &f);
+	if (rc == SP_OK && t.query.len > 0)
+		rc = fields_of_form(op, A_QUERY, A_QUERY, t.query);
+	if (rc != SP_OK)
+		return rc;
+	if (to.row == NULL)
+		return sp_op_unclear(op, "route", to.version_known ? SP_LIT("unknown") : SP_LIT("version"));
+	if (strcmp(to.row->kind, sp_op_kind(op)) != 0)
+		return SP_EPROTO;
+	rc = say_row(op, &to, &t);
+	if (rc == SP_OK && (to.container.p != NULL || to.exec.p != NULL))
+		rc = say_container(op, &f);
+	if (rc == SP_OK && strcmp(to.row->kind, "docker.exec") == 0)
+		rc = f.exec ? say_exec(op, &f) : sp_op_unclear(op, "exec", SP_LIT("unknown"));
+	struct sp_reader r = sp_reader(t.lines);
+	struct sp_bytes name, value;
+	while (rc == SP_OK && !(to.row->flags & ROW_BYTES) && proxy_next_line(&r, &name, &value))
+		if (sp_bytes_is(name, "!body"))
+			rc = sp_op_unclear(op, "body", sp_str(to.row->action));
+	return rc == SP_OK && (to.row->flags & ROW_JSON) ? say_body(op, to.row, &t, &f) : rc;
+}

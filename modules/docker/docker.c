@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * docker.so: settings, and what Docker's API adds to requests through the gateway.  docker.h has the picture.
+ */
+#include "docker.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define CLAIM_MS (24ull * 3600 * 1000)
+#define CONF(member) offsetof(struct docker_conf, member)
+
+static const struct sp_directive directives[] = {
+	PROXY_DIRECTIVES("accept,content-type,x-registry-auth,x-registry-config,user-agent"),
+	{ "select", SP_TYPE_STRINGS, SP_IN_TARGET, CONF(select), "",
+	    "Labels, NAME=VALUE, that a container has to have: others are not there for who comes through here." },
+	{ "owner", SP_TYPE_STRING, SP_IN_TARGET, CONF(owner), "",
+	    "A label that names who may use a container: set when one is created, wanted of each other, so that everybody sees their own." },
+	{ "env", SP_TYPE_STRING, SP_IN_MODULE | SP_IN_TARGET, CONF(env), "secrets",
+	    "Values of variables in what inspect shows: shown, masked, or secrets: masked where the name sounds like one." },
+	{ .name = NULL }
+};
+
+static int
+docker_check(void *conf, const char **err_r)
+{
+	const struct docker_conf *c = conf;
+	*err_r = "env is shown, secrets or masked";
+	if (strcmp(c->env, "shown") != 0 && strcmp(c->env, "secrets") != 0 && strcmp(c->env, "masked") != 0)
+		return SP_ECONF;
+	*err_r = "select takes at most 16 labels";
+	if (c->select.n > SELECT_MAX)
+		return SP_ECONF;
+	return proxy_check(&c->proxy, err_r);
+}
+
+/* ---- a request ---- */
+
+static int
+route(struct sp_session *s, struct sp_bytes head)
+{
+	struct docker *d = sp_state(s);
+	struct proxy_request *r = &d->proxy.r;
+	struct sp_bytes path, query;
+	d->r = (struct docker_request){ .path = proxy_buffer() };
+	http_target_split(sp_written(&r->target), &path, &query);
+	sp_wr_put(&d->r.path, path);
+	if (d->r.path.bad)
+		return SP_ENOMEM;
+	d->r.route = docker_route(sp_str(r->method), sp_written(&d->r.path));
+	const struct row *row = d->r.route.row;
+	unsigned flags = row == NULL ? 0 : row->flags;
+	r->kind = row == NULL ? "docker.unknown" : row->kind;
+	r->spool = !r->up_done && (flags & ROW_JSON);
+	r->unseen = !r->up_done && !r->spool;
+	r->unbounded = (flags & ROW_ENDLESS) != 0;
+	r->hijack = (flags & ROW_HIJACK) != 0;
+	r->upgrade = r->hijack && d->proxy.head.upgrade && http_name_is(http_field(&d->proxy.head, head, "upgrade"), "tcp");
+	const struct docker_conf *c = sp_conf(s);
+	r->rewrite = (flags & ROW_CLAIM) || ((flags & ROW_ENV) && strcmp(c->env, "shown") != 0);
+	return SP_OK;
+}
+
+/* JSON goes on as it was understood, and in no other spelling. */
+static int
+write_anew(struct sp_session *s)
+{
+	struct docker *d = sp_state(s);
+	struct sp_writer *body = &d->proxy.r.body;
+	json_t *j = json_loadb((const char *)body->p, body->len, JSON_REJECT_DUPLICATES, NULL);
+	char *text = json_is_object(j) ? json_dumps(j, JSON_COMPACT) : NULL;
+	json_decref(j);
+	if (text == NULL)
+		return docker_prepare(s); /* malformed: unclear */
+	proxy_free(body);
+	sp_wr_put(body, sp_str(text));
+	free(text);
+	return body->bad ? SP_ENOMEM : docker_prepare(s);
+}
+
+static int
+prepare(struct sp_session *s)
+{
+	const struct docker *d = sp_state(s);
+	return d->proxy.r.spool && d->proxy.r.body.len > 0 ? write_anew(s) : docker_prepare(s);
+}
+
+/* ---- its answer ---- */
+
+/* The answer's head is there. */
+static int
+begin(struct sp_session *s)
+{
+	struct docker *d = sp_state(s);
+	const struct row *row = d->r.route.row;
+	d->r.framed = d->proxy.r.framed = row != NULL && (row->flags & ROW_FRAMES) && !d->r.terminal && d->proxy.r.status < 300;
+	int rc = SP_OK;
+	for (unsigned i = 0; i < 3 && rc == SP_OK; i++)
+		if (d->r.framed || (d->proxy.r.hijack && i == 0))
+			rc = sp_stream_filter(d->proxy.r.op, &d->r.demux.filter[i]);
+	return rc;
+}
+
+static bool
+holds(struct sp_session *s)
+{
+	const struct docker *d = sp_state(s);
+	return demux_holds(&d->r.demux);
+}
+
+static int
+claim(struct sp_session *s, struct sp_bytes body)
+{
+	json_t *j = json_loadb((const char *)body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
+	const char *id = json_string_value(json_object_get(j, "Id"));
+	int rc = id == NULL || strlen(id) != 64 ? sp_fail(s, SP_EPROTO, "the target does not say which exec it has made") : sp_claim(s, sp_str(id), CLAIM_MS);
+	json_decref(j);
+	return rc;
+}
+
+static int
+rewrite(struct sp_session *s, unsigned status, struct sp_bytes body, struct sp_writer *out)
+{
+	const struct docker_conf *c = sp_conf(s);
+	const struct docker *d = sp_state(s);
+	(void)status;
+	if (d->r.route.row->flags & ROW_CLAIM) {
+		sp_wr_put(out, body);
+		return claim(s, body);
+	}
+	int rc = answer_hide_env(body, c->env, out);
+	return rc == SP_EPROTO ? sp_fail(s, rc, "the target's answer is no JSON") : rc;
+}
+
+static void
+forget(struct sp_session *s)
+{
+	struct docker *d = sp_state(s);
+	demux_free(&d->r.demux);
+	proxy_free(&d->r.path);
+	d->r = (struct docker_request){ .path = proxy_buffer() };
+}
+
+static void
+refusal(struct sp_writer *out, unsigned status, const char *message)
+{
+	(void)status;
+	sp_wr_put(out, SP_LIT("{\"message\":"));
+	proxy_put_json(out, message);
+	sp_wr_put(out, SP_LIT("}\n"));
+}
+
+static const struct proxy_hooks hooks = { .route = route, .prepare = prepare, .fetched = docker_fetched, .begin = begin, .show = stream_show, .holds = holds,
+	.rewrite = rewrite, .stream = stream_data, .stream_eof = stream_eof, .stream_due = stream_due, .forget = forget, .refusal = refusal };
+
+static int
+docker_accept(struct sp_session *s)
+{
+	return proxy_accept(s, &hooks);
+}
+
+SP_MODULE(docker) = {
+	.abi_major = SP_ABI_MAJOR,
+	.abi_minor = SP_ABI_MINOR,
+	.size = sizeof(struct sp_module),
+	.name = "docker",
+	.caps = SP_CAP_CREDENTIAL,
+	.directives = directives,
+	.attrs = docker_attrs,
+	.kinds = docker_kinds,
+	.conf_size = sizeof(struct docker_conf),
+	.session_size = sizeof(struct docker),
+	.check = docker_check,
+	.classify = docker_classify,
+	.accept = docker_accept,
+	.admitted = proxy_admitted,
+	.open = proxy_open,
+	.proved = proxy_proved,
+	.data = proxy_data,
+	.held = proxy_held,
+	.verdict = proxy_verdict,
+	.secure = proxy_secure,
+	.eof = proxy_eof,
+	.end = proxy_end,
+	.close = proxy_close,
+};

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Docker's API: what the files of this module share.
+ *
+ *   request ─ routes.c ─▶ row ─ resolve.c ─▶ full ids, facts ─▶ text ─ classify.c ─▶ attributes ─▶ rules
+ *                          │                                         └ body.c
+ *                          └ no row: unclear                 allowed ─▶ target ─ stream.c ─▶ client
+ *
+ * A row of the table names a route, the kind of operation that it is, and what has to be done for it.
+ */
+#ifndef SALLYPORT_DOCKER_H
+#define SALLYPORT_DOCKER_H
+
+#include "../http/proxy.h"
+
+#define VERSION_MIN 24 /* of 1.NN */
+#define VERSION_MAX 47
+#define SELECT_MAX 16
+
+struct docker_conf {
+	struct proxy_conf proxy;
+	struct sp_strings select;   /* labels, all of which a container has to have */
+	const char *owner;          /* a label whose value is the principal */
+	const char *env;            /* of inspect: shown, secrets, masked */
+};
+
+enum row_flags {
+	ROW_READ = 1,       /* changes nothing */
+	ROW_JSON = 2,       /* its body is read whole */
+	ROW_BYTES = 4,      /* its body is bytes that flow, recorded: a tar archive */
+	ROW_HIJACK = 8,     /* the connection becomes a stream */
+	ROW_ENDLESS = 16,   /* its answer may take for ever */
+	ROW_OPAQUE = 32,    /* what it does can't be seen: unclear "route" */
+	ROW_LABELS = 64,    /* its `filters` are narrowed to the selected containers */
+	ROW_ENV = 128,      /* its answer shows variables */
+	ROW_FRAMES = 256,   /* its answer is in frames, unless the container has a terminal */
+	ROW_CLAIM = 512     /* its answer is the id of an exec, which is this principal's alone */
+};
+
+struct row {
+	const char *method;   /* GET is HEAD too */
+	const char *pattern;  /* :c container, :e exec, :i image of one segment or more, :x anything */
+	const char *kind, *action;
+	unsigned flags;
+};
+
+struct route {
+	const struct row *row;       /* NULL: there is none */
+	bool version_known;
+	struct sp_bytes prefix;      /* "/v1.41", or empty */
+	struct sp_bytes container, exec, image, other; /* as the path has them */
+};
+
+/* What row is meant; `path` is the target without its query, encoded. */
+struct route docker_route(struct sp_bytes method, struct sp_bytes path);
+/* Is it what Docker takes for a name or an id? */
+bool docker_name_ok(struct sp_bytes name);
+
+/* ---- classify.c ---- */
+
+enum { A_ACTION, A_EFFECT, A_CONTAINER, A_ID, A_LABELS, A_IMAGE, A_REGISTRY, A_PINNED, A_USER, A_ROOT, A_PRIVILEGED, A_PROGRAM, A_ARGV, A_ENV,
+	A_TTY, A_WORKDIR, A_HOST_PATHS, A_VOLUMES, A_CAPS, A_DEVICES, A_NAMESPACES, A_SECURITY, A_PATH, A_DIRECTION, A_FORCE, A_QUERY };
+extern const struct sp_attr docker_attrs[];
+extern const char *const docker_kinds[];
+int docker_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text);
+int docker_say_image(struct sp_op *op, struct sp_bytes image);
+/* Of an exec, or of a container's command. */
+int docker_say_argv(struct sp_op *op, const struct sp_bytes *word, size_t n);
+/* "", "0", "root", each with a group or without. */
+bool docker_is_root(struct sp_bytes user);
+
+/* ---- body.c: JSON bodies to attributes; a field that is not known makes the operation unclear ---- */
+
+int body_of_exec(struct sp_op *op, struct sp_bytes body, struct sp_bytes container_user);
+int body_of_start(struct sp_op *op, struct sp_bytes body);
+int body_of_create(struct sp_op *op, struct sp_bytes body);
+int body_of_volume(struct sp_op *op, struct sp_bytes body);
+int body_of_network(struct sp_op *op, struct sp_bytes body);
+/* The same with what `owner` adds to its labels; SP_EPROTO: it is no JSON. */
+int body_with_label(struct sp_bytes body, const char *name, const char *value, struct sp_writer *out);
+/* A `filters` parameter with labels added. */
+int filters_with_labels(struct sp_bytes filters, const struct sp_strings *labels, struct sp_writer *out);
+/* An inspect's answer with its variables hidden, as `env` has it. */
+int answer_hide_env(struct sp_bytes body, const char *env, struct sp_writer *out);
+
+/* ---- resolve.c: questions to the target before a request is judged ---- */
+
+int docker_prepare(struct sp_session *s);
+int docker_fetched(struct sp_session *s, unsigned status, struct sp_bytes body);
+
+/* ---- stream.c ---- */
+
+/* An answer in frames: 01 000000 len32 bytes … */
+struct demux {
+	uint8_t header[8];
+	uint8_t have;      /* of it */
+	uint32_t left;     /* of the frame's bytes */
+	struct sp_filter *filter[3]; /* by stream; [0] is the raw one's */
+};
+/* What can be shown of `in`, in frames of our own, to `frames`, and without them to `plain`. */
+int demux_feed(struct demux *d, struct sp_bytes in, struct sp_writer *frames, struct sp_writer *plain) SP_MUST;
+/* … what the filters held. */
+int demux_flush(struct demux *d, struct sp_writer *frames, struct sp_writer *plain) SP_MUST;
+bool demux_holds(const struct demux *d);
+void demux_free(struct demux *d);
+
+int stream_data(struct sp_session *s, enum sp_side from);
+int stream_eof(struct sp_session *s, enum sp_side from);
+int stream_due(struct sp_session *s);
+int stream_show(struct sp_session *s, struct sp_bytes piece, bool last, struct sp_writer *out, struct sp_writer *plain);
+
+/* ---- of one session ---- */
+
+struct docker_request {
+	struct route route;     /* its bytes are in `path` */
+	struct sp_writer path;
+	bool terminal;          /* the container's, or the exec's */
+	bool framed;            /* the answer is in frames */
+	bool client_upgrade;
+	bool asked_exec, claimed;
+	char id[65];            /* of the container */
+	char exec[65];
+	struct demux demux;
+	bool shut[2];
+};
+
+struct docker {
+	struct proxy proxy;
+	struct docker_request r;
+};
+
+#endif

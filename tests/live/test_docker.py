@@ -1,0 +1,192 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Docker through the gateway: a real dockerd, the docker CLI, direct and through, equal but for what rules say."""
+
+from docker_world import *
+
+
+@test
+def the_cli_works_unchanged(w):
+    w.same("exec", "web", "id")
+    w.same("exec", "-u", "web", "-w", "/tmp", "-e", "A=b", "web", "sh", "-c", "id; echo $A; pwd; echo err >&2; exit 3")
+    w.same("exec", "-i", "web", "cat", stdin="hello\n" * 1000)
+    w.same("ps", "-a", "--format", "{{.ID}} {{.Names}} {{.Image}} {{.Command}}")
+    w.same("images", "--format", "{{.ID}} {{.Repository}}")
+    w.same("top", "web", "-o", "args")
+    w.same("version", "--format", "{{.Server.Version}}")
+    w.same("info", "--format", "{{.ServerVersion}} {{.Containers}}")
+    w.same("inspect", "web", "--format", "{{.Id}} {{.State.Running}}")
+    w.same("exec", "nowhere", "id")
+    w.same("inspect", "nowhere")
+
+
+@test
+def logs_and_run(w):
+    w.direct("run", "--network", "none", "--name", "talk", "test:1", "sh", "-c", "echo out; echo err >&2; seq 1 1000")
+    w.same("logs", "talk")
+    w.same("logs", "--tail", "3", "talk")
+    through = w.docker("run", "--rm", "--network", "none", "test:1", "sh", "-c", "echo one; echo two >&2; exit 4")
+    assert (through.out, through.err, through.code) == ("one", "two", 4), repr(through)
+    through = w.docker("run", "--rm", "-i", "--network", "none", "test:1", "cat", stdin="to and fro")
+    assert (through.out, through.code) == ("to and fro", 0), repr(through)
+    p = w.docker_start("logs", "-f", "talk")
+    out, _ = p.communicate(timeout=20 * SLOW)
+    assert out.startswith("out\n") and p.returncode == 0, out
+    w.direct("rm", "talk")
+
+
+@test
+def a_terminal(w):
+    direct = w.direct_tty("exec", "-it", "web", "sh", say="stty size; tty; exit 5\n")
+    through = w.through_tty("exec", "-it", "web", "sh", say="stty size; tty; exit 5\n")
+    assert "31 97" in through[0] and through[1] == direct[1] == 5, (direct, through)
+
+
+@test
+def a_rule_denies(w):
+    done = w.docker("exec", "web", "rm", "-rf", "/tmp/x")
+    assert done.code != 0 and 'blocked by rule "no-rm": Ask for it in a ticket.' in done.err, repr(done)
+    done = w.docker("run", "--rm", "--privileged", "test:1", "true")
+    assert done.code != 0 and "no-privileged" in done.err, repr(done)
+    for bind in ("/:/host", "/var/run/docker.sock:/x", "/srv/shared/../..:/x"):
+        done = w.docker("run", "--rm", "-v", bind, "--network", "none", "test:1", "true")
+        assert done.code != 0 and ("no-host-paths" in done.err or "analysed" in done.err or "unclear" in done.err), f"{bind} {done!r}"
+    done = w.docker("run", "--rm", "--mount", "type=bind,source=/etc,target=/x", "--network", "none", "test:1", "true")
+    assert done.code != 0 and "no-host-paths" in done.err, repr(done)
+    status, body = w.api("DELETE", "/v1.41/plugins/x")
+    assert status == 403 and "message" in json.loads(body), body
+
+
+@test
+def what_is_not_known_is_denied(w):
+    for method, path in (("GET", "/v1.23/containers/json"), ("GET", "/v1.48/containers/json"), ("GET", "/v2.0/info"), ("POST", "/containers/web/unheard"), ("PATCH", "/info"),
+                         ("POST", "/session"), ("POST", "/grpc"), ("POST", "/v1.41/build"), ("POST", "/swarm/init"), ("GET", "/secrets"), ("POST", "/commit?container=web"),
+                         ("POST", "/containers/web/update"), ("GET", "/v1.41"), ("POST", "/v1.41/auth"), ("POST", "/images/create?fromSrc=http://169.254.169.254/")):
+        status, body = w.api(method, path)
+        assert status == 403 and "message" in json.loads(body) or (method, path) == ("POST", "/v1.41/build"), f"{method} {path} {status} {body}"
+    for more in ({"Sysctls": {"kernel.x": "1"}}, {"hostconfig": {}}, {"HostConfig": {"privileged": True}}, {"HostConfig": {"MaskedPaths": []}},
+                 {"HostConfig": {"VolumesFrom": ["web"]}}, {"HostConfig": {"Unheard": 1}}, {"HostConfig": {"PidMode": "container:web"}},
+                 {"HostConfig": {"DeviceCgroupRules": ["a *:* rwm"]}}, {"Healthcheck": {"Test": ["CMD", "x"]}}, {"HostConfig": {"Binds": ["~/x:/y"]}}):
+        status, body = w.api("POST", "/v1.41/containers/create", dict({"Image": "test:1", "Cmd": ["true"]}, **more))
+        assert status == 403, f"{more} {status} {body}"
+    status, body = w.api("POST", "/containers/web/exec", '{"Cmd":["id"],"Cmd":["rm"]}')
+    assert status == 403, body
+    status, body = w.api("POST", "/volumes/create", {"Name": "x", "DriverOpts": {"type": "none", "o": "bind", "device": "/"}})
+    assert status == 403, body
+
+
+@test
+def one_waits_for_a_lead(w):
+    p = w.docker_start("exec", "web", "factor", "6", user="held")
+    request = w.waiting_request()
+    assert "factor" in json.dumps(request) and "container: web" in json.dumps(request), request
+    assert p.poll() is None
+    done = w.command("approve", request["id"], token=w.token("lea", "leads", api=True))
+    assert done.code == 0, repr(done)
+    out, err = p.communicate(timeout=20 * SLOW)
+    assert "2 3" in out and p.returncode == 0, (out, err)
+    p = w.docker_start("rm", "-f", "web", user="giver")
+    request = w.waiting_request()
+    p.terminate()
+    p.communicate()
+    wait_for(lambda: not [r for r in w.requests() if r["id"] == request["id"] and r["state"] == "waiting"], said="it still waits")
+    assert "web" in w.direct("ps").out
+
+
+@test
+def an_exec_is_its_creators(w):
+    status, body = w.api("POST", "/containers/web/exec", {"Cmd": ["id"], "AttachStdout": True}, user="ann")
+    assert status == 201, body
+    ident = json.loads(body)["Id"]
+    for method, path in (("POST", f"/exec/{ident}/start"), ("GET", f"/exec/{ident}/json"), ("POST", f"/exec/{ident}/resize?h=1&w=1")):
+        status, body = w.api(method, path, {"Detach": True} if "start" in path else None, user="bob")
+        assert status == 404 and "No such exec" in body, f"{path} {status} {body}"
+    status, body = w.api("GET", f"/exec/{ident}/json", user="ann")
+    assert status == 200 and json.loads(body)["ID"] == ident, body
+    status, body = w.api("POST", f"/exec/{ident}/start", {"Detach": True}, user="ann")
+    assert status == 200, body
+    made = w.engine_exec(["id"])  # past the gateway: nobody's here
+    status, _ = w.api("GET", f"/exec/{made}/json", user="ann")
+    assert status == 404
+    # it is judged by what it is, not by what somebody says it is
+    status, body = w.api("POST", "/containers/web/exec", {"Cmd": ["rm", "x"]}, user="ann")
+    assert status == 403 and "no-rm" in body, body
+    status, body = w.api("POST", "/containers/web/exec", {"Cmd": ["factor", "9"]}, user="ann")
+    held = w.api_start("POST", f"/exec/{json.loads(body)['Id']}/start", {"Detach": True}, user="ann")
+    request = w.waiting_request()
+    assert 'exec.argv: ["factor","9"]' in request["text"], request
+    held.terminate()
+    held.communicate()
+
+
+@test
+def the_id_goes_on_in_the_names_place(w):
+    w.docker("exec", "web", "true", user="named")
+    ident = w.direct("inspect", "web", "--format", "{{.Id}}").out
+    text = w.recording("named")
+    assert f"/containers/{ident}/exec" in text and "container: web" in text and "container.label: env=prod" in text, text
+
+
+@test
+def variables_with_secrets_are_hidden(w):
+    done = w.docker("inspect", "web", "--format", "{{.Config.Env}}", user="env")
+    assert "DB_PASSWORD=****" in done.out and "SHOWN=yes" in done.out and "hunter2" not in done.out, repr(done)
+    assert "hunter2" not in w.recording("env")
+
+
+@test
+def everybody_sees_their_own(w):
+    names = w.docker("ps", "--format", "{{.Names}}", own=True).out.split()
+    assert names == ["blue"], names
+    assert w.docker("ps", "-a", "--filter", "label=env=prod", "--format", "{{.Names}}", own=True).out == ""
+    assert w.docker("ps", "--format", "{{.Names}}", own=True, user="bob").out == ""
+    assert w.docker("exec", "blue", "echo", "in", own=True).out == "in"
+    for user, name in (("ann", "web"), ("bob", "blue")):
+        done = w.docker("exec", name, "id", own=True, user=user)
+        assert done.code != 0 and "No such container" in done.err, repr(done)
+    done = w.docker("run", "-d", "--network", "none", "--label", "team=blue", "--name", "bobs", "test:1", "sleep", "1000", own=True, user="bob")
+    assert done.code == 0, repr(done)
+    assert w.docker("ps", "--format", "{{.Names}}", own=True, user="bob").out == "bobs"
+    assert w.docker("ps", "--format", "{{.Names}}", own=True, user="ann").out == "blue"
+    w.direct("rm", "-f", "bobs")
+
+
+@test
+def detectors_look_through_frames(w):
+    done = w.docker("exec", "web", "sh", "-c", "printf 'a 4111 11'; sleep 0.01; printf '11 1111 1111 b\\n'; echo 5500005555555559 >&2", user="cards")
+    assert "1111 1111" not in done.out and "****" in done.out and "****" in done.err and "5500" not in done.err, repr(done)
+    w.direct("run", "--network", "none", "--name", "cards", "test:1", "sh", "-c", "echo x 4111 1111 1111 1111 y")
+    done = w.docker("logs", "cards", user="cards")
+    assert done.out == "x **** y", repr(done)
+    w.direct("rm", "cards")
+    assert "4111 1111" not in w.recording("cards").replace("printf 'a 4111 11'", "").replace("11 1111 1111", "")
+
+
+@test
+def it_is_recorded(w):
+    w.docker("exec", "-i", "web", "cat", user="rec", stdin="needle in stdin\n")
+    text = w.recording("rec")
+    assert text.count("needle in stdin") >= 1 and '"cat"' in text, text
+    w.docker("exec", "web", "rm", "x", user="rec2")
+    assert "no-rm" in w.recording("rec2")
+
+
+@test
+def without_a_token_nothing(w):
+    for token in ("wrong", w.token(groups="other")):
+        done = w.docker("ps", token=token)
+        assert done.code != 0 and "web" not in done.out, repr(done)
+
+
+@test
+def events_come_as_they_happen(w):
+    p = w.docker_start("events", "--format", "{{.Action}} {{.Actor.Attributes.name}}", user="eve")
+    first = []
+    threading.Thread(target=lambda: first.append(p.stdout.readline()), daemon=True).start()
+    wait_for(lambda: w.direct("exec", "web", "true").code == 0 and first, said="no event came")
+    assert "web" in first[0], first
+    p.terminate()
+    p.communicate()
+
+
+docker_main()
