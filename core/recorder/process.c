@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../base/clock.h"
 #include "../base/log.h"
 #include "../base/sandbox.h"
 
@@ -21,7 +22,16 @@ static void
 tick_after(struct recorder_process *p, unsigned us)
 {
 	struct timeval tv = { .tv_sec = us / 1000000, .tv_usec = us % 1000000 };
+	p->due = clock_mono_us() + us;
 	event_add(p->tick, &tv);
+}
+
+/* Never later than it would come anyway: what is in the rings has its own time to be on disk. */
+static void
+tick_within(struct recorder_process *p, unsigned us)
+{
+	if (!event_pending(p->tick, EV_TIMEOUT, NULL) || clock_mono_us() + us < p->due)
+		tick_after(p, us);
 }
 
 /* `sync always`: what is published is waited for. */
@@ -53,7 +63,7 @@ on_bell(evutil_socket_t fd, short what, void *arg)
 	uint64_t rung;
 	(void)what;
 	if (read(fd, &rung, sizeof(rung)) > 0)
-		tick_after(p, pause_of(p, TICK_US / 4));
+		tick_within(p, pause_of(p, TICK_US / 4));
 }
 
 /* ---- the keeper ---- */
@@ -107,7 +117,7 @@ on_keeper(void *owner, struct link *l, struct message *m)
 	case MSG_AUDIT:
 		rc = recorder_audit(r, m->f[0].s);
 		r->stage = r->stage == STAGE_IDLE ? STAGE_LINES : r->stage;
-		tick_after(p, TICK_US);
+		tick_within(p, TICK_US);
 		return rc;
 	default:
 		return SP_EPROTO;

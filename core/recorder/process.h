@@ -11,6 +11,7 @@ struct recorder_process {
 	struct recorder recorder;
 	struct link *keeper; /* NULL: it is away */
 	struct event *tick;
+	uint64_t due; /* mono µs: the tick, when it is pending */
 	bool quitting;
 };
 

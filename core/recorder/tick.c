@@ -332,7 +332,9 @@ recorder_tick(struct recorder *r)
 	if (r->failing && r->now < r->retry_at)
 		return true;
 	bool work = r->stage != STAGE_IDLE;
-	if (!work && make_batch(r)) {
+	if (commit(r) != SP_OK) /* what was begun before, and lines of the keeper's: frames don't wait a tick for those */
+		return fails(r);
+	if ((!work || !r->failing) && make_batch(r)) {
 		r->stage = STAGE_WRITE;
 		work = true;
 	}

@@ -56,6 +56,22 @@ test_sync_modes(void)
 	}
 }
 
+/* P1: frames that come with lines of the keeper's are on disk after one tick, as all others. */
+static void
+test_lines_beside(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN];
+	w->options.sync = SYNC_GROUP;
+	world_start(w);
+	say_header(w, id);
+	CU_ASSERT_EQUAL(recorder_audit(w->r, SP_LIT("{\"event\":\"x\"}")), SP_OK);
+	w->r->stage = STAGE_LINES;
+	(void)recorder_tick(w->r);
+	CU_ASSERT_EQUAL(ring_synced(w->ring[0]), ring_position(w->ring[0]));
+	world_free(&w);
+}
+
 /* P8: nothing is released while the journal cannot be written, and nothing is lost once it can. */
 static void
 test_failing_journal(void)
@@ -682,7 +698,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "session", test_session }, { "sync modes (P1)", test_sync_modes }, { "failing journal (P8, RC2)", test_failing_journal },
+		{ "session", test_session }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "failing journal (P8, RC2)", test_failing_journal },
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
 		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },

@@ -219,6 +219,28 @@ test_rings(void)
 	end();
 }
 
+/* P1: lines of the keeper's bring the tick nearer, and never put it off: workers wait for it. */
+static void
+test_lines_wait(void)
+{
+	const struct timeval minute = { 60, 0 };
+	const struct message line = { .type = MSG_AUDIT, .f = { Z("{\"event\":\"x\"}") } };
+	struct timeval before, after;
+	open_recorder();
+	int raw = keeper_comes();
+	for (unsigned i = 0; i < 2; i++) {
+		event_add(p.tick, &minute);
+		CU_ASSERT_TRUE(event_pending(p.tick, EV_TIMEOUT, &before));
+		p.due = clock_mono_us() + (i == 0 ? 1 : 60000000);
+		CU_ASSERT_EQUAL(link_send(keeper, &line), SP_OK);
+		turn();
+		CU_ASSERT_TRUE(event_pending(p.tick, EV_TIMEOUT, &after));
+		CU_ASSERT(i == 0 ? !timercmp(&after, &before, !=) : timercmp(&after, &before, <));
+	}
+	close(raw);
+	end();
+}
+
 static void
 test_keeper(void)
 {
@@ -295,7 +317,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "a start", test_start }, { "epochs", test_epochs }, { "links and messages", test_links }, { "rings", test_rings },
-		{ "the keeper", test_keeper }, { "a keeper that lies", test_keeper_lies }, { "quit", test_quit }, CU_TEST_INFO_NULL,
+		{ "lines and the tick", test_lines_wait }, { "the keeper", test_keeper }, { "a keeper that lies", test_keeper_lies }, { "quit", test_quit }, CU_TEST_INFO_NULL,
 	};
 	log_init("test", open("/dev/null", O_WRONLY | O_CLOEXEC), SP_ERROR);
 	return cunit_main("recorder process", tests);
