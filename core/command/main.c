@@ -22,11 +22,6 @@ static const struct option_row token_options[] = {
 };
 static const struct option_row run_options[] = { { "token-command", "COMMAND", "prints a token; its words stand between spaces, and no shell reads them" }, { NULL, NULL, NULL } };
 static const struct option_row user_options[] = { { "user", "NAME", "whom" }, { NULL, NULL, NULL } };
-static const struct option_row ask_options[] = {
-	{ "for", "TIME", "how long you need it, such as 1h" },
-	{ "reason", "TEXT", "why; some targets want a ticket's number in it" },
-	{ NULL, NULL, NULL },
-};
 static const struct option_row request_ask_options[] = {
 	{ "for", "TIME", "how long you need it, such as 1h" },
 	{ "reason", "TEXT", "why; some targets want a ticket's number in it" },
@@ -35,6 +30,17 @@ static const struct option_row request_ask_options[] = {
 	{ "count", "N", "with --file: how many persons the rules ask for" },
 	{ "database", "NAME", "with --file: the part of the target, when it is not the default" },
 	{ "search-path", "LIST", "with --file: the session's; default: \"$user\", public" },
+	{ NULL, NULL, NULL },
+};
+static const struct option_row glass_options[] = {
+	{ "for", "TIME", "how long you need it, such as 30m; of codes: how long they are good, such as 90d" },
+	{ "reason", "TEXT", "why; some targets want a ticket's number in it" },
+	{ "code", "CODE", "in place of a sign-in; -: the first line of standard input, where nobody else sees it" },
+	{ "user", "USER", "codes: whom they are for" },
+	{ "identity", "NAME", "codes: by which identity they sign in, when several have that name" },
+	{ "groups", "LIST", "codes: of somebody of the local issuer" },
+	{ "count", "N", "codes: how many; default: 5" },
+	{ "revoke", "ID", "codes: end that one" },
 	{ NULL, NULL, NULL },
 };
 static const struct option_row request_options[] = { { "all", NULL, "decided ones too" }, { NULL, NULL, NULL } };
@@ -180,10 +186,13 @@ const struct command commands[] = {
 	{ .name = "grants", .words = "", .options = grants_options, .run = run_grants, .help = "List grants: yours, and those that you decide on." },
 	{ .name = "end", .words = "ID", .min = 1, .max = 1, .run = run_end, .help = "End a grant or a ticket, or take a request of yours back.",
 	    .more = "A grant is ended by who has it, by its approvers, and by admins; sessions that stand on it end at once." },
-	{ .name = "break-glass", .words = "TARGET", .min = 1, .max = 1, .options = ask_options, .run = run_break_glass,
+	{ .name = "break-glass", .words = "TARGET | codes", .min = 1, .max = 1, .options = glass_options, .run = run_break_glass,
 	    .help = "Go in at once, without grant and approval, for at most an hour.",
 	    .more = "Only for groups that `access … break_glass=` names. Everything else stays: rules that deny, masks, recording. It opens\n"
-		    "an incident that another person has to close, with `sallyport approve ID --comment TEXT`, or to refuse with `deny`." },
+		    "an incident that another person has to close, with `sallyport approve ID --comment TEXT`, or to refuse with `deny`.\n"
+		    "`break-glass codes --user USER` makes codes for the day when the identity provider is away, for an admin to hand over on paper: shown\n"
+		    "once, each good once, for whom it was at the last sign-in (or, with --groups, of the local issuer). `break-glass codes` lists\n"
+		    "them, `--revoke ID` ends one. With --code nobody need be signed in: the answer is a ticket, its user and its password." },
 	{ .name = "approve", .words = "ID", .min = 1, .max = 1, .options = comment_options, .run = run_approve, .help = "Let a held operation run." },
 	{ .name = "deny", .words = "ID", .min = 1, .max = 1, .options = comment_options, .run = run_deny, .help = "Refuse a held operation." },
 	{ .name = "sessions", .words = "", .options = session_options, .run = run_sessions, .help = "List sessions, live and past." },

@@ -109,12 +109,99 @@ run_end(struct run *r)
 	return command_object(r, "POST", path, NULL, members);
 }
 
+/* ---- codes ---- */
+
+static json_t *
+groups_of(const char *list)
+{
+	json_t *all = json_array();
+	for (struct sp_reader r = sp_reader(sp_str(list)); r.left > 0;) {
+		const uint8_t *comma = memchr(r.p, ',', r.left);
+		struct sp_bytes one = comma == NULL ? sp_rd_rest(&r) : sp_rd_take(&r, (size_t)(comma - r.p));
+		if (comma != NULL)
+			(void)sp_rd_u8(&r);
+		(void)json_array_append_new(all, json_stringn((const char *)one.p, one.len));
+	}
+	return all;
+}
+
+static void
+print_codes(const json_t *answer)
+{
+	static const char *const heads[] = { "ID", "CODE", "USER", "EXPIRES", NULL }, *const members[] = { "id", "code", "user", "expires" };
+	size_t i;
+	const json_t *one;
+	struct table *t = table_new(heads);
+	json_array_foreach(json_object_get(answer, "codes"), i, one)
+		for (size_t k = 0; k < sizeof(members) / sizeof(*members); k++)
+			table_member(t, one, members[k]);
+	table_print(&t);
+}
+
+static int
+make_codes(struct run *r, uint64_t span)
+{
+	uint64_t count;
+	json_t *answer;
+	int rc = option_count(r, "count", &count);
+	if (rc != DONE)
+		return rc;
+	json_t *args = json_pack("{s:s}", "user", option(r, "user"));
+	if (option(r, "identity") != NULL)
+		(void)json_object_set_new(args, "identity", json_string(option(r, "identity")));
+	if (option(r, "groups") != NULL)
+		(void)json_object_set_new(args, "groups", groups_of(option(r, "groups")));
+	if (count > 0)
+		(void)json_object_set_new(args, "count", json_integer((json_int_t)count));
+	if (span > 0)
+		(void)json_object_set_new(args, "for", json_integer((json_int_t)span));
+	rc = client_call(r, "POST", "/api/v1/break-glass/codes", args, &answer);
+	if (rc == DONE && r->json)
+		rc = print_json(answer);
+	else if (rc == DONE)
+		print_codes(answer);
+	json_decref(answer);
+	return rc;
+}
+
+static int
+run_codes(struct run *r, uint64_t span)
+{
+	static const char *const columns[] = { "id", "user", "by", "state", "created", "expires", "text", NULL };
+	static const char *const ended[] = { "id", "state", NULL };
+	char path[256];
+	if (option(r, "user") != NULL)
+		return make_codes(r, span);
+	if (option(r, "revoke") == NULL)
+		return command_list(r, "/api/v1/break-glass/codes", NULL, "codes", columns);
+	if (client_path("break-glass/codes", option(r, "revoke"), "/end", path) != DONE)
+		return FAILED;
+	return command_object(r, "POST", path, NULL, ended);
+}
+
+/* Not by argv, which everybody may read: from standard input, where it says so. */
+static const char *
+code_of(const struct run *r, char line[128])
+{
+	const char *code = option(r, "code");
+	if (strcmp(code, "-") != 0)
+		return code;
+	if (fgets(line, 128, stdin) == NULL)
+		line[0] = '\0';
+	line[strcspn(line, "\r\n")] = '\0';
+	return line;
+}
+
 int
 run_break_glass(struct run *r)
 {
 	static const char *const members[] = { "id", "state", "until", NULL };
+	static const char *const by_code[] = { "incident", "until", "host", "port", "target", "id", "password", NULL };
 	uint64_t span;
+	char line[128];
 	int rc = option_span(r, "for", &span);
+	if (rc == DONE && strcmp(r->word[0], "codes") == 0)
+		return run_codes(r, span);
 	if (rc == DONE && given(r, "reason")[0] == '\0')
 		rc = misused(r, "it needs --reason TEXT: whoever closes the incident reads it");
 	if (rc != DONE)
@@ -122,5 +209,9 @@ run_break_glass(struct run *r)
 	json_t *args = json_pack("{s:s,s:s}", "target", r->word[0], "reason", given(r, "reason"));
 	if (span > 0)
 		(void)json_object_set_new(args, "for", json_integer((json_int_t)span));
-	return command_object(r, "POST", "/api/v1/break-glass", args, members);
+	if (option(r, "code") == NULL)
+		return command_object(r, "POST", "/api/v1/break-glass", args, members);
+	(void)json_object_set_new(args, "code", json_string(code_of(r, line)));
+	r->nobody = true;
+	return command_object(r, "POST", "/api/v1/break-glass/code", args, by_code);
 }

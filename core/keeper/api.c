@@ -26,6 +26,7 @@ static int (*const calls[CALLS])(struct api *a) = {
 	[CALL_SEARCH] = api_search, [CALL_REPLAY] = api_replay, [CALL_AUDIT] = api_audit, [CALL_RECORDINGS] = api_recordings, [CALL_RECORDING_ONE] = api_recording_one, [CALL_REQUESTS] = api_requests,
 	[CALL_REQUEST] = api_request, [CALL_APPROVE] = api_approve, [CALL_DENY] = api_deny, [CALL_ASK] = api_ask,
 	[CALL_GRANTS] = api_grants, [CALL_END] = api_end, [CALL_BREAK_GLASS] = api_break_glass,
+	[CALL_CODES_MAKE] = api_codes_make, [CALL_CODES] = api_codes, [CALL_CODE_END] = api_code_end, [CALL_CODE_SPEND] = api_code_spend,
 	[CALL_TICKET] = api_ticket, [CALL_TICKETS] = api_tickets, [CALL_TICKET_END] = api_ticket_end, [CALL_SSH_CERTIFICATE] = api_ssh_certificate, [CALL_TOKEN] = api_token,
 	[CALL_REVOKE] = api_revoke, [CALL_TARGETS] = api_targets, [CALL_KEYS] = api_keys, [CALL_STATUS] = api_status, [CALL_METRICS] = api_metrics,
 	[CALL_IDENTITIES] = api_identities, [CALL_SIGNIN_BEGIN] = api_signin_begin, [CALL_SIGNIN_CODE] = api_signin_code,

@@ -55,6 +55,19 @@ void api_later_drop(struct keeper *k, struct api_later **l);
 /* Asks the recorder for a session's file; the answer, with the file, goes out when it comes. */
 int api_fetch(struct api *a, const char *session);
 
+struct target;
+struct ticket_made;
+/* The answer that shows a ticket, once: wipes its password. */
+int ticket_answer(struct api *a, struct ticket_made *made, const struct target *t);
+/* Refused, or SP_OK. */
+int grant_check_reason(struct api *a, const struct target *t, const char *reason);
+
+/* api_code.c */
+int api_codes_make(struct api *a);
+int api_codes(struct api *a);
+int api_code_end(struct api *a);
+int api_code_spend(struct api *a);
+
 /* api_session.c */
 int api_sessions(struct api *a);
 int api_session(struct api *a);

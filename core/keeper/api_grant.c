@@ -66,9 +66,8 @@ span_text(uint64_t ms, char text[32])
 	(void)snprintf(text, 32, "%" PRIu64 "%s", ms / units[i].ms, units[i].unit);
 }
 
-/* Refused, or SP_OK. */
-static int
-check_reason(struct api *a, const struct target *t, const char *reason)
+int
+grant_check_reason(struct api *a, const struct target *t, const char *reason)
 {
 	if (reason[0] == '\0' || strlen(reason) > REASON_MAX)
 		return api_refuse(a, 400, "say why (reason, at most %u bytes)", REASON_MAX);
@@ -133,7 +132,7 @@ ask_grant(struct api *a, const struct target *t)
 	span_text(t->access.max, most);
 	if (span == 0 || span > t->access.max)
 		return api_refuse(a, 400, "say for how long (for): at most %s here", most);
-	int rc = check_reason(a, t, reason);
+	int rc = grant_check_reason(a, t, reason);
 	if (rc != SP_OK)
 		return rc;
 	struct approval r = { .kind = APPROVAL_GRANT, .who = a->who.principal, .target = t->b.name, .rule = "access", .by = t->access.approvers,
@@ -174,7 +173,7 @@ check_file(struct api *a, const struct approval *r, const char *text)
 		return api_refuse(a, 400, "the file has no statement");
 	if (statements_odd(sp_str(text)))
 		return api_refuse(a, 400, "the file has commands of psql's own (\\…), inline data, or a quote or parenthesis that does not end: only SQL can be approved");
-	return check_reason(a, settings_target(keeper_settings(a->k), r->target), r->reason);
+	return grant_check_reason(a, settings_target(keeper_settings(a->k), r->target), r->reason);
 }
 
 static int
@@ -328,7 +327,7 @@ api_break_glass(struct api *a)
 		return SP_EDENIED;
 	const struct glass g = { .who = &a->who.principal, .target = t, .reason = api_text(a, "reason"),
 		.span = api_number(a, "for", GRANT_GLASS_MAX) };
-	int rc = check_reason(a, t, g.reason);
+	int rc = grant_check_reason(a, t, g.reason);
 	if (rc != SP_OK)
 		return rc;
 	const char *why = grant_break_glass(a->k, &g, id, &until);

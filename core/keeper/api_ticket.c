@@ -43,6 +43,20 @@ add_door(struct api *a, const char *protocol, const char *target)
 }
 
 int
+ticket_answer(struct api *a, struct ticket_made *made, const struct target *t)
+{
+	api_set(a, "id", json_string(made->id));
+	api_set(a, "password", json_string(made->password));
+	mem_wipe(made->password, sizeof(made->password));
+	api_set(a, "target", json_string(t->b.name));
+	api_set(a, "protocol", json_string(t->protocol));
+	add_door(a, t->protocol, t->b.name);
+	api_set_time(a->answer, "window", made->window);
+	api_set_time(a->answer, "until", made->until);
+	return SP_OK;
+}
+
+int
 api_ticket(struct api *a)
 {
 	struct ticket_made made;
@@ -56,15 +70,7 @@ api_ticket(struct api *a)
 	const char *why = ticket_make(a->k, &w, &made);
 	if (why != NULL)
 		return api_refuse(a, 403, "%s", why);
-	api_set(a, "id", json_string(made.id));
-	api_set(a, "password", json_string(made.password));
-	mem_wipe(made.password, sizeof(made.password));
-	api_set(a, "target", json_string(t->b.name));
-	api_set(a, "protocol", json_string(t->protocol));
-	add_door(a, t->protocol, t->b.name);
-	api_set_time(a->answer, "window", made.window);
-	api_set_time(a->answer, "until", made.until);
-	return SP_OK;
+	return ticket_answer(a, &made, t);
 }
 
 int

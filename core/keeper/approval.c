@@ -823,6 +823,14 @@ approval_visible(const struct approval *a, const struct verified *v)
 	return strcmp(v->principal.issuer, a->who.issuer) == 0 && strcmp(v->principal.subject, a->who.subject) == 0;
 }
 
+static bool
+made_its_code(const struct approval *a, const struct principal *p)
+{
+	uint8_t by[DIGEST_LEN];
+	grant_made_by(p->person, by);
+	return memcmp(by, a->rule_hash, DIGEST_LEN) == 0;
+}
+
 const char *
 approval_may_not(const struct approval *a, const struct verified *v)
 {
@@ -835,6 +843,8 @@ approval_may_not(const struct approval *a, const struct verified *v)
 		return "your identity does not say which person you are (`person claim=`), so you can't be counted";
 	if (identity_same(p, &a->who))
 		return "nobody decides on their own request";
+	if (a->kind == APPROVAL_INCIDENT && made_its_code(a, p))
+		return "you made the code by which it was opened: somebody else closes it";
 	if (a->sponsor && identity_is_sponsor(p, &a->who))
 		return NULL;
 	if (identity_sponsors(p, &a->who))

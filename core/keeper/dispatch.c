@@ -14,6 +14,7 @@
 #include "admission.h"
 #include "api.h"
 #include "approval.h"
+#include "code.h"
 #include "caller.h"
 #include "cancel.h"
 #include "gateways.h"
@@ -445,6 +446,7 @@ keeper_close(struct keeper *k)
 	lend_close(k);
 	cancel_close(k);
 	ticket_close(k);
+	code_close(k);
 	caller_close(k);
 	api_device_close(k);
 	saml_close_jobs(k);

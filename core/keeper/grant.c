@@ -267,8 +267,8 @@ incident_view(const struct glass *g, uint64_t until)
 	return view;
 }
 
-static const char *
-may_not_break(const struct glass *g)
+const char *
+grant_may_not_break(const struct glass *g)
 {
 	const struct target *t = g->target;
 	bool may = false;
@@ -283,10 +283,20 @@ may_not_break(const struct glass *g)
 	return g->span == 0 || g->span > GRANT_GLASS_MAX ? "a broken glass lasts at most 1h" : NULL;
 }
 
+/* root at the control socket is root by a token. */
+void
+grant_made_by(const char *person, uint8_t out[DIGEST_LEN])
+{
+	struct digest *d = digest_begin();
+	digest_add(d, SP_LIT("made by "));
+	digest_add(d, sp_str(strncmp(person, "unix:", 5) == 0 ? person + 5 : person));
+	digest_end(&d, out);
+}
+
 const char *
 grant_break_glass(struct keeper *k, const struct glass *g, char id_r[ID_TEXT], uint64_t *until_r)
 {
-	const char *why = may_not_break(g);
+	const char *why = grant_may_not_break(g);
 	uint64_t now = clock_wall_us();
 	id_r[0] = '\0';
 	*until_r = now + g->span * 1000;
@@ -299,6 +309,8 @@ grant_break_glass(struct keeper *k, const struct glass *g, char id_r[ID_TEXT], u
 		.by = g->target->access.approvers, .count = 1, .expires = now + INCIDENT_US, .view = view, .reason = g->reason, .span = g->span,
 		.need_reason = true };
 	digest_sha256(sp_str(view), a.hash);
+	if (g->by_code)
+		grant_made_by(g->made_by, a.rule_hash);
 	why = approval_ask(k, &a, id_r);
 	const struct grant made = { .id = id_r, .kind = GRANT_GLASS, .who = *g->who, .target = g->target->b.name, .reason = g->reason,
 		.by = a.by, .since = now, .until = *until_r, .text = g->by_code ? "by an offline code" : "" };

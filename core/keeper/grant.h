@@ -56,7 +56,12 @@ struct glass {
 	const char *reason;
 	uint64_t span;        /* ms */
 	bool by_code;
+	const char *made_by;  /* … made by that person, who doesn't close the incident */
 };
+/* NULL, or why who asks may not. */
+const char *grant_may_not_break(const struct glass *g);
+/* Of the incident's row: by whom the code was made. */
+void grant_made_by(const char *person, uint8_t out[DIGEST_LEN]);
 const char *grant_break_glass(struct keeper *k, const struct glass *g, char id_r[ID_TEXT], uint64_t *until_r);
 
 /* Another gateway began or ended it: sessions here follow. */

@@ -608,6 +608,24 @@ identity_revoked(struct store *s, const struct principal *p, uint64_t issued)
 /* ---- callers on the control socket ---- */
 
 int
+identity_local(struct arena *a, const char *user, const json_t *groups, struct principal *p_r)
+{
+	size_t n = json_array_size(groups);
+	const char **list = arena_alloc(a, (n + 1) * sizeof(*list));
+	*p_r = (struct principal){ .identity = "local", .issuer = LOCAL_ISSUER, .user = user, .subject = user, .name = user, .person = user,
+		.sponsor = "", .class = class_names[CLASS_HUMAN], .token = "" };
+	if (list == NULL)
+		return SP_ENOMEM;
+	for (size_t i = 0; i < n; i++) {
+		list[i] = json_string_value(json_array_get(groups, i));
+		if (list[i] == NULL || !name_fits(list[i]))
+			return SP_EPROTO;
+	}
+	p_r->groups = (struct sp_strings){ list, n };
+	return name_fits(user) ? SP_OK : SP_EPROTO;
+}
+
+int
 identity_unix(const struct settings *s, struct sp_bytes name, struct arena *a, struct verified *v_r)
 {
 	*v_r = (struct verified){ 0 };

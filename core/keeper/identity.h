@@ -83,6 +83,9 @@ int identity_renew(const struct settings *s, struct arena *a, struct verified *v
 int identity_saml(const struct identity *i, const char *issuer, const json_t *facts, struct arena *a, struct verified *v_r,
     const char **err_r) SP_MUST;
 
+/* Somebody as the local issuer would name them; SP_EPROTO: an odd name. */
+int identity_local(struct arena *a, const char *user, const json_t *groups, struct principal *p_r) SP_MUST;
+
 /* A caller on the control socket. */
 int identity_unix(const struct settings *s, struct sp_bytes name, struct arena *a, struct verified *v_r) SP_MUST;
 /* True when p is whom the agent works for, by whatever name the agent's issuer gave: made to refuse, so it is wide. */

@@ -82,6 +82,7 @@ struct keeper {
 	unsigned hooks_sending;
 	struct approvals *approvals;
 	struct cancels *cancels;
+	struct code_wrongs *wrongs;    /* codes that were none */
 	struct ticket_logins *tickets; /* log-ins under way */
 	struct callers *callers;
 	struct fetches *fetches;

@@ -137,6 +137,39 @@ signin_alive(struct keeper *k, const char *id)
 	return yes;
 }
 
+struct last {
+	struct keeper *k;
+	struct arena *arena;
+	const char *user, *identity;
+	struct principal *p;
+	bool found, several;
+};
+
+static int
+take_last(void *owner, const struct field *row)
+{
+	struct last *w = owner;
+	struct principal p;
+	struct arena *mine = w->found ? arena_new(ROW_ARENA) : NULL;
+	bool fits = row_good(&w->k->keys, "signin", TYPES, row, row[C_MAC].s) && (w->identity[0] == '\0' || sp_bytes_is(row[C_IDENTITY].s, w->identity)) &&
+	    principal_parse(w->found ? mine : w->arena, row[C_PRINCIPAL].s, &p) == SP_OK && strcmp(p.user, w->user) == 0;
+	if (fits && !w->found)
+		*w->p = p;
+	else if (fits)
+		w->several = w->several || strcmp(p.issuer, w->p->issuer) != 0 || strcmp(p.subject, w->p->subject) != 0;
+	w->found = w->found || fits;
+	arena_free(&mine);
+	return SP_OK;
+}
+
+int
+signin_last(struct keeper *k, struct arena *a, const char *user, const char *identity, struct principal *p_r)
+{
+	struct last w = { k, a, user, identity, p_r, false, false };
+	int rc = store_read(k->store, STORE_SIGNIN_LAST, NULL, take_last, &w);
+	return rc != SP_OK ? rc : !w.found ? SP_EDENIED : w.several ? SP_ETOOBIG : SP_OK;
+}
+
 /* ---- made and shown ---- */
 
 static int

@@ -43,6 +43,11 @@ int signin_of(struct keeper *k, const char *identity, const char *subject, struc
 /* By its id: alive now.  What was made by it may go on only as long. */
 int signin_find(struct keeper *k, const char *id, struct arena *a, struct signin *s_r) SP_MUST;
 bool signin_alive(struct keeper *k, const char *id);
+/*
+ * Who it was that signed in last under that user's name, by that identity ("": any): everything in the arena.
+ * SP_EDENIED: nobody; SP_ETOOBIG: not the same subject each time.
+ */
+int signin_last(struct keeper *k, struct arena *a, const char *user, const char *identity, struct principal *p_r) SP_MUST;
 
 /* Ends it, its children, and the live sessions of all of them; how many sessions. */
 unsigned signin_end(struct keeper *k, const char *id, const char *why);

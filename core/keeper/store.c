@@ -79,6 +79,9 @@ const char *const store_schema[] = {
 	"CREATE TABLE change(gateway TEXT NOT NULL, number INTEGER NOT NULL, topic TEXT NOT NULL, key BLOB NOT NULL,"
 	" PRIMARY KEY(gateway, number)) WITHOUT ROWID;",
 	"CREATE TABLE estimate(approval TEXT PRIMARY KEY, text TEXT NOT NULL, mac BLOB NOT NULL) WITHOUT ROWID;",
+	"CREATE TABLE code(id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, principal TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL,"
+	" user TEXT NOT NULL, by TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL, state INTEGER NOT NULL,"
+	" changed INTEGER NOT NULL, text TEXT NOT NULL, mac BLOB NOT NULL) WITHOUT ROWID;",
 };
 const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
@@ -93,6 +96,9 @@ const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schem
 #define TICKET_COLUMNS "id, kind, principal, issuer, subject, user, target, verifier, created, start_by, issued, used, host, grant_id," \
 	" parent, state, text, mac"
 #define TICKET_TYPES TICKET_MARKED "b"
+
+#define CODE_COLUMNS "id, hash, principal, issuer, subject, user, by, created, expires, state, changed, text, mac"
+#define CODE_TYPES CODE_MARKED "b"
 
 #define SIGNIN_COLUMNS \
 	"id, hash, parent, principal, identity, issuer, subject, sid, created, expires, checked, ended, why, refresh, mac"
@@ -189,6 +195,12 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_TICKET_CHANGE] = { "UPDATE ticket SET host = ?, used = ?, state = ?, text = ?, mac = ? WHERE id = ? AND mac = ?", "tqqtbtb", "",
 	    .topic = "ticket", .key = 5 },
 	[STORE_TICKET_FORGET] = { "DELETE FROM ticket WHERE start_by < ?", "q", "" },
+	[STORE_CODE_ADD] = { "INSERT INTO code(" CODE_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", CODE_TYPES, "" },
+	[STORE_CODE_GET] = { "SELECT " CODE_COLUMNS " FROM code WHERE id = ?", "t", CODE_TYPES },
+	[STORE_CODE_OF_HASH] = { "SELECT " CODE_COLUMNS " FROM code WHERE hash = ?", "b", CODE_TYPES },
+	[STORE_CODE_LIST] = { "SELECT " CODE_COLUMNS " FROM code ORDER BY created DESC LIMIT 500", "", CODE_TYPES },
+	[STORE_CODE_CHANGE] = { "UPDATE code SET state = ?, changed = ?, text = ?, mac = ? WHERE id = ? AND state = 0 AND mac = ?", "qqtbtb", "" },
+	[STORE_SIGNIN_LAST] = { "SELECT " SIGNIN_COLUMNS " FROM signin ORDER BY created DESC LIMIT 2000", "", SIGNIN_TYPES },
 	[STORE_GATEWAY_SEEN] = { "INSERT INTO gateway VALUES(?, ?) ON CONFLICT(name) DO UPDATE SET seen = excluded.seen", "tq", "" },
 	[STORE_GATEWAYS_SILENT] = { "SELECT name FROM gateway WHERE name <> ? AND seen < ?", "tq", "t" },
 	[STORE_GATEWAY_GONE] = { "DELETE FROM gateway WHERE name = ? AND seen < ?", "tq", "" },

@@ -61,6 +61,12 @@ enum store_statement {
 	STORE_TICKET_COUNT,      /* issuer, subject, now → how many are live */
 	STORE_TICKET_CHANGE,     /* host, used, state, text, mac, id, mac it must have */
 	STORE_TICKET_FORGET,     /* window before that */
+	STORE_CODE_ADD,          /* the columns of a code: code_column, mac */
+	STORE_CODE_GET,          /* id → the columns of a code */
+	STORE_CODE_OF_HASH,      /* hash → the columns of a code */
+	STORE_CODE_LIST,         /* → the columns of a code */
+	STORE_CODE_CHANGE,       /* state, changed, text, mac, id, mac it must have */
+	STORE_SIGNIN_LAST,       /* → the columns of sign-ins, the latest first */
 	STORE_GATEWAY_SEEN,      /* gateway, now */
 	STORE_GATEWAYS_SILENT,   /* but this one, seen before → gateway */
 	STORE_GATEWAY_GONE,      /* gateway, seen before */
@@ -113,6 +119,11 @@ enum ticket_column {
 	T_PARENT, T_STATE, T_TEXT, T_MAC
 };
 #define TICKET_MARKED "tqtttttbqqqqtttqt"
+
+enum code_column {
+	O_ID, O_HASH, O_PRINCIPAL, O_ISSUER, O_SUBJECT, O_USER, O_BY, O_CREATED, O_EXPIRES, O_STATE, O_CHANGED, O_TEXT, O_MAC
+};
+#define CODE_MARKED "tbtttttqqqqt"
 
 /* A change by a gateway that shares the store; its texts are borrowed. */
 struct store_change {

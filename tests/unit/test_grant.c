@@ -431,6 +431,65 @@ test_seals(void)
 	stop();
 }
 
+/* ---- codes on paper ---- */
+
+static const char *
+code_for(const char *user)
+{
+	static char text[4][64];
+	static unsigned turn;
+	char args[128], *out = text[turn++ % 4];
+	caller(1, "root");
+	(void)snprintf(args, sizeof(args), "{\"user\":\"%s\",\"groups\":[\"dev\",\"oncall\"],\"count\":1}", user);
+	json_t *j = call("", 1, CALL_CODES_MAKE, args, 200);
+	const char *code = json_string_value(json_object_get(json_array_get(json_object_get(j, "codes"), 0), "code"));
+	(void)snprintf(out, sizeof(text[0]), "%s", code == NULL ? "" : code);
+	json_decref(j);
+	return out;
+}
+
+static json_t *
+spend(const char *code, const char *address, unsigned status)
+{
+	char args[256];
+	(void)snprintf(args, sizeof(args), "{\"target\":\"orders\",\"reason\":\"INC-1\",\"code\":\"%s\",\"address\":\"%s\"}", code, address);
+	return call("", 0, CALL_CODE_SPEND, args, status);
+}
+
+static void
+test_code(void)
+{
+	start();
+	new_ids();
+	expect_call(api_token("ann", "oncall"), 0, CALL_CODES_MAKE, "{\"user\":\"ann\",\"groups\":[\"oncall\"]}", 403);
+	const char *code = code_for("ann");
+	CU_ASSERT_EQUAL(strlen(code), 29);
+	json_t *j = spend(code, "10.0.0.1", 200);
+	CU_ASSERT(strncmp(json_string_value(json_object_get(j, "id")), "spt-", 4) == 0);
+	const char *incident = json_string_value(json_object_get(j, "incident"));
+	char args[128];
+	(void)snprintf(args, sizeof(args), "{\"id\":\"%s\",\"comment\":\"seen\"}", incident);
+	json_decref(j);
+	json_decref(spend(code, "10.0.0.1", 400)); /* once */
+	expect_call(api_token("ann", "leads"), 0, CALL_APPROVE, args, 403);
+	expect_call(api_token("root", "leads"), 0, CALL_APPROVE, args, 403); /* who made it */
+	expect_call("", 1, CALL_APPROVE, args, 403);
+	expect_call(api_token("lea", "leads"), 0, CALL_APPROVE, args, 200);
+	/* Guesses: ten from an address; others may go on. */
+	code = code_for("eve");
+	for (unsigned i = 0; i < 10; i++)
+		json_decref(spend(i % 2 == 0 ? "zzzz-zzzz-zzzz-zzzz-zzzz-zzzz" : "", "10.0.0.2", 400));
+	json_decref(spend(code, "10.0.0.2", 429));
+	json_decref(spend(code, "10.0.0.3", 200));
+	/* Written or changed in the store, past the keeper. */
+	code = code_for("kim");
+	with_sql("UPDATE code SET user = 'bob' WHERE user = 'kim'");
+	json_decref(spend(code, "10.0.0.4", 400));
+	with_sql("UPDATE code SET state = 0 WHERE state = 1");
+	json_decref(spend(code, "10.0.0.4", 400));
+	stop();
+}
+
 /* ---- an agent, and whom it works for ---- */
 
 static const char *
@@ -511,6 +570,7 @@ main(void)
 		{ "inserted rows", test_inserted_rows },
 		{ "altered requests and votes", test_altered_requests },
 		{ "seals", test_seals },
+		{ "codes on paper (AP5, AP6)", test_code },
 		{ "an agent's sponsor (AP5)", test_sponsor },
 		CU_TEST_INFO_NULL,
 	};

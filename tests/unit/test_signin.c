@@ -492,6 +492,32 @@ test_store(void)
 	end();
 }
 
+/* Codes for a day without the provider are for whom it was at the last sign-in, and for nobody else. */
+static void
+test_last(void)
+{
+	struct principal p;
+	struct arena *a = arena_new(1u << 20);
+	begin();
+	sign_in("\"groups\":[\"dev\"]", NULL);
+	CU_ASSERT_EQUAL(signin_last(&f.k, a, "ann", "", &p), SP_OK);
+	CU_ASSERT(strcmp(p.subject, "ann") == 0 && strcmp(p.issuer, "https://idp.example") == 0 && strcmp(p.class, "human") == 0 && p.groups.n > 0);
+	CU_ASSERT_EQUAL(signin_last(&f.k, a, "ann", "corp", &p), SP_OK);
+	CU_ASSERT_EQUAL(signin_last(&f.k, a, "ann", "other", &p), SP_EDENIED);
+	CU_ASSERT_EQUAL(signin_last(&f.k, a, "bob", "", &p), SP_EDENIED);
+	struct principal twin = { .identity = "twin", .issuer = "https://twin.example", .subject = "ann", .user = "ann", .name = "ann", .person = "",
+		.sponsor = "", .class = "human", .token = "" };
+	struct buffer made = { 0 };
+	const struct signin_wanted w = { .principal = &twin, .parent = "", .sid = "", .expires = clock_wall_us() + 60000000 };
+	CU_ASSERT_EQUAL(signin_new(&f.k, &w, &made), SP_OK);
+	buffer_free(&made);
+	CU_ASSERT_EQUAL(signin_last(&f.k, a, "ann", "", &p), SP_ETOOBIG); /* which of the two? */
+	CU_ASSERT_EQUAL(signin_last(&f.k, a, "ann", "corp", &p), SP_OK);
+	CU_ASSERT_STRING_EQUAL(p.issuer, "https://idp.example");
+	arena_free(&a);
+	end();
+}
+
 /* A session that lives by the sign-in, as a ticket would make one. */
 static struct live *
 live_by_signin(const char *id)
@@ -754,6 +780,7 @@ main(void)
 		{ "the end", test_end },
 		{ "restarts and reloads", test_restart },
 		{ "the store was altered", test_store },
+		{ "the last one", test_last },
 		{ "re-checks", test_recheck },
 		{ "re-checks that say no", test_recheck_says_no },
 		{ "devices", test_device },
