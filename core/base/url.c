@@ -16,6 +16,17 @@ static const struct {
 #define ALPHANUMERIC "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 #define PLAIN ALPHANUMERIC "-._~:/?@!$&'()*+,;=%"
 
+/* Others read 2130706433, 0x7f.1 or 127.1 as an address: a name does not end like that. */
+static bool
+is_number_to_others(const struct hostport *at)
+{
+	const char *dot = strrchr(at->host, '.'), *last = dot == NULL ? at->host : dot + 1;
+	size_t n = strlen(last);
+	if (at->literal || n == 0)
+		return false;
+	return strspn(last, "0123456789") == n || (last[0] == '0' && (last[1] == 'x' || last[1] == 'X') && strspn(last + 2, "0123456789abcdefABCDEF") == n - 2);
+}
+
 static int
 take_host(const char *text, size_t len, const char *port, struct hostport *at)
 {
@@ -24,7 +35,8 @@ take_host(const char *text, size_t len, const char *port, struct hostport *at)
 		return SP_ECONF;
 	bool has_port = text[0] == '[' ? text[len - 1] != ']' : memchr(text, ':', len) != NULL;
 	(void)snprintf(host, sizeof(host), "%.*s%s", (int)len, text, has_port ? "" : port);
-	return settings_hostport(host, at);
+	int rc = settings_hostport(host, at);
+	return rc == SP_OK && is_number_to_others(at) ? SP_ECONF : rc;
 }
 
 int

@@ -487,9 +487,8 @@ identity_id_token(const struct trust *t, const char *identity, const struct id_t
 	return rc;
 }
 
-/* OpenID Connect Back-Channel Logout 2.6. */
-static int
-take_logout(const struct jwt *jwt, const char *issuer, struct arena *a, struct logout_token *t, const char **err_r)
+int
+identity_logout_claims(const struct jwt *jwt, const char *issuer, struct arena *a, struct logout_token *t, const char **err_r)
 {
 	static const char event[] = "http://schemas.openid.net/event/backchannel-logout";
 	const json_t *sub = json_object_get(jwt->claims, "sub"), *sid = json_object_get(jwt->claims, "sid");
@@ -519,7 +518,7 @@ identity_logout_token(const struct trust *t, const char *identity, struct sp_byt
 	int rc = client_token(i, token, true, a, &jwt, err_r);
 	if (rc != SP_OK)
 		return rc;
-	rc = take_logout(&jwt, i->identity->oidc.issuer, a, t_r, err_r);
+	rc = identity_logout_claims(&jwt, i->identity->oidc.issuer, a, t_r, err_r);
 	jwt_clear(&jwt);
 	return rc;
 }

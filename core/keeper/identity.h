@@ -72,6 +72,9 @@ struct logout_token {
 };
 int identity_logout_token(const struct trust *t, const char *identity, struct sp_bytes token, struct arena *a, struct logout_token *t_r,
     const char **err_r) SP_MUST;
+/* What such a token claims, by OpenID Connect Back-Channel Logout 2.6; its signature was good. */
+struct jwt;
+int identity_logout_claims(const struct jwt *jwt, const char *issuer, struct arena *a, struct logout_token *t, const char **err_r) SP_MUST;
 /* The provider that is asked for an identity; NULL: none. */
 struct provider *identity_provider(const struct trust *t, const char *identity);
 /* What somebody who signed in earlier may now; not SP_OK: nothing, its identity is gone or another one. */

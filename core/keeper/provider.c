@@ -152,9 +152,8 @@ list_has(const json_t *list, const char *word)
 	return false;
 }
 
-/* NULL: taken; else why not. */
-static const char *
-take_document(struct provider *p, struct sp_bytes text)
+const char *
+provider_document(struct provider *p, struct sp_bytes text)
 {
 	json_t *d = text.len == 0 || text.len > DOCUMENT_MAX ? NULL :
 	    json_loadb((const char *)text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
@@ -215,7 +214,7 @@ take_kept(void *owner, const struct field *row)
 	uint64_t now = clock_wall_us();
 	if (!row_good(&p->k->keys, "provider", COLUMNS, row, row[5].s) || row[4].q > now || now - row[4].q > LIFE)
 		return SP_OK;
-	const char *why = row[2].q == KEPT_DOCUMENT ? take_document(p, row[3].s) : take_keys(p, row[3].s);
+	const char *why = row[2].q == KEPT_DOCUMENT ? provider_document(p, row[3].s) : take_keys(p, row[3].s);
 	if (why != NULL)
 		log_warn("what the store has of %s is not good any more: %s", log_quote(sp_str(p->issuer)), why);
 	else if (row[2].q == KEPT_KEYS)
@@ -276,7 +275,7 @@ on_document(struct keeper *k, void *owner, const struct outside_told *t)
 		asked(p, t->status == 0 ? "its discovery document" : "its discovery document: the answer has another status than 200", t->why);
 		return;
 	}
-	const char *why = take_document(p, t->body);
+	const char *why = provider_document(p, t->body);
 	if (why != NULL) {
 		asked(p, why, (struct sp_bytes){ 0 });
 		return;

@@ -43,6 +43,8 @@ struct provider *provider_of(struct keeper *k, const struct identity *i);
 void provider_epoch(struct keeper *k);
 void provider_tick(struct keeper *k);
 
+/* A discovery document's word: NULL, it was taken; else why not, and nothing is changed. */
+const char *provider_document(struct provider *p, struct sp_bytes text);
 /* Its keys, unless they are too old; NULL: none. */
 const struct jwks *provider_keys(const struct provider *p);
 /* A token names a key that is not among them.  True when others may be known soon: provider_wait(). */
