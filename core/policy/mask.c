@@ -225,14 +225,33 @@ char_len(const uint8_t *p, size_t left)
 	return n;
 }
 
-/* A character that is shown; what is no UTF-8 is never shown. */
-static void
-put_char(struct sp_writer *out, const uint8_t *p, size_t n)
+static bool
+is_ascii(struct sp_bytes in)
 {
-	if (n == 1 && p[0] >= 0x80)
-		sp_wr_put(out, SP_LIT("*"));
-	else
-		sp_wr_put(out, (struct sp_bytes){ p, n });
+	uint64_t any = 0, eight;
+	size_t i = 0;
+
+	for (; in.len - i >= sizeof(eight); i += sizeof(eight)) {
+		memcpy(&eight, in.p + i, sizeof(eight));
+		any |= eight;
+	}
+	for (; i < in.len; i++)
+		any |= in.p[i];
+	return (any & UINT64_C(0x8080808080808080)) == 0;
+}
+
+/* What is shown; what is no UTF-8 is never shown. */
+static void
+put_chars(struct sp_writer *out, struct sp_bytes in)
+{
+	if (is_ascii(in)) {
+		sp_wr_put(out, in);
+		return;
+	}
+	for (size_t i = 0, n; i < in.len; i += n) {
+		n = char_len(in.p + i, in.len - i);
+		sp_wr_put(out, n == 1 && in.p[i] >= 0x80 ? SP_LIT("*") : (struct sp_bytes){ in.p + i, n });
+	}
 }
 
 static size_t
@@ -243,6 +262,17 @@ char_count(struct sp_bytes in)
 	for (size_t i = 0; i < in.len; i += char_len(in.p + i, in.len - i))
 		n++;
 	return n;
+}
+
+/* How many bytes the first n characters take. */
+static size_t
+chars_end(struct sp_bytes in, size_t n)
+{
+	size_t i = 0;
+
+	for (; n > 0 && i < in.len; n--)
+		i += char_len(in.p + i, in.len - i);
+	return i;
 }
 
 /* As many stars for every value: its length is nobody's business. */
@@ -256,7 +286,8 @@ put_stars(struct sp_writer *out)
 static void
 put_kept(const struct method *m, struct sp_bytes in, struct sp_writer *out)
 {
-	size_t count = char_count(in), first = m->first, last = m->last, at = 0;
+	bool plain = is_ascii(in);
+	size_t count = plain ? in.len : char_count(in), first = m->first, last = m->last;
 
 	while (first + last > count / 2 && first + last > 0) {
 		if (first > last)
@@ -264,19 +295,16 @@ put_kept(const struct method *m, struct sp_bytes in, struct sp_writer *out)
 		else
 			last--;
 	}
-	for (size_t i = 0; i < in.len && at < first; at++) {
-		size_t n = char_len(in.p + i, in.len - i);
-		put_char(out, in.p + i, n);
-		i += n;
-	}
+	size_t head = plain ? first : chars_end(in, first), tail = plain ? in.len - last : chars_end(in, count - last);
+	put_chars(out, (struct sp_bytes){ in.p, head });
 	put_stars(out);
-	at = 0;
-	for (size_t i = 0; i < in.len; at++) {
-		size_t n = char_len(in.p + i, in.len - i);
-		if (at >= count - last)
-			put_char(out, in.p + i, n);
-		i += n;
-	}
+	put_chars(out, (struct sp_bytes){ in.p + tail, in.len - tail });
+}
+
+static bool
+in_domain(uint8_t c)
+{
+	return c >= 0x80 || (uint8_t)((c | 0x20) - 'a') <= 'z' - 'a' || (uint8_t)(c - '0') <= 9 || c == '.' || c == '-';
 }
 
 /* a***@example.com */
@@ -290,22 +318,17 @@ put_email(struct sp_bytes in, struct sp_writer *out)
 		put_stars(out);
 		return;
 	}
-	for (size_t i = 0; i < domain; i++) {
-		bool fine = at[i] >= 0x80 || at[i] == '@' || at[i] == '.' || at[i] == '-' || (at[i] >= '0' && at[i] <= '9')
-		    || (at[i] >= 'A' && at[i] <= 'Z') || (at[i] >= 'a' && at[i] <= 'z');
-		if (!fine) { /* a text with an address in it, not an address */
+	for (size_t i = 1; i < domain; i++) {
+		if (!in_domain(at[i])) { /* a text with an address in it, not an address */
 			put_stars(out);
 			return;
 		}
 	}
 	size_t n = char_len(in.p, local);
 	if (n < local)
-		put_char(out, in.p, n);
+		put_chars(out, (struct sp_bytes){ in.p, n });
 	sp_wr_put(out, SP_LIT("***"));
-	for (size_t i = 0; i < domain; i += n) {
-		n = char_len(at + i, domain - i);
-		put_char(out, at + i, n);
-	}
+	put_chars(out, (struct sp_bytes){ at, domain });
 }
 
 static int
