@@ -348,10 +348,13 @@ static const struct directive console_table[] = {
 	{ .name = "limit", .type = DIR_PARAMS, .dflt = "", .params = console_limit, .help = "how many connections" },
 	END,
 };
+static const char *const siem_formats[] = { "rfc5424", "json", NULL };
 static const struct directive siem_params[] = {
 	{ .name = ":to", .type = DIR_STRING, .offset = TOP(siem.to), .dflt = "", .help = "`tls://HOST:PORT`, or `tcp://HOST:PORT` for a relay nearby" },
 	{ .name = "ca", .type = DIR_STRING, .offset = TOP(siem.ca), .dflt = "", .help = "authorities to trust, PEM; without it the system's" },
 	{ .name = "facility", .type = DIR_STRING, .offset = TOP(siem.facility), .dflt = "authpriv", .help = "of each line: `authpriv`, `local0` …" },
+	{ .name = "format", .type = DIR_CHOICE, .offset = TOP(siem.format), .dflt = "rfc5424", .choices = siem_formats,
+	    .help = "`rfc5424`: each line a syslog message; `json`: the lines as they are" },
 	END,
 };
 static const struct directive issuer_params[] = {
@@ -417,7 +420,7 @@ const struct directive settings_table[] = {
 	    .help = "secrets that `sallyport secret set NAME` sealed, for `sealed:NAME`" },
 	{ .name = "record", .type = DIR_GROUP, .offset = TOP(record), .params = record_table, .help = "recordings" },
 	{ .name = "policy", .type = DIR_GROUP, .offset = TOP(policy), .params = policy_table, .help = "bounds of policies" },
-	{ .name = "siem", .type = DIR_PARAMS, .dflt = "", .params = siem_params, .help = "log host for the audit log, RFC 5424" },
+	{ .name = "siem", .type = DIR_PARAMS, .dflt = "", .params = siem_params, .help = "log host for the audit log: RFC 5424, or JSON lines" },
 	{ .name = "local_issuer", .type = DIR_PARAMS, .dflt = "", .params = issuer_params, .help = "tokens of the gateway's own, for a first start" },
 	{ .name = "limit", .type = DIR_PARAMS, .dflt = "", .params = limit_params, .help = "sessions at once" },
 	{ .name = "shutdown_timeout", .type = DIR_DURATION, .offset = TOP(shutdown_timeout), .dflt = "5m", .help = "on `quit`, sessions may go on for this long" },

@@ -120,6 +120,7 @@ struct identity {
 	uint64_t session;   /* life of a sign-in, ms */
 	uint64_t recheck;   /* of a sign-in at its provider, ms; 0: never */
 };
+enum { SIEM_RFC5424, SIEM_JSON };
 enum { CLASS_HUMAN, CLASS_WORKLOAD, CLASS_AGENT };
 enum { TOKEN_ADDRESS, TOKEN_ONCE, TOKEN_ANY };
 
@@ -142,7 +143,7 @@ struct settings {
 	const char *access; /* "": none */
 	struct { const char *path; const char *mode, *group; struct sp_strings may; } control; /* may: mint approve */
 	struct console_settings console;
-	struct { const char *to, *ca, *facility; unsigned facility_number; } siem; /* to: tls://HOST:PORT, tcp://HOST:PORT, "" */
+	struct { const char *to, *ca, *facility; unsigned facility_number, format; } siem; /* to: tls://HOST:PORT, tcp://HOST:PORT, ""; format: SIEM_… */
 	struct {
 		const char *where;      /* sqlite:PATH, postgresql://USER@HOST[:PORT]/DATABASE */
 		const char *secret, *ca, *folder;

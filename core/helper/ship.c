@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sallyport-ship: the audit log, line by line, to a log host (RFC 5424 over TLS or TCP, RFC 5425 framing).
+ * sallyport-ship: the audit log, line by line, to a log host (over TLS or TCP: RFC 5424 in RFC 5425 framing, or JSON lines).
  *
  *   audit.jsonl ─ read only, behind the recorder ─▶ frames ─▶ log host        the file is the buffer, however long the host is away
  *                                       └ what surely arrived: audit.jsonl.shipped, for the next start
@@ -173,13 +173,15 @@ is_warning(struct sp_bytes line)
 	return false;
 }
 
-/* RFC 5424: <PRI>1 TIME HOST APP PROCID MSGID SD MSG, counted. */
+/* RFC 5424: <PRI>1 TIME HOST APP PROCID MSGID SD MSG, counted; or the line as it is. */
 static int
 put_frame(struct ship *s, struct sp_bytes line)
 {
 	static const char before[] = "{\"time\":\"";
 	const struct settings *c = &s->h->epoch->settings;
 	char head[512], when[32] = "-";
+	if (c->siem.format == SIEM_JSON)
+		return buffer_put(&s->out, line) == SP_OK ? buffer_put(&s->out, SP_LIT("\n")) : SP_ENOMEM;
 	struct sp_reader r = sp_reader(line);
 	if (sp_bytes_is(sp_rd_take(&r, sizeof(before) - 1), before)) {
 		struct sp_bytes t = sp_rd_until(&r, '"');

@@ -115,6 +115,8 @@ int api_end(struct api *a);
 int api_break_glass(struct api *a);
 /* api_ticket.c */
 int api_ticket(struct api *a);
+/* Where a target is reached: host ("" for every address of this machine), port and tls of the best listener; nothing when there is none. */
+void api_door(const struct api *a, json_t *into, const char *protocol, const char *target);
 int api_tickets(struct api *a);
 int api_ticket_end(struct api *a);
 int api_ssh_certificate(struct api *a);

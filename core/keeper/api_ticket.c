@@ -28,18 +28,18 @@ door_of(const struct settings *s, const char *protocol, const char *target)
 }
 
 /* "" for every address of this host: the caller knows by which name it came. */
-static void
-add_door(struct api *a, const char *protocol, const char *target)
+void
+api_door(const struct api *a, json_t *into, const char *protocol, const char *target)
 {
 	struct hostport at;
 	const struct listener *l = door_of(keeper_settings(a->k), protocol, target);
 	if (l == NULL || settings_hostport(l->public[0] != '\0' ? l->public : l->listen, &at) != SP_OK)
 		return;
 	bool any = strcmp(at.host, "0.0.0.0") == 0 || strcmp(at.host, "::") == 0;
-	api_set(a, "host", json_string(any ? "" : at.host));
-	api_set(a, "port", json_integer(at.port));
+	(void)json_object_set_new(into, "host", json_string(any ? "" : at.host));
+	(void)json_object_set_new(into, "port", json_integer(at.port));
 	if (target[0] != '\0')
-		api_set(a, "tls", json_boolean(l->tls.cert[0] != '\0'));
+		(void)json_object_set_new(into, "tls", json_boolean(l->tls.cert[0] != '\0'));
 }
 
 int
@@ -50,7 +50,7 @@ ticket_answer(struct api *a, struct ticket_made *made, const struct target *t)
 	mem_wipe(made->password, sizeof(made->password));
 	api_set(a, "target", json_string(t->b.name));
 	api_set(a, "protocol", json_string(t->protocol));
-	add_door(a, t->protocol, t->b.name);
+	api_door(a, a->answer, t->protocol, t->b.name);
 	api_set_time(a->answer, "window", made->window);
 	api_set_time(a->answer, "until", made->until);
 	return SP_OK;
@@ -91,7 +91,7 @@ api_ssh_certificate(struct api *a)
 		api_set(a, "id", json_string(made.id));
 		api_set(a, "certificate", json_stringn((const char *)buffer_bytes(&line).p, line.len));
 		api_set(a, "authority", json_stringn((const char *)buffer_bytes(&authority).p, authority.len));
-		add_door(a, "ssh", "");
+		api_door(a, a->answer, "ssh", "");
 		api_set_time(a->answer, "window", made.window);
 		api_set_time(a->answer, "until", made.until);
 	}

@@ -134,6 +134,15 @@ def hard_texts_delay_no_session(world):
 
 
 @test
+def what_one_may_reach_and_how(world):
+    targets = world.command("targets", "--json", token=world.token("ann", "dev", api=True)).json["targets"]
+    one = targets[0]
+    assert [t["name"] for t in targets] == ["orders"] and one["access"] == "standing" and one["tls"] is True, targets
+    assert (one["host"], one["port"]) == ("127.0.0.1", world.gateway.tls_port), "the best door: the one with TLS"
+    assert world.command("targets", "--json", token=world.token("eve", "strangers", api=True)).json["targets"] == []
+
+
+@test
 def without_the_recorder_rules_are_told_all_the_same(world):
     os.kill(world.gateway.children()["recorder"][0], signal.SIGKILL)
     assert "no-unbounded-write" in rules(world)

@@ -276,6 +276,26 @@ def the_command_follows_too(world):
     assert plain.code == 0 and "deny  ann at orders" in plain.out, repr(plain)
 
 
+@test
+def the_command_shows_recordings(world):
+    id = ended_session(world, "SELECT 'needle in a haystack'")
+    aud = auditor(world)
+    listed = world.command("recordings", "--since", "10m", "--user", "ann", token=aud)
+    assert listed.code == 0 and id in listed.out, repr(listed)
+    one = wait_for(lambda: [r for r in [world.command("recordings", id, token=aud)] if "kept" in r.out], 10)[0]
+    assert re.search(r"frames +[1-9]", one.out), repr(one)
+    followed = world.command("replay", id, "--follow", token=aud)
+    plain = world.command("replay", id, token=aud)
+    assert followed.code == 0 and followed.out.strip() == plain.out.strip(), repr(followed)
+    assert world.command("replay", id, "--follow", "--speed", "2", token=aud).code == 2
+    assert world.command("replay", "zzzzzzzz", "--follow", token=aud).code == 1
+    for args, found in ((["--since", "10m"], True), (["--until", "10m"], False)):
+        done = world.command("search", "needle in a haystack", *args, token=aud)
+        assert done.code == 0 and (id in done.out) == found, repr(done)
+    for wrong in (["recordings", "--since", "soon"], ["recordings", "--verdict", "perhaps"], ["audit", "--until", "never"]):
+        assert world.command(*wrong, token=aud).code == 1, wrong
+
+
 # ---- slow readers ----
 
 @test
@@ -299,6 +319,16 @@ def rc8_a_slow_reader_delays_nobody(world):
     assert rss() - before < 24 * 1024, (before, rss())  # KB: less than a MB each
     for c in slow:
         c.close()
+
+
+@test
+def followers_do_not_hold_up_an_end(world):
+    """An orderly end waits for nobody; that there would have been more is seen: no last line came."""
+    stream = Stream(world, "audit?follow=1")
+    assert world.psql("SELECT 'last'").code == 0
+    stream.has(lambda x: "entry" in x)
+    assert world.gateway.stop(signal.SIGQUIT)
+    assert stream.over.wait(10 * SLOW) and not any("done" in x for x in stream.lines), stream.lines[-1]
 
 
 main(console="limit connections=200 per_address=100;")

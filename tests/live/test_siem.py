@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""The audit log at a log host: RFC 5424 over TLS and TCP, each line at least once, whatever dies, hangs or is rotated."""
+"""The audit log at a log host: RFC 5424 over TLS and TCP, or JSON lines, each line at least once, whatever dies, hangs or is rotated."""
 
 import ssl
 import threading
@@ -13,8 +13,8 @@ HEAD = re.compile(r"^<(\d{1,3})>1 (\S+) (\S+) sallyport - audit - (\{.*\})$", re
 class LogHost:
     """Takes counted frames on a port that stays the same; may be stopped, and started again."""
 
-    def __init__(self, folder, tls=True):
-        self.folder, self.tls, self.port = folder, tls, free_port()
+    def __init__(self, folder, tls=True, framed=True):
+        self.folder, self.tls, self.framed, self.port = folder, tls, framed, free_port()
         self.lines, self.heads, self.connections, self.listener = [], [], [], None
         self.start()
 
@@ -49,6 +49,11 @@ class LogHost:
                 c = context.wrap_socket(c, server_side=True)
             self.connections.append(c)
             with c.makefile("rb") as f:
+                while not self.framed:
+                    line = f.readline()
+                    if not line.endswith(b"\n"):
+                        return
+                    self.lines.append(line.decode().rstrip("\n"))
                 while True:
                     count = b""
                     while not count.endswith(b" "):
@@ -171,10 +176,29 @@ def without_tls_to_a_relay_nearby(world):
 
 
 @test
+def as_plain_json_lines(world):
+    """`format=json`: what stands in the file, line for line, over TLS; a host that was away misses nothing."""
+    lines = LogHost(world.gateway.dir / "tls", framed=False)
+    seen = written(world)
+    world.gateway.extra = f"siem tls://localhost:{lines.port} ca={world.gateway.dir}/tls/cert.pem format=json;"
+    world.gateway.write()
+    assert world.gateway.reload().code == 0
+    assert world.psql("SELECT 'as json'").code == 0
+    has_all(world, lines, seen)
+    lines.stop()
+    seen = written(world)
+    assert world.psql("DELETE FROM orders").code != 0
+    lines.start()
+    has_all(world, lines, seen)
+    assert all(json.loads(x) for x in lines.lines)
+    lines.stop()
+
+
+@test
 def what_is_missing_is_said(world):
     good = world.gateway.conf_text()
     for wrong, said in (("siem udp://localhost:514;", "tls://HOST:PORT"), ("siem tls://;", "tls://HOST:PORT"), ("siem ca=/x;", "lacks where to"),
-                        ("siem tls://localhost facility=mail;", "facility")):
+                        ("siem tls://localhost facility=mail;", "facility"), ("siem tls://localhost format=cef;", "format")):
         world.gateway.write(good.replace(world.gateway.extra, wrong))
         done = world.gateway.daemon("-t")
         assert done.code != 0 and said in done.err, repr(done)
