@@ -121,14 +121,21 @@ take_listed(void *owner, const struct field *row)
 	return row[0].s.len == ID_LEN && id_format(row[0].s.p, id) != NULL ? add_session(l->list, row) : SP_OK;
 }
 
-/* By `live user target since until verdict limit cursor`; sets "next" where there are more. */
+static uint64_t
+limit_of(const struct api *a, uint64_t most)
+{
+	uint64_t limit = api_number(a, "limit", LIST_DEFAULT);
+	return limit == 0 || limit > most ? most : limit;
+}
+
+/* By `live user target since until verdict cursor`, at most so many; sets "next" where there are more. */
 static int
 list(struct api *a, bool own, uint64_t most, json_t *into)
 {
 	static const char *const verdicts[] = { "", "allow", "deny", "held" };
 	const struct principal *p = &a->who.principal;
 	struct list_place place;
-	uint64_t limit = api_number(a, "limit", LIST_DEFAULT), verdict = 0;
+	uint64_t verdict = 0;
 	while (verdict < 4 && strcmp(verdicts[verdict], api_text(a, "verdict")) != 0)
 		verdict++;
 	if (verdict == 4)
@@ -136,7 +143,7 @@ list(struct api *a, bool own, uint64_t most, json_t *into)
 	int rc = place_of(a, &place);
 	if (rc != SP_OK)
 		return rc;
-	struct listing l = { into, limit == 0 || limit > most ? most : limit, &place, 0 };
+	struct listing l = { into, most, &place, 0 };
 	const struct field args[] = { Q(place.before), Q(api_flag(a, "live")), Z(api_text(a, "user")), Z(api_text(a, "target")),
 		Z(own ? p->issuer : ""), Z(own ? p->subject : ""), Q(l.most + 1), S(((struct sp_bytes){ place.id, place.id_len })), Q(place.since),
 		Q(verdict) };
@@ -150,7 +157,7 @@ int
 api_sessions(struct api *a)
 {
 	json_t *sessions = json_array();
-	int rc = list(a, !api_may(a, MAY_AUDIT | MAY_OPERATE), LIST_MAX, sessions);
+	int rc = list(a, !api_may(a, MAY_AUDIT | MAY_OPERATE), limit_of(a, LIST_MAX), sessions);
 	if (rc == SP_OK)
 		api_set(a, "sessions", sessions);
 	else
@@ -375,7 +382,6 @@ int
 api_search(struct api *a)
 {
 	json_t *sessions = json_array();
-	(void)json_object_del((json_t *)(uintptr_t)a->args, "limit");
 	int rc = list(a, false, LIST_MAX, sessions);
 	audit(a->k, "search", json_pack("{s:s,s:s}", "by", a->who.principal.user, "issuer", a->who.principal.issuer));
 	if (rc == SP_OK)
@@ -434,7 +440,7 @@ api_recordings(struct api *a)
 {
 	json_t *recordings = json_array(), *one;
 	size_t i;
-	int rc = list(a, false, RECORDINGS_MAX, recordings);
+	int rc = list(a, false, limit_of(a, RECORDINGS_MAX), recordings);
 	json_array_foreach(recordings, i, one)
 		rc = rc == SP_OK ? add_recorded(a, one) : rc;
 	if (rc == SP_OK)

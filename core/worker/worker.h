@@ -152,12 +152,12 @@ void worker_clock(struct worker *w);
 
 /*
  * Should the time of this be put on the board?  Reading a clock may cost as much as a tenth of an operation: where there
- * are many, it is every sixteenth; where there are few, each.
+ * are many, it is every sixty-fourth; where there are few, each.
  */
 static inline bool
 worker_samples(struct worker *w, enum board_time what)
 {
-	if (++w->sampled[what].since < 16 && w->now - w->sampled[what].at < 50)
+	if (++w->sampled[what].since < 64 && w->now - w->sampled[what].at < 50)
 		return false;
 	w->sampled[what].at = w->now;
 	w->sampled[what].since = 0;

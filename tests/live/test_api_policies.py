@@ -118,6 +118,9 @@ def as_somebody_else_only_for_who_may_look(world):
     stranger = explained(world, "SELECT 1", user="eve", groups="strangers")
     assert stranger.code == 1 and "which target" in stranger.err, repr(stranger)
     assert explained(world, "SELECT 1", "--kind", "nonsense").code == 1
+    for kind in ("session", "sql.prepare", "sql.result", "sql.copy", "output"):  # whatever it is, it harms no worker
+        assert explained(world, "SELECT 1", "--kind", kind).code in (0, 1), kind
+        assert world.psql("SELECT 1").code == 0, kind
     assert "\"at\" is a time" in explained(world, "SELECT 1", "--at", "yesterday").err
     mixed = explained(world, "SELECT 1", "--policy", "x.lua")
     assert mixed.code == 2 and "judged here" in mixed.err, repr(mixed)
