@@ -81,3 +81,13 @@ end
 sql = operation "sql.statement"
 prepare = operation "sql.prepare"
 session = { kind = "session" }
+
+-- ssh.exec "uname -a", ssh.sftp "remove /srv/x", ssh.forward "direct-tcpip 10.0.0.7 5432"
+ssh = {
+	env = operation "ssh.env",
+	exec = operation "ssh.exec",
+	forward = operation "ssh.forward",
+	scp = operation "ssh.scp",
+	sftp = operation "ssh.sftp",
+	shell = { kind = "ssh.shell", text = "shell" },
+}
