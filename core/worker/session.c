@@ -334,6 +334,8 @@ session_leave_module(struct sp_session *s, int rc)
 	}
 	s->failed = s->failed || rc != SP_OK; /* the module knows: no farewell */
 	if (sent == SP_OK && stream_shut_out(&s->side[s->purpose[0] == '\0' ? SP_CLIENT : SP_TARGET])) {
+		if (s->end_text == NULL && s->side[SP_CLIENT].eof)
+			s->end_text = "the client left";
 		s->why = SP_END_EOF;
 		s->failed = s->broken = true;
 	}

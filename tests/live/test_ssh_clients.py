@@ -1,0 +1,115 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Other clients than OpenSSH's, and tools on top of it: the same through the gateway as past it."""
+
+from ssh_world import *
+
+
+def needs(*programs):
+    for program in programs:
+        if shutil.which(program) is None:
+            skip(f"{program} is not installed")
+
+
+def ticket(w, user="ann"):
+    return w.command("ticket", "host", "--host", "127.0.0.1", "--format", "json", token=w.token(user, "dev", api=True)).json
+
+
+def password_file(w, text):
+    path = w.client / "password"
+    path.write_text(text + "\n")
+    path.chmod(0o600)
+    return path
+
+
+def gate_fingerprint(w):
+    return fingerprint(w.gateway.dir / "tls" / "ssh_host_key.pub")
+
+
+def folder(w, name):
+    path = w.dir / name
+    path.mkdir(exist_ok=True)
+    path.chmod(0o777)
+    return path
+
+
+@test
+def plink_and_psftp(w):
+    needs("plink", "psftp")
+    t = ticket(w)
+    env = {"HOME": str(w.client)}
+    words = ["-P", str(w.ssh_port), "-l", t["id"], "-pwfile", password_file(w, t["password"]), "-batch", "-hostkey", gate_fingerprint(w)]
+    done = run(["plink", "-ssh", *words, "127.0.0.1", "echo out; echo err >&2; exit 7"], env=env, stdin="")
+    assert (done.code, done.out.strip(), done.err.split()[-1]) == (7, "out", "err"), f"{done!r}\n{w.gateway.logs()}"
+    there, data = folder(w, "psftp"), os.urandom(300_000)
+    (w.client / "data").write_bytes(data)
+    batch = w.client / "batch"
+    batch.write_text(f"put {w.client}/data {there}/data\nget {there}/data {w.client}/back\nquit\n")
+    done = run(["psftp", *words, "-b", batch, "127.0.0.1"], env=env, stdin="")
+    assert done.code == 0 and (there / "data").read_bytes() == (w.client / "back").read_bytes() == data, repr(done)
+
+
+@test
+def dropbear(w):
+    needs("dbclient")
+    t = ticket(w)
+    done = run(["dbclient", "-y", "-y", "-p", str(w.ssh_port), "-l", t["id"], "127.0.0.1", "echo out; exit 5"],
+               env={"HOME": str(w.client), "DROPBEAR_PASSWORD": t["password"]}, stdin="")
+    assert done.code == 5 and done.out.strip() == "out", f"{done!r}\n{w.gateway.logs()}"
+
+
+@test
+def through_a_jump_host(w):
+    conf = w.client / "jump.conf"
+    conf.write_text(f"""\
+Host jump
+    HostName 127.0.0.1
+    Port {w.sshd.port}
+    User {LOGIN}
+    IdentityFile {w.sshd.user_key}
+    IdentitiesOnly yes
+Host gate
+    HostName 127.0.0.1
+    Port {w.ssh_port}
+    User host
+    PubkeyAuthentication no
+Host *
+    UserKnownHostsFile {w.known}
+    GlobalKnownHostsFile none
+    IdentityAgent none
+    LogLevel ERROR
+""")
+    done = run(["ssh", "-F", conf, "-J", "jump", "gate", "echo out; exit 9"], env=w.environment(w.token()), stdin="")
+    assert done.code == 9 and done.out.strip() == "out", f"{done!r}\n{w.gateway.logs()}"
+
+
+@test
+def a_program_with_libssh2_or_paramiko_is_told_to_update(w):
+    """Neither of Debian 12's does strict key exchange, or AES-GCM: refused before anything of it is read (SS1)."""
+    code = f"""
+import socket, sys
+try:
+    import paramiko
+except ImportError:
+    sys.exit(77)
+t = paramiko.Transport(socket.create_connection(("127.0.0.1", {w.ssh_port})))
+try:
+    t.start_client(timeout=20)
+except (paramiko.SSHException, EOFError) as error:
+    print("refused", error)
+    sys.exit(0)
+try:
+    t.auth_password("host", "x")
+except Exception as error:
+    print("refused", type(error).__name__, error)
+    sys.exit(0)
+print("let in")
+"""
+    done = run(["/usr/bin/python3", "-c", code])
+    if done.code == 77:
+        skip("paramiko is not installed (apt-get install python3-paramiko)")
+    assert done.out.startswith("refused"), repr(done)
+    wait_for(lambda: "strict key exchange" in w.gateway.logs(200), said="nobody said why")
+
+
+ssh_main()
