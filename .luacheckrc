@@ -6,7 +6,7 @@ local words = {
 	"rule", "tag", "test",
 	"prefix", "suffix", "matches", "cidr", "tagged", "at_least", "at_most", "more_than", "less_than", "within", "outside",
 	"any_of", "all_of", "none_of", "absent", "present",
-	"mask", "operation", "sql", "prepare", "session",
+	"mask", "operation", "sql", "prepare", "session", "ssh",
 }
 -- core/policy/library.c: this much of Lua, and no more.
 local function fields(...)

@@ -14,7 +14,11 @@ rule "ansible" {
   when  = { command = {
     matches [[\A/bin/sh -c 'echo ~[a-z_][a-z0-9_-]* && sleep 0'\z]],
     matches [[\A/bin/sh -c 'echo PLATFORM; uname; echo FOUND; (command -v '"'"'[a-z0-9./-]+'"'"'; )+echo ENDFOUND && sleep 0'\z]],
-    matches [[\A/bin/sh -c '\( umask 77 && mkdir -p "` echo [^"`$;&|]*/\.ansible/tmp `"&& mkdir "` echo [^"`$;&|]*/\.ansible/tmp/ansible-tmp-[0-9.-]+ `" && echo ansible-tmp-[0-9.-]+="` echo [^"`$;&|]*/\.ansible/tmp/ansible-tmp-[0-9.-]+ `" \) && sleep 0'\z]],
+    matches(
+      [[\A/bin/sh -c '\( umask 77 && mkdir -p "` echo [^'"`$;&|]*/\.ansible/tmp `"&& mkdir "` echo ]] ..
+      [[[^'"`$;&|]*/\.ansible/tmp/ansible-tmp-[0-9.-]+ `" && echo ansible-tmp-[0-9.-]+="` echo ]] ..
+      [[[^'"`$;&|]*/\.ansible/tmp/ansible-tmp-[0-9.-]+ `" \) && sleep 0'\z]]
+    ),
     matches [[\A/bin/sh -c 'chmod u\+x [^'"`$;&|]*/\.ansible/tmp/ansible-tmp-[^'"`$;&|]* && sleep 0'\z]],
     matches [[\A/bin/sh -c '[a-zA-Z0-9./_-]*python[0-9.]* [^'"`$;&|]*/\.ansible/tmp/ansible-tmp-[^'"`$;&|]*/AnsiballZ_[a-z0-9_]+\.py && sleep 0'\z]],
     matches [[\A/bin/sh -c 'rm -f -r [^'"`$;&| ]*/\.ansible/tmp/ansible-tmp-[0-9.-]+/ > /dev/null 2>&1 && sleep 0'\z]],

@@ -14,42 +14,38 @@ test "sftp: begins" { send = ssh.sftp "start", expect = "allow" }
 test "sftp: writes" { send = ssh.sftp "open /srv/x", expect = "allow" }
 
 -- ansible
-test "ansible: home" { send = ssh.exec "/bin/sh -c 'echo ~deploy && sleep 0'", expect = "allow" }
+local tmp = "/home/deploy/.ansible/tmp"
+local own = tmp .. "/ansible-tmp-1700000000.123-45-678"
+local function sh(command)
+  return ssh.exec("/bin/sh -c '" .. command .. " && sleep 0'")
+end
+test "ansible: home" { send = sh "echo ~deploy", expect = "allow by ansible" }
 test "ansible: interpreters" {
-  send = ssh.exec [[/bin/sh -c 'echo PLATFORM; uname; echo FOUND; command -v '"'"'python3.11'"'"'; command -v '"'"'/usr/bin/python3'"'"'; echo ENDFOUND && sleep 0']],
-  expect = "allow",
+  send = sh [[echo PLATFORM; uname; echo FOUND; command -v '"'"'python3.11'"'"'; command -v '"'"'/usr/bin/python3'"'"'; echo ENDFOUND]],
+  expect = "allow by ansible",
 }
 test "ansible: folder" {
-  send = ssh.exec [[/bin/sh -c '( umask 77 && mkdir -p "` echo /home/deploy/.ansible/tmp `"&& mkdir "` echo /home/deploy/.ansible/tmp/ansible-tmp-1700000000.123-45-678 `" && echo ansible-tmp-1700000000.123-45-678="` echo /home/deploy/.ansible/tmp/ansible-tmp-1700000000.123-45-678 `" ) && sleep 0']],
-  expect = "allow",
+  send = sh('( umask 77 && mkdir -p "` echo ' .. tmp .. ' `"&& mkdir "` echo ' .. own .. ' `" && echo ansible-tmp-1700000000.123-45-678="` echo ' ..
+    own .. ' `" )'),
+  expect = "allow by ansible",
 }
-test "ansible: may run" {
-  send = ssh.exec [[/bin/sh -c 'chmod u+x /home/deploy/.ansible/tmp/ansible-tmp-1700000000.1-2-3/ /home/deploy/.ansible/tmp/ansible-tmp-1700000000.1-2-3/AnsiballZ_ping.py && sleep 0']],
-  expect = "allow",
-}
-test "ansible: runs" {
-  send = ssh.exec [[/bin/sh -c '/usr/bin/python3 /home/deploy/.ansible/tmp/ansible-tmp-1700000000.1-2-3/AnsiballZ_ping.py && sleep 0']],
-  expect = "allow",
-}
-test "ansible: cleans up" {
-  send = ssh.exec [[/bin/sh -c 'rm -f -r /home/deploy/.ansible/tmp/ansible-tmp-1700000000.1-2-3/ > /dev/null 2>&1 && sleep 0']],
-  expect = "allow",
-}
-test "ansible: python" { send = ssh.exec "/bin/sh -c '/usr/bin/python3.11 && sleep 0'", expect = "allow" }
+test "ansible: may run" { send = sh("chmod u+x " .. own .. "/ " .. own .. "/AnsiballZ_ping.py"), expect = "allow by ansible" }
+test "ansible: runs" { send = sh("/usr/bin/python3 " .. own .. "/AnsiballZ_ping.py"), expect = "allow by ansible" }
+test "ansible: cleans up" { send = sh("rm -f -r " .. own .. "/ > /dev/null 2>&1"), expect = "allow by ansible" }
+test "ansible: python" { send = sh "/usr/bin/python3.11", expect = "allow by ansible-python" }
 test "not ansible: another command at its end" { send = ssh.exec "/bin/sh -c 'echo ~deploy && sleep 0'; id", expect = "deny" }
-test "not ansible: another command in it" { send = ssh.exec "/bin/sh -c 'echo ~deploy && id && sleep 0'", expect = "deny" }
-test "not ansible: removes more" {
-  send = ssh.exec [[/bin/sh -c 'rm -f -r / /home/deploy/.ansible/tmp/ansible-tmp-1.2-3/ > /dev/null 2>&1 && sleep 0']],
-  expect = "deny",
-}
-test "not ansible: a substitution in the folder" {
-  send = ssh.exec [[/bin/sh -c 'chmod u+x `id`/.ansible/tmp/ansible-tmp-1/x && sleep 0']],
+test "not ansible: another command in it" { send = sh "echo ~deploy && id", expect = "deny" }
+test "not ansible: removes more" { send = sh("rm -f -r / " .. own .. "/ > /dev/null 2>&1"), expect = "deny" }
+test "not ansible: a substitution in the folder" { send = sh "chmod u+x `id`/.ansible/tmp/ansible-tmp-1/x", expect = "deny" }
+test "not ansible: another quoted part in the folder" {
+  send = sh([[( umask 77 && mkdir -p "` echo ';id;' ]] .. tmp .. ' `"&& mkdir "` echo ' .. own ..
+    ' `" && echo ansible-tmp-1="` echo ' .. own .. ' `" )'),
   expect = "deny",
 }
 test "not ansible: a newline for a semicolon" { send = ssh.exec "/bin/sh -c 'echo ~deploy && sleep 0'\nid", expect = "deny" }
 
 -- IDE remotes
-test "VS Code: bash" { send = ssh.exec "bash", expect = "allow" }
-test "VS Code: sh" { send = ssh.exec "sh", expect = "allow" }
+test "VS Code: bash" { send = ssh.exec "bash", expect = "allow by ide-remote" }
+test "VS Code: sh" { send = ssh.exec "sh", expect = "allow by ide-remote" }
 test "not an IDE: a script on the line" { send = ssh.exec "bash -c id", expect = "deny" }
 test "not an IDE: through a pipe" { send = ssh.exec "echo aWQ= | base64 -d | sh", expect = "deny" }
