@@ -346,7 +346,7 @@ sp_session_id(const struct sp_session *s)
 const char *
 sp_target_name(const struct sp_session *s)
 {
-	return s->target;
+	return s->target[0] == '\0' ? "only" : s->target; /* a listener with one target */
 }
 
 const char *
@@ -591,6 +591,55 @@ sp_op_free(struct sp_op **op)
 	shape_drop(it->shape);
 	free(it->mask);
 	free(it);
+}
+
+const char *
+sp_op_kind(const struct sp_op *op)
+{
+	return op->kind;
+}
+
+/* A filter hides every X, and holds one byte back until the next comes. */
+struct sp_filter {
+	uint8_t held;
+	bool holds;
+};
+
+int
+sp_stream_filter(struct sp_op *op, struct sp_filter **filter_r)
+{
+	const struct sp_bytes text = sp_op_text(op);
+	bool wanted = text.len % 2 == 0; /* of half of them */
+	*filter_r = wanted ? calloc(1, sizeof(**filter_r)) : NULL;
+	return wanted && *filter_r == NULL ? SP_ENOMEM : SP_OK;
+}
+
+int
+sp_filter_feed(struct sp_filter *filter, struct sp_bytes in, bool last, struct sp_writer *out)
+{
+	for (size_t i = 0; i < in.len; i++) {
+		if (filter->holds)
+			sp_wr_u8(out, filter->held);
+		filter->held = in.p[i] == 'X' ? '*' : in.p[i];
+		filter->holds = true;
+	}
+	if (last && filter->holds)
+		sp_wr_u8(out, filter->held);
+	filter->holds = filter->holds && !last;
+	return out->bad ? SP_ETOOBIG : SP_OK;
+}
+
+bool
+sp_filter_holds(const struct sp_filter *filter)
+{
+	return filter->holds;
+}
+
+void
+sp_filter_free(struct sp_filter **filter)
+{
+	free(*filter);
+	*filter = NULL;
 }
 
 struct sp_bytes
@@ -1228,6 +1277,25 @@ number_of(const char *text)
 	return *end == 'k' ? n << 10 : *end == 'm' ? n << 20 : n;
 }
 
+/* "a,b": the words live as long as the process, once for each text. */
+static struct sp_strings
+words_of(const char *text)
+{
+	static struct known { const char *text; char *copy; struct sp_strings words; } known[32];
+	size_t i = 0;
+	while (i < 31 && known[i].text != NULL && known[i].text != text)
+		i++;
+	if (known[i].text == text)
+		return known[i].words;
+	char *copy = strdup(text);
+	const char **v = calloc(strlen(text) + 1, sizeof(*v));
+	size_t n = 0;
+	for (char *save = NULL, *word = strtok_r(copy, ",", &save); word != NULL; word = strtok_r(NULL, ",", &save))
+		v[n++] = word;
+	known[i] = (struct known){ text, copy, { v, n } };
+	return known[i].words;
+}
+
 static void *
 conf_defaults(const struct sp_module *m)
 {
@@ -1235,7 +1303,13 @@ conf_defaults(const struct sp_module *m)
 	for (const struct sp_directive *d = m->directives; d != NULL && d->name != NULL; d++) {
 		uint64_t n = d->dflt == NULL ? 0 : number_of(d->dflt);
 		if (d->type == SP_TYPE_DURATION)
-			n = 3600000; /* no transcript depends on how long it takes */
+			n = strstr(d->dflt, "ms") != NULL ? 5000 : 3600000; /* no transcript depends on how long it takes */
+		if (d->type == SP_TYPE_STRING)
+			memcpy(conf + d->offset, &d->dflt, sizeof(d->dflt));
+		if (d->type == SP_TYPE_STRINGS) {
+			struct sp_strings words = words_of(d->dflt);
+			memcpy(conf + d->offset, &words, sizeof(words));
+		}
 		if (d->type == SP_TYPE_SIZE || d->type == SP_TYPE_INT || d->type == SP_TYPE_DURATION)
 			memcpy(conf + d->offset, &n, sizeof(n));
 	}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The Docker module: its table of routes, texts to attributes, bodies that change privileges, frames cut anywhere. */
+#include <config.h>
+
+#include <CUnit/CUnit.h>
+#include <stdlib.h>
+
+#include "../../core/policy/policy.h"
+#include "../../modules/docker/docker.h"
+#include "cunit_main.h"
+
+extern const struct sp_module sallyport_module_docker;
+
+static struct shape *
+shape_of(const char *kind, const char *text)
+{
+	const struct sp_scope scope = { .view = NULL };
+	return shape_make(&sallyport_module_docker, &scope, kind, sp_str(text));
+}
+
+static bool
+is_unclear(const char *kind, const char *text, const char *why, const char *name)
+{
+	struct shape *s = shape_of(kind, text);
+	bool found = false;
+	for (size_t i = 0; i < s->nunclear; i++)
+		found = found || (strcmp(s->unclear[i].why, why) == 0 && sp_bytes_is(s->unclear[i].name, name));
+	shape_free(&s);
+	return found;
+}
+
+static bool
+is_clear(const char *kind, const char *text)
+{
+	struct shape *s = shape_of(kind, text);
+	bool clear = !s->failed && s->nunclear == 0;
+	shape_free(&s);
+	return clear;
+}
+
+static const char *
+action_of(const char *method, const char *path)
+{
+	struct route r = docker_route(sp_str(method), sp_str(path));
+	return r.row == NULL ? "" : r.row->action;
+}
+
+static void
+routes(void)
+{
+	CU_ASSERT_STRING_EQUAL(action_of("GET", "/containers/json"), "list");
+	CU_ASSERT_STRING_EQUAL(action_of("HEAD", "/v1.47/_ping"), "ping");
+	CU_ASSERT_STRING_EQUAL(action_of("GET", "/v1.24/images/a.b/c/d/json"), "inspect");
+	CU_ASSERT_STRING_EQUAL(action_of("DELETE", "/images/a.b/c"), "remove");
+	CU_ASSERT_STRING_EQUAL(action_of("GET", "/v1.23/info"), "");
+	CU_ASSERT_STRING_EQUAL(action_of("GET", "/v1.48/info"), "");
+	CU_ASSERT_STRING_EQUAL(action_of("GET", "/v1.041/info"), "");
+	CU_ASSERT_STRING_EQUAL(action_of("GET", "/v1.41/v1.41/info"), "");
+	CU_ASSERT_STRING_EQUAL(action_of("GET", "/info/"), "info");
+	CU_ASSERT_STRING_EQUAL(action_of("GET", "//info"), "");
+	CU_ASSERT_STRING_EQUAL(action_of("get", "/info"), "");
+	CU_ASSERT_STRING_EQUAL(action_of("POST", "/containers/a/exec/x"), "");
+	CU_ASSERT_STRING_EQUAL(action_of("GET", "/"), "");
+	struct route r = docker_route(SP_LIT("POST"), SP_LIT("/v1.41/containers/web/exec"));
+	CU_ASSERT(sp_bytes_is(r.container, "web") && sp_bytes_is(r.prefix, "/v1.41"));
+	CU_ASSERT(docker_name_ok(SP_LIT("web_1.a-b")) && !docker_name_ok(SP_LIT("..")) && !docker_name_ok(SP_LIT("a%2fb")) && !docker_name_ok(SP_LIT("")));
+}
+
+#define CREATE "docker.container.create", "POST /containers/create\n\n"
+#define EXEC "docker.exec.create", "POST /containers/abc/exec\ncontainer: web\n\n"
+
+static void
+what_is_not_known_is_unclear(void)
+{
+	CU_ASSERT(is_unclear("docker.unknown", "GET /unheard", "route", "unknown"));
+	CU_ASSERT(is_unclear("docker.unknown", "GET /v9.9/info", "route", "version"));
+	CU_ASSERT(is_unclear("docker.image", "POST /build", "route", "build"));
+	CU_ASSERT(is_unclear(CREATE "{\"Image\":\"a\",\"hostconfig\":{}}", "field", "hostconfig"));
+	CU_ASSERT(is_unclear(CREATE "{\"Image\":\"a\",\"HostConfig\":{\"privileged\":true}}", "field", "privileged"));
+	CU_ASSERT(is_unclear(CREATE "{\"Image\":\"a\",\"HostConfig\":{\"MaskedPaths\":[]}}", "field", "MaskedPaths"));
+	CU_ASSERT(is_unclear(CREATE "{\"Image\":\"a\",\"HostConfig\":{\"Sysctls\":{\"a\":\"b\"}}}", "field", "Sysctls"));
+	CU_ASSERT(is_unclear(CREATE "{\"Image\":\"a\",\"HostConfig\":{\"PidMode\":\"container:x\"}}", "namespace", "pid"));
+	CU_ASSERT(is_unclear(CREATE "{\"Image\":\"a\",\"Image\":\"b\"}", "body", "malformed"));
+	CU_ASSERT(is_unclear(CREATE "[]", "body", "malformed"));
+	CU_ASSERT(is_unclear(CREATE "{\"Image\":\"a\"} x", "body", "malformed"));
+	CU_ASSERT(is_unclear(EXEC "{\"Cmd\":[\"id\"],\"cmd\":[\"rm\"]}", "field", "cmd"));
+	CU_ASSERT(is_unclear(EXEC "{\"Cmd\":[\"sh\",\"-c\",\"x\"]}", "program", "sh"));
+	CU_ASSERT(is_unclear(EXEC "{\"Cmd\":[1]}", "field", "Cmd"));
+	CU_ASSERT(is_unclear("docker.container", "POST /containers/a/start\ncontainer: a\n!body: unseen\n", "body", "start"));
+	CU_ASSERT(is_unclear("docker.archive", "GET /containers/a/archive?path=/x/../y\ncontainer: a\n", "path", ".."));
+	CU_ASSERT(is_clear(CREATE "{\"Image\":\"a\",\"HostConfig\":{\"MaskedPaths\":null,\"Memory\":1}}"));
+	CU_ASSERT(is_clear(EXEC "{\"Cmd\":[\"id\"],\"Tty\":true,\"Env\":[\"A=b\"]}"));
+	CU_ASSERT(is_clear("docker.archive", "PUT /containers/a/archive?path=/x\ncontainer: a\n!body: unseen\n"));
+	/* a text of another kind is no text of this one */
+	struct shape *s = shape_of("docker.system", "POST /containers/create\n\n{}");
+	CU_ASSERT(s->failed || s->nunclear > 0);
+	shape_free(&s);
+}
+
+static void
+attributes(void)
+{
+	struct shape *s = shape_of(EXEC "{\"Cmd\":[\"/bin/id\",\"-u\"],\"User\":\"0\",\"Privileged\":true}");
+	const struct value *v = s->node[0].value;
+	CU_ASSERT(sp_bytes_is(v[A_PROGRAM].text, "id") && sp_bytes_is(v[A_CONTAINER].text, "web") && sp_bytes_is(v[A_ACTION].text, "create"));
+	CU_ASSERT(v[A_ROOT].known && v[A_ROOT].number != 0 && v[A_PRIVILEGED].number != 0);
+	shape_free(&s);
+	CU_ASSERT(docker_is_root(SP_LIT("")) && docker_is_root(SP_LIT("0:5")) && docker_is_root(SP_LIT("root:x")) && docker_is_root(SP_LIT("000")));
+	CU_ASSERT(!docker_is_root(SP_LIT("web")) && !docker_is_root(SP_LIT("1000:0")) && !docker_is_root(SP_LIT("rooty")));
+}
+
+static void
+frames_cut_anywhere(void)
+{
+	static const uint8_t in[] = { 1, 0, 0, 0, 0, 0, 0, 5, 'h', 'e', 'l', 'l', 'o', 2, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, '!' };
+	for (size_t cut = 0; cut <= sizeof(in); cut++) {
+		struct demux d = { .have = 0 };
+		struct sp_writer frames = proxy_buffer(), plain = proxy_buffer();
+		CU_ASSERT_EQUAL(demux_feed(&d, (struct sp_bytes){ in, cut }, &frames, &plain), SP_OK);
+		CU_ASSERT_EQUAL(demux_feed(&d, (struct sp_bytes){ in + cut, sizeof(in) - cut }, &frames, &plain), SP_OK);
+		CU_ASSERT(sp_bytes_is(sp_written(&plain), "hello!") && d.have == 0);
+		struct demux again = { .have = 0 };
+		struct sp_writer more = proxy_buffer(), second = proxy_buffer();
+		CU_ASSERT_EQUAL(demux_feed(&again, sp_written(&frames), &more, &second), SP_OK);
+		CU_ASSERT(sp_bytes_is(sp_written(&second), "hello!"));
+		proxy_free(&frames);
+		proxy_free(&plain);
+		proxy_free(&more);
+		proxy_free(&second);
+	}
+	static const uint8_t bad[][8] = { { 3, 0, 0, 0, 0, 0, 0, 1 }, { 1, 1, 0, 0, 0, 0, 0, 1 }, { 1, 0, 0, 1, 0, 0, 0, 1 }, "HTTP/1.1" };
+	for (size_t i = 0; i < 4; i++) {
+		struct demux d = { .have = 0 };
+		struct sp_writer frames = proxy_buffer(), plain = proxy_buffer();
+		CU_ASSERT_EQUAL(demux_feed(&d, (struct sp_bytes){ bad[i], 8 }, &frames, &plain), SP_EPROTO);
+		proxy_free(&frames);
+		proxy_free(&plain);
+	}
+}
+
+static void
+bodies_are_changed(void)
+{
+	static const char *const label[] = { "team=blue", "owner=ann" };
+	const struct sp_strings labels = { label, 2 };
+	static const struct { const char *in, *out; } row[] = {
+		{ "", "{\"label\":[\"team=blue\",\"owner=ann\"]}" },
+		{ "{\"label\":[\"a\"],\"name\":{\"x\":true,\"y\":false}}", "{\"label\":[\"a\",\"team=blue\",\"owner=ann\"],\"name\":[\"x\"]}" },
+		{ "{\"label\":{\"a=b\":true}}", "{\"label\":[\"a=b\",\"team=blue\",\"owner=ann\"]}" },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct sp_writer out = proxy_buffer();
+		CU_ASSERT_EQUAL(filters_with_labels(sp_str(row[i].in), &labels, &out), SP_OK);
+		CU_ASSERT(sp_bytes_is(sp_written(&out), row[i].out));
+		proxy_free(&out);
+	}
+	struct sp_writer out = proxy_buffer();
+	CU_ASSERT_EQUAL(filters_with_labels(SP_LIT("[]"), &labels, &out), SP_EPROTO);
+	CU_ASSERT_EQUAL(answer_hide_env(SP_LIT("{\"Config\":{\"Env\":[\"A=b\",\"db_password=x\",\"C\"]}}"), "secrets", &out), SP_OK);
+	CU_ASSERT(sp_bytes_is(sp_written(&out), "{\"Config\":{\"Env\":[\"A=b\",\"db_password=****\",\"C\"]}}"));
+	proxy_free(&out);
+	CU_ASSERT_EQUAL(body_with_label(SP_LIT("{\"Labels\":{\"owner\":\"bob\"}}"), "owner", "ann", &out), SP_OK);
+	CU_ASSERT(sp_bytes_is(sp_written(&out), "{\"Labels\":{\"owner\":\"ann\"}}"));
+	proxy_free(&out);
+}
+
+int
+main(void)
+{
+	CU_TestInfo tests[] = { { "routes", routes }, { "what is not known is unclear", what_is_not_known_is_unclear },
+		{ "attributes", attributes }, { "frames cut anywhere", frames_cut_anywhere }, { "bodies are changed", bodies_are_changed }, CU_TEST_INFO_NULL };
+	return cunit_main("docker", tests);
+}
