@@ -368,6 +368,8 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	}
 	if (++k->ticks % 60 == 0)
 		forget_old(k);
+	if (k->ticks % 60 == 2)
+		ledger_anchor(k);
 }
 
 static void

@@ -4,6 +4,7 @@
 
 #include "ledger.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../base/clock.h"
@@ -11,9 +12,12 @@
 #include "../record/recording.h"
 #include "live.h"
 
+#define ANCHOR_LINE (2 * LEDGER_ENTRY + 64)
+
 struct ledger {
 	uint64_t number; /* of the last entry */
 	uint64_t wall;
+	uint64_t anchored; /* number of the last one that the audit log has */
 	uint8_t hash[DIGEST_LEN];
 };
 
@@ -265,4 +269,31 @@ ledger_entries(struct keeper *k, struct sp_bytes session, json_t *list)
 {
 	const struct field args[] = { S(session) };
 	return store_read(k->store, STORE_LEDGER_SESSION, args, take_hex, list);
+}
+
+static int
+take_line(void *owner, const struct field *row)
+{
+	char *line = owner, hex[2 * LEDGER_ENTRY + 1];
+	struct ledger_entry e;
+	if (row[0].s.len != LEDGER_ENTRY || ledger_decode(row[0].s, &e) != SP_OK)
+		return SP_EPROTO;
+	text_hex(row[0].s, hex);
+	(void)snprintf(line, ANCHOR_LINE, "sallyport-anchor %llu %s", (unsigned long long)e.number, hex);
+	return SP_OK;
+}
+
+/* It promises what the store must hold: that is written first. */
+void
+ledger_anchor(struct keeper *k)
+{
+	struct ledger *g = k->ledger;
+	char line[ANCHOR_LINE] = "";
+	if (g->number == g->anchored)
+		return;
+	keeper_commit(k);
+	if (store_read(k->store, STORE_LEDGER_LAST, NULL, take_line, line) != SP_OK || line[0] == '\0')
+		return;
+	g->anchored = g->number;
+	audit(k, "checkpoint", json_pack("{s:s}", "anchor", line));
 }

@@ -65,7 +65,7 @@ count(struct sp_bytes in, uint32_t n_r[COUNTS])
 			sum += adds[*p++];
 		sum += other;
 		for (unsigned i = 0; i < COUNTS; i++)
-			n_r[i] += sum >> 8 * i & 0xff;
+			n_r[i] += (uint32_t)(sum >> 8 * i & 0xff);
 	}
 }
 

@@ -283,13 +283,15 @@ has_new_tombstone(const struct ledger *l, const uint8_t *session)
 static int
 check_anchored(const struct ledger *l, const char *line, struct verify_result *v)
 {
-	static const char mark[] = "sallyport-anchor ";
-	const char *at = strstr(line, mark);
+	static const char mark[] = "sallyport-anchor ", member[] = "\"anchor\":\"sallyport-anchor ";
+	/* In a line of the audit log that member says it; what people wrote has its quotes escaped. */
+	const char *at = strstr(line, strstr(line, "{\"time\":\"") != NULL ? member : mark);
 	uint8_t bytes[LEDGER_ENTRY];
 	char hex[2 * LEDGER_ENTRY + 1];
 	char *end;
 	if (at == NULL)
 		return SP_OK; /* a log has other lines too */
+	at = strstr(at, mark);
 	unsigned long long number = strtoull(at + sizeof(mark) - 1, &end, 10);
 	size_t len = *end == ' ' ? strspn(end + 1, "0123456789abcdef") : 0;
 	if (len != 2 * LEDGER_ENTRY)

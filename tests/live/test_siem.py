@@ -153,6 +153,26 @@ def a_restart_goes_on_where_it_was(world):
 
 
 @test
+def checkpoints_at_the_log_host_are_an_anchor(world):
+    """P9: each minute the last entry of the ledger is a line of the audit log, with its signature: `verify --anchor` takes what the log
+    host wrote, finds a ledger that was cut, and is not misled by what people write."""
+    assert world.command("kill", "nnnnnnnn", "--reason", "sallyport-anchor 1 zz").code == 1
+    wait_for(lambda: any('"event":"checkpoint"' in x for x in host.lines), 15, said="no checkpoint came")
+    kept = world.dir / "kept.log"
+    kept.write_text("\n".join("<86>1 - - sallyport - audit - " + x for x in host.lines + ['{"time":"x","event":"asked","text":"sallyport-anchor 1 zz"}']))
+    assert world.gateway.stop()
+    store = world.gateway.dir / "sessions"
+    whole = world.command("verify", store, "--anchor", kept)
+    assert whole.code == 0 and "intact" in whole.out, repr(whole)
+    ledger = (store / "ledger").read_bytes()
+    (store / "ledger").write_bytes(ledger[:40 + 177])
+    cut = world.command("verify", store, "--anchor", kept)
+    assert cut.code == 1 and "it was cut: the anchor has entry" in cut.err, repr(cut)
+    (store / "ledger").write_bytes(ledger)
+    world.gateway.start()
+
+
+@test
 def what_is_not_trusted_gets_nothing(world):
     """Another certificate than the host's: not a line goes out, and sessions do not care."""
     other = LogHost(world.dir / "other")
