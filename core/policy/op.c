@@ -558,6 +558,18 @@ sp_op_param(struct sp_op *sp, unsigned index, uint32_t type, uint16_t format, bo
 	return SP_OK;
 }
 
+bool
+sp_op_param_at(const struct sp_op *sp, unsigned i, struct sp_value *v_r)
+{
+	const struct op *op = (const struct op *)(const void *)sp;
+	*v_r = (struct sp_value){ .null = true };
+	if (i >= op->nparams)
+		return false;
+	const struct param *p = &op->param[i];
+	*v_r = (struct sp_value){ p->type, p->format, p->null, p->value };
+	return true;
+}
+
 static bool
 value_has(const struct value *v, enum sp_type type, struct sp_bytes word)
 {

@@ -487,6 +487,15 @@ void sp_op_set_cookie(struct sp_op *op, void *cookie);
  */
 int sp_op_param(struct sp_op *op, unsigned index, uint32_t type, uint16_t format, bool null, struct sp_bytes value) SP_MUST;
 
+struct sp_value {
+	uint32_t type;
+	uint16_t format;
+	bool null;
+	struct sp_bytes bytes; /* borrowed until the operation is freed, or has others */
+};
+/* The i-th of them, as it was given; false: there are no more. */
+bool sp_op_param_at(const struct sp_op *op, unsigned i, struct sp_value *v_r);
+
 /*
  * For classify(): attributes of the current node (the first is the root's own), each by its index in
  * the module's table; values are copied.  SP_EINTERNAL: no such attribute, or not of that type;

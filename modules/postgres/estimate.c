@@ -17,6 +17,8 @@
 #define AT_ONCE 8u      /* in this worker */
 #define PATIENCE 2000u  /* ms for all of it, once it is logged in */
 #define REQUEST_MAX 64u
+#define PARAMS_MAX 256u
+#define BUILT_IN 16384u /* types with lower numbers are */
 
 struct estimating {     /* what the side session carries; its own, since it outlives who asked */
 	struct pg_estimate e;
@@ -25,8 +27,8 @@ struct estimating {     /* what the side session carries; its own, since it outl
 	bool failed, told;
 	uint64_t rows;
 	bool have;
-	size_t len;
-	uint8_t text[PG_ESTIMATE_TEXT + 64];
+	size_t len;                 /* of the messages that ask */
+	uint8_t text[2 * PG_ESTIMATE_TEXT + 64];
 };
 
 static unsigned running;
@@ -53,24 +55,95 @@ refuse(struct pg *p, struct estimating *g, const char *why)
 	g->told = g->failed = true;
 }
 
+/* Values as the client bound them: with types of somebody's own the server would run what reads them. */
+static const char *
+write_bind(struct sp_writer *w, const struct sp_op *op, unsigned n)
+{
+	struct sp_value v;
+	size_t at = pg_begin(w, 'B');
+	sp_wr_cstr(w, SP_LIT(""));
+	sp_wr_cstr(w, SP_LIT(""));
+	sp_wr_be16(w, (uint16_t)n);
+	for (unsigned i = 0; sp_op_param_at(op, i, &v); i++) {
+		sp_wr_be16(w, v.format);
+		if (v.type >= BUILT_IN)
+			return "a parameter's type is not built in";
+	}
+	sp_wr_be16(w, (uint16_t)n);
+	for (unsigned i = 0; sp_op_param_at(op, i, &v); i++) {
+		sp_wr_be32(w, v.null ? UINT32_MAX : (uint32_t)v.bytes.len);
+		if (!v.null)
+			sp_wr_put(w, v.bytes);
+	}
+	sp_wr_be16(w, 0);
+	return pg_end(w, at) == SP_OK ? NULL : "its parameters are too long";
+}
+
+static const char *
+write_extended(struct sp_writer *w, const struct sp_op *op, struct sp_bytes text, unsigned n)
+{
+	struct sp_value v;
+	size_t at = pg_begin(w, 'P');
+	sp_wr_cstr(w, SP_LIT(""));
+	sp_wr_cstr(w, text);
+	sp_wr_be16(w, (uint16_t)n);
+	for (unsigned i = 0; sp_op_param_at(op, i, &v); i++)
+		sp_wr_be32(w, v.type);
+	if (pg_end(w, at) != SP_OK)
+		return "it is too long";
+	const char *why = write_bind(w, op, n);
+	if (why != NULL)
+		return why;
+	at = pg_begin(w, 'E');
+	sp_wr_cstr(w, SP_LIT(""));
+	sp_wr_be32(w, 0);
+	return pg_end(w, at) == SP_OK && pg_write_empty(w, 'S') == SP_OK ? NULL : "its parameters are too long";
+}
+
+/* The messages that ask, and no other; NULL, or why not. */
+static const char *
+write_question(struct estimating *g, const struct sp_op *op, unsigned n)
+{
+	uint8_t memory[PG_ESTIMATE_TEXT + 64];
+	struct sp_writer text = sp_writer(memory, sizeof(memory)), w = sp_writer(g->text, sizeof(g->text));
+	const char *why = NULL;
+	sp_wr_put(&text, SP_LIT("EXPLAIN (FORMAT JSON) "));
+	sp_wr_put(&text, sp_op_text(op));
+	if (text.bad)
+		return "it is too long";
+	if (n == 0)
+		why = pg_write_cstr(&w, 'Q', sp_written(&text)) == SP_OK ? NULL : "it is too long";
+	else
+		why = write_extended(&w, op, sp_written(&text), n);
+	g->len = w.bad ? 0 : w.len;
+	return why;
+}
+
+static unsigned
+count_params(const struct sp_op *op)
+{
+	struct sp_value v;
+	unsigned n = 0;
+	while (n <= PARAMS_MAX && sp_op_param_at(op, n, &v))
+		n++;
+	return n;
+}
+
 void
 pg_estimate(struct sp_session *s, struct sp_op *op, const char *request)
 {
 	struct pg *p = sp_state(s);
 	struct estimating *g = running < AT_ONCE ? calloc(1, sizeof(*g)) : NULL;
-	struct sp_writer w;
+	unsigned n = count_params(op);
 	if (g == NULL) {
 		tell(s, request, "too many others are being estimated");
 		return;
 	}
 	(void)snprintf(g->request, sizeof(g->request), "%s", request);
-	pg_estimate_choose(pg_track_view(p), sp_op_text(op), &g->e);
-	w = sp_writer(g->text, sizeof(g->text));
-	sp_wr_put(&w, SP_LIT("EXPLAIN (FORMAT JSON) "));
-	sp_wr_put(&w, sp_op_text(op));
-	g->len = w.len;
-	if (g->e.why[0] != '\0' || w.bad) {
-		tell(s, request, g->e.why[0] != '\0' ? g->e.why : "it is too long");
+	pg_estimate_choose(pg_track_view(p), sp_op_text(op), n > 0, &g->e);
+	const char *why = g->e.why[0] != '\0' ? g->e.why : n > PARAMS_MAX ? "it has too many parameters" : write_question(g, op, n);
+	if (why != NULL) {
+		tell(s, request, why);
 	} else if (sp_side_session(s, "estimate", g) != NULL) {
 		running++;
 		return;
@@ -89,11 +162,13 @@ send(struct pg *p, struct estimating *g)
 	static const char begin[] = "BEGIN READ ONLY; SET LOCAL statement_timeout = 200; SET LOCAL lock_timeout = 200; "
 				    "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off";
 	const struct sp_bytes text[PG_ESTIMATE_STEPS] = { [PG_ESTIMATE_BEGIN] = sp_str(begin), [PG_ESTIMATE_CHECK] = g->e.check,
-		[PG_ESTIMATE_PATH] = g->e.path, [PG_ESTIMATE_EXPLAIN] = { g->text, g->len }, [PG_ESTIMATE_ROLLBACK] = SP_LIT("ROLLBACK") };
+		[PG_ESTIMATE_PATH] = g->e.path, [PG_ESTIMATE_ROLLBACK] = SP_LIT("ROLLBACK") };
 	int rc = sp_own_statement(p->s, g->step == PG_ESTIMATE_EXPLAIN ? SP_LIT("EXPLAIN of a held statement") : text[g->step]);
 	if (rc == SP_OK && pg_expect_own(p, OWN_ESTIMATE, 'Z') == NULL)
 		rc = SP_EINTERNAL;
 	g->have = false;
+	if (rc == SP_OK && g->step == PG_ESTIMATE_EXPLAIN)
+		return sp_put(p->s, SP_TARGET, (struct sp_bytes){ g->text, g->len });
 	return rc != SP_OK ? rc : pg_write_cstr(pg_out(p, SP_TARGET), 'Q', text[g->step]);
 }
 

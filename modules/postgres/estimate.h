@@ -8,7 +8,7 @@
  *           BEGIN READ ONLY; 200 ms for each lock and statement
  *           check   what the names in it may stand for, and what hangs on its tables ─ no ─▶ "not estimated: …"
  *           path    the session's search_path, and whether it leads to the same tables
- *           EXPLAIN (FORMAT JSON) the exact text ─▶ "about 1200 rows"
+ *           EXPLAIN (FORMAT JSON) the exact text, its parameters bound as the client did ─▶ "about 1200 rows"
  *           ROLLBACK
  *
  * A planner runs code: it computes functions that are called immutable, or stable, with values that it
@@ -37,7 +37,8 @@ struct pg_estimate {
 };
 
 /* By the text alone, and what its tables are in the session's view. */
-void pg_estimate_choose(const struct pg_view *view, struct sp_bytes text, struct pg_estimate *e);
+/* params: values go with it, so that it may have $1. */
+void pg_estimate_choose(const struct pg_view *view, struct sp_bytes text, bool params, struct pg_estimate *e);
 /* What a row of check says: a number and a name; why is set, or SP_EPROTO. */
 int pg_estimate_found(struct pg_estimate *e, struct sp_bytes number, struct sp_bytes name) SP_MUST;
 /* Rows that a plan of EXPLAIN (FORMAT JSON) is about: those that it returns, or writes.  SP_EPROTO: it is no such plan. */

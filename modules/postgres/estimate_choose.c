@@ -29,6 +29,7 @@ struct choice {
 	const PgQuery__RangeVar *table[TABLES_MAX];
 	size_t ntables;
 	unsigned writes;
+	bool params;
 };
 
 /* ---- why not ---- */
@@ -253,7 +254,7 @@ is_plain(walk_case which)
 		PG_QUERY__NODE__NODE_RANGE_FUNCTION, PG_QUERY__NODE__NODE_WITH_CLAUSE, PG_QUERY__NODE__NODE_WINDOW_DEF,
 		PG_QUERY__NODE__NODE_GROUPING_SET, PG_QUERY__NODE__NODE_GROUPING_FUNC, PG_QUERY__NODE__NODE_INFER_CLAUSE,
 		PG_QUERY__NODE__NODE_ON_CONFLICT_CLAUSE, PG_QUERY__NODE__NODE_MULTI_ASSIGN_REF, PG_QUERY__NODE__NODE_NAMED_ARG_EXPR,
-		PG_QUERY__NODE__NODE_COLLATE_CLAUSE, PG_QUERY__NODE__NODE_LOCKING_CLAUSE,
+		PG_QUERY__NODE__NODE_COLLATE_CLAUSE, PG_QUERY__NODE__NODE_LOCKING_CLAUSE, PG_QUERY__NODE__NODE_PARAM_REF,
 	};
 	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
 		if (which == plain[i])
@@ -266,8 +267,8 @@ visit(struct choice *c, const ProtobufCMessage *m)
 {
 	if (c->e->why[0] != '\0')
 		return;
-	if (walk_case_of(m) == PG_QUERY__NODE__NODE_PARAM_REF)
-		refuse(c, "it has parameters", "");
+	if (walk_case_of(m) == PG_QUERY__NODE__NODE_PARAM_REF && !c->params)
+		refuse(c, "it has parameters without values", "");
 	else if (!is_plain(walk_case_of(m)) && !take(c, m))
 		refuse(c, "it has a part that is not looked into:", walk_name(m));
 	else
@@ -515,9 +516,9 @@ choose(struct choice *c, const PgQuery__ParseResult *tree)
 }
 
 void
-pg_estimate_choose(const struct pg_view *view, struct sp_bytes text, struct pg_estimate *e)
+pg_estimate_choose(const struct pg_view *view, struct sp_bytes text, bool params, struct pg_estimate *e)
 {
-	struct choice c = { .e = e, .view = view };
+	struct choice c = { .e = e, .view = view, .params = params };
 	size_t tokens = TOKENS_MAX;
 	e->why[0] = '\0';
 	e->ntables = 0;

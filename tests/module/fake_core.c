@@ -668,6 +668,15 @@ sp_op_param(struct sp_op *op, unsigned index, uint32_t type, uint16_t format, bo
 	return SP_OK;
 }
 
+bool
+sp_op_param_at(const struct sp_op *op, unsigned i, struct sp_value *v_r)
+{
+	(void)op;
+	(void)i;
+	*v_r = (struct sp_value){ .null = true };
+	return false;
+}
+
 int
 sp_op_node(struct sp_op *op)
 {

@@ -30,7 +30,7 @@ static const struct {
 	{ "TRUNCATE orders", "it is not one SELECT, INSERT, UPDATE or DELETE" },
 	{ "SELECT FROM WHERE", "it can't be read" },
 	{ "SELECT 1 INTO x", "it has a part that is not looked into: IntoClause" },
-	{ "SELECT * FROM orders WHERE id = $1", "it has parameters" },
+	{ "SELECT * FROM orders WHERE id = $1", "it has parameters without values" },
 	{ "SELECT * FROM orders WHERE id = app.f(1)", "it calls app.f" },
 	{ "SELECT * FROM orders WHERE id = somebody(1)", "it calls what is not built in: somebody" },
 	{ "SELECT nextval('s')", "it calls a function that does more than compute: nextval" },
@@ -59,7 +59,7 @@ static void
 test_statements(void)
 {
 	for (size_t i = 0; i < sizeof(statements) / sizeof(*statements); i++) {
-		pg_estimate_choose(&view, sp_str(statements[i].text), &e);
+		pg_estimate_choose(&view, sp_str(statements[i].text), false, &e);
 		if (strcmp(e.why, statements[i].why) != 0)
 			(void)fprintf(stderr, "%s: \"%s\"\n", statements[i].text, e.why);
 		CU_ASSERT_STRING_EQUAL(e.why, statements[i].why);
@@ -78,7 +78,7 @@ asks(struct sp_bytes sql, const char *text)
 static void
 test_question(void)
 {
-	pg_estimate_choose(&view, sp_str("SELECT lower(o.item), pg_catalog.upper('x') FROM orders o WHERE o.\"it's\" = 1 AND 'a' < 'b' AND price::numeric + 1 > 2"), &e);
+	pg_estimate_choose(&view, sp_str("SELECT lower(o.item), pg_catalog.upper('x') FROM orders o WHERE o.\"it's\" = 1 AND 'a' < 'b' AND price::numeric + 1 > 2"), false, &e);
 	CU_ASSERT_STRING_EQUAL(e.why, "");
 	CU_ASSERT(asks(e.check, "p.proname = ANY (ARRAY['lower','item','it''s']::name[])") || asks(e.check, "p.proname = ANY (ARRAY['item','lower','it''s']::name[])"));
 	CU_ASSERT(asks(e.check, "t.typname = ANY (ARRAY['lower']::name[])"));
@@ -92,8 +92,18 @@ test_question(void)
 static void
 test_with(void)
 {
-	pg_estimate_choose(&view, sp_str("WITH orders AS (SELECT 1), x AS (SELECT 2) SELECT * FROM orders, x, v"), &e);
+	pg_estimate_choose(&view, sp_str("WITH orders AS (SELECT 1), x AS (SELECT 2) SELECT * FROM orders, x, v"), false, &e);
 	CU_ASSERT(e.why[0] == '\0' && e.ntables == 2 && e.oid[0] == 101 && e.oid[1] == 103);
+}
+
+static void
+test_parameters(void)
+{
+	pg_estimate_choose(&view, sp_str("SELECT * FROM orders WHERE id = $1 AND $2 < $3"), true, &e);
+	CU_ASSERT_STRING_EQUAL(e.why, "");
+	CU_ASSERT(asks(e.check, "(o.oprname = ANY (ARRAY['<']::name[]) OR") && asks(e.check, "o.oprname = ANY (ARRAY['=']::name[])"));
+	pg_estimate_choose(&view, sp_str("SELECT $1::app.positive"), true, &e);
+	CU_ASSERT_STRING_EQUAL(e.why, "it names the type app.positive");
 }
 
 static void
@@ -101,9 +111,9 @@ test_unknown_names(void)
 {
 	struct pg_view other = view;
 	other.path_unknown = true;
-	pg_estimate_choose(&other, SP_LIT("SELECT 1"), &e);
+	pg_estimate_choose(&other, SP_LIT("SELECT 1"), false, &e);
 	CU_ASSERT_STRING_EQUAL(e.why, "what its names mean is not known");
-	pg_estimate_choose(NULL, SP_LIT("SELECT 1"), &e);
+	pg_estimate_choose(NULL, SP_LIT("SELECT 1"), false, &e);
 	CU_ASSERT_STRING_EQUAL(e.why, "what its names mean is not known");
 }
 
@@ -113,17 +123,17 @@ test_limits(void)
 	char text[PG_ESTIMATE_TEXT + 2], nested[400] = "SELECT ";
 	memset(text, ' ', sizeof(text));
 	memcpy(text, "SELECT 1", 8);
-	pg_estimate_choose(&view, (struct sp_bytes){ (const uint8_t *)text, sizeof(text) }, &e);
+	pg_estimate_choose(&view, (struct sp_bytes){ (const uint8_t *)text, sizeof(text) }, false, &e);
 	CU_ASSERT_STRING_EQUAL(e.why, "it is too long, or nested too deep");
 	for (unsigned i = 0; i < 150; i++)
 		(void)strncat(nested, "(", sizeof(nested) - strlen(nested) - 1);
-	pg_estimate_choose(&view, sp_str(nested), &e);
+	pg_estimate_choose(&view, sp_str(nested), false, &e);
 	CU_ASSERT_STRING_EQUAL(e.why, "it is too long, or nested too deep");
 	(void)snprintf(text, sizeof(text), "SELECT 1 WHERE 1 IN (");
 	for (unsigned i = 0; i < 120; i++)
 		(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "'x'::t%u,", i);
 	(void)snprintf(text + strlen(text), sizeof(text) - strlen(text), "1)");
-	pg_estimate_choose(&view, sp_str(text), &e);
+	pg_estimate_choose(&view, sp_str(text), false, &e);
 	CU_ASSERT_STRING_EQUAL(e.why, "it has too many names");
 }
 
@@ -177,7 +187,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = { { "statements", test_statements }, { "the question", test_question }, { "WITH", test_with },
-		{ "unknown names", test_unknown_names }, { "limits", test_limits }, { "what was found (P12)", test_found },
+		{ "parameters", test_parameters }, { "unknown names", test_unknown_names }, { "limits", test_limits }, { "what was found (P12)", test_found },
 		{ "plans", test_plans }, CU_TEST_INFO_NULL };
 	world = pg_world_names();
 	if (world == NULL)
