@@ -168,9 +168,10 @@ const struct command commands[] = {
 		    "order, as they stand there, with `psql -f` or any client." },
 	{ .name = "connect", .words = "TARGET [-- ARGUMENT…]", .min = 1, .max = WORDS, .options = connect_options, .run = run_connect,
 	    .help = "Start the target's native client, logged in by a ticket for one session.",
-	    .more = "What stands behind -- goes to the client: sallyport connect orders -- -c 'SELECT 1', sallyport connect host -- uname -a.\n"
-		    "The ticket's password reaches it by its environment, is good for that one session, and the gateway keeps no more than a\n"
-		    "verifier of it." },
+	    .more = "What stands behind -- goes to the client: sallyport connect orders -- -c 'SELECT 1', sallyport connect host -- uname -a,\n"
+		    "sallyport connect shop-docker -- exec web id. The ticket's password reaches it by its environment, is good for that one\n"
+		    "session, and the gateway keeps no more than a verifier of it. Docker opens many: its ticket is for 15 minutes, and stands\n"
+		    "in ~/.config/sallyport/docker/TARGET, as DOCKER_CONFIG." },
 	{ .name = "ticket", .words = "TARGET", .min = 1, .max = 1, .options = ticket_options, .run = run_ticket,
 	    .help = "Make a short-lived user name and password for a target.",
 	    .more = "For any number of sessions, ten at once, that begin within 15 minutes, or --for TIME, from the first address that uses\n"

@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/digest.h"
 #include "../base/directive.h"
 #include "command.h"
 
@@ -74,14 +76,60 @@ is_ssh(const struct door *p)
 	return strcmp(p->protocol, "ssh") == 0;
 }
 
+/* A protocol on top of HTTP: the ticket goes as Basic. */
+static bool
+is_web(const struct door *p)
+{
+	return strcmp(p->protocol, "http") == 0 || strcmp(p->protocol, "docker") == 0;
+}
+
+static bool
+is_tls(const struct door *p)
+{
+	return strcmp(p->sslmode, "disable") != 0;
+}
+
+/* "Basic …", of the ticket; SP_ENOMEM. */
+static int
+basic(const struct door *p, struct buffer *out)
+{
+	struct buffer plain = { 0 };
+	int rc = buffer_printf(&plain, "%s:%s", p->user, p->password);
+	if (rc == SP_OK)
+		rc = buffer_printf(out, "Basic ");
+	if (rc == SP_OK)
+		rc = text_base64(buffer_bytes(&plain), out);
+	buffer_free(&plain);
+	return rc == SP_OK ? buffer_put(out, (struct sp_bytes){ (const uint8_t *)"", 1 }) : rc;
+}
+
 static void
 print_dsn(const struct door *p)
 {
 	bool v6 = strchr(p->host, ':') != NULL;
-	(void)printf("%s://%s:%s@%s%s%s:%s", is_ssh(p) ? "ssh" : "postgresql", p->user, p->password, v6 ? "[" : "", p->host, v6 ? "]" : "", p->port);
-	if (!is_ssh(p))
+	const char *scheme = is_ssh(p) ? "ssh" : !is_web(p) ? "postgresql" : is_tls(p) ? "https" : "http";
+	(void)printf("%s://%s:%s@%s%s%s:%s", scheme, p->user, p->password, v6 ? "[" : "", p->host, v6 ? "]" : "", p->port);
+	if (is_web(p))
+		(void)putchar('/');
+	else if (!is_ssh(p))
 		(void)printf("/%s?sslmode=%s", p->database, p->sslmode);
 	(void)putchar('\n');
+}
+
+/* DOCKER_CUSTOM_HEADERS: of docker 26 and later; `connect` serves the ones before. */
+static void
+print_web(const struct door *p)
+{
+	struct buffer header = { 0 };
+	if (basic(p, &header) != SP_OK)
+		return;
+	const char *value = (const char *)header.p + header.start;
+	if (strcmp(p->protocol, "docker") == 0)
+		(void)printf("export DOCKER_HOST='tcp://%s:%s' DOCKER_TLS_VERIFY='%s' DOCKER_CUSTOM_HEADERS='Authorization=%s'\n", p->host, p->port,
+		    is_tls(p) ? "1" : "", value);
+	else
+		(void)printf("export SALLYPORT_URL='%s://%s:%s' SALLYPORT_AUTHORIZATION='%s'\n", is_tls(p) ? "https" : "http", p->host, p->port, value);
+	buffer_free(&header);
 }
 
 /* SSHPASS: what sshpass -e reads. */
@@ -90,6 +138,10 @@ print_env(const struct door *p)
 {
 	if (is_ssh(p)) {
 		(void)printf("export SSH_HOST='%s' SSH_PORT='%s' SSH_USER='%s' SSHPASS='%s'\n", p->host, p->port, p->user, p->password);
+		return;
+	}
+	if (is_web(p)) {
+		print_web(p);
 		return;
 	}
 	(void)printf("export PGHOST='%s' PGPORT='%s' PGUSER='%s' PGPASSWORD='%s' PGDATABASE='%s' PGSSLMODE='%s'\n", p->host, p->port, p->user,
@@ -171,12 +223,61 @@ start_ssh(const struct door *p, const char *argv[])
 	return set_all(own, sizeof(own) / sizeof(*own));
 }
 
+/* config.json with the ticket, for its owner alone; docker reads it in each of its processes. */
+static int
+write_docker_config(const char *folder, const struct door *p)
+{
+	char path[4200], temporary[4300];
+	struct buffer header = { 0 };
+	int rc = basic(p, &header) == SP_OK ? DONE : failed("out of memory");
+	json_t *j = json_pack("{s:{s:s}}", "HttpHeaders", "Authorization", rc == DONE ? (const char *)header.p + header.start : "");
+	(void)snprintf(path, sizeof(path), "%s/config.json", folder);
+	(void)snprintf(temporary, sizeof(temporary), "%s.%ld", path, (long)getpid());
+	mode_t mask = umask(077);
+	if (rc == DONE && json_dump_file(j, temporary, JSON_INDENT(1)) != 0)
+		rc = failed("%s can't be written: %s", temporary, strerror(errno));
+	if (rc == DONE && rename(temporary, path) != 0)
+		rc = failed("%s can't be written: %s", path, strerror(errno));
+	(void)umask(mask);
+	json_decref(j);
+	buffer_free(&header);
+	return rc;
+}
+
+/* A configuration of docker's own for the target, with a ticket for many connections: one command of docker's opens several. */
+static int
+start_docker(const struct door *p, const char *argv[])
+{
+	static char folder[4096], host[600], certificates[4096];
+	const char *home = getenv("HOME"), *path = getenv("DOCKER_CERT_PATH");
+	if (!plain(p->database) || home == NULL)
+		return failed("the target's name can't be a folder's, or HOME is not set");
+	(void)snprintf(certificates, sizeof(certificates), "%s", path != NULL ? path : "");
+	if (path == NULL)
+		(void)snprintf(certificates, sizeof(certificates), "%s/.docker", home);
+	static const char *const parts[] = { "/.config", "/sallyport", "/docker", "/" };
+	(void)snprintf(folder, sizeof(folder), "%s", home);
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++) {
+		size_t n = strlen(folder);
+		(void)snprintf(folder + n, sizeof(folder) - n, "%s%s", parts[i], i == 3 ? p->database : "");
+		if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+			return failed("%s can't be made: %s", folder, strerror(errno));
+	}
+	(void)snprintf(host, sizeof(host), "tcp://%s:%s", p->host, p->port);
+	const char *const own[][2] = { { "DOCKER_CONTEXT", NULL }, { "DOCKER_HOST", host }, { "DOCKER_CONFIG", folder },
+		{ "DOCKER_CERT_PATH", is_tls(p) ? certificates : NULL }, { "DOCKER_TLS_VERIFY", is_tls(p) ? "1" : NULL }, { "DOCKER_BUILDKIT", "0" } };
+	argv[0] = "docker";
+	int rc = write_docker_config(folder, p);
+	return rc == DONE ? set_all(own, sizeof(own) / sizeof(*own)) : rc;
+}
+
 #define FIRST_WORDS 10 /* of a client, before the user's */
 
 static const struct {
 	const char *protocol;
 	int (*start)(const struct door *p, const char *argv[]); /* writes its first words */
-} clients[] = { { "postgres", start_psql }, { "ssh", start_ssh } };
+	bool many;                                              /* needs a ticket for more than one session */
+} clients[] = { { "postgres", start_psql, false }, { "ssh", start_ssh, false }, { "docker", start_docker, true } };
 
 int
 run_connect(struct run *r)
@@ -185,11 +286,22 @@ run_connect(struct run *r)
 	struct door p;
 	json_t *answer;
 	const char *argv[FIRST_WORDS + WORDS + 1] = { NULL };
+	bool many = false;
 	int rc = make(r, true, &answer);
 	if (rc == DONE)
 		rc = place_of(r, answer, &p);
-	for (size_t i = 0; rc == DONE && i < sizeof(clients) / sizeof(*clients); i++)
-		start = strcmp(clients[i].protocol, p.protocol) == 0 ? clients[i].start : start;
+	for (size_t i = 0; rc == DONE && i < sizeof(clients) / sizeof(*clients); i++) {
+		if (strcmp(clients[i].protocol, p.protocol) != 0)
+			continue;
+		start = clients[i].start;
+		many = clients[i].many;
+	}
+	if (rc == DONE && many) {
+		json_decref(answer);
+		rc = make(r, false, &answer);
+		if (rc == DONE)
+			rc = place_of(r, answer, &p);
+	}
 	if (rc == DONE && start == NULL)
 		rc = failed("no client for %s is known here: `sallyport ticket` prints what yours needs", p.protocol);
 	if (rc == DONE)
