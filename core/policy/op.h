@@ -57,6 +57,7 @@ struct shape {              /* immutable once classified */
 	struct literal *literal;
 	size_t nliterals;
 	unsigned nattrs;
+	bool unseen;            /* it brings data that come later */
 	bool failed;            /* classify() failed: denied, and no rule lifts it */
 	bool alike;             /* the same was said of any text with its skeleton … */
 	unsigned length;        /* … but for this attribute, the length of the text */

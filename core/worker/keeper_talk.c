@@ -179,9 +179,9 @@ approval_view(const struct sp_op *op, const struct approval_rule *a)
 		json_array_append_new(params, op->op.param[i].null ? json_null() : json_text(op->op.param[i].value));
 	for (size_t i = 0; i < s->nfacts; i++)
 		json_object_set_new(facts, s->fact[i].name, json_text(s->fact[i].value));
-	json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b}", "text", json_text(op->op.shape->text), "params", params,
+	json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b}", "text", json_text(op->op.shape->text), "params", params,
 	    "statements", policy_statements(&op->op), "facts", facts, "target", s->target_name, "database", s->part, "login", s->login, "session", s->name, "address", s->address,
-	    "tag", op->op.shape->tag == NULL ? "" : op->op.shape->tag, "rule_text", a->text == NULL ? "" : a->text, "next_run", a->next_run);
+	    "tag", op->op.shape->tag == NULL ? "" : op->op.shape->tag, "rule_text", a->text == NULL ? "" : a->text, "next_run", a->next_run, "unseen", op->op.shape->unseen);
 	char *text = j == NULL ? NULL : json_dumps(j, JSON_COMPACT);
 	json_decref(j);
 	return text;

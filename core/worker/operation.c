@@ -305,6 +305,17 @@ op_deny_write_back(struct sp_op *op, const char *column)
 	return op_deny(op, SP_BY_RULE, "", text, 0);
 }
 
+/* P7: an approval is for what somebody has seen. */
+static int
+op_deny_unseen(struct sp_op *op, const struct approval_rule *a)
+{
+	char text[400];
+	snprintf(text, sizeof(text), "rule \"%.100s\" wants an approval, and the data that come with it can't be shown to anybody before: send them as "
+	    "statements, or the rule says `unseen = true`", a->rule);
+	op_record_why(op);
+	return op_deny(op, SP_BY_RULE, a->rule, text, 0);
+}
+
 static int
 op_judge(struct sp_op *op)
 {
@@ -319,6 +330,8 @@ op_judge(struct sp_op *op)
 			return op_allow(op);
 		if (op->napproved == sizeof(op->approved) / sizeof(op->approved[0]))
 			return op_deny(op, SP_BY_ERROR, a->rule, "too many approvals are asked for", 0);
+		if (op->op.shape->unseen && !a->unseen)
+			return op_deny_unseen(op, a);
 		op->state = OP_HELD;
 		op_record_why(op);
 		return keeper_hold(op, a);

@@ -515,6 +515,11 @@ int sp_op_unclear(struct sp_op *op, const char *why, struct sp_bytes name) SP_MU
  */
 int sp_op_changes(struct sp_op *op, const char *name, const char *value) SP_MUST;
 /*
+ * For classify(): it brings data that come later, which nobody who decides on it can have seen: a rule's approval
+ * holds it only where the rule says `unseen = true`.
+ */
+int sp_op_unseen(struct sp_op *op) SP_MUST;
+/*
  * Of what was said of this text nothing depends on what its skeleton() leaves out, but for places and
  * the attribute `length`, the text's length: it will be said of others with the same skeleton.
  */

@@ -511,6 +511,8 @@ emit_scalars(const struct analysis *a, const struct stmt *s)
 		rc = sp_op_str(op, PG_A_OBJECT, sp_str(s->object));
 	if (rc == SP_OK && s->copy != NULL)
 		rc = sp_op_str(op, PG_A_COPY, sp_str(s->copy));
+	if (rc == SP_OK && s->copy != NULL && strcmp(s->copy, "in") == 0)
+		rc = sp_op_unseen(op);
 	if (rc == SP_OK && s->language.len > 0)
 		rc = sp_op_str(op, PG_A_LANGUAGE, s->language);
 	if (rc == SP_OK && s->limited)

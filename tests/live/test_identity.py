@@ -223,6 +223,8 @@ def roles_come_from_groups(w):
     assert approve(sub="dan", groups=["dev"], oid="2").code == 1, "no approver"
     assert approve(groups=["dev", "leads"], oid="1").code == 1, "her own (AP5)"
     assert approve(sub="ann-admin", groups=["leads"], oid="1").code == 1, "the same person under another name (AP5)"
+    nobody = approve(sub="pat", groups=["leads"], oid=None)
+    assert nobody.code == 1 and "which person you are" in nobody.err, "who is no person that can be counted (AP5)"
     assert approve(sub="lea", groups=["leads"], oid="3").code == 0
     assert waiting.result().code == 0
     ops = k.token(sub="oli", groups=["ops"], oid="4", aud="sallyport-api")

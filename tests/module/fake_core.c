@@ -749,6 +749,13 @@ sp_op_changes(struct sp_op *op, const char *name, const char *value)
 }
 
 int
+sp_op_unseen(struct sp_op *op)
+{
+	(void)op;
+	return SP_OK;
+}
+
+int
 sp_op_alike(struct sp_op *op, unsigned length)
 {
 	(void)op;

@@ -551,6 +551,30 @@ test_sponsor(void)
 	stop();
 }
 
+/* AP9: two thousand wait for all together, whoever they are. */
+static void
+test_flood_of_all(void)
+{
+	char user[16], address[32];
+	const unsigned users = 40, each = 50;
+	start();
+	new_ids();
+	for (unsigned u = 0; u <= users; u++) {
+		(void)snprintf(user, sizeof(user), "user%u", u);
+		(void)snprintf(address, sizeof(address), "10.0.1.%u:4711", u);
+		const struct message *yes = authenticate_at(&f.worker, u, token_of(user, "dev", AUDIENCE_DATA), user, "open", address);
+		CU_ASSERT(yes != NULL && yes->f[1].q == SP_ADMIT);
+		for (unsigned i = 0; u < users && i < each; i++)
+			CU_ASSERT_EQUAL_FATAL(strlen(hold(u, 10 + i, "dba", 1, false)), 26);
+	}
+	struct message m = hold_message(users, 1, "dba", 1, 60000, false);
+	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_DECISION);
+	CU_ASSERT(r != NULL && r->f[3].q == 0 && strncmp((const char *)r->f[5].s.p, "too many requests of everybody", 30) == 0);
+	closed(0); /* those of one who goes are nobody's any more */
+	CU_ASSERT_EQUAL(strlen(hold(users, 2, "dba", 1, false)), 26);
+	stop();
+}
+
 int
 main(void)
 {
@@ -572,6 +596,7 @@ main(void)
 		{ "seals", test_seals },
 		{ "codes on paper (AP5, AP6)", test_code },
 		{ "an agent's sponsor (AP5)", test_sponsor },
+		{ "a flood by all together (AP9)", test_flood_of_all },
 		CU_TEST_INFO_NULL,
 	};
 	log_init("test", open("/dev/null", O_WRONLY | O_CLOEXEC), SP_ERROR);
