@@ -14,7 +14,7 @@
 static const struct sp_directive directives[] = {
 	PROXY_DIRECTIVES("accept,content-type,x-registry-auth,x-registry-config,user-agent"),
 	{ "select", SP_TYPE_STRINGS, SP_IN_TARGET, CONF(select), "",
-	    "Labels, NAME=VALUE, that a container has to have: others are not there for who comes through here." },
+	    "Labels, NAME=VALUE, that a container has to have, and gets when it is created: others are not there for who comes through here." },
 	{ "owner", SP_TYPE_STRING, SP_IN_TARGET, CONF(owner), "",
 	    "A label that names who may use a container: set when one is created, wanted of each other, so that everybody sees their own." },
 	{ "env", SP_TYPE_STRING, SP_IN_MODULE | SP_IN_TARGET, CONF(env), "secrets",
@@ -95,6 +95,7 @@ begin(struct sp_session *s)
 	struct docker *d = sp_state(s);
 	const struct row *row = d->r.route.row;
 	d->r.framed = d->proxy.r.framed = row != NULL && (row->flags & ROW_FRAMES) && !d->r.terminal && d->proxy.r.status < 300;
+	d->proxy.r.rewrite = d->proxy.r.rewrite && (d->proxy.r.status == 200 || d->proxy.r.status == 201);
 	int rc = SP_OK;
 	for (unsigned i = 0; i < 3 && rc == SP_OK; i++)
 		if (d->r.framed || (d->proxy.r.hijack && i == 0))

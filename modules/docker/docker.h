@@ -34,6 +34,7 @@ enum row_flags {
 	ROW_LABELS = 64,    /* its `filters` are narrowed to the selected containers */
 	ROW_ENV = 128,      /* its answer shows variables */
 	ROW_FRAMES = 256,   /* its answer is in frames, unless the container has a terminal */
+	ROW_ALL = 1024,     /* its answer tells of all containers, also of those that are not selected */
 	ROW_CLAIM = 512     /* its answer is the id of an exec, which is this principal's alone */
 };
 

@@ -227,22 +227,32 @@ narrow(struct sp_session *s)
 	return rc != SP_OK ? rc : out.bad ? SP_ENOMEM : proxy_judge(s);
 }
 
+/* What is created has the labels of this target, and its owner's: else it would not be there for who made it. */
 static int
-own_label(struct sp_session *s)
+own_labels(struct sp_session *s)
 {
 	const struct docker_conf *c = sp_conf(s);
 	struct docker *d = sp_state(s);
-	struct sp_writer out = proxy_buffer();
-	if (c->owner[0] == '\0')
-		return proxy_judge(s);
-	int rc = body_with_label(sp_written(&d->proxy.r.body), c->owner, sp_principal(s), &out);
-	if (rc != SP_OK) {
-		proxy_free(&out);
-		return rc == SP_EPROTO ? proxy_judge(s) : rc; /* which finds it malformed */
+	struct sp_writer *body = &d->proxy.r.body;
+	int rc = SP_OK;
+	for (size_t i = 0; i <= c->select.n && rc == SP_OK; i++) {
+		bool own = i == c->select.n;
+		const char *cut = own ? NULL : strchr(c->select.v[i], '=');
+		char name[256] = "";
+		if ((own && c->owner[0] == '\0') || (!own && (cut == NULL || (size_t)(cut - c->select.v[i]) >= sizeof(name))))
+			continue;
+		if (!own)
+			memcpy(name, c->select.v[i], (size_t)(cut - c->select.v[i]));
+		struct sp_writer out = proxy_buffer();
+		rc = body_with_label(sp_written(body), own ? c->owner : name, own ? sp_principal(s) : cut + 1, &out);
+		if (rc == SP_OK) {
+			proxy_free(body);
+			*body = out;
+		} else {
+			proxy_free(&out);
+		}
 	}
-	proxy_free(&d->proxy.r.body);
-	d->proxy.r.body = out;
-	return proxy_judge(s);
+	return rc == SP_OK || rc == SP_EPROTO ? proxy_judge(s) : rc; /* which finds it malformed */
 }
 
 int
@@ -267,7 +277,10 @@ docker_prepare(struct sp_session *s)
 	}
 	if (d->r.route.container.p != NULL)
 		return docker_name_ok(d->r.route.container) ? ask_container(s, d->r.route.container) : not_found(s, "container", "that is no name of one");
-	if ((row->flags & ROW_LABELS) && (c->select.n > 0 || c->owner[0] != '\0'))
+	bool narrowed = c->select.n > 0 || c->owner[0] != '\0';
+	if ((row->flags & ROW_ALL) && narrowed)
+		return proxy_refuse(s, 403, false, "this tells of containers that are not there for who comes through here");
+	if ((row->flags & ROW_LABELS) && narrowed)
 		return narrow(s);
-	return strcmp(row->kind, "docker.container.create") == 0 ? own_label(s) : proxy_judge(s);
+	return strcmp(row->kind, "docker.container.create") == 0 ? own_labels(s) : proxy_judge(s);
 }

@@ -15,7 +15,7 @@ static const struct row rows[] = {
 	{ "GET", "/version", S, "version", ROW_READ },
 	{ "GET", "/info", S, "info", ROW_READ },
 	{ "GET", "/events", S, "events", ROW_READ | ROW_ENDLESS | ROW_LABELS },
-	{ "GET", "/system/df", S, "df", ROW_READ },
+	{ "GET", "/system/df", S, "df", ROW_READ | ROW_ALL },
 	{ "POST", "/auth", S, "auth", ROW_OPAQUE },
 	{ "POST", "/session", S, "session", ROW_OPAQUE },
 	{ "POST", "/grpc", S, "grpc", ROW_OPAQUE },
@@ -69,7 +69,7 @@ static const struct row rows[] = {
 	{ "POST", "/commit", I, "commit", ROW_OPAQUE },
 
 	{ "GET", "/networks", N, "list", ROW_READ },
-	{ "GET", "/networks/:x", N, "inspect", ROW_READ },
+	{ "GET", "/networks/:x", N, "inspect", ROW_READ | ROW_ALL },
 	{ "POST", "/networks/create", N, "create", ROW_JSON },
 	{ "POST", "/networks/prune", N, "prune", 0 },
 	{ "POST", "/networks/:x/connect", N, "connect", ROW_OPAQUE },

@@ -146,7 +146,7 @@ cannot(struct sp_session *s, struct sp_bytes head, const char **why_r)
 	*why_r = "the target's answer comes in ranges, which were not asked for";
 	if (p->answer.status == 206)
 		return 502;
-	*why_r = "a rule hides this answer whole";
+	*why_r = "rules hide parts of this answer, and where these are can't be found in it";
 	int rc = p->hooks->begin == NULL ? SP_OK : p->hooks->begin(s);
 	if (rc == SP_OK && !p->r.framed && !becomes_stream(p))
 		rc = sp_stream_filter(p->r.op, &p->r.filter);
@@ -188,7 +188,7 @@ begin_answer(struct sp_session *s, size_t n)
 	if (becomes_stream(p))
 		return begin_stream(s, head);
 	http_body_begin(&r->down_body, &p->answer.framing);
-	r->rewrite = r->rewrite && (r->status == 200 || r->status == 201) && p->answer.framing.kind != HTTP_NO_BODY;
+	r->rewrite = r->rewrite && p->answer.framing.kind != HTTP_NO_BODY;
 	r->down = r->rewrite ? DOWN_SPOOL : DOWN_BODY;
 	struct sp_writer *w = sp_out(s, SP_CLIENT);
 	http_put_status(w, r->status);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "fields.h"
+#include "mask.h"
 #include "proxy.h"
 
 struct http_conf {
@@ -50,7 +51,7 @@ static const struct sp_attr attrs[] = {
 	{ .name = NULL }
 };
 
-static const char *const kinds[] = { "http.request", NULL };
+static const char *const kinds[] = { "http.request", "http.result", NULL };
 
 /* ---- from the text to attributes ---- */
 
@@ -193,6 +194,43 @@ http_route(struct sp_session *s, struct sp_bytes head)
 	return SP_OK;
 }
 
+/* Pages and what belongs to them: no data that has columns. */
+static bool
+is_page(struct sp_bytes type)
+{
+	static const char *const pages[] = { "text/html", "text/css", "text/javascript", "application/javascript" }, *const begins[] = { "image/", "font/" };
+	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
+		if (sp_bytes_is(type, pages[i]))
+			return true;
+	for (size_t i = 0; i < sizeof(begins) / sizeof(*begins); i++)
+		if (type.len > strlen(begins[i]) && memcmp(type.p, begins[i], strlen(begins[i])) == 0)
+			return true;
+	return false;
+}
+
+/* Where rules hide tagged columns, an answer is read whole and masked, or refused (P2). */
+static int
+http_begin(struct sp_session *s)
+{
+	struct proxy *p = sp_state(s);
+	char space[128];
+	struct sp_bytes type = plain_type(http_field(&p->answer, sp_peek(s, SP_TARGET), "content-type"), space);
+	bool empty = p->answer.framing.kind == HTTP_NO_BODY || (p->answer.framing.kind == HTTP_LENGTH && p->answer.framing.length == 0);
+	if (empty || is_page(type) || !mask_wanted(s))
+		return SP_OK;
+	p->r.rewrite = body_type(type) == BODY_JSON;
+	return p->r.rewrite ? SP_OK : SP_EDENIED;
+}
+
+static int
+http_rewrite(struct sp_session *s, unsigned status, struct sp_bytes body, struct sp_writer *out)
+{
+	struct proxy *p = sp_state(s);
+	int rc = mask_json(p->r.op, body, out);
+	(void)status;
+	return rc == SP_OK ? rc : sp_fail(s, rc, "the target's answer can't be masked: %s", rc == SP_EPROTO ? "it is no strict JSON" : "too many fields, or a rule denies it");
+}
+
 static void
 http_refusal(struct sp_writer *out, unsigned status, const char *message)
 {
@@ -202,7 +240,8 @@ http_refusal(struct sp_writer *out, unsigned status, const char *message)
 	sp_wr_put(out, SP_LIT("}\n"));
 }
 
-static const struct proxy_hooks hooks = { .route = http_route, .prepare = proxy_judge, .refusal = http_refusal };
+static const struct proxy_hooks hooks = { .route = http_route, .prepare = proxy_judge, .begin = http_begin, .rewrite = http_rewrite,
+	.refusal = http_refusal };
 
 static int
 http_accept(struct sp_session *s)
@@ -215,7 +254,7 @@ SP_MODULE(http) = {
 	.abi_minor = SP_ABI_MINOR,
 	.size = sizeof(struct sp_module),
 	.name = "http",
-	.caps = SP_CAP_CREDENTIAL,
+	.caps = SP_CAP_CREDENTIAL | SP_CAP_MASK,
 	.directives = directives,
 	.attrs = attrs,
 	.kinds = kinds,

@@ -37,6 +37,17 @@ rule "end" { doc = "The end of it.", on = "http.request", when = { path = "/kill
 rule "cards" { doc = "No card on any screen.", on = "output", when = { user = "cards", detect = { "card" } }, mask = mask.redact }
 """
 
+PEOPLE_POLICY = """\
+tag "pii" { "*.email", "customer.card", "*.address" }
+rule "hide-pii" {
+  doc    = "Personal data is for the fraud team.",
+  on     = "http.result",
+  when   = { column = tagged "pii" },
+  unless = { groups = "leads" },
+  mask   = mask.redact,
+}
+"""
+
 HTTP_CONF = """\
 load_module {modules}/http.so;
 listener http     {{ listen 127.0.0.1:{port}; protocol http; target api; cleartext loopback; }}
@@ -52,12 +63,17 @@ target {name} {{
     host     {host};
     allow    groups=dev,leads;
     label    env=prod;
-    policy   {dir}/policies/http.lua;
+    policy   {dir}/policies/{policy}.lua;
     templates /orders /orders/:id;
     judged   if-match;
     {extra}
 }}
 """
+
+
+PEOPLE = {"items": [{"id": 1, "email": "ann@example.com", "price": 1.5, "customer": {"card": "4111", "name": "Ann"}},
+                    {"id": 2, "email": None, "customer": {"card": 4242, "address": {"street": "x", "no": [1, 2]}}},
+                    {"id": 3, "email": ["bob@example.com", {"email": "eve@example.com"}]}], "card": "kept"}
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -118,6 +134,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.say(302, b"", ("Location", "http://169.254.169.254/latest/meta-data"))
         elif path == "/home":
             self.say(302, b"", ("Location", "http://api.internal/elsewhere"))
+        elif path == "/people":
+            self.say(200, json.dumps(PEOPLE).encode(), ("Content-Type", "application/json; charset=utf-8"))
+        elif path == "/csv":
+            self.say(200, b"email\nann@example.com\n", ("Content-Type", "text/csv"))
+        elif path == "/twice":
+            self.say(200, b'{"email": 1, "email": "ann@example.com"}', ("Content-Type", "application/json"))
         elif path == "/gzip":
             self.say(200, b"\x1f\x8b", ("Content-Encoding", "gzip"))
         elif path == "/cookie":
@@ -139,6 +161,7 @@ class Server:
     def __init__(self, tls=None):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.got, self.server.step = [], threading.Event()
+        self.server.handle_error = lambda *_: None  # a client that was refused is gone
         self.port = self.server.server_address[1]
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -205,14 +228,16 @@ class HttpWorld(World):
         g.more_targets = "".join((
             self.http_target("api", self.server.port, extra="user_header X-Gate-User;"),
             self.http_target("web", self.nginx.port),
+            self.http_target("people", self.server.port, policy="people"),
             self.http_target("sealed", self.server_tls.port, tls=verify, login=login, extra="credential bearer;"),
             self.http_target("basic", self.server_tls.port, tls=verify, login=login, extra="credential basic;"),
             self.http_target("own", self.server_tls.port, tls=verify, login=login, extra="credential x-secret-key;")))
         (g.dir / "policies" / "http.lua").write_text(policy)
+        (g.dir / "policies" / "people.lua").write_text(PEOPLE_POLICY)
         g.write()
 
-    def http_target(self, name, port, tls="off", login="", host="api.internal", extra=""):
-        return HTTP_TARGET.format(name=name, port=port, tls=tls, login=login, host=host, extra=extra, dir=self.gateway.dir)
+    def http_target(self, name, port, tls="off", login="", host="api.internal", extra="", policy="http"):
+        return HTTP_TARGET.format(name=name, port=port, tls=tls, login=login, host=host, extra=extra, dir=self.gateway.dir, policy=policy)
 
     def end(self, keep=False):
         clean = super().end(keep=True)

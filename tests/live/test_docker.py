@@ -144,7 +144,8 @@ def everybody_sees_their_own(w):
     for user, name in (("ann", "web"), ("bob", "blue")):
         done = w.docker("exec", name, "id", own=True, user=user)
         assert done.code != 0 and "No such container" in done.err, repr(done)
-    done = w.docker("run", "-d", "--network", "none", "--label", "team=blue", "--name", "bobs", "test:1", "sleep", "1000", own=True, user="bob")
+    assert w.api("GET", "/system/df", own=True)[0] == 403
+    done = w.docker("run", "-d", "--network", "none", "--name", "bobs", "test:1", "sleep", "1000", own=True, user="bob")
     assert done.code == 0, repr(done)
     assert w.docker("ps", "--format", "{{.Names}}", own=True, user="bob").out == "bobs"
     assert w.docker("ps", "--format", "{{.Names}}", own=True, user="ann").out == "blue"
