@@ -146,6 +146,7 @@ int run_ticket(struct run *r);
 int run_tickets(struct run *r);
 int run_connect(struct run *r);
 int run_ssh_config(struct run *r);
+int run_scan_hostkey(struct run *r);
 /* After a login: the certificate anew, where `ssh-config` made one before. */
 int ssh_config_again(struct run *r);
 int run_approve(struct run *r);

@@ -181,6 +181,10 @@ const struct command commands[] = {
 	    .more = "Key, certificate and the hosts' lines stand in ~/.config/sallyport/ssh; one line in ~/.ssh/config includes them:\n"
 		    "Include ~/.config/sallyport/ssh/config. The certificate ends with its time, your sign-in, or `sallyport end ID`; every\n"
 		    "later `sallyport login` gets another." },
+	{ .name = "scan-hostkey", .words = "HOST[:PORT]", .min = 1, .max = 1, .run = run_scan_hostkey, .alone = true,
+	    .help = "Ask an SSH host for its keys, and print the `host_key` line that pins them.",
+	    .more = "The network says which keys these are: compare them with what the host itself says, on its console or by whoever set it\n"
+		    "up (ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub), before they stand in the configuration." },
 	{ .name = "tickets", .words = "", .run = run_tickets, .help = "List live tickets." },
 	{ .name = "requests", .words = "[ID]", .max = 1, .options = request_options, .run = run_requests,
 	    .help = "List what waits for a person: operations, grants, files, incidents; or show one with all that an approver must see." },

@@ -46,7 +46,7 @@ ssh_check(void *conf, const char **err_r)
 			*err_r = "channels are exec, shell, sftp, scp and direct-tcpip; all others are refused always";
 			return SP_ECONF;
 		}
-	*err_r = "host_key is missing: the fingerprint of the target's host key, SHA256:… (ssh-keyscan HOST | ssh-keygen -lf -, and compare it with what the host itself says)";
+	*err_r = "host_key is missing: the fingerprint of the target's host key, SHA256:… (`sallyport scan-hostkey HOST:PORT` prints it; compare it with what the host itself says)";
 	for (size_t i = 0; i < c->host_key.n; i++)
 		if (strncmp(c->host_key.v[i], "SHA256:", 7) != 0 || strlen(c->host_key.v[i]) != 7 + 43) {
 			*err_r = "host_key takes fingerprints: SHA256: and 43 characters";

@@ -125,6 +125,18 @@ def ss6_ss7_certificates_that_are_none_of_ours(w):
 
 
 @test
+def host_keys_are_scanned(w):
+    done = w.command("scan-hostkey", f"127.0.0.1:{w.sshd.port}")
+    assert done.code == 0 and done.out.startswith(f"host_key {w.sshd.fingerprint()};"), repr(done)
+    assert "Compare" in done.err, repr(done)
+    got = w.command("scan-hostkey", "--json", f"127.0.0.1:{w.sshd.port}").json
+    assert got["keys"] == [{"kind": "ssh-ed25519", "fingerprint": w.sshd.fingerprint()}], got
+    assert w.command("scan-hostkey", f"127.0.0.1:{free_port()}").code == 1
+    assert w.command("scan-hostkey", "127.0.0.1:x").code == 2
+    assert w.command("scan-hostkey", "--", "-oProxyCommand=id").code != 0
+
+
+@test
 def keys_that_are_not_certified(w):
     token = w.token("ann", "dev", api=True)
     for key in ("", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAA", "x" * 5000):
