@@ -87,6 +87,9 @@ ssh_fail(struct sp_session *s, int rc, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(h->said, sizeof(h->said), fmt, args);
 	va_end(args);
+	for (char *p = h->said; *p != '\0'; p++) /* a peer may have been quoted */
+		if ((uint8_t)*p < ' ' || *p == 0x7f)
+			*p = '?';
 	return sp_fail(s, rc, "%s", h->said);
 }
 
@@ -120,19 +123,29 @@ static int (*const steps[STATES])(struct sp_session *s, bool *moved_r) = {
 	[HELLO] = login_step, [AUTH] = login_step, [CONNECT] = target_step, [LOGIN] = target_step, [READY] = channels_step,
 };
 
+/* After an error libssh reads on and does nothing: it has to be asked. */
+static bool
+leg_lives(const struct leg *l)
+{
+	return l->ssh == NULL || !l->added || (ssh_is_connected(l->ssh) && (ssh_get_status(l->ssh) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0);
+}
+
 static int
 poll_once(struct sp_session *s)
 {
+	static const char *const names[] = { "client", "target" };
 	struct ssh *h = sp_state(s);
 	if (h->leg[SP_CLIENT].added || h->leg[SP_TARGET].added)
 		(void)ssh_event_dopoll(h->event, 0);
 	for (unsigned i = 0; i < 2; i++) {
 		ssh_session leg = h->leg[i].ssh;
-		if (leg == NULL || !h->leg[i].added || ssh_is_connected(leg))
+		if (leg_lives(&h->leg[i]))
 			continue;
-		const char *said = i == SP_CLIENT ? NULL : ssh_get_disconnect_message(leg);
-		return ssh_fail(s, SP_EIO, "the %s ended the SSH connection%s%s", i == SP_CLIENT ? "client" : "target", said == NULL ? "" : ": ",
-		    said == NULL ? "" : said);
+		const char *said = ssh_get_disconnect_message(leg);
+		if (said == NULL && ssh_is_connected(leg))
+			return ssh_fail(s, SP_EPROTO, "the %s was cut off: %s", names[i], ssh_get_error(leg));
+		said = i == SP_CLIENT ? NULL : said;
+		return ssh_fail(s, SP_EIO, "the %s ended the SSH connection%s%s", names[i], said == NULL ? "" : ": ", said == NULL ? "" : said);
 	}
 	return SP_OK;
 }

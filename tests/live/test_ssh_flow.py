@@ -20,6 +20,10 @@ def queued(port, mine):
     return total
 
 
+class Late(Exception):
+    """The machine was too slow: the worker was stopped for longer than it may be."""
+
+
 class Stopped:
     """The worker, while what it will read next gathers in the kernel.  For less than the second after which it would be ended."""
 
@@ -27,28 +31,58 @@ class Stopped:
         self.pid = w.gateway.children()["worker"][0]
 
     def __enter__(self):
-        os.kill(self.pid, signal.SIGSTOP)
         self.since = time.monotonic()
+        os.kill(self.pid, signal.SIGSTOP)
 
     def __exit__(self, *_):
-        os.kill(self.pid, signal.SIGCONT)
+        try:
+            os.kill(self.pid, signal.SIGCONT)
+        except ProcessLookupError:
+            raise Late()
+        if time.monotonic() - self.since > 0.6:
+            raise Late()
 
 
 def come_to_rest(look, least):
-    last = [-1]
-
-    def rests():
+    last, end = -1, time.monotonic() + 0.5
+    while True:
         now = look()
-        same, last[0] = now == last[0], now
-        return same and now >= least
-    wait_for(rests, seconds=0.7, step=0.02, said=f"not {least} bytes wait there")
+        if now == last and now >= least:
+            return
+        if time.monotonic() > end:
+            raise Late()
+        last = now
+        time.sleep(0.02)
+
+
+def patient(function):
+    """Tried again when the machine was too slow."""
+    def run_it(w):
+        for _ in range(5):
+            try:
+                return function(w)
+            except Late:
+                w.gateway.children()  # a worker that was ended has a successor soon
+                wait_for(lambda: len(w.gateway.children().get("worker", [])) == 1, said="no worker")
+        skip("this machine is too slow to stop a worker for less than a second")
+    run_it.__name__ = function.__name__
+    return run_it
 
 
 def below(pid):
     """All processes under one."""
-    found = []
-    for line in run(["ps", "--ppid", str(pid), "-o", "pid="]).out.split():
-        found += [int(line), *below(line)]
+    parents = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            text = stat.read_text()
+        except OSError:
+            continue
+        parents.setdefault(int(text.rpartition(")")[2].split()[1]), []).append(int(text.split()[0]))
+    found, todo = [], [pid]
+    while todo:
+        children = parents.get(todo.pop(), [])
+        found += children
+        todo += children
     return found
 
 
@@ -91,9 +125,10 @@ class Sftp:
 
 
 @test
+@patient
 def output_and_its_end_in_one_read(w):
-    for size in (1, 5_000, 30_000, 40_000, 70_000, 100_000, 120_000):
-        go, data = w.dir / f"go{size}", os.urandom(size)
+    for size in (1, 40_000, 70_000, 120_000):
+        go, data = w.dir / f"go{os.urandom(8).hex()}", os.urandom(size)
         (w.dir / "data").write_bytes(data)
         (w.dir / "data").chmod(0o644)
         p = w.ssh_start(f"sh -c 'echo ready; while [ ! -e {go} ]; do sleep 0.01; done; cat {w.dir}/data; exit 3'", text=False)
@@ -106,17 +141,19 @@ def output_and_its_end_in_one_read(w):
 
 
 @test
+@patient
 def what_a_target_said_before_it_vanished(w):
-    go, data, out = w.dir / "go-gone", os.urandom(90_000), w.client / "out"
+    go, data, out = w.dir / f"go{os.urandom(8).hex()}", os.urandom(90_000), w.client / "out"
     (w.dir / "data").write_bytes(data)
     (w.dir / "data").chmod(0o644)
     with open(out, "wb") as to:  # OpenSSH's client drops what a pipe does not take at once
         p = w.ssh_start(f"sh -c 'echo ready; while [ ! -e {go} ]; do sleep 0.01; done; cat {w.dir}/data; exec sleep 60'", stdout=to, text=False)
     wait_for(lambda: out.read_bytes() == b"ready\n", said="it does not run")
+    servers = below(w.sshd.process.pid)
     with Stopped(w):
         go.touch()
         come_to_rest(lambda: queued(w.sshd.port, mine=False), len(data))
-        for pid in below(w.sshd.process.pid):
+        for pid in servers:
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -127,6 +164,7 @@ def what_a_target_said_before_it_vanished(w):
 
 
 @test
+@patient
 def replies_to_reads_of_a_file_in_one_read(w):
     data = os.urandom(100_000)
     (w.dir / "data").write_bytes(data)
@@ -158,12 +196,13 @@ def replies_to_reads_of_a_file_in_one_read(w):
 
 
 @test
+@patient
 def a_write_in_one_read(w):
     there = w.dir / "written"
-    there.mkdir()
+    there.mkdir(exist_ok=True)
     there.chmod(0o777)
     sftp = Sftp(w)
-    handle = sftp.open(there / "file", 2 | 8)
+    handle = sftp.open(there / "file", 2 | 8 | 16)
     data = os.urandom(90_000)
     with Stopped(w):
         sftp.send(6, struct.pack(">I", 10) + handle + struct.pack(">QI", 0, len(data)) + data)
@@ -190,7 +229,7 @@ def sums(w, p, *, stop):
 
 @test
 def a_reader_that_stops_again_and_again(w):
-    (w.dir / "large").write_bytes(data := os.urandom(40 << 20))
+    (w.dir / "large").write_bytes(data := os.urandom(16 << 20))
     (w.dir / "large").chmod(0o644)
     p = w.ssh_start(f"cat {w.dir}/large", text=False)
     assert sums(w, p, stop=p.pid) == hashlib.sha256(data).hexdigest() and p.wait(20 * SLOW) == 0, p.stderr.read()
@@ -199,7 +238,7 @@ def a_reader_that_stops_again_and_again(w):
 @test
 def keys_are_exchanged_anew_under_load(w):
     """By the client at each megabyte, and by the target (RekeyLimit in its sshd_config), both ways."""
-    (w.dir / "large").write_bytes(data := os.urandom(12 << 20))
+    (w.dir / "large").write_bytes(data := os.urandom(6 << 20))
     (w.dir / "large").chmod(0o644)
     out, want = w.client / "rekeyed", hashlib.sha256(data).hexdigest()
     with open(out, "wb") as to:
