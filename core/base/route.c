@@ -77,6 +77,8 @@ const struct page_route page_table[] = {
 	{ "GET", "/saml/metadata/:id", PAGE_SAML_METADATA, false, false, "The gateway's metadata, for that provider." },
 	{ "GET", "/device", PAGE_DEVICE, true, false, "What a device asks for, by its code." },
 	{ "POST", "/device", PAGE_DEVICE_CONFIRM, true, false, "Yes or no to it." },
+	{ "GET", "/requests/:id", PAGE_REQUEST, true, false, "What somebody asks for, and a form that decides: where links in messages lead." },
+	{ "POST", "/requests/:id", PAGE_DECIDE, true, false, "Yes or no to it, by the hash that was shown." },
 	{ "POST", "/logout", PAGE_LOGOUT, true, false, "End the browser's sign-in." },
 	{ "GET", "/style.css", PAGE_STYLE, false, false, "How pages look." },
 	{ "GET", "/icon.svg", PAGE_ICON, false, false, "The gateway's sign." },

@@ -4,6 +4,7 @@
  *
  *   /signin ─ choice ─▶ /signin/with/ID ─▶ the provider ─▶ /signin/callback/ID ─▶ cookie, back to where one was
  *   /saml/acs/ID: the same for a provider that has the browser post its response
+ *   /requests/ID: all of it ─ POST with the CSRF token and the hash that was shown ─▶ decided
  *   /device ─ code ─▶ what it is, who asks, from where ─ POST with the CSRF token ─▶ done
  *
  * A page asks the keeper one or two questions and fills a text.  The secret of a sign-in comes from the
@@ -18,6 +19,7 @@
 #include "../base/log.h"
 #include "../base/openapi.h"
 #include "console.h"
+#include "page_request.h"
 #include "page_text.h"
 
 #define HTML "text/html; charset=utf-8"
@@ -274,6 +276,32 @@ on_confirmed(struct page_job *j, const json_t *o)
 }
 
 static void
+on_request(struct page_job *j, const json_t *o)
+{
+	struct buffer out = { .p = NULL };
+	int rc = page_request(o, host_of(j->caller), j->csrf, &out);
+	if (rc == SP_OK)
+		caller_page(j->caller, &(struct page_reply){ .status = 200, .type = HTML, .body = buffer_bytes(&out) });
+	else if (rc == SP_ETOOBIG)
+		show_message(j->caller, &(struct page_reply){ .status = 413 }, "Too long for a page",
+		    "It can't be shown whole here, so it can't be decided here: use `sallyport requests` and `sallyport approve`.");
+	else
+		caller_refuse(j->caller, 503, "out of memory");
+	buffer_free(&out);
+}
+
+static void
+on_decided(struct page_job *j, const json_t *o)
+{
+	char text[160];
+	const char *state = text_of(o, "state");
+	(void)snprintf(text, sizeof(text), "It is %s, with %lld of %lld votes for it. You may close this page.",
+	    strcmp(state, "waiting") == 0 ? "still waiting" : state, json_integer_value(json_object_get(o, "votes")),
+	    json_integer_value(json_object_get(o, "count")));
+	show_message(j->caller, &(struct page_reply){ .status = 200 }, "Decided", text);
+}
+
+static void
 on_logout(struct page_job *j, const json_t *o)
 {
 	const char *provider = text_of(o, "location");
@@ -301,19 +329,30 @@ on_saml_logout(struct page_job *j, const json_t *o)
 
 static void (*const answered[PAGES])(struct page_job *j, const json_t *o) = {
 	[PAGE_SIGNIN] = on_signed_in, [PAGE_SIGNIN_WITH] = on_location, [PAGE_SIGNIN_BACK] = on_back, [PAGE_DEVICE] = on_device,
-	[PAGE_DEVICE_CONFIRM] = on_confirmed, [PAGE_LOGOUT] = on_logout,
+	[PAGE_DEVICE_CONFIRM] = on_confirmed, [PAGE_REQUEST] = on_request, [PAGE_DECIDE] = on_decided, [PAGE_LOGOUT] = on_logout,
 	[PAGE_SAML_BACK] = on_back, [PAGE_SAML_LOGOUT] = on_saml_logout, [PAGE_SAML_METADATA] = on_metadata,
 };
+
+/* Where one wanted to go, for after the sign-in. */
+static void
+way_back(const struct page_route *page, const json_t *args, char back_r[96])
+{
+	const char *code = text_of(args, "code"), *id = text_of(args, "id");
+	bool request = page->page == PAGE_REQUEST || page->page == PAGE_DECIDE;
+	(void)snprintf(back_r, 96, "/device");
+	if (request && id[0] != '\0' && strlen(id) <= 64)
+		(void)snprintf(back_r, 96, "/requests/%s", id);
+	else if (!request && code[0] != '\0' && strlen(code) <= 32)
+		(void)snprintf(back_r, 96, "/device?code=%s", code);
+}
 
 /* A sign-in that is over: to a new one, and back here. */
 static void
 page_refused(struct page_job *j, unsigned status, const json_t *o)
 {
 	if (status == 401 && j->page->signed_in) {
-		char back[64 + 32] = "/device";
-		const char *code = text_of(j->args, "code");
-		if (code[0] != '\0' && strlen(code) <= 32)
-			(void)snprintf(back, sizeof(back), "/device?code=%s", code);
+		char back[96];
+		way_back(j->page, j->args, back);
 		go_sign_in(j->caller, back, COOKIE_GONE);
 		return;
 	}
@@ -360,7 +399,7 @@ static void
 page_first(struct page_job *j, struct sp_bytes id)
 {
 	static const char *const back[] = { "flow", "state", "code", "iss", "error", NULL }, *const confirm[] = { "code", "allow", NULL },
-				*const with[] = { "return", NULL };
+				*const with[] = { "return", NULL }, *const request[] = { "id", NULL }, *const decide[] = { "id", "hash", "comment", NULL };
 	json_t *args;
 	switch (j->page->page) {
 	case PAGE_SIGNIN:
@@ -382,6 +421,12 @@ page_first(struct page_job *j, struct sp_bytes id)
 	case PAGE_DEVICE_CONFIRM:
 		page_ask(j, CALL_DEVICE_CONFIRM, args_of(j, confirm));
 		break;
+	case PAGE_REQUEST:
+		page_ask(j, CALL_REQUEST, args_of(j, request));
+		break;
+	case PAGE_DECIDE:
+		page_ask(j, json_is_true(json_object_get(j->args, "allow")) ? CALL_APPROVE : CALL_DENY, args_of(j, decide));
+		break;
 	case PAGE_SAML_BACK:
 	case PAGE_SAML_LOGOUT:
 	case PAGE_SAML_METADATA:
@@ -397,7 +442,7 @@ static const struct {
 	const char *word, *name;
 } page_words[] = {
 	{ "state", "state" }, { "code", "code" }, { "iss", "iss" }, { "error", "error" }, { "return", "return" }, { "csrf", "csrf" },
-	{ "allow", "allow" }, { "SAMLResponse", "response" }, { "SAMLRequest", "request" },
+	{ "allow", "allow" }, { "hash", "hash" }, { "comment", "comment" }, { "SAMLResponse", "response" }, { "SAMLRequest", "request" },
 };
 
 static bool
@@ -470,10 +515,8 @@ page_open(struct caller *c, const struct page_route *page, const struct request 
 		(void)json_object_set_new(args, "id", json_stringn((const char *)id.p, id.len));
 		if (r->flow.p != NULL)
 			(void)json_object_set_new(args, "flow", json_stringn((const char *)r->flow.p, r->flow.len));
-		const char *code = text_of(args, "code");
-		char back[64 + 32] = "/device";
-		if (strcmp(page->path, "/device") == 0 && code[0] != '\0' && strlen(code) <= 32)
-			(void)snprintf(back, sizeof(back), "/device?code=%s", code);
+		char back[96];
+		way_back(page, args, back);
 		if (page->page == PAGE_HOME)
 			go_to(c, RETURN_FIRST, NULL, NULL);
 		else if (page->signed_in && p.carrier != CARRIER_COOKIE)

@@ -120,8 +120,11 @@ def a_click_counts_as_who_is_signed_in(w):
     waiting, request = held(w, "UPDATE orders SET state = 'new' WHERE id = 4 RETURNING state")
     buttons, _ = message(w, request)
     assert "look at the whole request first" in click(w, "ULEA", buttons["sallyport-approve"])["text"]
-    status, _, text = test_oidc.ask(w, "GET", f"{test_oidc.console(w)}/api/v1/requests/{request['id']}", jar=jar)
-    assert status == 200 and "RETURNING state" in text, text
+    assert buttons["sallyport-look"]["url"] == f"{test_oidc.console(w)}/requests/{request['id']}", buttons
+    status, headers, _ = test_oidc.ask(w, "GET", buttons["sallyport-look"]["url"])
+    assert status == 303 and headers["Location"].startswith("/signin?return="), (status, dict(headers))
+    status, _, text = test_oidc.ask(w, "GET", buttons["sallyport-look"]["url"], jar=jar)
+    assert status == 200 and "RETURNING state" in text and "<form" in text, text
     told = click(w, "ULEA", buttons["sallyport-approve"])
     assert told.get("replace_original") is True and "approved" in json.dumps(told), told
     got = waiting.result()
@@ -140,6 +143,22 @@ def a_click_denies(w):
     told = click(w, "ULEA", buttons["sallyport-deny"])
     assert "denied" in json.dumps(told), told
     assert waiting.result().code != 0
+
+
+@test
+def the_page_that_a_link_opens_decides(w):
+    ready(w)
+    jar = test_oidc.sign_in(w, "lea")
+    waiting, request = held(w, "UPDATE orders SET state = 'page' WHERE id = 6 RETURNING state")
+    url = f"{test_oidc.console(w)}/requests/{request['id']}"
+    _, _, text = test_oidc.ask(w, "GET", url, jar=jar)
+    hidden = dict(test_oidc.re.findall(r'name="(csrf|hash)" value="([^"]*)"', text))
+    status, _, text = test_oidc.ask(w, "POST", url, jar=jar, form={**hidden, "hash": "0" * 64, "allow": "1"}, Origin=test_oidc.console(w))
+    assert status == 409 and "other bytes" in text, (status, text)
+    status, _, text = test_oidc.ask(w, "POST", url, jar=jar, form={**hidden, "comment": "seen", "allow": "1"}, Origin=test_oidc.console(w))
+    assert status == 200 and "It is approved" in text, (status, text)
+    got = waiting.result()
+    assert got.code == 0 and got.out == "page", repr(got)
 
 
 @test

@@ -340,6 +340,42 @@ test_device(void)
 	end();
 }
 
+/* AP1, AP2, AP8: all of it, none of it as markup; the link shows, and only a form of that very page decides. */
+static void
+test_request_page(void)
+{
+	char csrf[CSRF_TEXT], body[512];
+	static const char id[] = "5z9h62erj5a5cqb34hpaqret4w";
+	begin();
+	guard_csrf(sp_str(SECRET), csrf);
+	CU_ASSERT(ask(GET("/requests/5z9h62erj5a5cqb34hpaqret4w", "")) && is(303) && has("Location: /signin?return=%2Frequests%2F5z9h62erj5a5cqb34hpaqret4w\r\n"));
+	CU_ASSERT_EQUAL(fake.asked, 0);
+	says(CALL_REQUEST, 200, "{\"id\":\"5z9h62erj5a5cqb34hpaqret4w\",\"state\":\"waiting\",\"user\":\"<b>ann\",\"hash\":\"00ff\",\"estimate\":\"about 7 rows\","
+	    "\"text\":\"DELETE <script>\\n\\u202e\\u001b[31m & 'x'\",\"view\":{\"text\":\"x\",\"params\":[\"</pre>\",7],\"next_run\":false}}");
+	CU_ASSERT(ask(GET("/requests/5z9h62erj5a5cqb34hpaqret4w", COOKIE)) && is(200));
+	CU_ASSERT(has("DELETE &lt;script&gt;\n\\u{202e}\\x1b[31m &amp; &#39;x&#39;") && has("&lt;b&gt;ann") && has("[&quot;&lt;/pre&gt;&quot;,7]"));
+	CU_ASSERT(has("about 7 rows") && has("<dt>next_run</dt>") && has(csrf) && has("name=\"hash\" value=\"00ff\"") && !has("<script>") && !has("\x1b"));
+	CU_ASSERT_STRING_EQUAL(fake.args, "{\"id\":\"5z9h62erj5a5cqb34hpaqret4w\"}");
+	(void)snprintf(body, sizeof(body), "hash=00ff&comment=fine+by+me&allow=1&csrf=%s", csrf);
+	unsigned before = fake.asked;
+	CU_ASSERT(post("/requests/5z9h62erj5a5cqb34hpaqret4w", COOKIE, body) && is(403));
+	CU_ASSERT(post("/requests/5z9h62erj5a5cqb34hpaqret4w", COOKIE "Origin: https://evil.test\r\n", body) && is(403));
+	CU_ASSERT(post("/requests/5z9h62erj5a5cqb34hpaqret4w", COOKIE "Origin: " URL "\r\n", "hash=00ff&allow=1") && is(403));
+	CU_ASSERT(post("/requests/5z9h62erj5a5cqb34hpaqret4w", "Origin: " URL "\r\n", body) && is(303));
+	CU_ASSERT_EQUAL(fake.asked, before);
+	says(CALL_APPROVE, 200, "{\"id\":\"5z9h62erj5a5cqb34hpaqret4w\",\"state\":\"approved\",\"votes\":1,\"count\":1}");
+	CU_ASSERT(post("/requests/5z9h62erj5a5cqb34hpaqret4w", COOKIE "Origin: " URL "\r\n", body) && is(200) && has("It is approved"));
+	CU_ASSERT_STRING_EQUAL(fake.args, "{\"id\":\"5z9h62erj5a5cqb34hpaqret4w\",\"hash\":\"00ff\",\"comment\":\"fine by me\"}");
+	says(CALL_DENY, 403, "{\"error\":\"nobody decides on their own request\"}");
+	(void)snprintf(body, sizeof(body), "hash=00ff&comment=&allow=0&csrf=%s", csrf);
+	CU_ASSERT(post("/requests/5z9h62erj5a5cqb34hpaqret4w", COOKIE "Origin: " URL "\r\n", body) && is(403) && has("nobody decides on their own request"));
+	says(CALL_REQUEST, 200, "{\"id\":\"x\",\"state\":\"denied\",\"hash\":\"00ff\",\"text\":\"x\",\"view\":{}}");
+	CU_ASSERT(ask(GET("/requests/5z9h62erj5a5cqb34hpaqret4w", COOKIE)) && is(200) && strstr(page, "<form") == NULL);
+	says(CALL_REQUEST, 401, "{\"error\":\"expired\"}");
+	CU_ASSERT(ask(GET("/requests/5z9h62erj5a5cqb34hpaqret4w", COOKIE)) && is(303) && has("return=%2Frequests%2F") && has(id));
+	end();
+}
+
 static void
 test_sign_out(void)
 {
@@ -431,7 +467,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "sign in", test_sign_in },
 		{ "nobody is sent elsewhere", test_elsewhere },
-		{ "a device", test_device },
+		{ "a device", test_device }, { "a request", test_request_page },
 		{ "sign out", test_sign_out },
 		{ "refused before the keeper hears of it", test_guard },
 		{ "a bucket for each address", test_attempts },
