@@ -113,6 +113,32 @@ def keeper_cannot_read_what_flows(w):
 
 
 @test
+def the_audit_log_is_read_only_but_for_the_recorder(w):
+    """The keeper has it for auditors, the console for as long as one reads; neither has it to write, nor may open it so."""
+    log = w.gateway.dir / "log" / "audit.jsonl"
+    w.psql("SELECT 1")
+    token = w.token("aud", "auditor", api=True)
+    reader = subprocess.Popen([w.stage / "bin" / "sallyport", "audit", "--follow"], stdout=subprocess.DEVNULL,
+                              env={**os.environ, "SALLYPORT_CONTROL": str(w.gateway.control), "SALLYPORT_TOKEN": token})
+
+    def modes(role):
+        """How that process has the file open, as /proc tells."""
+        pid = w.gateway.children()[role][0]
+        there = [fd for fd in os.listdir(f"/proc/{pid}/fd") if os.path.exists(f"/proc/{pid}/fd/{fd}") and os.path.samefile(f"/proc/{pid}/fd/{fd}", log)]
+        return {int(re.search(r"flags:\s+(\d+)", open(f"/proc/{pid}/fdinfo/{fd}", encoding="ascii").read()).group(1), 8) & os.O_ACCMODE for fd in there}
+    try:
+        wait_for(lambda: modes("console"), 10, said="the console was not handed the log")
+        assert modes("keeper") == modes("console") == {os.O_RDONLY} and modes("recorder") == {os.O_RDWR}
+        assert all(not modes(role) for role in w.gateway.children() if role not in ("keeper", "console", "recorder", "master"))
+        for role in (KEEPER, CONSOLE, WORKER):
+            cannot(role, "write", log)
+    finally:
+        reader.terminate()
+        reader.wait()
+    wait_for(lambda: not modes("console"), 10, said="the console keeps the log though nobody reads")
+
+
+@test
 def each_role_is_locked_down(w):
     """No new privileges, a system call filter, no core dumps, nobody's root."""
     for role, pids in w.gateway.children().items():
