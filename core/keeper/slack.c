@@ -182,11 +182,9 @@ read_click(struct click *c, const json_t *payload)
 static void
 on_told(struct keeper *k, void *owner, const struct outside_told *t)
 {
-	char *hook = owner;
-	(void)k;
+	(void)k, (void)owner;
 	if (t->status < 200 || t->status > 299)
-		log_warn("webhook %s: who clicked was not told what became of it: %s", hook, t->status == 0 ? log_quote(t->why) : "refused");
-	free(hook);
+		log_warn("who clicked on a Slack message was not told what became of it: %s", t->status == 0 ? log_quote(t->why) : "it was refused");
 }
 
 /* Only where Slack takes answers: the URL came with the click. */
@@ -203,7 +201,7 @@ answer(const struct click *c, const char *body)
 	const struct outside_request q = { .method = "POST", .url = c->back, .headers = "Content-Type: application/json\n", .body = sp_str(body),
 		.ca = c->hook->ca, .within = WITHIN_MS, .most = 64u << 10 };
 	if (body != NULL && may_answer(c))
-		(void)outside_ask(c->a->k, &q, on_told, mem_string(sp_str(c->hook->b.name)));
+		(void)outside_ask(c->a->k, &q, on_told, NULL);
 	else
 		log_warn("webhook %s: a click can't be answered: %s is no place of Slack's", c->hook->b.name, log_quote(sp_str(c->back)));
 }
