@@ -188,7 +188,8 @@ body_of_exec(struct sp_op *op, struct sp_bytes body, struct sp_bytes container_u
 int
 body_of_start(struct sp_op *op, struct sp_bytes body)
 {
-	static const struct field table[] = { { "Detach", FINE, NULL }, { "Tty", FINE, NULL }, { "ConsoleSize", FINE, NULL }, { NULL, EMPTY, NULL } };
+	static const struct field table[] = { { "Detach", FINE, NULL }, { "Tty", FINE, NULL }, { "ConsoleSize", FINE, NULL },
+		{ "hijack", FINE, NULL }, { "stdin", FINE, NULL }, /* of SDKs, which Docker does not read */ { NULL, EMPTY, NULL } };
 	return body.len == 0 ? SP_OK : read_body(op, table, body);
 }
 

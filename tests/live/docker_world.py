@@ -56,6 +56,7 @@ rule "cards" { doc = "No card on any screen.", on = "output", when = { user = "c
 DOCKER_CONF = """\
 load_module {modules}/docker.so;
 listener docker     {{ listen 127.0.0.1:{port}; protocol docker; target engine; cleartext loopback; }}
+listener docker_tls {{ listen 127.0.0.1:{tls_port}; protocol docker; target engine; tls cert={dir}/tls/cert.pem key={dir}/tls/key.pem; }}
 listener docker_own {{ listen 127.0.0.1:{own_port}; protocol docker; target own; cleartext loopback; }}
 """
 
@@ -149,9 +150,9 @@ class DockerWorld(World):
         self.gateway = None
         self.pg = NoPostgres()
         self.engine = Dockerd(self.dir / "dockerd")
-        self.gateway = g = Gateway(self.dir / "gateway", self.stage, self.pg, **conf)
-        self.docker_port, self.own_port = free_port(), free_port()
-        g.extra = DOCKER_CONF.format(modules=g.modules(), port=self.docker_port, own_port=self.own_port)
+        self.gateway = g = Gateway(self.dir / "gateway", self.stage, self.pg, record="sync_wait 20s;", **conf)
+        self.docker_port, self.docker_tls_port, self.own_port = free_port(), free_port(), free_port()
+        g.extra = DOCKER_CONF.format(modules=g.modules(), dir=g.dir, port=self.docker_port, tls_port=self.docker_tls_port, own_port=self.own_port)
         g.more_targets = self.docker_target("engine") + self.docker_target("own", "select team=blue; owner sallyport.owner;")
         (g.dir / "policies" / "docker.lua").write_text(policy)
         g.write()
@@ -203,12 +204,12 @@ class DockerWorld(World):
         return through
 
     def tty(self, env, args, say):
-        """(what the terminal shows, exit status); the terminal has 31 rows of 97 columns."""
+        """(what the terminal shows, exit status) of 31 rows of 97 columns; say: pairs of what is waited for and what is typed then."""
         main, sub = pty.openpty()
         fcntl.ioctl(sub, termios.TIOCSWINSZ, struct.pack("HHHH", 31, 97, 0, 0))
         p = subprocess.Popen(["docker", *args], env=dict(os.environ, **env), stdin=sub, stdout=sub, stderr=sub, start_new_session=True)
         os.close(sub)
-        shown, end, said = b"", time.monotonic() + 30 * SLOW, False
+        shown, end, say = b"", time.monotonic() + 20 * SLOW, list(say)
         while time.monotonic() < end:
             ready, _, _ = select.select([main], [], [], 0.2)
             if ready:
@@ -219,18 +220,24 @@ class DockerWorld(World):
                 if not piece:
                     break
                 shown += piece
-            if not said and b"# " in shown:
-                time.sleep(0.3)  # the CLI sends the terminal's size once it has started
-                os.write(main, say.encode())
-                said = True
+            if say and say[0][0] in shown.decode(errors="replace"):
+                os.write(main, say.pop(0)[1].encode())
         os.close(main)
+        if p.poll() is None and time.monotonic() >= end:
+            p.kill()
         return shown.decode(errors="replace"), p.wait(20)
 
-    def direct_tty(self, *args, say):
-        return self.tty(self.engine.env(), args, say)
+    def direct_tty(self, *args, **more):
+        return self.tty(self.engine.env(), args, **more)
 
-    def through_tty(self, *args, say):
-        return self.tty(self.env(), args, say)
+    def through_tty(self, *args, tls=False, **more):
+        env = self.env()
+        if tls:
+            certificates = self.dir / "certificates"
+            certificates.mkdir(exist_ok=True)
+            shutil.copy(self.gateway.dir / "tls" / "cert.pem", certificates / "ca.pem")
+            env.update(DOCKER_HOST=f"tcp://localhost:{self.docker_tls_port}", DOCKER_TLS_VERIFY="1", DOCKER_CERT_PATH=str(certificates))
+        return self.tty(env, args, **more)
 
     def engine_exec(self, argv, name="web"):
         done = run(["curl", "-sS", "--unix-socket", self.engine.sock, "-H", "Content-Type: application/json", "-d", json.dumps({"Cmd": argv}),

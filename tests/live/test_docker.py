@@ -37,8 +37,8 @@ def logs_and_run(w):
 
 @test
 def a_terminal(w):
-    direct = w.direct_tty("exec", "-it", "web", "sh", say="stty size; tty; exit 5\n")
-    through = w.through_tty("exec", "-it", "web", "sh", say="stty size; tty; exit 5\n")
+    say = [("# ", "while test \"$(stty size)\" != '31 97'; do sleep 0.1; done; stty size; exit 5\r")]
+    direct, through = w.direct_tty("exec", "-it", "web", "sh", say=say), w.through_tty("exec", "-it", "web", "sh", say=say)
     assert "31 97" in through[0] and through[1] == direct[1] == 5, (direct, through)
 
 

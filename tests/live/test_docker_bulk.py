@@ -3,6 +3,9 @@
 """Much, and many at once, through the gateway to a real dockerd."""
 
 from docker_world import *
+from npm import node_folder
+
+WAIT_FOR_SIZE = "while test \"$(stty size)\" != '31 97'; do sleep 0.1; done; stty size; "  # the CLI tells it once it has started
 
 
 @test
@@ -54,6 +57,37 @@ def files_both_ways(w):
     assert w.direct("exec", "web", "sha256sum", "/tmp/data").out.split()[0] == hashlib.sha256(data.read_bytes()).hexdigest()
     done = w.docker("cp", "web:/tmp/data", w.dir / "back")
     assert done.code == 0 and (w.dir / "back").read_bytes() == data.read_bytes(), repr(done)
+
+
+@test
+def a_program_by_its_sdk(w):
+    folder = node_folder()
+    said = []
+    for port, token in ((w.engine.port, ""), (w.docker_port, w.token())):
+        done = run(["node", TOP / "tests/live/node/docker.js", port, token], env={"SALLYPORT_NODE_FOLDER": str(folder)})
+        assert done.code == 0, repr(done)
+        said.append(done.json)
+    refused = said[1].pop("refused")
+    assert said[0].pop("refused")["code"] == 1 and refused["status"] == 403 and "no-rm" in refused["message"], refused
+    assert said[0] == said[1] and said[1]["piped"]["out"] == "through stdin\n" and said[1]["plain"]["out"] == "1000\n", said
+
+
+@test
+def attach_detach_and_attach_again(w):
+    w.direct("run", "-dit", "--network", "none", "--name", "term", "test:1", "sh", check=True)
+    # over TLS: on a plain TCP connection the CLI does not notice its own detach keys, direct neither
+    shown, code = w.through_tty("attach", "--detach-keys", "ctrl-a", "term", tls=True, say=[("", "\r"), ("# ", "echo to$((20+3))\r"), ("to23", "\x01")])
+    assert "to23" in shown and "read escape sequence" in shown, (shown, code)
+    assert "term" in w.direct("ps").out
+    shown, code = w.through_tty("attach", "term", say=[("", "\r"), ("# ", "exit 6\r")])
+    assert code == 6, (shown, code)
+    w.direct("rm", "term")
+
+
+@test
+def run_with_a_terminal(w):
+    shown, code = w.through_tty("run", "--rm", "-it", "--network", "none", "test:1", "sh", say=[("# ", WAIT_FOR_SIZE + "exit 7\r")])
+    assert "31 97" in shown and code == 7, (shown, code)
 
 
 docker_main()
