@@ -274,6 +274,20 @@ def a_channel_that_is_closed_amid_its_output_takes_no_other_along(w):
     master.communicate()
 
 
+@test
+def a_client_that_vanishes_amid_a_transfer_ends_it(w):
+    for user, command, stdin in (("down", "cat /dev/zero", subprocess.DEVNULL), ("up", "wc -c", subprocess.PIPE)):
+        p = w.ssh_start(command, user=user, text=False, stdin=stdin)
+        if stdin == subprocess.PIPE:
+            p.stdin.write(bytes(3 << 20))
+        else:
+            assert len(p.stdout.read(3 << 20)) == 3 << 20
+        p.kill()
+        p.communicate()
+        wait_for(lambda: [s for s in w.sessions() if s["user"] == user and s["state"] == "ended"], said="its session lives on")
+    wait_for(lambda: "cat /dev/zero" not in run(["ps", "ax", "-o", "args"]).out.splitlines(), said="its command runs on")
+
+
 # No detector: one that holds a piece back looks again by itself.
 POLICY = '''rule "sh" { doc = "Scripts are fine here.", on = "ssh.exec", when = { command = prefix "sh -c " }, allow = { unclear = "program", name = "sh" } }
 '''
