@@ -198,7 +198,7 @@ body_of_start(struct sp_op *op, struct sp_bytes body)
 static int
 add_text(struct sp_op *op, unsigned attr, const char *a, const char *b)
 {
-	char text[256];
+	char text[600];
 	snprintf(text, sizeof(text), "%s%s", a, b);
 	return sp_op_add(op, attr, sp_str(text));
 }

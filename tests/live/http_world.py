@@ -192,7 +192,7 @@ daemon off; worker_processes 1; pid {self.dir}/pid; error_log {self.dir}/error.l
 {"user root;" if IS_ROOT else ""}
 events {{ }}
 http {{
-  access_log off; client_body_temp_path {self.dir}/body; proxy_temp_path {self.dir}/p; fastcgi_temp_path {self.dir}/f;
+  access_log off; keepalive_requests 1000000; client_body_temp_path {self.dir}/body; proxy_temp_path {self.dir}/p; fastcgi_temp_path {self.dir}/f;
   uwsgi_temp_path {self.dir}/u; scgi_temp_path {self.dir}/s; gzip on; gzip_types *; gzip_min_length 1;
   server {{ listen 127.0.0.1:{self.port}; root {self.dir}/www; }}
 }}
