@@ -316,7 +316,10 @@ def rc8_a_slow_reader_delays_nobody(world):
     assert world.psql("SELECT 1").code == 0
     assert answer(world, "whoami")["user"] == "aud"
     assert get(world, f"recordings/{id}/replay?format=text")[2] == whole
-    assert rss() - before < 24 * 1024, (before, rss())  # KB: less than a MB each
+    if SANITIZED:
+        print("        (sanitized: what was freed is kept, memory is left to the released build)")
+    else:
+        assert rss() - before < 24 * 1024, (before, rss())  # KB: less than a MB each
     for c in slow:
         c.close()
 
