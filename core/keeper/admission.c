@@ -62,9 +62,9 @@ check_proof(struct admission *a)
 		return SP_EDENIED;
 	if (a->m->f[F_KIND].q == SP_PROOF_TICKET && a->name[0] == '\0')
 		a->name = a->ticket->target;
+	a->tell = ticket_refuses(a->k, a->s->arena, a->ticket, a->name, a->s->host);
 	a->s->principal = a->ticket->who;
 	a->who = (struct verified){ .principal = a->ticket->who, .token_use = TOKEN_ANY, .issued = a->ticket->issued };
-	a->tell = ticket_refuses(a->k, a->ticket, a->name, a->s->host);
 	return a->tell == NULL ? SP_OK : refuse(a, a->tell);
 }
 

@@ -270,6 +270,8 @@ api_device_confirm(struct api *a)
 	/* What it gets is a part of this sign-in: a token has an end of its own, and the control socket is nobody's to hand on. */
 	if (!a->who.signin || strcmp(p->class, "human") != 0)
 		return api_refuse(a, 403, "only a person who signed in with a browser may confirm a machine");
+	if (a->who.device)
+		return api_refuse(a, 403, "this machine was confirmed itself: open %s/device in a browser and sign in there", keeper_settings(a->k)->console.url);
 	d->state = api_flag(a, "allow") ? DEVICE_CONFIRMED : DEVICE_DENIED;
 	(void)snprintf(d->parent, sizeof(d->parent), "%s", p->token);
 	audit(a->k, "device", json_pack("{s:s,s:s,s:s,s:s,s:s}", "user", p->user, "issuer", p->issuer, "name", d->name, "address", d->address,

@@ -40,6 +40,7 @@ struct verified {
 	unsigned may;            /* enum caller_role, or-ed */
 	uint64_t issued;         /* wall µs */
 	bool signin;             /* by a sign-in: its principal's token is the sign-in's id */
+	bool device;             /* … which a person confirmed for a machine */
 	const char *tell;        /* of a refusal: what the client may hear; or NULL */
 };
 

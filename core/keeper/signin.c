@@ -9,6 +9,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "gateways.h"
 #include "jwt.h"
 #include "live.h"
 #include "oidc.h"
@@ -25,6 +26,9 @@ enum { C_ID, C_HASH, C_PARENT, C_PRINCIPAL, C_IDENTITY, C_ISSUER, C_SUBJECT, C_S
 #define RETRY (60u * 1000)       /* ms */
 #define KEPT (24ull * 3600 * 1000000) /* µs that an ended one is kept, to say why */
 #define ROW_ARENA (64u << 10)
+#define ROW_ID 256               /* more than an id of ours has: of a row that is not */
+#define DEPTH 8                  /* of sign-ins that confirmed each other: those of older stores */
+#define CLAIM_US (50ull * 1000000) /* so long a re-check is one gateway's: less than RETRY */
 
 /* A re-check under way. */
 struct recheck {
@@ -60,6 +64,8 @@ struct found {
 	struct arena *arena;
 	struct signin *list;
 	size_t n, max;
+	size_t read;  /* rows, ours or not */
+	char *last;   /* the id of the last of them; NULL: nobody asks */
 };
 
 static const char *
@@ -82,6 +88,9 @@ static int
 take_row(void *owner, const struct field *row)
 {
 	struct found *w = owner;
+	w->read++;
+	if (w->last != NULL)
+		(void)snprintf(w->last, ROW_ID, "%.*s", (int)row[C_ID].s.len, (const char *)row[C_ID].s.p);
 	if (w->n == w->max || !row_good(&w->k->keys, "signin", TYPES, row, row[C_MAC].s))
 		return SP_OK;
 	struct arena *a = w->arena;
@@ -106,6 +115,7 @@ find_one(struct keeper *k, enum store_statement how, const struct field *args, s
 	return rc != SP_OK ? rc : w.n == 1 ? SP_OK : SP_EDENIED;
 }
 
+/* SP_EDENIED: it has ended meanwhile, here or at another gateway, and stays so. */
 static int
 write_row(struct keeper *k, const struct signin *s)
 {
@@ -114,7 +124,8 @@ write_row(struct keeper *k, const struct signin *s)
 	as_row(s, row);
 	row_mac(&k->keys, "signin", TYPES, row, mac);
 	row[C_MAC] = (struct field)S(((struct sp_bytes){ mac, sizeof(mac) }));
-	return keeper_write(k, STORE_SIGNIN_KEEP, row) == 1 ? SP_OK : SP_EIO;
+	long n = keeper_write(k, STORE_SIGNIN_KEEP, row);
+	return n == 1 ? SP_OK : n == 0 ? SP_EDENIED : SP_EIO;
 }
 
 int
@@ -135,6 +146,44 @@ signin_alive(struct keeper *k, const char *id)
 	bool yes = a != NULL && signin_find(k, id, a, &s) == SP_OK;
 	arena_free(&a);
 	return yes;
+}
+
+/* As the re-checks left whom it began with: what one is not any more there, no device of theirs is. */
+static int
+principal_now(struct keeper *k, struct arena *a, const struct signin *s, struct principal *p_r)
+{
+	struct arena *rows = arena_new(DEPTH * ROW_ARENA);
+	struct signin root = *s;
+	int rc = rows == NULL ? SP_ENOMEM : SP_OK;
+	for (unsigned i = 0; rc == SP_OK && root.parent[0] != '\0'; i++) {
+		char *parent = arena_string(rows, sp_str(root.parent));
+		rc = parent == NULL || i == DEPTH || signin_find(k, parent, rows, &root) != SP_OK ? SP_EDENIED : SP_OK;
+	}
+	if (rc == SP_OK)
+		rc = principal_parse(a, sp_str(root.principal), p_r);
+	if (rc == SP_OK) {
+		p_r->token = arena_string(a, sp_str(s->id));
+		p_r->expires = s->expires;
+		rc = p_r->token == NULL ? SP_ENOMEM : SP_OK;
+	}
+	arena_free(&rows);
+	return rc;
+}
+
+int
+signin_now(struct keeper *k, const char *id, struct arena *a, struct principal *p_r)
+{
+	struct signin s;
+	struct arena *rows = arena_new(ROW_ARENA);
+	struct found w = { .k = k, .arena = rows, .list = &s, .max = 1 };
+	const struct field args[] = { Z(id) };
+	int rc = rows == NULL ? SP_ENOMEM : store_read(k->store, STORE_SIGNIN_GET, args, take_row, &w);
+	if (rc == SP_OK && w.read == 0)
+		rc = SP_EPROTO;
+	else if (rc == SP_OK)
+		rc = w.n == 1 && s.ended == 0 && clock_wall_us() < s.expires ? principal_now(k, a, &s, p_r) : SP_EDENIED;
+	arena_free(&rows);
+	return rc == SP_OK || rc == SP_EPROTO ? rc : SP_EDENIED;
 }
 
 struct last {
@@ -252,10 +301,13 @@ verify_row(struct keeper *k, const struct signin *s, struct arena *a, struct ver
 		return fail(err_r, "the sign-in has ended");
 	if (clock_wall_us() >= s->expires)
 		return fail(err_r, "the sign-in has expired");
-	if (principal_parse(a, sp_str(s->principal), &v_r->principal) != SP_OK)
-		return fail(err_r, "the sign-in cannot be read");
+	if (principal_now(k, a, s, &v_r->principal) != SP_OK) {
+		*v_r = (struct verified){ 0 };
+		return fail(err_r, "the sign-in cannot be read, or that which confirmed it has ended");
+	}
 	v_r->issued = s->created;
 	v_r->signin = true;
+	v_r->device = s->parent[0] != '\0';
 	if (identity_renew(keeper_settings(k), a, v_r) != SP_OK) {
 		*v_r = (struct verified){ 0 };
 		return fail(err_r, "the sign-in's identity is not in the configuration any more, or is another one");
@@ -315,30 +367,38 @@ end_one(struct keeper *k, struct signin *s, const char *why)
 	s->ended = clock_wall_us();
 	s->why = why;
 	s->refresh = (struct sp_bytes){ 0 };
-	if (write_row(k, s) != SP_OK)
+	int rc = write_row(k, s);
+	if (rc == SP_EDENIED)
+		return end_sessions(k, s->id, why);
+	if (rc != SP_OK)
 		log_error("the end of sign-in %s could not be stored", s->id);
 	audit(k, "signout", json_pack("{s:s,s:s,s:s,s:s}", "id", s->id, "issuer", s->issuer, "subject", s->subject, "why", why));
 	log_info("sign-in %s of %s ends: %s", s->id, log_quote(sp_str(s->subject)), why);
 	return end_sessions(k, s->id, why);
 }
 
-/* All that a question finds, a handful at a time: each of them leaves what the question asks for. */
+/* All that a question finds, a handful at a time, each time behind the last: rows that are not ours hide none. */
 static unsigned
-end_found(struct keeper *k, enum store_statement how, const struct field *args, const char *why)
+end_found(struct keeper *k, enum store_statement how, struct field *args, unsigned behind, const char *why)
 {
 	unsigned n = 0;
-	size_t found = AT_ONCE;
-	while (found == AT_ONCE) {
+	size_t read = AT_ONCE;
+	char last[ROW_ID] = "", before[ROW_ID] = "";
+	do {
 		struct signin list[AT_ONCE];
 		struct arena *a = arena_new(1u << 20);
-		struct found w = { .k = k, .arena = a, .list = list, .max = AT_ONCE };
-		if (a == NULL || store_read(k->store, how, args, take_row, &w) != SP_OK)
-			w.n = 0;
+		struct found w = { .k = k, .arena = a, .list = list, .max = AT_ONCE, .last = last };
+		(void)snprintf(before, sizeof(before), "%s", last);
+		args[behind] = (struct field)Z(before);
+		if (a == NULL || store_read(k->store, how, args, take_row, &w) != SP_OK) {
+			log_error("not all sign-ins that had to end could be read: %s", why);
+			w.read = 0;
+		}
 		for (size_t i = 0; i < w.n; i++)
 			n += end_one(k, &list[i], why);
-		found = w.n;
+		read = w.read;
 		arena_free(&a);
-	}
+	} while (read == AT_ONCE && strcmp(last, before) != 0);
 	return n;
 }
 
@@ -347,11 +407,11 @@ signin_end(struct keeper *k, const char *id, const char *why)
 {
 	struct signin s;
 	struct arena *a = arena_new(ROW_ARENA);
-	const struct field args[] = { Z(id) };
+	struct field args[2] = { Z(id) };
 	unsigned n = 0;
 	if (a != NULL && find_one(k, STORE_SIGNIN_GET, args, a, &s) == SP_OK) {
 		n = end_one(k, &s, why);
-		n += end_found(k, STORE_SIGNIN_CHILDREN, args, why);
+		n += end_found(k, STORE_SIGNIN_CHILDREN, args, 1, why);
 	}
 	arena_free(&a);
 	return n;
@@ -367,8 +427,8 @@ signin_heard(struct keeper *k, const char *id)
 unsigned
 signin_end_all(struct keeper *k, const char *issuer, const char *subject, const char *sid, const char *why)
 {
-	const struct field args[] = { Z(issuer), Z(subject), Z(sid) };
-	return subject[0] == '\0' && sid[0] == '\0' ? 0 : end_found(k, STORE_SIGNIN_OF, args, why);
+	struct field args[4] = { Z(issuer), Z(subject), Z(sid) };
+	return subject[0] == '\0' && sid[0] == '\0' ? 0 : end_found(k, STORE_SIGNIN_OF, args, 3, why);
 }
 
 /* ---- re-checks ---- */
@@ -446,7 +506,8 @@ on_recheck(struct keeper *k, void *owner, const struct outside_told *t)
 		return;
 	}
 	int rc = oidc_refreshed(k, &s, t, a, &o, &why);
-	if (rc == SP_OK && renewed(k, &s, a, &o) == SP_OK) {
+	int kept = rc == SP_OK ? renewed(k, &s, a, &o) : rc;
+	if (rc == SP_OK && (kept == SP_OK || kept == SP_EDENIED)) { /* denied: it ended meanwhile, and stays so */
 		recheck_done(k, r);
 	} else if (rc == SP_EDENIED) {
 		log_warn("sign-in %s: %s", s.id, why);
@@ -458,12 +519,33 @@ on_recheck(struct keeper *k, void *owner, const struct outside_told *t)
 	arena_free(&a);
 }
 
+static int
+take_own(void *owner, const struct field *row)
+{
+	*(bool *)owner = gateways_own(row[0].s);
+	return SP_OK;
+}
+
+/* One gateway asks, while the others leave it to it: a refresh token is good for one of them. */
+static bool
+claimed(struct keeper *k, const struct signin *s)
+{
+	char key[ID_TEXT + 48];
+	bool own = false;
+	(void)snprintf(key, sizeof(key), "recheck %s %llu", s->id, (unsigned long long)s->checked);
+	const struct field add[] = { Z(key), Z(gateways_self()), Q(clock_wall_us() + CLAIM_US) };
+	long n = keeper_write(k, STORE_TOKEN_SEEN, add);
+	return n == 1 || (n == 0 && store_read(k->store, STORE_TOKEN_GET, add, take_own, &own) == SP_OK && own);
+}
+
 static void
 recheck(struct keeper *k, const struct signin *s)
 {
 	struct recheck *r = *recheck_at(k, s->id);
 	struct buffer token = { 0 };
 	if (r != NULL && (r->question != 0 || clock_mono_ms() < r->again))
+		return;
+	if (!claimed(k, s))
 		return;
 	if (r == NULL) {
 		r = mem_alloc(sizeof(*r));

@@ -7,7 +7,8 @@
  *                     └ every `recheck`, where there is a refresh token: does the provider still know this user?
  *
  * A row of the store each, with the keeper's mark; only a hash of the secret is in it, and the refresh token
- * is sealed.  A sign-in that was confirmed for a device is a child of the browser's, and ends with it.
+ * is sealed.  A sign-in that was confirmed for a device is a child of the browser's: it is alive while that
+ * one is, for whom that one stands, and confirms no device itself.
  */
 #ifndef SALLYPORT_KEEPER_SIGNIN_H
 #define SALLYPORT_KEEPER_SIGNIN_H
@@ -43,6 +44,11 @@ int signin_of(struct keeper *k, const char *identity, const char *subject, struc
 /* By its id: alive now.  What was made by it may go on only as long. */
 int signin_find(struct keeper *k, const char *id, struct arena *a, struct signin *s_r) SP_MUST;
 bool signin_alive(struct keeper *k, const char *id);
+/*
+ * Whom it stands for now, as the last re-check of the browser's left them; in the arena, its token being the id.
+ * SP_EDENIED: it, or what confirmed it, has ended; SP_EPROTO: there is none of that id.
+ */
+int signin_now(struct keeper *k, const char *id, struct arena *a, struct principal *p_r) SP_MUST;
 /*
  * Who it was that signed in last under that user's name, by that identity ("": any): everything in the arena.
  * SP_EDENIED: nobody; SP_ETOOBIG: not the same subject each time.

@@ -160,14 +160,15 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_RENEWAL_FORGET] = { "DELETE FROM renewal WHERE until < ?", "q", "", .own = true },
 	[STORE_SIGNIN_KEEP] = { "INSERT INTO signin(" SIGNIN_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO"
 	    " UPDATE SET principal = excluded.principal, checked = excluded.checked, ended = excluded.ended, why = excluded.why,"
-	    " refresh = excluded.refresh, mac = excluded.mac", SIGNIN_TYPES, "", .topic = "signin", .key = 0 },
+	    " refresh = excluded.refresh, mac = excluded.mac WHERE signin.ended = 0", SIGNIN_TYPES, "", .topic = "signin", .key = 0 },
 	[STORE_SIGNIN_GET] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE id = ?", "t", SIGNIN_TYPES },
 	[STORE_SIGNIN_OF_HASH] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE hash = ?", "b", SIGNIN_TYPES },
 	[STORE_SIGNIN_LIVE] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE identity = ? AND subject = ? AND ended = 0 AND expires > ?"
 	    " ORDER BY created DESC LIMIT 8", "ttq", SIGNIN_TYPES },
 	[STORE_SIGNIN_OF] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE issuer = ?1 AND (?2 = '' OR subject = ?2) AND (?3 = '' OR sid = ?3)"
-	    " AND ended = 0 LIMIT 8", "ttt", SIGNIN_TYPES },
-	[STORE_SIGNIN_CHILDREN] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE parent = ? AND ended = 0 LIMIT 8", "t", SIGNIN_TYPES },
+	    " AND ended = 0 AND id > ?4 ORDER BY id LIMIT 8", "tttt", SIGNIN_TYPES },
+	[STORE_SIGNIN_CHILDREN] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE parent = ? AND ended = 0 AND id > ? ORDER BY id LIMIT 8", "tt",
+	    SIGNIN_TYPES },
 	[STORE_SIGNIN_DUE] = { "SELECT " SIGNIN_COLUMNS " FROM signin WHERE identity = ?1 AND ended = 0 AND checked < ?2 AND expires > ?3 AND"
 	    " length(refresh) > 0 LIMIT 64", "tqq", SIGNIN_TYPES },
 	[STORE_SIGNIN_FORGET] = { "DELETE FROM signin WHERE expires < ?", "q", "" },
@@ -190,8 +191,10 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_TICKET_GET] = { "SELECT " TICKET_COLUMNS " FROM ticket WHERE id = ?", "t", TICKET_TYPES },
 	[STORE_TICKET_LIST] = { "SELECT " TICKET_COLUMNS " FROM ticket WHERE state = 0 AND start_by > ? ORDER BY created DESC LIMIT 200", "q",
 	    TICKET_TYPES },
-	[STORE_TICKET_OF] = { "SELECT " TICKET_COLUMNS " FROM ticket WHERE parent = ? AND state = 0 LIMIT 200", "t", TICKET_TYPES },
-	[STORE_TICKET_COUNT] = { "SELECT count(*) FROM ticket WHERE issuer = ? AND subject = ? AND state = 0 AND start_by > ?", "ttq", "q" },
+	[STORE_TICKET_OF] = { "SELECT " TICKET_COLUMNS " FROM ticket WHERE parent = ? AND state = 0 AND id > ? ORDER BY id LIMIT 200", "tt",
+	    TICKET_TYPES },
+	[STORE_TICKET_COUNT] = { "SELECT count(*) FROM ticket WHERE issuer = ?1 AND subject = ?2 AND ((state = 0 AND (start_by > ?3 OR created > ?4))"
+	    " OR created > ?5)", "ttqqq", "q" },
 	[STORE_TICKET_CHANGE] = { "UPDATE ticket SET host = ?, used = ?, state = ?, text = ?, mac = ? WHERE id = ? AND mac = ?", "tqqtbtb", "",
 	    .topic = "ticket", .key = 5 },
 	[STORE_TICKET_FORGET] = { "DELETE FROM ticket WHERE start_by < ?", "q", "" },

@@ -12,10 +12,14 @@
 #include "grant.h"
 #include "row.h"
 #include "scram.h"
+#include "signin.h"
 
 #define LIST_ARENA (8u << 20)
-#define LIST_MAX 200
-#define TICKETS_MAX 100u /* live, of one principal */
+#define LIST_MAX 200     /* as the store's statements say */
+#define ROW_ID 256       /* more than an id of ours has: of a row that is not */
+#define TICKETS_MAX 100u /* of one principal: live, or made in the last … */
+#define MADE_US (TICKET_WINDOW * 1000)  /* … quarter of an hour, be its window as short as it may */
+#define ENDED_US (10ull * 1000000)      /* … ten seconds, also when it was ended: making one takes some milliseconds of us all */
 #define LOGINS_MAX 4096
 #define LOGIN_MS 60000
 #define PASSWORD_BYTES 24
@@ -134,18 +138,28 @@ struct walk {
 	struct keeper *k;
 	struct arena *arena;
 	struct ticket list[LIST_MAX];
-	size_t n;
+	size_t n, read;      /* read: rows, ours or not */
+	bool full;           /* the arena: the rest is for the next time */
+	char last[ROW_ID];   /* the id of the last that was read */
 };
 
 static int
 take_walk(void *owner, const struct field *row)
 {
 	struct walk *w = owner;
-	if (w->n == LIST_MAX || !genuine(w->k, row))
+	int rc = SP_OK;
+	if (w->full || w->n == LIST_MAX)
 		return SP_OK;
-	int rc = ticket_load(w->arena, row, &w->list[w->n]);
-	w->n += rc == SP_OK;
-	return rc == SP_ENOMEM && w->n > 0 ? SP_OK : rc;
+	if (genuine(w->k, row)) {
+		rc = ticket_load(w->arena, row, &w->list[w->n]);
+		w->full = rc == SP_ENOMEM && w->n > 0;
+		w->n += rc == SP_OK;
+	}
+	if (w->full)
+		return SP_OK;
+	w->read++;
+	(void)snprintf(w->last, sizeof(w->last), "%.*s", (int)row[T_ID].s.len, (const char *)row[T_ID].s.p);
+	return rc;
 }
 
 /* Collected first: what is called for each may write. */
@@ -274,7 +288,8 @@ static uint64_t
 live_tickets(struct keeper *k, const struct principal *p)
 {
 	uint64_t n = TICKETS_MAX;
-	const struct field args[] = { Z(p->issuer), Z(p->subject), Q(clock_wall_us()) };
+	uint64_t now = clock_wall_us();
+	const struct field args[] = { Z(p->issuer), Z(p->subject), Q(now), Q(now - MADE_US), Q(now - ENDED_US) };
 	return store_read(k->store, STORE_TICKET_COUNT, args, take_count, &n) == SP_OK ? n : TICKETS_MAX;
 }
 
@@ -457,13 +472,28 @@ grant_stands(struct keeper *k, const struct ticket *t)
 	return stands;
 }
 
+/* For whom the sign-in that made it stands now; a token stands for itself.  False: the sign-in has ended. */
+static bool
+parent_stands(struct keeper *k, struct arena *a, struct ticket *t)
+{
+	struct principal now;
+	int rc = signin_now(k, t->parent, a, &now);
+	if (rc != SP_OK)
+		return rc == SP_EPROTO;
+	now.token = t->who.token;
+	now.expires = t->who.expires;
+	t->who = now;
+	return true;
+}
+
 const char *
-ticket_refuses(struct keeper *k, const struct ticket *t, const char *target, const char *host)
+ticket_refuses(struct keeper *k, struct arena *a, struct ticket *t, const char *target, const char *host)
 {
 	bool key = t->kind == TICKET_KEY;
 	if (!key && strcmp(t->target, target) != 0)
 		return "this ticket is for another target";
-	if (t->state != TICKET_LIVE || identity_revoked(k->store, &t->who, t->issued) || !grant_stands(k, t))
+	if (t->state != TICKET_LIVE || !parent_stands(k, a, t) || identity_revoked(k->store, &t->who, t->issued) ||
+	    !grant_stands(k, t))
 		return "this ticket was revoked, or the grant or sign-in behind it has ended";
 	if (t->kind == TICKET_CONNECT && t->used > 0)
 		return "this ticket is used up: it was for one session, get another";
@@ -554,24 +584,30 @@ ticket_end(struct keeper *k, const struct ticket *t, const char *text)
 	return true;
 }
 
-struct ending {
-	struct keeper *k;
-	const char *text;
-};
-
-static int
-end_one(void *owner, const struct ticket *t)
+/* Some of them, behind the one of that id; its last one's is there then.  False: there are no more. */
+static bool
+end_some(struct keeper *k, const char *parent, char behind[ROW_ID], const char *text)
 {
-	const struct ending *e = owner;
-	(void)ticket_end(e->k, t, e->text);
-	return SP_OK;
+	struct walk *w = mem_alloc(sizeof(*w));
+	const struct field args[] = { Z(parent), Z(behind) };
+	w->k = k;
+	w->arena = arena_new(LIST_ARENA);
+	if (w->arena == NULL || store_read(k->store, STORE_TICKET_OF, args, take_walk, w) != SP_OK)
+		log_error("the tickets of a sign-in that has ended could not be ended: %s", text);
+	else
+		for (size_t i = 0; i < w->n; i++)
+			(void)ticket_end(k, &w->list[i], text);
+	bool more = (w->full || w->read == LIST_MAX) && strcmp(w->last, behind) != 0;
+	(void)snprintf(behind, ROW_ID, "%s", w->last);
+	arena_free(&w->arena);
+	free(w);
+	return more;
 }
 
 void
 ticket_end_of(struct keeper *k, const char *parent, const char *text)
 {
-	struct ending e = { k, text };
-	const struct field args[] = { Z(parent) };
-	if (for_each(k, STORE_TICKET_OF, args, end_one, &e) != SP_OK)
-		log_error("the tickets of a sign-in that has ended could not be ended: %s", text);
+	char behind[ROW_ID] = "";
+	while (end_some(k, parent, behind, text))
+		;
 }

@@ -71,8 +71,8 @@ int ticket_prove(struct keeper *k, struct sp_bytes session, struct sp_bytes proo
     struct buffer *final_r, const char **why_r) SP_MUST;
 /* The password itself, of the ticket of that id: SP_OK: it is right; everything in the arena. */
 int ticket_check(struct keeper *k, struct sp_bytes id, struct sp_bytes password, struct arena *a, struct ticket *t_r, const char **why_r) SP_MUST;
-/* NULL, or what the client, who has proved who it is, hears. */
-const char *ticket_refuses(struct keeper *k, const struct ticket *t, const char *target, const char *host);
+/* NULL, or what the client, who has proved who it is, hears.  t->who is then whom the sign-in behind it stands for now. */
+const char *ticket_refuses(struct keeper *k, struct arena *a, struct ticket *t, const char *target, const char *host);
 /* One session of it begins; false: somebody else was faster. */
 bool ticket_use(struct keeper *k, const struct ticket *t, const char *host);
 /* The log-in is given up. */

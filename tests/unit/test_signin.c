@@ -486,6 +486,24 @@ test_store(void)
 	altered[10].q += 1000000;
 	put_row(altered);
 	expect(secret, CALL_WHOAMI, json_object(), 401);
+	/* Rows of nobody's, in front of it, do not keep it from its end; ended, it is not written alive again, by whomever. */
+	put_row(row);
+	for (unsigned i = 0; i < 20; i++) {
+		char id[16];
+		uint8_t other[DIGEST_LEN] = { (uint8_t)(i + 1) };
+		memcpy(altered, row, sizeof(row));
+		(void)snprintf(id, sizeof(id), "00%02u", i);
+		altered[0] = (struct field)Z(id);
+		altered[1] = (struct field)S(((struct sp_bytes){ other, DIGEST_LEN }));
+		put_row(altered);
+	}
+	expect(secret, CALL_WHOAMI, json_object(), 200);
+	(void)signin_end_all(&f.k, "https://idp.example", "ann", "", "it has to end");
+	fake_turn(&f);
+	expect(secret, CALL_WHOAMI, json_object(), 401);
+	CU_ASSERT_EQUAL(store_write(f.k.store, STORE_SIGNIN_KEEP, row), 0);
+	CU_ASSERT_EQUAL(store_commit(f.k.store), SP_OK);
+	expect(secret, CALL_WHOAMI, json_object(), 401);
 	for (unsigned i = 0; i < 15; i++)
 		free((void *)(uintptr_t)row[i].s.p);
 	free(principal);
@@ -695,6 +713,73 @@ test_device(void)
 	end();
 }
 
+/* A machine that `by` confirms; its secret goes to out. */
+static void
+confirm(const char *by, unsigned status, char out[128])
+{
+	json_t *j = call_as("", CALL_DEVICE_BEGIN, json_pack("{s:s}", "name", "x"), 200);
+	expect(by, CALL_DEVICE_CONFIRM, json_pack("{s:s,s:b}", "code", member(j, "user_code"), "allow", 1), status);
+	json_t *k = call_as("", CALL_DEVICE_POLL, json_pack("{s:s}", "device_code", member(j, "device_code")), status == 200 ? 200 : 400);
+	(void)snprintf(out, 128, "%s", member(k, "secret"));
+	json_decref(j);
+	json_decref(k);
+}
+
+/* P6: a machine is what the browser's sign-in is: it confirms no other, loses what that one loses, and ends with it, whoever ends it. */
+static void
+test_device_is_a_part(void)
+{
+	char mine[128], other[128];
+	begin();
+	sign_in("\"groups\":[\"ops\"]", "token");
+	confirm(secret, 200, mine);
+	confirm(mine, 403, other);
+	CU_ASSERT_STRING_EQUAL(other, "");
+	expect(mine, CALL_STATUS, json_object(), 200); /* ops: admin */
+	make_due();
+	CU_ASSERT_PTR_NOT_NULL_FATAL(asked());
+	answer(200, tokens(id_token(NULL, "\"groups\":[\"dev\"]"), NULL));
+	((struct identity *)(uintptr_t)keeper_settings(&f.k)->identities)->recheck = 300000;
+	expect(secret, CALL_STATUS, json_object(), 403);
+	expect(mine, CALL_STATUS, json_object(), 403);
+	/* One that is made while another gateway ends the browser's. */
+	struct arena *a = arena_new(1u << 20);
+	struct verified v;
+	struct buffer late = { 0 };
+	const char *why = "";
+	CU_ASSERT_EQUAL_FATAL(signin_verify(&f.k, sp_str(secret), a, &v, &why), SP_OK);
+	expect(secret, CALL_LOGOUT, json_object(), 200);
+	expect(mine, CALL_WHOAMI, json_object(), 401);
+	const struct signin_wanted w = { .principal = &v.principal, .parent = v.principal.token, .sid = "", .expires = v.principal.expires };
+	CU_ASSERT_EQUAL(signin_new(&f.k, &w, &late), SP_OK);
+	CU_ASSERT_EQUAL(signin_verify(&f.k, buffer_bytes(&late), a, &v, &why), SP_EDENIED);
+	buffer_free(&late);
+	arena_free(&a);
+	end();
+}
+
+/* Of several gateways one asks; when that one is gone, another. */
+static void
+test_recheck_of_one(void)
+{
+	char key[128];
+	struct signin s;
+	struct arena *a = arena_new(1u << 20);
+	begin();
+	sign_in("", "token");
+	CU_ASSERT_EQUAL_FATAL(signin_find(&f.k, signin_id(), a, &s), SP_OK);
+	(void)snprintf(key, sizeof(key), "recheck %s %llu", s.id, (unsigned long long)s.checked);
+	const struct field claim[] = { Z(key), Z("another"), Q(clock_wall_us() - 1) }, now[] = { Q(clock_wall_us()) };
+	CU_ASSERT_EQUAL(store_write(f.k.store, STORE_TOKEN_SEEN, claim), 1);
+	make_due();
+	CU_ASSERT_PTR_NULL(asked());
+	CU_ASSERT_EQUAL(store_write(f.k.store, STORE_TOKEN_FORGET, now), 1);
+	make_due();
+	CU_ASSERT_PTR_NOT_NULL(asked());
+	arena_free(&a);
+	end();
+}
+
 /* A token that may use the API, and a control socket, hand nobody a sign-in. */
 static void
 test_device_needs_a_signin(void)
@@ -785,6 +870,8 @@ main(void)
 		{ "re-checks that say no", test_recheck_says_no },
 		{ "devices", test_device },
 		{ "who may confirm a device", test_device_needs_a_signin },
+		{ "a device is a part of its sign-in", test_device_is_a_part },
+		{ "one gateway re-checks", test_recheck_of_one },
 		{ "back-channel logout", test_backchannel },
 		CU_TEST_INFO_NULL,
 	};

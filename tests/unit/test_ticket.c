@@ -8,6 +8,7 @@
 #include "cunit_main.h"
 #include "keeper_fake.h"
 #include "core/keeper/scram.h"
+#include "core/keeper/signin.h"
 #include "core/keeper/ticket.h"
 
 static const char conf[] =
@@ -239,6 +240,13 @@ test_revoked(void)
 	stop();
 }
 
+static int
+take_id(void *owner, const struct field *row)
+{
+	(void)snprintf(owner, ID_TEXT, "%.*s", (int)row[0].s.len, (const char *)row[0].s.p);
+	return SP_OK;
+}
+
 /* A ticket dies with the sign-in, or the token, that it was made with. */
 static void
 test_parent(void)
@@ -257,6 +265,77 @@ test_parent(void)
 	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.worker, MSG_KILL));
 	CU_ASSERT(says(login(1, &t), REVOKED));
 	arena_free(&a);
+	stop();
+}
+
+static struct verified
+ann_by(const char *token, const char *subject)
+{
+	return (struct verified){ .principal = { .identity = "local", .issuer = LOCAL_ISSUER, .user = "ann", .subject = subject, .name = "ann",
+		.person = "ann", .sponsor = "", .class = "human", .token = token, .expires = clock_wall_us() + 3600ull * 1000000,
+		.groups = { (const char *[]){ "dev" }, 0 } } };
+}
+
+/* P6: all of them end, however many there are, and however short the window for which they were asked. */
+static void
+test_parent_of_many(void)
+{
+	enum { SUBJECTS = 5, EACH = 50 };
+	struct made first = { "", "" }, last = { "", "" };
+	start();
+	new_ids();
+	for (unsigned i = 0; i < SUBJECTS * EACH; i++) {
+		char subject[16];
+		struct ticket_made made;
+		(void)snprintf(subject, sizeof(subject), "s%u", i / EACH);
+		const struct verified v = ann_by("a sign-in", subject);
+		const struct ticket_wish w = { .who = &v, .target = settings_target(keeper_settings(&f.k), "orders"), .kind = TICKET_MANY,
+			.span = i % 2 == 0 ? 1 : 0 };
+		const char *why = ticket_make(&f.k, &w, &made);
+		CU_ASSERT_PTR_NULL_FATAL(why);
+		struct made *m = i == 1 ? &first : &last;
+		(void)snprintf(m->id, sizeof(m->id), "%s", made.id);
+		(void)snprintf(m->password, sizeof(m->password), "%s", made.password);
+	}
+	ticket_end_of(&f.k, "a sign-in", "signed out");
+	CU_ASSERT(says(login(1, &first), REVOKED));
+	CU_ASSERT(says(login(2, &last), REVOKED));
+	stop();
+}
+
+/* Also one that nobody ended: made at another gateway while this one ended the sign-in. */
+static void
+test_parent_ended(void)
+{
+	struct buffer secret = { 0 };
+	struct ticket_made made;
+	struct ticket row;
+	struct verified v = ann_by("", "ann");
+	const char *why = "";
+	start();
+	new_ids();
+	const struct signin_wanted wanted = { .principal = &v.principal, .parent = "", .sid = "", .expires = v.principal.expires };
+	CU_ASSERT_EQUAL_FATAL(signin_new(&f.k, &wanted, &secret), SP_OK);
+	struct arena *a = arena_new(0);
+	uint8_t hash[DIGEST_LEN];
+	digest_sha256(buffer_bytes(&secret), hash);
+	char parent[ID_TEXT] = "";
+	const struct field by[] = { S(((struct sp_bytes){ hash, DIGEST_LEN })) };
+	CU_ASSERT_EQUAL_FATAL(store_read(f.k.store, STORE_SIGNIN_OF_HASH, by, take_id, parent), SP_OK);
+	v.principal.token = parent;
+	const struct ticket_wish w = { .who = &v, .target = settings_target(keeper_settings(&f.k), "orders"), .kind = TICKET_MANY };
+	CU_ASSERT_PTR_NULL(ticket_make(&f.k, &w, &made));
+	CU_ASSERT_EQUAL_FATAL(ticket_get(&f.k, a, made.id, &row), SP_OK);
+	why = ticket_refuses(&f.k, a, &row, "orders", "10.0.0.1");
+	CU_ASSERT_PTR_NULL(why);
+	(void)signin_end(&f.k, parent, "logged out");
+	CU_ASSERT_PTR_NULL(ticket_make(&f.k, &w, &made));
+	CU_ASSERT_EQUAL_FATAL(ticket_get(&f.k, a, made.id, &row), SP_OK);
+	CU_ASSERT_EQUAL(row.state, TICKET_LIVE);
+	why = ticket_refuses(&f.k, a, &row, "orders", "10.0.0.1");
+	CU_ASSERT(why != NULL && strstr(why, REVOKED) != NULL);
+	arena_free(&a);
+	buffer_free(&secret);
 	stop();
 }
 
@@ -387,6 +466,16 @@ test_flood(void)
 		expect_call(token_of("ann", "dev", AUDIENCE_API), 0, CALL_TICKET, "{\"target\":\"orders\"}", 200);
 	expect_call(token_of("ann", "dev", AUDIENCE_API), 0, CALL_TICKET, "{\"target\":\"orders\"}", 403);
 	expect_call(token_of("bob", "dev", AUDIENCE_API), 0, CALL_TICKET, "{\"target\":\"orders\"}", 200);
+	/* Those whose window was a moment, and those that were ended at once, were made all the same. */
+	for (unsigned i = 0; i < 100; i++) {
+		json_t *j = call(token_of("cid", "dev", AUDIENCE_API), 0, CALL_TICKET, "{\"target\":\"orders\",\"for\":1}", 200);
+		struct made t = { "", "" };
+		(void)snprintf(t.id, sizeof(t.id), "%s", json_string_value(json_object_get(j, "id")));
+		json_decref(j);
+		if (i % 2 == 0)
+			expect_call(token_of("cid", "dev", AUDIENCE_API), 0, CALL_TICKET_END, ending(&t), 200);
+	}
+	expect_call(token_of("cid", "dev", AUDIENCE_API), 0, CALL_TICKET, "{\"target\":\"orders\",\"for\":1}", 403);
 	stop();
 }
 
@@ -401,6 +490,8 @@ main(void)
 		{ "ended", test_ended },
 		{ "revoked", test_revoked },
 		{ "its sign-in ended", test_parent },
+		{ "its sign-in ended, and it is one of many", test_parent_of_many },
+		{ "its sign-in ended, and nobody ended it", test_parent_ended },
 		{ "its grant ended", test_grant },
 		{ "the answer", test_answer },
 		{ "messages out of order", test_order },
