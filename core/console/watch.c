@@ -58,7 +58,8 @@ on_timer(evutil_socket_t fd, short what, void *arg)
 		w->use.over(w->use.owner, "the gateway ends: ask again in a moment");
 		return;
 	}
-	caller_alive(w->caller);
+	if (!caller_full(w->caller))
+		caller_alive(w->caller);
 	if (w->ask == NULL && now - w->asked >= CHECK_MS) {
 		const struct question q = { caller_connection(w->caller), secret_bytes(w->token), CALL_WHOAMI, NULL };
 		w->asked = now;

@@ -20,6 +20,8 @@
 
 #define ASKED_MAX 64
 #define EXPLAINS 20          /* a second, of everybody: each is as much work as an operation */
+#define EXPLAINS_EACH 4      /* … of one principal, and those that share a place with it */
+#define PLACES 256
 #define TEXT_MAX (64u << 10) /* of a text to explain */
 
 struct policy_ask {
@@ -37,6 +39,7 @@ struct policy_asks {
 	uint32_t last;
 	uint64_t second;           /* of wall time */
 	unsigned explains;         /* in it */
+	uint8_t each[PLACES];      /* … by principal */
 };
 
 void
@@ -161,13 +164,34 @@ whom(struct api *a)
 }
 
 static bool
-too_many(struct policy_asks *p)
+too_many(struct policy_asks *p, const struct principal *who)
 {
+	uint8_t place[DIGEST_LEN];
 	uint64_t now = clock_mono_ms() / 1000;
-	if (p->second != now)
+	if (p->second != now) {
 		p->explains = 0;
+		memset(p->each, 0, sizeof(p->each));
+	}
 	p->second = now;
-	return p->explains++ >= EXPLAINS;
+	digest_sha256(sp_str(who->subject), place);
+	if (p->each[place[0]] >= EXPLAINS_EACH || p->explains >= EXPLAINS)
+		return true;
+	p->each[place[0]]++;
+	p->explains++;
+	return false;
+}
+
+/* Who looks for a gap leaves a trace, of what was asked its hash. */
+static void
+audit_explain(const struct api *a)
+{
+	uint8_t hash[DIGEST_LEN];
+	char hex[2 * DIGEST_LEN + 1];
+	const char *user = api_text(a, "user");
+	digest_sha256(sp_str(api_text(a, "text")), hash);
+	text_hex((struct sp_bytes){ hash, sizeof(hash) }, hex);
+	audit(a->k, "policy explained", json_pack("{s:s,s:s,s:s,s:s,s:s}", "by", a->who.principal.user, "issuer", a->who.principal.issuer, "for",
+	    user[0] == '\0' ? a->who.principal.user : user, "target", api_text(a, "target"), "sha256", hex));
 }
 
 int
@@ -179,11 +203,12 @@ api_policy_explain(struct api *a)
 		return api_refuse(a, 404, "which target? (target; `sallyport targets` lists those that there are for you)");
 	if (strlen(api_text(a, "text")) > TEXT_MAX)
 		return api_refuse(a, 400, "the text is longer than 64 KB: ask about it with `sallyport policy explain --conf`, where the configuration is");
-	if (too_many(a->k->policy_asks))
+	if (too_many(a->k->policy_asks, &a->who.principal))
 		return api_refuse(a, 429, "too many ask what rules would say: try again in a second");
 	json_t *principal = whom(a);
 	if (principal == NULL)
 		return a->status == 200 ? SP_ENOMEM : SP_EDENIED;
+	audit_explain(a);
 	json_t *args = json_pack("{s:s,s:o,s:s}", "target", api_text(a, "target"), "principal", principal, "kind", kind[0] == '\0' ? "sql.statement" : kind);
 	for (size_t i = 0; args != NULL && i < sizeof(words) / sizeof(*words); i++)
 		(void)json_object_set_new(args, words[i], json_string(api_text(a, words[i])));

@@ -88,7 +88,8 @@ api_request(struct api *a)
 	a->answer = request_json(a->k, &r);
 	api_set(a, "view", json_loads(r.view, JSON_REJECT_DUPLICATES, NULL));
 	approval_shown(&r, &a->who.principal);
-	json_t *estimate = approval_estimated(a->k, &r);
+	/* For who decides: to who asks it would tell what nobody allowed them to read. */
+	json_t *estimate = identity_same(&a->who.principal, &r.who) ? NULL : approval_estimated(a->k, &r);
 	if (estimate != NULL)
 		api_set(a, "estimate", estimate);
 	return SP_OK;

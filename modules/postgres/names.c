@@ -751,6 +751,8 @@ child_sources(struct sources *s, uint32_t oid, const struct pg_column *c, unsign
 		if (same != NULL)
 			rc = tell(s, child, same);
 		if (same != NULL && rc == 0)
+			rc = view_sources(s, child->oid, depth + 1); /* a foreign table's are anything */
+		if (same != NULL && rc == 0)
 			rc = child_sources(s, child->oid, same, depth + 1);
 	}
 	return rc;

@@ -303,6 +303,8 @@ CREATE FOREIGN TABLE far_view (id int, x text, y text) SERVER loop OPTIONS (tabl
 CREATE VIEW over_far AS SELECT id, x AS z FROM far_named;
 CREATE TABLE cut_up (id int, email text, note text) PARTITION BY LIST (id);
 CREATE FOREIGN TABLE far_part PARTITION OF cut_up FOR VALUES IN (2) SERVER loop OPTIONS (table_name 'far_source');
+CREATE TABLE above (id int, note text);
+CREATE FOREIGN TABLE far_child (note text OPTIONS (column_name 'email')) INHERITS (above) SERVER loop OPTIONS (table_name 'customers');
 CREATE TABLE far_source (id int, email text, note text);
 INSERT INTO far_source VALUES (2, :'email', 'plain');
 CREATE TABLE wide (id int, email text);
@@ -329,6 +331,7 @@ def foreign_tables(w):
     elsewhere(w, ("SELECT email FROM far",), ("SELECT upper(email) FROM far",), ("SELECT x FROM far_named",), ("SELECT x || '' FROM far_named",),
               ("SELECT x, y FROM far_view",), ("SELECT z FROM over_far",), ("COPY (SELECT x FROM far_named) TO STDOUT",),
               ("SELECT f FROM far_named f",), ("TABLE far_part",), ("SELECT email FROM cut_up",), ("SELECT lower(email) FROM far_part",),
+              ("SELECT note FROM above",), ("SELECT note || '' FROM above",), ("SELECT a FROM above a",),
               ("BEGIN", "DECLARE c CURSOR FOR SELECT x FROM far_named", "FETCH ALL c"))
 
 
