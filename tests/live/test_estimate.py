@@ -95,9 +95,21 @@ def shown(w, request):
     return wait_for(lambda: w.command("requests", request, "--json").json.get("estimate"), said="no estimate came")
 
 
+LATE = "not estimated: it, or a lock that it needs, would have taken longer than 200 ms"
+
+
+def in_time(w, hold):
+    """What is shown of it; a machine that is busy with other things gets another try."""
+    for _ in range(20):
+        with hold() as request:
+            got = shown(w, request)
+        if got != LATE:
+            break
+    return got
+
+
 def estimate(w, sql, **to):
-    with held(w, sql, **to) as request:
-        return shown(w, request)
+    return in_time(w, lambda: held(w, sql, **to))
 
 
 def traps(w):
@@ -184,24 +196,30 @@ def prepared(w, sql, types, *values):
 
 @test
 def parameters_are_bound(w):
-    with prepared(w, "SELECT * FROM app.plain WHERE id <= $1", [23], b"10") as request:
-        assert shown(w, request).startswith("about 1") and "rows" in shown(w, request), shown(w, request)
-    with prepared(w, "UPDATE public.orders SET item = $1 WHERE id = $2", [0, 0], b"x'; DROP TABLE orders; --", b"7") as request:
-        assert shown(w, request).startswith("about 1 row,"), shown(w, request)
+    got = in_time(w, lambda: prepared(w, "SELECT * FROM app.plain WHERE id <= $1", [23], b"10"))
+    assert got.startswith("about 1") and "rows" in got, got
+    got = in_time(w, lambda: prepared(w, "UPDATE public.orders SET item = $1 WHERE id = $2", [0, 0], b"x'; DROP TABLE orders; --", b"7"))
+    assert got.startswith("about 1 row,"), got
     dom = int(w.pg.sql("SELECT 'app.dom'::regtype::oid"))
     before = traps(w)
-    with prepared(w, "SELECT $1", [dom], b"1") as request:
-        assert "type is not built in" in shown(w, request), shown(w, request)
+    got = in_time(w, lambda: prepared(w, "SELECT $1", [dom], b"1"))
+    assert "type is not built in" in got, got
     assert traps(w) == before, "the trap ran"
+
+
+@contextlib.contextmanager
+def failed(w, sql):
+    got = w.psql(sql)
+    assert got.code != 0 and "run the same again" in got.err, repr(got)
+    request = [r for r in w.requests() if r["state"] == "waiting"][0]["id"]
+    yield request
+    assert w.command("deny", request, token=w.token("lea", "leads", api=True)).code == 0
 
 
 @test
 def it_is_shown_for_a_next_run(w):
-    got = w.psql("SELECT * FROM app.later WHERE id = 3")
-    assert got.code != 0 and "run the same again" in got.err, repr(got)
-    request = [r for r in w.requests() if r["state"] == "waiting"][0]["id"]
-    assert shown(w, request).startswith("about "), request
-    assert w.command("deny", request, token=w.token("lea", "leads", api=True)).code == 0
+    got = in_time(w, lambda: failed(w, "SELECT * FROM app.later WHERE id = 3"))
+    assert got.startswith("about "), got
 
 
 @test
@@ -277,7 +295,7 @@ def a_locked_table_delays_nobody(w):
     try:
         with held(w, "UPDATE public.orders SET price = 1") as locked:
             assert estimate(w, "SELECT * FROM app.plain").startswith("about ")
-            assert shown(w, locked) == "not estimated: it, or a lock that it needs, would have taken longer than 200 ms"
+            assert shown(w, locked) == LATE
     finally:
         lock.interrupt()
         lock.result()
