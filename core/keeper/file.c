@@ -17,6 +17,7 @@
 
 #include "approval.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -180,13 +181,52 @@ file_first(struct live *s, struct file_run *r)
 	s->files = r;
 }
 
+static bool
+begins_with_prepare(struct sp_bytes text)
+{
+	static const char word[] = "prepare";
+	for (size_t i = 0; i < sizeof(word) - 1; i++)
+		if (i >= text.len || tolower(text.p[i]) != word[i])
+			return false;
+	return true;
+}
+
+/* Is it a PREPARE of the file's that has had its turn? */
+static bool
+prepared_before(struct sp_bytes file, size_t until, struct sp_bytes text)
+{
+	struct statement s;
+	struct sp_bytes bare = text.len > 2 * FILE_MAX ? (struct sp_bytes){ NULL, 0 } : statements_trim(text);
+	if (!begins_with_prepare(bare))
+		return false;
+	for (size_t from = 0; statements_next(file, from, &s) && s.next <= until; from = s.next)
+		if (sp_bytes_eq((struct sp_bytes){ file.p + s.start, s.end - s.start }, bare))
+			return true;
+	return false;
+}
+
+/* What an EXECUTE runs has been read by the approvers, too. */
+static bool
+runs_its_own(const struct file_run *r, size_t at, const json_t *asked)
+{
+	const char *name;
+	const json_t *texts, *text;
+	size_t i;
+	json_object_foreach(json_object_get(asked, "means"), name, texts)
+		json_array_foreach(texts, i, text)
+			if (strncmp(name, "EXECUTE ", 8) == 0 && (json_string_value(text) == NULL ||
+			    !prepared_before(sp_str(r->text), at, sp_str(json_string_value(text)))))
+				return false;
+	return true;
+}
+
 bool
 file_is_next(const struct file_run *r, uint64_t op, const json_t *asked, size_t *next_r)
 {
 	size_t from = r->op == op ? r->was : r->at;
 	*next_r = from;
 	return json_array_size(json_object_get(asked, "params")) == 0 &&
-	    statements_match(sp_str(r->text), from, sp_str(text_in(asked, "text")), next_r);
+	    statements_match(sp_str(r->text), from, sp_str(text_in(asked, "text")), next_r) && runs_its_own(r, from, asked);
 }
 
 void

@@ -257,7 +257,7 @@ bool
 shape_equal(const struct shape *a, const struct shape *b)
 {
 	if (a->module != b->module || a->failed != b->failed || a->unseen != b->unseen || a->nnodes != b->nnodes || a->nattrs != b->nattrs ||
-	    a->nunclear != b->nunclear || a->nchanges != b->nchanges || a->nliterals != b->nliterals || !equal_text(a->tag, b->tag) ||
+	    a->nunclear != b->nunclear || a->nchanges != b->nchanges || a->nmeanings != b->nmeanings || a->nliterals != b->nliterals || !equal_text(a->tag, b->tag) ||
 	    !sp_bytes_eq(a->text, b->text) || !equal_nodes(a, b))
 		return false;
 	for (size_t i = 0; i < a->nunclear; i++)
@@ -266,6 +266,9 @@ shape_equal(const struct shape *a, const struct shape *b)
 			return false;
 	for (size_t i = 0; i < a->nchanges; i++)
 		if (!equal_text(a->change[i].name, b->change[i].name) || !equal_text(a->change[i].value, b->change[i].value))
+			return false;
+	for (size_t i = 0; i < a->nmeanings; i++)
+		if (!equal_text(a->meaning[i].name, b->meaning[i].name) || !sp_bytes_eq(a->meaning[i].value, b->meaning[i].value))
 			return false;
 	for (size_t i = 0; i < a->nliterals; i++) {
 		const struct literal *x = &a->literal[i], *y = &b->literal[i];
@@ -480,6 +483,27 @@ sp_op_changes(struct sp_op *sp, const char *name, const char *value)
 	if (!copy_text(s->arena, name, &c->name) || !copy_text(s->arena, value, &c->value))
 		return op_fail(op, SP_ENOMEM);
 	s->nchanges++;
+	return SP_OK;
+}
+
+int
+sp_op_means(struct sp_op *sp, const char *name, struct sp_bytes value)
+{
+	struct op *op = op_of(sp);
+	struct shape *s = op->shape;
+
+	if (op->current == NULL || name == NULL)
+		return op_fail(op, SP_EINTERNAL);
+	struct meaning *list = shape_grow(s, s->meaning, s->nmeanings, sizeof(*list));
+	if (list == NULL)
+		return op_fail(op, SP_ENOMEM);
+	s->meaning = list;
+	struct meaning *m = &list[s->nmeanings];
+	m->name = arena_string(s->arena, sp_str(name));
+	m->value = arena_bytes(s->arena, value);
+	if (m->name == NULL || (value.len > 0 && m->value.p == NULL))
+		return op_fail(op, SP_ENOMEM);
+	s->nmeanings++;
 	return SP_OK;
 }
 

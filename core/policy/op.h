@@ -36,6 +36,11 @@ struct change {             /* of a setting that can be pinned */
 	const char *value;      /* NULL: to what is not known */
 };
 
+struct meaning {            /* of the text, beside its bytes: an approval is for these, too */
+	const char *name;
+	struct sp_bytes value;
+};
+
 struct literal {
 	size_t offset, len;
 	unsigned param;
@@ -54,6 +59,8 @@ struct shape {              /* immutable once classified */
 	size_t nunclear;
 	struct change *change;
 	size_t nchanges;
+	struct meaning *meaning;
+	size_t nmeanings;
 	struct literal *literal;
 	size_t nliterals;
 	unsigned nattrs;

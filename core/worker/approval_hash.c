@@ -14,6 +14,25 @@ hash_part(struct digest *d, struct sp_bytes b)
 	digest_add(d, b);
 }
 
+static void
+hash_number(struct digest *d, size_t n)
+{
+	uint8_t number[4];
+	struct sp_writer w = sp_writer(number, sizeof(number));
+	sp_wr_be32(&w, (uint32_t)n);
+	hash_part(d, sp_written(&w));
+}
+
+static void
+hash_meanings(struct digest *d, const struct shape *shape)
+{
+	hash_number(d, shape->nmeanings);
+	for (size_t i = 0; i < shape->nmeanings; i++) {
+		hash_part(d, sp_str(shape->meaning[i].name));
+		hash_part(d, shape->meaning[i].value);
+	}
+}
+
 void
 approval_hash(const struct sp_op *op, const struct approval_rule *a, uint8_t out[DIGEST_LEN])
 {
@@ -21,9 +40,11 @@ approval_hash(const struct sp_op *op, const struct approval_rule *a, uint8_t out
 	const struct principal *p = &s->principal;
 	const char *const always[] = { p->issuer, p->subject, s->target_name, s->part, s->login };
 	struct digest *d = digest_begin();
-	hash_part(d, SP_LIT("sallyport approval 1"));
+	hash_part(d, SP_LIT("sallyport approval 2"));
 	hash_part(d, a->next_run ? SP_LIT("next run") : SP_LIT("this session"));
 	hash_part(d, op->op.shape->text);
+	hash_meanings(d, op->op.shape);
+	hash_number(d, op->op.nparams);
 	for (unsigned i = 0; i < op->op.nparams; i++) {
 		const struct param *v = &op->op.param[i];
 		uint8_t head[7];

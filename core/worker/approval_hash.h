@@ -2,8 +2,9 @@
 /*
  * What an approval binds to (P7): SHA-256 over parts, each with its length (be32) in front:
  *
- *   "sallyport approval 1"   "this session" or "next run"   the exact text
- *   per parameter: type (be32) format (be16) null (u8), then the value
+ *   "sallyport approval 2"   "this session" or "next run"   the exact text
+ *   how many meanings (be32), and per meaning (sp_op_means(): a table, what EXECUTE runs): name, value
+ *   how many parameters (be32), and per parameter: type (be32) format (be16) null (u8), then the value
  *   issuer   subject   target   database   login
  *   per fact, in the module's order: name, value (search_path, role, transaction …)
  *   this session only: session id, token id        the asking rule's hash

@@ -169,6 +169,27 @@ json_text(struct sp_bytes b)
 	return j;
 }
 
+/* What the text means beside its bytes: { name: [value, …] }; NULL: not all of it can be shown. */
+static json_t *
+meanings(const struct shape *shape)
+{
+	json_t *all = json_object();
+	bool whole = all != NULL;
+	for (size_t i = 0; i < shape->nmeanings && whole; i++) {
+		const struct meaning *m = &shape->meaning[i];
+		json_t *values = json_object_get(all, m->name);
+		if (values == NULL) {
+			whole = json_object_set_new(all, m->name, json_array()) == 0;
+			values = json_object_get(all, m->name);
+		}
+		whole = whole && json_array_append_new(values, json_text(m->value)) == 0;
+	}
+	if (whole)
+		return all;
+	json_decref(all);
+	return NULL;
+}
+
 /* What the approver sees: all of it. */
 static char *
 approval_view(const struct sp_op *op, const struct approval_rule *a)
@@ -179,8 +200,8 @@ approval_view(const struct sp_op *op, const struct approval_rule *a)
 		json_array_append_new(params, op->op.param[i].null ? json_null() : json_text(op->op.param[i].value));
 	for (size_t i = 0; i < s->nfacts; i++)
 		json_object_set_new(facts, s->fact[i].name, json_text(s->fact[i].value));
-	json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b}", "text", json_text(op->op.shape->text), "params", params,
-	    "statements", policy_statements(&op->op), "facts", facts, "target", s->target_name, "database", s->part, "login", s->login, "session", s->name, "address", s->address,
+	json_t *j = json_pack("{s:o,s:o,s:o,s:o,s:o,s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:b,s:b}", "text", json_text(op->op.shape->text), "params", params,
+	    "means", meanings(op->op.shape), "statements", policy_statements(&op->op), "facts", facts, "target", s->target_name, "database", s->part, "login", s->login, "session", s->name, "address", s->address,
 	    "tag", op->op.shape->tag == NULL ? "" : op->op.shape->tag, "rule_text", a->text == NULL ? "" : a->text, "next_run", a->next_run, "unseen", op->op.shape->unseen);
 	char *text = j == NULL ? NULL : json_dumps(j, JSON_COMPACT);
 	json_decref(j);

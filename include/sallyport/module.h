@@ -515,6 +515,12 @@ int sp_op_unclear(struct sp_op *op, const char *why, struct sp_bytes name) SP_MU
  */
 int sp_op_changes(struct sp_op *op, const char *name, const char *value) SP_MUST;
 /*
+ * For classify(): what the text means in this session beside its bytes, where the same bytes may mean something else in
+ * another or later: a table that a name stands for, the text that an EXECUTE runs.  Shown to whoever decides on it, and part of
+ * what an approval is for, in the order of the calls.
+ */
+int sp_op_means(struct sp_op *op, const char *name, struct sp_bytes value) SP_MUST;
+/*
  * For classify(): it brings data that come later, which nobody who decides on it can have seen: a rule's approval
  * holds it only where the rule says `unseen = true`.
  */

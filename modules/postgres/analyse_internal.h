@@ -146,6 +146,11 @@ struct change {
 	const char *name, *value; /* as of sp_op_changes() */
 };
 
+struct prepared_text {      /* what an EXECUTE runs */
+	struct prepared_text *next;
+	struct sp_bytes name, text;
+};
+
 struct analysis {
 	struct sp_op *op;
 	const struct pg_view *view;
@@ -180,6 +185,7 @@ struct analysis {
 	bool mattered;          /* the value of a literal was looked at */
 	bool pinned;            /* changes what must not change */
 	struct change *changes; /* of settings that rules may pin */
+	struct prepared_text *executed;
 	unsigned patience;      /* steps left to look into conditions */
 	uint64_t steps;         /* taken by looking up names; many columns in many levels are no statement of anybody's */
 	bool hide_settings;     /* a setting of somebody's own: its value may be a secret */
@@ -204,6 +210,8 @@ void note_text(struct analysis *a, enum pg_attr attr, struct sp_bytes text);
 void note_unclear(struct analysis *a, const char *why, struct sp_bytes name);
 /* It may change a setting that rules pin; value.p NULL: to what nobody knows; name NULL: any of them. */
 void note_change(struct analysis *a, const char *name, struct sp_bytes value);
+/* An EXECUTE of this name runs this text, which whoever decides on it has to see (P7). */
+void note_executed(struct analysis *a, struct sp_bytes name, struct sp_bytes text);
 #define READ_ONLY "default_transaction_read_only"
 void note_option(struct analysis *a, const char *word);
 void note_flag(int8_t *flag, bool value);

@@ -292,6 +292,21 @@ note_change(struct analysis *a, const char *name, struct sp_bytes value)
 }
 
 void
+note_executed(struct analysis *a, struct sp_bytes name, struct sp_bytes text)
+{
+	for (const struct prepared_text *e = a->executed; e != NULL; e = e->next)
+		if (sp_bytes_eq(e->name, name))
+			return;
+	struct prepared_text *e = analyse_alloc(a, sizeof(*e));
+	if (e == NULL)
+		return;
+	e->name = analyse_copy(a, name);
+	e->text = text;
+	e->next = a->executed;
+	a->executed = e;
+}
+
+void
 note_unclear(struct analysis *a, const char *why, struct sp_bytes name)
 {
 	if (a->stmt == NULL)
@@ -575,10 +590,33 @@ emit_hidden(const struct analysis *a, const struct hidden *h)
 	return sp_op_literal(a->op, &out);
 }
 
+/* What may be something else in another session, or a moment later, for the same bytes. */
+static int
+emit_meanings(struct analysis *a)
+{
+	int rc = SP_OK;
+
+	for (size_t i = 0; i < a->nstmts && rc == SP_OK; i++) {
+		const struct set *tables = &a->all[i]->set[PG_A_TABLES];
+		for (size_t k = 0; k < tables->n && rc == SP_OK && !a->all[i]->nested; k++)
+			rc = sp_op_means(a->op, "table", tables->v[k]->text);
+	}
+	for (const struct prepared_text *e = a->executed; e != NULL && rc == SP_OK; e = e->next) {
+		const char *name = analyse_joined(a, "EXECUTE", (const char *)e->name.p);
+		rc = sp_op_means(a->op, name == NULL ? "EXECUTE" : name, e->text);
+		if (rc == SP_OK && e->text.len == 0) /* nor can who decides */
+			rc = sp_op_unseen(a->op);
+	}
+	return rc;
+}
+
 int
 analyse_emit(struct analysis *a)
 {
 	int rc = emit_tag(a);
+
+	if (rc == SP_OK)
+		rc = emit_meanings(a);
 
 	for (const struct change *c = a->changes; c != NULL && rc == SP_OK; c = c->next)
 		rc = sp_op_changes(a->op, c->name, c->value);

@@ -243,6 +243,7 @@ do_execute(struct analysis *a, const ProtobufCMessage *m)
 	a->secret = true; /* which columns the values meet is not traced */
 	analyse_list(a, s->n_params, s->params);
 	a->secret = was_secret;
+	note_executed(a, name, text);
 	if (text.len == 0 || !analyse_inner_text(a, text)) {
 		note_effects(a, PG_EXECUTE);
 		note_unclear(a, "code", sp_str(analyse_joined(a, "execute", s->name)));

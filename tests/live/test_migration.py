@@ -5,6 +5,7 @@
 import threading
 
 from harness import *
+from wire import *
 
 try:
     import psycopg
@@ -345,6 +346,70 @@ def what_nobody_could_read_is_refused(w):
     shown = w.command("requests", done.json["id"], token=dora(w))
     assert "\u202e" not in shown.out and "\x1b" not in shown.out and "202" in shown.out, shown.out  # AP2
     clean(w)
+
+
+def held(c, sql):
+    """The id of the request that the query makes; None: it ran."""
+    c.send(query(sql))
+    seen = c.until_ready()
+    errors = [fields(body)["M"] for kind, body in seen if kind == "E"]
+    assert not errors or "run the same again" in errors[0], errors
+    return re.search(r"request (\S+)", errors[0])[1] if errors else None
+
+
+def say(c, *messages):
+    c.send(b"".join(messages))
+    return c.until_ready()
+
+
+@test
+def what_execute_runs_is_what_was_approved(w):
+    """P7, AP1: the text behind a prepared statement's name is seen, and bound."""
+    c, again = Wire.through(w), "PREPARE z{} AS SELECT 1"
+    say(c, parse("m", "UPDATE orders SET state = 'fine' WHERE id = 4"), SYNC)
+    say(c, query(again.format(1)))
+    id = held(c, "EXECUTE m")
+    shown = w.command("requests", id, token=dora(w))
+    assert "UPDATE orders SET state = 'fine' WHERE id = 4" in shown.out, shown.out
+    assert w.command("approve", id, token=dora(w)).code == 0
+    say(c, close("S", "m"), parse("m", "UPDATE orders SET state = 'evil' WHERE id > 0"), SYNC)
+    say(c, query(again.format(2)))
+    other = held(c, "EXECUTE m")
+    assert other is not None and other != id, (other, id)
+    say(c, close("S", "m"), parse("m", "UPDATE orders SET state = 'fine' WHERE id = 4"), SYNC)
+    say(c, query(again.format(3)))
+    assert held(c, "EXECUTE m") is None
+    assert w.pg.sql("SELECT count(*) FROM orders WHERE state = 'evil'") == "0"
+    assert w.pg.sql("SELECT state FROM orders WHERE id = 4") == "fine"
+    for sql in ("EXPLAIN (ANALYZE) EXECUTE m", f"CREATE TABLE {fresh()} AS EXECUTE m"):
+        id = held(c, sql)
+        assert "WHERE id = 4" in w.command("requests", id, token=dora(w)).out, sql
+    clean(w)
+    c.close()
+
+
+@test
+def a_files_execute_runs_what_the_file_prepared(w):
+    text = "PREPARE m AS UPDATE orders SET state = 'filed' WHERE id = 5;\nEXECUTE m;\n"
+    one, two = text.splitlines()
+    id = approved(w, text)
+    got = run(w, text)
+    assert got.code == 0 and state(w, id) == "used", (got, state(w, id))
+    assert w.pg.sql("SELECT state FROM orders WHERE id = 5") == "filed"
+    for name in ("DEALLOCATE", "PREPARE"):
+        id = approved(w, text)
+        c = Wire.through(w)
+        assert held(c, one) is None
+        say(c, query("DEALLOCATE m"))
+        if name == "PREPARE":
+            assert held(c, "PREPARE m AS SELECT 1") is None
+        else:
+            say(c, parse("m", "UPDATE orders SET state = 'evil' WHERE id > 0"), SYNC)
+            say(c, query("PREPARE z AS SELECT 1"))
+            assert held(c, two) is not None
+        c.close()
+        clean(w)
+        assert w.pg.sql("SELECT count(*) FROM orders WHERE state = 'evil'") == "0"
 
 
 if __name__ == "__main__":

@@ -749,6 +749,15 @@ sp_op_changes(struct sp_op *op, const char *name, const char *value)
 }
 
 int
+sp_op_means(struct sp_op *op, const char *name, struct sp_bytes value)
+{
+	(void)op;
+	(void)name;
+	(void)value;
+	return SP_OK;
+}
+
+int
 sp_op_unseen(struct sp_op *op)
 {
 	(void)op;

@@ -10,6 +10,7 @@
 
 static struct shape shape;
 static struct param params[2];
+static struct meaning meanings[2];
 static struct sp_session session;
 static struct sp_op op;
 static struct approval_rule rule;
@@ -18,7 +19,9 @@ static void
 fresh(const char *text, unsigned nparams)
 {
 	static const struct sp_bytes seven = { (const uint8_t *)"\0\0\0\7", 4 };
-	shape = (struct shape){ .text = sp_str(text) };
+	meanings[0] = (struct meaning){ "table", SP_LIT("public.t") };
+	meanings[1] = (struct meaning){ "EXECUTE m", SP_LIT("DELETE FROM t WHERE id > 0") };
+	shape = (struct shape){ .text = sp_str(text), .meaning = meanings, .nmeanings = 1 };
 	params[0] = (struct param){ .type = 23, .format = 1, .value = seven };
 	params[1] = (struct param){ .type = 25, .null = true };
 	session = (struct sp_session){ .target_name = "orders", .part = "shop", .login = "app", .nfacts = 2,
@@ -48,22 +51,26 @@ vectors(void)
 	static const struct {
 		const char *text;
 		unsigned nparams;
+		size_t nmeanings;
 		bool next_run;
 		const char *hash;
 	} row[] = {
-		{ "DROP TABLE t", 0, false, "c3f61b621c53199062826068a12da4000f134a711b4a653e836921aaa5ebc0b3" },
-		{ "DROP TABLE t", 0, true, "1788ff55aec14598e1b7d5b2f7deaaebb7e7a318e588712b0ee78bc5bfcb7bb9" },
-		{ "UPDATE t SET a = $1", 2, false, "99aa7be7e52dccee0c36cb3975771a04bed967e2d45c42d7495c0da42df54fba" },
-		{ "UPDATE t SET a = $1", 2, true, "f921408a67e1fad467914d017930e40bb66ecdf925bd8a3af7d5c9677448170e" },
+		{ "DROP TABLE t", 0, 0, false, "8f129388fb91277da8da5064e083b65db1057b3b04d7c98692c8aae8d79bde5e" },
+		{ "DROP TABLE t", 0, 1, true, "025b77568cbfb9bd3b16dc86b676defcebe38c2d0804dd88d3e1448fb70e6d2e" },
+		{ "UPDATE t SET a = $1", 2, 1, false, "dbe26f342a6e4fd7421e23be784bd077028a288af8fc94734d693c99c8dc7290" },
+		{ "UPDATE t SET a = $1", 2, 1, true, "a97596b9935303f1b82fca33666ff32ff2da9be3f08e165d5beefb5b673cbe7f" },
+		{ "EXECUTE m", 0, 2, false, "a216a4f3979aec157b3f394f2727dbc3769f61f445c54955fa7bb1593f43e47d" },
+		{ "EXECUTE m", 0, 2, true, "da0d540d5f4b26fcdb291bd21624d502ee1a2bad8f2757db6d590fb1c55f6a8f" },
 	};
 	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
 		fresh(row[i].text, row[i].nparams);
+		shape.nmeanings = row[i].nmeanings;
 		rule.next_run = row[i].next_run;
 		CU_ASSERT_STRING_EQUAL(hash(), row[i].hash);
 	}
 }
 
-/* Each of these must make another hash; the last two only where the approval is for this session. */
+/* Each of these must make another hash; the last three only where the approval is for this session. */
 static void
 change(unsigned what)
 {
@@ -81,9 +88,12 @@ change(unsigned what)
 	case 10: session.login = "admin"; break;
 	case 11: session.fact[0].value = SP_LIT("evil, public"); break;
 	case 12: rule.hash[31] = 8; break;
-	case 13: session.fact[1].value = SP_LIT("open"); break;
-	case 14: session.id[0] = 9; break;
-	case 15: session.principal.token = "another"; break;
+	case 13: meanings[0].value = SP_LIT("pg_temp.t"); break;
+	case 14: meanings[0].name = "tables"; break;
+	case 15: shape.nmeanings = 2; break;
+	case 16: session.fact[1].value = SP_LIT("open"); break;
+	case 17: session.id[0] = 9; break;
+	case 18: session.principal.token = "another"; break;
 	}
 }
 
@@ -91,13 +101,13 @@ static void
 whatever_changes_changes_it(void)
 {
 	for (unsigned scope = 0; scope < 2; scope++) {
-		for (unsigned what = 0; what < 16; what++) {
+		for (unsigned what = 0; what < 19; what++) {
 			fresh("UPDATE t SET a = $1", 2);
 			rule.next_run = scope == 1;
 			const char *before = hash();
 			change(what);
 			bool same = strcmp(before, hash()) == 0;
-			CU_ASSERT_EQUAL(same, scope == 1 && what >= 13);
+			CU_ASSERT_EQUAL(same, scope == 1 && what >= 16);
 		}
 	}
 }
@@ -118,7 +128,7 @@ static void
 given_for_these_bytes_only(void)
 {
 	for (unsigned scope = 0; scope < 2; scope++) {
-		for (unsigned what = 0; what < 16; what++) {
+		for (unsigned what = 0; what < 19; what++) {
 			fresh("UPDATE t SET a = $1", 2);
 			rule.next_run = scope == 1;
 			const struct decision d = { .approval = &rule, .napprovals = 1 };
@@ -126,7 +136,7 @@ given_for_these_bytes_only(void)
 			approval_hash(&op, &rule, op.approved[op.napproved++]);
 			CU_ASSERT_PTR_NULL(approval_missing(&op, &d));
 			change(what);
-			CU_ASSERT_EQUAL(approval_missing(&op, &d) == NULL, scope == 1 && what >= 13);
+			CU_ASSERT_EQUAL(approval_missing(&op, &d) == NULL, scope == 1 && what >= 16);
 		}
 	}
 }
