@@ -176,17 +176,20 @@ def it_is_recorded(w):
 def connect_starts_docker_with_a_ticket(w):
     home = w.dir / "home"
     home.mkdir(exist_ok=True)
+    certificates = w.dir / "authority"
+    certificates.mkdir(exist_ok=True)
+    shutil.copy(w.gateway.dir / "tls" / "cert.pem", certificates / "ca.pem")
     token = w.token("tick", "dev", api=True)
-    done = w.command("connect", "engine", "--", "exec", "web", "echo", "by ticket", token=token, env={"HOME": str(home), "DOCKER_CONFIG": "/nonexistent"})
+    done = w.command("connect", "engine", "--", "exec", "web", "echo", "by ticket", token=token, env={"HOME": str(home), "DOCKER_CONFIG": "/nonexistent", "DOCKER_CERT_PATH": str(certificates)})
     assert done.out == "by ticket", f"{done!r}\n{w.gateway.logs()}"
     folder = home / ".config" / "sallyport" / "docker" / "engine"
     assert (folder / "config.json").stat().st_mode & 0o777 == 0o600 and folder.stat().st_mode & 0o777 == 0o700
     assert token not in (folder / "config.json").read_text()
     done = w.command("ticket", "engine", "--format", "dsn", token=token)
-    assert run(["curl", "-sS", done.out + "_ping"]).out == "OK", repr(done)
+    assert run(["curl", "-sS", "--cacert", certificates / "ca.pem", done.out + "_ping"]).out == "OK", repr(done)
     done = w.command("ticket", "engine", "--format", "env", token=token)
     if int(w.direct("version", "--format", "{{.Client.Version}}").out.split(".")[0]) >= 26:  # before, headers come from config.json alone
-        through = run(["sh", "-c", done.out + '; docker ps --format "{{.Names}}"'], env={"DOCKER_CONFIG": str(home)})
+        through = run(["sh", "-c", done.out + '; docker ps --format "{{.Names}}"'], env={"DOCKER_CONFIG": str(home), "DOCKER_CERT_PATH": str(certificates)})
         assert "web" in through.out.split(), repr(through)
 
 
