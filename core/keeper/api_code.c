@@ -9,6 +9,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "admission.h"
+#include "caller.h"
 #include "code.h"
 #include "grant.h"
 #include "signin.h"
@@ -108,11 +109,22 @@ api_code_end(struct api *a)
 
 /* ---- spending ---- */
 
+/* Where guesses are counted: at the control socket each caller has a place of their own. */
+static const char *
+guesser(struct api *a)
+{
+	struct verified who;
+	const char *address = api_text(a, "address"), *why = "";
+	if (address[0] != '\0' || caller_find(a->k, a->message->f[0].q, SP_LIT(""), a->arena, &who, &why) != SP_OK)
+		return address;
+	return who.principal.user;
+}
+
 /* What a guesser hears is the same, whatever is wrong. */
 static int
 find_code(struct api *a, struct code *c)
 {
-	const char *address = api_text(a, "address");
+	const char *address = guesser(a);
 	if (code_barred(a->k, address))
 		return api_refuse(a, 429, "too many wrong codes from there: wait ten minutes");
 	int rc = code_find(a->k, sp_str(api_text(a, "code")), a->arena, c);

@@ -25,6 +25,7 @@
 #define LATELY 256u
 #define SHOWN 1024u
 #define LIST_ARENA (8u << 20)
+#define VOTES_ARENA (256u << 10)
 
 enum { F_SESSION, F_OP, F_HASH, F_RULE, F_RULE_HASH, F_BY, F_COUNT, F_WITHIN, F_NEXT_RUN, F_VIEW, F_REASON, F_NO_WAIT, F_SPONSOR };
 
@@ -210,17 +211,41 @@ approval_list(struct keeper *k, int state, uint64_t limit, int (*each)(void *own
 
 struct votes {
 	struct keeper *k;
+	struct arena *arena;
 	json_t *list;
+	struct principal counted[COUNT_MAX];
 	uint64_t allow;
+	bool no;           /* somebody said it */
 };
 
-/* As much of a voter as a vote remembers; the texts are the JSON's. */
-static struct principal
-voter_of(const json_t *by, const char *person)
+static const char *
+text_in(struct arena *a, const json_t *o, const char *name)
 {
-	const char *user = json_string_value(json_object_get(by, "user")), *issuer = json_string_value(json_object_get(by, "issuer"));
-	return (struct principal){ .user = user == NULL ? "" : user, .issuer = issuer == NULL ? "" : issuer, .subject = "",
-		.person = person, .identity = issuer == NULL ? "" : issuer };
+	const char *text = json_string_value(json_object_get(o, name));
+	const char *copied = text == NULL ? NULL : arena_string(a, sp_str(text));
+	return copied == NULL ? "" : copied;
+}
+
+/* As much of a voter as a vote remembers, in the arena. */
+static struct principal
+voter_of(struct arena *a, const json_t *by, struct sp_bytes person)
+{
+	const char *who = arena_string(a, person), *issuer = text_in(a, by, "issuer");
+	return (struct principal){ .user = text_in(a, by, "user"), .name = text_in(a, by, "name"), .issuer = issuer,
+		.subject = text_in(a, by, "subject"), .person = who == NULL ? "" : who, .identity = issuer };
+}
+
+/* Two rows may be one person's: by two ways, at two gateways, in one moment. */
+static bool
+counts(struct votes *v, const struct principal *p, uint64_t at)
+{
+	if (v->allow == COUNT_MAX || p->person[0] == '\0' || identity_revoked(v->k->store, p, at))
+		return false; /* who was revoked since then does not count any more */
+	for (uint64_t i = 0; i < v->allow; i++)
+		if (identity_same(&v->counted[i], p))
+			return false;
+	v->counted[v->allow] = *p;
+	return true;
 }
 
 static int
@@ -233,27 +258,40 @@ take_vote(void *owner, const struct field *row)
 	json_t *by = json_loadb((const char *)row[V_BY].s.p, row[V_BY].s.len, 0, NULL);
 	if (by == NULL)
 		return SP_EPROTO;
-	/* Whoever was revoked since then does not count any more. */
-	const struct principal p = voter_of(by, "");
-	v->allow += row[V_ALLOW].q == 1 && !identity_revoked(v->k->store, &p, row[V_AT].q);
+	const struct principal p = voter_of(v->arena, by, row[V_PERSON].s);
+	v->allow += row[V_ALLOW].q == 1 && counts(v, &p, row[V_AT].q);
+	v->no = v->no || row[V_ALLOW].q != 1;
+	(void)json_object_del(by, "subject"); /* nobody's business */
 	(void)json_object_set_new(by, "allow", json_boolean(row[V_ALLOW].q == 1));
 	(void)json_object_set_new(by, "comment", json_stringn((const char *)row[V_REASON].s.p, row[V_REASON].s.len));
 	(void)json_object_set_new(by, "at", json_string(clock_format(row[V_AT].q, when)));
 	return json_array_append_new(v->list, by) == 0 ? SP_OK : SP_ENOMEM;
 }
 
+/* The list is the caller's. */
+static struct votes
+votes_on(struct keeper *k, const struct approval *a)
+{
+	struct votes v = { .k = k, .list = json_array(), .arena = arena_new(VOTES_ARENA) };
+	const struct field args[] = { Z(a->id) };
+	if (v.arena == NULL || store_read(k->store, STORE_VOTES, args, take_vote, &v) != SP_OK) {
+		log_error("the votes on request %s cannot be read", a->id);
+		v.allow = 0;
+	}
+	arena_free(&v.arena);
+	return v;
+}
+
 json_t *
 approval_votes(struct keeper *k, const struct approval *a, uint64_t *allow_r)
 {
-	struct votes v = { .k = k, .list = json_array() };
-	const struct field args[] = { Z(a->id) };
-	if (store_read(k->store, STORE_VOTES, args, take_vote, &v) != SP_OK)
-		log_error("the votes on request %s cannot be read", a->id);
+	struct votes v = votes_on(k, a);
 	*allow_r = v.allow;
 	return v.list;
 }
 
 struct voting {
+	struct arena *arena;
 	const struct principal *p;
 	bool before;
 };
@@ -263,10 +301,8 @@ take_voter(void *owner, const struct field *row)
 {
 	struct voting *v = owner;
 	json_t *by = json_loadb((const char *)row[V_BY].s.p, row[V_BY].s.len, 0, NULL);
-	char *person = mem_string(row[V_PERSON].s);
-	const struct principal voter = voter_of(by, person);
-	v->before = v->before || by == NULL || identity_same(&voter, v->p);
-	free(person);
+	const struct principal voter = voter_of(v->arena, by, row[V_PERSON].s);
+	v->before = v->before || by == NULL || voter.person[0] == '\0' || identity_same(&voter, v->p);
 	json_decref(by);
 	return SP_OK;
 }
@@ -275,9 +311,11 @@ take_voter(void *owner, const struct field *row)
 static bool
 voted_before(struct keeper *k, const struct approval *a, const struct principal *p)
 {
-	struct voting v = { p, false };
+	struct voting v = { arena_new(VOTES_ARENA), p, false };
 	const struct field args[] = { Z(a->id) };
-	return store_read(k->store, STORE_VOTES, args, take_voter, &v) != SP_OK || v.before;
+	bool before = v.arena == NULL || store_read(k->store, STORE_VOTES, args, take_voter, &v) != SP_OK || v.before;
+	arena_free(&v.arena);
+	return before;
 }
 
 /* ---- telling the worker ---- */
@@ -783,17 +821,6 @@ approval_resume(struct keeper *k, struct live *s)
 	}
 }
 
-void
-approval_heard(struct keeper *k, const char *id)
-{
-	struct approval a;
-	struct arena *arena = arena_new(LIST_ARENA);
-	const struct field args[] = { Z(id) };
-	if (arena != NULL && find(k, arena, STORE_APPROVAL_GET, args, &a) == 1 && !a.next_run && a.state != APPROVAL_WAITING)
-		(void)resend_one(k, &a);
-	arena_free(&arena);
-}
-
 static int
 expire_one(void *owner, const struct approval *a)
 {
@@ -823,12 +850,25 @@ approval_visible(const struct approval *a, const struct verified *v)
 	return strcmp(v->principal.issuer, a->who.issuer) == 0 && strcmp(v->principal.subject, a->who.subject) == 0;
 }
 
+/* By whatever name: a code remembers one of its maker's. */
 static bool
 made_its_code(const struct approval *a, const struct principal *p)
 {
-	uint8_t by[DIGEST_LEN];
-	grant_made_by(p->person, by);
-	return memcmp(by, a->rule_hash, DIGEST_LEN) == 0;
+	const char *const names[] = { p->person, p->user, p->name, p->subject };
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		char text[512];
+		const char *bare = names[i];
+		/* At the control socket, and without it. */
+		if (strcmp(p->identity, "unix") == 0 && strncmp(bare, "unix:", 5) == 0)
+			bare += 5;
+		int n = snprintf(text, sizeof(text), "unix:%s", bare);
+		uint8_t by[2][DIGEST_LEN];
+		grant_made_by(bare, by[0]);
+		grant_made_by(text, by[1]);
+		if (n < 0 || (size_t)n >= sizeof(text) || memcmp(by[0], a->rule_hash, DIGEST_LEN) == 0 || memcmp(by[1], a->rule_hash, DIGEST_LEN) == 0)
+			return true;
+	}
+	return false;
 }
 
 const char *
@@ -910,7 +950,7 @@ static bool
 vote(struct keeper *k, const struct verified *v, const struct approval *a, const struct decision *d)
 {
 	const struct principal *p = &v->principal;
-	json_t *by = json_pack("{s:s,s:s,s:s}", "user", p->user, "name", p->name, "issuer", p->issuer);
+	json_t *by = json_pack("{s:s,s:s,s:s,s:s}", "user", p->user, "name", p->name, "issuer", p->issuer, "subject", p->subject);
 	char *text = json_dumps(by, JSON_COMPACT);
 	json_decref(by);
 	uint8_t mac[DIGEST_LEN];
@@ -961,6 +1001,34 @@ decide(struct keeper *k, const struct approval *a, struct decision *d, const cha
 		grant_reviewed(k, a, d->allow, text);
 	else if (!a->next_run)
 		tell(k, a, d->allow, text);
+}
+
+/* Two who vote at two gateways in one moment each see one vote: who hears of the other's counts again. */
+static void
+recount(struct keeper *k, const struct approval *a)
+{
+	struct votes v = votes_on(k, a);
+	size_t n = json_array_size(v.list);
+	const char *by = json_string_value(json_object_get(json_array_get(v.list, n == 0 ? 0 : n - 1), "name"));
+	struct decision d = { .allow = true, .comment = "" };
+	if (!v.no && v.allow >= a->count && a->expires > clock_wall_us() && overtaken(k, a) == NULL)
+		decide(k, a, &d, by == NULL ? "?" : by);
+	json_decref(v.list);
+}
+
+void
+approval_heard(struct keeper *k, const char *id)
+{
+	struct approval a;
+	struct arena *arena = arena_new(LIST_ARENA);
+	const struct field args[] = { Z(id) };
+	if (arena == NULL || find(k, arena, STORE_APPROVAL_GET, args, &a) != 1)
+		log_warn("request %s, of which another gateway told, cannot be read", log_quote(sp_str(id)));
+	else if (a.state == APPROVAL_WAITING)
+		recount(k, &a);
+	else if (!a.next_run)
+		(void)resend_one(k, &a);
+	arena_free(&arena);
 }
 
 void

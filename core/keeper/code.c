@@ -13,6 +13,7 @@
 
 #define LETTERS 24 /* five bits each */
 #define PLACES 64
+#define PLACE 64   /* bytes of its name */
 #define WRONG_MAX 10 /* from one address, in WRONG_MS */
 #define WRONG_MS (10ull * 60 * 1000)
 
@@ -197,7 +198,7 @@ code_find(struct keeper *k, struct sp_bytes text, struct arena *a, struct code *
 	hash_text(letters, hash);
 	mem_wipe(letters, sizeof(letters));
 	int rc = find(k, STORE_CODE_OF_HASH, (struct field)S(((struct sp_bytes){ hash, sizeof(hash) })), a, c_r);
-	if (rc == SP_OK && (c_r->state != CODE_LIVE || c_r->expires <= clock_wall_us() || identity_revoked(k->store, &c_r->who, c_r->created)))
+	if (rc == SP_OK && (c_r->state != CODE_LIVE || !identity_stands(keeper_settings(k), &c_r->who) || c_r->expires <= clock_wall_us() || identity_revoked(k->store, &c_r->who, c_r->created)))
 		rc = SP_EPROTO;
 	return rc;
 }
@@ -226,7 +227,7 @@ code_change(struct keeper *k, const struct code *c, enum code_state to, const ch
 /* ---- guesses ---- */
 
 struct code_wrongs {
-	struct { char address[64]; uint64_t since; unsigned n; } place[PLACES]; /* since: ms */
+	struct { char address[PLACE]; uint64_t since; unsigned n; } place[PLACES]; /* since: ms */
 };
 
 /* Its own place; or, to count one there, that which was begun the longest ago. */
@@ -235,7 +236,7 @@ place_of(const struct code_wrongs *w, const char *address, bool any)
 {
 	unsigned oldest = 0;
 	for (unsigned i = 0; i < PLACES; i++) {
-		if (w->place[i].n > 0 && strcmp(w->place[i].address, address) == 0)
+		if (w->place[i].n > 0 && strncmp(w->place[i].address, address, PLACE - 1) == 0)
 			return i;
 		if (w->place[i].since < w->place[oldest].since)
 			oldest = i;
@@ -258,7 +259,7 @@ code_wrong(struct keeper *k, const char *address)
 	if (k->wrongs == NULL)
 		k->wrongs = mem_alloc(sizeof(*k->wrongs));
 	unsigned i = place_of(k->wrongs, address, true);
-	if (strcmp(k->wrongs->place[i].address, address) != 0 || now - k->wrongs->place[i].since >= WRONG_MS) {
+	if (strncmp(k->wrongs->place[i].address, address, PLACE - 1) != 0 || now - k->wrongs->place[i].since >= WRONG_MS) {
 		(void)snprintf(k->wrongs->place[i].address, sizeof(k->wrongs->place[i].address), "%s", address);
 		k->wrongs->place[i].since = now;
 		k->wrongs->place[i].n = 0;

@@ -523,12 +523,29 @@ identity_logout_token(const struct trust *t, const char *identity, struct sp_byt
 	return rc;
 }
 
+static bool
+vouches(const struct identity *i, const struct principal *p)
+{
+	bool saml = strncmp(p->issuer, "saml:", 5) == 0;
+	return i != NULL && i->class < CLASSES && strcmp(p->class, class_names[i->class]) == 0 && (saml == (i->oidc.issuer[0] == '\0')) &&
+	    (saml || strcmp(p->issuer, i->oidc.issuer) == 0);
+}
+
+bool
+identity_stands(const struct settings *s, const struct principal *p)
+{
+	if (strcmp(p->identity, "local") == 0)
+		return s->local_issuer && strcmp(p->issuer, LOCAL_ISSUER) == 0;
+	if (strcmp(p->identity, "unix") == 0)
+		return s->local_issuer && strings_have(&s->control.may, "mint");
+	return vouches(settings_identity(s, p->identity), p);
+}
+
 int
 identity_renew(const struct settings *s, struct arena *a, struct verified *v)
 {
 	const struct identity *i = settings_identity(s, v->principal.identity);
-	if (i == NULL || i->class >= CLASSES || strcmp(v->principal.class, class_names[i->class]) != 0 ||
-	    (i->oidc.issuer[0] != '\0' && strcmp(v->principal.issuer, i->oidc.issuer) != 0))
+	if (!vouches(i, &v->principal))
 		return SP_EDENIED;
 	v->token_use = i->token_use;
 	v->may = rights(i, &v->principal);
@@ -654,12 +671,23 @@ bare(const struct principal *p)
 	return strcmp(p->identity, "unix") == 0 && strncmp(p->user, "unix:", 5) == 0 ? p->user + 5 : p->user;
 }
 
+static bool
+alike(const char *a, const char *b)
+{
+	return a != NULL && b != NULL && a[0] != '\0' && strcasecmp(a, b) == 0;
+}
+
 bool
 identity_same(const struct principal *a, const struct principal *b)
 {
-	if (strcmp(a->issuer, b->issuer) == 0 && strcmp(a->subject, b->subject) == 0)
+	if (a->subject[0] != '\0' && strcmp(a->issuer, b->issuer) == 0 && strcmp(a->subject, b->subject) == 0)
 		return true;
 	if (a->person[0] != '\0' && strcmp(a->person, b->person) == 0)
+		return true;
+	/* Whose identity does not say which person it is may be that of another identity with a name of theirs. */
+	if ((a->person[0] == '\0' || b->person[0] == '\0') &&
+	    (alike(a->user, b->user) || alike(a->user, b->name) || alike(a->name, b->user) || alike(a->name, b->name) ||
+		alike(a->user, b->person) || alike(a->person, b->user) || alike(a->name, b->person) || alike(a->person, b->name)))
 		return true;
 	bool by_socket = strcmp(a->identity, "unix") == 0 || strcmp(b->identity, "unix") == 0;
 	return by_socket && strcmp(bare(a), bare(b)) == 0;

@@ -81,6 +81,11 @@ struct provider *identity_provider(const struct trust *t, const char *identity);
 /* What somebody who signed in earlier may now; not SP_OK: nothing, its identity is gone or another one. */
 int identity_renew(const struct settings *s, struct arena *a, struct verified *v) SP_MUST;
 /*
+ * Does the configuration still have the identity, of the same issuer and class, that vouched for this principal?  For
+ * what lives on without showing its proof again.  A caller of the control socket lives on where it may mint.
+ */
+bool identity_stands(const struct settings *s, const struct principal *p);
+/*
  * Whom a SAML response means: facts as core/helper/saml.h says, of which subject, authenticated, context and attributes
  * are read.  The caller sets when it ends and when it was issued.
  */

@@ -192,6 +192,8 @@ live_check(struct keeper *k, struct live *s)
 	const struct target *t = settings_target(keeper_settings(k), s->target);
 	if (t == NULL)
 		live_kill(k, s, SP_END_REVOKED, "its target is gone from the configuration");
+	else if (!s->side && !identity_stands(keeper_settings(k), &s->principal))
+		live_kill(k, s, SP_END_REVOKED, "the identity that vouched for this principal is gone from the configuration");
 	else if (!s->side && !admission_allows(t, &s->principal))
 		live_kill(k, s, SP_END_REVOKED, "the target does not allow this principal any more");
 	else if (!s->side)

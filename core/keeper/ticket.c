@@ -492,7 +492,7 @@ ticket_refuses(struct keeper *k, struct arena *a, struct ticket *t, const char *
 	bool key = t->kind == TICKET_KEY;
 	if (!key && strcmp(t->target, target) != 0)
 		return "this ticket is for another target";
-	if (t->state != TICKET_LIVE || !parent_stands(k, a, t) || identity_revoked(k->store, &t->who, t->issued) ||
+	if (t->state != TICKET_LIVE || !identity_stands(keeper_settings(k), &t->who) || !parent_stands(k, a, t) || identity_revoked(k->store, &t->who, t->issued) ||
 	    !grant_stands(k, t))
 		return "this ticket was revoked, or the grant or sign-in behind it has ended";
 	if (t->kind == TICKET_CONNECT && t->used > 0)

@@ -481,6 +481,13 @@ test_code(void)
 		json_decref(spend(i % 2 == 0 ? "zzzz-zzzz-zzzz-zzzz-zzzz-zzzz" : "", "10.0.0.2", 400));
 	json_decref(spend(code, "10.0.0.2", 429));
 	json_decref(spend(code, "10.0.0.3", 200));
+	/* At the control socket each caller for themselves. */
+	caller(7, "eve");
+	caller(8, "kim");
+	for (unsigned i = 0; i < 10; i++)
+		expect_call("", 7, CALL_CODE_SPEND, "{\"target\":\"orders\",\"reason\":\"x\",\"code\":\"zzzz\"}", 400);
+	expect_call("", 7, CALL_CODE_SPEND, "{\"target\":\"orders\",\"reason\":\"x\",\"code\":\"zzzz\"}", 429);
+	expect_call("", 8, CALL_CODE_SPEND, "{\"target\":\"orders\",\"reason\":\"x\",\"code\":\"zzzz\"}", 400);
 	/* Written or changed in the store, past the keeper. */
 	code = code_for("kim");
 	with_sql("UPDATE code SET user = 'bob' WHERE user = 'kim'");

@@ -9,8 +9,11 @@
 #include "cunit_main.h"
 #include "keeper_fake.h"
 #include "core/keeper/api.h"
+#include "core/keeper/approval.h"
 #include "core/keeper/caller.h"
+#include "core/keeper/grant.h"
 #include "core/keeper/proof.h"
+#include "core/keeper/row.h"
 #include "core/keeper/scram.h"
 #include "core/record/recording.h"
 
@@ -595,6 +598,75 @@ test_one_person_by_two_ways(void)
 	expect_call("", 1, CALL_APPROVE, with_id(request), 200);
 	expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 409);
 	stop();
+}
+
+/* As another gateway's keeper writes it. */
+static void
+vote_elsewhere(const char *request, const char *person, const char *by)
+{
+	uint8_t mac[DIGEST_LEN];
+	struct field row[] = { Z(request), Z(person), Q(1), Z(by), Z(""), Q(clock_wall_us()), S(((struct sp_bytes){ mac, sizeof(mac) })) };
+	row_mac(&f.k.keys, "vote", VOTE_MARKED, row, mac);
+	CU_ASSERT_EQUAL(store_write(f.k.store, STORE_VOTE_ADD, row), 1);
+	CU_ASSERT_EQUAL(store_commit(f.k.store), SP_OK);
+	fake_forget(&f.worker);
+	approval_heard(&f.k, request);
+	fake_turn(&f);
+}
+
+/* AP5: two vote at two gateways in one moment: persons are counted, not rows, and by who hears of the other's. */
+static void
+test_votes_at_two_gateways(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	const char *request = hold(0, 1, "dba", 2, false);
+	expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 200);
+	vote_elsewhere(request, "unix:bob", "{\"user\":\"unix:bob\",\"name\":\"unix:bob\",\"issuer\":\"unix\",\"subject\":\"unix:bob\"}");
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_DECISION)); /* the same human */
+	vote_elsewhere(request, "kim", "{\"user\":\"kim\",\"name\":\"kim\",\"issuer\":\"sallyport:local\",\"subject\":\"kim\"}");
+	const struct message *m = fake_heard(&f.worker, MSG_DECISION);
+	CU_ASSERT(m != NULL && m->f[3].q == 1);
+	/* Not when somebody said no, and not with the vote of whom the provider logged out. */
+	request = hold(0, 2, "dba", 2, false);
+	expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 200);
+	const struct field out[] = { Q(1), Z(LOCAL_ISSUER), Z("bob"), Q(clock_wall_us()) };
+	CU_ASSERT_EQUAL(store_write(f.k.store, STORE_REVOKE, out), 1);
+	vote_elsewhere(request, "kim", "{\"user\":\"kim\",\"name\":\"kim\",\"issuer\":\"sallyport:local\",\"subject\":\"kim\"}");
+	CU_ASSERT_PTR_NULL(fake_heard(&f.worker, MSG_DECISION));
+	stop();
+}
+
+/* AP5: whoever has no `person` is known by a name of theirs; who made a code, by any. */
+static void
+test_aliases(void)
+{
+	const struct principal nameless = { .identity = "github", .issuer = "https://a.example", .subject = "17", .user = "ann", .name = "Ann@Example.com",
+		.person = "", .sponsor = "", .class = "human" };
+	struct principal p = { .identity = "corp", .issuer = "https://b.example", .subject = "o-1", .user = "o-1", .name = "ann@example.com",
+		.person = "p-1", .sponsor = "", .class = "human" };
+	CU_ASSERT(identity_same(&p, &nameless) && identity_same(&nameless, &p));
+	p.name = "other@example.com";
+	CU_ASSERT(!identity_same(&p, &nameless));
+	p.user = "ann";
+	CU_ASSERT(identity_same(&p, &nameless));
+	struct principal twin = p;
+	twin.person = "p-2";
+	twin.subject = "o-2";
+	CU_ASSERT(!identity_same(&p, &twin)); /* both say which person they are */
+	static const char *const made_by[] = { "p-1", "ann", "other@example.com", "o-1", "unix:ann" };
+	struct approval a = { .kind = APPROVAL_INCIDENT, .by = "leads", .who = { .identity = "corp", .issuer = "https://b.example", .subject = "e",
+		.user = "eve", .name = "eve", .person = "p-9", .sponsor = "", .class = "human" } };
+	const struct verified v = { .principal = p, .may = MAY_APPROVE };
+	for (size_t i = 0; i < sizeof(made_by) / sizeof(*made_by); i++) {
+		grant_made_by(made_by[i], a.rule_hash);
+		const char *why = approval_may_not(&a, &v);
+		CU_ASSERT(why != NULL && strstr(why, "you made the code") != NULL);
+	}
+	grant_made_by("kim", a.rule_hash);
+	CU_ASSERT_PTR_NOT_NULL(strstr(approval_may_not(&a, &v), "not in the group"));
 }
 
 /* AP5, AP7: whoever was revoked after voting has no vote. */
@@ -1556,6 +1628,8 @@ main(void)
 		{ "cancel keys", test_cancel },
 		{ "an approval", test_approve },
 		{ "two persons", test_two_persons },
+		{ "two persons at two gateways", test_votes_at_two_gateways },
+		{ "one person by other names", test_aliases },
 		{ "one person by two ways", test_one_person_by_two_ways },
 		{ "a vote of somebody revoked", test_revoked_vote },
 		{ "next run", test_next_run },

@@ -7,6 +7,7 @@
 
 #include "cunit_main.h"
 #include "keeper_fake.h"
+#include "core/keeper/code.h"
 #include "core/keeper/scram.h"
 #include "core/keeper/signin.h"
 #include "core/keeper/ticket.h"
@@ -363,6 +364,37 @@ test_grant(void)
 	stop();
 }
 
+/* What an identity vouched for ends when the configuration has it no more: sessions, tickets, codes. */
+static void
+test_identity_gone(void)
+{
+	char text[2048];
+	const char *why = "";
+	start();
+	new_ids();
+	struct made t = make("ann", "{\"target\":\"orders\"}");
+	caller(1, "root");
+	json_t *j = call("", 1, CALL_CODES_MAKE, "{\"user\":\"ann\",\"groups\":[\"dev\"],\"count\":1}", 200);
+	char code[64];
+	(void)snprintf(code, sizeof(code), "%s", json_string_value(json_object_get(json_array_get(json_object_get(j, "codes"), 0), "code")));
+	json_decref(j);
+	struct arena *a = arena_new(0);
+	struct code c;
+	CU_ASSERT_EQUAL(code_find(&f.k, sp_str(code), a, &c), SP_OK);
+	CU_ASSERT_STRING_EQUAL(login(0, &t), "");
+	CU_ASSERT(admitted(1, token_of("bob", "dev", AUDIENCE_DATA), "bob", "orders"));
+	(void)snprintf(text, sizeof(text), "store sqlite:%s/state.db; %s", f.folder, strchr(conf, '\n'));
+	CU_ASSERT_EQUAL_FATAL(keeper_epoch(&f.k, fake_epoch(text, 2), &why), SP_OK);
+	for (unsigned i = 0; i < 2; i++) {
+		const struct live *s = live_find(&f.k, id(i));
+		CU_ASSERT(s == NULL || s->ended);
+	}
+	CU_ASSERT(says(login(2, &t), REVOKED));
+	CU_ASSERT_EQUAL(code_find(&f.k, sp_str(code), a, &c), SP_EPROTO);
+	arena_free(&a);
+	stop();
+}
+
 /* Where it is good, and for whom there is none. */
 static void
 test_answer(void)
@@ -493,6 +525,7 @@ main(void)
 		{ "its sign-in ended, and it is one of many", test_parent_of_many },
 		{ "its sign-in ended, and nobody ended it", test_parent_ended },
 		{ "its grant ended", test_grant },
+		{ "its identity is gone", test_identity_gone },
 		{ "the answer", test_answer },
 		{ "messages out of order", test_order },
 		{ "after a restart", test_restart },
