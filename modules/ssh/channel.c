@@ -205,7 +205,8 @@ channel_held(struct channel *c, const struct sp_hold *h)
 {
 	if (c->sftp != NULL)
 		return SP_OK; /* a file's client has no place for words: it waits */
-	if (c->purpose != FOR_FORWARD && !c->answered_early) {
+	bool early = c->purpose == FOR_EXEC || c->purpose == FOR_SHELL; /* the others have an answer that says no */
+	if (early && !c->answered_early) {
 		request_answer(c, true);
 		c->answered_early = true;
 	}
@@ -227,7 +228,7 @@ channel_verdict(struct channel *c, const struct sp_verdict *v)
 static int
 target_refused(struct channel *c)
 {
-	bool early = c->answered_early || c->purpose == FOR_EXEC || c->purpose == FOR_SHELL;
+	bool early = c->purpose == FOR_EXEC || c->purpose == FOR_SHELL;
 	if (!early || c->leg[SP_CLIENT] == NULL) {
 		request_answer(c, false);
 		c->state = CH_CLOSING;

@@ -56,6 +56,7 @@ ask(struct channel *c, const char *kind, struct sp_bytes text)
 	sp_op_set_cookie(c->op, c);
 	c->decided = false;
 	c->what = SP_DENY;
+	c->answered_early = false;
 	c->state = CH_ASKED;
 	return sp_ask(c->op);
 }

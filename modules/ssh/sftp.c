@@ -23,7 +23,9 @@
 enum { WANT_INIT, WANT_VERSION, WANT_HOME, RUNNING };
 
 struct file {
-	bool used, listing, whole; /* whole: every byte came in order, so that the hash is the file's */
+	bool used, listing;
+	bool whole;   /* every byte came in order, so that the hash is the file's */
+	bool closing; /* the target was told: its handle may mean another file by the time that a request gets there */
 	uint8_t handle[SFTP_HANDLE_MAX];
 	size_t handle_len;
 	struct sp_op *op;
@@ -165,6 +167,14 @@ file_find(struct sftp *f, struct sp_bytes handle)
 		if (f->file[i].used && sp_bytes_eq((struct sp_bytes){ f->file[i].handle, f->file[i].handle_len }, handle))
 			return &f->file[i];
 	return NULL;
+}
+
+/* For a request of the client's: what is being closed is gone. */
+static struct file *
+file_open(struct sftp *f, struct sp_bytes handle)
+{
+	struct file *file = file_find(f, handle);
+	return file == NULL || file->closing ? NULL : file;
 }
 
 static struct requested *
@@ -331,11 +341,12 @@ ask(struct channel *c, const struct sftp_request *q, const struct paths *p)
 static int
 pass_handle(struct sftp *f, const struct sftp_request *q)
 {
-	struct file *file = file_find(f, q->handle);
+	struct file *file = file_open(f, q->handle);
 	if (file == NULL)
 		return answer(f, q->id, FX_FAILURE, "no such file is open here");
 	struct requested *r = requested_add(f, q);
 	r->file = file;
+	file->closing = q->type == FXP_CLOSE;
 	if (q->type == FXP_WRITE)
 		file_flow(file, q->data, q->offset, &file->up);
 	return pass_request(f, q, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 });
@@ -359,7 +370,7 @@ judge(struct channel *c, const struct sftp_request *q, bool *taken_r)
 	static struct paths paths; /* one thread, one request at a time */
 	struct sftp *f = c->sftp;
 	struct sftp_request judged = *q;
-	const struct file *file = q->type == FXP_FSETSTAT ? file_find(f, q->handle) : NULL;
+	const struct file *file = q->type == FXP_FSETSTAT ? file_open(f, q->handle) : NULL;
 	if (file != NULL)
 		judged.path = sp_str(file->path);
 	if (q->type == FXP_FSETSTAT && file == NULL)

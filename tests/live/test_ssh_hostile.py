@@ -8,6 +8,7 @@ It is paramiko, taught strict key exchange, whose messages are written by hand.
 import base64
 import logging
 import socket
+import struct
 
 from ssh_world import *
 
@@ -19,7 +20,7 @@ except ImportError:
     paramiko = None
 
 NEWKEYS, SERVICE_REQUEST, SERVICE_ACCEPT, AUTH, AUTH_FAILURE, AUTH_SUCCESS, PK_OK, INFO_RESPONSE = 21, 5, 6, 50, 51, 52, 60, 61
-GLOBAL, OPEN, WINDOW_ADJUST, REQUEST = 80, 90, 93, 98
+GLOBAL, OPEN, WINDOW_ADJUST, REQUEST, SUCCESS, FAILURE = 80, 90, 93, 98, 99, 100
 
 
 def hostile(w, strict=True):
@@ -223,4 +224,130 @@ def ss12_keys_that_cost_much(w):
     healthy(w)
 
 
-ssh_main()
+def answers_of(t):
+    """What the client's channel requests are answered with, in order."""
+    got = []
+    t._channel_handler_table = dict(t._channel_handler_table)
+    t._channel_handler_table.update({SUCCESS: lambda channel, m: got.append(True), FAILURE: lambda channel, m: got.append(False)})
+    return got
+
+
+def decide(w, word):
+    request = w.waiting_request()
+    done = w.command(word, request["id"], "--comment", "so be it", token=w.token("lea", "leads", api=True))
+    assert done.code == 0, repr(done)
+
+
+def ask(t, c, kind, *parts):
+    t._send_message(message(REQUEST, c.remote_chanid, kind, True, *parts))
+
+
+def comes(c, n=100):
+    c.settimeout(20 * SLOW)
+    return c.recv(n)
+
+
+@test
+def each_request_has_its_own_answer(w):
+    """One that was held, then a command behind it on the same channel: neither takes the other's answer."""
+    for user, held, word in (("env", (b"env", b"LC_HELD", b"x"), "approve"), ("env", (b"env", b"LC_HELD", b"x"), "deny"),
+                             ("starter", (b"subsystem", b"sftp"), "deny")):
+        t = logged_in(w, user)
+        got, c = answers_of(t), t.open_session()
+        ask(t, c, *held)
+        ask(t, c, b"exec", b"echo mine")
+        w.waiting_request()
+        assert got == [], f"{held}: answered before anybody has decided: {got}"
+        decide(w, word)
+        assert comes(c) == b"mine\n", f"{held} {word}: {got}"
+        assert got == [word == "approve", True], f"{held} {word}: {got}"
+        t.close()
+    t = logged_in(w, "env")
+    got, c = answers_of(t), t.open_session()
+    ask(t, c, b"env", b"LC_HELD", b"x")
+    ask(t, c, b"exec", b"rm x")
+    decide(w, "approve")
+    assert c.recv_exit_status() == 126 and got == [True, True], got
+    t.close()
+    t = logged_in(w, "starter")
+    got, c = answers_of(t), t.open_session()
+    ask(t, c, b"subsystem", b"sftp")
+    decide(w, "approve")
+    wait_for(lambda: got == [True], said=f"an approved start of sftp is answered {got}")
+    t.close()
+    healthy(w)
+
+
+def packet(kind, number, *parts):
+    body = bytes([kind]) + struct.pack(">I", number)
+    for part in parts:
+        body += struct.pack(">I", part) if isinstance(part, int) else struct.pack(">I", len(part)) + part
+    return struct.pack(">I", len(body)) + body
+
+
+def replies(c, n):
+    got, data = [], b""
+    while len(got) < n:
+        data += comes(c, 1 << 15)
+        while len(data) >= 4 and len(data) >= 4 + struct.unpack(">I", data[:4])[0]:
+            size = 4 + struct.unpack(">I", data[:4])[0]
+            got.append(data[4:size])
+            data = data[size:]
+    return got
+
+
+@test
+def a_handle_that_is_being_closed_is_of_no_file(w):
+    """CLOSE, OPEN of another, and what names the old handle, in one write: a server gives the handle to the other."""
+    folder = w.dir / "handles"
+    folder.mkdir()
+    folder.chmod(0o777)
+    for name in ("mine", "other"):
+        (folder / name).write_text(name)
+        if IS_ROOT:
+            shutil.chown(folder / name, LOGIN)
+        (folder / name).chmod(0o644)
+    t = logged_in(w, "closer")
+    c = t.open_session()
+    c.invoke_subsystem("sftp")
+    c.sendall(packet(1, 3))
+    replies(c, 1)
+    for i in range(10):
+        at = 100 * i
+        c.sendall(packet(3, at, f"{folder}/mine".encode(), 1, 0))
+        handle = replies(c, 1)[0]
+        assert handle[0] == 102, handle
+        handle = handle[9:]
+        c.sendall(packet(4, at + 1, handle) + packet(3, at + 2, f"{folder}/other".encode(), 1, 0) + packet(10, at + 3, handle, 4, 0o666) +
+                  packet(5, at + 4, handle, 0, 0, 5))
+        got = {struct.unpack(">I", r[1:5])[0] - at: r for r in replies(c, 4)}
+        assert (folder / "other").stat().st_mode & 0o777 == 0o644, "judged for one file and done to another"
+        assert got[2][0] == 102, got
+        c.sendall(packet(4, at + 9, got[2][9:]))
+        replies(c, 1)
+    t.close()
+    healthy(w)
+
+
+POLICY_HOSTILE = SSH_POLICY + """\
+rule "held-variable" {
+  doc     = "A variable that waits.",
+  on      = "ssh.env",
+  when    = { name = "LC_HELD" },
+  approve = { by = "leads", within = "5m", ["else"] = "wait" },
+}
+rule "held-start" {
+  doc     = "SFTP that waits.",
+  on      = "ssh.sftp",
+  when    = { operation = "start", user = "starter" },
+  approve = { by = "leads", within = "5m", ["else"] = "wait" },
+}
+rule "other-stays" {
+  doc  = "Its attributes stay.",
+  on   = "ssh.sftp",
+  when = { operation = "setstat", path = suffix "/other" },
+  deny = "Not this one.",
+}
+"""
+
+ssh_main(policy=POLICY_HOSTILE)
