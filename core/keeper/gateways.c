@@ -28,13 +28,26 @@
 
 #define LATELY 1024
 
+#define PAGE 1000          /* as the store's statements say, or more */
+#define PAGES 20           /* a second and gateway */
+#define AHEAD_US 3600000000ull /* no clock of a gateway is that far ahead: such a number is nobody's */
+#define PEER_NAME 256
+
 struct lately { /* what is found in the table has mostly been heard before */
 	uint64_t mark[LATELY];
 	unsigned next;
 };
 
+struct peer { /* another gateway, and to which of its numbers was looked */
+	struct peer *next;
+	char name[PEER_NAME];
+	uint64_t heard, limits;
+	bool there;
+};
+
 struct gateways {
-	struct lately heard, limits;
+	struct lately heard;
+	struct peer *peers;
 	uint64_t looked; /* mono ms; 0: not yet */
 };
 
@@ -204,18 +217,21 @@ hear_limits(struct keeper *k, struct sp_bytes told)
 struct found { /* collected first: who hears of one may read and write */
 	struct arena *arena;
 	struct store_change *list;
-	size_t n, max;
+	size_t n, max, read;
 };
 
 static int
 take_change(void *owner, const struct field *row)
 {
 	struct found *f = owner;
+	if (f->n < f->read)
+		return SP_OK; /* the arena is full: the rest is for the next page */
+	f->read++;
 	if (f->n == f->max) {
 		size_t max = f->max == 0 ? 64 : 2 * f->max;
 		struct store_change *list = arena_alloc(f->arena, max * sizeof(*list));
 		if (list == NULL)
-			return SP_ENOMEM;
+			return SP_OK;
 		if (f->n > 0)
 			memcpy(list, f->list, f->n * sizeof(*list));
 		f->list = list;
@@ -223,26 +239,95 @@ take_change(void *owner, const struct field *row)
 	}
 	struct store_change *c = &f->list[f->n];
 	*c = (struct store_change){ arena_string(f->arena, row[0].s), row[1].q, arena_string(f->arena, row[2].s), arena_bytes(f->arena, row[3].s) };
-	f->n += c->gateway != NULL && c->topic != NULL;
+	f->n += c->gateway != NULL && c->topic != NULL && c->key.len == row[3].s.len;
 	return SP_OK;
+}
+
+static void
+hear_found(struct keeper *k, struct peer *p, const struct store_change *c, bool first)
+{
+	bool limit = strcmp(c->topic, "limit") == 0;
+	uint64_t *at = limit ? &p->limits : &p->heard;
+	bool again = c->number > clock_wall_us() + AHEAD_US;
+	if (!again)
+		*at = c->number;
+	if (!limit)
+		on_heard(k, c);
+	else if (!again && (!first || c->number > k->started) && metrics_shared(k) != NULL)
+		hear_limits(k, c->key); /* the board outlives a keeper: what stood there at its start was counted */
+}
+
+/* What one has done since the last look, oldest first.  Each writes in the order of its numbers. */
+static int
+look_at(struct keeper *k, struct peer *p, enum store_statement which, uint64_t *at)
+{
+	bool first = k->gateways->looked == 0;
+	size_t n = PAGE;
+	int rc = SP_OK;
+	for (unsigned page = 0; rc == SP_OK && n > 0 && page < PAGES; page++) {
+		struct found f = { .arena = arena_new(8u << 20) };
+		uint64_t before = *at;
+		const struct field args[] = { Z(p->name), Q(before) };
+		rc = f.arena == NULL ? SP_ENOMEM : store_read(k->store, which, args, take_change, &f);
+		for (size_t i = 0; rc == SP_OK && i < f.n; i++)
+			hear_found(k, p, &f.list[i], first);
+		n = *at == before ? 0 : f.n;
+		arena_free(&f.arena);
+	}
+	return rc;
+}
+
+static int
+take_peer(void *owner, const struct field *row)
+{
+	struct gateways *g = owner;
+	char name[PEER_NAME];
+	(void)snprintf(name, sizeof(name), "%.*s", (int)row[0].s.len, (const char *)row[0].s.p);
+	struct peer *p = g->peers;
+	while (p != NULL && strcmp(p->name, name) != 0)
+		p = p->next;
+	if (p == NULL) {
+		p = mem_alloc(sizeof(*p));
+		memcpy(p->name, name, sizeof(name));
+		p->next = g->peers;
+		g->peers = p;
+	}
+	p->there = true;
+	return SP_OK;
+}
+
+/* Of whom nothing is kept, nothing is remembered. */
+static void
+forget_peers(struct gateways *g)
+{
+	for (struct peer **at = &g->peers; *at != NULL;) {
+		struct peer *p = *at;
+		if (p->there) {
+			p->there = false;
+			at = &p->next;
+			continue;
+		}
+		*at = p->next;
+		free(p);
+	}
 }
 
 /* NOTIFY is quick, and may be lost on the way (a pooler, a broken LISTEN): what is in the table is not. */
 static void
 look(struct keeper *k)
 {
-	struct found f = { .arena = arena_new(8u << 20) };
 	const struct field args[] = { Z(self) };
-	bool first = k->gateways->looked == 0;
-	if (f.arena != NULL && store_read(k->store, STORE_CHANGES, args, take_change, &f) == SP_OK)
-		k->gateways->looked = clock_mono_ms();
-	for (size_t i = 0; i < f.n; i++) {
-		if (strcmp(f.list[i].topic, "limit") != 0)
-			on_heard(k, &f.list[i]);
-		else if (is_new(&k->gateways->limits, &f.list[i]) && (!first || f.list[i].number > k->started) && metrics_shared(k) != NULL)
-			hear_limits(k, f.list[i].key); /* the board outlives a keeper: what stood there at its start was counted */
+	struct gateways *g = k->gateways;
+	int rc = store_read(k->store, STORE_CHANGERS, args, take_peer, g);
+	if (rc == SP_OK)
+		forget_peers(g);
+	for (struct peer *p = g->peers; rc == SP_OK && p != NULL; p = p->next) {
+		rc = look_at(k, p, STORE_CHANGES, &p->heard);
+		if (rc == SP_OK)
+			rc = look_at(k, p, STORE_CHANGES_LIMIT, &p->limits);
 	}
-	arena_free(&f.arena);
+	if (rc == SP_OK)
+		g->looked = clock_mono_ms();
 }
 
 static void
@@ -290,6 +375,8 @@ bury(struct keeper *k)
 			continue; /* another was quicker, or it is back */
 		log_warn("gateway %s has not been heard of for a while: its sessions are torn", d.name[i]);
 		audit(k, "gateway gone", json_pack("{s:s}", "gateway", d.name[i]));
+		const struct field changes[] = { Z(d.name[i]), args[1], args[1] }; /* which nobody else takes away */
+		(void)keeper_write(k, STORE_CHANGES_FORGET, changes);
 		live_bury(k, d.name[i]);
 	}
 }
@@ -325,6 +412,16 @@ on_lost(void *owner)
 	k->failed(k);
 }
 
+/* Others look behind the last number of ours that they saw, also when our clock was put back since. */
+static int
+take_own_last(void *owner, const struct field *row)
+{
+	(void)owner;
+	if (row[0].q < clock_wall_us() + AHEAD_US)
+		store_number_after(row[0].q);
+	return SP_OK;
+}
+
 static int
 open_server(struct keeper *k, struct arena *a, const char **err_r)
 {
@@ -349,7 +446,9 @@ open_server(struct keeper *k, struct arena *a, const char **err_r)
 	keys_derive(&k->keys, "store", SP_LIT("check"), server.key_check);
 	int rc = store_open(s->store.file, &server, &k->store, err_r);
 	secret_free(&password);
-	return rc;
+	const struct field own[] = { Z(self) };
+	*err_r = rc == SP_OK ? "the store's changes can't be read" : *err_r;
+	return rc == SP_OK ? store_read(k->store, STORE_CHANGE_LAST, own, take_own_last, NULL) : rc;
 }
 
 int
@@ -371,6 +470,10 @@ gateways_open(struct keeper *k, const char **err_r)
 void
 gateways_close(struct keeper *k)
 {
+	for (struct peer *p = k->gateways == NULL ? NULL : k->gateways->peers, *next; p != NULL; p = next) {
+		next = p->next;
+		free(p);
+	}
 	free(k->gateways);
 	k->gateways = NULL;
 }

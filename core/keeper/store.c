@@ -198,6 +198,7 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	    " OR created > ?5)", "ttqqq", "q" },
 	[STORE_TICKET_CHANGE] = { "UPDATE ticket SET host = ?, used = ?, state = ?, text = ?, mac = ? WHERE id = ? AND mac = ?", "tqqtbtb", "",
 	    .topic = "ticket", .key = 5 },
+	[STORE_TICKET_USE] = { "UPDATE ticket SET host = ?, used = ?, state = ?, text = ?, mac = ? WHERE id = ? AND mac = ?", "tqqtbtb", "" },
 	[STORE_TICKET_FORGET] = { "DELETE FROM ticket WHERE start_by < ?", "q", "" },
 	[STORE_CODE_ADD] = { "INSERT INTO code(" CODE_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", CODE_TYPES, "" },
 	[STORE_CODE_GET] = { "SELECT " CODE_COLUMNS " FROM code WHERE id = ?", "t", CODE_TYPES },
@@ -211,7 +212,12 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_WISH_ADD] = { "INSERT INTO wish VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", "bttq", "", .topic = "wish", .key = 1 },
 	[STORE_WISHES] = { "SELECT session, text FROM wish WHERE gateway = ?", "t", "bt" },
 	[STORE_CHANGE_ADD] = { "INSERT INTO change VALUES(?, ?, ?, ?) ON CONFLICT DO NOTHING", "tqtb", "" },
-	[STORE_CHANGES] = { "SELECT gateway, number, topic, key FROM change WHERE gateway <> ? ORDER BY number LIMIT 10000", "t", "tqtb" },
+	[STORE_CHANGERS] = { "SELECT DISTINCT gateway FROM change WHERE gateway <> ?", "t", "t" },
+	[STORE_CHANGE_LAST] = { "SELECT coalesce(max(number), 0) FROM change WHERE gateway = ?", "t", "q" },
+	[STORE_CHANGES] = { "SELECT gateway, number, topic, key FROM change WHERE gateway = ? AND number > ? AND topic <> 'limit' ORDER BY number"
+	    " LIMIT 1000", "tq", "tqtb" },
+	[STORE_CHANGES_LIMIT] = { "SELECT gateway, number, topic, key FROM change WHERE gateway = ? AND number > ? AND topic = 'limit'"
+	    " ORDER BY number LIMIT 100", "tq", "tqtb" },
 	[STORE_CHANGES_FORGET] = { "DELETE FROM change WHERE gateway = ?1 AND (number < ?2 OR (topic = 'limit' AND number < ?3))", "tqq", "" },
 	[STORE_HOOK_ADD] = { "INSERT INTO hook(delivery, hook, gateway, body, created, due) VALUES(?, ?, ?, ?, ?, ?)", "ttttqq", "" },
 	[STORE_HOOK_COUNT] = { "SELECT count(*) FROM hook WHERE hook = ? AND gateway = ?", "tt", "q" },
@@ -254,10 +260,17 @@ store_close(struct store **s)
 	*s = NULL;
 }
 
+static uint64_t last;
+
+void
+store_number_after(uint64_t number)
+{
+	last = number > last ? number : last;
+}
+
 uint64_t
 store_number(void)
 {
-	static uint64_t last;
 	uint64_t now = clock_wall_us();
 	return last = now > last ? now : last + 1;
 }

@@ -60,6 +60,7 @@ enum store_statement {
 	STORE_TICKET_OF,         /* parent → the columns of a ticket */
 	STORE_TICKET_COUNT,      /* issuer, subject, now → how many are live */
 	STORE_TICKET_CHANGE,     /* host, used, state, text, mac, id, mac it must have */
+	STORE_TICKET_USE,        /* the same, of which nobody else is told */
 	STORE_TICKET_FORGET,     /* window before that */
 	STORE_CODE_ADD,          /* the columns of a code: code_column, mac */
 	STORE_CODE_GET,          /* id → the columns of a code */
@@ -87,7 +88,10 @@ enum store_statement {
 	STORE_SIGNIN_DUE,        /* identity, checked before, now → the first that live and have a refresh token */
 	STORE_SIGNIN_FORGET,     /* expired before */
 	STORE_CHANGE_ADD,        /* gateway, number, topic, key */
-	STORE_CHANGES,           /* gateway → gateway, number, topic, key of all others */
+	STORE_CHANGERS,          /* gateway → all others of whom there is any */
+	STORE_CHANGE_LAST,       /* gateway → its highest number; 0: none */
+	STORE_CHANGES,           /* gateway, number → gateway, number, topic, key of the next, but for limits */
+	STORE_CHANGES_LIMIT,     /* the same of limits only */
 	STORE_CHANGES_FORGET,    /* gateway, number before, number of limits before */
 	STORE_HOOK_ADD,          /* delivery, hook, gateway, body, created, due */
 	STORE_HOOK_COUNT,        /* hook, gateway → how many */
@@ -152,6 +156,8 @@ struct store_server {
 int store_open(const char *path, const struct store_server *server, struct store **s_r, const char **err_r) SP_MUST;
 /* The next number of a change of our own: ascending. */
 uint64_t store_number(void);
+/* … and beyond that one. */
+void store_number_after(uint64_t number);
 /* True when other gateways may read and write the same. */
 bool store_shared(const struct store *s);
 void store_close(struct store **s);

@@ -186,13 +186,13 @@ ticket_list(struct keeper *k, int (*each)(void *owner, const struct ticket *t), 
 
 /* The row with a new state, host and count, when it is still as it was read. */
 static bool
-change(struct keeper *k, const struct ticket *t, struct field next[T_MAC + 1])
+change(struct keeper *k, enum store_statement how, const struct ticket *t, struct field next[T_MAC + 1])
 {
 	uint8_t mac[DIGEST_LEN];
 	row_mac(&k->keys, "ticket", TICKET_MARKED, next, mac);
 	const struct field args[] = { next[T_HOST], next[T_USED], next[T_STATE], next[T_TEXT], S(((struct sp_bytes){ mac, sizeof(mac) })), Z(t->id),
 		t->column[T_MAC] };
-	return keeper_write(k, STORE_TICKET_CHANGE, args) == 1;
+	return keeper_write(k, how, args) == 1;
 }
 
 /* ---- making ---- */
@@ -512,7 +512,7 @@ ticket_use(struct keeper *k, const struct ticket *t, const char *host)
 	next[T_USED].q++;
 	if (t->kind != TICKET_KEY) /* whose holder proves at each session to have the private key, from wherever */
 		next[T_HOST] = (struct field)Z(host);
-	return change(k, t, next);
+	return change(k, STORE_TICKET_USE, t, next); /* which no other gateway has to hear of */
 }
 
 void
@@ -577,7 +577,7 @@ ticket_end(struct keeper *k, const struct ticket *t, const char *text)
 	memcpy(next, t->column, sizeof(next));
 	next[T_STATE].q = TICKET_ENDED;
 	next[T_TEXT] = (struct field)Z(text);
-	if (t->state != TICKET_LIVE || !change(k, t, next))
+	if (t->state != TICKET_LIVE || !change(k, STORE_TICKET_CHANGE, t, next))
 		return false;
 	audit(k, "ticket ended", about(t->id, &t->who, t->target, text));
 	kill_sessions(k, t);

@@ -63,6 +63,24 @@ def changes_are_found_without_being_told(w):
 
 
 @test
+def changes_are_found_behind_many(w):
+    """P10: what others do in a flood of changes is heard, the newest as well, and limits are not held up by it."""
+    a, b = pair(w)
+    sleeper = b.psql_waiting("SELECT pg_sleep(60)", user="flood")
+    wait_for(lambda: [s for s in b.sessions(live=True) if s["user"] == "flood"])
+    stored(w, "BEGIN; INSERT INTO revoked VALUES (2, '', 'flood', (extract(epoch FROM now()) * 1000000)::bigint + 1000000);"
+              "INSERT INTO change SELECT 'flooded', (extract(epoch FROM now()) * 1000000)::bigint - 20000 + n, 'ticket', 'spt-none'"
+              " FROM generate_series(1, 12000) n;"
+              "INSERT INTO change SELECT 'flooded', (extract(epoch FROM now()) * 1000000)::bigint, 'revoked', 'flood'; COMMIT")
+    wait_for(lambda: not [s for s in b.sessions(live=True) if s["user"] == "flood"], 2 * PROMISE, said="nobody looked to the end")
+    assert "revoked" in sleeper.result().err
+    assert counts(a, "many", 4) == 4
+    time.sleep(1.2)
+    assert counts(b, "many", 4) == 2
+    stored(w, "DELETE FROM change WHERE gateway = 'flooded'")
+
+
+@test
 def a_listener_that_is_cut_off_comes_back_and_knows(w):
     """Its connection is cut in the middle: what was decided meanwhile holds there, and nobody lost a session."""
     a, b = pair(w)
