@@ -310,8 +310,8 @@ static int
 op_deny_unseen(struct sp_op *op, const struct approval_rule *a)
 {
 	char text[400];
-	snprintf(text, sizeof(text), "rule \"%.100s\" wants an approval, and the data that come with it can't be shown to anybody before: send them as "
-	    "statements, or the rule says `unseen = true`", a->rule);
+	snprintf(text, sizeof(text), "rule \"%.100s\" wants an approval, and the data that come after it can't be shown to anybody before: say it all in the "
+	    "request itself, or ask for a rule that says `unseen = true`", a->rule);
 	op_record_why(op);
 	return op_deny(op, SP_BY_RULE, a->rule, text, 0);
 }

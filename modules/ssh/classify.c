@@ -207,6 +207,8 @@ static int
 classify_exec(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 {
 	int rc = classify_channel(scope, op, "exec");
+	if (rc == SP_OK)
+		rc = sp_op_unseen(op); /* its stdin */
 	return rc == SP_OK ? classify_line(op, text) : rc;
 }
 
@@ -218,6 +220,8 @@ classify_scp(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes tex
 	if (rc != SP_OK || !read_scp(text, &scp))
 		return rc != SP_OK ? rc : SP_EPROTO;
 	rc = sp_op_str(op, A_DIRECTION, scp.upload ? SP_LIT("upload") : SP_LIT("download"));
+	if (rc == SP_OK && scp.upload)
+		rc = sp_op_unseen(op);
 	if (rc == SP_OK)
 		rc = sftp_put_path(op, A_PATH, scp.path);
 	return rc == SP_OK ? classify_line(op, text) : rc;
@@ -228,6 +232,8 @@ classify_shell(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes t
 {
 	int rc = classify_channel(scope, op, "shell");
 	(void)text;
+	if (rc == SP_OK)
+		rc = sp_op_unseen(op);
 	return rc == SP_OK ? sp_op_tag(op, "shell") : rc;
 }
 
@@ -257,6 +263,8 @@ classify_sftp(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes te
 	}
 	if (rc == SP_OK)
 		rc = sp_op_str(op, A_OPERATION, verb);
+	if (rc == SP_OK && sp_bytes_is(verb, "open"))
+		rc = sp_op_unseen(op); /* what will be written */
 	if (rc != SP_OK || r.left == 0)
 		return rc;
 	rest = r;
@@ -288,6 +296,8 @@ classify_forward(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes
 		rc = sp_op_str(op, A_HOST, host);
 	if (rc == SP_OK)
 		rc = sp_op_int(op, A_PORT, port);
+	if (rc == SP_OK)
+		rc = sp_op_unseen(op);
 	return rc == SP_OK ? sp_op_tag(op, "direct-tcpip") : rc;
 }
 

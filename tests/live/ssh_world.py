@@ -21,6 +21,12 @@ rule "restart-needs-lead" {
   doc     = "Restarts wait for a lead.",
   on      = "ssh.exec",
   when    = { program = "factor" },
+  approve = { by = "leads", within = "5m", unseen = true, ["else"] = "wait" },
+}
+rule "tac-needs-lead" {
+  doc     = "A command that a lead has to have seen whole.",
+  on      = "ssh.exec",
+  when    = { program = "tac" },
   approve = { by = "leads", within = "5m", ["else"] = "wait" },
 }
 rule "variables" {

@@ -58,6 +58,8 @@ def one_waits_for_a_lead(w):
     p = w.ssh_start("factor", "6", user="held")
     request = w.waiting_request()
     assert "factor 6" in json.dumps(request), request
+    view = w.command("requests", request["id"], "--json", token=w.token("lea", "leads", api=True)).json["view"]
+    assert view["unseen"] is True, view
     assert p.poll() is None
     done = w.command("approve", request["id"], token=w.token("lea", "leads", api=True))
     assert done.code == 0, repr(done)
@@ -70,6 +72,13 @@ def one_waits_for_a_lead(w):
     assert done.code == 0, repr(done)
     out, err = p.communicate(timeout=20 * SLOW)
     assert out == "" and p.returncode == 126 and "not today" in err, (out, err, p.returncode)
+
+
+@test
+def a_command_is_not_approved_without_its_stdin(w):
+    done = w.ssh("tac", stdin="what nobody has seen\n", user="stdin")
+    assert done.code == 126 and done.out == "" and "unseen" in done.err and "tac-needs-lead" in done.err, repr(done)
+    assert not [r for r in w.requests() if r["state"] == "waiting"], w.requests()
 
 
 @test

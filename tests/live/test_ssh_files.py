@@ -110,6 +110,15 @@ def one_waits_for_a_lead(w):
 
 
 @test
+def contents_that_nobody_has_seen_are_not_approved(w):
+    there, data = folder(w, "files"), file(w, "unread", 10)
+    for way in (lambda: sftp(w, f"put {data} {there}/unread\n", user="unread"), lambda: scp(w, "-O", data, f"host@127.0.0.1:{there}/unread", user="unread")):
+        done = way()
+        assert done.code != 0 and not (there / "unread").exists(), repr(done)
+        assert not [r for r in w.requests() if r["state"] == "waiting"], w.requests()
+
+
+@test
 def rsync_and_git(w):
     there = folder(w, "trees")
     shell = " ".join(["ssh", *w.gate_options()])
@@ -145,6 +154,18 @@ rule "remove-needs-lead" {
   doc     = "Files are removed by two.",
   on      = "ssh.sftp",
   when    = { operation = "remove", path = suffix "/held" },
+  approve = { by = "leads", within = "5m", ["else"] = "wait" },
+}
+rule "copies-need-lead" {
+  doc     = "The same by scp.",
+  on      = "ssh.scp",
+  when    = { direction = "upload", path = suffix "/unread" },
+  approve = { by = "leads", within = "5m", ["else"] = "wait" },
+}
+rule "uploads-need-lead" {
+  doc     = "Some files are written by two.",
+  on      = "ssh.sftp",
+  when    = { operation = "open", path = suffix "/unread" },
   approve = { by = "leads", within = "5m", ["else"] = "wait" },
 }
 """

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Commands and files that one looks at twice.  Groups: "leads" decides.  Rules on words are no sandbox: a program that is
--- allowed may do what it can, and a shell in a terminal is recorded, not judged.
+-- allowed may do what it can, and a shell in a terminal is recorded, not judged.  unseen: whoever decides on a command
+-- does not see what comes on its stdin.
 
 rule "disks-and-power" {
   doc  = "Nobody formats, partitions or switches off by hand.",
@@ -15,7 +16,7 @@ rule "remove-folders" {
   doc     = "Whole folders are removed by two.",
   on      = "ssh.exec",
   when    = { program = "rm", argv = { matches [=[\A-[a-zA-Z]*[rR]]=], "--recursive" } },
-  approve = { by = "leads", within = "15m" },
+  approve = { by = "leads", within = "15m", unseen = true },
 }
 
 rule "secret-files" {
