@@ -164,28 +164,21 @@ say_exec(struct sp_op *op, const struct facts *f)
 
 /* ---- the request ---- */
 
-static struct sp_bytes
-query_value(struct sp_bytes query, const char *name, uint8_t *space, size_t max)
+/* A parameter; one that can't be read whole makes the operation unclear, and is as if it were not there. */
+static int
+take(struct sp_op *op, const struct proxy_text *t, const char *name, struct sp_writer space, struct sp_bytes *value_r)
 {
-	struct sp_reader r = sp_reader(query);
-	struct sp_bytes key, value;
-	while (http_query_next(&r, &key, &value)) {
-		struct sp_writer w = sp_writer(space, max);
-		if (!sp_bytes_is(key, name))
-			continue;
-		http_decode(value, true, &w);
-		if (!w.bad)
-			return sp_written(&w);
-	}
-	return (struct sp_bytes){ NULL, 0 };
+	return query_get(t->query, name, &space, value_r) ? SP_OK : sp_op_unclear(op, "query", sp_str(name));
 }
 
 static int
 say_archive(struct sp_op *op, const struct proxy_text *t)
 {
 	uint8_t space[4096];
-	struct sp_bytes path = query_value(t->query, "path", space, sizeof(space));
-	int rc = sp_op_str(op, A_DIRECTION, sp_bytes_is(t->method, "PUT") ? SP_LIT("in") : SP_LIT("out"));
+	struct sp_bytes path;
+	int rc = take(op, t, "path", sp_writer(space, sizeof(space)), &path);
+	if (rc == SP_OK)
+		rc = sp_op_str(op, A_DIRECTION, sp_bytes_is(t->method, "PUT") ? SP_LIT("in") : SP_LIT("out"));
 	if (rc != SP_OK || path.p == NULL)
 		return rc != SP_OK ? rc : sp_op_unclear(op, "path", SP_LIT("missing"));
 	rc = sp_op_str(op, A_PATH, path);
@@ -207,9 +200,14 @@ static int
 say_pull(struct sp_op *op, const struct proxy_text *t)
 {
 	uint8_t space[1024], tag_space[256], all[1300];
-	struct sp_bytes image = query_value(t->query, "fromImage", space, sizeof(space)), tag = query_value(t->query, "tag", tag_space, sizeof(tag_space));
+	struct sp_bytes image, tag;
 	struct sp_writer w = sp_writer(all, sizeof(all));
-	if (image.p == NULL) /* from an archive, or from an address: SSRF by the daemon */
+	int rc = take(op, t, "fromImage", sp_writer(space, sizeof(space)), &image);
+	if (rc == SP_OK)
+		rc = take(op, t, "tag", sp_writer(tag_space, sizeof(tag_space)), &tag);
+	if (rc != SP_OK)
+		return rc;
+	if (image.len == 0) /* from an archive, or from an address: SSRF by the daemon */
 		return sp_op_unclear(op, "route", SP_LIT("import"));
 	sp_wr_put(&w, image);
 	if (tag.len > 0) {
@@ -223,8 +221,9 @@ static int
 say_name(struct sp_op *op, const struct proxy_text *t)
 {
 	uint8_t space[300];
-	struct sp_bytes name = query_value(t->query, "name", space, sizeof(space));
-	return name.p == NULL ? SP_OK : sp_op_str(op, A_CONTAINER, name);
+	struct sp_bytes name;
+	int rc = take(op, t, "name", sp_writer(space, sizeof(space)), &name);
+	return rc != SP_OK || name.p == NULL ? rc : sp_op_str(op, A_CONTAINER, name);
 }
 
 static int
@@ -243,11 +242,24 @@ say_body(struct sp_op *op, const struct row *row, const struct proxy_text *t, co
 }
 
 static int
+say_force(struct sp_op *op, const struct row *row, const struct proxy_text *t)
+{
+	uint8_t space[16];
+	struct sp_bytes force;
+	if (strcmp(row->kind, "docker.container") != 0 && strcmp(row->kind, "docker.image") != 0 && strcmp(row->kind, "docker.volume") != 0)
+		return SP_OK;
+	int rc = take(op, t, "force", sp_writer(space, sizeof(space)), &force);
+	return rc == SP_OK ? sp_op_bool(op, A_FORCE, force.len > 0 && !sp_bytes_is(force, "0") && !sp_bytes_is(force, "false")) : rc;
+}
+
+static int
 say_row(struct sp_op *op, const struct route *to, const struct proxy_text *t)
 {
 	const struct row *row = to->row;
-	uint8_t space[16];
-	int rc = sp_op_str(op, A_ACTION, sp_str(row->action));
+	const char *fault = query_fault(row, t->query);
+	int rc = fault == NULL ? SP_OK : sp_op_unclear(op, "query", sp_str(fault));
+	if (rc == SP_OK)
+		rc = sp_op_str(op, A_ACTION, sp_str(row->action));
 	if (rc == SP_OK)
 		rc = sp_op_str(op, A_EFFECT, row->flags & ROW_READ ? SP_LIT("read") : SP_LIT("write"));
 	if (rc == SP_OK)
@@ -262,11 +274,7 @@ say_row(struct sp_op *op, const struct route *to, const struct proxy_text *t)
 		rc = say_archive(op, t);
 	if (rc == SP_OK && strcmp(row->kind, "docker.container.create") == 0)
 		rc = say_name(op, t);
-	bool forces = strcmp(row->kind, "docker.container") == 0 || strcmp(row->kind, "docker.image") == 0 || strcmp(row->kind, "docker.volume") == 0;
-	struct sp_bytes force = query_value(t->query, "force", space, sizeof(space));
-	if (rc == SP_OK && forces)
-		rc = sp_op_bool(op, A_FORCE, force.len > 0 && !sp_bytes_is(force, "0") && !sp_bytes_is(force, "false"));
-	return rc;
+	return rc == SP_OK ? say_force(op, row, t) : rc;
 }
 
 int

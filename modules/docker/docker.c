@@ -37,6 +37,15 @@ docker_check(void *conf, const char **err_r)
 
 /* ---- a request ---- */
 
+/* Would the engine read parameters from the body too, before those of the query? */
+static bool
+is_form(struct sp_bytes type)
+{
+	static const char form[] = "application/x-www-form-urlencoded";
+	size_t n = sizeof(form) - 1;
+	return type.len >= n && http_name_is((struct sp_bytes){ type.p, n }, form);
+}
+
 static int
 route(struct sp_session *s, struct sp_bytes head)
 {
@@ -57,6 +66,10 @@ route(struct sp_session *s, struct sp_bytes head)
 	r->unbounded = (flags & ROW_ENDLESS) != 0;
 	r->hijack = (flags & ROW_HIJACK) != 0;
 	r->upgrade = r->hijack && d->proxy.head.upgrade && http_name_is(http_field(&d->proxy.head, head, "upgrade"), "tcp");
+	if (!r->up_done && is_form(http_field(&d->proxy.head, head, "content-type"))) {
+		r->refused = 415;
+		snprintf(r->message, sizeof(r->message), "forms are not read here: send parameters in the query, bodies as application/json");
+	}
 	const struct docker_conf *c = sp_conf(s);
 	r->rewrite = (flags & ROW_CLAIM) || ((flags & ROW_ENV) && strcmp(c->env, "shown") != 0);
 	return SP_OK;

@@ -57,6 +57,15 @@ struct route docker_route(struct sp_bytes method, struct sp_bytes path);
 /* Is it what Docker takes for a name or an id? */
 bool docker_name_ok(struct sp_bytes name);
 
+/* ---- query.c: parameters, as the engine reads them ---- */
+
+/* Why it is not clear what the query says, a word that stays; NULL: it is.  A row that is unclear anyway may have lists. */
+const char *query_fault(const struct row *row, struct sp_bytes query);
+/* The first with that name, decoded into `space`; p is NULL where there is none.  false: it is malformed, or does not fit. */
+bool query_get(struct sp_bytes query, const char *name, struct sp_writer *space, struct sp_bytes *value_r);
+/* All but `name`, written anew, each with a '&' behind it.  false: it is not clear. */
+bool query_without(struct sp_bytes query, const char *name, struct sp_writer *out);
+
 /* ---- classify.c ---- */
 
 enum { A_ACTION, A_EFFECT, A_CONTAINER, A_ID, A_LABELS, A_IMAGE, A_REGISTRY, A_PINNED, A_USER, A_ROOT, A_PRIVILEGED, A_PROGRAM, A_ARGV, A_ENV,

@@ -191,21 +191,14 @@ narrow(struct sp_session *s)
 	const struct docker_conf *c = sp_conf(s);
 	struct docker *d = sp_state(s);
 	struct sp_writer *to = &d->proxy.r.target, out = proxy_buffer(), filters = proxy_buffer(), narrowed = proxy_buffer();
-	struct sp_bytes path, query, key, value;
+	struct sp_bytes path, query, old;
 	http_target_split(sp_written(to), &path, &query);
-	struct sp_reader r = sp_reader(query);
 	sp_wr_put(&out, path);
 	sp_wr_u8(&out, '?');
-	while (http_query_next(&r, &key, &value)) {
-		if (sp_bytes_is(key, "filters")) {
-			filters.len = 0; /* Docker takes the first or the last: now there is one */
-			http_decode(value, true, &filters);
-			continue;
-		}
-		sp_wr_put(&out, key);
-		sp_wr_u8(&out, '=');
-		sp_wr_put(&out, value);
-		sp_wr_u8(&out, '&');
+	if (!query_without(query, "filters", &out) || !query_get(query, "filters", &filters, &old)) {
+		proxy_free(&out);
+		proxy_free(&filters);
+		return proxy_refuse(s, 400, false, "the query is malformed, or says a parameter twice");
 	}
 	const char *label[SELECT_MAX + 1];
 	char own[600];
@@ -215,7 +208,7 @@ narrow(struct sp_session *s)
 	snprintf(own, sizeof(own), "%s=%s", c->owner, sp_principal(s));
 	if (c->owner[0] != '\0')
 		label[all.n++] = own;
-	int rc = filters.bad ? SP_EPROTO : filters_with_labels(sp_written(&filters), &all, &narrowed);
+	int rc = filters_with_labels(old, &all, &narrowed);
 	sp_wr_put(&out, SP_LIT("filters="));
 	http_encode(sp_written(&narrowed), &out);
 	proxy_free(&filters);

@@ -145,6 +145,17 @@ def everybody_sees_their_own(w):
         done = w.docker("exec", name, "id", own=True, user=user)
         assert done.code != 0 and "No such container" in done.err, repr(done)
     assert w.api("GET", "/system/df", own=True)[0] == 403
+    # the filter of this target holds in every spelling of the client's own
+    for query in ("all=1&%66ilters={}", "%66ilters=%7B%7D&all=1", "all=1&filters=%7B%7D"):
+        status, body = w.api("GET", f"/containers/json?{query}".replace("{}", "%7B%7D"), own=True)
+        assert status == 200 and [c["Names"] for c in json.loads(body)] == [["/blue"]], f"{query} {status} {body}"
+    for query in ("%66ilters=&filters=", "all=1;filters=", "all=1&all=0"):
+        status, body = w.api("POST", f"/containers/prune?{query}", own=True)
+        assert status == 400 and "twice" in body, f"{query} {status} {body}"
+    status, body = w.api("POST", "/containers/prune?%66ilters=", own=True, user="bob")
+    assert status == 200 and not json.loads(body)["ContainersDeleted"], body
+    done = run([*w.api_argv("POST", "/containers/prune", own=True), "-d", "filters="])
+    assert done.out.endswith("415") and "forms are not read here" in done.out, repr(done)
     done = w.docker("run", "-d", "--network", "none", "--name", "bobs", "test:1", "sleep", "1000", own=True, user="bob")
     assert done.code == 0, repr(done)
     assert w.docker("ps", "--format", "{{.Names}}", own=True, user="bob").out == "bobs"

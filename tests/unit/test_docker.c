@@ -3,6 +3,7 @@
 #include <config.h>
 
 #include <CUnit/CUnit.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "../../core/policy/policy.h"
@@ -97,6 +98,53 @@ what_is_not_known_is_unclear(void)
 	shape_free(&s);
 }
 
+#define LONG "11111111111111111"
+
+/* Each of these names is read by the engine as what it is decoded, and the first of two counts. */
+static void
+parameters_are_read_as_the_engine_reads_them(void)
+{
+	CU_ASSERT(is_unclear("docker.archive", "GET /containers/a/archive?p%61th=/etc/shadow&path=/tmp\ncontainer: a\n", "query", "repeated"));
+	CU_ASSERT(is_unclear("docker.image", "POST /images/create?from%49mage=evil/x&fromImage=corp/app", "query", "repeated"));
+	CU_ASSERT(is_unclear("docker.image", "POST /images/create?fromImage=a&x=1;fromImage=b", "query", "malformed"));
+	CU_ASSERT(is_unclear("docker.container", "POST /containers/prune?%66ilters=&filters=", "query", "repeated"));
+	CU_ASSERT(is_unclear("docker.container", "DELETE /containers/a?force=" LONG "\ncontainer: a\n", "query", "force"));
+	CU_ASSERT(is_unclear("docker.container", "DELETE /containers/a?%zz=1\ncontainer: a\n", "query", "malformed"));
+	CU_ASSERT(is_clear("docker.container", "DELETE /containers/a?%66orce=1&&v=1\ncontainer: a\n"));
+	struct shape *s = shape_of("docker.archive", "GET /containers/a/archive?p%61th=/etc/shadow\ncontainer: a\n");
+	CU_ASSERT(sp_bytes_is(s->node[0].value[A_PATH].text, "/etc/shadow"));
+	shape_free(&s);
+	s = shape_of("docker.container", "DELETE /containers/a?%66orce=1\ncontainer: a\n");
+	CU_ASSERT(s->node[0].value[A_FORCE].number != 0);
+	shape_free(&s);
+	s = shape_of("docker.image", "POST /images/create?from%49mage=evil.example/x&tag=1");
+	CU_ASSERT(sp_bytes_is(s->node[0].value[A_IMAGE].text, "evil.example/x:1"));
+	shape_free(&s);
+	/* a first value that does not fit is not passed over for the next */
+	static char path[4101], text[6000];
+	memset(path, 'x', sizeof(path) - 1);
+	snprintf(text, sizeof(text), "GET /containers/a/archive?path=/%s&path=/tmp\ncontainer: a\n", path);
+	CU_ASSERT(is_unclear("docker.archive", text, "query", "path"));
+}
+
+static void
+a_query_is_written_anew(void)
+{
+	static const struct { const char *in, *out; } row[] = { { "", "" }, { "all=1&%66ilters={}", "all=1&" }, { "filters=&x=a%2fb+c", "x=a%2Fb%20c&" },
+		{ "a", "a=&" } };
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct sp_writer out = proxy_buffer();
+		CU_ASSERT(query_without(sp_str(row[i].in), "filters", &out) && sp_bytes_is(sp_written(&out), row[i].out));
+		proxy_free(&out);
+	}
+	static const char *const bad[] = { "filters=&%66ilters={}", "a=%zz", "a=1;b=2", "a=%00", "%=1" };
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		struct sp_writer out = proxy_buffer();
+		CU_ASSERT(!query_without(sp_str(bad[i]), "filters", &out));
+		proxy_free(&out);
+	}
+}
+
 static void
 attributes(void)
 {
@@ -168,6 +216,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = { { "routes", routes }, { "what is not known is unclear", what_is_not_known_is_unclear },
-		{ "attributes", attributes }, { "frames cut anywhere", frames_cut_anywhere }, { "bodies are changed", bodies_are_changed }, CU_TEST_INFO_NULL };
+		{ "attributes", attributes }, { "parameters are read as the engine reads them", parameters_are_read_as_the_engine_reads_them },
+		{ "a query is written anew", a_query_is_written_anew }, { "frames cut anywhere", frames_cut_anywhere }, { "bodies are changed", bodies_are_changed }, CU_TEST_INFO_NULL };
 	return cunit_main("docker", tests);
 }
