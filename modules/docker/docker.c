@@ -124,11 +124,19 @@ holds(struct sp_session *s)
 }
 
 static int
+unshown(struct sp_session *s, int rc, const char *why)
+{
+	struct proxy *p = sp_state(s);
+	snprintf(p->r.message, sizeof(p->r.message), "%s", why);
+	return rc;
+}
+
+static int
 claim(struct sp_session *s, struct sp_bytes body)
 {
 	json_t *j = json_loadb((const char *)body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
 	const char *id = json_string_value(json_object_get(j, "Id"));
-	int rc = id == NULL || strlen(id) != 64 ? sp_fail(s, SP_EPROTO, "the target does not say which exec it has made") : sp_claim(s, sp_str(id), CLAIM_MS);
+	int rc = id == NULL || strlen(id) != 64 ? unshown(s, SP_EPROTO, "the target does not say which exec it has made") : sp_claim(s, sp_str(id), CLAIM_MS);
 	json_decref(j);
 	return rc;
 }
@@ -144,7 +152,7 @@ rewrite(struct sp_session *s, unsigned status, struct sp_bytes body, struct sp_w
 		return claim(s, body);
 	}
 	int rc = answer_hide_env(body, c->env, out);
-	return rc == SP_EPROTO ? sp_fail(s, rc, "the target's answer is no JSON") : rc;
+	return rc == SP_EPROTO ? unshown(s, rc, "the target's answer is no JSON") : rc;
 }
 
 static void

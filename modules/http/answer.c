@@ -15,6 +15,8 @@
 
 #define PIECE (64u << 10)
 
+static const char too_long[] = "parts of this answer have to be hidden, and it is longer than what is read whole (`whole`)";
+
 static bool
 begins(struct sp_bytes in, const char *word)
 {
@@ -71,6 +73,44 @@ contained(struct sp_session *s, struct sp_bytes to)
 	return begins(to, "//") ? none : to;
 }
 
+static bool
+is_among(struct sp_bytes name, const char *const *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (http_name_is(name, list[i]))
+			return true;
+	return false;
+}
+
+/* Fields about the message and how to keep it: none has a value that is data of the target's. */
+static bool
+is_about_message(struct sp_bytes name)
+{
+	static const char *const fields[] = { "content-type", "content-language", "cache-control", "date", "age", "expires", "last-modified", "etag", "vary",
+		"allow", "retry-after", "x-content-type-options", "x-frame-options", "content-security-policy", "referrer-policy" };
+	return is_among(name, fields, sizeof(fields) / sizeof(*fields));
+}
+
+/* A field's value as it is shown: detectors look through it as they do through the body. */
+static int
+put_value(struct sp_session *s, struct sp_writer *w, const char *name, struct sp_bytes value)
+{
+	struct proxy *p = sp_state(s);
+	struct sp_writer shown = proxy_buffer();
+	bool looks = p->r.filter != NULL && !is_about_message(sp_str(name));
+	int rc = looks ? sp_filter_feed(p->r.filter, value, true, &shown) : SP_OK;
+	if (rc == SP_OK && looks)
+		value = sp_written(&shown);
+	if (rc == SP_OK && http_name_is(sp_str(name), "set-cookie"))
+		put_cookie(w, value);
+	else if (rc == SP_OK && (http_name_is(sp_str(name), "location") || http_name_is(sp_str(name), "content-location")))
+		http_put_field(w, name, contained(s, value));
+	else if (rc == SP_OK)
+		http_put_field(w, name, value);
+	proxy_free(&shown);
+	return rc;
+}
+
 static int
 put_fields(struct sp_session *s, struct sp_writer *w, struct sp_bytes head)
 {
@@ -81,20 +121,16 @@ put_fields(struct sp_session *s, struct sp_writer *w, struct sp_bytes head)
 	for (unsigned i = 0; i < p->answer.nfields; i++) {
 		const struct http_field *f = &p->answer.field[i];
 		struct sp_bytes name = http_span(head, f->name), value = http_span(head, f->value);
-		bool drop = http_field_is_hop(&p->answer, head, f);
-		for (size_t k = 0; k < sizeof(dropped) / sizeof(*dropped); k++)
-			drop = drop || http_name_is(name, dropped[k]);
+		bool drop = http_field_is_hop(&p->answer, head, f) || is_among(name, dropped, sizeof(dropped) / sizeof(*dropped)) ||
+		    (p->r.shown != NULL && !is_about_message(name) && !is_among(name, p->r.shown->v, p->r.shown->n));
 		char text[256];
 		if (drop || name.len >= sizeof(text))
 			continue;
 		memcpy(text, name.p, name.len);
 		text[name.len] = '\0';
-		if (http_name_is(name, "set-cookie"))
-			put_cookie(w, value);
-		else if (http_name_is(name, "location") || http_name_is(name, "content-location"))
-			http_put_field(w, text, contained(s, value));
-		else
-			http_put_field(w, text, value);
+		int rc = put_value(s, w, text, value);
+		if (rc != SP_OK)
+			return rc;
 	}
 	return w->bad ? SP_EPROTO : SP_OK;
 }
@@ -135,6 +171,7 @@ becomes_stream(const struct proxy *p)
 static unsigned
 cannot(struct sp_session *s, struct sp_bytes head, const char **why_r)
 {
+	const struct proxy_conf *c = sp_conf(s);
 	struct proxy *p = sp_state(s);
 	struct sp_bytes coding = http_field(&p->answer, head, "content-encoding"), to = http_field(&p->answer, head, "location");
 	*why_r = "the target's answer is compressed, though it was asked not to: nobody could look into it";
@@ -146,11 +183,14 @@ cannot(struct sp_session *s, struct sp_bytes head, const char **why_r)
 	*why_r = "the target's answer comes in ranges, which were not asked for";
 	if (p->answer.status == 206)
 		return 502;
-	*why_r = "rules hide parts of this answer, and where these are can't be found in it";
+	*why_r = "rules hide parts of this answer, and only JSON can be looked into for them (`pages` of the target names others that may pass)";
 	int rc = p->hooks->begin == NULL ? SP_OK : p->hooks->begin(s);
 	if (rc == SP_OK && !p->r.framed && !becomes_stream(p))
 		rc = sp_stream_filter(p->r.op, &p->r.filter);
-	return rc == SP_OK ? 0 : 403;
+	if (rc != SP_OK)
+		return 403;
+	*why_r = too_long;
+	return p->r.rewrite && p->answer.framing.kind == HTTP_LENGTH && p->answer.framing.length > c->whole ? 502 : 0;
 }
 
 static int
@@ -190,7 +230,7 @@ begin_answer(struct sp_session *s, size_t n)
 	http_body_begin(&r->down_body, &p->answer.framing);
 	r->rewrite = r->rewrite && p->answer.framing.kind != HTTP_NO_BODY;
 	r->down = r->rewrite ? DOWN_SPOOL : DOWN_BODY;
-	struct sp_writer *w = sp_out(s, SP_CLIENT);
+	struct sp_writer *w = r->rewrite ? &r->held : sp_out(s, SP_CLIENT);
 	http_put_status(w, r->status);
 	int rc = put_fields(s, w, head);
 	if (rc == SP_OK) {
@@ -244,6 +284,20 @@ proxy_answer_due(struct sp_session *s)
 	return p->r.down == DOWN_BODY && (p->r.filter != NULL || p->r.framed) ? show(s, (struct sp_bytes){ NULL, 0 }, true) : SP_OK;
 }
 
+/* The head that was held, and the body as it is shown; DOWN_SPOOL stays where it can't be, r.message says why. */
+static int
+show_rewritten(struct sp_session *s, struct sp_writer *out)
+{
+	struct proxy *p = sp_state(s);
+	struct proxy_request *r = &p->r;
+	snprintf(r->message, sizeof(r->message), "the target's answer can't be shown");
+	if (p->hooks->rewrite(s, r->status, sp_written(&r->fetched), out) != SP_OK)
+		return SP_OK;
+	int rc = out->bad ? SP_ENOMEM : sp_put(s, SP_CLIENT, sp_written(&r->held));
+	r->down = DOWN_BODY;
+	return rc == SP_OK ? show(s, sp_written(out), false) : rc;
+}
+
 static int
 finish(struct sp_session *s)
 {
@@ -253,10 +307,10 @@ finish(struct sp_session *s)
 	int rc = SP_OK;
 	if (r->down == DOWN_SPOOL) {
 		struct sp_writer out = proxy_buffer();
-		rc = p->hooks->rewrite(s, r->status, sp_written(&r->fetched), &out);
-		if (rc == SP_OK)
-			rc = out.bad ? SP_ENOMEM : show(s, sp_written(&out), false);
+		rc = show_rewritten(s, &out);
 		proxy_free(&out);
+		if (rc == SP_OK && r->down == DOWN_SPOOL)
+			return proxy_refuse(s, 502, true, r->message);
 	}
 	if (rc == SP_OK)
 		rc = show(s, (struct sp_bytes){ NULL, 0 }, true);
@@ -276,17 +330,17 @@ finish(struct sp_session *s)
 static int
 relay_down(struct sp_session *s)
 {
+	const struct proxy_conf *c = sp_conf(s);
 	struct proxy *p = sp_state(s);
 	struct proxy_request *q = &p->r;
 	struct sp_bytes in = sp_peek(s, SP_TARGET), piece;
 	struct sp_reader r = sp_reader(in);
 	int what = HTTP_BODY_MORE, rc = SP_OK;
-	while (rc == SP_OK && !sp_full(s, SP_CLIENT) && (what = http_body_next(&q->down_body, &r, &piece)) == HTTP_BODY_PIECE) {
+	bool fits = true;
+	while (rc == SP_OK && fits && !sp_full(s, SP_CLIENT) && (what = http_body_next(&q->down_body, &r, &piece)) == HTTP_BODY_PIECE) {
 		if (q->down == DOWN_BODY)
 			rc = show(s, piece, false);
-		else if (piece.len > PROXY_FETCH_MAX - q->fetched.len)
-			rc = sp_fail(s, SP_ETOOBIG, "the target's answer is too long to be looked through whole");
-		else
+		else if ((fits = piece.len <= c->whole - q->fetched.len))
 			sp_wr_put(&q->fetched, piece);
 	}
 	if (what < 0)
@@ -294,6 +348,8 @@ relay_down(struct sp_session *s)
 	if (rc == SP_OK)
 		rc = q->fetched.bad ? SP_ENOMEM : sp_drop(s, SP_TARGET, in.len - r.left);
 	proxy_moved(s);
+	if (rc == SP_OK && !fits)
+		return proxy_refuse(s, 502, true, too_long);
 	return rc == SP_OK && what == HTTP_BODY_END ? finish(s) : rc;
 }
 

@@ -18,7 +18,11 @@
 #define DEPTH 64
 #define NAME_MAX_LEN 200
 
+#define SLOTS 1024 /* a power of two, never full */
+_Static_assert(SLOTS > COLUMNS, "a search ends at an empty slot");
+
 struct column {
+	uint32_t hash;
 	char name[NAME_MAX_LEN + 1];
 	char source[2 * NAME_MAX_LEN + 8];
 };
@@ -27,6 +31,7 @@ struct masking {
 	struct sp_op *op;
 	struct column *column;
 	unsigned n;
+	uint16_t slot[SLOTS]; /* of a column, by its hash: its number + 1 */
 	bool hide; /* the second walk */
 	int rc;
 };
@@ -43,27 +48,46 @@ put_part(struct sp_writer *w, const char *text)
 	return true;
 }
 
+static uint32_t
+hash_of(struct sp_bytes text)
+{
+	uint32_t h = 2166136261u;
+	for (size_t i = 0; i < text.len; i++)
+		h = (h ^ text.p[i]) * 16777619u;
+	return h;
+}
+
+static bool
+is_column(const struct column *c, uint32_t hash, struct sp_bytes source)
+{
+	return c->hash == hash && sp_bytes_is(source, c->source);
+}
+
 /* Which column it is, the next free one when it is new; SP_ETOOBIG: too many, or a name that can't be one. */
 static int
 column_of(struct masking *m, const char *parent, const char *key, unsigned *i_r)
 {
-	struct column c = { "", "" };
-	struct sp_writer w = sp_writer(c.source, sizeof(c.source) - 1);
+	char source[2 * NAME_MAX_LEN + 8];
+	struct sp_writer w = sp_writer((uint8_t *)source, sizeof(source) - 1);
 	sp_wr_put(&w, SP_LIT("?."));
-	if (parent[0] == '\0')
-		parent = "body";
-	if (!put_part(&w, parent))
+	if (!put_part(&w, parent[0] == '\0' ? "body" : parent))
 		return SP_ETOOBIG;
 	sp_wr_u8(&w, '.');
 	if (!put_part(&w, key) || w.bad)
 		return SP_ETOOBIG;
-	for (*i_r = 0; *i_r < m->n; (*i_r)++)
-		if (strcmp(m->column[*i_r].source, c.source) == 0)
-			return SP_OK;
+	uint32_t hash = hash_of(sp_written(&w)), at = hash % SLOTS;
+	while (m->slot[at] != 0 && !is_column(&m->column[m->slot[at] - 1], hash, sp_written(&w)))
+		at = (at + 1) % SLOTS;
+	*i_r = m->slot[at] == 0 ? m->n : m->slot[at] - 1u;
+	if (m->slot[at] != 0)
+		return SP_OK;
 	if (m->n == COLUMNS)
 		return SP_ETOOBIG;
-	memcpy(c.name, key, strlen(key));
-	m->column[m->n++] = c;
+	struct column *c = &m->column[m->n++];
+	m->slot[at] = (uint16_t)m->n;
+	c->hash = hash;
+	memcpy(c->name, key, strlen(key));
+	memcpy(c->source, source, w.len);
 	return SP_OK;
 }
 

@@ -13,6 +13,7 @@
 struct http_conf {
 	struct proxy_conf proxy;
 	struct sp_strings templates;
+	struct sp_strings pages, shown;
 };
 
 static const struct sp_directive directives[] = {
@@ -20,6 +21,10 @@ static const struct sp_directive directives[] = {
 			 "if-modified-since,if-unmodified-since,user-agent,origin,referer,cookie,idempotency-key,prefer"),
 	{ "templates", SP_TYPE_STRINGS, SP_IN_TARGET, offsetof(struct http_conf, templates), "",
 	    "Paths of the API, `:name` stands for any segment: /orders/:id; the first that fits is the attribute `template`." },
+	{ "pages", SP_TYPE_STRINGS, SP_IN_TARGET, offsetof(struct http_conf, pages), "",
+	    "Paths, as in `templates`, or with all below: /app/*; where rules hide tagged columns, HTML, scripts and SVG pass from these alone, unlooked." },
+	{ "shown", SP_TYPE_STRINGS, SP_IN_TARGET, offsetof(struct http_conf, shown), "",
+	    "Where rules hide tagged columns: fields of answers that go on nevertheless (location, set-cookie), besides those about the message itself." },
 	{ .name = NULL }
 };
 
@@ -30,6 +35,10 @@ http_check(void *conf, const char **err_r)
 	*err_r = "templates are paths: they begin with /";
 	for (size_t i = 0; i < c->templates.n; i++)
 		if (c->templates.v[i][0] != '/')
+			return SP_ECONF;
+	*err_r = "pages are paths: they begin with /";
+	for (size_t i = 0; i < c->pages.n; i++)
+		if (c->pages.v[i][0] != '/')
 			return SP_ECONF;
 	return proxy_check(&c->proxy, err_r);
 }
@@ -194,29 +203,57 @@ http_route(struct sp_session *s, struct sp_bytes head)
 	return SP_OK;
 }
 
-/* Pages and what belongs to them: no data that has columns. */
 static bool
-is_page(struct sp_bytes type)
+is_one_of(struct sp_bytes type, const char *const *list)
 {
-	static const char *const pages[] = { "text/html", "text/css", "text/javascript", "application/javascript" }, *const begins[] = { "image/", "font/" };
-	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++)
-		if (sp_bytes_is(type, pages[i]))
-			return true;
-	for (size_t i = 0; i < sizeof(begins) / sizeof(*begins); i++)
-		if (type.len > strlen(begins[i]) && memcmp(type.p, begins[i], strlen(begins[i])) == 0)
+	for (; *list != NULL; list++)
+		if (sp_bytes_is(type, *list))
 			return true;
 	return false;
+}
+
+/* Looks and pictures: no text that a column could be written into. */
+static bool
+is_plain_look(struct sp_bytes type)
+{
+	static const char *const looks[] = { "text/css", "image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp", "image/x-icon",
+		"image/vnd.microsoft.icon", "font/woff", "font/woff2", "font/ttf", "font/otf", NULL };
+	return is_one_of(type, looks);
+}
+
+/* Does the operator say that pages come from there? */
+static bool
+is_page(const struct http_conf *c, struct sp_bytes target, struct sp_bytes type)
+{
+	static const char *const pages[] = { "text/html", "application/xhtml+xml", "text/javascript", "application/javascript", "image/svg+xml", NULL };
+	struct sp_bytes encoded, query;
+	struct sp_writer path = proxy_buffer();
+	http_target_split(target, &encoded, &query);
+	http_decode(encoded, false, &path);
+	bool fit = false;
+	for (size_t i = 0; i < c->pages.n && !path.bad && !fit; i++) {
+		const char *page = c->pages.v[i];
+		size_t n = strlen(page);
+		bool below = n >= 2 && strcmp(page + n - 2, "/*") == 0;
+		fit = below ? path.len >= n - 1 && memcmp(path.p, page, n - 1) == 0 : fits(page, sp_written(&path));
+	}
+	proxy_free(&path);
+	return fit && is_one_of(type, pages);
 }
 
 /* Where rules hide tagged columns, an answer is read whole and masked, or refused (P2). */
 static int
 http_begin(struct sp_session *s)
 {
+	const struct http_conf *c = sp_conf(s);
 	struct proxy *p = sp_state(s);
 	char space[128];
 	struct sp_bytes type = plain_type(http_field(&p->answer, sp_peek(s, SP_TARGET), "content-type"), space);
 	bool empty = p->answer.framing.kind == HTTP_NO_BODY || (p->answer.framing.kind == HTTP_LENGTH && p->answer.framing.length == 0);
-	if (empty || is_page(type) || !mask_wanted(s))
+	if (!mask_wanted(s))
+		return SP_OK;
+	p->r.shown = &c->shown;
+	if (empty || is_plain_look(type) || is_page(c, sp_written(&p->r.target), type))
 		return SP_OK;
 	p->r.rewrite = body_type(type) == BODY_JSON;
 	return p->r.rewrite ? SP_OK : SP_EDENIED;
@@ -228,7 +265,9 @@ http_rewrite(struct sp_session *s, unsigned status, struct sp_bytes body, struct
 	struct proxy *p = sp_state(s);
 	int rc = mask_json(p->r.op, body, out);
 	(void)status;
-	return rc == SP_OK ? rc : sp_fail(s, rc, "the target's answer can't be masked: %s", rc == SP_EPROTO ? "it is no strict JSON" : "too many fields, or a rule denies it");
+	if (rc != SP_OK)
+		snprintf(p->r.message, sizeof(p->r.message), "the target's answer can't be masked: %s", rc == SP_EPROTO ? "it is no strict JSON" : "too many fields, or a rule denies it");
+	return rc;
 }
 
 static void

@@ -59,6 +59,9 @@ proxy_check(const struct proxy_conf *c, const char **err_r)
 	*err_r = "head must be between 1k and 60k, body at most 32m";
 	if (c->head < 1024 || c->head > 60u << 10 || c->body > 32u << 20)
 		return SP_ECONF;
+	*err_r = "whole is at most 4m";
+	if (c->whole > PROXY_FETCH_MAX)
+		return SP_ECONF;
 	*err_r = "hold is at most 10s, stall at most 1d";
 	return c->hold <= 10000 && c->stall <= 24u * 3600 * 1000 ? SP_OK : SP_ECONF;
 }
@@ -73,7 +76,7 @@ forget(struct sp_session *s)
 		p->hooks->forget(s);
 	sp_filter_free(&p->r.filter);
 	sp_op_free(&p->r.op);
-	struct sp_writer *const writers[] = { &p->r.target, &p->r.fields, &p->r.lines, &p->r.body, &p->r.fetched };
+	struct sp_writer *const writers[] = { &p->r.target, &p->r.fields, &p->r.lines, &p->r.body, &p->r.fetched, &p->r.held };
 	for (size_t i = 0; i < sizeof(writers) / sizeof(*writers); i++)
 		proxy_free(writers[i]);
 	p->r = (struct proxy_request){ .status = 0 };
@@ -126,6 +129,8 @@ put_refusal(struct sp_session *s, unsigned status, bool close, const char *messa
 	http_put_field(w, "Content-Type", SP_LIT("application/json"));
 	if (status == 401)
 		http_put_field(w, "WWW-Authenticate", SP_LIT("Basic realm=\"Sallyport\", charset=\"UTF-8\""));
+	if (status == 405)
+		http_put_field(w, "Allow", SP_LIT("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
 	http_put_field_u64(w, "Content-Length", body.len);
 	http_put_field(w, "Cache-Control", SP_LIT("no-store"));
 	if (close)
@@ -266,6 +271,13 @@ same_proof(struct sp_session *s, struct sp_bytes head)
 	return ok && differs == 0;
 }
 
+/* What would answer with the request itself, the target's credential in it. */
+static bool
+is_echo(struct sp_bytes method)
+{
+	return http_name_is(method, "TRACE") || http_name_is(method, "TRACK");
+}
+
 static int
 begin_request(struct sp_session *s, struct sp_bytes head)
 {
@@ -273,7 +285,8 @@ begin_request(struct sp_session *s, struct sp_bytes head)
 	struct proxy_request *r = &p->r;
 	struct sp_bytes method = http_span(head, p->head.method), target = http_span(head, p->head.target), path, query;
 	*r = (struct proxy_request){ .keep_alive = p->head.keep_alive, .chunks_ok = p->head.minor == 1, .expects = p->head.expect_continue,
-		.target = proxy_buffer(), .fields = proxy_buffer(), .lines = proxy_buffer(), .body = proxy_buffer(), .fetched = proxy_buffer() };
+		.target = proxy_buffer(), .fields = proxy_buffer(), .lines = proxy_buffer(), .body = proxy_buffer(), .fetched = proxy_buffer(),
+		.held = proxy_buffer() };
 	proxy_moved(s);
 	http_target_split(target, &path, &query);
 	http_body_begin(&r->up, &p->head.framing);
@@ -284,6 +297,7 @@ begin_request(struct sp_session *s, struct sp_bytes head)
 	bool same = same_proof(s, head);
 	const char *why = !same ? "this connection is another principal's, or the request has no token: use a new connection"
 	    : method.len >= sizeof(r->method) ? "this method is not known here"
+	    : is_echo(method)		      ? "TRACE and TRACK are not passed on: the answer would show what the gateway adds to requests"
 	    : !http_path_is_plain(path)	      ? "the path has . or .. or empty segments, or an encoded slash"
 					      : NULL;
 	if (why == NULL) {
@@ -296,7 +310,7 @@ begin_request(struct sp_session *s, struct sp_bytes head)
 	if (rc != SP_OK)
 		return rc;
 	if (why != NULL)
-		return proxy_refuse(s, same ? 400 : 401, true, why);
+		return proxy_refuse(s, !same ? 401 : is_echo(method) ? 405 : 400, true, why);
 	if (r->refused != 0)
 		return proxy_refuse(s, r->refused, false, r->message);
 	if (!r->spool || r->up_done)
@@ -736,7 +750,8 @@ int
 proxy_end(struct sp_session *s, enum sp_why why, const char *text)
 {
 	struct proxy *p = sp_state(s);
-	bool begun = p->state == PROXY_OVER || p->state == PROXY_STREAM || p->state == PROXY_DRAIN || (p->state == PROXY_EXCHANGE && p->r.down != DOWN_HEAD);
+	bool begun = p->state == PROXY_OVER || p->state == PROXY_STREAM || p->state == PROXY_DRAIN ||
+	    (p->state == PROXY_EXCHANGE && (p->r.down == DOWN_BODY || p->r.down == DOWN_DONE));
 	if (begun || why == SP_END_EOF || why == SP_END_IDLE || p->state == PROXY_READY || !p->proven)
 		return SP_OK;
 	unsigned status = why == SP_END_REVOKED || why == SP_END_RULE ? 403 : why == SP_END_EXPIRED ? 401 : why == SP_END_SHUTDOWN ? 503 : 502;

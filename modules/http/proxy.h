@@ -29,7 +29,7 @@ struct proxy_conf { /* a module's own conf begins with it */
 	const char *host;            /* "": the target's name */
 	const char *user_header;
 	bool by_host;
-	uint64_t body, head, hold, stall;
+	uint64_t body, head, hold, stall, whole;
 };
 
 enum proxy_state {
@@ -46,6 +46,7 @@ struct proxy_request {
 	struct sp_writer lines;   /* "name: value\n" for the operation's text */
 	struct sp_writer body;    /* what was spooled */
 	struct sp_writer fetched; /* DOWN_SPOOL and FETCH: of the answer */
+	struct sp_writer held;    /* DOWN_SPOOL: the answer's head, until its body can go on */
 	bool head_only, keep_alive, chunks_ok, expects, continued;
 	struct http_body up;      /* the client's body */
 	bool up_done;
@@ -64,6 +65,7 @@ struct proxy_request {
 	bool upgrade;             /* … by Upgrade: tcp and 101; else by an answer without an end */
 	bool rewrite;             /* … rewrite() sees the answer whole */
 	bool unbounded;           /* … its answer may take for ever */
+	const struct sp_strings *shown; /* begin() says: of the answer's fields only these go on, and those that are about the message alone; NULL: all */
 	bool framed;              /* begin() says: show() looks through the answer, not the filter here */
 	void *own;                /* the hooks', freed by their forget() */
 
@@ -84,7 +86,7 @@ struct proxy_hooks {
 	/* The body is there, if it was to be spooled: proxy_fetch() to learn more, or proxy_judge(). */
 	int (*prepare)(struct sp_session *s);
 	int (*fetched)(struct sp_session *s, unsigned status, struct sp_bytes body);
-	/* r.rewrite: the answer's body, whole; what goes to the client is appended to out. */
+	/* r.rewrite: the answer's body, whole; what goes to the client is appended to out.  An error: r.message says why, the client gets 502. */
 	int (*rewrite)(struct sp_session *s, unsigned status, struct sp_bytes body, struct sp_writer *out);
 	/* The answer's head is there, r.status; NULL: nothing to do.  An error: it is hidden whole. */
 	int (*begin)(struct sp_session *s);
@@ -129,6 +131,8 @@ int proxy_check(const struct proxy_conf *c, const char **err_r);
 	{ "by_host", SP_TYPE_BOOL, SP_IN_LISTENER, offsetof(struct proxy_conf, by_host), "off", \
 	    "The target is the first label of the client's Host: orders.gate.example.com asks for orders." }, \
 	{ "body", SP_TYPE_SIZE, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, body), "1m", "Longest body that is read whole before it is judged." }, \
+	{ "whole", SP_TYPE_SIZE, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, whole), "256k", \
+	    "Longest answer that is read whole, where parts of it have to be hidden; a longer one is refused." }, \
 	{ "head", SP_TYPE_SIZE, SP_IN_MODULE | SP_IN_LISTENER | SP_IN_TARGET, offsetof(struct proxy_conf, head), "32k", "Longest head of a message, either way." }, \
 	{ "hold", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, offsetof(struct proxy_conf, hold), "50ms", \
 	    "How long output that may begin a detector's finding is held back while nothing more comes." }, \

@@ -138,6 +138,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.say(200, json.dumps(PEOPLE).encode(), ("Content-Type", "application/json; charset=utf-8"))
         elif path == "/csv":
             self.say(200, b"email\nann@example.com\n", ("Content-Type", "text/csv"))
+        elif "/as/" in path:
+            self.say(200, b"ann@example.com", ("Content-Type", path.split("/as/")[1]))
+        elif path == "/long":
+            self.say(200, json.dumps({"email": "ann@example.com" * 20000}).encode(), ("Content-Type", "application/json"))
+        elif path == "/long/chunked":
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.chunk(json.dumps({"email": "ann@example.com" * 20000}).encode())
+            self.wfile.write(b"0\r\n\r\n")
+        elif path.startswith("/many/"):
+            one = {f"c{i}": i for i in range(int(path.split("/")[2]))} | {"email": "ann@example.com"}
+            self.say(200, json.dumps([one] * 10).encode(), ("Content-Type", "application/json"))
+        elif path == "/fields":
+            self.say(200, b"{}", ("Content-Type", "application/json"), ("Link", "</ann@example.com>"), ("X-Who", "ann@example.com"), ("X-Shown", "yes"),
+                     ("Set-Cookie", "who=ann@example.com"), ("Content-Location", "/ann@example.com"), ("Cache-Control", "no-store"))
+        elif path == "/cards/field":
+            self.say(302, b"", ("X-Note", "a 4111 1111 1111 1111 b"), ("Location", "/cards?of=4111111111111111"))
         elif path == "/twice":
             self.say(200, b'{"email": 1, "email": "ann@example.com"}', ("Content-Type", "application/json"))
         elif path == "/gzip":
@@ -228,7 +247,7 @@ class HttpWorld(World):
         g.more_targets = "".join((
             self.http_target("api", self.server.port, extra="user_header X-Gate-User;"),
             self.http_target("web", self.nginx.port),
-            self.http_target("people", self.server.port, policy="people"),
+            self.http_target("people", self.server.port, policy="people", extra="pages /pages/*; shown x-shown;"),
             self.http_target("sealed", self.server_tls.port, tls=verify, login=login, extra="credential bearer;"),
             self.http_target("basic", self.server_tls.port, tls=verify, login=login, extra="credential basic;"),
             self.http_target("own", self.server_tls.port, tls=verify, login=login, extra="credential x-secret-key;")))

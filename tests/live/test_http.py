@@ -147,10 +147,21 @@ def the_targets_credential_is_injected_and_stays(w):
 
 
 @test
+def what_would_give_the_credential_away_is_refused(w):
+    for method in ("TRACE", "TRACK", "trace"):
+        before = len(w.server_tls.got)
+        done = w.curl("/x", "-X", method, "-D", "-", name="sealed", user="echo")
+        assert done.status == "405" and "TRACE" in done.body and "allow: get" in done.body.lower(), repr(done)
+        assert len(w.server_tls.got) == before
+
+
+@test
 def detectors_look_through_answers(w):
     for path in ("/cards", "/cards/split"):
         done = w.curl(path, user="cards")
         assert done.status == "200" and done.body == "a **** b", repr(done)
+    done = w.curl("/cards/field", "-D", "-", user="cards")
+    assert "x-note: a **** b" in done.body.lower() and "/cards?of=****" in done.body and "4111" not in done.body, repr(done)
     assert "4111" not in w.recording("cards")
     assert w.curl("/cards", "-0", user="cards").body == "a **** b"
 
@@ -166,11 +177,22 @@ def json_answers_are_masked_by_tags(w):
     assert first["id"] == 1 and first["price"] == 1.5 and first["customer"]["name"] == "Ann" and said["card"] == "kept", said
     assert first["email"] and second["customer"]["address"] is None and third["id"] == 3, said
     # what can't be masked is not shown (P2)
-    for path in ("/csv", "/stream"):
+    for path in ("/csv", "/stream", "/as/text/html", "/as/text/javascript", "/as/application/javascript", "/as/image/svg+xml", "/as/image/unheard", "/as/font/unheard"):
         done = w.curl(path, name="people", user="masked")
-        assert done.status == "403" and "ann@" not in done.body, repr(done)
-    done = w.curl("/twice", name="people", user="masked")
-    assert done.code != 0 and "ann@" not in done.body, repr(done)
+        assert done.status == "403" and "ann@" not in done.body and "only JSON" in json.loads(done.body)["error"], f"{path} {done!r}"
+    done = w.curl("/many/510", name="people", user="masked")
+    rows = json.loads(done.body)
+    assert done.status == "200" and len(rows) == 10 and "ann@" not in done.body, repr(done)
+    assert all(row[f"c{i}"] == i for row in rows for i in range(510)), rows[0]
+    for path, text in (("/many/600", "too many fields"), ("/twice", "can't be masked"), ("/long", "`whole`"), ("/long/chunked", "`whole`")):
+        done = w.curl(path, name="people", user="masked")
+        assert done.status == "502" and "ann@" not in done.body and text in json.loads(done.body)["error"], f"{path} {done!r}"
+    for path in ("/as/text/css", "/as/image/png", "/as/font/woff2", "/pages/as/text/html", "/pages/as/text/javascript"):
+        assert w.curl(path, name="people", user="masked").status == "200", path
+    assert w.curl("/pages/as/text/csv", name="people", user="masked").status == "403"
+    done = w.curl("/fields", "-D", "-", name="people", user="masked")
+    assert "ann@" not in done.body and "x-shown: yes" in done.body.lower() and "no-store" in done.body, repr(done)
+    assert "ann@" in w.curl("/fields", "-D", "-").body
     assert w.curl("/csv").status == "200"
     assert "ann@example.com" not in w.recording("masked")
 
