@@ -8,6 +8,9 @@
 
 #define LIST_DEFAULT 200
 #define LIST_MAX 1000
+#define LOOK_MAX 5000          /* more than may wait */
+#define TEXTS_MAX (6u << 20)   /* bytes of one answer */
+#define TEXT_SHORT 4096
 #define COMMENT_MAX 200
 
 static json_t *
@@ -45,25 +48,36 @@ request_json(struct keeper *k, const struct approval *r)
 struct listing {
 	struct api *a;
 	json_t *list;
+	uint64_t limit;
+	size_t size; /* of their texts */
 };
 
+/* What the caller may see counts, and nothing else does; where long ones fill the answer the others are still in it. */
 static int
 add_request(void *owner, const struct approval *r)
 {
 	struct listing *g = owner;
-	if (approval_visible(r, &g->a->who) && json_array_append_new(g->list, request_json(g->a->k, r)) != 0)
-		return SP_ENOMEM;
-	return SP_OK;
+	if (!approval_visible(r, &g->a->who))
+		return SP_OK;
+	if (json_array_size(g->list) == g->limit)
+		return SP_ETOOBIG;
+	json_t *j = request_json(g->a->k, r);
+	size_t n = json_string_length(json_object_get(j, "text"));
+	if (n > TEXT_SHORT && g->size + n > TEXTS_MAX)
+		(void)json_object_set_new(j, "text", json_sprintf("(%zu bytes: sallyport requests %s)", n, r->id));
+	else
+		g->size += n;
+	return json_array_append_new(g->list, j) == 0 ? SP_OK : SP_ENOMEM;
 }
 
 int
 api_requests(struct api *a)
 {
-	struct listing g = { a, json_array() };
 	uint64_t limit = api_number(a, "limit", LIST_DEFAULT);
-	int rc = approval_list(a->k, api_flag(a, "all") ? -1 : APPROVAL_WAITING, limit > LIST_MAX ? LIST_MAX : limit, add_request, &g);
+	struct listing g = { .a = a, .list = json_array(), .limit = limit > LIST_MAX ? LIST_MAX : limit };
+	int rc = approval_list(a->k, api_flag(a, "all") ? -1 : APPROVAL_WAITING, LOOK_MAX, add_request, &g);
 	api_set(a, "requests", g.list);
-	return rc;
+	return rc == SP_ETOOBIG ? SP_OK : rc;
 }
 
 static int

@@ -16,6 +16,8 @@
 
 #define WAITING_MAX 50       /* of one principal (AP9) */
 #define WAITING_ALL_MAX 2000 /* of all together */
+#define WAITING_SIZE (4u << 20) /* letters that they show: the last one may be beyond */
+#define WAITING_ALL_SIZE (64u << 20)
 #define WITHIN_MAX (7ull * 24 * 3600 * 1000)
 #define COUNT_MAX 16
 #define NEXT_RUN_US (600ull * 1000000) /* an approved next run may come within ten minutes */
@@ -200,11 +202,34 @@ for_each(struct keeper *k, enum store_statement which, const struct field *args,
 	return rc;
 }
 
+struct listing {
+	struct keeper *k;
+	int (*each)(void *owner, const struct approval *a);
+	void *owner;
+};
+
+static int
+list_one(void *owner, const struct field *row)
+{
+	const struct listing *l = owner;
+	struct approval a;
+	if (!genuine(l->k, row))
+		return SP_OK;
+	struct arena *arena = arena_new(LIST_ARENA);
+	int rc = arena == NULL ? SP_ENOMEM : approval_load(arena, row, &a);
+	if (rc == SP_OK)
+		rc = l->each(l->owner, &a);
+	arena_free(&arena);
+	return rc;
+}
+
+/* One after the other: how much one of them shows takes no other's room. */
 int
 approval_list(struct keeper *k, int state, uint64_t limit, int (*each)(void *owner, const struct approval *a), void *owner)
 {
+	struct listing l = { k, each, owner };
 	const struct field args[] = { Q((int64_t)state), Q(limit) };
-	return for_each(k, STORE_APPROVAL_LIST, args, each, owner);
+	return store_read(k->store, STORE_APPROVAL_LIST, args, list_one, &l);
 }
 
 /* ---- votes ---- */
@@ -383,28 +408,33 @@ approval_enter(struct keeper *k, const struct approval *a, enum approval_state t
 
 /* ---- holding ---- */
 
+struct waiting {
+	uint64_t n, size; /* size: of all that is shown of them */
+};
+
 static int
-take_count(void *owner, const struct field *row)
+take_waiting(void *owner, const struct field *row)
 {
-	*(uint64_t *)owner = row[0].q;
+	*(struct waiting *)owner = (struct waiting){ row[0].q, row[1].q };
 	return SP_OK;
 }
 
 static bool
-waiting_reach(struct keeper *k, const char *issuer, const char *subject, uint64_t most)
+waiting_reach(struct keeper *k, const char *issuer, const char *subject, struct waiting most)
 {
-	uint64_t waiting = 0;
+	struct waiting now = { 0, 0 };
 	const struct field args[] = { Z(issuer), Z(subject) };
-	return store_read(k->store, STORE_APPROVAL_PENDING, args, take_count, &waiting) != SP_OK || waiting >= most;
+	return store_read(k->store, STORE_APPROVAL_PENDING, args, take_waiting, &now) != SP_OK || now.n >= most.n || now.size >= most.size;
 }
 
 /* AP9: one can't crowd out the others, and all together not the approvers. */
 static const char *
 too_many(struct keeper *k, const struct principal *p)
 {
-	if (waiting_reach(k, p->issuer, p->subject, WAITING_MAX))
+	if (waiting_reach(k, p->issuer, p->subject, (struct waiting){ WAITING_MAX, WAITING_SIZE }))
 		return "too many of your requests are waiting";
-	return waiting_reach(k, "", "", WAITING_ALL_MAX) ? "too many requests of everybody are waiting: try again later" : NULL;
+	return waiting_reach(k, "", "", (struct waiting){ WAITING_ALL_MAX, WAITING_ALL_SIZE }) ?
+	    "too many requests of everybody are waiting: try again later" : NULL;
 }
 
 static const char *

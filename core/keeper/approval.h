@@ -122,7 +122,10 @@ void approval_file_over(struct keeper *k, const struct live *s, const struct fil
 
 /* An id, or at least four letters of one: SP_EPROTO when there is none, SP_ETOOBIG when there are several. */
 int approval_get(struct keeper *k, struct arena *a, const char *id, struct approval *a_r) SP_MUST;
-/* Newest first; `each` gets a struct that is good until it returns.  state -1: any. */
+/*
+ * Newest first, at most so many; `each` gets a struct that is good until it returns, and must not write.  What it
+ * returns, when not SP_OK, ends the walk.  state -1: any.
+ */
 int approval_list(struct keeper *k, int state, uint64_t limit, int (*each)(void *owner, const struct approval *a), void *owner) SP_MUST;
 /* An array of who voted how. */
 json_t *approval_votes(struct keeper *k, const struct approval *a, uint64_t *allow_r);

@@ -146,8 +146,8 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	    " AND target = ? AND expires > ? ORDER BY created DESC LIMIT 20", "tttq", APPROVAL_TYPES },
 	[STORE_APPROVAL_STATE] = { "UPDATE approval SET session = ?1, view = ?2, expires = ?3, state = ?4, decided = ?5, text = ?6,"
 	    " spent = ?7, mac = ?8 WHERE id = ?9 AND state = ?10 AND mac = ?11 AND expires > ?12", "btqqqtqbtqbq", "", .topic = "approval", .key = 8 },
-	[STORE_APPROVAL_PENDING] = { "SELECT count(*) FROM approval WHERE state = 0 AND kind <> 3 AND (?1 = '' OR (issuer = ?1 AND subject = ?2))",
-	    "tt", "q" },
+	[STORE_APPROVAL_PENDING] = { "SELECT count(*), coalesce(sum(length(view)), 0) FROM approval WHERE state = 0 AND kind <> 3"
+	    " AND (?1 = '' OR (issuer = ?1 AND subject = ?2))", "tt", "qq" },
 	[STORE_APPROVAL_DUE] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE state IN (0, 1) AND expires <= ? LIMIT 100", "q",
 	    APPROVAL_TYPES },
 	[STORE_PROVIDER_KEEP] = { "INSERT INTO provider VALUES(?, ?, ?, ?, ?, ?) ON CONFLICT(issuer, jwks, what) DO UPDATE"

@@ -890,6 +890,46 @@ test_flood(void)
 	stop();
 }
 
+/* AP9: requests that show megabytes take nobody's room in the queue, nor do those that one may not see. */
+static void
+test_long_requests(void)
+{
+	static char view[(1u << 20) + 32];
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("joe", "dev", AUDIENCE_DATA), "joe", "orders"));
+	CU_ASSERT_EQUAL(strlen(hold(0, 1, "dba", 1, false)), 26); /* the oldest */
+	int n = snprintf(view, sizeof(view), "{\"text\":\"");
+	memset(view + n, 'x', 1u << 20);
+	memcpy(view + n + (1u << 20), "\"}", 3);
+	static const char *const user[] = { "ann", "eve", "kim" };
+	unsigned held = 0;
+	for (unsigned u = 0; u < 3; u++) {
+		CU_ASSERT(admitted(1 + u, token_of(user[u], "dev", AUDIENCE_DATA), user[u], "orders"));
+		for (unsigned i = 0; i < 6; i++) {
+			struct message m = hold_message(1 + u, 10 + 10 * u + i, "dba", 1, 60000, false);
+			m.f[9] = (struct field)Z(view);
+			(void)fake_ask(&f, &f.worker, &m, 0);
+			const struct message *r = fake_heard(&f.worker, MSG_HELD);
+			held += r != NULL;
+			CU_ASSERT(r != NULL || i >= 4); /* four megabytes of one principal */
+			fake_forget(&f.worker);
+		}
+	}
+	CU_ASSERT_EQUAL(held, 12);
+	json_t *j = call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_REQUESTS, "{}", 200);
+	const json_t *list = json_object_get(j, "requests");
+	CU_ASSERT_EQUAL(json_array_size(list), 13);
+	const json_t *oldest = json_array_get(list, 12);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(oldest, "user")), "joe");
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(oldest, "text")), "DROP TABLE t");
+	json_decref(j);
+	j = call(token_of("joe", "dev", AUDIENCE_API), 0, CALL_REQUESTS, "{\"limit\":1}", 200); /* of those that are his to see */
+	CU_ASSERT_EQUAL(json_array_size(json_object_get(j, "requests")), 1);
+	json_decref(j);
+	stop();
+}
+
 /* AP9: nobody waits where others would wait for it; a next run does not wait. */
 static void
 test_no_wait(void)
@@ -1639,6 +1679,7 @@ main(void)
 		{ "two decisions at once (AP6)", test_same_moment },
 		{ "too large to be shown (AP1)", test_too_large },
 		{ "a flood of requests (AP9)", test_flood },
+		{ "long requests (AP9)", test_long_requests },
 		{ "no waiting in a transaction that has written (AP9)", test_no_wait },
 		{ "odd requests", test_odd_holds },
 		{ "sessions resume, or are gone", test_resume },
