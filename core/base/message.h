@@ -26,6 +26,9 @@ role_is_helper(enum role r)
 	return r >= ROLE_FETCH && r < ROLES;
 }
 
+#define RAN_TEXT_MAX (512u << 10) /* no approved file holds more than half of it */
+enum ran { RAN_RENAMES = 1, RAN_FAILED = 2 }; /* bits: names may mean something else behind it; it has failed, or was refused */
+
 enum message_type {
 	/* master → any */
 	MSG_EPOCH = 1,   /* fd: sealed memfd (epoch.h) | number */
@@ -62,7 +65,8 @@ enum message_type {
 	MSG_HELD,         /* session, op, approval, short hash, text for the client */
 	MSG_DECISION,     /* session, op, approval, allow, by (JSON), text, the hash that was asked for */
 	MSG_WITHDRAW,     /* session, op, text */
-	MSG_RAN,          /* session, op, text: allowed without a hold, in a session that was admitted with `reports` */
+	MSG_RAN,          /* session, op, text, what (enum ran): in a session that was admitted with `reports`: what is allowed without
+	                     a hold, and what failed; text: empty when it has parameters or more than RAN_TEXT_MAX bytes */
 	MSG_DERIVE,       /* purpose, name */
 	MSG_DERIVED,      /* purpose, name, key */
 	MSG_TLS_SIGN,     /* session, GnuTLS's number of the algorithm, what a client's CertificateVerify signs */

@@ -301,7 +301,7 @@ answer_yes(struct admission *a, struct link *l)
 	const char *login = lent != NULL ? lent->user : a->target->login.user;
 	const struct message yes = { .type = MSG_ADMITTED, .id = a->m->id,
 		.f = { a->m->f[F_SESSION], Q(SP_ADMIT), Z(""), S(s->final), Z(s->principal_json), Z(s->target), Z(login),
-		    Q(s->expires), Q(s->started), Q(file_follow(a->k, a->s)) } };
+		    Q(s->expires), Q(s->started), Q(file_follow(a->k, a->s, false)) } };
 	reply(a->k, l, &yes);
 }
 

@@ -560,6 +560,20 @@ approval_file_over(struct keeper *k, const struct live *s, const struct file_run
 	arena_free(&arena);
 }
 
+void
+approval_file_ended(struct keeper *k, const struct live *s, const struct file_run *r)
+{
+	struct approval a;
+	struct arena *arena = arena_new(LIST_ARENA);
+	const struct field args[] = { Z(r->id) };
+	static const char why[] = "something that is not of the file rolled back, failed, or changed what names mean";
+	if (arena != NULL && find(k, arena, STORE_APPROVAL_GET, args, &a) == 1 && memcmp(a.session, s->id, ID_LEN) == 0 &&
+	    a.state == APPROVAL_APPROVED)
+		(void)approval_enter(k, &a, APPROVAL_WITHDRAWN, a.expires, why);
+	arena_free(&arena);
+	log_info("session %s: the approved file %s is over: %s", s->name, r->id, why);
+}
+
 static bool
 spend(struct keeper *k, struct live *s, const struct message *m, struct file_run *r, const json_t *asked)
 {

@@ -94,9 +94,10 @@ struct file_run {
 	size_t at;   /* where its next statement is looked for */
 	size_t was;  /* … before the last operation moved it on, which several rules may hold */
 	uint64_t op; /* that operation; 0: none */
+	bool renamed; /* the session may have made temporary tables of its own before */
 };
 /* Those that may be spent by a session that begins, or goes on after our restart.  False: there is none. */
-bool file_follow(struct keeper *k, struct live *s);
+bool file_follow(struct keeper *k, struct live *s, bool resumed);
 void file_forget(struct live *s);
 int file_ran(struct keeper *k, struct link *l, struct message *m);
 void file_first(struct live *s, struct file_run *r);
@@ -117,6 +118,8 @@ bool file_covers(struct keeper *k, const struct approval *a, const struct live *
 int approval_files(struct keeper *k, const struct live *s, int (*each)(void *owner, const struct approval *a), void *owner) SP_MUST;
 /* The session that has begun it has come to its end. */
 void approval_file_over(struct keeper *k, const struct live *s, const struct file_run *r);
+/* … or has done what ends it before that. */
+void approval_file_ended(struct keeper *k, const struct live *s, const struct file_run *r);
 
 /* ---- for the API ---- */
 

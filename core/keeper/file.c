@@ -8,7 +8,8 @@
  * The approval is for the ordered hashes of the statements, who asked, the target, database, login,
  * search_path, reason, window, policy, and who decides (P7).  A session that began after it follows the file: what it
  * runs and nobody has to approve moves it on when it is the file's next statement (MSG_RAN), and is nothing to it
- * otherwise: tools have statements of their own, which are judged as usual.  What a rule holds is covered
+ * otherwise: tools have statements of their own, which are judged as usual.  But where one of these rolls back, fails, or
+ * may change what names mean, a file that was begun is over: its next bytes might mean other tables.  What a rule holds is covered
  * when its bytes are the file's next, in the place that the approvers saw, under the policy that was in
  * force then, and the group and number of persons that the rule asks for are those who decided.  The
  * first of these binds the file to its session.  What is spent stays spent, whatever the target made of it.
@@ -115,6 +116,7 @@ struct following {
 	struct live *s;
 	struct file_run **end;
 	unsigned n;
+	bool resumed;
 };
 
 static bool
@@ -142,6 +144,7 @@ follow_one(void *owner, const struct approval *a)
 	(void)snprintf(r->id, sizeof(r->id), "%s", a->id);
 	r->text = mem_string(sp_str(text_in(view, "text")));
 	r->at = (size_t)a->spent;
+	r->renamed = f->resumed; /* what it did meanwhile nobody has heard */
 	*f->end = r;
 	f->end = &r->next;
 	f->n++;
@@ -150,9 +153,9 @@ follow_one(void *owner, const struct approval *a)
 }
 
 bool
-file_follow(struct keeper *k, struct live *s)
+file_follow(struct keeper *k, struct live *s, bool resumed)
 {
-	struct following f = { s, &s->files, 0 };
+	struct following f = { s, &s->files, 0, resumed };
 	if (approval_files(k, s, follow_one, &f) != SP_OK)
 		log_error("session %s: approved files could not be read", s->name);
 	return s->files != NULL;
@@ -191,18 +194,50 @@ begins_with_prepare(struct sp_bytes text)
 	return true;
 }
 
-/* Is it a PREPARE of the file's that has had its turn? */
+/* PREPARE, and a name of letters, digits and _ alone. */
 static bool
-prepared_before(struct sp_bytes file, size_t until, struct sp_bytes text)
+plain_name(struct sp_bytes text)
+{
+	size_t i = sizeof("prepare") - 1, start;
+	while (i < text.len && isspace(text.p[i]))
+		i++;
+	for (start = i; i < text.len && (isalnum(text.p[i]) || text.p[i] == '_'); i++)
+		;
+	return i > start && i < text.len && (isspace(text.p[i]) || text.p[i] == '(');
+}
+
+/* PREPARE name …; false: it is not written plainly. */
+static bool
+prepares(struct sp_bytes text, const char *name)
+{
+	size_t i = sizeof("prepare") - 1, n = strlen(name);
+	while (i < text.len && isspace(text.p[i]))
+		i++;
+	if (n == 0 || text.len - i <= n || (!isspace(text.p[i + n]) && text.p[i + n] != '('))
+		return false;
+	for (size_t k = 0; k < n; k++)
+		if (tolower(text.p[i + k]) != name[k])
+			return false;
+	return true;
+}
+
+/* Is it the file's last PREPARE of that name before here?  One that is not written plainly may be. */
+static bool
+prepared_before(struct sp_bytes file, size_t until, const char *name, struct sp_bytes text)
 {
 	struct statement s;
-	struct sp_bytes bare = text.len > 2 * FILE_MAX ? (struct sp_bytes){ NULL, 0 } : statements_trim(text);
-	if (!begins_with_prepare(bare))
-		return false;
-	for (size_t from = 0; statements_next(file, from, &s) && s.next <= until; from = s.next)
-		if (sp_bytes_eq((struct sp_bytes){ file.p + s.start, s.end - s.start }, bare))
-			return true;
-	return false;
+	bool is = false;
+	struct sp_bytes bare = text.len > RAN_TEXT_MAX ? (struct sp_bytes){ NULL, 0 } : statements_trim(text);
+	for (size_t from = 0; bare.len > 0 && statements_next(file, from, &s) && s.next <= until; from = s.next) {
+		struct sp_bytes own = { file.p + s.start, s.end - s.start };
+		if (!begins_with_prepare(own))
+			continue;
+		if (prepares(own, name))
+			is = sp_bytes_eq(own, bare);
+		else if (!plain_name(own))
+			is = false;
+	}
+	return is;
 }
 
 /* What an EXECUTE runs has been read by the approvers, too. */
@@ -215,9 +250,21 @@ runs_its_own(const struct file_run *r, size_t at, const json_t *asked)
 	json_object_foreach(json_object_get(asked, "means"), name, texts)
 		json_array_foreach(texts, i, text)
 			if (strncmp(name, "EXECUTE ", 8) == 0 && (json_string_value(text) == NULL ||
-			    !prepared_before(sp_str(r->text), at, sp_str(json_string_value(text)))))
+			    !prepared_before(sp_str(r->text), at, name + 8, sp_str(json_string_value(text)))))
 				return false;
 	return true;
+}
+
+/* A temporary table that it reads or changes is of the file's own making. */
+static bool
+has_strange_table(const struct file_run *r, const json_t *asked)
+{
+	size_t i;
+	const json_t *table;
+	json_array_foreach(json_object_get(json_object_get(asked, "means"), "table"), i, table)
+		if (r->renamed && (json_string_value(table) == NULL || strncmp(json_string_value(table), "pg_temp", 7) == 0))
+			return true;
+	return false;
 }
 
 bool
@@ -226,7 +273,8 @@ file_is_next(const struct file_run *r, uint64_t op, const json_t *asked, size_t 
 	size_t from = r->op == op ? r->was : r->at;
 	*next_r = from;
 	return json_array_size(json_object_get(asked, "params")) == 0 &&
-	    statements_match(sp_str(r->text), from, sp_str(text_in(asked, "text")), next_r) && runs_its_own(r, from, asked);
+	    statements_match(sp_str(r->text), from, sp_str(text_in(asked, "text")), next_r) && runs_its_own(r, from, asked) &&
+	    !has_strange_table(r, asked);
 }
 
 void
@@ -245,18 +293,44 @@ is_over(const struct file_run *r)
 	return !statements_next(sp_str(r->text), r->at, &s);
 }
 
+_Static_assert(RAN_TEXT_MAX == 2 * FILE_MAX, "what is longer is of no file");
+
+/* Not of the file: before it is begun that may have made temporary tables, and then it ends it. */
+static bool
+strayed(struct keeper *k, struct live *s, struct file_run **at)
+{
+	struct file_run *r = *at;
+	if (r->at == 0 || is_over(r)) {
+		r->renamed = true;
+		return false;
+	}
+	approval_file_ended(k, s, r);
+	*at = r->next;
+	free(r->text);
+	free(r);
+	return true;
+}
+
 int
 file_ran(struct keeper *k, struct link *l, struct message *m)
 {
 	size_t next;
+	const uint64_t op = m->f[1].q, what = m->f[3].q;
 	struct live *s = live_of(k, m->f[0].s, l);
-	for (struct file_run *r = s == NULL ? NULL : s->files; r != NULL; r = r->next) {
-		if (r->op != m->f[1].q && !statements_match(sp_str(r->text), r->at, m->f[2].s, &next))
+	struct sp_bytes text = m->f[2].s;
+	if (s == NULL || s->files == NULL || text.len > RAN_TEXT_MAX)
+		return SP_OK;
+	text = statements_trim(text);
+	for (struct file_run **at = &s->files; *at != NULL;) {
+		struct file_run *r = *at;
+		bool own = (what & RAN_FAILED) == 0 && (r->op == op || statements_match_bare(sp_str(r->text), r->at, text, &next));
+		if (!own && what != 0 && strayed(k, s, at))
 			continue;
-		if (r->op != m->f[1].q)
-			file_moved(r, m->f[1].q, next);
-		if (is_over(r))
+		if (own && r->op != op)
+			file_moved(r, op, next);
+		if (own && is_over(r))
 			approval_file_over(k, s, r);
+		at = &r->next;
 	}
 	return SP_OK;
 }

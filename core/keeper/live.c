@@ -302,7 +302,7 @@ live_resume(struct keeper *k, struct link *l, struct message *m)
 	else
 		live_check(k, s);
 	if (!s->ended) {
-		(void)file_follow(k, s);
+		(void)file_follow(k, s, true);
 		approval_resume(k, s);
 	}
 	return SP_OK;

@@ -253,8 +253,13 @@ matches_from(struct sp_bytes text, size_t start, struct sp_bytes sent, size_t *n
 bool
 statements_match(struct sp_bytes text, size_t from, struct sp_bytes sent, size_t *next_r)
 {
+	return statements_match_bare(text, from, statements_trim(sent), next_r);
+}
+
+bool
+statements_match_bare(struct sp_bytes text, size_t from, struct sp_bytes bare, size_t *next_r)
+{
 	struct statement r;
-	struct sp_bytes bare = statements_trim(sent);
 	*next_r = from;
 	return bare.len > 0 && statements_next(text, from, &r) && matches_from(text, r.start, bare, next_r);
 }

@@ -28,5 +28,7 @@ bool statements_odd(struct sp_bytes text);
  * *next_r: what comes after.
  */
 bool statements_match(struct sp_bytes text, size_t from, struct sp_bytes sent, size_t *next_r);
+/* The same of what statements_trim() made of it: that reads all of it, so once for many texts. */
+bool statements_match_bare(struct sp_bytes text, size_t from, struct sp_bytes bare, size_t *next_r);
 
 #endif

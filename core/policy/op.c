@@ -256,7 +256,7 @@ equal_nodes(const struct shape *a, const struct shape *b)
 bool
 shape_equal(const struct shape *a, const struct shape *b)
 {
-	if (a->module != b->module || a->failed != b->failed || a->unseen != b->unseen || a->nnodes != b->nnodes || a->nattrs != b->nattrs ||
+	if (a->module != b->module || a->failed != b->failed || a->unseen != b->unseen || a->renames != b->renames || a->nnodes != b->nnodes || a->nattrs != b->nattrs ||
 	    a->nunclear != b->nunclear || a->nchanges != b->nchanges || a->nmeanings != b->nmeanings || a->nliterals != b->nliterals || !equal_text(a->tag, b->tag) ||
 	    !sp_bytes_eq(a->text, b->text) || !equal_nodes(a, b))
 		return false;
@@ -514,6 +514,16 @@ sp_op_unseen(struct sp_op *sp)
 	if (op->current == NULL)
 		return op_fail(op, SP_EINTERNAL);
 	op->shape->unseen = true;
+	return SP_OK;
+}
+
+int
+sp_op_renames(struct sp_op *sp)
+{
+	struct op *op = op_of(sp);
+	if (op->current == NULL)
+		return op_fail(op, SP_EINTERNAL);
+	op->shape->renames = true;
 	return SP_OK;
 }
 

@@ -65,6 +65,7 @@ struct shape {              /* immutable once classified */
 	size_t nliterals;
 	unsigned nattrs;
 	bool unseen;            /* it brings data that come later */
+	bool renames;           /* names may mean something else behind it */
 	bool failed;            /* classify() failed: denied, and no rule lifts it */
 	bool alike;             /* the same was said of any text with its skeleton … */
 	unsigned length;        /* … but for this attribute, the length of the text */

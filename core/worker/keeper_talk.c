@@ -225,11 +225,20 @@ keeper_hold(struct sp_op *op, const struct approval_rule *a)
 }
 
 void
-keeper_ran(const struct sp_op *op)
+keeper_ran(const struct sp_op *op, bool failed)
 {
-	struct message m = { .type = MSG_RAN, .f = { S(id_of(op->s)), Q(op->number), S(op->op.shape->text) } };
-	if (keeper_say(op->s->w, &m) != SP_OK)
-		sp_log(op->s, SP_WARN, "the keeper is away: how far an approved file has come is lost");
+	struct sp_session *s = op->s;
+	struct sp_bytes text = op->op.shape->text;
+	uint64_t what = (failed ? RAN_FAILED : 0u) | (op->op.shape->renames ? RAN_RENAMES : 0u);
+	if (failed || op->op.nparams > 0 || text.len > RAN_TEXT_MAX)
+		text.len = 0;
+	if (text.len == 0 && what == 0)
+		return;
+	struct message m = { .type = MSG_RAN, .f = { S(id_of(s)), Q(op->number), S(text), Q(what) } };
+	if (keeper_say(s->w, &m) == SP_OK)
+		return;
+	s->unheard = s->unheard || what != 0;
+	sp_log(s, SP_WARN, "the keeper is away: how far an approved file has come is lost");
 }
 
 void
@@ -430,7 +439,8 @@ keeper_resume(struct worker *w, struct sp_session *s)
 {
 	struct message m = { .type = MSG_RESUME, .f = { S(id_of(s)), Z(s->principal_json), Z(s->target_name), Z(s->part), Z(s->address),
 		Q(s->started), Q(s->expires) } };
-	if (keeper_say(w, &m) == SP_OK && (s->cancel.len == 0 || say_cancel_key(s) == SP_OK))
+	struct message lost = { .type = MSG_RAN, .f = { S(id_of(s)), Q(0), Z(""), Q(RAN_FAILED) } };
+	if (keeper_say(w, &m) == SP_OK && (!s->unheard || keeper_say(w, &lost) == SP_OK) && (s->cancel.len == 0 || say_cancel_key(s) == SP_OK))
 		op_hold_again(s);
 }
 

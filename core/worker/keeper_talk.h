@@ -20,8 +20,8 @@ void keeper_closed(struct sp_session *s);
 int keeper_cancel_key(struct sp_session *s, uint32_t pid, struct sp_bytes key) SP_MUST;
 int keeper_cancel(struct sp_session *s, uint32_t pid, struct sp_bytes key) SP_MUST;
 int keeper_hold(struct sp_op *op, const struct approval_rule *a) SP_MUST;
-/* It runs, and nobody was asked. */
-void keeper_ran(const struct sp_op *op);
+/* It runs, and nobody was asked; failed: it did, or was refused. */
+void keeper_ran(const struct sp_op *op, bool failed);
 void keeper_withdraw(struct sp_op *op, const char *text);
 /* For who decides; text: printable ASCII. */
 void keeper_estimate(struct sp_session *s, const char *approval, const char *text);

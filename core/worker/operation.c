@@ -184,6 +184,8 @@ op_tell(struct sp_op *op, const struct sp_verdict *v)
 	struct sp_session *s = op->s;
 	op->state = OP_DECIDED;
 	op->epoch = s->epoch->epoch->number;
+	if (v->what != SP_ALLOW && s->reports) /* its transaction fails for it */
+		keeper_ran(op, true);
 	if (v->what != SP_ALLOW)
 		s->denied++;
 	else if (s->purpose[0] == '\0')
@@ -265,12 +267,21 @@ missing_approval(const struct sp_op *op)
 	return approval_missing(op, &op->plan->decision);
 }
 
-/* What a file of SQL could hold. */
 static bool
 is_statement(const struct sp_op *op)
 {
 	const char *dot = strchr(op->op.kind, '.');
-	return dot != NULL && strcmp(dot, ".statement") == 0 && op->op.nparams == 0;
+	return dot != NULL && strcmp(dot, ".statement") == 0;
+}
+
+/* COMMIT, too, rolls back then. */
+static bool
+in_failed_transaction(const struct sp_session *s)
+{
+	for (size_t i = 0; i < s->nfacts; i++)
+		if (strcmp(s->fact[i].name, "transaction") == 0)
+			return sp_bytes_is(s->fact[i].value, "failed");
+	return false;
 }
 
 static int
@@ -287,7 +298,7 @@ op_allow(struct sp_op *op)
 	}
 	struct sp_verdict v = { .what = SP_ALLOW, .rule = "", .message = "", .hint = "", .max_rows = op->plan->max_rows };
 	if (op->s->reports && is_statement(op))
-		keeper_ran(op);
+		keeper_ran(op, in_failed_transaction(op->s));
 	if (op->napproved == 0 && worker_samples(op->s->w, BOARD_DECISION)) /* from when its bytes were there */
 		board_add(op->s->w->board, op->s->w->board_slot, BOARD_DECISION, clock_mono_us() - op->s->w->now_us);
 	if (op->napproved > 0)
@@ -912,6 +923,8 @@ sp_done(struct sp_op *op, const struct sp_outcome *o)
 	if (o->text != NULL)
 		frame_field(&w, KEY_TAG, (struct sp_bytes){ (const uint8_t *)o->text, strnlen(o->text, 512) });
 	record_frame(op->s, FRAME_DONE, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+	if (op->s->reports && o->error != NULL && o->error[0] != '\0')
+		keeper_ran(op, true);
 	op->s->rows += o->rows;
 	op->s->active = op->s->w->now;
 	op->state = OP_DONE;

@@ -102,6 +102,7 @@ struct sp_session {
 	bool logged_in;                   /* at the target */
 	bool to_dial;                     /* allowed: a connection is found for it at the next turn */
 	bool to_fill;                     /* … and for those that will come, see pool.h */
+	bool unheard;                     /* … and was not when it had to be */
 	bool reports;                     /* what runs is said to the keeper: an approved file may be spent here */
 	bool wrote;                       /* its transaction holds what others may wait for */
 	bool end_told;                    /* sp_fail() has written its line */

@@ -526,6 +526,11 @@ int sp_op_means(struct sp_op *op, const char *name, struct sp_bytes value) SP_MU
  */
 int sp_op_unseen(struct sp_op *op) SP_MUST;
 /*
+ * For classify(): behind it names may mean something else in this session: it defines, drops, rolls back, sets a path or role,
+ * or runs what can't be seen.  An approved file that was begun ends when such a statement is not its own.
+ */
+int sp_op_renames(struct sp_op *op) SP_MUST;
+/*
  * Of what was said of this text nothing depends on what its skeleton() leaves out, but for places and
  * the attribute `length`, the text's length: it will be said of others with the same skeleton.
  */

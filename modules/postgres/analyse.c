@@ -164,11 +164,14 @@ has_setting(const struct stmt *s)
 static void
 names_change(struct analysis *a, const struct stmt *s)
 {
-	static const char *const ends[] = { "commit", "rollback", "rollback to", "discard", "reset" };
+	static const char *const ends[] = { "commit", "rollback", "rollback to", "prepare transaction", "discard", "reset" };
 	bool defines = (s->effects & (PG_DDL | PG_OPAQUE | PG_EXECUTE)) != 0, other_path = defines || has_setting(s);
 
 	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
 		other_path = other_path || strcmp(s->verb, ends[i]) == 0;
+	/* What is committed stays what it was, but for temporary tables that are dropped then. */
+	bool keeps = !defines && strcmp(s->verb, "commit") == 0 && a->view != NULL && !a->view->path_unknown && a->view->ntemporary == 0;
+	a->renames = a->renames || s->unclear != NULL || (other_path && !keeps);
 	if (!other_path)
 		return;
 	if (a->view != &a->changed && a->view != NULL)
@@ -216,6 +219,8 @@ every_statement(struct analysis *a, const PgQuery__ParseResult *tree)
 	a->stmt = analyse_stmt(a, tree->n_stmts == 0 ? "empty" : tree->n_stmts == 1 ? "unclear" : "batch");
 	if (tree->n_stmts == 1) {
 		one_statement(a, tree->stmts[0]);
+		if (a->stmt != NULL)
+			names_change(a, a->stmt);
 		return;
 	}
 	struct stmt *batch = a->stmt;
@@ -239,6 +244,7 @@ dark(struct analysis *a, const char *why, struct sp_bytes name)
 	a->stmt = analyse_stmt(a, "unclear");
 	note_effects(a, PG_OPAQUE);
 	note_unclear(a, why, name);
+	a->renames = true;
 	note_hide_text(a, 0, a->text.len, true);
 }
 

@@ -186,6 +186,7 @@ struct analysis {
 	bool pinned;            /* changes what must not change */
 	struct change *changes; /* of settings that rules may pin */
 	struct prepared_text *executed;
+	bool renames;           /* names may mean something else behind it */
 	unsigned patience;      /* steps left to look into conditions */
 	uint64_t steps;         /* taken by looking up names; many columns in many levels are no statement of anybody's */
 	bool hide_settings;     /* a setting of somebody's own: its value may be a secret */

@@ -607,7 +607,7 @@ emit_meanings(struct analysis *a)
 		if (rc == SP_OK && e->text.len == 0) /* nor can who decides */
 			rc = sp_op_unseen(a->op);
 	}
-	return rc;
+	return rc == SP_OK && a->renames ? sp_op_renames(a->op) : rc;
 }
 
 int

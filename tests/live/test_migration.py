@@ -412,6 +412,49 @@ def a_files_execute_runs_what_the_file_prepared(w):
         assert w.pg.sql("SELECT count(*) FROM orders WHERE state = 'evil'") == "0"
 
 
+@test
+def a_name_means_the_table_that_was_seen(w):
+    """P7: the same bytes after a temporary table of that name is gone are asked for again, and are none of a file's."""
+    sql = "DELETE FROM orders WHERE id = 6 -- temporary"
+    c = Wire.through(w)
+    id = None
+    for setup in ("CREATE TEMP TABLE orders (id int)",):
+        asked = held(c, setup)
+        assert w.command("approve", asked, token=dora(w)).code == 0 and held(c, setup) is None
+    both = held(c, sql.replace("DELETE", "WITH t AS (SELECT * FROM public.orders FOR UPDATE) DELETE"))
+    if both is not None:
+        id = both
+        shown = w.command("requests", both, token=dora(w)).out
+        assert "pg_temp.orders" in shown and w.command("approve", both, token=dora(w)).code == 0, shown
+    c.close()
+    c = Wire.through(w)
+    assert held(c, sql) is not None and held(c, sql.replace("DELETE", "WITH t AS (SELECT * FROM public.orders FOR UPDATE) DELETE")) != id
+    c.close()
+    clean(w)
+    assert w.pg.sql("SELECT count(*) FROM orders WHERE id = 6") == "1"
+
+
+@test
+def a_rollback_that_is_not_the_files_ends_it(w):
+    text = "BEGIN;\nCREATE TEMP TABLE orders (id int) ON COMMIT DROP;\nDELETE FROM orders WHERE id = 6;\nCOMMIT;\n"
+    begin, create, delete, _ = text.splitlines()
+    for between in (("ROLLBACK", "BEGIN"), ("COMMIT", "BEGIN"), ("SELECT 1/0", "COMMIT", "BEGIN"), ("DROP TABLE pg_temp.orders",)):
+        id = approved(w, text)
+        c = Wire.through(w)
+        assert held(c, begin) is None and held(c, create) is None
+        for sql in between:
+            say(c, query(sql))
+        assert state(w, id) == "withdrawn", (between, state(w, id))
+        say(c, query(delete))
+        c.close()
+        clean(w)
+        assert w.pg.sql("SELECT count(*) FROM orders WHERE id = 6") == "1", between
+    id = approved(w, text)
+    got = run(w, text)
+    assert got.code == 0 and state(w, id) == "used", (got, state(w, id))
+    assert w.pg.sql("SELECT count(*) FROM orders WHERE id = 6") == "1"
+
+
 if __name__ == "__main__":
     World_init = World.__init__
 

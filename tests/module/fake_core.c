@@ -765,6 +765,13 @@ sp_op_unseen(struct sp_op *op)
 }
 
 int
+sp_op_renames(struct sp_op *op)
+{
+	(void)op;
+	return SP_OK;
+}
+
+int
 sp_op_alike(struct sp_op *op, unsigned length)
 {
 	(void)op;

@@ -8,6 +8,8 @@
 #include "cunit_main.h"
 #include "keeper_fake.h"
 
+#include "core/keeper/statements.h"
+
 static const char conf[] =
     "local_issuer on;\n"
     "control /tmp/nowhere.sock may=mint,approve;\n"
@@ -104,10 +106,16 @@ runs(unsigned n, uint64_t op, const char *text)
 }
 
 static void
+ran_and(unsigned n, uint64_t op, const char *text, uint64_t what)
+{
+	struct message m = { .type = MSG_RAN, .f = { S(id(n)), Q(op), Z(text), Q(what) } };
+	(void)fake_ask(&f, &f.worker, &m, 0);
+}
+
+static void
 ran(unsigned n, uint64_t op, const char *text)
 {
-	struct message m = { .type = MSG_RAN, .f = { S(id(n)), Q(op), Z(text) } };
-	(void)fake_ask(&f, &f.worker, &m, 0);
+	ran_and(n, op, text, 0);
 }
 
 /* ---- the hash ---- */
@@ -233,6 +241,102 @@ test_same_twice(void)
 	CU_ASSERT(is_state(file, "approved"));
 	ran(0, 4, "SELECT 1"); /* its last one is nothing that anybody approves */
 	CU_ASSERT(is_state(file, "used"));
+	stop();
+}
+
+/* P7: what rolls back, fails, or changes what names mean, and is not the file's own, ends a file that was begun. */
+static void
+test_strays(void)
+{
+	static const struct { const char *text; uint64_t op, what; bool ends; } row[] = {
+		{ "SELECT 2", 3, 0, false }, { "", 3, RAN_RENAMES, true }, { "ROLLBACK", 3, RAN_RENAMES, true }, { "", 3, RAN_FAILED, true },
+		{ "", 2, RAN_FAILED, true }, /* its own */
+		{ "SELECT 1", 3, RAN_RENAMES | RAN_FAILED, true }, /* its next, which was refused */
+	};
+	start();
+	new_ids();
+	for (unsigned i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		const char *file = approved("CREATE TABLE a(x int);\nDROP TABLE a;", "");
+		session(i, "ann", true);
+		ran_and(i, 1, "DROP TABLE other", RAN_RENAMES); /* it is not begun yet */
+		CU_ASSERT(runs(i, 2, "CREATE TABLE a(x int)"));
+		ran_and(i, 2, "CREATE TABLE a(x int)", RAN_RENAMES);
+		ran_and(i, row[i].op, row[i].text, row[i].what);
+		CU_ASSERT_EQUAL(runs(i, 4, "DROP TABLE a"), !row[i].ends);
+		CU_ASSERT(is_state(file, row[i].ends ? "withdrawn" : "approved"));
+		closed(i);
+	}
+	stop();
+}
+
+static bool
+runs_meaning(unsigned n, uint64_t op, const char *text, const char *name, const char *value)
+{
+	static char view[2048];
+	struct message m = held_with(n, op, text, "\"$user\", public");
+	json_t *j = json_loadb((const char *)m.f[9].s.p, m.f[9].s.len, 0, NULL);
+	(void)json_object_set_new(j, "means", json_pack("{s:[s]}", name, value));
+	char *json = json_dumps(j, JSON_COMPACT);
+	(void)snprintf(view, sizeof(view), "%s", json);
+	free(json);
+	json_decref(j);
+	m.f[9] = (struct field)Z(view);
+	return runs_as(&m);
+}
+
+/* A temporary table that the session made before is not what the approvers saw a name for. */
+static void
+test_temporary(void)
+{
+	start();
+	new_ids();
+	for (unsigned i = 0; i < 2; i++) {
+		(void)approved("DELETE FROM a WHERE x = 1;", "");
+		session(i, "ann", true);
+		if (i == 1)
+			ran_and(i, 1, "CREATE TEMP TABLE a(x int)", RAN_RENAMES);
+		CU_ASSERT_EQUAL(runs_meaning(i, 2, "DELETE FROM a WHERE x = 1", "table", "pg_temp.a"), i == 0);
+		CU_ASSERT_EQUAL(runs_meaning(i, 3, "DELETE FROM a WHERE x = 1", "table", "public.a"), i == 1);
+		closed(i);
+	}
+	stop();
+}
+
+/* EXECUTE runs what the file's last PREPARE of that name says. */
+static void
+test_execute(void)
+{
+	static const struct { const char *file, *text; bool own; } row[] = {
+		{ "PREPARE m AS DELETE FROM a;", "PREPARE m AS DELETE FROM a;", true },
+		{ "PREPARE m AS DELETE FROM a;", "prepare m AS DELETE FROM a;", false },
+		{ "DELETE FROM a;", "DELETE FROM a", false },
+		{ "SELECT 1;", "", false },
+		{ "PREPARE m AS DELETE FROM a; DEALLOCATE m; PREPARE m AS DELETE FROM b;", "PREPARE m AS DELETE FROM a", false },
+		{ "PREPARE m AS DELETE FROM a; DEALLOCATE m; PREPARE m(int) AS DELETE FROM b;", "PREPARE m(int) AS DELETE FROM b", true },
+		{ "PREPARE m AS DELETE FROM a; PREPARE n AS DELETE FROM b;", "PREPARE m AS DELETE FROM a", true },
+		{ "PREPARE m AS DELETE FROM a; PREPARE n AS DELETE FROM b;", "PREPARE n AS DELETE FROM b", false },
+		{ "PREPARE m AS DELETE FROM a; PREPARE \"m\" AS DELETE FROM b;", "PREPARE m AS DELETE FROM a", false },
+		{ "SELECT 1; /* PREPARE m AS DELETE FROM a; */", "PREPARE m AS DELETE FROM a", false },
+	};
+	start();
+	new_ids();
+	for (unsigned i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		char text[256];
+		(void)snprintf(text, sizeof(text), "%s EXECUTE m; PREPARE m AS DELETE FROM c;", row[i].file);
+		const char *file = approved(text, "");
+		session(i, "ann", true);
+		struct statement s;
+		uint64_t op = 1;
+		for (size_t from = 0; statements_next(sp_str(row[i].file), from, &s); from = s.next) {
+			char one[256];
+			(void)snprintf(one, sizeof(one), "%.*s", (int)(s.end - s.start), row[i].file + s.start);
+			ran(i, op++, one);
+		}
+		CU_ASSERT_EQUAL(runs_meaning(i, op, "EXECUTE m", "EXECUTE m", row[i].text), row[i].own);
+		closed(i);
+		if (!row[i].own)
+			expect_call(api_token("ann", "dev"), 0, CALL_END, with_id(file), 200);
+	}
 	stop();
 }
 
@@ -362,6 +466,9 @@ main(void)
 		{ "asking (AP1, AP5)", test_asking },
 		{ "in order, and once (AP3, AP4)", test_in_order_and_once },
 		{ "the same statement twice", test_same_twice },
+		{ "strays (P7)", test_strays },
+		{ "temporary tables (P7)", test_temporary },
+		{ "execute (P7)", test_execute },
 		{ "place and people", test_place_and_people },
 		{ "ends", test_ends },
 		{ "a keeper that starts again", test_restart },
