@@ -146,6 +146,7 @@ READER(read_privileged, read_bool(op, A_PRIVILEGED, j, "Privileged"))
 READER(read_tty, read_bool(op, A_TTY, j, "Tty"))
 READER(read_workdir, read_text(op, A_WORKDIR, j, "WorkingDir"))
 READER(read_image, json_is_string(j) ? docker_say_image(op, text_of(j)) : unclear_field(op, "Image"))
+READER(read_name, read_text(op, A_NAME, j, "Name"))
 READER(read_security, read_strings(op, A_SECURITY, j, "SecurityOpt"))
 
 static int
@@ -250,10 +251,7 @@ read_binds(struct sp_op *op, const json_t *j)
 		struct sp_reader r = sp_reader(text_of(one));
 		struct sp_bytes from = sp_rd_until(&r, ':');
 		bool fixed = !r.bad && from.len > 0;
-		rc = fixed ? sp_op_add(op, from.p[0] == '/' ? A_HOST_PATHS : A_VOLUMES, from) : unclear_field(op, "Binds");
-		for (size_t k = 0; rc == SP_OK && k + 1 < from.len; k++)
-			if (from.p[k] == '.' && from.p[k + 1] == '.')
-				rc = unclear_field(op, "Binds");
+		rc = !fixed ? unclear_field(op, "Binds") : from.p[0] == '/' ? docker_say_path(op, A_HOST_PATHS, from, "host_path") : sp_op_add(op, A_VOLUMES, from);
 		if (rc == SP_OK && fixed && (from.p[0] == '.' || from.p[0] == '~'))
 			rc = unclear_field(op, "Binds");
 		if (rc != SP_OK)
@@ -271,11 +269,8 @@ read_mount(struct sp_op *op, const json_t *j)
 	int rc = json_is_object(j) ? read_object(op, table, j) : unclear_field(op, "Mounts");
 	if (rc != SP_OK || sp_bytes_is(type, "tmpfs"))
 		return rc;
-	for (size_t k = 0; rc == SP_OK && k + 1 < from.len; k++)
-		if (from.p[k] == '.' && from.p[k + 1] == '.')
-			rc = unclear_field(op, "Mounts");
-	if (rc == SP_OK && sp_bytes_is(type, "bind"))
-		return sp_op_add(op, A_HOST_PATHS, from);
+	if (sp_bytes_is(type, "bind"))
+		return from.len > 0 && from.p[0] == '/' ? docker_say_path(op, A_HOST_PATHS, from, "host_path") : unclear_field(op, "Mounts");
 	if (rc == SP_OK && sp_bytes_is(type, "volume"))
 		return from.len == 0 ? SP_OK : sp_op_add(op, A_VOLUMES, from);
 	return rc == SP_OK ? unclear_field(op, "Mounts") : rc;
@@ -321,11 +316,55 @@ read_devices(struct sp_op *op, const json_t *j)
 	int rc = json_is_array(j) ? SP_OK : unclear_field(op, "Devices");
 	json_array_foreach((json_t *)(uintptr_t)j, i, one) {
 		struct sp_bytes path = text_of(json_object_get(one, "PathOnHost"));
-		rc = path.len > 0 ? sp_op_add(op, A_DEVICES, path) : unclear_field(op, "Devices");
+		rc = path.len > 0 ? docker_say_path(op, A_DEVICES, path, "host_path") : unclear_field(op, "Devices");
 		if (rc != SP_OK)
 			return rc;
 	}
 	return rc;
+}
+
+static int
+read_port(struct sp_op *op, const char *port, const json_t *j)
+{
+	static const struct field table[] = { { "HostIp", FINE, NULL }, { "HostPort", FINE, NULL }, { NULL, EMPTY, NULL } };
+	struct sp_bytes ip = text_of(json_object_get(j, "HostIp")), number = text_of(json_object_get(j, "HostPort"));
+	char text[256];
+	int rc = json_is_object(j) ? read_object(op, table, j) : unclear_field(op, "PortBindings");
+	int n = snprintf(text, sizeof(text), "%.*s%s%.*s:%s", (int)(ip.len < 64 ? ip.len : 64), ip.len == 0 ? "" : (const char *)ip.p, ip.len == 0 ? "" : ":",
+	    (int)(number.len < 32 ? number.len : 32), number.len == 0 ? "" : (const char *)number.p, port);
+	if (rc == SP_OK && (n < 0 || (size_t)n >= sizeof(text) || ip.len > 64 || number.len > 32))
+		rc = unclear_field(op, "PortBindings");
+	return rc == SP_OK ? sp_op_add(op, A_PORTS, sp_str(text)) : rc;
+}
+
+/* {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "8080"}]} */
+static int
+read_ports(struct sp_op *op, const json_t *j)
+{
+	const char *port;
+	json_t *list, *one;
+	size_t i;
+	int rc = json_is_object(j) ? SP_OK : unclear_field(op, "PortBindings");
+	json_object_foreach((json_t *)(uintptr_t)j, port, list) {
+		if (!json_is_array(list) && !json_is_null(list))
+			rc = unclear_field(op, "PortBindings");
+		if (rc == SP_OK && json_array_size(list) == 0)
+			rc = add_text(op, A_PORTS, ":", port);
+		json_array_foreach(list, i, one)
+			if (rc == SP_OK)
+				rc = read_port(op, port, one);
+		if (rc != SP_OK)
+			return rc;
+	}
+	return rc;
+}
+
+static int
+read_all_ports(struct sp_op *op, const json_t *j)
+{
+	if (!json_is_boolean(j))
+		return unclear_field(op, "PublishAllPorts");
+	return json_is_true(j) ? sp_op_add(op, A_PORTS, SP_LIT("all")) : SP_OK;
 }
 
 /* Logs that stay with the daemon; others send them somewhere. */
@@ -364,9 +403,9 @@ static const struct field host_fields[] = {
 	{ "IpcMode", READ, read_ipc }, { "UTSMode", READ, read_uts }, { "UsernsMode", READ, read_userns }, { "CgroupnsMode", READ, read_cgroupns },
 	{ "Privileged", READ, read_privileged }, { "CapAdd", READ, read_caps }, { "Devices", READ, read_devices }, { "SecurityOpt", READ, read_security },
 	{ "LogConfig", READ, read_log }, { "Runtime", READ, read_runtime },
-	{ "CapDrop", FINE, NULL }, { "PortBindings", FINE, NULL }, { "RestartPolicy", FINE, NULL }, { "AutoRemove", FINE, NULL }, { "ConsoleSize", FINE, NULL },
+	{ "CapDrop", FINE, NULL }, { "PortBindings", READ, read_ports }, { "RestartPolicy", FINE, NULL }, { "AutoRemove", FINE, NULL }, { "ConsoleSize", FINE, NULL },
 	{ "Dns", FINE, NULL }, { "DnsOptions", FINE, NULL }, { "DnsSearch", FINE, NULL }, { "ExtraHosts", FINE, NULL }, { "OomScoreAdj", FINE, NULL },
-	{ "PublishAllPorts", FINE, NULL }, { "ReadonlyRootfs", FINE, NULL }, { "ShmSize", FINE, NULL }, { "Isolation", FINE, NULL }, { "CpuShares", FINE, NULL },
+	{ "PublishAllPorts", READ, read_all_ports }, { "ReadonlyRootfs", FINE, NULL }, { "ShmSize", FINE, NULL }, { "Isolation", FINE, NULL }, { "CpuShares", FINE, NULL },
 	{ "Memory", FINE, NULL }, { "NanoCpus", FINE, NULL }, { "BlkioWeight", FINE, NULL }, { "BlkioWeightDevice", FINE, NULL },
 	{ "BlkioDeviceReadBps", FINE, NULL }, { "BlkioDeviceWriteBps", FINE, NULL }, { "BlkioDeviceReadIOps", FINE, NULL }, { "BlkioDeviceWriteIOps", FINE, NULL },
 	{ "CpuPeriod", FINE, NULL }, { "CpuQuota", FINE, NULL }, { "CpuRealtimePeriod", FINE, NULL }, { "CpuRealtimeRuntime", FINE, NULL },
@@ -437,7 +476,7 @@ body_of_create(struct sp_op *op, struct sp_bytes body)
 int
 body_of_volume(struct sp_op *op, struct sp_bytes body)
 {
-	static const struct field table[] = { { "Name", FINE, NULL }, { "Labels", FINE, NULL }, { "DriverOpts", EMPTY, NULL }, { "ClusterVolumeSpec", EMPTY, NULL },
+	static const struct field table[] = { { "Name", READ, read_name }, { "Labels", FINE, NULL }, { "DriverOpts", EMPTY, NULL }, { "ClusterVolumeSpec", EMPTY, NULL },
 		{ "Driver", FINE, NULL }, { NULL, EMPTY, NULL } };
 	json_t *j = json_loadb((const char *)body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
 	struct sp_bytes driver = text_of(json_object_get(j, "Driver"));
@@ -449,7 +488,7 @@ body_of_volume(struct sp_op *op, struct sp_bytes body)
 int
 body_of_network(struct sp_op *op, struct sp_bytes body)
 {
-	static const struct field table[] = { { "Name", FINE, NULL }, { "Labels", FINE, NULL }, { "CheckDuplicate", FINE, NULL }, { "Internal", FINE, NULL },
+	static const struct field table[] = { { "Name", READ, read_name }, { "Labels", FINE, NULL }, { "CheckDuplicate", FINE, NULL }, { "Internal", FINE, NULL },
 		{ "Attachable", FINE, NULL }, { "EnableIPv6", FINE, NULL }, { "EnableIPv4", FINE, NULL }, { "Driver", FINE, NULL }, { "Scope", EMPTY, NULL },
 		{ "Ingress", EMPTY, NULL }, { "ConfigOnly", EMPTY, NULL }, { "ConfigFrom", EMPTY, NULL }, { "IPAM", FINE, NULL }, { "Options", EMPTY, NULL },
 		{ NULL, EMPTY, NULL } };

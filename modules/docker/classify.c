@@ -47,6 +47,8 @@ const struct sp_attr docker_attrs[] = {
 	[A_DEVICES] = ROW("devices", SP_TYPE_STRINGS, MADE, "Devices of the host that it gets."),
 	[A_NAMESPACES] = ROW("namespaces", SP_TYPE_STRINGS, MADE, "Those that it shares: `pid=host`, `net=host`, `ipc=host`, `uts=host`, `user=host`, `cgroup=host`, `net=container`; and networks that somebody made: `net=NAME`."),
 	[A_SECURITY] = ROW("security", SP_TYPE_STRINGS, MADE, "Security options: `seccomp=unconfined`."),
+	[A_PORTS] = ROW("ports", SP_TYPE_STRINGS, MADE, "Ports of the host that lead to it, `127.0.0.1:8080:80/tcp`; `:80/tcp` where the host chooses, `all` for all that the image exposes."),
+	[A_NAME] = ROW("name", SP_TYPE_STRING, "docker.network docker.volume", "Name of the network or volume, as the request has it."),
 	[A_PATH] = ROW("path", SP_TYPE_STRING, "docker.archive", "The file or folder in the container."),
 	[A_DIRECTION] = ROW("direction", SP_TYPE_STRING, "docker.archive", "`in` to the container, `out` of it."),
 	[A_FORCE] = ROW("force", SP_TYPE_BOOL, "docker.container docker.image docker.volume", "What runs, or is in use, is removed too."),
@@ -67,7 +69,22 @@ docker_is_root(struct sp_bytes user)
 	return zero || sp_bytes_is(name, "root");
 }
 
-/* registry.example.com:5000/team/app@sha256:… */
+static bool
+has_capital(struct sp_bytes text)
+{
+	for (size_t i = 0; i < text.len; i++)
+		if (text.p[i] >= 'A' && text.p[i] <= 'Z')
+			return true;
+	return false;
+}
+
+static struct sp_bytes
+behind(struct sp_bytes text, size_t n)
+{
+	return (struct sp_bytes){ text.p + n, text.len - n };
+}
+
+/* registry.example.com:5000/team/app@sha256:…, and of Docker's own registry app, however long it was written. */
 int
 docker_say_image(struct sp_op *op, struct sp_bytes image)
 {
@@ -75,13 +92,50 @@ docker_say_image(struct sp_op *op, struct sp_bytes image)
 	struct sp_bytes first = sp_rd_until(&r, '/');
 	bool host = !r.bad && (sp_bytes_is(first, "localhost") || memchr(first.p, '.', first.len) != NULL || memchr(first.p, ':', first.len) != NULL);
 	bool pinned = false;
-	static const char mark[] = "@sha256:";
+	static const char mark[] = "@sha256:", library[] = "library/";
+	if ((!r.bad && (first.len == 0 || has_capital(first))) || (image.len > 0 && memchr(image.p, '%', image.len) != NULL))
+		return sp_op_unclear(op, "image", SP_LIT("malformed")); /* with capitals it is a host, spelled as no rule would */
+	if (host && (sp_bytes_is(first, "docker.io") || sp_bytes_is(first, "index.docker.io"))) {
+		image = behind(image, first.len + 1);
+		host = false;
+	}
+	size_t n = sizeof(library) - 1;
+	if (!host && image.len > n && memcmp(image.p, library, n) == 0 && memchr(image.p + n, '/', image.len - n) == NULL)
+		image = behind(image, n);
 	for (size_t i = 0; i + sizeof(mark) - 1 + 64 <= image.len; i++)
 		pinned = pinned || memcmp(image.p + i, mark, sizeof(mark) - 1) == 0;
 	int rc = sp_op_str(op, A_IMAGE, image);
 	if (rc == SP_OK)
 		rc = sp_op_str(op, A_REGISTRY, host ? first : SP_LIT("docker.io"));
 	return rc == SP_OK ? sp_op_bool(op, A_PINNED, pinned) : rc;
+}
+
+int
+docker_say_path(struct sp_op *op, unsigned attr, struct sp_bytes path, const char *why)
+{
+	uint8_t space[4096];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	struct sp_reader r = sp_reader(path);
+	bool up = false;
+	if (attr == A_PATH || (path.len > 0 && path.p[0] == '/')) /* in a container all begin at its root */
+		sp_wr_u8(&w, '/');
+	while (r.left > 0) {
+		struct sp_reader rest = r;
+		struct sp_bytes part = sp_rd_until(&r, '/');
+		if (r.bad) {
+			part = sp_rd_rest(&rest);
+			r = rest;
+		}
+		if (part.len == 0 || sp_bytes_is(part, "."))
+			continue;
+		up = up || sp_bytes_is(part, "..");
+		if (w.len > 0 && w.p[w.len - 1] != '/')
+			sp_wr_u8(&w, '/');
+		sp_wr_put(&w, part);
+	}
+	if (w.bad || up)
+		return sp_op_unclear(op, why, w.bad ? SP_LIT("too long") : SP_LIT(".."));
+	return docker_attrs[attr].type == SP_TYPE_STRINGS ? sp_op_add(op, attr, sp_written(&w)) : sp_op_str(op, attr, sp_written(&w));
 }
 
 int
@@ -181,19 +235,7 @@ say_archive(struct sp_op *op, const struct proxy_text *t)
 		rc = sp_op_str(op, A_DIRECTION, sp_bytes_is(t->method, "PUT") ? SP_LIT("in") : SP_LIT("out"));
 	if (rc != SP_OK || path.p == NULL)
 		return rc != SP_OK ? rc : sp_op_unclear(op, "path", SP_LIT("missing"));
-	rc = sp_op_str(op, A_PATH, path);
-	struct sp_reader r = sp_reader(path); /* a rule by prefix must not be fooled */
-	while (rc == SP_OK && r.left > 0) {
-		struct sp_reader rest = r;
-		struct sp_bytes part = sp_rd_until(&r, '/');
-		if (r.bad) {
-			part = sp_rd_rest(&rest);
-			r = rest;
-		}
-		if (sp_bytes_is(part, ".."))
-			rc = sp_op_unclear(op, "path", SP_LIT(".."));
-	}
-	return rc;
+	return docker_say_path(op, A_PATH, path, "path"); /* a rule by prefix must not be fooled */
 }
 
 static int
@@ -253,6 +295,22 @@ say_force(struct sp_op *op, const struct row *row, const struct proxy_text *t)
 }
 
 static int
+say_other(struct sp_op *op, struct sp_bytes name)
+{
+	return docker_name_ok(name) ? sp_op_str(op, A_NAME, name) : sp_op_unclear(op, "name", SP_LIT("malformed"));
+}
+
+/* A part of the path, as the engine reads it. */
+static int
+say_decoded(struct sp_op *op, struct sp_bytes encoded, int (*say)(struct sp_op *op, struct sp_bytes name))
+{
+	uint8_t space[1024];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	http_decode(encoded, false, &w);
+	return w.bad ? sp_op_unclear(op, "name", SP_LIT("malformed")) : say(op, sp_written(&w));
+}
+
+static int
 say_row(struct sp_op *op, const struct route *to, const struct proxy_text *t)
 {
 	const struct row *row = to->row;
@@ -267,7 +325,10 @@ say_row(struct sp_op *op, const struct route *to, const struct proxy_text *t)
 	if (rc == SP_OK && (row->flags & ROW_OPAQUE))
 		rc = sp_op_unclear(op, "route", sp_str(row->action));
 	if (rc == SP_OK && to->image.p != NULL && strcmp(row->kind, "docker.image") == 0)
-		rc = docker_say_image(op, to->image);
+		rc = say_decoded(op, to->image, docker_say_image);
+	bool named = strcmp(row->kind, "docker.network") == 0 || strcmp(row->kind, "docker.volume") == 0;
+	if (rc == SP_OK && to->other.p != NULL && named)
+		rc = say_decoded(op, to->other, say_other);
 	if (rc == SP_OK && strcmp(row->action, "pull") == 0)
 		rc = say_pull(op, t);
 	if (rc == SP_OK && strcmp(row->kind, "docker.archive") == 0)

@@ -69,11 +69,13 @@ bool query_without(struct sp_bytes query, const char *name, struct sp_writer *ou
 /* ---- classify.c ---- */
 
 enum { A_ACTION, A_EFFECT, A_CONTAINER, A_ID, A_LABELS, A_IMAGE, A_REGISTRY, A_PINNED, A_USER, A_ROOT, A_PRIVILEGED, A_PROGRAM, A_ARGV, A_ENV,
-	A_TTY, A_WORKDIR, A_HOST_PATHS, A_VOLUMES, A_CAPS, A_DEVICES, A_NAMESPACES, A_SECURITY, A_PATH, A_DIRECTION, A_FORCE, A_QUERY };
+	A_TTY, A_WORKDIR, A_HOST_PATHS, A_VOLUMES, A_CAPS, A_DEVICES, A_NAMESPACES, A_SECURITY, A_PORTS, A_NAME, A_PATH, A_DIRECTION, A_FORCE, A_QUERY };
 extern const struct sp_attr docker_attrs[];
 extern const char *const docker_kinds[];
 int docker_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text);
 int docker_say_image(struct sp_op *op, struct sp_bytes image);
+/* A path, as it is opened, to the attribute: no empty part and no "."; ".." is unclear, `why` and `name` say where. */
+int docker_say_path(struct sp_op *op, unsigned attr, struct sp_bytes path, const char *why);
 /* Of an exec, or of a container's command. */
 int docker_say_argv(struct sp_op *op, const struct sp_bytes *word, size_t n);
 /* "", "0", "root", each with a group or without. */

@@ -98,6 +98,59 @@ what_is_not_known_is_unclear(void)
 	shape_free(&s);
 }
 
+static bool
+says(const char *kind, const char *text, unsigned attr, const char *wanted)
+{
+	struct shape *s = shape_of(kind, text);
+	const struct value *v = &s->node[0].value[attr];
+	bool list = docker_attrs[attr].type == SP_TYPE_STRINGS;
+	bool same = s->nunclear == 0 && v->known && (list ? v->n > 0 && sp_bytes_is(v->set[0], wanted) : sp_bytes_is(v->text, wanted));
+	shape_free(&s);
+	return same;
+}
+
+#define IMAGE(name) "docker.image", "DELETE /images/" name
+#define ARCHIVE(path) "docker.archive", "GET /containers/a/archive?path=" path "\ncontainer: a\n"
+#define HOST(what) CREATE "{\"Image\":\"a\",\"HostConfig\":{" what "}}"
+
+/* One thing has one name for rules, however it is spelled. */
+static void
+names_are_the_engines(void)
+{
+	CU_ASSERT(says(IMAGE("prod%2dapp"), A_IMAGE, "prod-app"));
+	CU_ASSERT(says(IMAGE("docker.io/library/app"), A_IMAGE, "app") && says(IMAGE("index.docker.io/corp/app"), A_IMAGE, "corp/app"));
+	CU_ASSERT(says(IMAGE("library/app:1"), A_IMAGE, "app:1") && says(IMAGE("library/x/app"), A_IMAGE, "library/x/app"));
+	CU_ASSERT(says(IMAGE("index.docker.io/corp/app"), A_REGISTRY, "docker.io") && says(IMAGE("localhost/app"), A_REGISTRY, "localhost"));
+	CU_ASSERT(says(IMAGE("evil.example/library/app"), A_IMAGE, "evil.example/library/app"));
+	CU_ASSERT(is_unclear(IMAGE("Evil/app"), "image", "malformed") && is_unclear(IMAGE("a%2525b"), "image", "malformed"));
+	CU_ASSERT(says(ARCHIVE("//etc/./shadow/"), A_PATH, "/etc/shadow") && says(ARCHIVE("etc/shadow"), A_PATH, "/etc/shadow"));
+	CU_ASSERT(says(ARCHIVE("/"), A_PATH, "/") && says(ARCHIVE("/.."), A_PATH, "/") == false);
+	CU_ASSERT(says(HOST("\"Binds\":[\"//var/run/./docker.sock:/x\"]"), A_HOST_PATHS, "/var/run/docker.sock"));
+	CU_ASSERT(says(HOST("\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/./etc/\",\"Target\":\"/x\"}]"), A_HOST_PATHS, "/etc"));
+	CU_ASSERT(says(HOST("\"Devices\":[{\"PathOnHost\":\"/dev//sda\"}]"), A_DEVICES, "/dev/sda"));
+	CU_ASSERT(is_unclear(HOST("\"Binds\":[\"/srv/../etc:/x\"]"), "host_path", ".."));
+	CU_ASSERT(is_unclear(HOST("\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"etc\"}]"), "field", "Mounts"));
+}
+
+static void
+what_else_is_said(void)
+{
+	CU_ASSERT(says(HOST("\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"8080\"}]}"), A_PORTS, "127.0.0.1:8080:80/tcp"));
+	CU_ASSERT(says(HOST("\"PortBindings\":{\"80/tcp\":[{\"HostPort\":\"8080\"}]}"), A_PORTS, "8080:80/tcp"));
+	CU_ASSERT(says(HOST("\"PortBindings\":{\"80/tcp\":null}"), A_PORTS, ":80/tcp") && says(HOST("\"PublishAllPorts\":true"), A_PORTS, "all"));
+	CU_ASSERT(is_clear(HOST("\"PortBindings\":{},\"PublishAllPorts\":false")));
+	CU_ASSERT(is_unclear(HOST("\"PortBindings\":{\"80/tcp\":[{\"hostip\":\"\"}]}"), "field", "hostip"));
+	CU_ASSERT(is_unclear(HOST("\"PortBindings\":{\"80/tcp\":\"8080\"}"), "field", "PortBindings"));
+	CU_ASSERT(says("docker.volume", "DELETE /volumes/prod%2ddata", A_NAME, "prod-data") && says("docker.network", "GET /networks/prod", A_NAME, "prod"));
+	CU_ASSERT(is_unclear("docker.volume", "DELETE /volumes/%2e%2e", "name", "malformed"));
+	CU_ASSERT(says("docker.volume", "POST /volumes/create\n\n{\"Name\":\"data\"}", A_NAME, "data"));
+	static const struct { const char *kind, *text, *action; } opaque[] = { { "docker.image", "POST /images/a/tag?repo=corp/app", "tag" },
+		{ "docker.image", "GET /images/get?names=a&names=b", "save" }, { "docker.image", "GET /images/search?term=evil.example/x", "search" },
+		{ "docker.plugin", "GET /plugins/privileges?remote=evil.example/x", "privileges" }, { "docker.image", "GET /images/a/history", "history" } };
+	for (size_t i = 0; i < sizeof(opaque) / sizeof(*opaque); i++)
+		CU_ASSERT(is_unclear(opaque[i].kind, opaque[i].text, "route", opaque[i].action));
+}
+
 #define LONG "11111111111111111"
 
 /* Each of these names is read by the engine as what it is decoded, and the first of two counts. */
@@ -217,6 +270,7 @@ main(void)
 {
 	CU_TestInfo tests[] = { { "routes", routes }, { "what is not known is unclear", what_is_not_known_is_unclear },
 		{ "attributes", attributes }, { "parameters are read as the engine reads them", parameters_are_read_as_the_engine_reads_them },
-		{ "a query is written anew", a_query_is_written_anew }, { "frames cut anywhere", frames_cut_anywhere }, { "bodies are changed", bodies_are_changed }, CU_TEST_INFO_NULL };
+		{ "a query is written anew", a_query_is_written_anew }, { "names are the engine's", names_are_the_engines },
+		{ "what else is said", what_else_is_said }, { "frames cut anywhere", frames_cut_anywhere }, { "bodies are changed", bodies_are_changed }, CU_TEST_INFO_NULL };
 	return cunit_main("docker", tests);
 }
