@@ -15,7 +15,8 @@
 #include "track.h"
 
 #define AT_ONCE 8u      /* in this worker */
-#define PATIENCE 2000u  /* ms for all of it, once it is logged in */
+#define PATIENCE 2000u  /* ms for all of it, once it is logged in; then it is cancelled */
+#define CANCELS 30u     /* so often, each PATIENCE later: then its backend is given up */
 #define REQUEST_MAX 64u
 #define PARAMS_MAX 256u
 #define BUILT_IN 16384u /* types with lower numbers are */
@@ -27,8 +28,9 @@ struct estimating {     /* what the side session carries; its own, since it outl
 	bool failed, told;
 	uint64_t rows;
 	bool have;
+	unsigned late;              /* times that it was cancelled */
 	size_t len;                 /* of the messages that ask */
-	uint8_t text[2 * PG_ESTIMATE_TEXT + 64];
+	uint8_t text[PG_ESTIMATE_SQL + 2 * PG_ESTIMATE_TEXT + 512];
 };
 
 static unsigned running;
@@ -79,6 +81,47 @@ write_bind(struct sp_writer *w, const struct sp_op *op, unsigned n)
 	return pg_end(w, at) == SP_OK ? NULL : "its parameters are too long";
 }
 
+/* Its words are pg_catalog's; no row, or division by zero: then nothing behind it runs. */
+static const char guard_path[] = "SET LOCAL search_path = pg_catalog, pg_temp";
+static const char guard_begin[] = "SELECT 1 FROM (SELECT count(*) AS n FROM (", guard_end[] = ") AS g) AS h WHERE 1 / (1 - n) = 0";
+
+/* One statement without parameters: Parse, Bind, Execute. */
+static bool
+write_statement(struct sp_writer *w, struct sp_bytes before, struct sp_bytes text, struct sp_bytes after)
+{
+	size_t at = pg_begin(w, 'P');
+	sp_wr_cstr(w, SP_LIT(""));
+	sp_wr_put(w, before);
+	sp_wr_put(w, text);
+	sp_wr_cstr(w, after);
+	sp_wr_be16(w, 0);
+	if (pg_end(w, at) != SP_OK)
+		return false;
+	at = pg_begin(w, 'B');
+	sp_wr_cstr(w, SP_LIT(""));
+	sp_wr_cstr(w, SP_LIT(""));
+	for (unsigned i = 0; i < 3; i++)
+		sp_wr_be16(w, 0);
+	if (pg_end(w, at) != SP_OK)
+		return false;
+	at = pg_begin(w, 'E');
+	sp_wr_cstr(w, SP_LIT(""));
+	sp_wr_be32(w, 0);
+	return pg_end(w, at) == SP_OK;
+}
+
+static const char *
+write_simple(struct sp_writer *w, const struct estimating *g, struct sp_bytes text)
+{
+	const struct sp_bytes part[] = { sp_str(guard_path), SP_LIT("; "), sp_str(guard_begin), g->e.check, sp_str(guard_end), SP_LIT("; "),
+		g->e.set_path, SP_LIT("; ") };
+	size_t at = pg_begin(w, 'Q');
+	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++)
+		sp_wr_put(w, part[i]);
+	sp_wr_cstr(w, text);
+	return pg_end(w, at) == SP_OK ? NULL : "it is too long";
+}
+
 static const char *
 write_extended(struct sp_writer *w, const struct sp_op *op, struct sp_bytes text, unsigned n)
 {
@@ -112,7 +155,11 @@ write_question(struct estimating *g, const struct sp_op *op, unsigned n)
 	if (text.bad)
 		return "it is too long";
 	if (n == 0)
-		why = pg_write_cstr(&w, 'Q', sp_written(&text)) == SP_OK ? NULL : "it is too long";
+		why = write_simple(&w, g, sp_written(&text));
+	else if (!write_statement(&w, SP_LIT(""), sp_str(guard_path), SP_LIT("")) ||
+	    !write_statement(&w, sp_str(guard_begin), g->e.check, sp_str(guard_end)) ||
+	    !write_statement(&w, SP_LIT(""), g->e.set_path, SP_LIT("")))
+		why = "it is too long";
 	else
 		why = write_extended(&w, op, sp_written(&text), n);
 	g->len = w.bad ? 0 : w.len;
@@ -159,7 +206,7 @@ pg_estimate(struct sp_session *s, struct sp_op *op, const char *request)
 static int
 send(struct pg *p, struct estimating *g)
 {
-	static const char begin[] = "BEGIN READ ONLY; SET LOCAL statement_timeout = 200; SET LOCAL lock_timeout = 200; "
+	static const char begin[] = "BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY; SET LOCAL statement_timeout = 200; SET LOCAL lock_timeout = 200; "
 				    "SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off";
 	const struct sp_bytes text[PG_ESTIMATE_STEPS] = { [PG_ESTIMATE_BEGIN] = sp_str(begin), [PG_ESTIMATE_CHECK] = g->e.check,
 		[PG_ESTIMATE_PATH] = g->e.path, [PG_ESTIMATE_ROLLBACK] = SP_LIT("ROLLBACK") };
@@ -190,6 +237,10 @@ pg_estimate_turn(struct pg *p, enum sp_side from)
 	if (g == NULL || from != SP_CLIENT)
 		return SP_OK;
 	refuse(p, g, "the target did not answer in time");
+	if (g->late++ < CANCELS) {
+		sp_timer(p->s, PATIENCE);
+		return p->cancels == NULL ? pg_cancel_target(p) : SP_OK;
+	}
 	return sp_fail(p->s, SP_EIO, "the target did not answer an estimate in time");
 }
 

@@ -8,6 +8,7 @@
  *           BEGIN READ ONLY; 200 ms for each lock and statement
  *           check   what the names in it may stand for, and what hangs on its tables ─ no ─▶ "not estimated: …"
  *           path    the session's search_path, and whether it leads to the same tables
+ *           check once more, an error if it finds something, and in the same message
  *           EXPLAIN (FORMAT JSON) the exact text, its parameters bound as the client did ─▶ "about 1200 rows"
  *           ROLLBACK
  *
@@ -15,8 +16,13 @@
  * knows, from the statement and from all that it looks at (views, policies, defaults, checks, indexes,
  * statistics, bounds of partitions).  So a statement is planned only when nothing of that can be code of
  * somebody's own: each function, operator, type and cast is built in, whatever search_path says, and so
- * is all that hangs on its tables.  Read-only is what is left should that have been overlooked, or been
- * defined between the check and the plan.
+ * is all that hangs on its tables, and when nobody but owners can create in the schemas of the path.
+ * Read-only is what is left should that have been overlooked, or been defined by an owner between the check
+ * and the plan.  (A planner looks names up as they are now, whatever its transaction's snapshot is: so each
+ * check has to, too, and the transaction is READ COMMITTED.)
+ *
+ * It also takes time and memory to compute values, for somebody whom nobody has approved: what can make much
+ * of little is not planned, and what does not end is cancelled, and counts until its backend is gone.
  */
 #ifndef PG_ESTIMATE_H
 #define PG_ESTIMATE_H
@@ -32,6 +38,7 @@ struct pg_estimate {
 	char why[160];                     /* why not, printable ASCII; "" when it can be asked */
 	uint8_t memory[PG_ESTIMATE_SQL];   /* of check and path */
 	struct sp_bytes check, path;       /* SQL; of path's row each field must be the table's number in oid */
+	struct sp_bytes set_path;          /* path without its question */
 	uint32_t oid[32];
 	unsigned ntables;
 };

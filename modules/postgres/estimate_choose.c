@@ -14,6 +14,8 @@
 #define TABLES_MAX 32u
 #define DEPTH_MAX 64u /* as any stack has room for */
 #define TOKENS_MAX 20000u
+#define LENGTH_MAX 32767  /* of a type: char(n) is filled up */
+#define EXPONENT_MAX 3u   /* digits: 1e131071 is a number of 64 KB */
 
 enum list { FUNCTIONS, TYPES, OPERATORS, LOOSE, CTES, LISTS };
 
@@ -80,6 +82,40 @@ built_in_name(struct choice *c, PgQuery__Node **v, size_t n, const char *what)
 	return NULL;
 }
 
+/*
+ * A planner computes what has values only, before anybody has approved it; these make much of little, in one
+ * call or in some that are nested, and do not look up from it.
+ */
+static bool
+is_costly(const char *name)
+{
+	static const char *const names[] = {
+		"^", "!", "array_fill", "array_to_json", "array_to_string", "bit", "bpchar", "concat_ws", "decode", "dexp", "dpow", "encode",
+		"exp", "factorial", "format", "gcd", "json_build_array", "json_build_object", "jsonb_build_array", "jsonb_build_object",
+		"jsonb_pretty", "lcm", "lpad", "normalize", "numeric", "numeric_exp", "numeric_fac", "numeric_power", "overlay", "pow", "power",
+		"quote_ident", "quote_literal", "quote_nullable", "regexp_replace", "repeat", "replace", "row_to_json", "rpad", "textregexreplace",
+		"to_json", "to_jsonb", "translate", "varbit",
+	};
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
+/* 1e131071, as a number or as a text that may become one. */
+static void
+take_constant(struct choice *c, const PgQuery__AConst *k)
+{
+	const char *text = k->isnull ? "" : k->val_case == PG_QUERY__A__CONST__VAL_FVAL ? k->fval->fval
+	    : k->val_case == PG_QUERY__A__CONST__VAL_SVAL ? k->sval->sval : "";
+	for (const char *at = strpbrk(text, "eE"); at != NULL; at = strpbrk(at, "eE")) {
+		at++;
+		size_t digits = strspn(at + (*at == '+'), "0123456789_");
+		if (digits > EXPONENT_MAX && strspn(text, " +-.0123456789_eE") == strlen(text))
+			refuse(c, "it holds a number that is too long:", text);
+	}
+}
+
 static void
 take_function(struct choice *c, const PgQuery__FuncCall *f)
 {
@@ -91,6 +127,8 @@ take_function(struct choice *c, const PgQuery__FuncCall *f)
 		refuse(c, "it calls what is not built in:", name);
 	else if (class.effects != 0 || class.special == PG_RUNS || class.special == PG_TABLE_IN)
 		refuse(c, "it calls a function that does more than compute:", name);
+	else if (is_costly(name))
+		refuse(c, "it calls a function that can make much of little:", name);
 	if (f->n_funcname == 1) {
 		add(c, FUNCTIONS, name);
 		add(c, TYPES, name); /* f('x') may be a cast */
@@ -103,6 +141,13 @@ take_type(struct choice *c, const PgQuery__TypeName *t)
 	const char *name = built_in_name(c, t->names, t->n_names, "it names the type");
 	if (name != NULL && t->pct_type)
 		refuse(c, "it names the type of a column:", name);
+	for (size_t i = 0; name != NULL && i < t->n_typmods; i++) {
+		const PgQuery__Node *n = t->typmods[i];
+		bool fits = n->node_case == PG_QUERY__NODE__NODE_A_CONST && n->a_const->val_case == PG_QUERY__A__CONST__VAL_IVAL &&
+		    n->a_const->ival->ival <= LENGTH_MAX;
+		if (!fits)
+			refuse(c, "it names a length that is too large:", name);
+	}
 	if (name != NULL && t->n_names == 1)
 		add(c, TYPES, name);
 }
@@ -134,6 +179,8 @@ take_operator(struct choice *c, PgQuery__Node **v, size_t n, bool loose)
 		return;
 	if (!pg_builtin_operator(sp_str(name)))
 		refuse(c, "it uses an operator that is not built in:", name);
+	else if (is_costly(name))
+		refuse(c, "it uses an operator that can make much of little:", name);
 	if (n == 1)
 		add(c, loose ? LOOSE : OPERATORS, name);
 }
@@ -190,6 +237,9 @@ take(struct choice *c, const ProtobufCMessage *m)
 	case PG_QUERY__NODE__NODE_TYPE_NAME:
 		take_type(c, p);
 		return true;
+	case PG_QUERY__NODE__NODE_A_CONST:
+		take_constant(c, p);
+		return true;
 	case PG_QUERY__NODE__NODE_A_EXPR:
 		take_expression(c, p);
 		return true;
@@ -244,7 +294,7 @@ static bool
 is_plain(walk_case which)
 {
 	static const walk_case plain[] = {
-		PG_QUERY__NODE__NODE_SELECT_STMT, PG_QUERY__NODE__NODE_RES_TARGET, PG_QUERY__NODE__NODE_A_CONST, PG_QUERY__NODE__NODE_INTEGER,
+		PG_QUERY__NODE__NODE_SELECT_STMT, PG_QUERY__NODE__NODE_RES_TARGET, PG_QUERY__NODE__NODE_INTEGER,
 		PG_QUERY__NODE__NODE_FLOAT, PG_QUERY__NODE__NODE_BOOLEAN, PG_QUERY__NODE__NODE_STRING, PG_QUERY__NODE__NODE_BIT_STRING,
 		PG_QUERY__NODE__NODE_LIST, PG_QUERY__NODE__NODE_A_STAR, PG_QUERY__NODE__NODE_A_INDICES, PG_QUERY__NODE__NODE_A_ARRAY_EXPR,
 		PG_QUERY__NODE__NODE_ALIAS, PG_QUERY__NODE__NODE_BOOL_EXPR, PG_QUERY__NODE__NODE_NULL_TEST, PG_QUERY__NODE__NODE_BOOLEAN_TEST,
@@ -290,13 +340,13 @@ put_literal(struct sp_writer *w, const char *text)
 }
 
 static void
-put_names(struct sp_writer *w, const struct names *l)
+put_names(struct sp_writer *w, const char *const *v, size_t n)
 {
 	sp_wr_put(w, SP_LIT("ARRAY["));
-	for (size_t i = 0; i < l->n; i++) {
+	for (size_t i = 0; i < n; i++) {
 		if (i > 0)
 			sp_wr_u8(w, ',');
-		put_literal(w, l->v[i]);
+		put_literal(w, v[i]);
 	}
 	sp_wr_put(w, SP_LIT("]::name[]"));
 }
@@ -351,12 +401,16 @@ static const char relations[] =
     "SELECT 9, p.rel FROM part p JOIN pg_depend d ON d.classid = p.class AND d.objid = p.oid WHERE d.refobjid >= 16384 AND "
     "(d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass, 'pg_opclass'::regclass, 'pg_opfamily'::regclass, 'pg_am'::regclass) "
     "OR (d.refclassid = 'pg_type'::regclass AND d.refobjid NOT IN (SELECT oid FROM typ WHERE plain)))"
+    " UNION ALL SELECT 10, s.nspname FROM pg_namespace s CROSS JOIN LATERAL aclexplode(s.nspacl) a WHERE (s.nspname = ANY ($s) OR "
+    "s.nspname = 'pg_catalog') AND a.privilege_type = 'CREATE' AND a.grantee <> s.nspowner AND "
+    "NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = a.grantee AND r.rolsuper)"
     ") AS found ORDER BY n LIMIT 1";
 
 static const char *const found[] = {
 	NULL, "it calls what is not built in:", "it names a type that is not built in:", "an operator that it uses is not only built in:",
 	"the database has a cast of somebody's own, which may be applied unseen", "it reads what is not a plain table:", "row security stands on",
 	"rules stand on", "a column's type is not built in:", "a default, check, index, statistics or partition calls what is not built in:",
+	"others than its owner may create what its names could come to mean, in the schema",
 };
 
 int
@@ -397,16 +451,19 @@ put_check(struct sp_writer *w, const struct choice *c)
 			put_oids(w, c->e);
 			break;
 		case 'f':
-			put_names(w, &c->list[FUNCTIONS]);
+			put_names(w, c->list[FUNCTIONS].v, c->list[FUNCTIONS].n);
 			break;
 		case 't':
-			put_names(w, &c->list[TYPES]);
+			put_names(w, c->list[TYPES].v, c->list[TYPES].n);
+			break;
+		case 's':
+			put_names(w, c->view->path, c->view->npath);
 			break;
 		case 'l':
-			put_names(w, &c->list[LOOSE]);
+			put_names(w, c->list[LOOSE].v, c->list[LOOSE].n);
 			break;
 		default:
-			put_names(w, &c->list[OPERATORS]);
+			put_names(w, c->list[OPERATORS].v, c->list[OPERATORS].n);
 		}
 	}
 }
@@ -422,6 +479,7 @@ put_path(struct sp_writer *w, const struct choice *c)
 			sp_wr_put(w, SP_LIT(", "));
 		put_identifier(w, c->view->path[i]);
 	}
+	c->e->set_path.len = w->len; /* so far; its start is its caller's */
 	sp_wr_put(w, SP_LIT("; SELECT "));
 	for (size_t i = 0; i < c->ntables; i++) {
 		char quoted[4 * 64 + 8];
@@ -511,6 +569,7 @@ choose(struct choice *c, const PgQuery__ParseResult *tree)
 	e->check = (struct sp_bytes){ e->memory, at };
 	put_path(&w, c);
 	e->path = (struct sp_bytes){ e->memory + at, w.len - at };
+	e->set_path = (struct sp_bytes){ e->memory + at, e->set_path.len - at };
 	if (w.bad)
 		refuse(c, "it has too many names", "");
 }

@@ -312,6 +312,67 @@ def rights_and_rudeness_of_the_target_are_told_in_our_words(w):
 
 
 @test
+def nobody_may_slip_something_into_the_path(w):
+    w.pg.sql("CREATE ROLE guest; GRANT CREATE ON SCHEMA public TO guest")
+    refused(w, "SELECT * FROM public.orders WHERE id = 1", "may create what its names could come to mean, in the schema public")
+    w.pg.sql("REVOKE CREATE ON SCHEMA public FROM guest; GRANT CREATE ON SCHEMA public TO PUBLIC")
+    refused(w, "SELECT * FROM public.orders WHERE id = 1", "in the schema public")
+    w.pg.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC; DROP ROLE guest")
+    assert estimate(w, "SELECT * FROM public.orders WHERE id = 1").startswith("about 1 row")
+
+
+CLOSE_WAIT = "08"
+
+
+def tcp_states(pid):
+    """Of a process's connections, as the kernel numbers them."""
+    sockets = set()
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            sockets.add(os.readlink(fd))
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    states = {row[3] for row in rows if f"socket:[{row[9]}]" in sockets}
+    assert states, "the backend has no connection by TCP"
+    return states
+
+
+@test
+def what_does_not_answer_counts_until_it_is_gone(w):
+    """A backend that stands still: it is told so in time, its connection stays, and a cancel awaits it."""
+    lock = w.psql_waiting(stdin="BEGIN; LOCK TABLE public.orders IN ACCESS EXCLUSIVE MODE;\n", direct=True)
+    wait_for(lambda: w.pg.sql("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock' AND granted AND relation = 'public.orders'::regclass") == "1")
+    planning = "SELECT pid FROM pg_stat_activity WHERE usename = 'est' AND wait_event_type = 'Lock'"
+    left = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'est'"
+    stopped = None
+    try:
+        for _ in range(20):
+            with held(w, "UPDATE public.orders SET price = 1") as request:
+                deadline = time.monotonic() + 3 * SLOW
+                while stopped is None and time.monotonic() < deadline and not w.command("requests", request, "--json").json.get("estimate"):
+                    pid = w.pg.sql(planning)
+                    if pid:
+                        os.kill(int(pid), signal.SIGSTOP)
+                        stopped = int(pid)
+                got = shown(w, request)
+            if stopped is not None and got != LATE:
+                break
+            if stopped is not None:
+                os.kill(stopped, signal.SIGCONT)
+                stopped = None
+        assert got == "not estimated: the target did not answer in time", got
+        assert CLOSE_WAIT not in tcp_states(stopped), "its connection was given up while its backend lives"
+        os.kill(stopped, signal.SIGCONT)
+        stopped = None
+        wait_for(lambda: w.pg.sql(left) == "0", said="it was not ended")
+        assert estimate(w, "SELECT * FROM app.plain").startswith("about ")
+    finally:
+        if stopped is not None:
+            os.kill(stopped, signal.SIGCONT)
+        lock.interrupt()
+        lock.result()
+
+
+@test
 def nothing_is_left_behind(w):
     wait_for(lambda: w.pg.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'est'") == "0", said="a connection is left")
     assert traps(w)[1:] == ("0", "1|f"), traps(w)
