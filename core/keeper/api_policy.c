@@ -19,8 +19,8 @@
 #include "metrics.h"
 
 #define ASKED_MAX 64
-#define EXPLAINS 20          /* a second, of everybody: each is as much work as an operation */
-#define EXPLAINS_EACH 4      /* … of one principal, and those that share a place with it */
+#define EXPLAINS 60          /* a second, of everybody: each is as much work as an operation */
+#define EXPLAINS_EACH 20     /* … of one principal, and those that share a place with it */
 #define PLACES 256
 #define TEXT_MAX (64u << 10) /* of a text to explain */
 

@@ -21,6 +21,13 @@ name_of(struct sp_bytes key, char to[NAME])
 	return !w.bad;
 }
 
+/* No parameter begins with a capital; members of a body do, which SDKs send here as well, lists of them one by one. */
+static bool
+is_none_of_the_engines(const char *name)
+{
+	return name[0] >= 'A' && name[0] <= 'Z';
+}
+
 static const char *
 fault_of(struct sp_bytes query, bool lists)
 {
@@ -35,6 +42,8 @@ fault_of(struct sp_bytes query, bool lists)
 			continue;
 		if (n == PAIRS || !name_of(key, name[n]))
 			return "malformed";
+		if (is_none_of_the_engines(name[n]))
+			continue;
 		for (size_t i = 0; i < n && !lists; i++)
 			if (strcmp(name[i], name[n]) == 0)
 				return "repeated";

@@ -161,8 +161,9 @@ def nothing_of_a_statement_reaches_a_terminal(world):
 
 @test
 def a_live_session_is_followed_to_its_end(world):
+    before = {s["id"] for s in world.sessions(live=True)}
     psql = world.psql_waiting(None)
-    live = wait_for(lambda: world.sessions(live=True), 10)[0]["id"]
+    live = wait_for(lambda: [s for s in world.sessions(live=True) if s["id"] not in before], 10)[0]["id"]
     stream = Stream(world, f"recordings/{live}/replay?follow=1")
     assert stream.has(lambda f: f["type"] == "header")
     psql.say("SELECT 'while it is watched';\n")

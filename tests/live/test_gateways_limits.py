@@ -32,7 +32,7 @@ def a_limit_counts_over_both(w):
     time.sleep(1.2)  # b looks once a second
     assert counts(b, "lim", 4) == 2
     assert counts(b, "lim", 1) == 0
-    time.sleep(1.2)
+    time.sleep(2.4)  # b tells once a second, a looks once a second
     assert counts(a, "lim", 1) == 0
     assert counts(b, "other", 1) == 1
 

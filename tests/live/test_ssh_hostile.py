@@ -288,7 +288,9 @@ def packet(kind, number, *parts):
 def replies(c, n):
     got, data = [], b""
     while len(got) < n:
-        data += comes(c, 1 << 15)
+        more = comes(c, 1 << 15)
+        assert more, f"{len(got)} answers came in place of {n}"
+        data += more
         while len(data) >= 4 and len(data) >= 4 + struct.unpack(">I", data[:4])[0]:
             size = 4 + struct.unpack(">I", data[:4])[0]
             got.append(data[4:size])

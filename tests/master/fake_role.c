@@ -140,17 +140,11 @@ print_pid_file(const char *path)
 	return pid == NULL;
 }
 
+/* Tells master what the check said; the epoch goes with it. */
 static int
-check(const char *option, const char *path)
+serve(struct epoch *e, int rc, const char *err)
 {
-	struct epoch *e = NULL;
-	const char *err = "";
-	log_init("check", STDERR_FILENO, SP_INFO);
-	int rc = epoch_read(path, &e, &err), fd = -1;
-	if (strcmp(option, "--serve") != 0) {
-		(void)printf("%s uid %d %s\n", option, (int)getuid(), rc == SP_OK ? "ok" : err);
-		return rc != SP_OK;
-	}
+	int fd = -1;
 	if (rc == SP_OK && settings_target(&e->settings, "die-check") != NULL)
 		(void)raise(SIGKILL);
 	if (rc == SP_OK && settings_target(&e->settings, "slow-check") != NULL)
@@ -163,10 +157,29 @@ check(const char *option, const char *path)
 	struct link *l = link_new(base, ROLE_MASTER_FD, ROLE_CHECK, ROLE_MASTER, 0, &none);
 	const struct message m = { .type = MSG_CHECKED, .f = { Q(rc == SP_OK), Z(rc == SP_OK ? "" : err) },
 		.nfds = rc == SP_OK, .fd = { fd, -1, -1 } };
-	if (link_send(l, &m) != SP_OK)
-		return 1;
-	link_flush(l, 1000);
-	return rc != SP_OK;
+	bool sent = link_send(l, &m) == SP_OK;
+	if (sent)
+		link_flush(l, 1000);
+	link_free(&l);
+	event_base_free(base);
+	return !sent || rc != SP_OK;
+}
+
+static int
+check(const char *option, const char *path)
+{
+	struct epoch *e = NULL;
+	const char *err = "";
+	log_init("check", STDERR_FILENO, SP_INFO);
+	int rc = epoch_read(path, &e, &err);
+	if (strcmp(option, "--serve") == 0) {
+		rc = serve(e, rc, err);
+	} else {
+		(void)printf("%s uid %d %s\n", option, (int)getuid(), rc == SP_OK ? "ok" : err);
+		rc = rc != SP_OK;
+	}
+	epoch_free(&e);
+	return rc;
 }
 
 int
