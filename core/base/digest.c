@@ -65,6 +65,16 @@ digest_add(struct digest *d, struct sp_bytes b)
 }
 
 void
+digest_add_part(struct digest *d, struct sp_bytes b)
+{
+	uint8_t len[4];
+	struct sp_writer w = sp_writer(len, sizeof(len));
+	sp_wr_be32(&w, (uint32_t)b.len);
+	digest_add(d, sp_written(&w));
+	digest_add(d, b);
+}
+
+void
 digest_end(struct digest **d, uint8_t out[DIGEST_LEN])
 {
 	gnutls_hash_deinit((*d)->h, out);

@@ -20,17 +20,6 @@
 #define FILE_WINDOW (3600ull * 1000)        /* ms in which an approved file may be run */
 #define FILE_WINDOW_MAX (24ull * 3600 * 1000)
 
-/* Part by part, each with its length: one text can't stand for two requests. */
-static void
-hash_part(struct digest *d, struct sp_bytes b)
-{
-	uint8_t len[4];
-	struct sp_writer w = sp_writer(len, sizeof(len));
-	sp_wr_be32(&w, (uint32_t)b.len);
-	digest_add(d, sp_written(&w));
-	digest_add(d, b);
-}
-
 /* NULL: the caller has its answer. */
 static const struct target *
 target_of(struct api *a)
@@ -104,8 +93,8 @@ grant_hash(const struct approval *r, uint8_t out[DIGEST_LEN])
 	struct digest *d = digest_begin();
 	const char *const parts[] = { "sallyport grant 2", r->who.issuer, r->who.subject, r->target, r->reason, r->by };
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
-		hash_part(d, sp_str(parts[i]));
-	hash_part(d, sp_written(&w));
+		digest_add_part(d, sp_str(parts[i]));
+	digest_add_part(d, sp_written(&w));
 	digest_end(&d, out);
 }
 

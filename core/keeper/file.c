@@ -28,16 +28,6 @@
 
 #define RUNS_MAX 8 /* files that a session follows: the latest */
 
-static void
-hash_part(struct digest *d, struct sp_bytes b)
-{
-	uint8_t len[4];
-	struct sp_writer w = sp_writer(len, sizeof(len));
-	sp_wr_be32(&w, (uint32_t)b.len);
-	digest_add(d, sp_written(&w));
-	digest_add(d, b);
-}
-
 void
 file_hash(const struct approval *a, const struct file_wish *w, uint8_t out[DIGEST_LEN])
 {
@@ -51,12 +41,12 @@ file_hash(const struct approval *a, const struct file_wish *w, uint8_t out[DIGES
 	sp_wr_be64(&n, a->count);
 	struct digest *d = digest_begin();
 	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
-		hash_part(d, sp_str(parts[i]));
-	hash_part(d, sp_written(&n));
-	hash_part(d, (struct sp_bytes){ a->rule_hash, DIGEST_LEN });
+		digest_add_part(d, sp_str(parts[i]));
+	digest_add_part(d, sp_written(&n));
+	digest_add_part(d, (struct sp_bytes){ a->rule_hash, DIGEST_LEN });
 	for (size_t from = 0; statements_next(text, from, &s); from = s.next) {
 		digest_sha256((struct sp_bytes){ text.p + s.start, s.end - s.start }, hash);
-		hash_part(d, (struct sp_bytes){ hash, sizeof(hash) });
+		digest_add_part(d, (struct sp_bytes){ hash, sizeof(hash) });
 	}
 	digest_end(&d, out);
 }
@@ -67,7 +57,7 @@ file_policy(const struct keeper *k, const struct target *t, uint8_t out[DIGEST_L
 	struct digest *d = digest_begin();
 	for (size_t i = 0; i < t->policy.n; i++) {
 		const struct policy_source *p = epoch_find_policy(k->epoch, t->policy.v[i]);
-		hash_part(d, p == NULL ? SP_LIT("") : (struct sp_bytes){ p->hash, sizeof(p->hash) });
+		digest_add_part(d, p == NULL ? SP_LIT("") : (struct sp_bytes){ p->hash, sizeof(p->hash) });
 	}
 	digest_end(&d, out);
 }

@@ -5,22 +5,12 @@
 #include "approval_hash.h"
 
 static void
-hash_part(struct digest *d, struct sp_bytes b)
-{
-	uint8_t len[4];
-	struct sp_writer w = sp_writer(len, sizeof(len));
-	sp_wr_be32(&w, (uint32_t)b.len);
-	digest_add(d, sp_written(&w));
-	digest_add(d, b);
-}
-
-static void
 hash_number(struct digest *d, size_t n)
 {
 	uint8_t number[4];
 	struct sp_writer w = sp_writer(number, sizeof(number));
 	sp_wr_be32(&w, (uint32_t)n);
-	hash_part(d, sp_written(&w));
+	digest_add_part(d, sp_written(&w));
 }
 
 static void
@@ -28,8 +18,8 @@ hash_meanings(struct digest *d, const struct shape *shape)
 {
 	hash_number(d, shape->nmeanings);
 	for (size_t i = 0; i < shape->nmeanings; i++) {
-		hash_part(d, sp_str(shape->meaning[i].name));
-		hash_part(d, shape->meaning[i].value);
+		digest_add_part(d, sp_str(shape->meaning[i].name));
+		digest_add_part(d, shape->meaning[i].value);
 	}
 }
 
@@ -40,9 +30,9 @@ approval_hash(const struct sp_op *op, const struct approval_rule *a, uint8_t out
 	const struct principal *p = &s->principal;
 	const char *const always[] = { p->issuer, p->subject, s->target_name, s->part, s->login };
 	struct digest *d = digest_begin();
-	hash_part(d, SP_LIT("sallyport approval 2"));
-	hash_part(d, a->next_run ? SP_LIT("next run") : SP_LIT("this session"));
-	hash_part(d, op->op.shape->text);
+	digest_add_part(d, SP_LIT("sallyport approval 2"));
+	digest_add_part(d, a->next_run ? SP_LIT("next run") : SP_LIT("this session"));
+	digest_add_part(d, op->op.shape->text);
 	hash_meanings(d, op->op.shape);
 	hash_number(d, op->op.nparams);
 	for (unsigned i = 0; i < op->op.nparams; i++) {
@@ -52,22 +42,22 @@ approval_hash(const struct sp_op *op, const struct approval_rule *a, uint8_t out
 		sp_wr_be32(&w, v->type);
 		sp_wr_be16(&w, v->format);
 		sp_wr_u8(&w, v->null);
-		hash_part(d, sp_written(&w));
-		hash_part(d, v->value);
+		digest_add_part(d, sp_written(&w));
+		digest_add_part(d, v->value);
 	}
 	for (size_t i = 0; i < sizeof(always) / sizeof(*always); i++)
-		hash_part(d, sp_str(always[i]));
+		digest_add_part(d, sp_str(always[i]));
 	for (size_t i = 0; i < s->nfacts; i++) {
 		if (a->next_run && strcmp(s->fact[i].name, "transaction") == 0)
 			continue;
-		hash_part(d, sp_str(s->fact[i].name));
-		hash_part(d, s->fact[i].value);
+		digest_add_part(d, sp_str(s->fact[i].name));
+		digest_add_part(d, s->fact[i].value);
 	}
 	if (!a->next_run) {
-		hash_part(d, (struct sp_bytes){ s->id, ID_LEN });
-		hash_part(d, sp_str(p->token));
+		digest_add_part(d, (struct sp_bytes){ s->id, ID_LEN });
+		digest_add_part(d, sp_str(p->token));
 	}
-	hash_part(d, (struct sp_bytes){ a->hash, sizeof(a->hash) });
+	digest_add_part(d, (struct sp_bytes){ a->hash, sizeof(a->hash) });
 	digest_end(&d, out);
 }
 
