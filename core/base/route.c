@@ -67,7 +67,16 @@ const struct route route_table[] = {
 };
 
 const struct page_route page_table[] = {
-	{ "GET", "/", PAGE_HOME, false, false, "To /signin." },
+	{ "GET", "/", PAGE_HOME, false, false, "The console; to /signin where it was not built." },
+	{ "GET", "/home", PAGE_APP, false, false, "The console: targets." },
+	{ "GET", "/approvals", PAGE_APP, false, false, "… what waits for a person." },
+	{ "GET", "/approvals/:id", PAGE_APP, false, false, "… one of them." },
+	{ "GET", "/sessions", PAGE_APP, false, false, "… sessions." },
+	{ "GET", "/sessions/:id", PAGE_APP, false, false, "… one of them, live or as it was." },
+	{ "GET", "/policies", PAGE_APP, false, false, "… rules." },
+	{ "GET", "/audit", PAGE_APP, false, false, "… the audit log." },
+	{ "GET", "/overview", PAGE_APP, false, false, "… numbers." },
+	{ "GET", "/assets/:id", PAGE_ASSET, false, false, "What the console's page is made of." },
 	{ "GET", "/signin", PAGE_SIGNIN, false, false, "Who one is, or by which identity to sign in." },
 	{ "GET", "/signin/with/:id", PAGE_SIGNIN_WITH, false, false, "To that identity's provider." },
 	{ "GET", "/signin/callback/:id", PAGE_SIGNIN_BACK, false, false, "Where the provider sends the browser back to." },

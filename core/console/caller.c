@@ -58,6 +58,7 @@ struct caller {
 	uint64_t file_left;
 	struct job *job;
 	bool job_ready, closing, busy;
+	bool scripts;        /* of the answer: page_reply's */
 };
 
 struct console *
@@ -143,13 +144,17 @@ static const struct {
 	const char *name, *value;
 } https_fields[] = {
 	{ "Strict-Transport-Security", "max-age=31536000" },
-	{ "Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'" },
 	{ "X-Frame-Options", "DENY" },
 	{ "Referrer-Policy", "no-referrer" },
 	{ "Cross-Origin-Opener-Policy", "same-origin" },
 	{ "Cross-Origin-Resource-Policy", "same-origin" },
 	{ "Permissions-Policy", "camera=(), geolocation=(), microphone=()" },
 };
+
+#define POLICY_TAIL "style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+static const char policy[] = "default-src 'none'; " POLICY_TAIL;
+/* The player of terminals is WebAssembly, which is compiled from bytes of ours and evaluates no text. */
+static const char policy_of_scripts[] = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; font-src 'self'; " POLICY_TAIL;
 
 static void
 answer_begin(struct caller *c, struct sp_writer *w, unsigned status, const char *type)
@@ -159,6 +164,9 @@ answer_begin(struct caller *c, struct sp_writer *w, unsigned status, const char 
 	http_put_field(w, "X-Content-Type-Options", SP_LIT("nosniff"));
 	for (size_t i = 0; c->door != NULL && i < sizeof(https_fields) / sizeof(*https_fields); i++)
 		http_put_field(w, https_fields[i].name, sp_str(https_fields[i].value));
+	if (c->door != NULL)
+		http_put_field(w, "Content-Security-Policy", sp_str(c->scripts ? policy_of_scripts : policy));
+	c->scripts = false;
 	if (!c->keep_alive)
 		http_put_field(w, "Connection", SP_LIT("close"));
 }
@@ -199,9 +207,17 @@ void
 caller_page(struct caller *c, const struct page_reply *p)
 {
 	struct sp_writer w = buffer_writer(&c->out);
+	c->scripts = p->scripts;
 	answer_begin(c, &w, p->status, p->type);
-	http_put_field_u64(&w, "Content-Length", p->body.len);
-	http_put_field(&w, "Cache-Control", p->lasting ? SP_LIT("public, max-age=86400") : SP_LIT("no-store"));
+	if (p->status != 304)
+		http_put_field_u64(&w, "Content-Length", p->body.len);
+	http_put_field(&w, "Cache-Control", p->cache != NULL ? sp_str(p->cache) : SP_LIT("no-store"));
+	if (p->etag != NULL)
+		http_put_field(&w, "ETag", sp_str(p->etag));
+	if (p->packed)
+		http_put_field(&w, "Content-Encoding", SP_LIT("gzip"));
+	if (p->varies)
+		http_put_field(&w, "Vary", SP_LIT("Accept-Encoding"));
 	if (p->location != NULL)
 		http_put_field(&w, "Location", sp_str(p->location));
 	for (size_t i = 0; i < 2; i++)
@@ -482,6 +498,8 @@ request_done(struct caller *c)
 		.slack_signature = http_field(&c->head, head, "x-slack-signature"),
 		.cookie = cookie_value(&c->head, head, "__Host-sallyport"),
 		.flow = cookie_value(&c->head, head, "__Host-sallyport-flow"),
+		.unless = http_field(&c->head, head, "if-none-match"),
+		.gzip = http_field_has(&c->head, head, "accept-encoding", "gzip"),
 		.body = buffer_bytes(&c->body),
 	};
 	http_target_split(http_span(head, c->head.target), &r.path, &r.query);

@@ -2,11 +2,13 @@
 /* What master and the keeper say to the console. */
 #include <config.h>
 
+#include <limits.h>
 #include <unistd.h>
 
 #include "../base/log.h"
 #include "../base/sandbox.h"
 #include "console.h"
+#include "files.h"
 
 static int
 on_keeper(void *owner, struct link *l, struct message *m)
@@ -57,11 +59,25 @@ console_message(void *owner, struct link *l, struct message *m)
 	return SP_OK;
 }
 
+/* Before the lock-down: after it nothing can be opened. */
+static void
+read_pages(struct console *c)
+{
+	char folder[PATH_MAX];
+	const char *why = "";
+	files_folder(folder, sizeof(folder));
+	if (files_read(folder, &c->files, &why) != SP_OK)
+		log_error("the console's pages in %s are not served: %s", folder, why);
+	else if (c->files == NULL)
+		log_info("there are no pages of the console in %s (--without-console): sign-in and API only", folder);
+}
+
 static int
 console_start(void *owner, struct epoch *e, const char **err_r)
 {
 	static const struct sandbox_paths nothing = { NULL, NULL };
 	struct console *c = owner;
+	read_pages(c);
 	if (sandbox_enter(ROLE_CONSOLE, &nothing) != SP_OK) {
 		*err_r = "the sandbox can't be entered";
 		return SP_EINTERNAL;

@@ -7,7 +7,7 @@
  *   master ─ LISTENER ─ listen.c ─▶   │
  *      accept, TLS, count by address   guard.c  over HTTPS: Host, Origin, cookie, CSRF; attempts.c: how often
  *                                      api.c    route, arguments, what to do with the answer
- *                                      page.c   the pages of signing in, pages/ as text with holes
+ *                                      page.c   the pages of signing in, pages/ as text with holes; files.c: those of web/
  *                                      ask.c    MSG_CALL ─▶ keeper ─▶ MSG_RESULT
  *                                      search.c, verify.c, explain.c, replay.c   work on recordings, slice by slice
  *                                      audit.c  the audit log; watch.c  what follows it, or a live session
@@ -24,6 +24,7 @@
 struct caller;
 struct ask;
 struct attempts;
+struct files;
 
 struct door { /* a certificate: of one epoch, and of who came in by it */
 	struct tls_credentials *tls;
@@ -47,6 +48,7 @@ struct console {
 	struct event *accept, *rest;  /* rest: after descriptors ran out */
 	struct door *door;            /* NULL: no HTTPS */
 	struct attempts *attempts;
+	struct files *files;          /* the pages of web/; NULL: there are none */
 	uint64_t reopened;            /* how often logs were rotated */
 	bool quitting;
 };
@@ -116,7 +118,10 @@ struct page_reply {
 	struct sp_bytes body;
 	const char *location;    /* or NULL */
 	const char *cookie[2];   /* Set-Cookie, or NULL */
-	bool lasting;            /* the same for everybody: may be kept for a day */
+	const char *cache;       /* Cache-Control; NULL: not to be kept */
+	const char *etag;        /* or NULL */
+	bool scripts;            /* a page that runs those of ours */
+	bool packed, varies;     /* the body is gzip; it could be, or could not */
 };
 void caller_page(struct caller *c, const struct page_reply *p);
 void caller_retry_after(struct caller *c, unsigned seconds); /* 429 */
@@ -167,6 +172,8 @@ struct request { /* borrowed until api_begin() returns */
 	struct sp_bytes host, origin, site, csrf; /* site: Sec-Fetch-Site */
 	struct sp_bytes slack_time, slack_signature; /* X-Slack-Request-Timestamp, X-Slack-Signature */
 	struct sp_bytes cookie, flow;             /* __Host-sallyport, __Host-sallyport-flow: their values */
+	struct sp_bytes unless;                   /* If-None-Match */
+	bool gzip;                                /* may be answered so */
 };
 void api_begin(struct caller *c, const struct request *r);
 /* A query's words, or a form's, as that call's arguments.  false: the caller has its answer already. */

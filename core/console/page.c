@@ -7,6 +7,8 @@
  *   /requests/ID: all of it ─ POST with the CSRF token and the hash that was shown ─▶ decided
  *   /device ─ code ─▶ what it is, who asks, from where ─ POST with the CSRF token ─▶ done
  *
+ *   /, /approvals, /sessions …: index.html of web/, whose script asks /api/v1; /assets/NAME: what it is made of
+ *
  * A page asks the keeper one or two questions and fills a text.  The secret of a sign-in comes from the
  * keeper and goes into the cookie; it is in no page, no address and no log.
  */
@@ -19,6 +21,7 @@
 #include "../base/log.h"
 #include "../base/openapi.h"
 #include "console.h"
+#include "files.h"
 #include "page_request.h"
 #include "page_text.h"
 
@@ -517,14 +520,46 @@ page_open(struct caller *c, const struct page_route *page, const struct request 
 			(void)json_object_set_new(args, "flow", json_stringn((const char *)r->flow.p, r->flow.len));
 		char back[96];
 		way_back(page, args, back);
-		if (page->page == PAGE_HOME)
-			go_to(c, RETURN_FIRST, NULL, NULL);
-		else if (page->signed_in && p.carrier != CARRIER_COOKIE)
+		if (page->signed_in && p.carrier != CARRIER_COOKIE)
 			go_sign_in(c, back, NULL);
 		else
 			page_run(c, page, &p, args);
 	}
 	json_decref(args);
+}
+
+/* Of web/.  One of those under /assets never changes; the index is asked for anew each time, and is small. */
+static void
+page_give_file(struct caller *c, const struct request *r, const struct file *f)
+{
+	bool packed = r->gzip && f->gzip.p != NULL;
+	bool same = r->unless.p != NULL && memmem(r->unless.p, r->unless.len, f->etag, strlen(f->etag)) != NULL;
+	struct page_reply p = { .status = 200, .type = f->type, .body = packed ? f->gzip : f->body, .packed = packed, .varies = f->gzip.p != NULL,
+		.cache = f->lasting ? "public, max-age=31536000, immutable" : "no-cache", .etag = f->etag, .scripts = true };
+	if (same) {
+		p.status = 304;
+		p.packed = false;
+		p.body = (struct sp_bytes){ NULL, 0 };
+	}
+	caller_page(c, &p);
+}
+
+static void
+page_app(struct caller *c, const struct page_route *page, const struct request *r)
+{
+	const struct files *files = caller_console(c)->files;
+	const struct file *f = files_find(files, page->page == PAGE_APP || page->page == PAGE_HOME ? SP_LIT("/index.html") : r->path);
+	if (!guard_host(c, r))
+		return;
+	if (f != NULL)
+		page_give_file(c, r, f);
+	else if (page->page == PAGE_HOME)
+		go_to(c, RETURN_FIRST, NULL, NULL);
+	else if (page->page == PAGE_APP)
+		show_message(c, &(struct page_reply){ .status = 404 }, "No console",
+		    "This gateway was installed without the console's pages (--without-console). Sign in here, and use the sallyport command for everything else.");
+	else
+		caller_refuse(c, 404, "there is no such file");
 }
 
 static void
@@ -562,10 +597,12 @@ page_begin(struct caller *c, const struct request *r)
 		page_health(c, page->page);
 	else if (page->page == PAGE_OPENAPI)
 		page_openapi(c);
+	else if (page->page == PAGE_HOME || page->page == PAGE_APP || page->page == PAGE_ASSET)
+		page_app(c, page, r);
 	else if (page->page == PAGE_STYLE)
-		caller_page(c, &(struct page_reply){ .status = 200, .type = "text/css; charset=utf-8", .body = page_file("style.css"), .lasting = true });
+		caller_page(c, &(struct page_reply){ .status = 200, .type = "text/css; charset=utf-8", .body = page_file("style.css"), .cache = "public, max-age=86400" });
 	else if (page->page == PAGE_ICON)
-		caller_page(c, &(struct page_reply){ .status = 200, .type = "image/svg+xml", .body = page_file("icon.svg"), .lasting = true });
+		caller_page(c, &(struct page_reply){ .status = 200, .type = "image/svg+xml", .body = page_file("icon.svg"), .cache = "public, max-age=86400" });
 	else
 		page_open(c, page, r, id);
 	return true;

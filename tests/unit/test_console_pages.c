@@ -10,11 +10,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "../../core/base/log.h"
 #include "../../core/console/console.h"
+#include "../../core/console/files.h"
 #include "cunit_main.h"
 
 #define URL "https://gate.test:8443"
@@ -241,6 +243,126 @@ post(const char *path, const char *fields, const char *body)
 	return ask(text);
 }
 
+/* ---- the pages of web/ ---- */
+
+static char folder[64];
+
+static void
+put(const char *name, const char *text)
+{
+	char path[160];
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	FILE *f = fopen(path, "w");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(f);
+	(void)fputs(text, f);
+	CU_ASSERT_EQUAL(fclose(f), 0);
+}
+
+static void
+make_files(void)
+{
+	char assets[96];
+	const char *why = "";
+	(void)snprintf(folder, sizeof(folder), "/tmp/sallyport-pages-XXXXXX");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+	(void)snprintf(assets, sizeof(assets), "%s/assets", folder);
+	CU_ASSERT_EQUAL_FATAL(mkdir(assets, 0755), 0);
+	put("index.html", "<title>the index</title>");
+	put("assets/console-ABCD.js", "the script");
+	put("assets/console-ABCD.js.gz", "the packed script");
+	put("assets/console-ABCD.css", "the style");
+	put("assets/notes.txt", "no file of a page");
+	put("secret", "no file of a page");
+	CU_ASSERT_EQUAL(chmod(assets, 0757), 0);
+	CU_ASSERT_EQUAL(files_read(folder, &console.files, &why), SP_ECONF);
+	CU_ASSERT_STRING_EQUAL(why, "everybody may write there");
+	CU_ASSERT_EQUAL(chmod(assets, 0755), 0);
+	CU_ASSERT_EQUAL_FATAL(files_read(folder, &console.files, &why), SP_OK);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(console.files);
+}
+
+static void
+remove_files(void)
+{
+	static const char *const names[] = { "index.html", "assets/console-ABCD.js", "assets/console-ABCD.js.gz", "assets/console-ABCD.css", "assets/notes.txt", "secret" };
+	char path[160];
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+		CU_ASSERT_EQUAL(unlink(path), 0);
+	}
+	(void)snprintf(path, sizeof(path), "%s/assets", folder);
+	CU_ASSERT_EQUAL(rmdir(path), 0);
+	CU_ASSERT_EQUAL(rmdir(folder), 0);
+}
+
+static void
+test_app(void)
+{
+	char request[256], etag[64];
+	begin();
+	CU_ASSERT(ask(GET("/approvals", "")) && is(404) && has("--without-console"));
+	CU_ASSERT(ask(GET("/assets/console-ABCD.js", "")) && is(404));
+	make_files();
+	remove_files(); /* what was read is served, whatever becomes of the folder */
+	static const char *const pages[] = { "/", "/home", "/approvals", "/approvals/01ABC", "/sessions", "/sessions/01ABC", "/policies", "/audit", "/overview" };
+	for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
+		(void)snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: gate.test:8443\r\n\r\n", pages[i]);
+		CU_ASSERT(ask(request) && is(200) && has("<title>the index</title>") && has("Content-Type: text/html; charset=utf-8\r\n") &&
+		    has("Cache-Control: no-cache\r\n"));
+		CU_ASSERT(has("script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'") && has("default-src 'none'") && has("frame-ancestors 'none'"));
+		CU_ASSERT(has("X-Content-Type-Options: nosniff\r\n") && has("Cross-Origin-Opener-Policy: same-origin\r\n") &&
+		    has("Cross-Origin-Resource-Policy: same-origin\r\n") && has("Referrer-Policy: no-referrer\r\n"));
+		CU_ASSERT_PTR_NULL(strstr(page, "'unsafe-inline'"));
+		CU_ASSERT_PTR_NULL(strstr(page, "'unsafe-eval'"));
+	}
+	CU_ASSERT_EQUAL(fake.asked, 0);
+	CU_ASSERT(ask(GET("/assets/console-ABCD.js", "")) && is(200) && has("\r\n\r\nthe script") && has("Content-Type: text/javascript; charset=utf-8\r\n"));
+	CU_ASSERT(has("Cache-Control: public, max-age=31536000, immutable\r\n") && has("Vary: Accept-Encoding\r\n"));
+	CU_ASSERT_PTR_NULL(strstr(page, "Content-Encoding"));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(strstr(page, "ETag: "));
+	(void)snprintf(etag, sizeof(etag), "%.22s", strstr(page, "ETag: ") + 6);
+	CU_ASSERT(ask(GET("/assets/console-ABCD.js", "Accept-Encoding: gzip, deflate, br\r\n")) && is(200) && has("\r\n\r\nthe packed script") &&
+	    has("Content-Encoding: gzip\r\n"));
+	CU_ASSERT(ask(GET("/assets/console-ABCD.css", "Accept-Encoding: gzip\r\n")) && is(200) && has("\r\n\r\nthe style"));
+	(void)snprintf(request, sizeof(request), "GET /assets/console-ABCD.js HTTP/1.1\r\nHost: gate.test:8443\r\nIf-None-Match: W/\"x\", %s\r\n\r\n", etag);
+	CU_ASSERT(ask(request) && is(304) && has(etag));
+	CU_ASSERT_PTR_NULL(strstr(page, "the script"));
+	CU_ASSERT(ask(GET("/signin", "")) && is(200));
+	CU_ASSERT_PTR_NULL(strstr(page, "script-src"));
+	files_free(&console.files);
+	end();
+}
+
+/* A path is looked up among those that were read, and nothing is opened. */
+static void
+test_no_way_out(void)
+{
+	static const char *const paths[] = { "/assets/../secret", "/assets/..%2fsecret", "/assets/%2e%2e/secret", "/assets/....//secret", "/assets//secret", "/secret",
+		"/assets/notes.txt", "/assets/console-ABCD.js.gz", "/assets/", "/assets", "/assets/console-ABCD.js/", "/assets/console-abcd.js", "/index.html",
+		"/assets/console-ABCD.js%00.css", "/assets/..\\secret", "/../../etc/passwd", "/assets/%252e%252e/secret", "/home/x", "/approvals/a/b" };
+	char request[256];
+	begin();
+	make_files();
+	for (size_t i = 0; i < sizeof(paths) / sizeof(*paths); i++) {
+		(void)snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: gate.test:8443\r\n\r\n", paths[i]);
+		CU_ASSERT_PTR_NOT_NULL(ask(request));
+		bool refused = strncmp(page, "HTTP/1.1 404 ", 13) == 0 || strncmp(page, "HTTP/1.1 400 ", 13) == 0;
+		CU_ASSERT(refused);
+		CU_ASSERT_PTR_NULL(strstr(page, "no file of a page"));
+		if (!refused)
+			printf("\n  %s: %.200s\n", paths[i], page);
+		if (strstr(page, "Connection: close") != NULL) {
+			leave();
+			visit("192.0.2.7");
+		}
+	}
+	CU_ASSERT(ask("GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n") && is(421));
+	CU_ASSERT(ask("GET /assets/console-ABCD.js HTTP/1.1\r\nHost: evil.test\r\n\r\n") && is(421));
+	remove_files();
+	files_free(&console.files);
+	end();
+}
+
 /* ---- signing in ---- */
 
 static void
@@ -465,6 +587,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
+		{ "the pages of web/", test_app }, { "no way out of their folder", test_no_way_out },
 		{ "sign in", test_sign_in },
 		{ "nobody is sent elsewhere", test_elsewhere },
 		{ "a device", test_device }, { "a request", test_request_page },
