@@ -9,7 +9,6 @@
  */
 #include "docker.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -120,26 +119,6 @@ read_env(struct sp_op *op, const json_t *j)
 	return rc;
 }
 
-/* Words of the entrypoint, then of the command; either may be one text. */
-static int
-read_argv(struct sp_op *op, const json_t *first, const json_t *second)
-{
-	struct sp_bytes word[256];
-	size_t n = 0, i;
-	const json_t *const part[] = { first, second };
-	for (size_t k = 0; k < 2; k++) {
-		json_t *one;
-		if (json_is_string(part[k]) && n < 256)
-			word[n++] = text_of(part[k]);
-		json_array_foreach((json_t *)(uintptr_t)part[k], i, one) {
-			if (!json_is_string(one) || n == 256)
-				return unclear_field(op, "Cmd");
-			word[n++] = text_of(one);
-		}
-	}
-	return docker_say_argv(op, word, n);
-}
-
 #define READER(id, call) \
 	static int id(struct sp_op *op, const json_t *j) { return call; }
 READER(read_privileged, read_bool(op, A_PRIVILEGED, j, "Privileged"))
@@ -162,6 +141,28 @@ read_user(struct sp_op *op, const json_t *j)
 	return json_is_string(j) ? SP_OK : unclear_field(op, "User"); /* said once, by the caller: absent counts too */
 }
 
+/* ---- words ---- */
+
+/* Of the entrypoint, then of the command; either may be one text. */
+int
+body_words(struct sp_op *op, struct sp_bytes body, struct words *w)
+{
+	const char *const part[] = { "Entrypoint", "Cmd" };
+	w->owner = json_loadb((const char *)body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
+	for (size_t k = 0; k < 2; k++) {
+		json_t *some = json_object_get(w->owner, part[k]), *one;
+		size_t i;
+		if (json_is_string(some) && w->n < WORDS_MAX)
+			w->word[w->n++] = text_of(some);
+		json_array_foreach(some, i, one) {
+			if (!json_is_string(one) || w->n == WORDS_MAX)
+				return unclear_field(op, part[k]);
+			w->word[w->n++] = text_of(one);
+		}
+	}
+	return SP_OK;
+}
+
 /* ---- exec ---- */
 
 int
@@ -178,8 +179,6 @@ body_of_exec(struct sp_op *op, struct sp_bytes body, struct sp_bytes container_u
 	}
 	struct sp_bytes user = text_of(json_object_get(j, "User"));
 	int rc = say_user(op, user.len > 0 ? user : container_user);
-	if (rc == SP_OK)
-		rc = read_argv(op, NULL, json_object_get(j, "Cmd"));
 	if (rc == SP_OK)
 		rc = read_object(op, table, j);
 	json_decref(j);
@@ -464,8 +463,6 @@ body_of_create(struct sp_op *op, struct sp_bytes body)
 	int rc = say_user(op, text_of(json_object_get(j, "User")));
 	if (rc == SP_OK && json_object_get(host, "Privileged") == NULL)
 		rc = sp_op_bool(op, A_PRIVILEGED, false);
-	if (rc == SP_OK)
-		rc = read_argv(op, json_object_get(j, "Entrypoint"), json_object_get(j, "Cmd"));
 	if (rc == SP_OK)
 		rc = read_object(op, table, j);
 	json_decref(j);

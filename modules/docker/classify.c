@@ -10,11 +10,9 @@
  */
 #include "docker.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 #include "../http/fields.h"
-#include "../shell/shell.h"
 
 const char *const docker_kinds[] = { "docker.exec", "docker.exec.create", "docker.exec.use", "docker.container.create", "docker.container",
 	"docker.archive", "docker.image", "docker.network", "docker.volume", "docker.plugin", "docker.swarm", "docker.system", "docker.unknown", NULL };
@@ -38,6 +36,9 @@ const struct sp_attr docker_attrs[] = {
 	[A_PRIVILEGED] = ROW("privileged", SP_TYPE_BOOL, ONE " " MADE, "The command, or its container, is privileged."),
 	[A_PROGRAM] = ROW("program", SP_TYPE_STRING, EXEC " " MADE, "Its program, without the folder."),
 	[A_ARGV] = ROW("argv", SP_TYPE_STRINGS, EXEC " " MADE, "Its words, the program's own first."),
+	[A_SHELL] = ROW("shell", SP_TYPE_STRING, EXEC " " MADE, "The shell that reads it, for `sh -c LINE`: each command of the line is judged by itself, `program` and `argv` are its own."),
+	[A_READS] = ROW("reads", SP_TYPE_STRINGS, EXEC " " MADE, "Files that redirections of such a line read."),
+	[A_WRITES] = ROW("writes", SP_TYPE_STRINGS, EXEC " " MADE, "… and those that they write."),
 	[A_ENV] = ROW("variables", SP_TYPE_STRINGS, "docker.exec.create " MADE, "Names of the variables that are set."),
 	[A_TTY] = ROW("tty", SP_TYPE_BOOL, EXEC " " MADE, "It gets a terminal."),
 	[A_WORKDIR] = ROW("workdir", SP_TYPE_STRING, "docker.exec.create " MADE, "Where it runs."),
@@ -138,19 +139,6 @@ docker_say_path(struct sp_op *op, unsigned attr, struct sp_bytes path, const cha
 	return docker_attrs[attr].type == SP_TYPE_STRINGS ? sp_op_add(op, attr, sp_written(&w)) : sp_op_str(op, attr, sp_written(&w));
 }
 
-int
-docker_say_argv(struct sp_op *op, const struct sp_bytes *word, size_t n)
-{
-	int rc = SP_OK;
-	for (size_t i = 0; i < n && rc == SP_OK; i++)
-		rc = sp_op_add(op, A_ARGV, word[i]);
-	if (rc != SP_OK || n == 0)
-		return rc;
-	struct sp_bytes program = shell_base_name(word[0]);
-	rc = sp_op_str(op, A_PROGRAM, program);
-	return rc == SP_OK && shell_is_interpreter(word, n) ? sp_op_unclear(op, "program", program) : rc;
-}
-
 /* ---- what the target said ---- */
 
 struct facts {
@@ -159,27 +147,36 @@ struct facts {
 };
 
 static int
-read_facts(struct sp_op *op, struct sp_bytes lines, struct facts *f)
+find_facts(struct sp_bytes lines, struct facts *f)
 {
 	struct sp_reader r = sp_reader(lines);
 	struct sp_bytes name, value;
-	int rc = SP_OK;
 	const struct { const char *name; struct sp_bytes *to; } texts[] = { { "container", &f->name }, { "container.id", &f->id },
 		{ "container.image", &f->image }, { "container.user", &f->user }, { "exec.user", &f->exec_user }, { "exec.argv", &f->argv } };
 	const struct { const char *name; bool *to; } bools[] = { { "container.privileged", &f->privileged }, { "exec.privileged", &f->exec_privileged },
 		{ "exec.tty", &f->exec_tty } };
-	while (rc == SP_OK && proxy_next_line(&r, &name, &value)) {
+	while (proxy_next_line(&r, &name, &value)) {
 		for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
 			if (sp_bytes_is(name, texts[i].name))
 				*texts[i].to = value;
 		for (size_t i = 0; i < sizeof(bools) / sizeof(*bools); i++)
 			if (sp_bytes_is(name, bools[i].name))
 				*bools[i].to = !sp_bytes_is(value, "false");
-		if (sp_bytes_is(name, "container.label"))
-			rc = sp_op_add(op, A_LABELS, value);
 	}
 	f->exec = f->argv.p != NULL;
-	return rc != SP_OK ? rc : r.bad ? SP_EPROTO : SP_OK;
+	return r.bad ? SP_EPROTO : SP_OK;
+}
+
+static int
+say_labels(struct sp_op *op, struct sp_bytes lines)
+{
+	struct sp_reader r = sp_reader(lines);
+	struct sp_bytes name, value;
+	int rc = SP_OK;
+	while (rc == SP_OK && proxy_next_line(&r, &name, &value))
+		if (sp_bytes_is(name, "container.label"))
+			rc = sp_op_add(op, A_LABELS, value);
+	return rc;
 }
 
 static int
@@ -193,27 +190,32 @@ say_container(struct sp_op *op, const struct facts *f)
 	return rc == SP_OK ? sp_op_bool(op, A_PRIVILEGED, f->privileged || f->exec_privileged) : rc;
 }
 
-/* An exec that exists: what the target says it would run. */
+/* An exec that exists: whom it runs as. */
 static int
 say_exec(struct sp_op *op, const struct facts *f)
 {
-	struct sp_bytes word[256], user = f->exec_user.len > 0 ? f->exec_user : f->user;
-	size_t n = 0, i;
-	const json_t *one;
-	json_t *argv = json_loadb((const char *)f->argv.p, f->argv.len, JSON_REJECT_DUPLICATES, NULL);
-	bool whole = json_is_array(argv) && json_array_size(argv) <= 256;
-	json_array_foreach(argv, i, one) {
-		whole = whole && json_is_string(one);
-		if (whole)
-			word[n++] = (struct sp_bytes){ (const uint8_t *)json_string_value(one), json_string_length(one) };
-	}
-	int rc = whole ? docker_say_argv(op, word, n) : SP_EPROTO;
-	json_decref(argv);
-	if (rc == SP_OK)
-		rc = sp_op_str(op, A_USER, user);
+	struct sp_bytes user = f->exec_user.len > 0 ? f->exec_user : f->user;
+	int rc = sp_op_str(op, A_USER, user);
 	if (rc == SP_OK)
 		rc = sp_op_bool(op, A_ROOT, docker_is_root(user));
 	return rc == SP_OK ? sp_op_bool(op, A_TTY, f->exec_tty) : rc;
+}
+
+/* … and what the target says it would run. */
+static int
+words_of_exec(const struct facts *f, struct words *w)
+{
+	json_t *one;
+	size_t i;
+	w->owner = json_loadb((const char *)f->argv.p, f->argv.len, JSON_REJECT_DUPLICATES, NULL);
+	if (!json_is_array(w->owner))
+		return SP_EPROTO;
+	json_array_foreach(w->owner, i, one) {
+		if (!json_is_string(one) || w->n == WORDS_MAX)
+			return SP_EPROTO;
+		w->word[w->n++] = (struct sp_bytes){ (const uint8_t *)json_string_value(one), json_string_length(one) };
+	}
+	return SP_OK;
 }
 
 /* ---- the request ---- */
@@ -338,33 +340,66 @@ say_row(struct sp_op *op, const struct route *to, const struct proxy_text *t)
 	return rc == SP_OK ? say_force(op, row, t) : rc;
 }
 
+struct request {
+	struct route to;
+	struct proxy_text t;
+	struct facts f;
+};
+
+/* All but what it runs: also of each further command of a shell's line. */
+static int
+say_request(struct sp_op *op, const void *of)
+{
+	const struct request *q = of;
+	const struct row *row = q->to.row;
+	const struct facts *f = &q->f;
+	int rc = say_labels(op, q->t.lines);
+	if (rc == SP_OK && q->t.query.len > 0)
+		rc = fields_of_form(op, A_QUERY, A_QUERY, q->t.query);
+	if (rc == SP_OK)
+		rc = say_row(op, &q->to, &q->t);
+	if (rc == SP_OK && (q->to.container.p != NULL || q->to.exec.p != NULL))
+		rc = say_container(op, f);
+	if (rc == SP_OK && strcmp(row->kind, "docker.exec") == 0)
+		rc = f->exec ? say_exec(op, f) : sp_op_unclear(op, "exec", SP_LIT("unknown"));
+	struct sp_reader r = sp_reader(q->t.lines);
+	struct sp_bytes name, value;
+	while (rc == SP_OK && !(row->flags & ROW_BYTES) && proxy_next_line(&r, &name, &value))
+		if (sp_bytes_is(name, "!body"))
+			rc = sp_op_unclear(op, "body", sp_str(row->action));
+	return rc == SP_OK && (row->flags & ROW_JSON) ? say_body(op, row, &q->t, f) : rc;
+}
+
+static int
+say_words(struct sp_op *op, const struct request *q)
+{
+	const char *kind = q->to.row->kind;
+	const struct again again = { say_request, q };
+	bool made = strcmp(kind, "docker.exec.create") == 0 || strcmp(kind, "docker.container.create") == 0;
+	struct words w = { .owner = NULL };
+	int rc = made ? body_words(op, q->t.body, &w) : strcmp(kind, "docker.exec") == 0 && q->f.exec ? words_of_exec(&q->f, &w) : SP_OK;
+	if (rc == SP_OK)
+		rc = docker_say_argv(op, w.word, w.n, &again);
+	json_decref(w.owner);
+	return rc;
+}
+
 int
 docker_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 {
-	struct proxy_text t;
-	struct facts f = { .privileged = false };
+	struct request q = { .f = { .privileged = false } };
 	(void)scope;
-	if (!proxy_read_text(text, &t))
+	if (!proxy_read_text(text, &q.t))
 		return SP_EPROTO;
-	struct route to = docker_route(t.method, t.path);
-	int rc = read_facts(op, t.lines, &f);
-	if (rc == SP_OK && t.query.len > 0)
-		rc = fields_of_form(op, A_QUERY, A_QUERY, t.query);
-	if (rc != SP_OK)
-		return rc;
-	if (to.row == NULL)
-		return sp_op_unclear(op, "route", to.version_known ? SP_LIT("unknown") : SP_LIT("version"));
-	if (strcmp(to.row->kind, sp_op_kind(op)) != 0)
+	q.to = docker_route(q.t.method, q.t.path);
+	if (q.to.row == NULL) {
+		int rc = sp_op_unclear(op, "route", q.to.version_known ? SP_LIT("unknown") : SP_LIT("version"));
+		return rc == SP_OK && q.t.query.len > 0 ? fields_of_form(op, A_QUERY, A_QUERY, q.t.query) : rc;
+	}
+	if (strcmp(q.to.row->kind, sp_op_kind(op)) != 0)
 		return SP_EPROTO;
-	rc = say_row(op, &to, &t);
-	if (rc == SP_OK && (to.container.p != NULL || to.exec.p != NULL))
-		rc = say_container(op, &f);
-	if (rc == SP_OK && strcmp(to.row->kind, "docker.exec") == 0)
-		rc = f.exec ? say_exec(op, &f) : sp_op_unclear(op, "exec", SP_LIT("unknown"));
-	struct sp_reader r = sp_reader(t.lines);
-	struct sp_bytes name, value;
-	while (rc == SP_OK && !(to.row->flags & ROW_BYTES) && proxy_next_line(&r, &name, &value))
-		if (sp_bytes_is(name, "!body"))
-			rc = sp_op_unclear(op, "body", sp_str(to.row->action));
-	return rc == SP_OK && (to.row->flags & ROW_JSON) ? say_body(op, to.row, &t, &f) : rc;
+	int rc = find_facts(q.t.lines, &q.f);
+	if (rc == SP_OK)
+		rc = say_request(op, &q);
+	return rc == SP_OK ? say_words(op, &q) : rc;
 }

@@ -4,7 +4,6 @@
  */
 #include "docker.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -11,6 +11,8 @@
 #ifndef SALLYPORT_DOCKER_H
 #define SALLYPORT_DOCKER_H
 
+#include <jansson.h>
+
 #include "../http/proxy.h"
 
 #define VERSION_MIN 24 /* of 1.NN */
@@ -68,7 +70,7 @@ bool query_without(struct sp_bytes query, const char *name, struct sp_writer *ou
 
 /* ---- classify.c ---- */
 
-enum { A_ACTION, A_EFFECT, A_CONTAINER, A_ID, A_LABELS, A_IMAGE, A_REGISTRY, A_PINNED, A_USER, A_ROOT, A_PRIVILEGED, A_PROGRAM, A_ARGV, A_ENV,
+enum { A_ACTION, A_EFFECT, A_CONTAINER, A_ID, A_LABELS, A_IMAGE, A_REGISTRY, A_PINNED, A_USER, A_ROOT, A_PRIVILEGED, A_PROGRAM, A_ARGV, A_SHELL, A_READS, A_WRITES, A_ENV,
 	A_TTY, A_WORKDIR, A_HOST_PATHS, A_VOLUMES, A_CAPS, A_DEVICES, A_NAMESPACES, A_SECURITY, A_PORTS, A_NAME, A_PATH, A_DIRECTION, A_FORCE, A_QUERY };
 extern const struct sp_attr docker_attrs[];
 extern const char *const docker_kinds[];
@@ -76,14 +78,33 @@ int docker_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_by
 int docker_say_image(struct sp_op *op, struct sp_bytes image);
 /* A path, as it is opened, to the attribute: no empty part and no "."; ".." is unclear, `why` and `name` say where. */
 int docker_say_path(struct sp_op *op, unsigned attr, struct sp_bytes path, const char *why);
-/* Of an exec, or of a container's command. */
-int docker_say_argv(struct sp_op *op, const struct sp_bytes *word, size_t n);
 /* "", "0", "root", each with a group or without. */
 bool docker_is_root(struct sp_bytes user);
+
+/* ---- argv.c ---- */
+
+/* What was said of the operation so far, said once more of a node of its own. */
+struct again {
+	int (*say)(struct sp_op *op, const void *of);
+	const void *of;
+};
+/*
+ * The words of an exec, or of a container's command.  Of `sh -c LINE` each command of the line is a node with all that
+ * is known of the operation: what a rule says of `rm` holds for that one too.
+ */
+int docker_say_argv(struct sp_op *op, const struct sp_bytes *word, size_t n, const struct again *again);
 
 /* ---- body.c: JSON bodies to attributes; a field that is not known makes the operation unclear ---- */
 
 int body_of_exec(struct sp_op *op, struct sp_bytes body, struct sp_bytes container_user);
+/* What it runs, as far as the body says: words borrowed from `owner`, which is the caller's to json_decref(). */
+#define WORDS_MAX 256
+struct words {
+	json_t *owner;
+	struct sp_bytes word[WORDS_MAX];
+	size_t n;
+};
+int body_words(struct sp_op *op, struct sp_bytes body, struct words *w);
 int body_of_start(struct sp_op *op, struct sp_bytes body);
 int body_of_create(struct sp_op *op, struct sp_bytes body);
 int body_of_volume(struct sp_op *op, struct sp_bytes body);

@@ -10,7 +10,6 @@
  */
 #include "docker.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -48,6 +48,12 @@ rule "held" {
   approve = { by = "leads", within = "5m", ["else"] = "wait" },
 }
 rule "sh" { doc = "Shells are fine here.", on = { "docker.exec", "docker.exec.create", "docker.container.create" }, when = { program = "sh" }, allow = { unclear = "program", name = "sh" } }
+rule "sh-words" {
+  doc   = "… with what they make of variables.",
+  on    = { "docker.exec", "docker.exec.create", "docker.container.create" },
+  when  = { shell = "sh" },
+  allow = { unclear = "shell", name = "variable" },
+}
 rule "build" { doc = "Builds are fine here.", on = "docker.image", when = { action = "build" }, allow = { unclear = "route", name = "build" } }
 rule "build-body" { doc = "… with what they are built of.", on = "docker.image", when = { action = "build" }, allow = { unclear = "body", name = "build" } }
 rule "cards" { doc = "No card on any screen.", on = "output", when = { user = "cards", detect = { "card" } }, mask = mask.redact }

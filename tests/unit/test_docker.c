@@ -85,7 +85,7 @@ what_is_not_known_is_unclear(void)
 	CU_ASSERT(is_unclear(CREATE "[]", "body", "malformed"));
 	CU_ASSERT(is_unclear(CREATE "{\"Image\":\"a\"} x", "body", "malformed"));
 	CU_ASSERT(is_unclear(EXEC "{\"Cmd\":[\"id\"],\"cmd\":[\"rm\"]}", "field", "cmd"));
-	CU_ASSERT(is_unclear(EXEC "{\"Cmd\":[\"sh\",\"-c\",\"x\"]}", "program", "sh"));
+	CU_ASSERT(is_unclear(EXEC "{\"Cmd\":[\"sh\",\"-c\"]}", "program", "sh") && is_unclear(EXEC "{\"Cmd\":[\"sh\",\"x\"]}", "program", "sh"));
 	CU_ASSERT(is_unclear(EXEC "{\"Cmd\":[1]}", "field", "Cmd"));
 	CU_ASSERT(is_unclear("docker.container", "POST /containers/a/start\ncontainer: a\n!body: unseen\n", "body", "start"));
 	CU_ASSERT(is_unclear("docker.archive", "GET /containers/a/archive?path=/x/../y\ncontainer: a\n", "path", ".."));
@@ -107,6 +107,45 @@ says(const char *kind, const char *text, unsigned attr, const char *wanted)
 	bool same = s->nunclear == 0 && v->known && (list ? v->n > 0 && sp_bytes_is(v->set[0], wanted) : sp_bytes_is(v->text, wanted));
 	shape_free(&s);
 	return same;
+}
+
+#define STARTED(argv) "docker.exec", "POST /exec/abc/start\ncontainer: web\ncontainer.label: env=prod\ncontainer.user: web\nexec.argv: " argv "\n\n{}"
+#define LINE(line) EXEC "{\"User\":\"web\",\"Cmd\":[\"/bin/sh\",\"-ec\",\"" line "\"]}"
+
+/* Which nodes has it, by program, and is every other attribute with each of them? */
+static bool
+runs(const char *kind, const char *text, const char *const *program, size_t n)
+{
+	struct shape *s = shape_of(kind, text);
+	bool same = !s->failed && s->nunclear == 0 && s->nnodes == n;
+	for (size_t i = 0; same && i < n; i++) {
+		const struct value *v = s->node[i].value;
+		same = sp_bytes_is(v[A_PROGRAM].text, program[i]) && sp_bytes_is(v[A_SHELL].text, "sh") && sp_bytes_is(v[A_CONTAINER].text, "web") &&
+		    sp_bytes_is(v[A_USER].text, "web") && v[A_ARGV].n > 0 && sp_bytes_eq(v[A_ACTION].text, s->node[0].value[A_ACTION].text);
+	}
+	shape_free(&s);
+	return same;
+}
+
+/* `sh -c` is no way around a rule on words: each command of its line is a node with all that is known. */
+static void
+lines_of_shells_are_read(void)
+{
+	static const char *const three[] = { "ls", "rm", "wc" };
+	CU_ASSERT(runs(LINE("ls /srv && /bin/rm -r 'x y' | wc"), three, 3));
+	CU_ASSERT(runs(STARTED("[\"sh\",\"-c\",\"ls; rm x; wc -l\",\"sh\",\"a\"]"), three, 3));
+	CU_ASSERT(runs(STARTED("[\"sh\",\"-e\",\"-c\",\"ls\"]"), three, 1));
+	CU_ASSERT(is_unclear(LINE("rm $X"), "shell", "variable") && is_unclear(LINE("ls; $X"), "shell", "variable"));
+	CU_ASSERT(is_unclear(LINE("ls; sh -c 'rm x'"), "program", "sh") && is_unclear(LINE("for i in a; do rm x; done"), "shell", "compound"));
+	CU_ASSERT(is_unclear(LINE("rm `ls`"), "shell", "substitution") && is_unclear(LINE("#"), "shell", "syntax"));
+	static const char *const others[] = { "[\"sh\",\"-c\",\"-\",\"ls\"]", "[\"sh\",\"-c\",\"--\",\"ls\"]", "[\"sh\",\"-c\",\"+x\",\"ls\"]", "[\"sh\",\"-ic\",\"ls\"]",
+		"[\"sh\",\"-o\",\"c\",\"ls\"]", "[\"sh\",\"-c\",\"\"]" };
+	for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
+		char text[300];
+		snprintf(text, sizeof(text), "POST /exec/abc/start\ncontainer: web\nexec.argv: %s\n\n{}", others[i]);
+		CU_ASSERT(is_unclear("docker.exec", text, "program", "sh"));
+	}
+	CU_ASSERT(says(LINE("ls > /etc/x"), A_WRITES, "/etc/x") && says(LINE("wc < /etc/x"), A_READS, "/etc/x"));
 }
 
 #define IMAGE(name) "docker.image", "DELETE /images/" name
@@ -271,6 +310,7 @@ main(void)
 	CU_TestInfo tests[] = { { "routes", routes }, { "what is not known is unclear", what_is_not_known_is_unclear },
 		{ "attributes", attributes }, { "parameters are read as the engine reads them", parameters_are_read_as_the_engine_reads_them },
 		{ "a query is written anew", a_query_is_written_anew }, { "names are the engine's", names_are_the_engines },
+		{ "lines of shells are read", lines_of_shells_are_read },
 		{ "what else is said", what_else_is_said }, { "frames cut anywhere", frames_cut_anywhere }, { "bodies are changed", bodies_are_changed }, CU_TEST_INFO_NULL };
 	return cunit_main("docker", tests);
 }

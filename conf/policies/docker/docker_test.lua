@@ -58,7 +58,13 @@ test "the container's user" { target = prod, send = exec('{"Cmd":["id"]}', "cont
 test "root as it starts" { target = prod, send = started '["id"]', expect = "deny by docker-exec-without-root" }
 test "root elsewhere" { target = dev, send = exec '{"Cmd":["id"]}', expect = "allow" }
 test "rm in production" { target = prod, send = exec '{"Cmd":["/bin/rm","-rf","/data"],"User":"web"}', expect = "deny by docker-exec-destructive" }
-test "rm by a shell" { target = prod, send = exec '{"Cmd":["sh","-c","rm x"],"User":"web"}', expect = "deny" }
+test "rm by a shell" { target = prod, send = exec '{"Cmd":["sh","-c","rm x"],"User":"web"}', expect = "deny by docker-exec-destructive" }
+test "rm behind another" {
+  target = prod, send = started('["sh","-ec","ls /x && /bin/rm -r /x"]', "exec.user: web\n"), expect = "deny by docker-exec-destructive",
+}
+test "root by a shell" { target = prod, send = started '["sh","-c","ls; id"]', expect = "deny by docker-exec-without-root" }
+test "two that are fine" { target = prod, send = exec '{"Cmd":["sh","-c","ls /x && id"],"User":"web"}', expect = "allow" }
+test "rm by what a shell makes of it" { target = prod, send = exec '{"Cmd":["sh","-c","$X x"],"User":"web"}', expect = "deny" }
 test "rm -f in production" {
   target = prod, send = { kind = "docker.container", text = "DELETE /containers/abc?force=1\ncontainer: web\n" },
   expect = "approve by docker-remove-needs-lead",
