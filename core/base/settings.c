@@ -32,6 +32,8 @@ static const struct directive listener_cleartext[] = {
 static const struct directive listener_timeout[] = {
 	{ .name = "handshake", .type = DIR_DURATION, .offset = L(handshake), .dflt = "10s", .help = "until TLS stands" },
 	{ .name = "login", .type = DIR_DURATION, .offset = L(login), .dflt = "30s", .help = "until the client is admitted" },
+	{ .name = "sign_in", .type = DIR_DURATION, .offset = L(sign_in), .dflt = "5m",
+	    .help = "SSH: so long a client may wait for a person who confirms it in a browser; 10 minutes are the most" },
 	END,
 };
 const struct directive settings_listener_table[] = {

@@ -44,7 +44,7 @@ struct listener {
 	struct tls_settings tls;
 	const char *host_key; /* of a protocol that encrypts itself; "" for none */
 	bool cleartext;       /* tokens without TLS, on loopback only */
-	uint64_t handshake, login; /* deadlines, ms */
+	uint64_t handshake, login, sign_in; /* deadlines, ms */
 };
 
 struct target {

@@ -9,6 +9,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "approval.h"
+#include "device.h"
 #include "gateways.h"
 #include "grant.h"
 #include "lend.h"
@@ -76,12 +77,15 @@ check_token(struct admission *a)
 		return refuse(a, "there is no such target");
 	if (a->m->f[F_KIND].q == SP_PROOF_SCRAM || a->m->f[F_KIND].q == SP_PROOF_TICKET || a->m->f[F_KIND].q == SP_PROOF_SSH)
 		return check_proof(a);
-	if (a->m->f[F_KIND].q != SP_PROOF_BEARER)
+	bool device = a->m->f[F_KIND].q == SP_PROOF_DEVICE;
+	if (!device && a->m->f[F_KIND].q != SP_PROOF_BEARER)
 		return refuse(a, "the kind of proof is not known here");
-	int rc = identity_verify(a->k->trust, a->m->f[F_SECRET].s, AUDIENCE_DATA, a->s->arena, &a->who, &a->why);
-	a->tell = a->who.tell;
+	int rc = device ? device_prove(a->k, a->s->worker->link, a->m, a->s->arena, &a->who, &a->why)
+			: identity_verify(a->k->trust, a->m->f[F_SECRET].s, AUDIENCE_DATA, a->s->arena, &a->who, &a->why);
+	a->tell = device ? a->why : a->who.tell;
 	if (rc != SP_OK)
 		return rc;
+	a->tell = NULL;
 	a->s->principal = a->who.principal;
 	return SP_OK;
 }
@@ -321,6 +325,8 @@ admission_authenticate(struct keeper *k, struct link *l, struct message *m)
 {
 	if (m->f[F_KIND].q == SP_PROOF_SCRAM && !ticket_under_way(k, m->f[F_SESSION].s))
 		return ticket_begin(k, l, m);
+	if (m->f[F_KIND].q == SP_PROOF_DEVICE && !device_begun(k, m->f[F_SESSION].s))
+		return device_begin(k, l, m);
 	struct live *s = live_add(k, m->f[F_SESSION].s, worker_of(k, l));
 	if (s == NULL) {
 		log_error("worker[%u] used a session id twice, or an odd one", link_peer_index(l));
@@ -337,7 +343,7 @@ admission_authenticate(struct keeper *k, struct link *l, struct message *m)
 	for (size_t i = 0; rc == SP_OK && i < sizeof(checks) / sizeof(*checks); i++)
 		rc = checks[i](&a);
 	s->side = false;
-	if (rc == SP_ETIME && provider_park(k, admission_authenticate, l, m) == SP_OK) {
+	if (rc == SP_ETIME && (m->f[F_KIND].q == SP_PROOF_DEVICE || provider_park(k, admission_authenticate, l, m) == SP_OK)) {
 		live_remove(k, s); /* as if nobody had asked yet */
 		return SP_OK;
 	}

@@ -7,16 +7,21 @@
  *      └────── ten minutes ──▶ gone
  *
  * In memory only: a keeper that starts anew has forgotten them, and the machine begins again.
+ *
+ * An SSH client has no API: its session asks for a code (SP_PROOF_DEVICE), shows it, and asks a second time, which
+ * waits here until there is an answer.  It gets no sign-in, only this session, for whom the confirming one stands for.
  */
 #include <config.h>
 
-#include "api.h"
+#include "device.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "admission.h"
+#include "api.h"
 #include "signin.h"
 
 #define LIFE (600u * 1000)   /* ms */
@@ -39,6 +44,10 @@ struct device {
 	uint64_t created;           /* wall µs */
 	uint64_t until, polled;     /* mono ms */
 	char parent[ID_TEXT];       /* the sign-in that confirmed it */
+	bool of_session;            /* an SSH client's; no secret then */
+	uint8_t session[ID_LEN];
+	struct link *link;          /* its worker's */
+	struct buffer waiting;      /* its second question; empty: not asked yet */
 };
 
 struct devices {
@@ -58,6 +67,7 @@ drop(struct keeper *k, struct device **at)
 	struct device *d = *at;
 	*at = d->next;
 	k->devices->n--;
+	buffer_free(&d->waiting);
 	mem_wipe(d, sizeof(*d));
 	free(d);
 }
@@ -71,15 +81,28 @@ api_device_close(struct keeper *k)
 	k->devices = NULL;
 }
 
+/* Who waits in SSH is looked at when there is an answer, and then gone. */
+static bool
+is_over(const struct device *d, uint64_t now)
+{
+	return d->until <= now || (d->state != DEVICE_WAITING && d->waiting.len > 0);
+}
+
 void
 api_device_tick(struct keeper *k)
 {
 	uint64_t now = clock_mono_ms();
 	for (struct device **at = &k->devices->first; *at != NULL;) {
-		if ((*at)->until <= now)
-			drop(k, at);
-		else
-			at = &(*at)->next;
+		struct device *d = *at;
+		struct message m;
+		if (!is_over(d, now)) {
+			at = &d->next;
+			continue;
+		}
+		/* admission looks at it, and drops nothing */
+		if (d->waiting.len > 0 && message_decode(buffer_bytes(&d->waiting), &m) > 0 && admission_authenticate(k, d->link, &m) != SP_OK)
+			log_warn("what waited for a person's sign-in was odd");
+		drop(k, at);
 	}
 }
 
@@ -149,35 +172,49 @@ count_address(const struct keeper *k, const char *address)
 	return n;
 }
 
+/* With a code, waiting.  NULL: *why_r. */
+static struct device *
+add(struct keeper *k, const char *name, const char *address, const char **why_r)
+{
+	struct device *d = mem_alloc(sizeof(*d));
+	clean_copy(d->name, sizeof(d->name), name);
+	clean_copy(d->address, sizeof(d->address), address);
+	*why_r = keeper_settings(k)->console.url[0] == '\0' ? "nobody can sign in here: the configuration's \"console\" has no url" : NULL;
+	if (*why_r == NULL && (k->devices->n >= DEVICES || count_address(k, d->address) >= PER_ADDRESS))
+		*why_r = "too many machines wait for a person: try again in some minutes";
+	if (*why_r != NULL) {
+		free(d);
+		return NULL;
+	}
+	do
+		new_code(d->code);
+	while (find_code(k, d->code) != NULL);
+	d->created = clock_wall_us();
+	d->until = clock_mono_ms() + LIFE;
+	d->next = k->devices->first;
+	k->devices->first = d;
+	k->devices->n++;
+	return d;
+}
+
 int
 api_device_begin(struct api *a)
 {
 	uint8_t random[SECRET];
 	struct buffer secret = { 0 };
-	const char *url = keeper_settings(a->k)->console.url;
-	struct device *d = mem_alloc(sizeof(*d));
-	clean_copy(d->name, sizeof(d->name), api_text(a, "name"));
-	clean_copy(d->address, sizeof(d->address), api_text(a, "address"));
-	const char *why = url[0] == '\0' ? "nobody can sign in here: the configuration's \"console\" has no url" : NULL;
-	if (why == NULL && (a->k->devices->n >= DEVICES || count_address(a->k, d->address) >= PER_ADDRESS))
-		why = "too many machines wait for a person: try again in some minutes";
+	const char *url = keeper_settings(a->k)->console.url, *why;
 	random_bytes(random, sizeof(random));
-	if (why == NULL && text_base64url((struct sp_bytes){ random, sizeof(random) }, &secret) != SP_OK)
-		why = "no memory";
+	int rc = text_base64url((struct sp_bytes){ random, sizeof(random) }, &secret);
 	mem_wipe(random, sizeof(random));
-	if (why != NULL) {
-		free(d);
+	if (rc != SP_OK)
+		return rc;
+	struct device *d = add(a->k, api_text(a, "name"), api_text(a, "address"), &why);
+	if (d == NULL) {
+		mem_wipe(secret.p, secret.cap);
+		buffer_free(&secret);
 		return api_refuse(a, url[0] == '\0' ? 400 : 429, "%s", why);
 	}
-	do
-		new_code(d->code);
-	while (find_code(a->k, d->code) != NULL);
 	digest_sha256(buffer_bytes(&secret), d->hash);
-	d->created = clock_wall_us();
-	d->until = clock_mono_ms() + LIFE;
-	d->next = a->k->devices->first;
-	a->k->devices->first = d;
-	a->k->devices->n++;
 	api_set(a, "device_code", json_stringn((const char *)buffer_bytes(&secret).p, secret.len));
 	api_set(a, "user_code", json_string(d->code));
 	api_set(a, "verification_uri", json_sprintf("%s/device", url));
@@ -226,7 +263,7 @@ api_device_poll(struct api *a)
 	struct device **at = &a->k->devices->first;
 	uint64_t now = clock_mono_ms();
 	digest_sha256(sp_str(api_text(a, "device_code")), hash);
-	while (*at != NULL && !mem_equal((struct sp_bytes){ (*at)->hash, DIGEST_LEN }, (struct sp_bytes){ hash, DIGEST_LEN }))
+	while (*at != NULL && ((*at)->of_session || !mem_equal((struct sp_bytes){ (*at)->hash, DIGEST_LEN }, (struct sp_bytes){ hash, DIGEST_LEN })))
 		at = &(*at)->next;
 	struct device *d = *at;
 	if (d == NULL || d->until <= now)
@@ -278,4 +315,89 @@ api_device_confirm(struct api *a)
 	    "state", state_names[d->state]));
 	api_set(a, "state", json_string(state_names[d->state]));
 	return SP_OK;
+}
+
+/* ---- a session of SSH ---- */
+
+static struct device *
+device_of(const struct keeper *k, struct sp_bytes session)
+{
+	for (struct device *d = k->devices->first; d != NULL; d = d->next)
+		if (d->of_session && sp_bytes_eq((struct sp_bytes){ d->session, ID_LEN }, session))
+			return d;
+	return NULL;
+}
+
+bool
+device_begun(const struct keeper *k, struct sp_bytes session)
+{
+	return device_of(k, session) != NULL;
+}
+
+int
+device_begin(struct keeper *k, struct link *l, struct message *m)
+{
+	char name[2 * NAME_LONGEST], text[200];
+	const char *why = "";
+	struct arena *a = arena_new(4096);
+	if (m->f[0].s.len != ID_LEN || live_find(k, m->f[0].s) != NULL || a == NULL) {
+		arena_free(&a);
+		return SP_EPROTO;
+	}
+	(void)snprintf(name, sizeof(name), "ssh to %.*s%s%.*s", (int)(m->f[4].s.len < 64 ? m->f[4].s.len : 64), (const char *)m->f[4].s.p,
+	    m->f[5].s.len > 0 ? " as " : "", (int)(m->f[5].s.len < 64 ? m->f[5].s.len : 64), (const char *)m->f[5].s.p);
+	struct device *d = add(k, name, live_host(a, m->f[6].s), &why);
+	arena_free(&a);
+	struct message answer = { .type = MSG_ADMITTED, .id = m->id, .f = { m->f[0], Q(d == NULL ? SP_REFUSE : SP_CHALLENGE), Z(why) } };
+	if (d != NULL) {
+		d->of_session = true;
+		d->link = l;
+		memcpy(d->session, m->f[0].s.p, ID_LEN);
+		(void)snprintf(text, sizeof(text), "%s/device?code=%s", keeper_settings(k)->console.url, d->code);
+		answer.f[3].s = sp_str(text);
+	}
+	reply(k, l, &answer);
+	return SP_OK;
+}
+
+int
+device_prove(struct keeper *k, struct link *l, const struct message *m, struct arena *a, struct verified *v_r, const char **why_r)
+{
+	struct device *d = device_of(k, m->f[0].s);
+	*why_r = "no sign-in was begun for it";
+	if (d == NULL || d->link != l)
+		return SP_EDENIED;
+	*why_r = "the person said no";
+	if (d->state == DEVICE_DENIED)
+		return SP_EDENIED;
+	*why_r = "nobody confirmed it in time";
+	if (d->until <= clock_mono_ms())
+		return SP_EDENIED;
+	if (d->state == DEVICE_CONFIRMED)
+		return signin_stands(k, d->parent, a, v_r, why_r);
+	return d->waiting.len == 0 && message_encode(m, &d->waiting) == SP_OK ? SP_ETIME : SP_EDENIED;
+}
+
+static void
+forget(struct keeper *k, const struct link *l, struct sp_bytes session)
+{
+	for (struct device **at = &k->devices->first; *at != NULL;) {
+		const struct device *d = *at;
+		if (d->of_session && (l != NULL ? d->link == l : sp_bytes_eq((struct sp_bytes){ d->session, ID_LEN }, session)))
+			drop(k, at);
+		else
+			at = &(*at)->next;
+	}
+}
+
+void
+device_forget(struct keeper *k, struct sp_bytes session)
+{
+	forget(k, NULL, session);
+}
+
+void
+device_link_gone(struct keeper *k, const struct link *l)
+{
+	forget(k, l, (struct sp_bytes){ NULL, 0 });
 }

@@ -12,6 +12,7 @@
 #include "api.h"
 #include "approval.h"
 #include "cancel.h"
+#include "device.h"
 #include "gateways.h"
 #include "lend.h"
 #include "grant.h"
@@ -245,6 +246,7 @@ live_closed(struct keeper *k, struct link *l, struct message *m)
 	struct live *s = live_of(k, m->f[0].s, l);
 	if (s == NULL) {
 		ticket_forget(k, m->f[0].s);
+		device_forget(k, m->f[0].s);
 		return SP_OK; /* it was never admitted */
 	}
 	approval_withdraw_session(k, s, "its session ended");
@@ -350,6 +352,7 @@ live_worker_gone(struct keeper *k, struct worker *w)
 {
 	static const struct field nothing[4];
 	ticket_worker_gone(k, w);
+	device_link_gone(k, w->link);
 	for (struct live *s = k->live->all, *next; s != NULL; s = next) {
 		next = s->all_next;
 		if (s->worker != w)

@@ -333,6 +333,17 @@ signin_verify(struct keeper *k, struct sp_bytes secret, struct arena *a, struct 
 }
 
 int
+signin_stands(struct keeper *k, const char *id, struct arena *a, struct verified *v_r, const char **err_r)
+{
+	struct signin s;
+	const struct field args[] = { Z(id) };
+	*v_r = (struct verified){ 0 };
+	if (find_one(k, STORE_SIGNIN_GET, args, a, &s) != SP_OK)
+		return fail(err_r, "the sign-in that confirmed it is gone");
+	return verify_row(k, &s, a, v_r, err_r);
+}
+
+int
 signin_of(struct keeper *k, const char *identity, const char *subject, struct arena *a, struct verified *v_r, const char **err_r)
 {
 	struct signin s;

@@ -44,6 +44,8 @@ int signin_of(struct keeper *k, const char *identity, const char *subject, struc
 /* By its id: alive now.  What was made by it may go on only as long. */
 int signin_find(struct keeper *k, const char *id, struct arena *a, struct signin *s_r) SP_MUST;
 bool signin_alive(struct keeper *k, const char *id);
+/* …and whom it stands for, as signin_verify() would have it: a person confirmed something with it. */
+int signin_stands(struct keeper *k, const char *id, struct arena *a, struct verified *v_r, const char **err_r) SP_MUST;
 /*
  * Whom it stands for now, as the last re-check of the browser's left them; in the arena, its token being the id.
  * SP_EDENIED: it, or what confirmed it, has ended; SP_EPROTO: there is none of that id.

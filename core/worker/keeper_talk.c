@@ -50,8 +50,9 @@ keeper_authenticate(struct sp_session *s, const struct sp_proof *p)
 		Z(p->part), Z(s->address), Z(s->module->name), Q(encrypted) } };
 	s->target_name = arena_string(s->arena, sp_str(target));
 	s->part = arena_string(s->arena, sp_str(p->part == NULL ? "" : p->part));
+	s->of_person = p->kind == SP_PROOF_DEVICE; /* it may give up: that is to be seen */
 	session_enter(s, SESSION_WHO);
-	s->deadline = s->w->now + s->listener->login;
+	s->deadline = s->w->now + (p->kind == SP_PROOF_DEVICE ? s->listener->sign_in : s->listener->login);
 	if (keeper_say(s->w, &m) != SP_OK)
 		session_kick(s); /* where it is told, in its protocol's own words */
 	return SP_OK;

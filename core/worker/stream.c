@@ -401,7 +401,7 @@ stream_wants_input(const struct stream *st)
 		return false;
 	if (s->state == SESSION_ENDING)
 		return false;
-	if (s->state == SESSION_WHO && st->side == SP_CLIENT)
+	if (s->state == SESSION_WHO && st->side == SP_CLIENT && !s->of_person)
 		return false; /* nobody yet: what it sends on stays in the kernel */
 	if (other->full || record_behind(s->w) || (st->side == SP_CLIENT && budget_waits(s)))
 		return false;

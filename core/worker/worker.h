@@ -100,6 +100,7 @@ struct sp_session {
 	struct event timer;
 	bool timer_made, waiting_keeper, woken, header_written, broken, failed;
 	bool logged_in;                   /* at the target */
+	bool of_person;                   /* it waits for somebody at a browser: what it sends meanwhile is read, for its end */
 	bool to_dial;                     /* allowed: a connection is found for it at the next turn */
 	bool to_fill;                     /* … and for those that will come, see pool.h */
 	bool unheard;                     /* … and was not when it had to be */

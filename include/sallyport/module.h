@@ -314,8 +314,10 @@ struct sp_bytes sp_channel_binding(struct sp_session *s);
  * TICKET: the same password as it is, where the protocol knows no other way and its transport hides it.
  * SSH: an OpenSSH user certificate as on the wire.  The module has checked that the client signed this
  * connection with its key; whether the certificate is ours and in force, the keeper says.
+ * DEVICE: nothing; a person confirms it in a browser.  The first answer is SP_CHALLENGE with the URL to open, the code in
+ * it; the second one comes when somebody did, or nobody in time (`timeout sign_in=` of the listener).
  */
-enum sp_proof_kind { SP_PROOF_BEARER = 1, SP_PROOF_SCRAM, SP_PROOF_TICKET, SP_PROOF_SSH };
+enum sp_proof_kind { SP_PROOF_BEARER = 1, SP_PROOF_SCRAM, SP_PROOF_TICKET, SP_PROOF_SSH, SP_PROOF_DEVICE };
 
 struct sp_proof {
 	enum sp_proof_kind kind;

@@ -5,12 +5,15 @@
  *   none ─▶ what there is: publickey, keyboard-interactive, password
  *   publickey: a certificate of ours, and this connection signed with its key ─▶ the keeper
  *   password, or the answer to our one question ─▶ a token, or a ticket's password ─▶ the keeper
+ *   an empty answer to it ─▶ the keeper has a code ─▶ shown, with the URL ─▶ a person confirms it in a browser
  *
- * The user's name is [LOGIN%]TARGET, or [LOGIN%]TICKET, which says its target itself.  A token is looked at by the keeper only, once; then the session is admitted or over.  The same words
- * answer a user, a target and a token that don't exist (no enumeration).
+ * The user's name is [LOGIN%]TARGET, or [LOGIN%]TICKET, which says its target itself.  A token is looked at by the
+ * keeper only, once; then the session is admitted or over.  The same words answer a user, a target and a token that
+ * don't exist (no enumeration).  Who has begun to sign in with a browser can't change the name any more (SS4).
  */
 #include "ssh.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define METHODS (SSH_AUTH_METHOD_PUBLICKEY | SSH_AUTH_METHOD_PASSWORD | SSH_AUTH_METHOD_INTERACTIVE)
@@ -143,17 +146,57 @@ take_key(struct sp_session *s, ssh_message m)
 	return sp_authenticate(s, &proof);
 }
 
+/* The first time for a code, which login_admitted() shows; then for whoever confirms it. */
+static int
+ask_a_person(struct sp_session *s, ssh_message m)
+{
+	struct ssh *h = sp_state(s);
+	const struct sp_proof proof = { .kind = SP_PROOF_DEVICE, .user = "token", .target = h->target, .part = h->login };
+	h->browser = true;
+	h->auth = m;
+	ssh_enter(s, KEEPER);
+	return sp_authenticate(s, &proof);
+}
+
+/* A question without a prompt: the client shows it, answers at once, and waits for what we say. */
+static int
+show_code(struct sp_session *s, struct sp_bytes url)
+{
+	struct ssh *h = sp_state(s);
+	ssh_message m = h->auth;
+	char text[400];
+	const char *none[] = { NULL };
+	char hide[] = { 0 };
+	(void)snprintf(text, sizeof(text), "Open this in a browser, compare the code, and confirm:\n\n    %.*s\n\n"
+	    "This session begins then; ^C gives up.\n", (int)url.len, (const char *)url.p);
+	h->auth = NULL;
+	int rc = ssh_message_auth_interactive_request(m, "Sallyport", text, 0, none, hide);
+	ssh_message_free(m);
+	ssh_enter(s, AUTH);
+	return rc == SSH_OK ? SP_OK : SP_EINTERNAL;
+}
+
+static int
+take_answer(struct sp_session *s, ssh_message m)
+{
+	struct ssh *h = sp_state(s);
+	ssh_session client = h->leg[SP_CLIENT].ssh;
+	int n = ssh_userauth_kbdint_getnanswers(client);
+	const char *secret = n == 1 ? ssh_userauth_kbdint_getanswer(client, 0) : NULL;
+	if (h->browser)
+		return n == 0 ? ask_a_person(s, m) : refuse(s, m);
+	if (secret == NULL)
+		return refuse(s, m);
+	return secret[0] != '\0' ? authenticate(s, m, secret) : strncmp(h->target, "spt-", 4) == 0 ? refuse(s, m) : ask_a_person(s, m);
+}
+
 static int
 take_interactive(struct sp_session *s, ssh_message m)
 {
-	static const char *const question[] = { "Token: " };
-	struct ssh *h = sp_state(s);
+	static const char *const question[] = { "Token (or nothing, to sign in with a browser): " };
 	char hide[] = { 0 };
-	if (ssh_message_auth_kbdint_is_response(m)) { /* of whom it is the answer, the question said */
-		const char *secret = ssh_userauth_kbdint_getnanswers(h->leg[SP_CLIENT].ssh) == 1
-		    ? ssh_userauth_kbdint_getanswer(h->leg[SP_CLIENT].ssh, 0) : NULL;
-		return secret == NULL || secret[0] == '\0' ? refuse(s, m) : authenticate(s, m, secret);
-	}
+	if (ssh_message_auth_kbdint_is_response(m)) /* of whom it is the answer, the question said */
+		return take_answer(s, m);
 	int rc = ssh_message_auth_interactive_request(m, "Sallyport", "A token, or a ticket's password (sallyport ticket):", 1,
 	    (const char **)(uintptr_t)question, hide);
 	ssh_message_free(m);
@@ -167,6 +210,8 @@ take_auth(struct sp_session *s, ssh_message m)
 	int kind = ssh_message_subtype(m);
 	if (kind == SSH_AUTH_METHOD_INTERACTIVE && ssh_message_auth_kbdint_is_response(m))
 		return h->target[0] == '\0' ? refuse(s, m) : take_interactive(s, m);
+	if (h->browser)
+		return refuse(s, m);
 	bool named = login_name(ssh_message_auth_user(m), h->login, h->target);
 	if (kind == SSH_AUTH_METHOD_NONE) {
 		(void)ssh_message_auth_set_methods(m, METHODS);
@@ -233,11 +278,13 @@ int
 login_admitted(struct sp_session *s, const struct sp_admission *a)
 {
 	struct ssh *h = sp_state(s);
+	if (a->what == SP_CHALLENGE && h->auth != NULL)
+		return show_code(s, a->bytes);
 	ssh_message m = h->auth;
 	h->auth = NULL;
 	if (a->what == SP_ADMIT)
 		(void)ssh_message_auth_reply_success(m, 0);
-	else
+	else if (!h->browser) /* who reads "no" first may leave before it reads why */
 		(void)ssh_message_reply_default(m);
 	ssh_message_free(m);
 	if (a->what != SP_ADMIT)

@@ -124,6 +124,7 @@ struct ssh {
 	struct leg leg[2];
 	bool pumping, over;
 	unsigned tries, questions;
+	bool browser;        /* a person is asked to let it in with one */
 	ssh_message auth;    /* whose answer the keeper has to give */
 	char login[LOGIN_MAX], target[64];
 	char said[512];      /* why it ends, for the client */
