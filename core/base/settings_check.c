@@ -4,8 +4,11 @@
 
 #include "settings.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <regex.h>
 
+#include "address.h"
 #include "helpers.h"
 #include "log.h"
 #include "principal.h"
@@ -319,6 +322,17 @@ check_access(struct check *c, const struct target *t)
 	return SP_OK;
 }
 
+/* What an address that is written down says at once; of names dial.c asks when it connects. */
+static const char *
+literal_refused(const struct hostport *at)
+{
+	struct sockaddr_in v4 = { .sin_family = AF_INET };
+	struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
+	if (inet_pton(AF_INET, at->host, &v4.sin_addr) == 1)
+		return address_refused(NULL, at->host, (const struct sockaddr *)(const void *)&v4, false);
+	return inet_pton(AF_INET6, at->host, &v6.sin6_addr) == 1 ? address_refused(NULL, at->host, (const struct sockaddr *)(const void *)&v6, false) : NULL;
+}
+
 static int
 check_target(struct check *c, const struct conf_block *b)
 {
@@ -326,6 +340,9 @@ check_target(struct check *c, const struct conf_block *b)
 	struct hostport at;
 	if (settings_hostport(t->server, &at) != SP_OK)
 		return FAIL_AT(c, b, "\"server\" takes a host and a port, db.example.com:5432, not \"%s\"", QUOTE(t->server));
+	const char *refused = literal_refused(&at);
+	if (refused != NULL)
+		return FAIL_AT(c, b, "\"server\" %s can't be a target: %s", QUOTE(t->server), refused);
 	if (t->timeout.connect == 0 || t->timeout.login == 0)
 		return FAIL_AT(c, b, "\"timeout connect= login=\" can't be off: a hung target would hold sessions for ever");
 	if (t->pool.warm > WARM_MAX || t->pool.age == 0 || t->pool.age > WARM_AGE_MAX)

@@ -146,7 +146,7 @@ on_body(char *data, size_t size, size_t n, void *owner)
 static bool
 may_reach(struct job *j, const struct sockaddr *address)
 {
-	enum reach reach = fetch_reach(address);
+	enum reach reach = address_reach(address);
 	if (reach == REACH_PUBLIC || (reach == REACH_NAMED && j->named))
 		return true;
 	j->refused = reach == REACH_NEVER ? "its address is link-local, multicast or none: nothing is asked there"

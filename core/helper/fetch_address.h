@@ -13,13 +13,8 @@
 #ifndef SALLYPORT_HELPER_FETCH_ADDRESS_H
 #define SALLYPORT_HELPER_FETCH_ADDRESS_H
 
-#include <sys/socket.h>
+#include "../base/address.h"
 
-#include "../base/settings.h"
-
-enum reach { REACH_NEVER, REACH_NAMED, REACH_PUBLIC }; /* zero: nowhere */
-
-enum reach fetch_reach(const struct sockaddr *address);
 /* True when the configuration itself has a URL of that scheme, host and port; *insecure_r: it may be http, on this machine. */
 bool fetch_named(const struct settings *s, const char *url, bool *insecure_r);
 

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "../base/address.h"
+#include "epoch_use.h"
 #include "session.h"
 
 struct dial {
@@ -19,6 +21,7 @@ struct dial {
 	struct evdns_getaddrinfo_request *name;
 	struct evutil_addrinfo *list, *at;
 	struct event writable;
+	const char *host; /* as the operator wrote it */
 	int fd;
 	bool waiting;
 };
@@ -44,6 +47,19 @@ dial_drop_socket(struct dial *d)
 	d->fd = -1;
 }
 
+/* Why the gateway does not go there (ID9), or NULL.  Connected: also its own end says where that is. */
+static const char *
+refused(const struct dial *d, const struct sockaddr *to, int fd)
+{
+	struct sockaddr_storage own = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(own);
+	const struct sockaddr_in *a4 = (const struct sockaddr_in *)(const void *)&own, *b4 = (const struct sockaddr_in *)(const void *)to;
+	const struct sockaddr_in6 *a6 = (const struct sockaddr_in6 *)(const void *)&own, *b6 = (const struct sockaddr_in6 *)(const void *)to;
+	bool here = fd >= 0 && getsockname(fd, (struct sockaddr *)&own, &len) == 0 && own.ss_family == to->sa_family &&
+	    (to->sa_family == AF_INET ? a4->sin_addr.s_addr == b4->sin_addr.s_addr : memcmp(&a6->sin6_addr, &b6->sin6_addr, sizeof(a6->sin6_addr)) == 0);
+	return address_refused(&d->s->w->epoch->epoch->settings, d->host, to, here);
+}
+
 static void
 on_connected(evutil_socket_t fd, short what, void *arg)
 {
@@ -58,6 +74,13 @@ on_connected(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	struct sp_session *s = d->s;
+	struct sockaddr_storage peer = { .ss_family = AF_UNSPEC };
+	len = sizeof(peer);
+	const char *why = getpeername(fd, (struct sockaddr *)&peer, &len) != 0 ? "it is gone" : refused(d, (const struct sockaddr *)&peer, fd);
+	if (why != NULL) {
+		dial_failed(d, why);
+		return;
+	}
 	event_del(&d->writable);
 	d->waiting = false;
 	d->fd = -1;
@@ -70,7 +93,10 @@ static void
 dial_next(struct dial *d)
 {
 	int on = 1, err = errno;
+	const char *why = NULL;
 	for (; d->at != NULL; d->at = d->at->ai_next) {
+		if ((why = refused(d, d->at->ai_addr, -1)) != NULL)
+			continue;
 		d->fd = socket(d->at->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 		if (d->fd < 0) {
 			err = errno;
@@ -88,7 +114,7 @@ dial_next(struct dial *d)
 		err = errno;
 		dial_drop_socket(d);
 	}
-	dial_failed(d, err == 0 ? "no address" : strerror(err));
+	dial_failed(d, why != NULL ? why : err == 0 ? "no address" : strerror(err));
 }
 
 static void
@@ -122,6 +148,7 @@ dial_start(struct sp_session *s)
 		return;
 	}
 	snprintf(port, sizeof(port), "%u", (unsigned)at.port);
+	d->host = arena_printf(s->arena, "%s", at.host);
 	struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP,
 		.ai_flags = EVUTIL_AI_NUMERICSERV | EVUTIL_AI_NUMERICHOST }, *list = NULL;
 	if (evutil_getaddrinfo(at.host, port, &hints, &list) == 0) {

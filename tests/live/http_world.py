@@ -247,6 +247,7 @@ class HttpWorld(World):
         g.more_targets = "".join((
             self.http_target("api", self.server.port, extra="user_header X-Gate-User;"),
             self.http_target("web", self.nginx.port),
+            self.http_target("itself", self.http_port),
             self.http_target("people", self.server.port, policy="people", extra="pages /pages/*; shown x-shown;"),
             self.http_target("sealed", self.server_tls.port, tls=verify, login=login, extra="credential bearer;"),
             self.http_target("basic", self.server_tls.port, tls=verify, login=login, extra="credential basic;"),

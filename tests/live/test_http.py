@@ -220,6 +220,19 @@ def answers_are_contained(w):  # ID9, ID10
     assert done.body == "hello", repr(done)
 
 
+@test
+def id9_targets_do_not_point_inward(w):
+    # the gateway itself
+    done = w.curl("/x", name="itself")
+    assert done.status in ("403", "502") and "this gateway itself listens" in w.gateway.logs(), f"{done!r}\n{w.gateway.logs()}"
+    conf = w.gateway.conf_text()
+    for place in ("169.254.169.254:80", "[fe80::1]:80", "0.0.0.0:80", "100.100.100.200:80"):
+        w.gateway.write(conf.replace(f"server   127.0.0.1:{w.nginx.port}", f"server   {place}", 1))
+        done = w.gateway.daemon("-t")
+        assert done.code == 1 and "can't be a target" in done.err, f"{place} {done!r}"
+    w.gateway.write()
+
+
 SMUGGLING = [
     "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "Transfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n",
     "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc", "Content-Length: 3, 3\r\n\r\nabc", "Content-Length: +3\r\n\r\nabc", "Content-Length : 3\r\n\r\nabc",

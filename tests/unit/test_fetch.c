@@ -335,6 +335,40 @@ test_odd_jobs(void)
 	end();
 }
 
+/* A target's address, by how the operator wrote it (ID9). */
+static void
+test_targets(void)
+{
+	static const struct {
+		const char *host, *address;
+		uint16_t port;
+		bool here, fine;
+	} row[] = {
+		{ "db.corp", "10.0.0.7", 5432, false, true }, { "10.0.0.7", "10.0.0.7", 5432, false, true }, { "db.corp", "8.8.8.8", 5432, false, true },
+		{ "db.corp", "127.0.0.1", 5432, false, false }, { "db.corp", "::1", 5432, false, false }, { "db.corp", "::ffff:127.0.0.1", 5432, false, false },
+		{ "localhost", "127.0.0.1", 5432, false, true }, { "localhost", "::1", 5432, false, true }, { "127.0.0.2", "127.0.0.2", 5432, false, true },
+		{ "db.corp", "169.254.169.254", 80, false, false }, { "169.254.169.254", "169.254.169.254", 80, false, false },
+		{ "0.0.0.0", "0.0.0.0", 80, false, false }, { "x", "fe80::1", 80, false, false }, { "x", "fd00:ec2::254", 80, false, false }, { "x", "100.100.100.200", 80, false, false },
+		{ "x", "168.63.129.16", 80, false, false }, { "x", "fd00:ec2::253", 80, false, true },
+		{ "127.0.0.1", "127.0.0.1", 6000, false, false }, { "127.0.0.1", "127.0.0.1", 6001, false, false }, { "127.0.0.2", "127.0.0.2", 6000, false, false },
+		{ "127.0.0.2", "127.0.0.2", 6001, false, true }, { "10.0.0.7", "10.0.0.7", 6000, false, true }, { "10.0.0.7", "10.0.0.7", 6000, true, false },
+		{ "127.0.0.1", "127.0.0.1", 6002, false, false }, { "127.0.0.1", "127.0.0.1", 6003, false, true },
+	};
+	struct epoch *e = epoch_of("listener a { listen 0.0.0.0:6000; protocol line; cleartext loopback; } listener b { listen 127.0.0.1:6001; protocol line; cleartext loopback; }"
+	    " console { listen 127.0.0.1:6002; url https://localhost:6002; }");
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(row[i].port) };
+		struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(row[i].port) };
+		bool six = strchr(row[i].address, ':') != NULL;
+		CU_ASSERT_EQUAL_FATAL(inet_pton(six ? AF_INET6 : AF_INET, row[i].address, six ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr), 1);
+		const char *why = address_refused(&e->settings, row[i].host, six ? (const struct sockaddr *)(const void *)&v6 : (const struct sockaddr *)(const void *)&v4, row[i].here);
+		if ((why == NULL) != row[i].fine)
+			printf("%s %s %u: %s\n", row[i].host, row[i].address, row[i].port, why == NULL ? "fine" : why);
+		CU_ASSERT_EQUAL(why == NULL, row[i].fine);
+	}
+	epoch_free(&e);
+}
+
 static void
 test_reach(void)
 {
@@ -358,13 +392,14 @@ test_reach(void)
 		struct sockaddr_in6 v6 = { .sin6_family = AF_INET6 };
 		bool six = strchr(row[i].address, ':') != NULL;
 		CU_ASSERT_EQUAL_FATAL(inet_pton(six ? AF_INET6 : AF_INET, row[i].address, six ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr), 1);
-		enum reach reach = fetch_reach(six ? (const struct sockaddr *)(const void *)&v6 : (const struct sockaddr *)(const void *)&v4);
+		enum reach reach = address_reach(six ? (const struct sockaddr *)(const void *)&v6 : (const struct sockaddr *)(const void *)&v4);
 		if (reach != row[i].reach)
 			printf("%s: %d\n", row[i].address, (int)reach);
 		CU_ASSERT_EQUAL(reach, row[i].reach);
 	}
 	struct sockaddr un = { .sa_family = AF_UNIX };
-	CU_ASSERT_EQUAL(fetch_reach(&un), REACH_NEVER);
+	CU_ASSERT_EQUAL(address_reach(&un), REACH_NEVER);
+	CU_ASSERT_PTR_NOT_NULL(address_refused(NULL, "x", &un, false));
 	bool insecure;
 	struct epoch *e = epoch_of("identity a { oidc issuer=https://idp.corp/realm jwks=https://keys.corp:8443/x audience=a; }"
 	    " identity b { oidc issuer=http://127.0.0.1:5/ client=c insecure_loopback=on; }");
@@ -385,7 +420,7 @@ main(void)
 		{ "odd answers", test_odd_answers },
 		{ "deadlines and crowds", test_deadline },
 		{ "odd jobs, and places that are not asked", test_odd_jobs },
-		{ "addresses", test_reach },
+		{ "addresses", test_reach }, { "targets", test_targets },
 		CU_TEST_INFO_NULL,
 	};
 	log_init("test", open("/dev/null", O_WRONLY | O_CLOEXEC), SP_ERROR);
