@@ -94,6 +94,8 @@ answer_content(enum call call)
 		return json_pack("{s:{s:{s:s}}}", "text/plain", "schema", "type", "string");
 	if (strncmp(members, "lines ", 6) == 0)
 		return json_pack("{s:{s:o}}", "application/x-ndjson", "schema", schema_of(sp_str(members + 6)));
+	if (strncmp(members, "events ", 7) == 0)
+		return json_pack("{s:{s:o}}", "text/event-stream", "schema", schema_of(sp_str(members + 7)));
 	return json_pack("{s:{s:o}}", JSON_TYPE, "schema", object_schema(members));
 }
 

@@ -23,6 +23,7 @@ const struct route route_table[] = {
 	{ "GET", "/api/v1/recordings/:id", CALL_RECORDING_ONE, MAY_AUDIT, "One of them." },
 	{ "GET", "/api/v1/recordings/:id/replay", CALL_REPLAY, MAY_AUDIT, "What happened, as a stream; with ?follow= as it happens." },
 	{ "GET", "/api/v1/audit", CALL_AUDIT, MAY_AUDIT, "Lines of the audit log, oldest first; with ?follow= what comes, too." },
+	{ "GET", "/api/v1/events", CALL_EVENTS, ANY_READER, "What changes among requests, grants and sessions that the caller may see, as it does: server-sent events." },
 	{ "GET", "/api/v1/search", CALL_SEARCH, MAY_AUDIT, "Operations that contain ?text=." },
 	{ "GET", "/api/v1/requests", CALL_REQUESTS, ANY_READER, "Operations that wait for a person." },
 	{ "GET", "/api/v1/requests/:id", CALL_REQUEST, ANY_READER, "One of them, with all that an approver must see." },
@@ -130,6 +131,7 @@ const struct argument argument_table[] = {
 	{ CALL_AUDIT, "limit", ARGUMENT_NUMBER, "at most so many; 1000 without it; none while following" },
 	{ CALL_AUDIT, "cursor", ARGUMENT_TEXT, "of a line, or \"next\": what comes after it" },
 	{ CALL_AUDIT, "follow", ARGUMENT_FLAG, "go on with what comes; begins now without since and cursor" },
+	{ CALL_EVENTS, "after", ARGUMENT_TEXT, "id of the last event that one has; the header Last-Event-ID says it, too" },
 	{ CALL_REPLAY, "format", ARGUMENT_TEXT, "jsonl (without it), text or asciicast" },
 	{ CALL_REPLAY, "after", ARGUMENT_NUMBER, "go on behind this frame" },
 	{ CALL_REPLAY, "follow", ARGUMENT_FLAG, "of a live session: go on until it ends" },
@@ -230,6 +232,7 @@ const struct shape_row shape_table[] = {
 	{ "worker", "index:number sessions:number" },
 	{ "event", "at_us:number what rule? message? approval? approver?" },
 	{ "logged", "entry:any? cursor? done:any? error?" },
+	{ "happened", "what request:request? grant:grant? session:session?" },
 	{ "found", "progress:any? match:any? done:any?" },
 	{ .name = NULL },
 };
@@ -251,6 +254,7 @@ const struct answer_row answer_table[] = {
 			      "rows:number bytes:number gateway recording frames:number size:number signed_at:time?" },
 	{ CALL_REPLAY, "lines any" },
 	{ CALL_AUDIT, "lines logged" },
+	{ CALL_EVENTS, "events happened" },
 	{ CALL_REQUESTS, "requests:request[]" },
 	{ CALL_REQUEST, "id kind state session op:number user class target rule by count:number votes:number hash next_run:flag reason:flag "
 			"asked:time? until:time? decided:time? text outcome? decisions:any[] view:any estimate?" },

@@ -314,7 +314,7 @@ ask_begin(struct caller *c, enum call call, const struct proof *p, json_t *args)
 static const struct {
 	enum call call;
 	void (*begin)(struct caller *c, struct sp_bytes token, json_t *args);
-} streams[] = { { CALL_SEARCH, search_begin }, { CALL_REPLAY, replay_begin }, { CALL_AUDIT, audit_begin } };
+} streams[] = { { CALL_SEARCH, search_begin }, { CALL_REPLAY, replay_begin }, { CALL_AUDIT, audit_begin }, { CALL_EVENTS, events_begin } };
 
 void
 api_begin(struct caller *c, const struct request *r)
@@ -334,6 +334,9 @@ api_begin(struct caller *c, const struct request *r)
 		return;
 	}
 	json_t *args = request_args(c, route, id, r);
+	/* A browser that lost the stream says by itself how far it had come. */
+	if (args != NULL && route->call == CALL_EVENTS && r->last_event.len > 0)
+		(void)json_object_set_new(args, "after", json_stringn((const char *)r->last_event.p, r->last_event.len));
 	if (args == NULL || !api_may_ask(c, route->call, &p, args)) {
 		json_decref(args);
 		return;

@@ -498,6 +498,7 @@ request_done(struct caller *c)
 		.slack_signature = http_field(&c->head, head, "x-slack-signature"),
 		.cookie = cookie_value(&c->head, head, "__Host-sallyport"),
 		.flow = cookie_value(&c->head, head, "__Host-sallyport-flow"),
+		.last_event = http_field(&c->head, head, "last-event-id"),
 		.unless = http_field(&c->head, head, "if-none-match"),
 		.gzip = http_field_has(&c->head, head, "accept-encoding", "gzip"),
 		.body = buffer_bytes(&c->body),

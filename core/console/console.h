@@ -11,6 +11,7 @@
  *                                      ask.c    MSG_CALL ─▶ keeper ─▶ MSG_RESULT
  *                                      search.c, verify.c, explain.c, replay.c   work on recordings, slice by slice
  *                                      audit.c  the audit log; watch.c  what follows it, or a live session
+ *                                      events.c what changes, as server-sent events
  */
 #ifndef SALLYPORT_CONSOLE_H
 #define SALLYPORT_CONSOLE_H
@@ -174,6 +175,7 @@ struct request { /* borrowed until api_begin() returns */
 	struct sp_bytes cookie, flow;             /* __Host-sallyport, __Host-sallyport-flow: their values */
 	struct sp_bytes unless;                   /* If-None-Match */
 	bool gzip;                                /* may be answered so */
+	struct sp_bytes last_event;               /* Last-Event-ID */
 };
 void api_begin(struct caller *c, const struct request *r);
 /* A query's words, or a form's, as that call's arguments.  false: the caller has its answer already. */
@@ -216,5 +218,9 @@ void verify_call_free(struct verify_call **v);
 void explain_answer(struct caller *c, struct answer *a);
 void audit_begin(struct caller *c, struct sp_bytes token, json_t *args); /* takes over a reference */
 void replay_begin(struct caller *c, struct sp_bytes token, json_t *args); /* takes over a reference */
+
+/* ---- what changes (events.c) ---- */
+
+void events_begin(struct caller *c, struct sp_bytes token, json_t *args); /* takes over a reference */
 
 #endif

@@ -23,7 +23,7 @@
 static int (*const calls[CALLS])(struct api *a) = {
 	[CALL_WHOAMI] = api_whoami, [CALL_SESSIONS] = api_sessions, [CALL_SESSION] = api_session, [CALL_KILL] = api_kill,
 	[CALL_RECORDING] = api_recording, [CALL_VERIFY] = api_verify, [CALL_EXPLAIN] = api_explain,
-	[CALL_SEARCH] = api_search, [CALL_REPLAY] = api_replay, [CALL_AUDIT] = api_audit, [CALL_RECORDINGS] = api_recordings, [CALL_RECORDING_ONE] = api_recording_one, [CALL_REQUESTS] = api_requests,
+	[CALL_SEARCH] = api_search, [CALL_REPLAY] = api_replay, [CALL_AUDIT] = api_audit, [CALL_EVENTS] = api_events, [CALL_RECORDINGS] = api_recordings, [CALL_RECORDING_ONE] = api_recording_one, [CALL_REQUESTS] = api_requests,
 	[CALL_REQUEST] = api_request, [CALL_APPROVE] = api_approve, [CALL_DENY] = api_deny, [CALL_ASK] = api_ask,
 	[CALL_GRANTS] = api_grants, [CALL_END] = api_end, [CALL_BREAK_GLASS] = api_break_glass,
 	[CALL_CODES_MAKE] = api_codes_make, [CALL_CODES] = api_codes, [CALL_CODE_END] = api_code_end, [CALL_CODE_SPEND] = api_code_spend,

@@ -80,11 +80,16 @@ int api_replay(struct api *a);
 int api_audit(struct api *a);
 int api_recordings(struct api *a);
 int api_recording_one(struct api *a);
+/* For who may see it, as in the lists; else NULL. */
+json_t *api_session_seen(struct api *a, const char *id);
+/* events.c */
+int api_events(struct api *a);
 /* api_request.c */
 int api_requests(struct api *a);
 int api_request(struct api *a);
 int api_approve(struct api *a);
 int api_deny(struct api *a);
+json_t *api_request_seen(struct api *a, const char *id);
 /* api_signin.c */
 int api_identities(struct api *a);
 int api_signin_begin(struct api *a);
@@ -112,6 +117,7 @@ void api_device_tick(struct keeper *k);
 int api_ask(struct api *a);
 int api_grants(struct api *a);
 int api_end(struct api *a);
+json_t *api_grant_seen(struct api *a, const char *id);
 int api_break_glass(struct api *a);
 /* api_ticket.c */
 int api_ticket(struct api *a);

@@ -234,6 +234,13 @@ grant_json(const struct grant *g)
 	return j;
 }
 
+json_t *
+api_grant_seen(struct api *a, const char *id)
+{
+	struct grant g;
+	return grant_get(a->k, a->arena, id, &g) == SP_OK && visible(a, &g) ? grant_json(&g) : NULL;
+}
+
 struct listing {
 	struct api *a;
 	json_t *list;

@@ -80,6 +80,18 @@ api_requests(struct api *a)
 	return rc == SP_ETOOBIG ? SP_OK : rc;
 }
 
+json_t *
+api_request_seen(struct api *a, const char *id)
+{
+	struct approval r;
+	if (approval_get(a->k, a->arena, id, &r) != SP_OK || !approval_visible(&r, &a->who))
+		return NULL;
+	json_t *j = request_json(a->k, &r);
+	if (json_string_length(json_object_get(j, "text")) > TEXT_SHORT)
+		(void)json_object_set_new(j, "text", json_sprintf("(%zu bytes: sallyport requests %s)", json_string_length(json_object_get(j, "text")), r.id));
+	return j;
+}
+
 static int
 find(struct api *a, struct approval *r)
 {

@@ -239,6 +239,18 @@ find(struct api *a, uint8_t id_r[ID_LEN], bool own, json_t **session_r)
 	return rc;
 }
 
+json_t *
+api_session_seen(struct api *a, const char *id)
+{
+	struct found f = { .a = a };
+	uint8_t raw[ID_LEN];
+	const struct field args[] = { S(((struct sp_bytes){ raw, ID_LEN })) };
+	if (id_parse(id, raw) == SP_OK && store_read(a->k->store, STORE_SESSION_GET, args, take_session, &f) == SP_OK && f.visible)
+		return f.session;
+	json_decref(f.session);
+	return NULL;
+}
+
 int
 api_session(struct api *a)
 {

@@ -17,6 +17,7 @@
 #include "code.h"
 #include "caller.h"
 #include "cancel.h"
+#include "events.h"
 #include "gateways.h"
 #include "grant.h"
 #include "ledger.h"
@@ -350,6 +351,7 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	uint64_t now = clock_mono_ms(), age = clock_wall_us() - k->started, grace = keeper_settings(k)->store_grace * 1000;
 	approval_tick(k);
 	gateways_tick(k);
+	events_tick(k);
 	lend_tick(k);
 	outside_tick(k);
 	webhook_tick(k);
@@ -416,6 +418,7 @@ keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const ch
 	api_open(k);
 	metrics_open(k);
 	policies_open(k);
+	events_open(k);
 	api_device_open(k);
 	saml_open_jobs(k);
 	k->derive = evtimer_new(base, on_derive, k);
@@ -452,6 +455,7 @@ keeper_close(struct keeper *k)
 	caller_close(k);
 	api_device_close(k);
 	saml_close_jobs(k);
+	events_close(k);
 	api_close(k);
 	policies_close(k);
 	if (k->audit_log >= 0)

@@ -13,6 +13,7 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "approval.h"
+#include "events.h"
 #include "grant.h"
 #include "metrics.h"
 #include "proof.h"
@@ -109,12 +110,14 @@ static void
 hear_approval(struct keeper *k, const char *id)
 {
 	approval_heard(k, id);
+	events_heard(k, "approval", id);
 }
 
 static void
 hear_grant(struct keeper *k, const char *id)
 {
 	grant_heard(k, id);
+	events_heard(k, "grant", id);
 }
 
 static void

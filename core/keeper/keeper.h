@@ -41,6 +41,7 @@ struct policy_asks;
 struct providers;
 struct signins;
 struct devices;
+struct events;
 struct exchange;
 struct saml_jobs;
 struct saml_trust;
@@ -87,6 +88,7 @@ struct keeper {
 	struct callers *callers;
 	struct fetches *fetches;
 	struct gateways *gateways;
+	struct events *events;
 	struct metrics *metrics;
 	struct policy_asks *policy_asks;
 	struct ledger *ledger;

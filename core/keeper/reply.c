@@ -15,6 +15,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "events.h"
 #include "metrics.h"
 
 #define AUDIT_WAITING (4u << 20)
@@ -77,6 +78,8 @@ keeper_write(struct keeper *k, enum store_statement which, const struct field *a
 {
 	long n = store_write(k->store, which, args);
 	event_active(k->commit, EV_TIMEOUT, 0);
+	if (n > 0)
+		events_wrote(k, which, args);
 	if (n < 0)
 		k->failed(k);
 	return n;

@@ -130,7 +130,7 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_LEDGER_SINCE] = { "SELECT entry FROM ledger WHERE number > ? ORDER BY number LIMIT 4096", "q", "b", .own = true },
 	[STORE_LEDGER_LAST_OF] = { "SELECT entry FROM ledger WHERE session = ? ORDER BY number DESC LIMIT 1", "b", "b", .own = true },
 	[STORE_APPROVAL_ADD] = { "INSERT INTO approval(" APPROVAL_COLUMNS ") VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?,"
-	    " ?, ?, ?, ?, ?, ?, ?, ?)", APPROVAL_TYPES, "" },
+	    " ?, ?, ?, ?, ?, ?, ?, ?)", APPROVAL_TYPES, "", .topic = "approval", .key = A_ID },
 	[STORE_APPROVAL_GET] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE id = ?", "t", APPROVAL_TYPES },
 	[STORE_APPROVAL_PREFIX] = { "SELECT id FROM approval WHERE id BETWEEN ? AND ? LIMIT 2", "tt", "t" },
 	[STORE_APPROVAL_LIST] = { "SELECT " APPROVAL_COLUMNS " FROM approval WHERE ?1 < 0 OR state = ?1 ORDER BY created DESC LIMIT ?2",

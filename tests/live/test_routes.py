@@ -47,6 +47,11 @@ class Caller:
             headers["Content-Type"] = "application/json"
         self.c.request(method.upper(), path, body=None if body is None else json.dumps(body), headers=headers)
         r = self.c.getresponse()
+        if r.headers.get("Content-Type") == "text/event-stream":  # it has no end
+            said = b"".join(iter(r.readline, b"data: {}\n"))
+            r.close()
+            self.c.close()
+            return r.status, "text/event-stream", said
         return r.status, r.headers.get("Content-Type"), r.read()
 
 
