@@ -88,6 +88,30 @@ lines_sync(struct lines *l)
 	return SP_OK;
 }
 
+/*
+ * A recorder that was killed inside write(2) leaves the beginning of a line. It goes, as it was
+ * never said to be written, and is derived again; where the log takes no cut (chattr +a), it stands
+ * by itself as a line.
+ */
+void
+lines_mend(struct lines *l)
+{
+	struct stat st;
+	if (l->fd < 0 || fstat(l->fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+		return;
+	uint64_t size = (uint64_t)st.st_size;
+	size_t len = size < SEEN_TAIL ? (size_t)size : SEEN_TAIL;
+	uint8_t *tail = mem_alloc(len);
+	if (read_at(l->fd, tail, len, size - len) == SP_OK && tail[len - 1] != '\n') {
+		const uint8_t *stop = memrchr(tail, '\n', len);
+		uint64_t whole = stop != NULL ? size - len + (uint64_t)(stop - tail) + 1 : 0;
+		bool cut = (stop != NULL || len == size) && ftruncate(l->fd, (off_t)whole) == 0;
+		if (!cut && write(l->fd, "\n", 1) != 1)
+			log_error("%s", "a line of the audit or access log is torn and could not be closed");
+	}
+	free(tail);
+}
+
 /* ---- what is there already ---- */
 
 struct audit_key {

@@ -282,6 +282,7 @@ void frames_store(struct recorder *r, struct session *s, const struct frame *f);
 /* audit.c */
 int lines_open(struct lines *l, const char *path) SP_MUST;
 void lines_swap(struct lines *l, int fd);
+void lines_mend(struct lines *l);
 int lines_write(struct lines *l) SP_MUST;
 int lines_sync(struct lines *l) SP_MUST;
 void lines_close(struct lines *l);

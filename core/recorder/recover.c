@@ -203,6 +203,8 @@ recorder_recover_lines(struct recorder *r)
 	unsigned unread = 0;
 	r->lines_due = false;
 	r->recovering = true;
+	lines_mend(&r->audit);
+	lines_mend(&r->access);
 	r->seen = audit_seen_load(r->audit.fd, r->access.fd);
 	for (size_t i = 0; i < SESSION_BUCKETS; i++)
 		for (struct session *s = r->bucket[i]; s != NULL; s = s->next) {

@@ -125,6 +125,32 @@ test_line_swallowed(void)
 	world_free(&w);
 }
 
+/* Killed inside write(2): the beginning of a line is taken back and the line written whole. */
+static void
+line_begun(struct world *w)
+{
+	static const char begun[] = "{\"time\":\"2026-01-01T00:00:00.000Z\",\"session\":\"%s\",\"frame\":4,\"op\":7,\"us";
+	verdict_journaled(w);
+	CU_ASSERT_TRUE_FATAL(dprintf(w->r->audit.fd, "{\"time\":\"a whole line\"}\n") > 0);
+	CU_ASSERT_TRUE_FATAL(dprintf(w->r->audit.fd, begun, id) > 0);
+}
+
+static void
+test_line_torn(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	world_crash(w, line_begun);
+	world_start(w);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 2);
+	CU_ASSERT(file_has(w->audit, "whole line\"}\n{\"time\""));
+	CU_ASSERT(file_has(w->audit, "\"kind\":\"sql.statement\",\"tag\":\"SELECT\",\"verdict\":\"allow\""));
+	CU_ASSERT_FALSE(file_has(w->audit, "\"us{"));
+	CU_ASSERT_FALSE(file_has(w->audit, "2026-01-01"));
+	world_free(&w);
+}
+
 /* The logs come later than the recovery, as master hands them over. */
 static void
 test_logs_come_later(void)
@@ -510,7 +536,7 @@ main(void)
 		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },
 		{ "torn batch (RC7)", test_torn_batch }, { "file ahead", test_file_ahead }, { "file torn", test_file_torn },
 		{ "after rotation", test_after_rotation },
-		{ "two deaths", test_twice }, { "parted (P8)", test_parted },
+		{ "two deaths", test_twice }, { "a torn line of the audit log", test_line_torn }, { "parted (P8)", test_parted },
 		{ "parted and rotated", test_parted_and_rotated }, { "damaged journal", test_damaged_journal },
 		{ "torn ledger", test_torn_ledger }, { "answer lost", test_answer_lost }, { "other key", test_other_key },
 		CU_TEST_INFO_NULL,
