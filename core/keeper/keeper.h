@@ -106,6 +106,8 @@ struct keeper {
 	int audit_log;                   /* what they become, to read; -1: none */
 	struct reply *replies, **replies_end;
 	struct event *commit;            /* soon: commit, then let the replies go */
+	uint64_t commit_due;             /* mono µs; 0: nothing was written */
+	uint64_t commit_rested;          /* mono µs until which the disk is the recorder's, but for a credit */
 	struct event *tick;              /* every second */
 	struct live *deriving;           /* sessions whose SCRAM keys are being made (proof.c) */
 	struct event *derive;

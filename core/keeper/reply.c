@@ -2,7 +2,11 @@
 /*
  * Answers that wait for the disk.
  *
- *   handler ─ store_write() … reply() ─▶ queue ─▶ one commit for all of this turn of the loop ─▶ sent
+ *   handler ─ store_write() … reply() ─▶ queue ─▶ one commit for all since the last ─▶ sent
+ *
+ * The disk is the recorder's, too, and in a storm of log-ins a commit for each would let statements
+ * wait (P10).  So a commit comes at once only while the keeper has used little of the disk's time,
+ * else a few milliseconds later, for all who came meanwhile; one that nobody waits for comes late.
  *
  * A commit that fails ends the keeper: what it said from memory could not be trusted after its
  * next start.  Master starts it again, and workers tell what lives (RESUME).
@@ -19,6 +23,9 @@
 #include "metrics.h"
 
 #define AUDIT_WAITING (4u << 20)
+#define COMMIT_LATEST 20000 /* µs after the first write: what nobody waits for, or a busy disk */
+#define COMMIT_REST 8       /* of what a commit took: the disk is left alone for as long … */
+#define COMMIT_CREDIT 50000 /* … but for this much, in µs: one who comes alone does not wait */
 
 static void
 send_now(struct link *l, const struct message *m)
@@ -51,6 +58,44 @@ send_all(struct keeper *k)
 	}
 }
 
+static uint64_t
+later_of(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The commit is due at that time or earlier. */
+static void
+commit_by(struct keeper *k, uint64_t at, uint64_t now)
+{
+	if (k->commit_due != 0 && k->commit_due <= at)
+		return;
+	k->commit_due = at;
+	if (at <= now) {
+		event_active(k->commit, EV_TIMEOUT, 0);
+		return;
+	}
+	struct timeval wait = { .tv_usec = (suseconds_t)(at - now) };
+	if (event_add(k->commit, &wait) != 0)
+		event_active(k->commit, EV_TIMEOUT, 0);
+}
+
+static void
+somebody_waits(struct keeper *k)
+{
+	uint64_t now = clock_mono_us();
+	commit_by(k, k->commit_rested > now + COMMIT_CREDIT ? k->commit_rested - COMMIT_CREDIT : now, now);
+}
+
+static void
+used_disk(struct keeper *k, uint64_t begun, uint64_t now)
+{
+	metrics_committed(k, now - begun);
+	k->commit_rested = later_of(k->commit_rested, now) + COMMIT_REST * (now - begun);
+	if (k->commit_rested > now + COMMIT_CREDIT + COMMIT_LATEST)
+		k->commit_rested = now + COMMIT_CREDIT + COMMIT_LATEST;
+}
+
 void
 keeper_commit(struct keeper *k)
 {
@@ -58,7 +103,9 @@ keeper_commit(struct keeper *k)
 	bool dirty = store_dirty(k->store);
 	if (store_commit(k->store) == SP_OK) {
 		if (dirty)
-			metrics_committed(k, clock_mono_us() - begun);
+			used_disk(k, begun, clock_mono_us());
+		k->commit_due = 0;
+		event_del(k->commit);
 		send_all(k);
 		return;
 	}
@@ -77,7 +124,8 @@ long
 keeper_write(struct keeper *k, enum store_statement which, const struct field *args)
 {
 	long n = store_write(k->store, which, args);
-	event_active(k->commit, EV_TIMEOUT, 0);
+	uint64_t now = clock_mono_us();
+	commit_by(k, now + COMMIT_LATEST, now);
 	if (n > 0)
 		events_wrote(k, which, args);
 	if (n < 0)
@@ -102,6 +150,8 @@ reply(struct keeper *k, struct link *l, const struct message *m)
 	}
 	*k->replies_end = r;
 	k->replies_end = &r->next;
+	if (l != k->recorder) /* it goes on without */
+		somebody_waits(k);
 }
 
 void

@@ -74,6 +74,12 @@ fake_turn(struct fake *f)
 	/* Keys are derived a slice at a time: how many there are is the machine's affair. */
 	while (f->k.deriving != NULL)
 		(void)event_base_loop(f->base, EVLOOP_NONBLOCK);
+	/* A commit may be a few milliseconds away (reply.c): it is not waited for. */
+	if (f->k.store != NULL && store_dirty(f->k.store)) {
+		keeper_commit(&f->k);
+		for (unsigned i = 0; i < 20; i++)
+			(void)event_base_loop(f->base, EVLOOP_NONBLOCK);
+	}
 }
 
 static inline void
