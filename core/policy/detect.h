@@ -46,10 +46,12 @@ struct detect_stream *detect_stream_new(uint32_t wanted);
 void detect_stream_free(struct detect_stream **s);
 /*
  * Feeds a chunk and appends what can be shown to `out`, findings replaced.  What may be the beginning
- * of a finding is held back until more comes, or until `last`: at most DETECT_HELD bytes.
+ * of a finding is held back until more comes, or until `last`: at most DETECT_HELD bytes.  `last` may come
+ * before the end, for somebody who waits: what completes a finding that was let out so is hidden yet.  Escape
+ * sequences of a terminal between the characters of a finding are looked past, and stay (screen.h).
  */
 int detect_stream_feed(struct detect_stream *s, struct sp_bytes chunk, bool last, struct buffer *out) SP_MUST;
 bool detect_stream_holds(const struct detect_stream *s);
-#define DETECT_HELD (16u << 10)
+#define DETECT_HELD (64u << 10)
 
 #endif

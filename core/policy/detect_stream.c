@@ -1,16 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Detectors over a stream: what may be the beginning of a finding waits for what comes next. */
+/*
+ * Detectors over a stream: what may be the beginning of a finding waits for what comes next.
+ *
+ *     held:  │ shown │ not yet ······ settled │ may go on │
+ *
+ * What had to be let out before it was complete stays for a while, as `shown`: what completes it is hidden
+ * at least.  Findings are looked for in the bytes, and in what a terminal would show of them (screen.h): an
+ * escape sequence inside of one hides it from nobody.
+ */
 #include <config.h>
 
 #include <stdlib.h>
 
 #include "detect.h"
+#include "screen.h"
 
-#define TAIL 4096 /* bytes without an end of line that are held back */
+#define TAIL 4096 /* characters without an end of line that are held back */
+#define BEHIND 1024 /* bytes that stay when they were let out too early */
+#define SPANS 256
 
 struct detect_stream {
 	uint32_t wanted;
 	struct buffer held;
+	size_t shown;  /* of what is held: the client has it */
 	bool in_key;   /* hidden until -----END … */
 	bool in_token; /* a finding longer than what is held: its further characters are hidden too */
 };
@@ -36,6 +48,13 @@ detect_stream_free(struct detect_stream **sp)
 	free(s);
 }
 
+static void
+drop(struct detect_stream *s, size_t n)
+{
+	buffer_drop(&s->held, n);
+	s->shown = s->shown > n ? s->shown - n : 0;
+}
+
 /* Drops the rest of a finding that began earlier.  True: its end is not there yet. */
 static bool
 swallow(struct detect_stream *s, bool last)
@@ -45,7 +64,7 @@ swallow(struct detect_stream *s, bool last)
 
 	if (s->in_token) {
 		size_t n = detect_token_end(in);
-		buffer_drop(&s->held, n);
+		drop(s, n);
 		s->in_token = n == in.len;
 		return s->in_token;
 	}
@@ -54,25 +73,100 @@ swallow(struct detect_stream *s, bool last)
 	const uint8_t *end = in.len == 0 ? NULL : memmem(in.p, in.len, "-----END ", 9);
 	const uint8_t *line = end == NULL ? NULL : memchr(end, '\n', (size_t)(in.p + in.len - end));
 	if (line != NULL || (end != NULL && (last || in.p + in.len - end > MARK))) {
-		buffer_drop(&s->held, line != NULL ? (size_t)(line - in.p) : in.len);
+		drop(s, line != NULL ? (size_t)(line - in.p) : in.len);
 		s->in_key = false;
 		return false;
 	}
 	size_t keep = end != NULL ? (size_t)(in.p + in.len - end) : in.len < 9 ? in.len : 9;
-	buffer_drop(&s->held, last ? in.len : in.len - keep);
+	drop(s, last ? in.len : in.len - keep);
 	return true;
+}
+
+/* ---- one look at what is held ---- */
+
+struct look {
+	struct sp_bytes in;
+	struct screen screen; /* `text` NULL: the bytes are what is read */
+	struct span span[2 * SPANS]; /* in the bytes, in order, apart */
+	size_t n;
+};
+
+/* Where the last line begins, but no further back than so many bytes. */
+static size_t
+last_line(struct sp_bytes in, size_t most)
+{
+	size_t at = in.len;
+
+	while (at > 0 && in.p[at - 1] != '\n' && in.len - at < most)
+		at--;
+	return at;
 }
 
 /* Up to where nothing can become part of a finding by what comes next. */
 static size_t
-settled(struct sp_bytes in)
+settled(const struct look *l)
 {
-	size_t at = in.len;
+	const struct screen *c = &l->screen;
 
-	while (at > 0 && in.p[at - 1] != '\n' && in.len - at < TAIL)
-		at--;
-	return at;
+	if (c->text == NULL)
+		return last_line(l->in, TAIL);
+	size_t at = last_line(l->in, DETECT_HELD);
+	if (c->len > TAIL && c->at[c->len - TAIL] > at)
+		at = c->at[c->len - TAIL];
+	bool too_long = l->in.len - c->open > DETECT_HELD;
+	return c->open < at && !too_long ? c->open : at;
 }
+
+static int
+by_begin(const void *a, const void *b)
+{
+	const struct span *x = a, *y = b;
+
+	return x->from < y->from ? -1 : x->from > y->from;
+}
+
+/* Findings among the characters become such of the bytes, and meet those that the bytes alone have. */
+static void
+look_at_screen(uint32_t wanted, struct look *l)
+{
+	const struct screen *c = &l->screen;
+	struct span *more = l->span + l->n;
+	size_t n = detect_find(wanted, (struct sp_bytes){ c->text, c->len }, more, SPANS), joined = 0;
+
+	for (size_t i = 0; i < l->n; i++) /* a sequence that is itself one is not kept */
+		memset(c->escape + l->span[i].from, 0, l->span[i].to - l->span[i].from);
+	for (size_t i = 0; i < n; i++) {
+		bool end = more[i].to == c->len && l->in.len - c->to[c->len - 1] > 0 && c->open == l->in.len;
+		more[i].from = c->at[more[i].from];
+		more[i].to = end ? l->in.len : c->to[more[i].to - 1];
+	}
+	l->n += n;
+	qsort(l->span, l->n, sizeof(*l->span), by_begin);
+	for (size_t i = 0; i < l->n; i++) {
+		struct span *last = joined == 0 ? NULL : &l->span[joined - 1];
+		if (last != NULL && l->span[i].from <= last->to)
+			last->to = l->span[i].to > last->to ? l->span[i].to : last->to;
+		else
+			l->span[joined++] = l->span[i];
+	}
+	l->n = joined;
+}
+
+static int
+look_at(uint32_t wanted, struct sp_bytes in, struct look *l)
+{
+	l->in = in;
+	l->screen.text = NULL;
+	l->n = detect_find(wanted, in, l->span, SPANS);
+	if (!screen_hides(in))
+		return SP_OK;
+	int rc = screen_read(in, &l->screen);
+	if (rc == SP_OK)
+		look_at_screen(wanted, l);
+	return rc;
+}
+
+/* ---- what is shown of it ---- */
 
 /* A key whose first line is in the bytes, and whose last line is not. */
 static bool
@@ -90,50 +184,80 @@ key_is_open(const struct detect_stream *s, struct sp_bytes in)
 	return begin != NULL && (mark == in.p || begin > mark + 40);
 }
 
+/* What of it the client does not have yet. */
 static int
-put_settled(struct detect_stream *s, struct sp_bytes in, size_t safe, struct buffer *out)
+put(const struct detect_stream *s, const struct look *l, size_t from, size_t to, struct buffer *out)
 {
-	struct span span[256];
-	size_t n = detect_find(s->wanted, in, span, sizeof(span) / sizeof(*span)), at = 0;
+	from = from > s->shown ? from : s->shown;
+	return from < to ? buffer_put(out, (struct sp_bytes){ l->in.p + from, to - from }) : SP_OK;
+}
+
+/* A finding, but for the sequences in it: colours that begin there may be meant for what comes after. */
+static int
+put_hidden(const struct detect_stream *s, const struct look *l, const struct span *span, struct buffer *out)
+{
+	int rc = span->to > s->shown ? buffer_put(out, SP_LIT("****")) : SP_OK;
+
+	for (size_t i = span->from; l->screen.text != NULL && i < span->to && rc == SP_OK; i++)
+		if (l->screen.escape[i])
+			rc = put(s, l, i, i + 1, out);
+	return rc;
+}
+
+static int
+put_settled(struct detect_stream *s, const struct look *l, size_t safe, struct buffer *out)
+{
+	struct sp_bytes in = l->in;
+	size_t at = 0;
 	int rc = SP_OK;
 
-	for (size_t i = 0; i < n && span[i].from < safe && rc == SP_OK; i++) {
-		size_t len = span[i].to - span[i].from;
-		bool touches = span[i].to == in.len;
-		bool key = touches && key_is_open(s, (struct sp_bytes){ in.p + span[i].from, len });
-		if (span[i].to > safe && !(touches && (key || len >= TAIL))) {
-			safe = span[i].from; /* whole, with what comes next */
+	for (size_t i = 0; i < l->n && l->span[i].from < safe && rc == SP_OK; i++) {
+		const struct span *span = &l->span[i];
+		size_t len = span->to - span->from;
+		bool touches = span->to == in.len;
+		bool key = touches && key_is_open(s, (struct sp_bytes){ in.p + span->from, len });
+		if (span->to > safe && !(touches && (key || len >= TAIL))) {
+			safe = span->from; /* whole, with what comes next */
 			break;
 		}
-		rc = buffer_put(out, (struct sp_bytes){ in.p + at, span[i].from - at });
+		rc = put(s, l, at, span->from, out);
 		if (rc == SP_OK)
-			rc = buffer_put(out, SP_LIT("****"));
-		at = span[i].to;
+			rc = put_hidden(s, l, span, out);
+		at = span->to;
 		s->in_key = key;
 		s->in_token = touches && !key && safe < in.len;
 	}
 	if (at > safe)
 		safe = at;
 	if (rc == SP_OK)
-		rc = buffer_put(out, (struct sp_bytes){ in.p + at, safe - at });
-	buffer_drop(&s->held, safe);
+		rc = put(s, l, at, safe, out);
+	/* let out before it had to be complete: it may be yet */
+	size_t behind = safe < in.len || s->in_key || s->in_token ? 0 : in.len - last_line(in, BEHIND);
+	drop(s, safe - behind);
+	if (safe == in.len)
+		s->shown = behind;
 	return rc;
 }
 
 bool
 detect_stream_holds(const struct detect_stream *s)
 {
-	return s->held.len > 0;
+	return s->held.len > s->shown;
 }
 
 int
 detect_stream_feed(struct detect_stream *s, struct sp_bytes chunk, bool last, struct buffer *out)
 {
+	static struct look look; /* one thread */
 	int rc = buffer_put(&s->held, chunk);
 
-	if (rc != SP_OK || swallow(s, last))
+	if (rc != SP_OK || swallow(s, last) || s->held.len == 0)
 		return rc;
-	struct sp_bytes in = buffer_bytes(&s->held);
-	size_t safe = last ? in.len : settled(in);
-	return safe == 0 ? SP_OK : put_settled(s, in, safe, out);
+	rc = look_at(s->wanted, buffer_bytes(&s->held), &look);
+	if (rc != SP_OK)
+		return rc;
+	size_t safe = last ? look.in.len : settled(&look);
+	if (safe < s->shown)
+		safe = s->shown;
+	return safe == 0 ? SP_OK : put_settled(s, &look, safe, out);
 }

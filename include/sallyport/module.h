@@ -641,7 +641,8 @@ void sp_columns_known(struct sp_session *s, sp_columns_fn *each, void *owner);
  * Unstructured output of an allowed operation, looked through by the detectors that rules on "output"
  * name.  A filter is one stream's, the caller's until sp_filter_free(); NULL from sp_stream_filter():
  * no rule asks for one, and the bytes are shown as they are.  sp_filter_feed() appends what can be shown;
- * what may be the beginning of a finding is held back until more comes, at most 16 kB, or until `last`.
+ * what may be the beginning of a finding is held back until more comes, at most 64 kB, or until `last`.
+ * Escape sequences of a terminal inside of a finding hide it from nobody.
  */
 struct sp_filter;
 int sp_stream_filter(struct sp_op *op, struct sp_filter **filter_r) SP_MUST;

@@ -11,7 +11,7 @@
 
 #include <stdlib.h>
 
-#define HOLD_COMMAND 10 /* times `hold` for what nobody types into */
+#define HOLD_COMMAND 10 /* times `hold` for what nobody types into, but may speak with */
 
 static bool
 empty(const struct pending *p)
@@ -210,6 +210,14 @@ from_target(struct channel *c, unsigned stream, bool *moved_r)
 	return rc;
 }
 
+/* A command whose input has ended waits for no answer to what it said: what a detector holds of it may stay until it is clear. */
+static bool
+has_time(const struct channel *c)
+{
+	const struct ssh *h = sp_state(c->s);
+	return !c->pty && c->eof_sent[SP_TARGET] && !h->leg[SP_TARGET].gone;
+}
+
 /*
  * A detector waits for what comes next; whoever is at the other end may wait for what the detector has (a
  * prompt, a protocol without ends of lines).  So it waits for so long only: a second net has its holes.
@@ -220,7 +228,7 @@ end_hold(struct channel *c, unsigned stream, bool *moved_r)
 	struct ssh *h = sp_state(c->s);
 	if (c->hold_until[stream] == 0)
 		return SP_OK;
-	if (!empty(&c->pending[stream]))
+	if (!empty(&c->pending[stream]) || has_time(c))
 		return SP_OK;
 	if (ssh_now() < c->hold_until[stream]) {
 		if (h->wake_at == 0 || c->hold_until[stream] < h->wake_at)

@@ -22,7 +22,7 @@ static const struct sp_directive directives[] = {
 	{ "auth_tries", SP_TYPE_INT, SP_IN_MODULE | SP_IN_LISTENER, CONF(auth_tries), "6",
 	    "Log-ins that a client may try in one connection." },
 	{ "hold", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, CONF(hold), "5ms",
-	    "In a shell: how long output that may begin a detector's finding is held back." },
+	    "In a terminal: how long output that may begin a detector's finding is held back; of a command that may be spoken with ten times that." },
 	{ .name = NULL }
 };
 

@@ -124,6 +124,77 @@ test_streams(void)
 	}
 }
 
+/* ---- what a terminal makes of bytes ---- */
+
+static const struct {
+	const char *in;    /* of a terminal, or not */
+	const char *shown; /* by a stream that looks for cards */
+} screens[] = {
+	{ "a \033[1m4111 1111\033[0m 1111 1111 z\n", "a \033[1m****\033[0m z\n" },
+	{ "41\033]0;title\00711 1111 1111 1111\n", "****\033]0;title\007\n" },
+	{ "41\033]8;;http://x\033\\11111111111111\n", "****\033]8;;http://x\033\\\n" },
+	{ "4111\033(B1111\033[38;5;1m11111111\n", "****\033(B\033[38;5;1m\n" },
+	{ "4111\302\233" "1m111111111111\n", "****\302\233" "1m\n" },
+	{ "4\b41\b11\b11\b1111111111111 b\bb\n", "**** b\bb\n" }, /* bold, as man has it */
+	{ "41111\b111111111111\n", "****\n" }, /* overstruck */
+	{ "4111\007" "111111111111\n", "****\n" },
+	{ "4111\033[\0071m111111111111\n", "****\033[\0071m\n" },
+	{ "\033[4111111111111111m.\n", "\033[****m.\n" }, /* a sequence that is one: who keeps the bytes reads it */
+	{ "\033[31mred\033[0m and 1234\n", "\033[31mred\033[0m and 1234\n" },
+	{ "4111\033[31\n1111", "4111\033[31\n1111" },
+	{ "\033]0;no end\n4111111111111111\n", "\033]0;no end\n****\n" },
+	{ "\305\233" "4111111111111111\n", "\305\233****\n" }, /* a letter with 9b in it begins nothing */
+};
+
+static void
+test_screens(void)
+{
+	for (size_t i = 0; i < sizeof(screens) / sizeof(*screens); i++)
+		for (size_t at = 0; at <= strlen(screens[i].in); at++) {
+			struct buffer out = { 0 };
+			struct detect_stream *d = detect_stream_new(detect_bit("card"));
+			struct sp_bytes in = sp_str(screens[i].in);
+			CU_ASSERT_EQUAL(detect_stream_feed(d, (struct sp_bytes){ in.p, at }, false, &out), SP_OK);
+			CU_ASSERT_EQUAL(detect_stream_feed(d, (struct sp_bytes){ in.p + at, in.len - at }, true, &out), SP_OK);
+			bool good = sp_bytes_is(buffer_bytes(&out), screens[i].shown);
+			if (!good)
+				fprintf(stderr, "\nscreen %zu cut at %zu: %.*s\n", i, at, (int)out.len, (const char *)buffer_bytes(&out).p);
+			CU_ASSERT_TRUE(good);
+			buffer_free(&out);
+			detect_stream_free(&d);
+		}
+}
+
+/* Let out before it was complete, since somebody waited: the rest of it is hidden, and nothing is said twice. */
+static void
+test_let_out(void)
+{
+	static const struct {
+		const char *piece[5];
+		const char *shown;
+	} rows_of[] = {
+		{ { "pay 4111 11", "11 1111 1111 now\n" }, "pay 4111 11**** now\n" },
+		{ { "name: ", "ann\n", "password: ", "x" }, "name: ann\npassword: x" },
+		{ { "ghp_0123456789abcdefgh", "ijklmnopqrstuvwxyz0123\n", "." }, "ghp_0123456789abcdefgh****\n." },
+		{ { "-----BEGIN PRIVATE", " KEY-----\nMIIB\n", "AAAA\n", "-----END PRIVATE KEY-----\n", "ok" }, "-----BEGIN PRIVATE****\nok" },
+	};
+	for (size_t i = 0; i < sizeof(rows_of) / sizeof(*rows_of); i++) {
+		struct buffer out = { 0 };
+		struct detect_stream *d = detect_stream_new(~0u >> (32 - DETECTORS));
+		for (size_t k = 0; k < 5 && rows_of[i].piece[k] != NULL; k++) {
+			CU_ASSERT_EQUAL(detect_stream_feed(d, sp_str(rows_of[i].piece[k]), false, &out), SP_OK);
+			CU_ASSERT_EQUAL(detect_stream_feed(d, sp_str(""), true, &out), SP_OK);
+			CU_ASSERT_FALSE(detect_stream_holds(d));
+		}
+		bool good = sp_bytes_is(buffer_bytes(&out), rows_of[i].shown);
+		if (!good)
+			fprintf(stderr, "\nlet out %zu: %.*s\n", i, (int)out.len, (const char *)buffer_bytes(&out).p);
+		CU_ASSERT_TRUE(good);
+		buffer_free(&out);
+		detect_stream_free(&d);
+	}
+}
+
 int
 main(void)
 {
@@ -132,6 +203,8 @@ main(void)
 		{ "names", test_names },
 		{ "many findings", test_many },
 		{ "streams, cut at every byte", test_streams },
+		{ "SSH: an escape sequence hides nothing from a detector", test_screens },
+		{ "SSH: the rest of what was let out early", test_let_out },
 		CU_TEST_INFO_NULL,
 	};
 
