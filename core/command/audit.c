@@ -61,6 +61,7 @@ print_entry(const json_t *entry)
 		put("  ", text_of(entry, "session"), "");
 		(void)printf(".%lld", json_integer_value(json_object_get(entry, "op")));
 		put("  ", text_of(entry, "tag"), "");
+		put("  would be ", text_of(entry, "would"), "");
 		put("  by ", text_of(entry, "rule"), "");
 		put(": ", text_of(entry, "text"), "");
 	} else {
@@ -96,7 +97,7 @@ audit_line(void *owner, json_t *line)
 int
 run_audit(struct run *r)
 {
-	static const char *const names[] = { "user", "target", "event", "verdict", "session", "since", "until", "cursor" };
+	static const char *const names[] = { "user", "target", "event", "verdict", "would", "session", "since", "until", "cursor" };
 	struct audit a = { r, NULL };
 	uint64_t limit;
 	json_t *args = json_object();

@@ -164,6 +164,7 @@ int run_policy_check(struct run *r);
 int run_policy_test(struct run *r);
 int run_policy_explain(struct run *r);
 int run_explain(struct run *r);
+int run_report(struct run *r);
 int run_secret_set(struct run *r);
 int run_secret_list(struct run *r);
 int run_secret_rotate(struct run *r);

@@ -78,8 +78,13 @@ print_rules(const json_t *rules)
 static void
 print_verdict(const json_t *why)
 {
-	const char *verdict = text_of(why, "verdict"), *rule = text_of(why, "rule");
+	const char *verdict = text_of(why, "verdict"), *rule;
+	const json_t *would = json_object_get(why, "would");
 	(void)printf("verdict    %s", verdict);
+	if (would != NULL)
+		(void)printf(", for the target is in observe mode; it would be %s", text_of(would, "verdict"));
+	why = would == NULL ? why : would;
+	rule = text_of(why, "rule");
 	if (rule[0] != '\0')
 		(void)printf(" by rule \"%s\"", rule);
 	else if (strcmp(text_of(why, "because"), "unclear") == 0)
@@ -111,7 +116,7 @@ print_events(const json_t *events)
 	const json_t *e;
 	size_t i;
 	json_array_foreach(events, i, e) {
-		static const char *const more[] = { "rule", "message", "approval", "approver", "observed", "error", NULL };
+		static const char *const more[] = { "would", "rule", "message", "approval", "approver", "observed", "error", NULL };
 		(void)printf("%-10s %s", i == 0 ? "happened" : "", text_of(e, "what"));
 		for (size_t k = 0; more[k] != NULL; k++) {
 			if (text_of(e, more[k])[0] == '\0')

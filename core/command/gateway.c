@@ -140,7 +140,7 @@ run_revoke(struct run *r)
 int
 run_targets(struct run *r)
 {
-	static const char *const columns[] = { "name", "protocol", "database", "access", "host", "port", "tls", NULL };
+	static const char *const columns[] = { "name", "mode", "protocol", "database", "access", "host", "port", "tls", NULL };
 	return command_list(r, "/api/v1/targets", NULL, "targets", columns);
 }
 

@@ -79,11 +79,20 @@ static const struct option_row audit_options[] = {
 	{ "target", "NAME", "only what is about this target" },
 	{ "event", "NAME", "only these events, such as kill; decision: what was decided about operations" },
 	{ "verdict", "WORD", "allow, deny, kill, held: only operations with that verdict" },
+	{ "would", "WORD", "deny, held, kill, mask, limit, or any: only what a target in observe mode kept from it" },
 	{ "session", "ID", "only of this session" },
 	{ "since", "TIME", "then or later: 2026-11-24T04:12:33Z, or 90m, which is so long ago; an hour ago without it" },
 	{ "until", "TIME", "before then" },
 	{ "limit", "N", "at most N, oldest first" },
 	{ "cursor", "TEXT", "what comes after an answer that was not all" },
+	{ NULL, NULL, NULL },
+};
+static const struct option_row report_options[] = {
+	{ "since", "TIME", "then or later: 2026-11-24T04:12:33Z, or 90m, which is so long ago; 7d without it" },
+	{ "until", "TIME", "before then" },
+	{ "target", "NAME", "only of this target" },
+	{ "user", "NAME", "only of this user" },
+	{ "lua", NULL, "the suggested exceptions alone, as a policy file" },
 	{ NULL, NULL, NULL },
 };
 static const struct option_row kill_options[] = { { "reason", "TEXT", "what the user is told" }, { NULL, NULL, NULL } };
@@ -229,6 +238,10 @@ const struct command commands[] = {
 	    .help = "Show why an operation got its verdict, and what would make it pass.",
 	    .more = "ID is what the hint of a refusal names: SESSION.NUMBER. Everybody may ask about their own sessions, auditors about\n"
 		    "all. What each rule said is recorded when an operation is refused or held, and told as it was then." },
+	{ .name = "report", .words = "[FILE…]", .max = WORDS, .options = report_options, .run = run_report,
+	    .help = "Show what a target in observe mode would have denied, held, limited or masked, by rule and user.",
+	    .more = "For auditors. It reads the audit log that is written now, or FILEs of it that were rotated away. Exceptions are suggested\n"
+		    "as whole rules, for what happened: each is for a person to judge. `sallyport explain ID` tells more of each example." },
 	{ .name = "secret set", .words = "NAME", .min = 1, .max = 1, .options = secret_options, .run = run_secret_set, .alone = true,
 	    .help = "Seal a secret of the keeper's, for `sealed:NAME` in the configuration.",
 	    .more = "Reads it from the terminal, without showing it, or from a pipe. For root, or the keeper's user: it writes the files\n"

@@ -128,6 +128,9 @@ fits(const struct audit *a, const json_t *entry)
 		return false;
 	if (event != NULL && !(strcmp(event, "decision") == 0 ? json_object_get(entry, "verdict") != NULL : is(entry, "event", event)))
 		return false;
+	const char *would = arg(a, "would");
+	if (would != NULL && !is(entry, "would", would) && (strcmp(would, "any") != 0 || json_object_get(entry, "would") == NULL))
+		return false;
 	id = json_string_value(json_object_get(entry, "session"));
 	return session == NULL || (id != NULL && strncmp(id, session, strlen(session)) == 0);
 }

@@ -130,7 +130,7 @@ api_targets(struct api *a)
 		}
 		for (size_t i = 0; i < t->label.n; i++)
 			(void)json_object_set_new(label, t->label.key[i], json_string(t->label.value[i]));
-		json_t *one = json_pack("{s:s,s:s,s:s,s:o,s:o,s:s}", "name", t->b.name, "protocol", t->protocol, "database",
+		json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:s}", "name", t->b.name, "mode", t->mode == MODE_OBSERVE ? "observe" : "enforce", "protocol", t->protocol, "database",
 		    t->database[0] == '\0' ? t->b.name : t->database, "databases", strings_json(&t->databases), "label", label, "access", t->access.mode == ACCESS_GRANT ? "grant" : "standing");
 		api_door(a, one, t->protocol, t->b.name);
 		(void)json_array_append_new(list, one);

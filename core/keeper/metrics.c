@@ -163,6 +163,17 @@ put_sessions(struct buffer *b, struct keeper *k)
 	}
 }
 
+static void
+put_modes(struct buffer *b, struct keeper *k)
+{
+	put_head(b, "target_observes", "gauge", "1: the target is in observe mode, and nothing is denied, held or masked there.");
+	for (const struct target *t = keeper_settings(k)->targets; t != NULL; t = (const struct target *)t->b.next) {
+		(void)buffer_printf(b, "sallyport_target_observes{");
+		put_label(b, "target", t->b.name);
+		(void)buffer_printf(b, "} %d\n", t->mode == MODE_OBSERVE);
+	}
+}
+
 static int
 count_one(void *owner, const struct approval *r)
 {
@@ -182,6 +193,7 @@ put_own(struct buffer *b, struct keeper *k)
 	(void)buffer_printf(b, "sallyport_build_info{version=\"%s\"} 1\n", PACKAGE_VERSION);
 	put_number(b, "workers", "gauge", "Worker processes that are there.", workers);
 	put_sessions(b, k);
+	put_modes(b, k);
 	put_head(b, "logins_total", "counter", "Clients that asked to be let in.");
 	(void)buffer_printf(b, "sallyport_logins_total{result=\"admitted\"} %llu\nsallyport_logins_total{result=\"refused\"} %llu\n",
 	    (unsigned long long)m->admitted, (unsigned long long)m->turned_away);
@@ -251,7 +263,7 @@ put_recorder(struct buffer *b, const json_t *o)
 	(void)buffer_printf(b, "sallyport_recorder_lag_seconds %.6f\n", (double)number_of(o, "tick_us") / 1e6);
 	put_head(b, "operations_total", "counter", "Verdicts, by target, what they say and rule, since the recorder started.");
 	put_counted(b, "operations_total", json_object_get(o, "operations"));
-	put_head(b, "rule_hits_total", "counter", "What rules did besides: columns masked in a result, rules in observe mode that would have applied.");
+	put_head(b, "rule_hits_total", "counter", "What rules did besides: columns masked in a result, what observe mode kept rules from.");
 	put_counted(b, "rule_hits_total", json_object_get(o, "hits"));
 	put_number(b, "masked_columns_total", "counter", "Columns of answers that were masked.", number_of(o, "masked_columns"));
 	put_number(b, "masked_values_total", "counter", "Values that were masked.", number_of(o, "masked_values"));

@@ -2,6 +2,7 @@
 /* What a policy holds, as JSON: for `policy check --json` and the console. */
 #include <config.h>
 
+#include <inttypes.h>
 #include <jansson.h>
 
 #include "../base/digest.h"
@@ -29,6 +30,77 @@ clause(const struct clause *c)
 	return array;
 }
 
+static int
+put_time(const char *name, uint64_t ms, struct buffer *b)
+{
+	bool seconds = ms % 1000 == 0;
+
+	return buffer_printf(b, "%s = \"%" PRIu64 "%s\"", name, seconds ? ms / 1000 : ms, seconds ? "s" : "ms");
+}
+
+static int
+put_approve(const struct rule *r, struct buffer *b)
+{
+	const struct approval_rule *a = &r->approval;
+	static const char *const word[] = { "reason", "in_transaction", "unseen", "sponsor" };
+	const bool said[] = { a->reason, a->in_transaction, a->unseen, a->sponsor };
+	int rc = buffer_printf(b, "{ count = %u, ", a->count);
+
+	if (rc == SP_OK)
+		rc = put_time("within", a->within, b);
+	if (rc == SP_OK && a->by[0] != '\0') {
+		rc = buffer_printf(b, ", by = ");
+		rc = rc == SP_OK ? text_print(sp_str(a->by), b) : rc;
+	}
+	for (size_t i = 0; i < sizeof(said) / sizeof(*said) && rc == SP_OK; i++)
+		if (said[i])
+			rc = buffer_printf(b, ", %s = true", word[i]);
+	if (rc == SP_OK && r->next_run_given)
+		rc = buffer_printf(b, ", otherwise = \"%s\"", a->next_run ? "fail" : "wait");
+	if (rc == SP_OK && a->text != NULL) {
+		rc = buffer_printf(b, ", text = ");
+		rc = rc == SP_OK ? text_print(sp_str(a->text), b) : rc;
+	}
+	return rc == SP_OK ? buffer_printf(b, " }") : rc;
+}
+
+static int
+put_limit(const struct limit_rule *l, struct buffer *b)
+{
+	int rc = buffer_printf(b, "{ per = \"%s\"", l->per);
+
+	if (rc == SP_OK && l->window > 0)
+		rc = buffer_printf(b, ", rate = \"%" PRIu64 "/%" PRIu64 "%s\"", l->count, l->window % 1000 == 0 ? l->window / 1000 : l->window,
+		    l->window % 1000 == 0 ? "s" : "ms");
+	if (rc == SP_OK && l->rows > 0)
+		rc = buffer_printf(b, ", rows = %" PRIu64, l->rows);
+	return rc == SP_OK ? buffer_printf(b, " }") : rc;
+}
+
+/* What it decides, as it would be written in Lua; NULL: not in one line. */
+static json_t *
+decides(const struct rule *r)
+{
+	struct buffer b = { 0 };
+	int rc = buffer_printf(&b, "%s = ", decide_name[r->decide]);
+
+	if (rc == SP_OK && r->decide == DECIDE_APPROVE)
+		rc = put_approve(r, &b);
+	else if (rc == SP_OK && r->decide == DECIDE_LIMIT)
+		rc = put_limit(&r->limit, &b);
+	else if (rc == SP_OK && (r->decide == DECIDE_DENY || r->decide == DECIDE_KILL))
+		rc = text_print(sp_str(r->text == NULL ? "" : r->text), &b);
+	else if (rc == SP_OK && r->decide == DECIDE_MASK && r->mask->kind == METHOD_KEEP)
+		rc = buffer_printf(&b, "mask.keep { first = %u, last = %u }", r->mask->first, r->mask->last);
+	else if (rc == SP_OK && r->decide == DECIDE_MASK && r->mask->kind != METHOD_COMPOSE)
+		rc = buffer_printf(&b, "mask.%s", method_name[r->mask->kind]);
+	else
+		rc = SP_EDENIED;
+	json_t *o = rc == SP_OK ? json_stringn((const char *)buffer_bytes(&b).p, b.len) : NULL;
+	buffer_free(&b);
+	return o;
+}
+
 static json_t *
 rule(const struct rule *r)
 {
@@ -46,6 +118,9 @@ rule(const struct rule *r)
 	json_object_set_new(o, "text", json_string(r->text == NULL ? "" : r->text));
 	json_object_set_new(o, "when", clause(&r->when));
 	json_object_set_new(o, "unless", clause(&r->unless));
+	json_t *lua = decides(r);
+	if (lua != NULL)
+		json_object_set_new(o, "decides", lua);
 	json_object_set_new(o, "hash", json_string(hash));
 	return o;
 }

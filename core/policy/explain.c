@@ -183,9 +183,9 @@ to_pass(const struct policy *p, const struct op *op, const struct decision *d, c
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < n; i++) {
-		const struct rule *r = f[i].applies && !f[i].observed ? rule_named(p, f[i].rule) : NULL;
+		const struct rule *r = f[i].applies ? rule_named(p, f[i].rule) : NULL;
 		struct buffer b = { 0 };
-		if (r != NULL && (r->decide == DECIDE_KILL || r->decide == DECIDE_DENY))
+		if (r != NULL && !r->observe && (r->decide == DECIDE_KILL || r->decide == DECIDE_DENY))
 			take_sentence(list, &b, say_refusing(r, &b));
 	}
 	/* A rule on its answer, asked before it runs. */
@@ -223,6 +223,8 @@ policy_explain(const struct policy *p, const struct op *op, const struct decisio
 	json_object_set_new(o, "because", json_string(because[d->because]));
 	json_object_set_new(o, "rule", json_string(d->rule == NULL ? "" : d->rule));
 	json_object_set_new(o, "text", text_of(sp_str(d->text == NULL ? "" : d->text)));
+	if (d->would.what != NULL)
+		json_object_set_new(o, "would", json_pack("{s:s,s:s,s:o}", "verdict", d->would.what, "rule", d->would.rule, "text", text_of(sp_str(d->would.text))));
 	if (values)
 		json_object_set_new(o, "statements", policy_statements(op));
 	json_object_set_new(o, "unclear", unclear_parts(op, d));

@@ -94,10 +94,16 @@ judging_renew(struct judging *j)
 bool
 judging_observes(const struct judging *j, const struct rule *r)
 {
+	(void)j;
+	return r->observe;
+}
+
+bool
+judging_spares(const struct judging *j)
+{
 	const struct target *t = j->q.who->target;
 
-	/* A target in observe mode still needs its exceptions, or nothing would be left to observe. */
-	return r->observe || (t != NULL && t->mode == MODE_OBSERVE && r->decide != DECIDE_ALLOW);
+	return t != NULL && t->mode == MODE_OBSERVE;
 }
 
 void
@@ -287,7 +293,7 @@ add_finding(struct judging *j, struct finding *f, const struct rule *r, bool app
 	const char *text = reason_text(j, r, why, applies);
 
 	*f = (struct finding){ .rule = r->name, .file = r->file, .line = r->line, .applies = applies,
-		.observed = applies && judging_observes(j, r), .decision = decide_name[r->decide], .why = text == NULL ? "" : text };
+		.observed = applies && (r->observe || (judging_spares(j) && r->decide != DECIDE_ALLOW)), .decision = decide_name[r->decide], .why = text == NULL ? "" : text };
 }
 
 /* ---- decisions ---- */
@@ -434,8 +440,12 @@ struct verdicts { /* what the rules said, before the strictest wins */
 static int
 take(struct judging *j, struct decision *d, struct verdicts *v, const struct rule *r)
 {
-	if (judging_observes(j, r))
-		return decision_observe(d, r->name);
+	if (r->observe || (judging_spares(j) && r->decide != DECIDE_ALLOW)) {
+		/* Whether a limit is reached is found out where it is counted. */
+		int rc = !r->observe && r->decide == DECIDE_LIMIT ? SP_OK : decision_observe(d, r->name);
+		if (r->observe || rc != SP_OK || r->decide == DECIDE_PIN)
+			return rc;
+	}
 	switch (r->decide) {
 	case DECIDE_KILL:
 		v->kill = v->kill == NULL ? r : v->kill;
@@ -549,6 +559,23 @@ remember(const struct judging *j, struct decision *d)
 	d->cacheable = true;
 	if (d->valid_until > until)
 		d->valid_until = until;
+}
+
+void
+decision_spare(struct decision *d)
+{
+	static const char *const what[] = { [SP_DENY] = "deny", [SP_ALLOW] = "held", [SP_KILL] = "kill" };
+
+	if (d->what != SP_ALLOW || d->hold) {
+		d->would.what = what[d->what];
+		d->would.rule = d->rule == NULL ? "" : d->rule;
+		d->would.text = d->text == NULL ? "" : d->text;
+	}
+	d->what = SP_ALLOW;
+	d->because = SP_BY_RULE;
+	d->hold = false;
+	d->rule = d->text = "";
+	d->unclear = NULL;
 }
 
 /* The strictest wins. */
@@ -678,6 +705,8 @@ policy_judge(struct policy_run *run, const struct subject *who, const struct op 
 		return rc;
 	}
 	conclude(&j, d_r, &v);
+	if (judging_spares(&j))
+		decision_spare(d_r);
 	d_r->lifted = v.lifted;
 	if (findings_r != NULL) {
 		*findings_r = findings;

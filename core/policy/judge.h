@@ -69,6 +69,9 @@ void judging_fail(struct judging *j, const struct rule *r, const char *why, cons
 /* In words, in j's arena. */
 const char *reason_text(struct judging *j, const struct rule *r, const struct reason *why, bool applies);
 bool judging_observes(const struct judging *j, const struct rule *r);
+/* The target is in observe mode: all is decided as ever, then let through by decision_spare(). */
+bool judging_spares(const struct judging *j);
+void decision_spare(struct decision *d);
 /* Time windows of a rule bound how long an answer is good for. */
 void judging_edges(struct judging *j, const struct rule *r);
 int decision_observe(struct decision *d, const char *rule) SP_MUST;

@@ -128,6 +128,10 @@ struct decision {
 	const char *unpins;     /* the rule that pins a setting which the operation changes, whoever refuses it; or NULL */
 	const char **observed;  /* names of observe rules that would have applied */
 	size_t nobserved;
+	struct {                /* what a target in observe mode kept from being; "" in all: nothing */
+		const char *what;   /* kill, deny, held */
+		const char *rule, *text;
+	} would;
 	uint64_t valid_until;   /* wall µs: the next edge of a time predicate; UINT64_MAX */
 	bool cacheable;         /* false: a function rule read parameters or notes */
 	bool of_session;        /* a rule read the session's id: not for another session of the principal */
@@ -197,7 +201,7 @@ struct json_t;
 /* What analysis found in each statement of an operation: an object of attributes and their texts; the caller's. */
 struct json_t *policy_statements(const struct op *op);
 /*
- * Why a verdict is what it is, and what would make it another, as one JSON object: verdict, because, rule, text,
+ * Why a verdict is what it is, and what would make it another, as one JSON object: verdict, because, rule, text, would (of a target in observe mode),
  * statements[] (each an object of attributes), unclear[] of { why name statement lifted }, rules[] of { rule place
  * decision doc applies observed why when[] unless[] text }, pass[] (sentences).  d and its findings come from
  * policy_judge(); with `values` the statements' attributes are told, which recordings hold anyway.

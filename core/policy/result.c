@@ -283,11 +283,10 @@ make_detectors(struct judging *j, struct answer *a, struct decision *d)
 		judging_edges(j, r);
 		if (!rule_applies(j, r, &why))
 			continue;
-		if (judging_observes(j, r)) {
-			if (decision_observe(d, r->name) != SP_OK)
-				return SP_ENOMEM;
+		if ((judging_observes(j, r) || judging_spares(j)) && decision_observe(d, r->name) != SP_OK)
+			return SP_ENOMEM;
+		if (judging_observes(j, r))
 			continue;
-		}
 		bits |= r->detect;
 		method = method == NULL ? r->mask : method_stronger(method, r->mask);
 		rule = r->name;
@@ -324,6 +323,8 @@ ask_rule(struct judging *j, const struct rule *r, struct answer *a, struct decis
 		}
 		if (judging_observes(j, r))
 			return decision_observe(d, r->name);
+		if (judging_spares(j) && !j->before && decision_observe(d, r->name) != SP_OK)
+			return SP_ENOMEM;
 		if (r->decide == DECIDE_MASK) {
 			add_mask(a, i, r);
 			continue;
@@ -457,6 +458,8 @@ judge_answer(struct policy_run *run, const struct subject *who, const struct op 
 		return rc;
 	}
 	conclude(&j, d_r, refuses);
+	if (judging_spares(&j))
+		decision_spare(d_r);
 	*masks_r = a.masks;
 	return SP_OK;
 }
@@ -535,6 +538,11 @@ policy_judge_whole(struct policy_run *run, const struct subject *who, const stru
 		d_r->napprovals = d_r->nlimits = 0;
 		if (d_r->text == NULL || d_r->detail == NULL)
 			d_r->text = d_r->detail = "";
+	}
+	if (rc == SP_OK && answer.would.what != NULL && d_r->would.what == NULL) {
+		const char *text = arena_string(d_r->arena, sp_str(answer.would.text));
+		d_r->would = answer.would; /* the rule's name is the policy's */
+		d_r->would.text = text == NULL ? "" : text;
 	}
 	if (answer.valid_until < d_r->valid_until)
 		d_r->valid_until = answer.valid_until;

@@ -122,7 +122,7 @@ take_event(struct explain *e, const struct frame *f, const char *what)
 		enum frame_key key;
 		const char *name;
 	} texts[] = { { KEY_RULE, "rule" }, { KEY_MESSAGE, "message" }, { KEY_APPROVAL, "approval" }, { KEY_APPROVER, "approver" },
-		{ KEY_OBSERVED, "observed" }, { KEY_ERROR, "error" } };
+		{ KEY_WOULD, "would" }, { KEY_OBSERVED, "observed" }, { KEY_ERROR, "error" } };
 	struct sp_bytes said = frame_get(f, KEY_WHAT);
 	json_t *o = json_object();
 	if (json_array_size(e->events) >= EVENTS_MAX) {

@@ -31,7 +31,7 @@ static const struct {
 	[KEY_STARTED] = { "started", NUMBER }, [KEY_KIND] = { "kind", TEXT }, [KEY_TEXT] = { "text", TEXT }, [KEY_TAG] = { "tag", TEXT },
 	[KEY_TEXT_HASH] = { "sha256", HEX }, [KEY_PARAM] = { "param", PARAM }, [KEY_WHAT] = { "what", TEXT }, [KEY_RULE] = { "rule", TEXT },
 	[KEY_MESSAGE] = { "message", TEXT }, [KEY_APPROVAL] = { "approval", TEXT }, [KEY_APPROVER] = { "approver", TEXT },
-	[KEY_OBSERVED] = { "observed", TEXT }, [KEY_COLUMN] = { "column", COLUMN }, [KEY_ROWS] = { "rows", NUMBER },
+	[KEY_OBSERVED] = { "observed", TEXT }, [KEY_WOULD] = { "would", TEXT }, [KEY_COLUMN] = { "column", COLUMN }, [KEY_ROWS] = { "rows", NUMBER },
 	[KEY_BYTES] = { "bytes", NUMBER }, [KEY_ERROR] = { "error", TEXT }, [KEY_WHY] = { "why", TEXT }, [KEY_FACT] = { "fact", TEXT },
 	[KEY_HASH] = { "hash", TEXT }, [KEY_ATTRIBUTE] = { "attribute", TEXT }, [KEY_PROTOCOL] = { "protocol", TEXT },
 };
@@ -285,7 +285,7 @@ static void
 frame_text(struct sp_writer *w, const struct frame *f)
 {
 	static const unsigned header[] = { KEY_SESSION, KEY_PROTOCOL, KEY_VERSION, KEY_POLICY_HASH, 0 };
-	static const unsigned verdict[] = { KEY_WHAT, KEY_RULE, KEY_MESSAGE, KEY_APPROVAL, KEY_APPROVER, KEY_OBSERVED, 0 };
+	static const unsigned verdict[] = { KEY_WHAT, KEY_RULE, KEY_MESSAGE, KEY_APPROVAL, KEY_APPROVER, KEY_WOULD, KEY_OBSERVED, 0 };
 	static const unsigned done[] = { KEY_ROWS, KEY_ERROR, KEY_TAG, 0 };
 	static const unsigned rest[] = { KEY_TEXT, KEY_APPROVAL, KEY_HASH, KEY_RULE, KEY_MESSAGE, KEY_WHY, KEY_ROWS, KEY_BYTES, 0 };
 	if (f->type == FRAME_ROWS) {

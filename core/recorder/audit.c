@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -233,6 +234,26 @@ line_end(struct lines *l, struct sp_writer *w)
 	}
 }
 
+/* All that observed, between spaces: names of rules. */
+static void
+write_observed(struct sp_writer *w, const struct frame *f)
+{
+	char names[512];
+	size_t n = 0;
+	struct sp_reader r = sp_reader(f->payload);
+	struct sp_bytes value;
+	unsigned key;
+	while (frame_next_field(&r, &key, &value))
+		if (key == KEY_OBSERVED && value.len + 1 < sizeof(names) - n) {
+			if (n > 0)
+				names[n++] = ' ';
+			memcpy(names + n, value.p, value.len);
+			n += value.len;
+		}
+	if (n > 0)
+		text_json_member(w, "observed", (struct sp_bytes){ (const uint8_t *)names, n });
+}
+
 static void
 write_decision(struct sp_writer *w, const struct frame *f)
 {
@@ -245,15 +266,16 @@ write_decision(struct sp_writer *w, const struct frame *f)
 		{ KEY_MESSAGE, "text", false },
 		{ KEY_APPROVAL, "approval", false },
 		{ KEY_APPROVER, "approver", false },
-		{ KEY_OBSERVED, "observed", false },
+		{ KEY_WOULD, "would", false },
 	};
 	struct sp_bytes what = frame_get(f, KEY_WHAT);
-	text_json_member(w, "verdict", what.len == 0 && f->type == FRAME_HELD ? SP_LIT("held") : what);
+	text_json_member(w, "verdict", what.len > 0 ? what : f->type == FRAME_HELD ? SP_LIT("held") : SP_LIT("allow"));
 	for (size_t i = 0; i < sizeof(member) / sizeof(*member); i++) {
 		struct sp_bytes value = frame_get(f, member[i].key);
 		if (member[i].always || value.len > 0)
 			text_json_member(w, member[i].name, value);
 	}
+	write_observed(w, f);
 }
 
 void

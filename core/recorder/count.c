@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "../base/clock.h"
 #include "recorder.h"
@@ -110,6 +111,20 @@ count_rules(struct counts *c, const char *target, const struct frame *f, enum fr
 			count_kind(c, target, what, value);
 }
 
+/* "would deny", "would mask": of a target in observe mode. */
+static void
+count_would(struct counts *c, const char *target, const struct frame *f)
+{
+	static const char before[] = "would ";
+	char what[sizeof(c->last->what)];
+	struct sp_bytes would = frame_get(f, KEY_WOULD);
+	if (would.len == 0 || would.len >= sizeof(what) - sizeof(before))
+		return;
+	memcpy(what, before, sizeof(before) - 1);
+	memcpy(what + sizeof(before) - 1, would.p, would.len);
+	count_kind(c, target, (struct sp_bytes){ (const uint8_t *)what, sizeof(before) - 1 + would.len }, frame_get(f, KEY_RULE));
+}
+
 static uint32_t
 masked_in(const struct frame *f)
 {
@@ -134,6 +149,7 @@ count_frame(struct recorder *r, struct session *s, const struct frame *f)
 	case FRAME_VERDICT:
 		count_kind(c, s->target, frame_get(f, KEY_WHAT), frame_get(f, KEY_RULE));
 		count_rules(c, s->target, f, KEY_OBSERVED, SP_LIT("observed"));
+		count_would(c, s->target, f);
 		break;
 	case FRAME_HELD:
 		count_kind(c, s->target, SP_LIT("held"), frame_get(f, KEY_RULE));
@@ -143,6 +159,8 @@ count_frame(struct recorder *r, struct session *s, const struct frame *f)
 		if (o != NULL)
 			c->masked_columns += o->masked = masked_in(f);
 		count_rules(c, s->target, f, KEY_RULE, SP_LIT("masked"));
+		count_rules(c, s->target, f, KEY_OBSERVED, SP_LIT("observed"));
+		count_would(c, s->target, f);
 		break;
 	case FRAME_DONE:
 		o = operation_find(s, f->op);
@@ -179,7 +197,7 @@ counts_json(const struct recorder *r)
 		waiting += ring_waiting(src->ring);
 	for (size_t i = 0; i < SLOTS; i++) {
 		const struct kind *k = c->slot[i];
-		bool hit = k != NULL && (strcmp(k->what, "observed") == 0 || strcmp(k->what, "masked") == 0);
+		bool hit = k != NULL && (strncmp(k->what, "would ", 6) == 0 || strcmp(k->what, "observed") == 0 || strcmp(k->what, "masked") == 0);
 		if (k != NULL)
 			(void)json_array_append_new(hit ? hits : operations, kind_json(k));
 	}

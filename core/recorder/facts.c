@@ -102,6 +102,10 @@ facts_frame(struct recorder *r, struct session *s, const struct frame *f, uint32
 	case FRAME_HELD:
 		on_verdict(r, s, f, number);
 		break;
+	case FRAME_COLUMNS:
+		if (frame_get(f, KEY_WOULD).len > 0 && !r->recovering)
+			audit_decision(r, s, f, number);
+		break;
 	case FRAME_DONE:
 		if (frame_field_u64_get(frame_get(f, KEY_ROWS), &rows) && !r->recovering)
 			s->state.rows += rows;

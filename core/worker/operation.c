@@ -284,12 +284,33 @@ in_failed_transaction(const struct sp_session *s)
 	return false;
 }
 
+/* Nothing is refused at its target; what would have been is recorded. */
+static bool
+op_observed(const struct sp_op *op)
+{
+	return op->s->target->mode == MODE_OBSERVE;
+}
+
+static void
+record_would(struct sp_op *op, const struct limit_rule *over)
+{
+	uint8_t space[1024];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	frame_field(&w, KEY_WHAT, SP_LIT("allow"));
+	frame_field(&w, KEY_WOULD, SP_LIT("limit"));
+	frame_field(&w, KEY_RULE, (struct sp_bytes){ (const uint8_t *)over->rule, strnlen(over->rule, 200) });
+	frame_field(&w, KEY_OBSERVED, (struct sp_bytes){ (const uint8_t *)over->rule, strnlen(over->rule, 200) });
+	record_frame(op->s, FRAME_VERDICT, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+}
+
 static int
 op_allow(struct sp_op *op)
 {
 	uint64_t retry = 0;
 	const struct limit_rule *over = op->plan->decision.nlimits > 0 ? limits_charge(op, &retry) : NULL;
-	if (over != NULL) {
+	if (over != NULL && op_observed(op)) {
+		record_would(op, over);
+	} else if (over != NULL) {
 		char text[512];
 		uint32_t seconds = (uint32_t)((retry + 999) / 1000);
 		snprintf(text, sizeof(text), "blocked by rule \"%s\": more than %llu in %llu s; try again in %u s", over->rule,
@@ -303,8 +324,10 @@ op_allow(struct sp_op *op)
 		board_add(op->s->w->board, op->s->w->board_slot, BOARD_DECISION, clock_mono_us() - op->s->w->now_us);
 	if (op->napproved > 0)
 		record_verdict(op, "allow", op->plan->decision.napprovals > 0 ? op->plan->decision.approval[0].rule : "", "approved");
-	else
+	else if (over == NULL)
 		record_frame(op->s, FRAME_VERDICT, op->channel, op->number, op->plan->verdict, (struct sp_bytes){ NULL, 0 });
+	if (op->plan->decision.would.what != NULL)
+		op_record_why(op);
 	return op_tell(op, &v);
 }
 
@@ -332,11 +355,11 @@ op_judge(struct sp_op *op)
 {
 	const struct decision *d = &op->plan->decision;
 	const struct approval_rule *a;
-	const char *column = op->s->target->mode == MODE_OBSERVE || d->what != SP_ALLOW ? NULL : write_back_column(op);
+	const char *column = op_observed(op) || d->what != SP_ALLOW ? NULL : write_back_column(op);
 	if (column != NULL)
 		return op_deny_write_back(op, column);
-	if (op->s->target->mode == MODE_OBSERVE || d->what == SP_ALLOW) {
-		a = d->what == SP_ALLOW && op->s->target->mode != MODE_OBSERVE ? missing_approval(op) : NULL;
+	if (op_observed(op) || d->what == SP_ALLOW) {
+		a = op_observed(op) ? NULL : missing_approval(op);
 		if (a == NULL)
 			return op_allow(op);
 		if (op->napproved == sizeof(op->approved) / sizeof(op->approved[0]))
@@ -738,20 +761,49 @@ put_hiding_rules(struct sp_writer *w, const struct policy_masks *masks, unsigned
 	}
 }
 
-static struct sp_bytes
-result_record(const struct sp_column *c, unsigned n, const struct policy_masks *masks)
+/* The rules that would have hidden something, and what: at a target in observe mode. */
+static void
+put_spared(struct sp_writer *w, const struct sp_column *c, unsigned n, const struct result_plan *r)
 {
+	bool masks = r->masks != NULL && policy_masked(r->masks) > 0, refused = r->decision.would.what != NULL;
+	char names[512];
+	size_t len = 0;
+	const char *rule = refused ? r->decision.would.rule : "";
+	for (size_t i = 0; i < r->decision.nobserved; i++)
+		frame_field(w, KEY_OBSERVED, sp_str(r->decision.observed[i]));
+	for (unsigned i = 0; masks && i < n; i++) {
+		if (!is_hidden(r->masks, i))
+			continue;
+		rule = refused || rule[0] != '\0' ? rule : policy_mask_rule(r->masks, i);
+		if (c[i].name.len + 2 < sizeof(names) - len)
+			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%.*s", len == 0 ? "" : ", ", (int)c[i].name.len, (const char *)c[i].name.p);
+	}
+	if (!refused && len == 0)
+		return;
+	frame_field(w, KEY_WOULD, sp_str(refused ? r->decision.would.what : "mask"));
+	frame_field(w, KEY_RULE, sp_str(rule));
+	frame_field(w, KEY_MESSAGE, refused ? sp_str(r->decision.would.text) : (struct sp_bytes){ (const uint8_t *)names, len });
+}
+
+static struct sp_bytes
+result_record(const struct sp_op *op, const struct sp_column *c, const struct result_plan *r)
+{
+	const struct policy_masks *masks = op_observed(op) ? NULL : r->masks;
+	unsigned n = op->ncolumns;
 	struct buffer b = { 0 };
 	struct sp_writer w = buffer_writer(&b);
 	for (unsigned i = 0; i < n; i++) {
 		sp_wr_u8(&w, KEY_COLUMN);
 		sp_wr_be32(&w, (uint32_t)c[i].name.len + 7);
-		sp_wr_u8(&w, is_hidden(masks, i));
+		sp_wr_u8(&w, masks != NULL && is_hidden(masks, i));
 		sp_wr_be32(&w, c[i].type);
 		sp_wr_be16(&w, c[i].format);
 		sp_wr_put(&w, c[i].name);
 	}
-	put_hiding_rules(&w, masks, n);
+	if (op_observed(op))
+		put_spared(&w, c, n, r);
+	else
+		put_hiding_rules(&w, masks, n);
 	struct sp_bytes out = { NULL, 0 };
 	if (buffer_written(&b, &w) == SP_OK && b.len > 0) {
 		uint8_t *p = mem_alloc(b.len);
@@ -785,12 +837,10 @@ result_make(struct sp_op *op)
 	int rc = policy_judge_result(op->s->run, &who, &op->op, result_kind(op, kind), c, op->ncolumns, &r->decision, &r->masks);
 	if (rc != SP_OK)
 		r->decision = (struct decision){ .what = SP_DENY, .because = SP_BY_ERROR, .rule = "", .text = "the policy could not judge the answer" };
-	if (op->s->target->mode == MODE_OBSERVE) {
-		r->decision.what = SP_ALLOW;
+	r->denied = r->decision.what != SP_ALLOW && !op_observed(op);
+	r->record = result_record(op, c, r);
+	if (op_observed(op))
 		policy_masks_free(&r->masks);
-	}
-	r->denied = r->decision.what != SP_ALLOW;
-	r->record = result_record(c, op->ncolumns, r->masks);
 	columns_free(c, op->ncolumns);
 	r->next = op->plan->results;
 	op->plan->results = r;
@@ -883,14 +933,14 @@ sp_column_mask(const struct sp_op *op, unsigned i)
 bool
 sp_op_sensitive(const struct sp_op *op)
 {
-	return op->plan == NULL || op->plan->sensitive;
+	return !op_observed(op) && (op->plan == NULL || op->plan->sensitive);
 }
 
 bool
 sp_column_tagged(const struct sp_session *s, struct sp_bytes column)
 {
 	const struct target_use *t = epoch_use_target(s->epoch, s->target_name);
-	return t == NULL || policy_tagged(t->policy, column);
+	return s->target == NULL || (s->target->mode != MODE_OBSERVE && (t == NULL || policy_tagged(t->policy, column)));
 }
 
 static void

@@ -317,11 +317,14 @@ plan_verdict(struct plan *p)
 	struct buffer b = { 0 };
 	struct sp_writer w = buffer_writer(&b);
 	const struct decision *d = &p->decision;
+	const char *rule = d->would.what != NULL ? d->would.rule : d->rule, *text = d->would.what != NULL ? d->would.text : d->text;
 	frame_field(&w, KEY_WHAT, sp_str(d->what == SP_KILL ? "kill" : d->what == SP_DENY ? "deny" : d->hold ? "held" : "allow"));
-	if (d->rule != NULL && d->rule[0] != '\0')
-		frame_field(&w, KEY_RULE, sp_str(d->rule));
-	if (d->text != NULL && d->text[0] != '\0')
-		frame_field(&w, KEY_MESSAGE, sp_str(d->text));
+	if (rule != NULL && rule[0] != '\0')
+		frame_field(&w, KEY_RULE, sp_str(rule));
+	if (text != NULL && text[0] != '\0')
+		frame_field(&w, KEY_MESSAGE, sp_str(text));
+	if (d->would.what != NULL)
+		frame_field(&w, KEY_WOULD, sp_str(d->would.what));
 	for (size_t i = 0; i < d->nobserved; i++)
 		frame_field(&w, KEY_OBSERVED, sp_str(d->observed[i]));
 	if (buffer_written(&b, &w) == SP_OK)
@@ -417,7 +420,7 @@ plan_make(struct sp_op *op)
 	p->sensitive = policy_touches_tagged(t->policy, &op->op);
 	for (size_t i = 0; i < p->decision.nlimits; i++) {
 		uint64_t rows = p->decision.limit[i].rows;
-		if (rows > 0 && (p->max_rows == 0 || rows < p->max_rows))
+		if (rows > 0 && s->target->mode != MODE_OBSERVE && (p->max_rows == 0 || rows < p->max_rows))
 			p->max_rows = rows;
 	}
 	plan_record(p, s, op->op.shape, t->policy);

@@ -139,11 +139,11 @@ test_safe(void)
 static void
 test_table(void)
 {
-	RUN(ANSWER(good("{\"targets\":[{\"name\":\"a\\u001b[1m\",\"protocol\":\"p\",\"database\":\"d\",\"access\":\"grant\",\"host\":\"h\",\"port\":5,\"tls\":true},"
+	RUN(ANSWER(good("{\"targets\":[{\"name\":\"a\\u001b[1m\",\"mode\":\"observe\",\"protocol\":\"p\",\"database\":\"d\",\"access\":\"grant\",\"host\":\"h\",\"port\":5,\"tls\":true},"
 		   "{\"name\":\"\xe6\xbc\xa2\xe5\xad\x97\",\"protocol\":\"postgres\",\"database\":true,\"access\":\"standing\"}]}")), "targets");
-	command_expect(0, "NAME      PROTOCOL  DATABASE  ACCESS    HOST  PORT  TLS\n"
-			  "a\\x1b[1m  p         d         grant     h     5     yes\n"
-			  "\xe6\xbc\xa2\xe5\xad\x97      postgres  yes       standing              \n", NULL);
+	command_expect(0, "NAME      MODE     PROTOCOL  DATABASE  ACCESS    HOST  PORT  TLS\n"
+			  "a\\x1b[1m  observe  p         d         grant     h     5     yes\n"
+			  "\xe6\xbc\xa2\xe5\xad\x97               postgres  yes       standing              \n", NULL);
 }
 
 /* JSON for people is read on terminals too: no control of eight bits, nothing that turns the line around. */

@@ -163,6 +163,27 @@ test_describe(void)
 	policy_free(&p);
 }
 
+/* What a rule decides is told as Lua that says the same again. */
+static void
+test_describe_decides(void)
+{
+	static const char *const said[] = { "deny = \"a \\\"b\\\"\"",
+		"approve = { count = 2, within = \"60s\", by = \"dba\", reason = true, otherwise = \"fail\", text = \"why\" }",
+		"limit = { per = \"user\", rate = \"5/10s\", rows = 7 }" };
+	for (size_t i = 0; i < sizeof(said) / sizeof(*said); i++) {
+		char text[512];
+		struct buffer json = { 0 };
+		snprintf(text, sizeof(text), "rule 'r' { " ON "when = { verb = 'a' }, %s }", said[i]);
+		struct policy *p = load(text);
+		CU_ASSERT_EQUAL(policy_describe(p, &json), SP_OK);
+		json_t *o = json_loadb((const char *)buffer_bytes(&json).p, json.len, 0, NULL), *r = json_array_get(json_object_get(o, "rules"), 0);
+		CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(r, "decides")), said[i]);
+		json_decref(o);
+		buffer_free(&json);
+		policy_free(&p);
+	}
+}
+
 /* ---- explanations ---- */
 
 static json_t *
@@ -357,7 +378,7 @@ main(void)
 		{ "all of them", test_all },
 		{ "labels", test_labels },
 		{ "hashes of rules", test_hashes },
-		{ "a policy of itself", test_describe },
+		{ "a policy of itself", test_describe }, { "what it decides", test_describe_decides },
 		{ "explanations", test_explain },
 		{ "hidden values", test_hidden },
 		{ "attributes", test_attributes },

@@ -169,6 +169,7 @@ static const struct cell cells[] = {
 	{ "observe-error", RULE("r", "when = function() error('x') end, mode = 'observe', deny = 'x'"),
 	    "send = sql 'verb=select', expect = { 'allow', 'observe r' }", NULL },
 	{ "observe-target", DENY(ALWAYS "doc = ''"), "target = { mode = 'observe' }, send = sql 'verb=select', expect = { 'allow', 'observe r' }", NULL },
+	{ "observe-unclear", DENY("when = { verb = 'drop' }"), "target = { mode = 'observe' }, send = sql '" CALL "', expect = { 'allow', 'not by r' }", NULL },
 	{ "observe-allow", "rule 'a' { " ON ALWAYS "mode = 'observe', allow = { unclear = 'function', name = 'x.f' } }",
 	    "send = sql 'verb=select " CALL "', expect = 'deny as unclear'", NULL },
 	/* sessions and time */
