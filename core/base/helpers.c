@@ -76,10 +76,19 @@ ship_wanted(const struct settings *s)
 	return s->siem.to[0] != '\0';
 }
 
+static unsigned
+dial_wanted(const struct settings *s)
+{
+	const struct target *t = s->targets;
+	while (t != NULL && settings_unix(t->server) == NULL)
+		t = (const struct target *)t->b.next;
+	return t != NULL;
+}
+
 unsigned
 helpers_wanted(const struct settings *s, enum role role)
 {
 	static unsigned (*const count[ROLES])(const struct settings *s) = { [ROLE_SAML] = saml_wanted, [ROLE_LEND] = lenders, [ROLE_FETCH] = fetch_wanted,
-		[ROLE_SHIP] = ship_wanted };
+		[ROLE_SHIP] = ship_wanted, [ROLE_DIAL] = dial_wanted };
 	return (unsigned)role < ROLES && count[role] != NULL ? count[role](s) : 0;
 }

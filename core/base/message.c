@@ -18,6 +18,7 @@ static const char *const role_names[] = {
 	[ROLE_SAML] = "saml",
 	[ROLE_LEND] = "lend",
 	[ROLE_SHIP] = "ship",
+	[ROLE_DIAL] = "dial",
 };
 _Static_assert(sizeof(role_names) / sizeof(*role_names) == ROLES, "every role has a name");
 
@@ -32,7 +33,8 @@ enum { /* sets of roles */
 	S = 1 << ROLE_SAML,
 	L = 1 << ROLE_LEND,
 	P = 1 << ROLE_SHIP,
-	ALL = K | R | W | C | F | S | L | P
+	D = 1 << ROLE_DIAL,
+	ALL = K | R | W | C | F | S | L | P | D
 };
 
 struct row {
@@ -78,6 +80,8 @@ static const struct row table[MESSAGES] = {
 	[MSG_TLS_SIGN] = { "tls-sign", "sqs", W, K, 0, 0 },
 	[MSG_TLS_SIGNED] = { "tls-signed", "sqs", K, W, 0, 0 },
 	[MSG_ESTIMATE] = { "estimate", "ss", W, K, 0, 0 },
+	[MSG_CONNECT] = { "connect", "s", W, K, 0, 0 },
+	[MSG_CONNECTED] = { "connected", "sqs", K, W, 0, 1 },
 	[MSG_SIDE] = { "side", "ssss", W, K, 0, 0 },
 	[MSG_KILL] = { "kill", "sqs", K, W, 0, 0 },
 	[MSG_EXPIRES] = { "expires", "sq", K, W, 0, 0 },
@@ -106,6 +110,9 @@ static const struct row table[MESSAGES] = {
 	[MSG_LENT] = { "lent", "sqssqs", L, K, 0, 0 },
 	[MSG_RETURN] = { "return", "sssss", K, L, 0, 0 },
 	[MSG_RETURNED] = { "returned", "sqss", L, K, 0, 0 },
+
+	[MSG_DIAL] = { "dial", "ss", K, D, 0, 0 },
+	[MSG_DIALED] = { "dialed", "sqs", D, K, 0, 1 },
 
 	[MSG_TRY] = { "try", "", M, W, 0, 0 },
 	[MSG_FOUND] = { "found", "qss", W, M, 0, 0 },

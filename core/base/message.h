@@ -16,7 +16,7 @@
 
 enum role {
 	ROLE_NONE, ROLE_MASTER, ROLE_KEEPER, ROLE_RECORDER, ROLE_WORKER, ROLE_CONSOLE, ROLE_CHECK,
-	ROLE_FETCH, ROLE_SAML, ROLE_LEND, ROLE_SHIP, /* helpers (core/helper/helper.h) */
+	ROLE_FETCH, ROLE_SAML, ROLE_LEND, ROLE_SHIP, ROLE_DIAL, /* helpers (core/helper/helper.h) */
 	ROLES
 };
 const char *role_name(enum role r);
@@ -72,6 +72,8 @@ enum message_type {
 	MSG_TLS_SIGN,     /* session, GnuTLS's number of the algorithm, what a client's CertificateVerify signs */
 	MSG_TLS_SIGNED,   /* session, ok, signature */
 	MSG_ESTIMATE,     /* approval, what the planner expects it to be about, or why it was not asked */
+	MSG_CONNECT,      /* session: a connection to its target, which is a socket of this machine's (unix:) */
+	MSG_CONNECTED,    /* [fd] | session, ok, text */
 	MSG_SIDE,         /* session id of a connection of the gateway's own, target, part, purpose: proofs for it are wanted */
 	/* keeper → worker */
 	MSG_KILL,         /* session, why (enum sp_why), text */
@@ -104,6 +106,9 @@ enum message_type {
 	MSG_LENT,         /* session, ok, user, secret, until (wall µs), text */
 	MSG_RETURN,       /* lend: session, target, user, job (JSON), secret */
 	MSG_RETURNED,     /* session, ok, text, user */
+
+	MSG_DIAL,         /* dial: session, path */
+	MSG_DIALED,       /* [fd] | session, ok, text */
 
 	/* sallyportd -t --connect: master → worker, and its answers */
 	MSG_TRY,          /* log in at each target, and say what those logins may do */

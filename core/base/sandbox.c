@@ -151,8 +151,9 @@ enum { /* who may */
 	S = 1 << ROLE_SAML,
 	L = 1 << ROLE_LEND,
 	P = 1 << ROLE_SHIP,
+	D = 1 << ROLE_DIAL,
 	LOOKS = W | K | R | T | F | L,
-	ALL = W | K | R | C | T | F | S | L | P
+	ALL = W | K | R | C | T | F | S | L | P | D
 };
 
 struct call {
@@ -188,7 +189,7 @@ static const struct call calls[] = {
 	CALL(ALL, recvmmsg), CALL(ALL, shutdown), CALL(ALL, getsockname), CALL(ALL, getpeername), CALL(ALL, getsockopt),
 	CALL(ALL, setsockopt),
 	/* connections */
-	CALL(W | F | L | P, connect), CALL(W | C, accept), CALL(W | C, accept4),
+	CALL(W | F | L | P | D, connect), CALL(W | C, accept), CALL(W | C, accept4),
 	/* a rule's deadline */
 	CALL(W | T, timer_create), CALL(W | T, timer_settime), CALL(W | T, timer_gettime), CALL(W | T, timer_getoverrun),
 	CALL(W | T, timer_delete), CALL(W | T, setitimer), CALL(W | T, getitimer),
@@ -240,9 +241,10 @@ static const struct narrowed narrowed_calls[] = {
 	WHEN(W | T | F | L, openat, 2, WRITING, 0),
 	WHEN(W | F | L | P, socket, 0, EXACTLY, AF_INET),
 	WHEN(W | F | L | P, socket, 0, EXACTLY, AF_INET6),
+	WHEN(D, socket, 0, EXACTLY, AF_UNIX), /* it alone: workers get what it has connected */
 	WHEN(W, socketpair, 0, EXACTLY, AF_UNIX), /* to itself: for libraries that want a descriptor */
-	WHEN(W | K | R | C | F | S | L | P, mmap, 2, PROT_EXEC, 0),
-	WHEN(W | K | R | C | F | S | L | P, mprotect, 2, PROT_EXEC, 0),
+	WHEN(W | K | R | C | F | S | L | P | D, mmap, 2, PROT_EXEC, 0),
+	WHEN(W | K | R | C | F | S | L | P | D, mprotect, 2, PROT_EXEC, 0),
 	WHEN(T, mmap, 2, 0, 0),
 	WHEN(T, mprotect, 2, 0, 0),
 	WHEN(ALL, ioctl, 1, EXACTLY, FIONREAD),

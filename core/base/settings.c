@@ -153,7 +153,7 @@ static const struct directive target_pool[] = {
 };
 const struct directive settings_target_table[] = {
 	{ .name = "protocol", .type = DIR_STRING, .offset = T(protocol), .help = "module that speaks with the target" },
-	{ .name = "server", .type = DIR_STRING, .offset = T(server), .help = "host and port: `10.0.3.7:5432`" },
+	{ .name = "server", .type = DIR_STRING, .offset = T(server), .help = "host and port: `10.0.3.7:5432`; for docker and http also `unix:/run/docker.sock`, which the dial helper connects" },
 	{ .name = "tls", .type = DIR_PARAMS, .offset = T(tls), .dflt = "", .params = target_tls, .help = "TLS to the target" },
 	{ .name = "login", .type = DIR_PARAMS, .dflt = "", .params = target_login,
 	    .help = "how the gateway logs in; the password stays with the keeper" },
@@ -692,6 +692,14 @@ settings_hostport(const char *text, struct hostport *h)
 	h->literal = inet_pton(AF_INET, h->host, &v4) == 1;
 	h->loopback = h->literal && ntohl(v4.s_addr) >> 24 == 127;
 	return h->literal || is_hostname(h->host) ? SP_OK : SP_ECONF;
+}
+
+const char *
+settings_unix(const char *text)
+{
+	static const char scheme[] = "unix:";
+	size_t n = sizeof(scheme) - 1;
+	return strncmp(text, scheme, n) == 0 ? text + n : NULL;
 }
 
 const char *

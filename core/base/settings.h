@@ -251,6 +251,8 @@ struct hostport {
 };
 /* "HOST:PORT", "[V6]:PORT". */
 int settings_hostport(const char *text, struct hostport *h_r) SP_MUST;
+/* "unix:/run/docker.sock": the path, of text; NULL: it is none. */
+const char *settings_unix(const char *text);
 /* Of `siem tls://HOST[:PORT]` or tcp://…; 6514 or 601 where there is none. */
 int settings_siem_host(const char *to, struct hostport *h_r) SP_MUST;
 /* "https://gate.example.com:8443" → "gate.example.com:8443"; NULL when it is no origin. */

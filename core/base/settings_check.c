@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <regex.h>
+#include <sys/un.h>
 
 #include "address.h"
 #include "helpers.h"
@@ -333,16 +334,37 @@ literal_refused(const struct hostport *at)
 	return inet_pton(AF_INET6, at->host, &v6.sin6_addr) == 1 ? address_refused(NULL, at->host, (const struct sockaddr *)(const void *)&v6, false) : NULL;
 }
 
+/* A socket of this machine's, connected by the dial helper; what logs in, or asks, by itself knows addresses alone. */
+static int
+check_unix(struct check *c, const struct target *t, const char *path)
+{
+	if (path[0] != '/' || strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+		return FAIL_AT(c, &t->b, "\"server unix:PATH\" takes an absolute path of at most 107 bytes, not \"%s\"", QUOTE(path));
+	if (strcmp(t->protocol, "docker") != 0 && strcmp(t->protocol, "http") != 0)
+		return FAIL_AT(c, &t->b, "\"server unix:PATH\" is for docker and http, not for %s", QUOTE(t->protocol));
+	return t->tls.mode == TLS_OFF ? SP_OK : FAIL_AT(c, &t->b, "\"server unix:PATH\" has no TLS: write \"tls off\"");
+}
+
+static int
+check_server(struct check *c, const struct target *t)
+{
+	const char *path = settings_unix(t->server);
+	struct hostport at;
+	if (path != NULL)
+		return check_unix(c, t, path);
+	if (settings_hostport(t->server, &at) != SP_OK)
+		return FAIL_AT(c, &t->b, "\"server\" takes a host and a port, db.example.com:5432, not \"%s\"", QUOTE(t->server));
+	const char *refused = literal_refused(&at);
+	return refused == NULL ? SP_OK : FAIL_AT(c, &t->b, "\"server\" %s can't be a target: %s", QUOTE(t->server), refused);
+}
+
 static int
 check_target(struct check *c, const struct conf_block *b)
 {
 	const struct target *t = (const struct target *)b;
-	struct hostport at;
-	if (settings_hostport(t->server, &at) != SP_OK)
-		return FAIL_AT(c, b, "\"server\" takes a host and a port, db.example.com:5432, not \"%s\"", QUOTE(t->server));
-	const char *refused = literal_refused(&at);
-	if (refused != NULL)
-		return FAIL_AT(c, b, "\"server\" %s can't be a target: %s", QUOTE(t->server), refused);
+	int rc = check_server(c, t);
+	if (rc != SP_OK)
+		return rc;
 	if (t->timeout.connect == 0 || t->timeout.login == 0)
 		return FAIL_AT(c, b, "\"timeout connect= login=\" can't be off: a hung target would hold sessions for ever");
 	if (t->pool.warm > WARM_MAX || t->pool.age == 0 || t->pool.age > WARM_AGE_MAX)
@@ -351,7 +373,7 @@ check_target(struct check *c, const struct conf_block *b)
 		for (size_t k = 0; k < i; k++)
 			if (strcmp(t->policy.v[i], t->policy.v[k]) == 0)
 				return FAIL_AT(c, b, "\"policy\" has %s twice", QUOTE(t->policy.v[i]));
-	int rc = check_protocol(c, b, t->protocol);
+	rc = check_protocol(c, b, t->protocol);
 	if (rc == SP_OK)
 		rc = check_target_tls(c, t);
 	if (rc == SP_OK)

@@ -6,6 +6,7 @@
  *   keeper ─ MSG_OUTSIDE ─▶ sallyport-fetch   asks an HTTPS server for keys, tokens, …; delivers webhooks
  *          ─ MSG_SAML ────▶ sallyport-saml    reads XML
  *          ─ MSG_LEND ────▶ sallyport-lend    borrows a credential from Vault, makes a role in a database
+ *          ─ MSG_DIAL ────▶ sallyport-dial    connects to a socket of this machine's
  *                           sallyport-ship    sends the audit log to a log host; is asked nothing
  *
  * Master starts one of a kind when the configuration needs it (core/base/helpers.c): the index, of

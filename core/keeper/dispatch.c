@@ -17,6 +17,7 @@
 #include "code.h"
 #include "caller.h"
 #include "cancel.h"
+#include "dial.h"
 #include "events.h"
 #include "gateways.h"
 #include "grant.h"
@@ -48,6 +49,8 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_CLOSED] = live_closed,
 	[MSG_RESUME] = live_resume,
 	[MSG_SIDE] = live_side,
+	[MSG_CONNECT] = dial_connect,
+	[MSG_DIALED] = dial_dialed,
 	[MSG_CANCEL_KEY] = cancel_key,
 	[MSG_CANCEL] = cancel_request,
 	[MSG_HOLD] = approval_hold,
@@ -241,6 +244,7 @@ keeper_link(struct keeper *k, enum role peer, unsigned index, int fd)
 	case ROLE_FETCH:
 	case ROLE_SAML:
 	case ROLE_LEND:
+	case ROLE_DIAL:
 		return link_helper(k, peer, index, fd);
 	default:
 		(void)close(fd);

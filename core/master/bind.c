@@ -256,8 +256,15 @@ account_find(struct master *m, const char *user, enum role role, const char *suf
 		    name, name);
 		return SP_ECONF;
 	}
-	m->account[role] = (struct account){ pw->pw_uid, pw->pw_gid };
-	return SP_OK;
+	struct account *a = &m->account[role];
+	*a = (struct account){ .uid = pw->pw_uid, .gid = pw->pw_gid, .group = { pw->pw_gid }, .ngroups = 1 };
+	if (role != ROLE_DIAL)
+		return SP_OK;
+	a->ngroups = ACCOUNT_GROUPS;
+	if (getgrouplist(name, a->gid, a->group, &a->ngroups) >= 0)
+		return SP_OK;
+	log_error("user %s is in more than %d groups", name, ACCOUNT_GROUPS);
+	return SP_ECONF;
 }
 
 int
@@ -280,7 +287,7 @@ accounts_find(struct master *m)
 	int rc = SP_OK;
 	m->root = geteuid() == 0;
 	for (unsigned i = 0; i < ROLES; i++)
-		m->account[i] = (struct account){ geteuid(), getegid() };
+		m->account[i] = (struct account){ .uid = geteuid(), .gid = getegid(), .group = { getegid() }, .ngroups = 1 };
 	if (!m->root) {
 		log_warn("started without root: all processes run as one user, and can reach one another");
 		return SP_OK;
@@ -409,7 +416,7 @@ account_before_all(struct master *m)
 		log_error("there is neither a user " PACKAGE_NAME " nor " NOBODY ": a configuration is never read as root");
 		return SP_ECONF;
 	}
-	m->account[ROLE_CHECK] = (struct account){ pw->pw_uid, pw->pw_gid };
+	m->account[ROLE_CHECK] = (struct account){ .uid = pw->pw_uid, .gid = pw->pw_gid, .group = { pw->pw_gid }, .ngroups = 1 };
 	return SP_OK;
 }
 

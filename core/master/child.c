@@ -104,7 +104,7 @@ child_become(const struct master *m, enum role role)
 		return SP_EIO;
 	if (!m->root)
 		return SP_OK;
-	if (a->uid == 0 || setgroups(1, &a->gid) != 0 || setresgid(a->gid, a->gid, a->gid) != 0 ||
+	if (a->uid == 0 || setgroups((size_t)a->ngroups, a->group) != 0 || setresgid(a->gid, a->gid, a->gid) != 0 ||
 	    setresuid(a->uid, a->uid, a->uid) != 0)
 		return SP_EDENIED;
 	return SP_OK;

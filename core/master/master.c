@@ -82,6 +82,7 @@ master_enter(struct master *m, enum master_phase phase)
 		tell_quit(m, ROLE_CONSOLE, false);
 		tell_quit(m, ROLE_FETCH, false);
 		tell_quit(m, ROLE_SAML, false);
+		tell_quit(m, ROLE_DIAL, false);
 		tell_quit(m, ROLE_SHIP, false); /* what it has not sent yet, the next one will */
 		tell_quit(m, ROLE_RECORDER, false);
 	}

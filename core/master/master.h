@@ -26,9 +26,13 @@
 #define CHILDREN 128
 #define BACKOFF_LAST 5000 /* ms until another attempt to start a process, at most */
 
+#define ACCOUNT_GROUPS 32
+
 struct account {
 	uid_t uid;
 	gid_t gid;
+	gid_t group[ACCOUNT_GROUPS]; /* of the dial helper: all that its user has; of the others its own alone */
+	int ngroups;
 };
 
 struct child {

@@ -14,6 +14,7 @@
 
 #include "../base/address.h"
 #include "epoch_use.h"
+#include "keeper_talk.h"
 #include "session.h"
 
 struct dial {
@@ -143,6 +144,11 @@ dial_start(struct sp_session *s)
 	d->s = s;
 	d->fd = -1;
 	s->deadline = s->w->now + s->home->timeout.connect;
+	if (settings_unix(s->home->server) != NULL) {
+		if (keeper_connect_target(s) != SP_OK)
+			dial_failed(d, "the keeper is away; try again in a few seconds");
+		return;
+	}
 	if (settings_hostport(s->home->server, &at) != SP_OK) {
 		dial_failed(d, "its `server` is not HOST:PORT");
 		return;
@@ -161,6 +167,24 @@ dial_start(struct sp_session *s)
 	}
 	hints.ai_flags = EVUTIL_AI_NUMERICSERV;
 	d->name = evdns_getaddrinfo(s->w->dns, at.host, port, &hints, on_resolved, d);
+}
+
+void
+dial_done(struct sp_session *s, int fd, struct sp_bytes why)
+{
+	struct dial *d = s->dial;
+	char text[160];
+	bool awaited = s->state == SESSION_DIALING && d != NULL && settings_unix(s->home->server) != NULL;
+	if (awaited && fd >= 0) {
+		dial_stop(s);
+		session_connected(s, fd);
+		return;
+	}
+	if (fd >= 0)
+		close(fd);
+	snprintf(text, sizeof(text), "%.*s", (int)(why.len < 150 ? why.len : 150), (const char *)why.p);
+	if (awaited)
+		dial_failed(d, text);
 }
 
 void

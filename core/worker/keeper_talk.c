@@ -4,12 +4,14 @@
 
 #include "keeper_talk.h"
 
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <stdio.h>
 
 #include "../base/clock.h"
 #include "approval_hash.h"
+#include "dial.h"
 #include "epoch_use.h"
 #include "record.h"
 #include "rules.h"
@@ -102,6 +104,13 @@ keeper_tls_sign(void *owner, unsigned algorithm, struct sp_bytes data, struct tl
 	if (rc != SP_OK || !g.ok)
 		sp_log(s, SP_WARN, "the keeper did not sign with the target's client certificate%s", rc == SP_ETIME ? " in time" : "");
 	return rc != SP_OK ? rc : g.ok ? SP_OK : SP_EDENIED;
+}
+
+int
+keeper_connect_target(struct sp_session *s)
+{
+	struct message m = { .type = MSG_CONNECT, .f = { S(id_of(s)) } };
+	return keeper_say(s->w, &m);
 }
 
 void
@@ -340,6 +349,15 @@ on_proved(struct worker *w, struct sp_session *s, const struct message *m)
 }
 
 static int
+on_connected(struct worker *w, struct sp_session *s, const struct message *m)
+{
+	int fd = m->nfds > 0 ? fcntl(m->fd[0], F_DUPFD_CLOEXEC, 3) : -1; /* the message's own is closed with it */
+	(void)w;
+	dial_done(s, m->f[1].q == 1 ? fd : -1, m->f[2].s);
+	return SP_OK;
+}
+
+static int
 on_cancelled(struct worker *w, struct sp_session *s, const struct message *m)
 {
 	(void)w;
@@ -397,7 +415,7 @@ static const struct {
 	int (*take)(struct worker *w, struct sp_session *s, const struct message *m);
 } told[] = {
 	{ MSG_ADMITTED, on_admitted }, { MSG_PROVED, on_proved }, { MSG_CANCELLED, on_cancelled }, { MSG_HELD, on_held },
-	{ MSG_DECISION, on_decision }, { MSG_KILL, on_kill },	  { MSG_EXPIRES, on_expires },
+	{ MSG_DECISION, on_decision }, { MSG_CONNECTED, on_connected }, { MSG_KILL, on_kill },	  { MSG_EXPIRES, on_expires },
 };
 
 static int

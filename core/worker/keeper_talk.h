@@ -14,6 +14,8 @@ void keeper_unheard(struct sp_session *s);
 int keeper_prove(struct sp_session *s, const struct sp_challenge *c) SP_MUST;
 /* tls_start.sign: the keeper's signature for this session's client certificate; waits up to 100 ms. */
 int keeper_tls_sign(void *session, unsigned algorithm, struct sp_bytes data, struct tls_signature *out_r) SP_MUST;
+/* A connection to its target, which is a socket of this machine's: session_connected(), or the end. */
+int keeper_connect_target(struct sp_session *s) SP_MUST;
 void keeper_side(struct sp_session *s);
 void keeper_opened(struct sp_session *s);
 void keeper_closed(struct sp_session *s);

@@ -63,13 +63,14 @@ DOCKER_CONF = """\
 load_module {modules}/docker.so;
 listener docker     {{ listen 127.0.0.1:{port}; protocol docker; target engine; cleartext loopback; }}
 listener docker_tls {{ listen 127.0.0.1:{tls_port}; protocol docker; target engine; tls cert={dir}/tls/cert.pem key={dir}/tls/key.pem; }}
+listener docker_unix {{ listen 127.0.0.1:{unix_port}; protocol docker; target local; cleartext loopback; }}
 listener docker_own {{ listen 127.0.0.1:{own_port}; protocol docker; target own; cleartext loopback; }}
 """
 
 DOCKER_TARGET = """\
 target {name} {{
     protocol docker;
-    server   127.0.0.1:{port};
+    server   {server};
     tls      off;
     allow    groups=dev,leads;
     label    env=prod;
@@ -108,6 +109,9 @@ class Dockerd:
         try:
             wait_for(self.up, 40, said="dockerd did not come up")
             self.make_image()
+            make_users()
+            shutil.chown(self.sock, "root", "sallyport-dial")  # who may use the engine: root, and the one helper
+            self.sock.chmod(0o660)
         except AssertionError as why:
             tail = (self.dir / "log").read_text(errors="replace")[-800:]
             self.stop()
@@ -157,14 +161,15 @@ class DockerWorld(World):
         self.pg = NoPostgres()
         self.engine = Dockerd(self.dir / "dockerd")
         self.gateway = g = Gateway(self.dir / "gateway", self.stage, self.pg, record="sync_wait 20s;", **conf)
-        self.docker_port, self.docker_tls_port, self.own_port = free_port(), free_port(), free_port()
-        g.extra = DOCKER_CONF.format(modules=g.modules(), dir=g.dir, port=self.docker_port, tls_port=self.docker_tls_port, own_port=self.own_port)
-        g.more_targets = self.docker_target("engine") + self.docker_target("own", "select team=blue; owner sallyport.owner;")
+        self.docker_port, self.docker_tls_port, self.own_port, self.unix_port = (free_port() for _ in range(4))
+        g.extra = DOCKER_CONF.format(modules=g.modules(), dir=g.dir, port=self.docker_port, tls_port=self.docker_tls_port, own_port=self.own_port,
+                                    unix_port=self.unix_port)
+        g.more_targets = self.docker_target("engine") + self.docker_target("own", "select team=blue; owner sallyport.owner;") + self.docker_target("local", server=f"unix:{self.engine.sock}")
         (g.dir / "policies" / "docker.lua").write_text(policy)
         g.write()
 
-    def docker_target(self, name, extra=""):
-        return DOCKER_TARGET.format(name=name, port=self.engine.port, dir=self.gateway.dir, extra=extra)
+    def docker_target(self, name, extra="", server=None):
+        return DOCKER_TARGET.format(name=name, server=server or f"127.0.0.1:{self.engine.port}", dir=self.gateway.dir, extra=extra)
 
     def start(self):
         super().start()

@@ -256,7 +256,7 @@ target {name} {{
 """
 
 ROLES = ("sallyport", "sallyport-keeper", "sallyport-recorder", "sallyport-console", "sallyport-fetch", "sallyport-saml",
-         "sallyport-lend", "sallyport-ship")
+         "sallyport-lend", "sallyport-ship", "sallyport-dial")
 
 
 def make_users():

@@ -205,6 +205,35 @@ def connect_starts_docker_with_a_ticket(w):
 
 
 @test
+def an_engine_on_this_machine(w):
+    env = dict(w.env(), DOCKER_HOST=f"tcp://127.0.0.1:{w.unix_port}")
+    done = run(["docker", "exec", "-i", "web", "cat"], env=env, stdin="through a socket\n")
+    assert done.out == "through a socket", f"{done!r}\n{w.gateway.logs()}"
+    done = run(["docker", "exec", "web", "rm", "x"], env=env)
+    assert done.code != 0 and "no-rm" in done.err, repr(done)
+    # a worker may not connect by itself, nor anybody but the helper
+    for user in [u for u in ROLES if u != "sallyport-dial"]:
+        done = run(["setpriv", "--reuid", user, "--regid", user, "--clear-groups", "--inh-caps=-all", "curl", "-sS", "--unix-socket", w.engine.sock, "http://x/_ping"])
+        assert done.code != 0 and "OK" not in done.out, f"{user} {done!r}"
+    assert len(w.gateway.children()["dial"]) == 1
+    w.engine.sock.chmod(0o600)
+    try:
+        done = run(["docker", "ps"], env=env)
+        assert done.code != 0 and "web" not in done.out and "cannot be connected: Permission denied" in w.gateway.logs(), f"{done!r}\n{w.gateway.logs()}"
+    finally:
+        w.engine.sock.chmod(0o660)
+    # a helper that dies is there again, and the worker that waited is told
+    os.kill(w.gateway.children()["dial"][0], signal.SIGKILL)
+    wait_for(lambda: run(["docker", "ps", "--format", "{{.Names}}"], env=env).out.split().count("web"), said="the dial helper did not come back")
+    conf = w.gateway.conf_text()
+    for server, tls, text in (("unix:sock", "off", "absolute path"), (f"unix:{w.engine.sock}", "require", "has no TLS")):
+        w.gateway.write(conf.replace(f"server   unix:{w.engine.sock};\n    tls      off", f"server   {server};\n    tls      {tls}", 1))
+        done = w.gateway.daemon("-t")
+        assert done.code == 1 and text in done.err, f"{server} {done!r}"
+    w.gateway.write()
+
+
+@test
 def without_a_token_nothing(w):
     for token in ("wrong", w.token(groups="other")):
         done = w.docker("ps", token=token)

@@ -357,7 +357,7 @@ test_root(void)
 	int status = ended(started(ROLE_WORKER), true); /* no account: it would be root's */
 	CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 125);
 	child_forget(&m.child[0]);
-	m.account[ROLE_WORKER] = (struct account){ 65534, 65534 };
+	m.account[ROLE_WORKER] = (struct account){ .uid = 65534, .gid = 65534, .group = { 65534 }, .ngroups = 1 };
 	(void)ended(started(ROLE_WORKER), false);
 	CU_ASSERT_TRUE(logged(" uid 65534 "));
 	const struct { const char *path; mode_t mode; uid_t owner; bool good; } row[] = {

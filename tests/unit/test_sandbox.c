@@ -148,7 +148,7 @@ try_memory(void)
 
 enum { W = 1 << ROLE_WORKER, K = 1 << ROLE_KEEPER, R = 1 << ROLE_RECORDER, C = 1 << ROLE_CONSOLE, T = 1 << ROLE_CHECK,
 	F = 1 << ROLE_FETCH, S = 1 << ROLE_SAML, L = 1 << ROLE_LEND, P = 1 << ROLE_SHIP,
-	ALL = W | K | R | C | T | F | S | L | P };
+	D = 1 << ROLE_DIAL, ALL = W | K | R | C | T | F | S | L | P | D };
 
 #define ATTEMPT(name, may) { #name, try_##name, may, false }
 #define WIDER(name, may) { #name, try_##name, may, true } /* allowed too when built with sanitizers */
@@ -163,7 +163,7 @@ static const struct attempt {
 	ATTEMPT(open_rdwr, K | R), ATTEMPT(append, K | R), ATTEMPT(truncate, K | R), ATTEMPT(create, K | R),
 	ATTEMPT(openat2, 0), WIDER(tmpfile, K | R), ATTEMPT(rename, K | R), ATTEMPT(unlink_outside, 0),
 	ATTEMPT(write_outside, 0), ATTEMPT(exec, 0), ATTEMPT(exec_at, 0), WIDER(ptrace, 0), WIDER(kill, 0),
-	WIDER(tgkill_other, 0), ATTEMPT(tgkill_self, ALL), ATTEMPT(unix_socket, 0), ATTEMPT(inet_socket, W | F | L | P),
+	WIDER(tgkill_other, 0), ATTEMPT(tgkill_self, ALL), ATTEMPT(unix_socket, D), ATTEMPT(inet_socket, W | F | L | P),
 	ATTEMPT(inet6_socket, W | F | L | P), ATTEMPT(netlink, 0), ATTEMPT(packet, 0), ATTEMPT(bind, 0), ATTEMPT(listen, 0),
 	ATTEMPT(epoll, ALL), ATTEMPT(setuid, 0), ATTEMPT(bpf, 0), ATTEMPT(io_uring, 0), ATTEMPT(userfault, 0),
 	ATTEMPT(mount, 0), ATTEMPT(unshare, 0), ATTEMPT(setns, 0), ATTEMPT(chroot, 0), WIDER(tiocsti, 0), ATTEMPT(keyctl, 0),
