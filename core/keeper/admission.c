@@ -212,8 +212,10 @@ static int
 check_use(struct admission *a)
 {
 	const char *why;
-	if (a->ticket != NULL)
-		return ticket_use(a->k, a->ticket, a->s->host) ? SP_OK : refuse(a, "the ticket was used a moment ago");
+	if (a->ticket != NULL) {
+		a->tell = ticket_use(a->k, a->s->arena, a->ticket, a->name, a->s->host);
+		return a->tell == NULL ? SP_OK : refuse(a, a->tell);
+	}
 	return admission_use(a->k, &a->who, a->s->host, &why) == SP_OK ? SP_OK : refuse(a, why);
 }
 
@@ -260,7 +262,7 @@ remember(struct admission *a)
 	const struct principal *p = &s->principal;
 	const struct field args[] = { S(((struct sp_bytes){ s->id, ID_LEN })), Z(s->principal_json), Z(p->issuer), Z(p->subject),
 		Z(p->user), Z(s->target), Z(s->part), Z(s->address), Z(s->protocol), Q(s->started),
-		Z(gateways_self()) };
+		Z(gateways_self()), Z(p->token == NULL ? "" : p->token) };
 	return keeper_write(a->k, STORE_SESSION_ADD, args) == 1 ? SP_OK : refuse(a, "there was a session with its id");
 }
 

@@ -82,6 +82,8 @@ const char *const store_schema[] = {
 	"CREATE TABLE code(id TEXT PRIMARY KEY, hash BLOB NOT NULL UNIQUE, principal TEXT NOT NULL, issuer TEXT NOT NULL, subject TEXT NOT NULL,"
 	" user TEXT NOT NULL, by TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL, state INTEGER NOT NULL,"
 	" changed INTEGER NOT NULL, text TEXT NOT NULL, mac BLOB NOT NULL) WITHOUT ROWID;",
+	"ALTER TABLE session ADD COLUMN token TEXT NOT NULL DEFAULT '';"
+	"CREATE INDEX session_token ON session(token) WHERE ended = 0;",
 };
 const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
@@ -106,7 +108,8 @@ const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schem
 
 const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_SESSION_ADD] = { "INSERT INTO session(id, principal, issuer, subject, user, target, part, address, protocol, started,"
-	    " gateway) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING", "bttttttttqt", "" },
+	    " gateway, token) VALUES(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT(id) DO NOTHING", "bttttttttqtt", "" },
+	[STORE_SESSIONS_OF_TOKEN] = { "SELECT count(*) FROM session WHERE token = ? AND ended = 0 AND gateway <> ?", "tt", "q" },
 	[STORE_SESSION_END] = { "UPDATE session SET ended = ?, why = ?, text = ?, operations = ?, denied = ?, rows = ?, bytes = ?"
 	    " WHERE id = ? AND ended = 0", "qqtqqqqb", "" },
 	[STORE_SESSION_OPEN_IDS] = { "SELECT id FROM session WHERE ended = 0 AND gateway IN (?, ?)", "tt", "b" },

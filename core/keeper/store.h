@@ -18,7 +18,8 @@
 struct store;
 
 enum store_statement {
-	STORE_SESSION_ADD,       /* id, principal, issuer, subject, user, target, part, address, protocol, started, gateway */
+	STORE_SESSION_ADD,       /* id, principal, issuer, subject, user, target, part, address, protocol, started, gateway, token */
+	STORE_SESSIONS_OF_TOKEN, /* token, gateway → how many of other gateways are live */
 	STORE_SESSION_END,       /* ended, why, text, operations, denied, rows, bytes, id */
 	STORE_SESSION_OPEN_IDS,  /* gateway, gateway or "" → id */
 	STORE_SESSION_LIST,      /* before, live only, user, target, issuer, subject, limit, and of those of `before` itself ids below, since, with a verdict (0 any, allow, deny, held) → the columns of a session */

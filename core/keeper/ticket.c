@@ -9,11 +9,13 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "gateways.h"
 #include "grant.h"
 #include "row.h"
 #include "scram.h"
 #include "signin.h"
 
+#define USE_TRIES 5      /* of a ticket that is used at several gateways at once */
 #define LIST_ARENA (8u << 20)
 #define LIST_MAX 200     /* as the store's statements say */
 #define ROW_ID 256       /* more than an id of ours has: of a row that is not */
@@ -453,10 +455,14 @@ ticket_check(struct keeper *k, struct sp_bytes id, struct sp_bytes password, str
 	return rc;
 }
 
-static unsigned
+/* Here, and at other gateways of the same store.  A store that can't tell counts as many. */
+static uint64_t
 open_sessions(struct keeper *k, const struct ticket *t)
 {
-	unsigned n = 0;
+	uint64_t n = 0;
+	const struct field of[] = { Z(t->id), Z(gateways_self()) };
+	if (store_shared(k->store) && store_read(k->store, STORE_SESSIONS_OF_TOKEN, of, take_count, &n) != SP_OK)
+		return UINT64_MAX;
 	for (const struct live *s = live_first(k); s != NULL; s = s->all_next)
 		n += !s->side && strcmp(s->principal.token, t->id) == 0;
 	return n;
@@ -504,8 +510,8 @@ ticket_refuses(struct keeper *k, struct arena *a, struct ticket *t, const char *
 	return !key && open_sessions(k, t) >= TICKET_AT_ONCE ? "this ticket has ten open sessions, which is the most" : NULL;
 }
 
-bool
-ticket_use(struct keeper *k, const struct ticket *t, const char *host)
+static bool
+count_use(struct keeper *k, const struct ticket *t, const char *host)
 {
 	struct field next[T_MAC + 1];
 	memcpy(next, t->column, sizeof(next));
@@ -513,6 +519,20 @@ ticket_use(struct keeper *k, const struct ticket *t, const char *host)
 	if (t->kind != TICKET_KEY) /* whose holder proves at each session to have the private key, from wherever */
 		next[T_HOST] = (struct field)Z(host);
 	return change(k, STORE_TICKET_USE, t, next); /* which no other gateway has to hear of */
+}
+
+/* Another gateway that uses it in the same moment changes the row first: what then stands is looked at anew. */
+const char *
+ticket_use(struct keeper *k, struct arena *a, struct ticket *t, const char *target, const char *host)
+{
+	const char *why = NULL;
+	for (unsigned tries = 0; tries < USE_TRIES && why == NULL; tries++) {
+		if (count_use(k, t, host))
+			return NULL;
+		const char *id = t->id;
+		why = ticket_get(k, a, id, t) == SP_OK ? ticket_refuses(k, a, t, target, host) : "the ticket is gone";
+	}
+	return why != NULL ? why : "too many use this ticket in the same moment: try again";
 }
 
 void

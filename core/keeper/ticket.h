@@ -73,8 +73,8 @@ int ticket_prove(struct keeper *k, struct sp_bytes session, struct sp_bytes proo
 int ticket_check(struct keeper *k, struct sp_bytes id, struct sp_bytes password, struct arena *a, struct ticket *t_r, const char **why_r) SP_MUST;
 /* NULL, or what the client, who has proved who it is, hears.  t->who is then whom the sign-in behind it stands for now. */
 const char *ticket_refuses(struct keeper *k, struct arena *a, struct ticket *t, const char *target, const char *host);
-/* One session of it begins; false: somebody else was faster. */
-bool ticket_use(struct keeper *k, const struct ticket *t, const char *host);
+/* One session of it begins.  NULL, or what the client hears. */
+const char *ticket_use(struct keeper *k, struct arena *a, struct ticket *t, const char *target, const char *host);
 /* The log-in is given up. */
 void ticket_forget(struct keeper *k, struct sp_bytes session);
 void ticket_worker_gone(struct keeper *k, const struct worker *w);

@@ -142,6 +142,23 @@ def ticket_of_one_is_good_at_the_other(w):
 
 
 @test
+def ten_at_once_are_ten_at_all_of_them(w):
+    a, b = pair(w)
+    made = a.command("ticket", "orders", "--format", "json", token=a.token("tea", "dev", api=True)).json
+    inside = [p.psql_waiting(stdin="SELECT 'in';\n", user=made["id"], token=made["password"]) for p in (a, b) for _ in range(5)]
+    wait_for(lambda: len([s for s in a.sessions(live=True) if s["user"] == "tea"]) == 10, 30, said="they did not all get in")
+    for p in (a, b):
+        got = p.psql("SELECT 1", user=made["id"], token=made["password"])
+        assert got.code != 0 and "ten open sessions" in got.err, got
+    inside[9].say("\\q\n")
+    assert inside[9].result().out == "in"
+    wait_for(lambda: a.psql("SELECT 1", user=made["id"], token=made["password"]).code == 0, 30, said="a place free there stayed taken here")
+    for one in inside[:9]:
+        one.say("\\q\n")
+        assert one.result().out == "in"
+
+
+@test
 def odd_bytes_do_not_break_the_store(w):
     """The store's texts are UTF-8; a client's need not be."""
     a, b = pair(w)
