@@ -234,7 +234,7 @@ begin_answer(struct sp_session *s, size_t n)
 	http_put_status(w, r->status);
 	int rc = put_fields(s, w, head);
 	if (rc == SP_OK) {
-		put_framing(s, w, r->filter != NULL || r->rewrite || r->framed);
+		put_framing(s, w, r->filter != NULL || r->rewrite || r->framed || r->pieces);
 		http_put_end(w);
 	}
 	if (rc != SP_OK || w->bad)
@@ -277,6 +277,23 @@ show(struct sp_session *s, struct sp_bytes piece, bool last)
 	return rc;
 }
 
+/* The next piece, or the end of the body, for whoever has to change it first. */
+static int
+show_changed(struct sp_session *s, struct sp_bytes piece, bool last)
+{
+	struct proxy *p = sp_state(s);
+	if (!p->r.pieces)
+		return show(s, piece, last);
+	struct sp_writer out = proxy_buffer();
+	int rc = p->hooks->pieces(s, piece, last, &out);
+	if (rc == SP_OK)
+		rc = out.bad ? SP_ENOMEM : show(s, sp_written(&out), last);
+	else
+		rc = sp_fail(s, rc, "the target's answer can't be shown: %s", p->r.message);
+	proxy_free(&out);
+	return rc;
+}
+
 int
 proxy_answer_due(struct sp_session *s)
 {
@@ -313,7 +330,7 @@ finish(struct sp_session *s)
 			return proxy_refuse(s, 502, true, r->message);
 	}
 	if (rc == SP_OK)
-		rc = show(s, (struct sp_bytes){ NULL, 0 }, true);
+		rc = show_changed(s, (struct sp_bytes){ NULL, 0 }, true);
 	if (rc != SP_OK)
 		return rc;
 	if (r->chunked)
@@ -339,7 +356,7 @@ relay_down(struct sp_session *s)
 	bool fits = true;
 	while (rc == SP_OK && fits && !sp_full(s, SP_CLIENT) && (what = http_body_next(&q->down_body, &r, &piece)) == HTTP_BODY_PIECE) {
 		if (q->down == DOWN_BODY)
-			rc = show(s, piece, false);
+			rc = show_changed(s, piece, false);
 		else if ((fits = piece.len <= c->whole - q->fetched.len))
 			sp_wr_put(&q->fetched, piece);
 	}

@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "fields.h"
+#include "lines.h"
 #include "mask.h"
 #include "proxy.h"
 
@@ -255,8 +256,33 @@ http_begin(struct sp_session *s)
 	p->r.shown = &c->shown;
 	if (empty || is_plain_look(type) || is_page(c, sp_written(&p->r.target), type))
 		return SP_OK;
+	enum lines_kind kind = lines_kind(type);
+	if (kind != LINES_NONE) {
+		p->r.own = lines_new(kind, (size_t)c->proxy.whole);
+		p->r.pieces = p->r.unbounded = p->r.own != NULL;
+		return p->r.pieces ? SP_OK : SP_ENOMEM;
+	}
 	p->r.rewrite = body_type(type) == BODY_JSON;
 	return p->r.rewrite ? SP_OK : SP_EDENIED;
+}
+
+static int
+http_pieces(struct sp_session *s, struct sp_bytes piece, bool last, struct sp_writer *out)
+{
+	struct proxy *p = sp_state(s);
+	int rc = lines_feed(p->r.own, p->r.op, piece, last, out);
+	if (rc != SP_OK)
+		snprintf(p->r.message, sizeof(p->r.message), "%s", rc == SP_EPROTO ? "a line or event is no strict JSON" : rc == SP_ETOOBIG ? "a line or event is too long (`whole`), or has too many fields" : "a rule denies it");
+	return rc;
+}
+
+static void
+http_forget(struct sp_session *s)
+{
+	struct proxy *p = sp_state(s);
+	struct lines *l = p->r.own;
+	lines_free(&l);
+	p->r.own = NULL;
 }
 
 static int
@@ -279,7 +305,8 @@ http_refusal(struct sp_writer *out, unsigned status, const char *message)
 	sp_wr_put(out, SP_LIT("}\n"));
 }
 
-static const struct proxy_hooks hooks = { .route = http_route, .prepare = proxy_judge, .begin = http_begin, .rewrite = http_rewrite,
+static const struct proxy_hooks hooks = { .route = http_route, .prepare = proxy_judge, .begin = http_begin, .rewrite = http_rewrite, .pieces = http_pieces,
+	.forget = http_forget,
 	.refusal = http_refusal };
 
 static int

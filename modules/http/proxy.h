@@ -64,6 +64,7 @@ struct proxy_request {
 	bool hijack;              /* … the connection becomes a stream */
 	bool upgrade;             /* … by Upgrade: tcp and 101; else by an answer without an end */
 	bool rewrite;             /* … rewrite() sees the answer whole */
+	bool pieces;              /* … pieces() sees the answer's body as it comes, before the filter */
 	bool unbounded;           /* … its answer may take for ever */
 	const struct sp_strings *shown; /* begin() says: of the answer's fields only these go on, and those that are about the message alone; NULL: all */
 	bool framed;              /* begin() says: show() looks through the answer, not the filter here */
@@ -88,6 +89,8 @@ struct proxy_hooks {
 	int (*fetched)(struct sp_session *s, unsigned status, struct sp_bytes body);
 	/* r.rewrite: the answer's body, whole; what goes to the client is appended to out.  An error: r.message says why, the client gets 502. */
 	int (*rewrite)(struct sp_session *s, unsigned status, struct sp_bytes body, struct sp_writer *out);
+	/* r.pieces: what of the next piece can be shown by now is appended to out.  An error: nothing more is, and the connection ends. */
+	int (*pieces)(struct sp_session *s, struct sp_bytes piece, bool last, struct sp_writer *out);
 	/* The answer's head is there, r.status; NULL: nothing to do.  An error: it is hidden whole. */
 	int (*begin)(struct sp_session *s);
 	/* r.framed: what can be shown of a piece to out, and what of that is recorded to plain. */

@@ -76,6 +76,17 @@ PEOPLE = {"items": [{"id": 1, "email": "ann@example.com", "price": 1.5, "custome
                     {"id": 3, "email": ["bob@example.com", {"email": "eve@example.com"}]}], "card": "kept"}
 
 
+PEOPLE_STREAMS = {
+    "lines": ("application/x-ndjson; charset=utf-8", [b'{"id": 1, "email": "ann@exa', b'mple.com"}\n{"id": "wait"}\n', b'\r\n{"items": [{"email": "bob@example.com"}]}']),
+    "events": ("text/event-stream", [b": ann@example.com\n\n", b'event: order\r\nid: 7\r\ndata: {"email":\r\ndata: "ann@exa', b'mple.com", "id": 1}\r\n\r\n', b'data: {"id": "wait"}\n\n',
+                                     b'id: ann@example.com\nx: ann@example.com\ndata: [DONE]\n\ndata: {"email": "cut@example.com"}\n']),
+    "nolines": ("application/x-ndjson", [b'{"id": 1}\n', b"email: ann@example.com\n"]),
+    "noevents": ("text/event-stream", [b'data: {"id": 1}\n\n', b"data: ann@example.com\n\n"]),
+    "long": ("application/x-ndjson", [b'{"id": 1}\n', b'{"email": "' + b"ann@example.com" * 20000 + b'"}\n']),
+    "twice": ("application/x-ndjson", [b'{"id": 1}\n', b'{"id": 1, "email": 1, "email": "ann@example.com"}\n']),
+}
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     """Says what it got, and does what the path asks for."""
     protocol_version = "HTTP/1.1"
@@ -119,6 +130,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.chunk(b"data: %d\n\n" % i)
                 self.server.step.wait(20)
                 self.server.step.clear()
+            self.wfile.write(b"0\r\n\r\n")
+        elif path.startswith("/people/"):
+            kind, parts = PEOPLE_STREAMS[path.split("/")[2]]
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            for part in parts:
+                self.chunk(part)
+                if b"wait" in part:
+                    self.server.step.wait(30)
+                    self.server.step.clear()
             self.wfile.write(b"0\r\n\r\n")
         elif path == "/cards/split":
             self.send_response(200)
@@ -304,6 +327,16 @@ class HttpWorld(World):
         session = ended[0]["id"]
         got = wait_for(lambda: (r := self.command("replay", session, "--speed", "0")).code == 0 and r, said="there is no recording")
         return got.out
+
+
+    def server_step(self):
+        self.server.server.step.set()
+
+    def recordings(self, user):
+        """The text of all the user's sessions, once they have ended."""
+        wait_for(lambda: (all_of := [s for s in self.sessions() if s["user"] == user]) and all(s["state"] == "ended" for s in all_of), said="a session did not end")
+        return "".join(wait_for(lambda: (r := self.command("replay", s["id"], "--speed", "0")).code == 0 and r, said="there is no recording").out
+                       for s in self.sessions() if s["user"] == user)
 
 
 def http_main(**conf):

@@ -177,7 +177,7 @@ def json_answers_are_masked_by_tags(w):
     assert first["id"] == 1 and first["price"] == 1.5 and first["customer"]["name"] == "Ann" and said["card"] == "kept", said
     assert first["email"] and second["customer"]["address"] is None and third["id"] == 3, said
     # what can't be masked is not shown (P2)
-    for path in ("/csv", "/stream", "/as/text/html", "/as/text/javascript", "/as/application/javascript", "/as/image/svg+xml", "/as/image/unheard", "/as/font/unheard"):
+    for path in ("/csv", "/as/text/html", "/as/text/javascript", "/as/application/javascript", "/as/image/svg+xml", "/as/image/unheard", "/as/font/unheard"):
         done = w.curl(path, name="people", user="masked")
         assert done.status == "403" and "ann@" not in done.body and "only JSON" in json.loads(done.body)["error"], f"{path} {done!r}"
     done = w.curl("/many/510", name="people", user="masked")
@@ -204,6 +204,30 @@ def streams_come_as_they_are_sent(w):
         assert p.stdout.readline() == f"data: {i}\n" and p.stdout.readline() == "\n"
         w.server.server.step.set()
     assert p.wait(10 * SLOW) == 0
+
+
+@test
+def streams_are_masked_by_tags(w):
+    for kind, first in (("lines", '{"id":1,"email":"****"}'), ("events", ":")):
+        argv = ["curl", "-sSNk", "--resolve", f"people.gate.test:{w.https_port}:127.0.0.1", "-H", f"Authorization: Bearer {w.token('streams')}", w.url(f"/people/{kind}", "people")]
+        p = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+        got = p.stdout.readline()
+        assert got == first + "\n", (kind, got)
+        while "wait" not in got:  # it comes before the rest was sent
+            got += (line := p.stdout.readline())
+            assert line, (kind, got)
+        w.server_step()
+        got += p.stdout.read()
+        assert p.wait(20 * SLOW) == 0 and "example.com" not in got, (kind, got)
+        if kind == "lines":
+            assert [json.loads(x) for x in got.split("\n") if x] == [{"id": 1, "email": "****"}, {"id": "wait"}, {"items": [{"email": "****"}]}], got
+        else:
+            assert got == ':\n\nevent: order\nid: 7\ndata: {"email":"****","id":1}\n\ndata: {"id":"wait"}\n\ndata: [DONE]\n\n', got
+    for kind in ("nolines", "noevents", "long", "twice"):
+        done = w.curl(f"/people/{kind}", name="people", user="streams")
+        assert done.code != 0 and "ann@" not in done.out and '{"id":1}' in done.out, f"{kind} {done!r}"
+    text = w.recordings("streams")
+    assert "ann@example.com" not in text and "****" in text, text
 
 
 @test
