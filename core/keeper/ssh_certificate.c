@@ -188,14 +188,16 @@ wr_critical(struct sp_writer *w, const char *from)
 static void
 wr_extensions(struct sp_writer *w, bool forwarding)
 {
+	/* in this order, as OpenSSH wants them */
+	static const char *const name[] = { "permit-X11-forwarding", "permit-agent-forwarding", "permit-port-forwarding", "permit-pty" };
 	size_t at = w->len;
 	sp_wr_be32(w, 0);
-	if (forwarding) {
-		wr_string(w, SP_LIT("permit-port-forwarding"));
+	for (size_t i = 0; i < sizeof(name) / sizeof(*name); i++) {
+		if (!forwarding && !sp_bytes_is(sp_str(name[i]), "permit-pty"))
+			continue;
+		wr_string(w, sp_str(name[i]));
 		sp_wr_be32(w, 0);
 	}
-	wr_string(w, SP_LIT("permit-pty"));
-	sp_wr_be32(w, 0);
 	sp_wr_patch32(w, at, w->len - at - 4);
 }
 

@@ -49,13 +49,23 @@ on_kill(ssh_session session, ssh_channel channel, const char *signal, void *owne
 }
 
 static void
-listen_to(struct channel *c, enum sp_side side)
+on_agent(ssh_session session, ssh_channel channel, void *owner)
+{
+	struct channel *c = owner;
+	(void)session;
+	(void)channel;
+	c->agent_wanted = c->state == CH_SETUP && !c->agent;
+}
+
+void
+channel_listen(struct channel *c, enum sp_side side)
 {
 	struct ssh_channel_callbacks_struct *b = &c->callbacks[side];
 	*b = (struct ssh_channel_callbacks_struct){ .userdata = c };
-	if (side == SP_CLIENT)
+	if (side == SP_CLIENT) {
 		b->channel_signal_function = on_kill;
-	else {
+		b->channel_auth_agent_req_function = on_agent;
+	} else {
 		b->channel_exit_status_function = on_status;
 		b->channel_exit_signal_function = on_exit_signal;
 	}
@@ -79,7 +89,7 @@ channel_make(struct sp_session *s, ssh_channel client)
 			continue;
 		*c = (struct channel){ .s = s, .number = ++h->opened, .state = CH_SETUP, .leg = { client, NULL } };
 		if (client != NULL)
-			listen_to(c, SP_CLIENT);
+			channel_listen(c, SP_CLIENT);
 		return c;
 	}
 	return NULL;
@@ -117,23 +127,29 @@ channel_drop(struct channel *c)
 	sp_op_free(&c->op);
 	free(c->command);
 	free(c->host);
+	free(c->origin);
+	free(c->x11_protocol);
+	free(c->x11_cookie);
 	c->state = CH_FREE;
-	c->command = c->host = NULL;
+	c->command = c->host = c->origin = c->x11_protocol = c->x11_cookie = NULL;
 	c->nrequests = c->nvariables = 0;
 }
 
 /* Over, for whatever reason: what ran is recorded as done. */
-static int
-channel_finish(struct channel *c)
+int
+channel_finish(struct channel *c, const char *said)
 {
-	char text[64] = "", error[32] = "";
+	char text[128] = "", error[32] = "";
 	int rc = SP_OK;
 	if (c->signalled)
 		snprintf(text, sizeof(text), "ended by signal %.31s", c->signal);
 	else if (c->exited)
 		snprintf(text, sizeof(text), "exit status %d", c->status);
 	else
-		snprintf(text, sizeof(text), "closed");
+		snprintf(text, sizeof(text), "%s", said);
+	if (c->purpose == FOR_FORWARD && c->state == CH_OPEN)
+		snprintf(text, sizeof(text), "closed: %llu bytes to the target, %llu to the client", (unsigned long long)c->bytes[SP_TARGET],
+		    (unsigned long long)c->bytes[SP_CLIENT]);
 	if (c->signalled || (c->exited && c->status != 0))
 		snprintf(error, sizeof(error), "%s", c->signalled ? c->signal : "exit");
 	if (c->op != NULL && c->state >= CH_OPENING && c->state != CH_CLOSING) {
@@ -195,7 +211,7 @@ channel_lose(struct channel *c, const char *text)
 		(void)ssh_channel_send_eof(client);
 	if (rc == SP_OK && client != NULL)
 		(void)ssh_channel_close(client);
-	return rc == SP_OK ? channel_finish(c) : rc;
+	return rc == SP_OK ? channel_finish(c, "closed") : rc;
 }
 
 /* ---- what the core says of its operation ---- */
@@ -244,29 +260,21 @@ static int
 step_opening(struct channel *c, bool *moved_r)
 {
 	struct ssh *h = sp_state(c->s);
+	if (c->purpose == FOR_FORWARD)
+		return forward_open(c, moved_r);
 	if (c->leg[SP_TARGET] == NULL) {
 		c->leg[SP_TARGET] = ssh_channel_new(h->leg[SP_TARGET].ssh);
 		if (c->leg[SP_TARGET] == NULL)
 			return SP_ENOMEM;
-		listen_to(c, SP_TARGET);
+		channel_listen(c, SP_TARGET);
 	}
-	int rc = c->purpose == FOR_FORWARD ? ssh_channel_open_forward(c->leg[SP_TARGET], c->host, (int)c->port, "127.0.0.1", 0)
-					   : ssh_channel_open_session(c->leg[SP_TARGET]);
+	int rc = ssh_channel_open_session(c->leg[SP_TARGET]);
 	if (rc == SSH_AGAIN)
 		return SP_OK;
 	*moved_r = true;
 	if (rc != SSH_OK)
 		return target_refused(c);
 	c->state = CH_PREPARING;
-	if (c->purpose != FOR_FORWARD)
-		return SP_OK;
-	c->leg[SP_CLIENT] = ssh_message_channel_request_open_reply_accept(c->request[0]);
-	ssh_message_free(c->request[0]);
-	c->nrequests = 0;
-	if (c->leg[SP_CLIENT] == NULL)
-		return SP_ENOMEM;
-	listen_to(c, SP_CLIENT);
-	c->state = CH_OPEN;
 	return SP_OK;
 }
 
@@ -279,6 +287,16 @@ step_preparing(struct channel *c, bool *moved_r)
 		if (rc == SSH_AGAIN)
 			return SP_OK;
 		c->pty_sent = true;
+	}
+	if (c->x11 && !c->x11_sent) {
+		if (ssh_channel_request_x11(t, c->x11_single, c->x11_protocol, c->x11_cookie, (int)c->x11_screen) == SSH_AGAIN)
+			return SP_OK;
+		c->x11_sent = true;
+	}
+	if (c->agent && !c->agent_sent) {
+		if (ssh_channel_request_auth_agent(t) == SSH_AGAIN)
+			return SP_OK;
+		c->agent_sent = true;
 	}
 	while (c->nsent < c->nvariables) { /* a target that takes none of them is as it would be without us */
 		const struct variable *v = &c->variable[c->nsent];
@@ -325,7 +343,7 @@ end_for_client(struct channel *c)
 	else if (c->exited)
 		(void)ssh_channel_request_send_exit_status(client, c->status);
 	(void)ssh_channel_close(client);
-	return channel_finish(c);
+	return channel_finish(c, "closed");
 }
 
 static int
@@ -343,10 +361,10 @@ step_open(struct channel *c, bool *moved_r)
 	int rc = flow_step(c, moved_r);
 	if (rc != SP_OK || c->state != CH_OPEN)
 		return rc;
-	if (ssh_channel_is_closed(c->leg[SP_CLIENT])) {
+	if (ssh_channel_is_closed(c->leg[SP_CLIENT]) && !flow_has_input(c)) {
 		(void)ssh_channel_close(t);
 		*moved_r = true;
-		return channel_finish(c);
+		return channel_finish(c, "closed");
 	}
 	if (!ssh_channel_is_closed(t) || !c->eof_sent[SP_CLIENT])
 		return SP_OK;
@@ -367,9 +385,10 @@ channel_step(struct channel *c, bool *moved_r)
 		channel_drop(c);
 		return SP_OK;
 	}
-	if (c->state != CH_OPEN && c->leg[SP_CLIENT] != NULL && ssh_channel_is_closed(c->leg[SP_CLIENT])) {
+	bool client = c->leg[SP_CLIENT] != NULL && c->purpose != FOR_FORWARD; /* of a forward it may not be open yet */
+	if (c->state != CH_OPEN && client && ssh_channel_is_closed(c->leg[SP_CLIENT])) {
 		*moved_r = true;
-		return channel_finish(c); /* a held operation is withdrawn with it */
+		return channel_finish(c, "closed"); /* a held operation is withdrawn with it */
 	}
 	return steps[c->state] == NULL ? SP_OK : steps[c->state](c, moved_r);
 }

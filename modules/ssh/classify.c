@@ -4,7 +4,8 @@
  *
  *   ssh.exec, ssh.scp   the command line          ssh.shell    "shell"
  *   ssh.env             NAME=VALUE                ssh.sftp     "read /srv/x", "rename /a" NUL "/b"
- *   ssh.forward         direct-tcpip HOST PORT
+ *   ssh.forward         direct-tcpip HOST PORT, tcpip-forward HOST PORT (the target listens there, * for everywhere),
+ *                       forwarded-tcpip HOST PORT (somebody came to it), x11, agent
  *
  * What a target's `channels` does not name is unclear, and so denied unless a rule allows exactly that.
  */
@@ -35,8 +36,8 @@ const struct sp_attr ssh_attrs[] = {
 	[A_TO] = { "to", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.sftp", "The new name of rename and hardlink; where a symlink leads." },
 	[A_DIRECTION] = { "direction", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.scp", "`upload` to the target, `download` from it." },
 	[A_CHANNEL] = { "channel", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.exec ssh.shell ssh.scp ssh.sftp ssh.forward",
-	    "What the client opens: exec, shell, scp, sftp, direct-tcpip." },
-	[A_HOST] = { "host", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.forward", "Where to, as the target would reach it." },
+	    "What is opened: exec, shell, scp, sftp, direct-tcpip, tcpip-forward (to listen, and each connection that comes), x11, agent." },
+	[A_HOST] = { "host", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.forward", "Where to, as the target would reach it; with tcpip-forward where it listens, `*` for everywhere." },
 	[A_PORT] = { "port", SP_TYPE_INT, SP_OF_OPERATION, "ssh.forward", "The port there." },
 	{ .name = NULL }
 };
@@ -278,27 +279,41 @@ classify_sftp(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes te
 	return rc == SP_OK ? sftp_put_path(op, A_TO, to) : rc;
 }
 
+/* Of the connection as a whole: what will be asked of it is not seen. */
+static int
+classify_whole(const struct sp_scope *scope, struct sp_op *op, const char *channel)
+{
+	int rc = classify_channel(scope, op, channel);
+	if (rc == SP_OK)
+		rc = sp_op_unseen(op);
+	return rc == SP_OK ? sp_op_tag(op, channel) : rc;
+}
+
 static int
 classify_forward(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 {
 	struct sp_reader r = sp_reader(text);
-	struct sp_bytes channel = sp_rd_until(&r, ' '), host = sp_rd_until(&r, ' '), digits = sp_rd_rest(&r);
+	if (sp_bytes_is(text, "x11") || sp_bytes_is(text, "agent"))
+		return classify_whole(scope, op, sp_bytes_is(text, "x11") ? "x11" : "agent");
+	struct sp_bytes word = sp_rd_until(&r, ' '), host = sp_rd_until(&r, ' '), digits = sp_rd_rest(&r);
+	const char *channel = sp_bytes_is(word, "direct-tcpip") ? "direct-tcpip" : "tcpip-forward";
 	uint64_t port = 0;
-	if (r.bad || host.len == 0 || digits.len == 0 || digits.len > 5 || !sp_bytes_is(channel, "direct-tcpip"))
+	if (r.bad || host.len == 0 || digits.len == 0 || digits.len > 5 ||
+	    !(sp_bytes_is(word, channel) || sp_bytes_is(word, "forwarded-tcpip")))
 		return SP_EPROTO;
 	for (size_t i = 0; i < digits.len; i++) {
 		if (digits.p[i] < '0' || digits.p[i] > '9')
 			return SP_EPROTO;
 		port = port * 10 + (uint64_t)(digits.p[i] - '0');
 	}
-	int rc = classify_channel(scope, op, "direct-tcpip");
+	int rc = classify_channel(scope, op, channel);
 	if (rc == SP_OK)
 		rc = sp_op_str(op, A_HOST, host);
 	if (rc == SP_OK)
 		rc = sp_op_int(op, A_PORT, port);
 	if (rc == SP_OK)
 		rc = sp_op_unseen(op);
-	return rc == SP_OK ? sp_op_tag(op, "direct-tcpip") : rc;
+	return rc == SP_OK ? sp_op_tag(op, channel) : rc;
 }
 
 int

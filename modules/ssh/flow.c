@@ -102,7 +102,7 @@ to_target(struct channel *c, bool *moved_r)
 		if (rc != SP_OK || n == 0)
 			break;
 		/* what is typed is recorded as the terminal echoes it: a password is not (RC6) */
-		if (!c->pty && n > c->noted)
+		if (!c->pty && c->purpose != FOR_FORWARD && n > c->noted)
 			rc = sp_record(c->s, c->op, SP_REC_INPUT, (struct sp_bytes){ in->p + in->at + c->noted, n - c->noted });
 		c->noted = n > c->noted ? n : c->noted;
 		size_t written = 0;
@@ -154,7 +154,7 @@ filter(struct channel *c, unsigned stream, struct sp_bytes in, bool last)
 	if (!holds || p->len > 0 || c->hold_until[stream] == 0)
 		c->hold_until[stream] = holds ? ssh_now() + conf->hold * (c->pty ? 1 : HOLD_COMMAND) + 1 : 0;
 	c->bytes[SP_CLIENT] += p->len;
-	return p->len == 0 ? SP_OK : sp_record(c->s, c->op, SP_REC_OUTPUT, (struct sp_bytes){ p->p, p->len });
+	return p->len == 0 || c->purpose == FOR_FORWARD ? SP_OK : sp_record(c->s, c->op, SP_REC_OUTPUT, (struct sp_bytes){ p->p, p->len });
 }
 
 static int
@@ -254,6 +254,13 @@ bool
 flow_has_output(const struct channel *c)
 {
 	return !all_sent(c) || c->hold_until[0] != 0 || c->hold_until[1] != 0;
+}
+
+bool
+flow_has_input(const struct channel *c)
+{
+	return c->purpose == FOR_FORWARD && !ssh_channel_is_closed(c->leg[SP_TARGET]) &&
+	    (!empty(&c->come[2]) || ssh_channel_poll(c->leg[SP_CLIENT], 0) > 0);
 }
 
 /* Both streams are read to their end: what the filters held is let out, then the client hears of it. */

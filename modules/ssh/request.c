@@ -24,8 +24,8 @@ request_answer(struct channel *c, bool yes)
 	memmove(c->request, c->request + 1, --c->nrequests * sizeof(c->request[0]));
 }
 
-static int
-count_refusal(struct sp_session *s)
+int
+request_count_refusal(struct sp_session *s)
 {
 	struct ssh *h = sp_state(s);
 	return ++h->refusals > REFUSALS ? ssh_fail(s, SP_EPROTO, "the client asked for %u things that it can't have", h->refusals) : SP_OK;
@@ -42,13 +42,13 @@ refuse(struct channel *c, const char *what, const char *name)
 			*p = '?';
 	request_answer(c, false);
 	int rc = sp_record(c->s, c->op, SP_REC_NOTICE, sp_str(text));
-	return rc == SP_OK ? count_refusal(c->s) : rc;
+	return rc == SP_OK ? request_count_refusal(c->s) : rc;
 }
 
 /* ---- one request after the other ---- */
 
-static int
-ask(struct channel *c, const char *kind, struct sp_bytes text)
+int
+request_ask(struct channel *c, const char *kind, struct sp_bytes text)
 {
 	c->op = sp_op_new(c->s, c->number, kind, text);
 	if (c->op == NULL)
@@ -125,7 +125,7 @@ take_environment(struct channel *c, ssh_message m)
 		return refuse(c, "variable", name);
 	snprintf(text, sizeof(text), "%s=%s", name, value);
 	c->purpose = FOR_NOTHING;
-	return ask(c, "ssh.env", sp_str(text));
+	return request_ask(c, "ssh.env", sp_str(text));
 }
 
 static int
@@ -136,7 +136,7 @@ take_exec(struct channel *c, ssh_message m)
 	if (c->command == NULL)
 		return SP_ENOMEM;
 	c->purpose = FOR_EXEC;
-	return ask(c, scp_command(sp_str(c->command)) ? "ssh.scp" : "ssh.exec", sp_str(c->command));
+	return request_ask(c, scp_command(sp_str(c->command)) ? "ssh.scp" : "ssh.exec", sp_str(c->command));
 }
 
 static int
@@ -144,7 +144,7 @@ take_shell(struct channel *c, ssh_message m)
 {
 	(void)m;
 	c->purpose = FOR_SHELL;
-	return ask(c, "ssh.shell", SP_LIT("shell"));
+	return request_ask(c, "ssh.shell", SP_LIT("shell"));
 }
 
 static int
@@ -154,7 +154,32 @@ take_subsystem(struct channel *c, ssh_message m)
 	if (name == NULL || strcmp(name, "sftp") != 0)
 		return refuse(c, "subsystem", name);
 	c->purpose = FOR_SFTP;
-	return ask(c, "ssh.sftp", SP_LIT("start"));
+	return request_ask(c, "ssh.sftp", SP_LIT("start"));
+}
+
+/* The display and the agent are asked for on a channel, and are for all of the connection. */
+static int
+take_x11(struct channel *c, ssh_message m)
+{
+	const char *protocol = ssh_message_channel_request_x11_auth_protocol(m), *cookie = ssh_message_channel_request_x11_auth_cookie(m);
+	if (c->x11_cookie != NULL || protocol == NULL || cookie == NULL || strlen(protocol) > 64 || strlen(cookie) > 256)
+		return refuse(c, "X11", "");
+	c->x11_protocol = strdup(protocol);
+	c->x11_cookie = strdup(cookie);
+	c->x11_single = ssh_message_channel_request_x11_single_connection(m) != 0;
+	c->x11_screen = (unsigned)ssh_message_channel_request_x11_screen_number(m);
+	if (c->x11_protocol == NULL || c->x11_cookie == NULL)
+		return SP_ENOMEM;
+	c->purpose = FOR_NOTHING;
+	return request_ask(c, "ssh.forward", SP_LIT("x11"));
+}
+
+static int
+ask_agent(struct channel *c)
+{
+	c->agent_wanted = false; /* the client waits for no answer to it */
+	c->purpose = FOR_NOTHING;
+	return request_ask(c, "ssh.forward", SP_LIT("agent"));
 }
 
 /* (state, request) → handler; no row: refused. */
@@ -165,6 +190,7 @@ static const struct {
 } rows[] = {
 	{ CH_SETUP, SSH_CHANNEL_REQUEST_PTY, take_pty },
 	{ CH_SETUP, SSH_CHANNEL_REQUEST_ENV, take_environment },
+	{ CH_SETUP, SSH_CHANNEL_REQUEST_X11, take_x11 },
 	{ CH_SETUP, SSH_CHANNEL_REQUEST_EXEC, take_exec },
 	{ CH_SETUP, SSH_CHANNEL_REQUEST_SHELL, take_shell },
 	{ CH_SETUP, SSH_CHANNEL_REQUEST_SUBSYSTEM, take_subsystem },
@@ -175,7 +201,7 @@ static const struct {
 static const char *
 request_name(int request)
 {
-	return request == SSH_CHANNEL_REQUEST_X11 ? "X11" : request == SSH_CHANNEL_REQUEST_UNKNOWN ? "a request that is not known" : "a request";
+	return request == SSH_CHANNEL_REQUEST_UNKNOWN ? "a request that is not known" : "a request";
 }
 
 static int
@@ -204,17 +230,21 @@ keep_variable(struct channel *c)
 	return v->name == NULL || v->value == NULL ? SP_ENOMEM : SP_OK;
 }
 
+/* A variable, X11, an agent: then on with what else it asks for. */
 static int
-variable_decided(struct channel *c)
+small_decided(struct channel *c)
 {
-	bool yes = c->what == SP_ALLOW;
+	bool yes = c->what == SP_ALLOW, agent = sp_bytes_is(sp_op_text(c->op), "agent"), variable = strcmp(sp_op_kind(c->op), "ssh.env") == 0;
 	const struct sp_outcome o = { .error = "", .text = "set" };
-	int rc = yes ? keep_variable(c) : SP_OK;
+	int rc = yes && variable ? keep_variable(c) : SP_OK;
 	if (rc == SP_OK && yes)
 		rc = sp_done(c->op, &o);
+	if (!variable)
+		*(agent ? &c->agent : &c->x11) = yes;
 	sp_op_free(&c->op);
 	c->state = CH_SETUP;
-	request_answer(c, yes);
+	if (variable || !agent)
+		request_answer(c, yes);
 	return rc;
 }
 
@@ -222,8 +252,11 @@ static int
 denied(struct channel *c)
 {
 	if (c->purpose == FOR_FORWARD || c->purpose == FOR_SFTP) {
+		const struct ssh *h = sp_state(c->s);
+		if (c->purpose == FOR_FORWARD) /* the answer has no words that a client shows; these it does with -v */
+			(void)ssh_send_debug(h->leg[SP_CLIENT].ssh, c->text, 1);
 		request_answer(c, false);
-		int rc = count_refusal(c->s);
+		int rc = request_count_refusal(c->s);
 		sp_op_free(&c->op);
 		c->state = CH_SETUP;
 		if (c->purpose == FOR_FORWARD)
@@ -241,6 +274,8 @@ int
 request_step(struct channel *c, bool *moved_r)
 {
 	int rc = SP_OK;
+	if (c->agent_wanted && c->state == CH_SETUP)
+		rc = ask_agent(c);
 	while (rc == SP_OK && c->nrequests > 0 && (c->state == CH_SETUP || c->state == CH_OPEN)) {
 		*moved_r = true;
 		rc = take_first(c);
@@ -249,7 +284,7 @@ request_step(struct channel *c, bool *moved_r)
 		return rc;
 	*moved_r = true;
 	if (c->purpose == FOR_NOTHING)
-		return variable_decided(c);
+		return small_decided(c);
 	if (c->what != SP_ALLOW)
 		return denied(c);
 	c->state = CH_OPENING;
@@ -257,29 +292,6 @@ request_step(struct channel *c, bool *moved_r)
 }
 
 /* ---- from the queues ---- */
-
-static int
-take_forward(struct sp_session *s, ssh_message m)
-{
-	const char *host = ssh_message_channel_request_open_destination(m);
-	int port = ssh_message_channel_request_open_destination_port(m);
-	char text[300];
-	bool fits = host != NULL && host[0] != '\0' && strlen(host) <= 255 && port > 0 && port <= 65535;
-	for (const char *p = host; fits && *p != '\0'; p++)
-		fits = (uint8_t)*p > ' ' && (uint8_t)*p < 0x7f;
-	struct channel *c = fits ? channel_make(s, NULL) : NULL;
-	if (c == NULL) {
-		(void)ssh_message_reply_default(m);
-		ssh_message_free(m);
-		return count_refusal(s);
-	}
-	c->request[c->nrequests++] = m;
-	c->host = strdup(host);
-	c->port = (unsigned)port;
-	c->purpose = FOR_FORWARD;
-	snprintf(text, sizeof(text), "direct-tcpip %s %d", host, port);
-	return c->host == NULL ? SP_ENOMEM : ask(c, "ssh.forward", sp_str(text));
-}
 
 static int
 take_open(struct sp_session *s, ssh_message m)
@@ -290,13 +302,13 @@ take_open(struct sp_session *s, ssh_message m)
 	for (unsigned i = 0; i < CHANNELS; i++)
 		room = room || h->channel[i] == NULL || h->channel[i]->state == CH_FREE;
 	if (kind == SSH_CHANNEL_DIRECT_TCPIP && room)
-		return take_forward(s, m);
+		return forward_take_direct(s, m);
 	ssh_channel client = kind == SSH_CHANNEL_SESSION && room ? ssh_message_channel_request_open_reply_accept(m) : NULL;
 	if (client == NULL)
 		(void)ssh_message_reply_default(m);
 	ssh_message_free(m);
 	if (client == NULL)
-		return count_refusal(s);
+		return request_count_refusal(s);
 	return channel_make(s, client) == NULL ? SP_ENOMEM : SP_OK;
 }
 
@@ -316,7 +328,7 @@ take_request(struct sp_session *s, ssh_message m)
 	}
 	(void)ssh_message_reply_default(m);
 	ssh_message_free(m);
-	return count_refusal(s);
+	return request_count_refusal(s);
 }
 
 static int
@@ -326,9 +338,11 @@ take(struct sp_session *s, ssh_message m)
 		return take_open(s, m);
 	if (ssh_message_type(m) == SSH_REQUEST_CHANNEL)
 		return take_request(s, m);
-	(void)ssh_message_reply_default(m); /* tcpip-forward and its like */
+	if (ssh_message_type(m) == SSH_REQUEST_GLOBAL)
+		return forward_take_global(s, m);
+	(void)ssh_message_reply_default(m);
 	ssh_message_free(m);
-	return count_refusal(s);
+	return request_count_refusal(s);
 }
 
 int
@@ -341,12 +355,10 @@ requests_take(struct sp_session *s, bool *moved_r)
 		*moved_r = true;
 		rc = take(s, m);
 	}
-	/* a target opens nothing towards us: no agent, no X11, no forwarded port (SS14) */
-	while (rc == SP_OK && (m = ssh_message_get(h->leg[SP_TARGET].ssh)) != NULL) {
+	/* a target opens nothing towards us that was not asked for and allowed (SS14) */
+	while (rc == SP_OK && !forward_begins(h) && (m = ssh_message_get(h->leg[SP_TARGET].ssh)) != NULL) {
 		*moved_r = true;
-		(void)ssh_message_reply_default(m);
-		ssh_message_free(m);
-		rc = count_refusal(s);
+		rc = forward_take_target(s, m);
 	}
-	return rc;
+	return rc == SP_OK ? forward_step_global(s, moved_r) : rc;
 }

@@ -14,7 +14,7 @@
 #define CONF(member) offsetof(struct ssh_conf, member)
 static const struct sp_directive directives[] = {
 	{ "channels", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(channels), "exec,shell,sftp,scp",
-	    "What clients may open: exec, shell, sftp, scp, direct-tcpip.  What is not named needs a rule that allows it." },
+	    "What clients may open: exec, shell, sftp, scp, direct-tcpip (-L, -J, -W), tcpip-forward (-R), x11, agent.  What is not named needs a rule that allows it." },
 	{ "host_key", SP_TYPE_STRINGS, SP_IN_TARGET, CONF(host_key), "",
 	    "Fingerprints of the target's host keys, as `ssh-keygen -l` prints them: SHA256:…; any other is refused." },
 	{ "environment", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(environment), "LANG,LC_*,TERM,COLORTERM",
@@ -38,12 +38,12 @@ ssh_listed(const struct sp_strings *set, const char *word)
 static int
 ssh_check(void *conf, const char **err_r)
 {
-	static const char *const known[] = { "exec", "shell", "sftp", "scp", "direct-tcpip" };
+	static const char *const known[] = { "exec", "shell", "sftp", "scp", "direct-tcpip", "tcpip-forward", "x11", "agent" };
 	const struct sp_strings all = { known, sizeof(known) / sizeof(*known) };
 	const struct ssh_conf *c = conf;
 	for (size_t i = 0; i < c->channels.n; i++)
 		if (!ssh_listed(&all, c->channels.v[i])) {
-			*err_r = "channels are exec, shell, sftp, scp and direct-tcpip; all others are refused always";
+			*err_r = "channels are exec, shell, sftp, scp, direct-tcpip, tcpip-forward, x11 and agent; all others (Unix sockets) are refused always";
 			return SP_ECONF;
 		}
 	*err_r = "host_key is missing: the fingerprint of the target's host key, SHA256:… (`sallyport scan-hostkey HOST:PORT` prints it; compare it with what the host itself says)";
@@ -327,6 +327,8 @@ ssh_close_session(struct sp_session *s)
 			channel_drop(h->channel[i]);
 	if (h->auth != NULL)
 		ssh_message_free(h->auth);
+	for (unsigned i = 0; i < h->nglobal; i++)
+		ssh_message_free(h->global[i]);
 	leg_close(h, SP_CLIENT);
 	leg_close(h, SP_TARGET);
 	if (h->event != NULL)

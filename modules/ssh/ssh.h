@@ -25,6 +25,7 @@
 #define CHANNELS 32
 #define REQUESTS 64           /* of one channel, not answered yet */
 #define ENVIRONMENT 32        /* names of one channel */
+#define GLOBALS 32            /* requests of a connection, not answered yet */
 #define LOGIN_MAX 64
 #define CHUNK (32u << 10)     /* read from a channel at once */
 #define UNSENT (256u << 10)   /* written to a libssh session and not yet taken from it */
@@ -59,10 +60,12 @@ enum channel_state {
 	CH_PREPARING, /* pty and environment */
 	CH_STARTING,  /* exec, shell, subsystem or forward was asked for */
 	CH_OPEN,
+	CH_LISTENING, /* at the target, for the client; no channel yet */
 	CH_CLOSING,   /* a last text goes to the client */
 	CHANNEL_STATES
 };
 
+enum forward { DIRECT_TCPIP, TCPIP_FORWARD, FORWARDED_TCPIP, FORWARDED_X11, FORWARDED_AGENT };
 enum purpose { FOR_NOTHING, FOR_EXEC, FOR_SHELL, FOR_SFTP, FOR_FORWARD };
 
 struct pending { /* from a peer, or for one, and not taken yet: from `at` to `len` */
@@ -93,8 +96,14 @@ struct channel {
 	char text[1200];               /* why not, for the client */
 
 	char *command;                 /* FOR_EXEC */
-	char *host;                    /* FOR_FORWARD */
-	unsigned port;
+	enum forward forward;          /* FOR_FORWARD, as are the next ones */
+	enum sp_side from;             /* who opened it */
+	char *host, *origin;           /* origin: whose connection it is, as the target says */
+	unsigned port, bound, origin_port;
+	bool agent_wanted, agent, x11; /* allowed: for the whole connection; wanted: to be asked yet */
+	bool agent_sent, x11_sent, x11_single;
+	char *x11_protocol, *x11_cookie;
+	unsigned x11_screen;
 	bool pty;
 	char term[64];
 	unsigned columns, rows;
@@ -134,6 +143,8 @@ struct ssh {
 	struct channel *channel[CHANNELS];
 	unsigned opened;     /* channels, ever */
 	unsigned refusals;
+	ssh_message global[GLOBALS]; /* in order; the first may be under way */
+	unsigned nglobal;
 	uint64_t wake_at;    /* ms: a filter's hold ends; 0: none holds */
 };
 
@@ -176,6 +187,9 @@ int target_proved(struct sp_session *s, const struct sp_answer *a) SP_MUST;
 int channels_step(struct sp_session *s, bool *moved_r) SP_MUST;
 struct channel *channel_make(struct sp_session *s, ssh_channel client);
 void channel_drop(struct channel *c);
+void channel_listen(struct channel *c, enum sp_side side);
+/* Over: recorded as done, with this text where nothing better is known. */
+int channel_finish(struct channel *c, const char *text) SP_MUST;
 void channel_drop_leg(struct channel *c, enum sp_side side);
 int channel_verdict(struct channel *c, const struct sp_verdict *v) SP_MUST;
 int channel_held(struct channel *c, const struct sp_hold *h) SP_MUST;
@@ -192,8 +206,19 @@ int channel_refuse(struct channel *c, int status) SP_MUST;
 int requests_take(struct sp_session *s, bool *moved_r) SP_MUST;
 /* The next request of a channel, or what the verdict on it means. */
 int request_step(struct channel *c, bool *moved_r) SP_MUST;
+int request_ask(struct channel *c, const char *kind, struct sp_bytes text) SP_MUST;
+int request_count_refusal(struct sp_session *s) SP_MUST;
 /* Yes or no to the request that is under way. */
 void request_answer(struct channel *c, bool yes);
+
+/* forward.c: the message is theirs */
+int forward_take_direct(struct sp_session *s, ssh_message m) SP_MUST;
+int forward_take_target(struct sp_session *s, ssh_message m) SP_MUST;
+int forward_take_global(struct sp_session *s, ssh_message m) SP_MUST;
+/* The target is being asked to listen: what it opens by then can't be told from what nobody asked for. */
+bool forward_begins(const struct ssh *h);
+int forward_step_global(struct sp_session *s, bool *moved_r) SP_MUST;
+int forward_open(struct channel *c, bool *moved_r) SP_MUST;
 
 /* flow.c: bytes between two open channels */
 /* What libssh has of a peer, all of it at once, appended; see there why.  *n_r: how much that was. */
@@ -201,6 +226,8 @@ int flow_gulp(struct channel *c, enum sp_side side, bool errors, struct pending 
 /* *n_r: what was taken; nothing is while keys are exchanged anew. */
 int flow_write(struct channel *c, enum sp_side side, bool errors, struct sp_bytes b, size_t *n_r) SP_MUST;
 bool flow_has_output(const struct channel *c);
+/* Of a forward: something of the client's that the target still takes, though the client has closed it. */
+bool flow_has_input(const struct channel *c);
 int flow_step(struct channel *c, bool *moved_r) SP_MUST;
 
 /* classify.c */
