@@ -382,6 +382,16 @@ static const struct directive limit_params[] = {
 };
 static const struct directive module_table[] = { END };
 
+#define K(member) offsetof(struct ssh_key, member)
+static const struct directive ssh_key_table[] = {
+	{ .name = "key", .type = DIR_STRING, .offset = K(key), .help = "the public key, as its file has it: `\"ssh-ed25519 AAAA…\"`" },
+	{ .name = "user", .type = DIR_STRING, .offset = K(user), .help = "whose it is: `user` in policies and in `allow users=`" },
+	{ .name = "groups", .type = DIR_STRINGS, .offset = K(groups), .dflt = "", .help = "its groups" },
+	{ .name = "class", .type = DIR_CHOICE, .offset = K(class), .dflt = "workload", .choices = classes, .help = "what its principal is" },
+	{ .name = "session", .type = DIR_DURATION, .offset = K(session), .dflt = "12h", .help = "each of its sessions ends after it" },
+	END,
+};
+
 #define H(member) offsetof(struct webhook, member)
 static const char *const webhook_decide[] = { "deny", "both", NULL };
 static const char *const webhook_formats[] = { "generic", "slack", "teams", NULL };
@@ -437,6 +447,8 @@ const struct directive settings_table[] = {
 	{ .name = "console", .type = DIR_GROUP, .offset = TOP(console), .params = console_table, .help = "the API over HTTPS" },
 	{ .name = "vault", .type = DIR_BLOCK, .offset = TOP(vaults), .params = vault_table, .size = sizeof(struct vault),
 	    .help = "a HashiCorp Vault that has passwords of targets" },
+	{ .name = "ssh_key", .type = DIR_BLOCK, .offset = TOP(ssh_keys), .params = ssh_key_table, .size = sizeof(struct ssh_key),
+	    .help = "a long-lived public key that opens SSH sessions, where the listener says `keys on`" },
 	{ .name = "webhook", .type = DIR_BLOCK, .offset = TOP(webhooks), .params = webhook_table, .size = sizeof(struct webhook),
 	    .help = "who is told, by HTTPS, that somebody is asked and what was decided" },
 	{ .name = "command", .type = DIR_BLOCK, .offset = TOP(commands), .params = command_table, .size = sizeof(struct secret_command),

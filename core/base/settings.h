@@ -176,6 +176,7 @@ struct settings {
 	struct identity *identities;
 	struct vault *vaults;
 	struct webhook *webhooks;
+	struct ssh_key *ssh_keys;
 	struct secret_command *commands;
 	struct module_settings *modules; /* `module NAME { … }` */
 };
@@ -183,6 +184,16 @@ enum { SYNC_GROUP, SYNC_WRITE, SYNC_ALWAYS };
 
 struct module_settings {
 	struct conf_block b;
+};
+
+/* A public key that opens sessions as this principal, where a listener says `keys on`. */
+struct ssh_key {
+	struct conf_block b;
+	const char *key;       /* "ssh-ed25519 AAAA… comment" */
+	const char *user;
+	struct sp_strings groups;
+	unsigned class;        /* CLASS_… */
+	uint64_t session;      /* ms: each of its sessions ends after it */
 };
 
 struct webhook {

@@ -485,6 +485,21 @@ check_webhook(struct check *c, const struct conf_block *b)
 	return rc == SP_OK ? check_clicks(c, b) : rc;
 }
 
+static int
+check_ssh_key(struct check *c, const struct conf_block *b)
+{
+	const struct ssh_key *k = (const struct ssh_key *)b;
+	size_t word = strlen("ssh-ed25519 ");
+	if (strncmp(k->key, "ssh-ed25519 ", word) != 0 || strcspn(k->key + word, " =") != 68)
+		return FAIL_AT(c, b, "\"key\" is an Ed25519 public key, in quotes: \"ssh-ed25519 AAAA…\", as its .pub file has it");
+	if (k->user[0] == '\0' || strlen(k->user) > 128 || k->session == 0)
+		return FAIL_AT(c, b, "it needs a \"user\", and a \"session\" that is longer than nothing");
+	for (const struct conf_block *o = b->next; o != NULL; o = o->next)
+		if (strncmp(((const struct ssh_key *)o)->key, k->key, word + 68) == 0)
+			return FAIL_AT(c, o, "\"ssh_key %s\" has the same key: a key is one principal's", b->name);
+	return SP_OK;
+}
+
 /* ---- identities and modules ---- */
 
 static const char *
@@ -564,7 +579,7 @@ static int
 check_identity(struct check *c, const struct conf_block *b)
 {
 	const struct identity *i = (const struct identity *)b;
-	if (strcmp(b->name, "local") == 0 || strcmp(b->name, "unix") == 0)
+	if (strcmp(b->name, "local") == 0 || strcmp(b->name, "unix") == 0 || strcmp(b->name, "ssh_key") == 0)
 		return FAIL_AT(c, b, "the name \"%s\" is the gateway's own: choose another", b->name);
 	if (i->saml.metadata[0] != '\0')
 		return check_saml(c, b);
@@ -768,6 +783,8 @@ settings_check(struct arena *a, const struct settings *s, const char **err_r)
 		rc = check_blocks(&c, (const struct conf_block *)s->vaults, check_vault);
 	if (rc == SP_OK)
 		rc = check_blocks(&c, (const struct conf_block *)s->webhooks, check_webhook);
+	if (rc == SP_OK)
+		rc = check_blocks(&c, (const struct conf_block *)s->ssh_keys, check_ssh_key);
 	if (rc == SP_OK)
 		rc = check_blocks(&c, (const struct conf_block *)s->commands, check_command);
 	if (rc == SP_OK)

@@ -31,6 +31,7 @@ struct admission {
 	const char *tell; /* for the client, when it may know more than "no" */
 	uint64_t until;   /* of its grant; 0: it needs none */
 	struct ticket *ticket; /* NULL: a token */
+	bool again;       /* refused, but it may show something else: there is no knowing whether the key is anybody's */
 };
 
 enum { F_SESSION, F_KIND, F_SECRET, F_USER, F_TARGET, F_PART, F_ADDRESS, F_PROTOCOL, F_TLS };
@@ -70,11 +71,25 @@ check_proof(struct admission *a)
 }
 
 static int
+check_plain_key(struct admission *a)
+{
+	if (ssh_key_listed(a->k, a->m->f[F_SECRET].s, a->s->arena, &a->who, &a->why) != SP_OK) {
+		a->again = true;
+		return SP_EDENIED;
+	}
+	a->s->principal = a->who.principal;
+	return SP_OK;
+}
+
+static int
 check_token(struct admission *a)
 {
 	a->name = arena_string(a->s->arena, a->m->f[F_TARGET].s);
 	if (a->name == NULL || strlen(a->name) != a->m->f[F_TARGET].s.len)
 		return refuse(a, "there is no such target");
+	bool plain = a->m->f[F_KIND].q == SP_PROOF_SSH && ssh_key_is_plain(a->m->f[F_SECRET].s);
+	if (plain)
+		return check_plain_key(a);
 	if (a->m->f[F_KIND].q == SP_PROOF_SCRAM || a->m->f[F_KIND].q == SP_PROOF_TICKET || a->m->f[F_KIND].q == SP_PROOF_SSH)
 		return check_proof(a);
 	bool device = a->m->f[F_KIND].q == SP_PROOF_DEVICE;
@@ -291,7 +306,7 @@ answer_no(struct admission *a, struct link *l)
 	    log_quote(sp_str(a->name)), a->why);
 	audit_admission(a, false);
 	(void)snprintf(text, sizeof(text), "%s (session %s)", a->tell == NULL ? "access denied" : a->tell, a->s->name);
-	const struct message no = { .type = MSG_ADMITTED, .id = a->m->id, .f = { a->m->f[F_SESSION], Q(SP_REFUSE), Z(text) } };
+	const struct message no = { .type = MSG_ADMITTED, .id = a->m->id, .f = { a->m->f[F_SESSION], Q(a->again ? SP_RETRY : SP_REFUSE), Z(text) } };
 	reply(a->k, l, &no);
 	live_remove(a->k, a->s);
 }

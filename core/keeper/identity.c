@@ -11,6 +11,7 @@
 #include "../base/clock.h"
 #include "jwt.h"
 #include "provider.h"
+#include "ssh_key.h"
 
 #define GROUPS_MAX 1024
 #define NAME_MAX_BYTES 255
@@ -538,6 +539,8 @@ identity_stands(const struct settings *s, const struct principal *p)
 		return s->local_issuer && strcmp(p->issuer, LOCAL_ISSUER) == 0;
 	if (strcmp(p->identity, "unix") == 0)
 		return s->local_issuer && strings_have(&s->control.may, "mint");
+	if (strcmp(p->identity, "ssh_key") == 0)
+		return ssh_key_stands(s, p);
 	return vouches(settings_identity(s, p->identity), p);
 }
 

@@ -112,3 +112,69 @@ ssh_key_check(struct keeper *k, struct sp_bytes certificate, const char *host, s
 		return SP_EDENIED;
 	return SP_OK;
 }
+
+/* ---- keys that the configuration lists ---- */
+
+bool
+ssh_key_is_plain(struct sp_bytes blob)
+{
+	return ssh_certificate_key(blob);
+}
+
+/* Its name for logs and for the end of it: half of a hash. */
+static const char *
+key_id(struct sp_bytes blob, char id[33])
+{
+	uint8_t hash[DIGEST_LEN];
+	digest_sha256(blob, hash);
+	text_hex((struct sp_bytes){ hash, 16 }, id);
+	return id;
+}
+
+static bool
+is_key(const struct ssh_key *key, struct sp_bytes blob)
+{
+	struct buffer own = { 0 };
+	bool same = ssh_key_read(sp_str(key->key), &own) == SP_OK && mem_equal(buffer_bytes(&own), blob);
+	buffer_free(&own);
+	return same;
+}
+
+int
+ssh_key_listed(struct keeper *k, struct sp_bytes blob, struct arena *a, struct verified *v_r, const char **why_r)
+{
+	static const char *const class[] = { [CLASS_HUMAN] = "human", [CLASS_WORKLOAD] = "workload", [CLASS_AGENT] = "agent" };
+	static const char *const methods[] = { "ssh-key" };
+	const struct ssh_key *found = NULL;
+	char id[33];
+	*v_r = (struct verified){ 0 };
+	for (const struct ssh_key *i = keeper_settings(k)->ssh_keys; i != NULL; i = (const struct ssh_key *)i->b.next)
+		if (is_key(i, blob))
+			found = i;
+	*why_r = "the public key is in no ssh_key of the configuration";
+	if (found == NULL)
+		return SP_EDENIED;
+	*v_r = (struct verified){ .token_use = TOKEN_ANY, .principal = { .identity = "ssh_key", .issuer = SSH_KEY_ISSUER, .subject = found->b.name,
+		.user = found->user, .name = found->user, .person = "", .sponsor = "", .class = class[found->class], .groups = found->groups,
+		.methods = { methods, 1 }, .token = arena_string(a, sp_str(key_id(blob, id))),
+		.expires = clock_wall_us() + found->session * 1000 } };
+	*why_r = "no memory for a session";
+	return v_r->principal.token == NULL ? SP_ENOMEM : SP_OK;
+}
+
+bool
+ssh_key_stands(const struct settings *s, const struct principal *p)
+{
+	const struct ssh_key *i = s->ssh_keys;
+	struct buffer own = { 0 };
+	char id[33] = "";
+	while (i != NULL && strcmp(i->b.name, p->subject) != 0)
+		i = (const struct ssh_key *)i->b.next;
+	if (i == NULL || ssh_key_read(sp_str(i->key), &own) != SP_OK) {
+		buffer_free(&own);
+		return false;
+	}
+	(void)key_id(buffer_bytes(&own), id);
+	buffer_free(&own);
+	return strcmp(p->issuer, SSH_KEY_ISSUER) == 0 && strcmp(id, p->token) == 0 && strcmp(i->user, p->user) == 0;
+}

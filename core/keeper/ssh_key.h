@@ -24,6 +24,15 @@ const char *ssh_key_certify(struct keeper *k, const struct ticket_wish *w, struc
  * A certificate whose private key somebody has proved to have: SP_OK: it is ours and in force; everything in the arena.
  * host: whence.
  */
+#define SSH_KEY_ISSUER "sallyport:keys"
+bool ssh_key_is_plain(struct sp_bytes blob);
+/*
+ * A plain public key: whom the configuration's `ssh_key` says it is.  All of them are compared, whatever it is.
+ * SP_EDENIED: nobody's.
+ */
+int ssh_key_listed(struct keeper *k, struct sp_bytes blob, struct arena *a, struct verified *v_r, const char **why_r) SP_MUST;
+/* Is there still the key that this principal of ours showed? */
+bool ssh_key_stands(const struct settings *s, const struct principal *p);
 int ssh_key_check(struct keeper *k, struct sp_bytes certificate, const char *host, struct arena *a, struct ticket *t_r,
     const char **why_r) SP_MUST;
 /* The authority's public key, such a line: appended. */

@@ -4,6 +4,7 @@
  *
  *   none ─▶ what there is: publickey, keyboard-interactive, password
  *   publickey: a certificate of ours, and this connection signed with its key ─▶ the keeper
+ *   publickey: a plain Ed25519 key, where `keys on`, and this connection signed with it ─▶ the keeper
  *   password, or the answer to our one question ─▶ a token, or a ticket's password ─▶ the keeper
  *   an empty answer to it ─▶ the keeper has a code ─▶ shown, with the URL ─▶ a person confirms it in a browser
  *
@@ -96,17 +97,23 @@ authenticate(struct sp_session *s, ssh_message m, const char *secret)
 	return sp_authenticate(s, &proof);
 }
 
+static int
+count_try(struct sp_session *s)
+{
+	const struct ssh_conf *conf = sp_conf(s);
+	struct ssh *h = sp_state(s);
+	if (++h->tries >= conf->auth_tries)
+		return ssh_fail(s, SP_EDENIED, "the client tried %u times to log in", h->tries);
+	return SP_OK;
+}
+
 /* A wrong one costs a try; then the same answer as ever. */
 static int
 refuse(struct sp_session *s, ssh_message m)
 {
-	const struct ssh_conf *conf = sp_conf(s);
-	struct ssh *h = sp_state(s);
 	(void)ssh_message_reply_default(m);
 	ssh_message_free(m);
-	if (++h->tries >= conf->auth_tries)
-		return ssh_fail(s, SP_EDENIED, "the client tried %u times to log in", h->tries);
-	return SP_OK;
+	return count_try(s);
 }
 
 static int
@@ -118,7 +125,7 @@ take_question(struct sp_session *s)
 
 /*
  * Who it is says the request that is signed, alone: what was offered before counts for nothing (SS2).  Any
- * Ed25519 certificate is worth a signature: so nobody learns which are ours.
+ * Ed25519 certificate (and key, where keys are taken) is worth a signature: so nobody learns which are ours.
  */
 static int
 take_key(struct sp_session *s, ssh_message m)
@@ -128,7 +135,8 @@ take_key(struct sp_session *s, ssh_message m)
 	struct ssh *h = sp_state(s);
 	ssh_key key = ssh_message_auth_pubkey(m);
 	enum ssh_publickey_state_e state = ssh_message_auth_publickey_state(m);
-	bool fits = key != NULL && ssh_key_type(key) == SSH_KEYTYPE_ED25519_CERT01;
+	const struct ssh_conf *conf = sp_conf(s);
+	bool fits = key != NULL && (ssh_key_type(key) == SSH_KEYTYPE_ED25519_CERT01 || (conf->keys && ssh_key_type(key) == SSH_KEYTYPE_ED25519));
 	if (state == SSH_PUBLICKEY_STATE_NONE) {
 		(void)(fits ? ssh_message_auth_reply_pk_ok_simple(m) : ssh_message_reply_default(m));
 		ssh_message_free(m);
@@ -284,9 +292,13 @@ login_admitted(struct sp_session *s, const struct sp_admission *a)
 	h->auth = NULL;
 	if (a->what == SP_ADMIT)
 		(void)ssh_message_auth_reply_success(m, 0);
-	else if (!h->browser) /* who reads "no" first may leave before it reads why */
+	else if (a->what == SP_RETRY) /* else the farewell says why: who reads "no" first may leave before it */
 		(void)ssh_message_reply_default(m);
 	ssh_message_free(m);
+	if (a->what == SP_RETRY) {
+		ssh_enter(s, AUTH);
+		return count_try(s);
+	}
 	if (a->what != SP_ADMIT)
 		return ssh_fail(s, SP_EDENIED, "%s", a->text == NULL ? "access denied" : a->text);
 	ssh_enter(s, DIALING);

@@ -19,6 +19,8 @@ static const struct sp_directive directives[] = {
 	    "Fingerprints of the target's host keys, as `ssh-keygen -l` prints them: SHA256:…; any other is refused." },
 	{ "environment", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(environment), "LANG,LC_*,TERM,COLORTERM",
 	    "Variables that clients may set, `*` at the end stands for any rest; their values are printable." },
+	{ "keys", SP_TYPE_BOOL, SP_IN_MODULE | SP_IN_LISTENER, CONF(keys), "off",
+	    "Plain public keys open sessions where an `ssh_key` block lists them; any other is refused as if it were wrong." },
 	{ "auth_tries", SP_TYPE_INT, SP_IN_MODULE | SP_IN_LISTENER, CONF(auth_tries), "6",
 	    "Log-ins that a client may try in one connection." },
 	{ "hold", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, CONF(hold), "5ms",

@@ -35,6 +35,7 @@ struct ssh_conf {
 	struct sp_strings channels;
 	struct sp_strings host_key;
 	struct sp_strings environment;
+	bool keys;
 	uint64_t auth_tries;
 	uint64_t hold;
 };
