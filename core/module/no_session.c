@@ -152,6 +152,7 @@ REFUSES(sp_filter_feed, struct sp_filter *filter, struct sp_bytes in, bool last,
 GIVES(bool, false, sp_filter_holds, const struct sp_filter *filter)
 DOES_NOTHING(sp_filter_free, struct sp_filter **filter)
 REFUSES(sp_record, struct sp_session *s, const struct sp_op *op, enum sp_stream stream, struct sp_bytes b)
+REFUSES(sp_record_size, struct sp_session *s, const struct sp_op *op, unsigned columns, unsigned rows)
 
 GIVES(void *, NULL, sp_state, const struct sp_session *s)
 GIVES(const void *, NULL, sp_conf, const struct sp_session *s)

@@ -281,6 +281,24 @@ time_text(struct sp_writer *w, const struct frame *f)
 	text_printf(w, " %s", frame_name(f->type));
 }
 
+/* "97x31": columns and rows */
+static void
+size_print(const struct frame *f, char to[48])
+{
+	uint64_t rows = 24, columns = 80;
+	(void)frame_field_u64_get(frame_get(f, KEY_ROWS), &rows);
+	(void)frame_field_u64_get(frame_get(f, KEY_BYTES), &columns);
+	(void)snprintf(to, 48, "%llux%llu", (unsigned long long)columns, (unsigned long long)rows);
+}
+
+static void
+size_text(struct sp_writer *w, const struct frame *f)
+{
+	char size[48];
+	size_print(f, size);
+	text_printf(w, " %s", size);
+}
+
 static void
 frame_text(struct sp_writer *w, const struct frame *f)
 {
@@ -296,6 +314,9 @@ frame_text(struct sp_writer *w, const struct frame *f)
 	switch (f->type) {
 	case FRAME_OPERATION:
 		operation_text(w, f);
+		break;
+	case FRAME_RESIZE:
+		size_text(w, f);
 		break;
 	case FRAME_COLUMNS:
 		columns_text(w, f);
@@ -538,11 +559,8 @@ cast_output(struct show *s, struct sp_writer *w, const struct frame *f)
 static void
 cast_resize(struct sp_writer *w, const struct frame *f)
 {
-	uint64_t rows = 24, cols = 80;
 	char size[48];
-	(void)frame_field_u64_get(frame_get(f, KEY_ROWS), &rows);
-	(void)frame_field_u64_get(frame_get(f, KEY_BYTES), &cols);
-	(void)snprintf(size, sizeof(size), "%llux%llu", (unsigned long long)cols, (unsigned long long)rows);
+	size_print(f, size);
 	cast_event(w, f, "r", sp_str(size));
 }
 

@@ -486,6 +486,17 @@ record_input_hidden(struct sp_session *s, const struct sp_op *op, struct sp_byte
 }
 
 int
+sp_record_size(struct sp_session *s, const struct sp_op *op, unsigned columns, unsigned rows)
+{
+	uint8_t space[64];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	frame_field_u64(&w, KEY_ROWS, rows);
+	frame_field_u64(&w, KEY_BYTES, columns);
+	record_frame(s, FRAME_RESIZE, op == NULL ? 0 : op->channel, op == NULL ? 0 : op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+	return SP_OK;
+}
+
+int
 sp_record(struct sp_session *s, const struct sp_op *op, enum sp_stream stream, struct sp_bytes b)
 {
 	static const enum frame_type type[] = { [SP_REC_ROWS] = FRAME_ROWS, [SP_REC_OUTPUT] = FRAME_OUTPUT, [SP_REC_INPUT] = FRAME_INPUT,

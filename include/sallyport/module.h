@@ -669,6 +669,9 @@ enum sp_stream {
  */
 int sp_record(struct sp_session *s, const struct sp_op *op, enum sp_stream stream, struct sp_bytes b) SP_MUST;
 
+/* The terminal of its output has this size from now on; an asciicast follows it.  Errors as sp_record(). */
+int sp_record_size(struct sp_session *s, const struct sp_op *op, unsigned columns, unsigned rows) SP_MUST;
+
 /* ---- other ---- */
 
 void *sp_state(const struct sp_session *s);      /* session_size bytes, the module's own until close() returns */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SEEN_MAX 16384u
 #define CLAIM_MS (24ull * 3600 * 1000)
 #define CONF(member) offsetof(struct docker_conf, member)
 
@@ -100,6 +101,80 @@ prepare(struct sp_session *s)
 
 /* ---- its answer ---- */
 
+/* A number of a query; 0: there is none that a terminal could have. */
+static unsigned
+number_of(struct sp_bytes query, const char *name)
+{
+	uint8_t space[8];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	struct sp_bytes text;
+	unsigned n = 0;
+	if (!query_get(query, name, &w, &text))
+		return 0;
+	for (size_t i = 0; i < text.len; i++) {
+		if (text.p[i] < '0' || text.p[i] > '9' || i > 4)
+			return 0;
+		n = 10 * n + (unsigned)(text.p[i] - '0');
+	}
+	return n <= UINT16_MAX ? n : 0;
+}
+
+/* {"ConsoleSize": [rows, columns]} */
+static unsigned
+size_of(const json_t *body, size_t i)
+{
+	json_int_t n = json_integer_value(json_array_get(json_object_get(body, "ConsoleSize"), i));
+	return n > 0 && n <= UINT16_MAX ? (unsigned)n : 0;
+}
+
+/* What the request says of its terminal, once the target has taken it. */
+static int
+record_size(struct sp_session *s)
+{
+	const struct docker *d = sp_state(s);
+	const struct row *row = d->r.route.row;
+	struct sp_bytes path, query;
+	unsigned columns, rows;
+	if (row == NULL || d->proxy.r.status >= 300)
+		return SP_OK;
+	if (row->flags & ROW_SIZE) {
+		http_target_split(sp_written(&d->proxy.r.target), &path, &query);
+		columns = number_of(query, "w");
+		rows = number_of(query, "h");
+	} else if (strcmp(row->kind, "docker.exec") == 0 && d->r.terminal) {
+		json_t *body = json_loadb((const char *)d->proxy.r.body.p, d->proxy.r.body.len, 0, NULL);
+		columns = size_of(body, 1);
+		rows = size_of(body, 0);
+		json_decref(body);
+	} else {
+		return SP_OK;
+	}
+	return columns == 0 || rows == 0 ? SP_OK : sp_record_size(s, d->proxy.r.op, columns, rows);
+}
+
+/* {"ExitCode": 3, "Running": false, …} of an exec, {"StatusCode": 3} of a container that was waited for. */
+static int
+pieces(struct sp_session *s, struct sp_bytes piece, bool last, struct sp_writer *out)
+{
+	struct docker *d = sp_state(s);
+	struct sp_writer *seen = &d->r.seen;
+	sp_wr_put(out, piece);
+	if (seen->grow == NULL)
+		*seen = proxy_buffer();
+	if (piece.len <= SEEN_MAX - seen->len)
+		sp_wr_put(seen, piece);
+	if (!last || seen->bad)
+		return SP_OK;
+	json_t *j = json_loadb((const char *)seen->p, seen->len, JSON_REJECT_DUPLICATES, NULL);
+	const json_t *code = json_object_get(j, "ExitCode");
+	if (code == NULL)
+		code = json_object_get(j, "StatusCode");
+	if (json_is_integer(code) && !json_is_true(json_object_get(j, "Running")))
+		snprintf(d->proxy.r.said, sizeof(d->proxy.r.said), "exit %lld", (long long)json_integer_value(code));
+	json_decref(j);
+	return SP_OK;
+}
+
 /* The answer's head is there. */
 static int
 begin(struct sp_session *s)
@@ -108,7 +183,8 @@ begin(struct sp_session *s)
 	const struct row *row = d->r.route.row;
 	d->r.framed = d->proxy.r.framed = row != NULL && (row->flags & ROW_FRAMES) && !d->r.terminal && d->proxy.r.status < 300;
 	d->proxy.r.rewrite = d->proxy.r.rewrite && (d->proxy.r.status == 200 || d->proxy.r.status == 201);
-	int rc = SP_OK;
+	d->proxy.r.pieces = row != NULL && (row->flags & ROW_EXIT) && d->proxy.r.status == 200;
+	int rc = record_size(s);
 	for (unsigned i = 0; i < 3 && rc == SP_OK; i++)
 		if (d->r.framed || (d->proxy.r.hijack && i == 0))
 			rc = sp_stream_filter(d->proxy.r.op, &d->r.demux.filter[i]);
@@ -160,6 +236,7 @@ forget(struct sp_session *s)
 	struct docker *d = sp_state(s);
 	demux_free(&d->r.demux);
 	proxy_free(&d->r.path);
+	proxy_free(&d->r.seen);
 	d->r = (struct docker_request){ .path = proxy_buffer() };
 }
 
@@ -173,7 +250,7 @@ refusal(struct sp_writer *out, unsigned status, const char *message)
 }
 
 static const struct proxy_hooks hooks = { .route = route, .prepare = prepare, .fetched = docker_fetched, .begin = begin, .show = stream_show, .holds = holds,
-	.rewrite = rewrite, .stream = stream_data, .stream_eof = stream_eof, .stream_due = stream_due, .forget = forget, .refusal = refusal };
+	.rewrite = rewrite, .pieces = pieces, .stream = stream_data, .stream_eof = stream_eof, .stream_due = stream_due, .forget = forget, .refusal = refusal };
 
 static int
 docker_accept(struct sp_session *s)

@@ -37,6 +37,8 @@ enum row_flags {
 	ROW_ENV = 128,      /* its answer shows variables */
 	ROW_FRAMES = 256,   /* its answer is in frames, unless the container has a terminal */
 	ROW_ALL = 1024,     /* its answer tells of all containers, also of those that are not selected */
+	ROW_EXIT = 2048,    /* its answer may say how a command ended */
+	ROW_SIZE = 4096,    /* it is about the size of a terminal */
 	ROW_CLAIM = 512     /* its answer is the id of an exec, which is this principal's alone */
 };
 
@@ -154,6 +156,7 @@ struct docker_request {
 	char id[65];            /* of the container */
 	char exec[65];
 	struct demux demux;
+	struct sp_writer seen;  /* ROW_EXIT: of the answer */
 	bool shut[2];
 };
 

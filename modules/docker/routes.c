@@ -29,7 +29,7 @@ static const struct row rows[] = {
 	{ "GET", "/containers/:c/changes", C, "diff", ROW_READ },
 	{ "GET", "/containers/:c/export", C, "export", ROW_READ | ROW_ENDLESS },
 	{ "GET", "/containers/:c/stats", C, "stats", ROW_READ | ROW_ENDLESS },
-	{ "POST", "/containers/:c/resize", C, "resize", 0 },
+	{ "POST", "/containers/:c/resize", C, "resize", ROW_SIZE },
 	{ "POST", "/containers/:c/start", C, "start", 0 },
 	{ "POST", "/containers/:c/stop", C, "stop", 0 },
 	{ "POST", "/containers/:c/restart", C, "restart", 0 },
@@ -38,7 +38,7 @@ static const struct row rows[] = {
 	{ "POST", "/containers/:c/rename", C, "rename", 0 },
 	{ "POST", "/containers/:c/pause", C, "pause", 0 },
 	{ "POST", "/containers/:c/unpause", C, "unpause", 0 },
-	{ "POST", "/containers/:c/wait", C, "wait", ROW_READ | ROW_ENDLESS },
+	{ "POST", "/containers/:c/wait", C, "wait", ROW_READ | ROW_ENDLESS | ROW_EXIT },
 	{ "POST", "/containers/:c/attach", C, "attach", ROW_HIJACK | ROW_ENDLESS | ROW_FRAMES },
 	{ "GET", "/containers/:c/attach/ws", C, "attach", ROW_OPAQUE },
 	{ "DELETE", "/containers/:c", C, "remove", 0 },
@@ -47,8 +47,8 @@ static const struct row rows[] = {
 	{ "POST", "/containers/:c/exec", "docker.exec.create", "create", ROW_JSON | ROW_CLAIM },
 
 	{ "POST", "/exec/:e/start", "docker.exec", "start", ROW_JSON | ROW_HIJACK | ROW_ENDLESS | ROW_FRAMES },
-	{ "POST", "/exec/:e/resize", "docker.exec.use", "resize", 0 },
-	{ "GET", "/exec/:e/json", "docker.exec.use", "inspect", ROW_READ },
+	{ "POST", "/exec/:e/resize", "docker.exec.use", "resize", ROW_SIZE },
+	{ "GET", "/exec/:e/json", "docker.exec.use", "inspect", ROW_READ | ROW_EXIT },
 
 	{ "GET", "/images/json", I, "list", ROW_READ },
 	{ "GET", "/images/search", I, "search", ROW_READ | ROW_OPAQUE },

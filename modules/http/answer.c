@@ -320,7 +320,7 @@ finish(struct sp_session *s)
 {
 	struct proxy *p = sp_state(s);
 	struct proxy_request *r = &p->r;
-	char error[16] = "", text[64];
+	char error[16] = "", text[128];
 	int rc = SP_OK;
 	if (r->down == DOWN_SPOOL) {
 		struct sp_writer out = proxy_buffer();
@@ -338,7 +338,7 @@ finish(struct sp_session *s)
 	r->down = DOWN_DONE;
 	if (r->status >= 400)
 		snprintf(error, sizeof(error), "%u", r->status);
-	snprintf(text, sizeof(text), "%u %s", r->status, http_reason(r->status));
+	snprintf(text, sizeof(text), "%u %s%s%s", r->status, http_reason(r->status), r->said[0] == '\0' ? "" : ", ", r->said);
 	const struct sp_outcome o = { .error = error, .text = text };
 	rc = sp_done(r->op, &o);
 	return rc == SP_OK ? proxy_finish(s) : rc;

@@ -66,6 +66,7 @@ struct proxy_request {
 	bool rewrite;             /* … rewrite() sees the answer whole */
 	bool pieces;              /* … pieces() sees the answer's body as it comes, before the filter */
 	bool unbounded;           /* … its answer may take for ever */
+	char said[48];            /* the hooks' word for how it ended, for the recording: "exit 3"; "": none */
 	const struct sp_strings *shown; /* begin() says: of the answer's fields only these go on, and those that are about the message alone; NULL: all */
 	bool framed;              /* begin() says: show() looks through the answer, not the filter here */
 	void *own;                /* the hooks', freed by their forget() */

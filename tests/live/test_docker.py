@@ -184,6 +184,23 @@ def it_is_recorded(w):
 
 
 @test
+def sizes_and_exit_codes_are_recorded(w):
+    done = w.docker("exec", "web", "sh", "-c", "exit 3", user="exits")
+    assert done.code == 3, repr(done)
+    wait_for(lambda: ", exit 3" in w.recording("exits"), said="no exit code is recorded")
+    shown, code = w.tty(w.env(user="sizes"), ["exec", "-it", "web", "sh"], say=[("# ", "while test \"$(stty size)\" != '31 97'; do sleep 0.1; done; exit 7\r")])
+    assert code == 7, (shown, code)
+    text = w.recording("sizes")
+    assert "97x31" in text and ", exit 7" in text, text
+    status, body = w.api("POST", "/containers/web/exec", {"Cmd": ["true"], "Tty": True, "AttachStdout": True}, user="console")
+    assert status == 201, body
+    run([*w.api_argv("POST", f"/exec/{json.loads(body)['Id']}/start", {"Tty": True, "ConsoleSize": [33, 101]}, user="console"), "-m", "20"])
+    assert "101x33" in w.recording("console")
+    ids = [s["id"] for s in w.sessions() if s["user"] == "console"]
+    assert any('"r","101x33"' in w.command("replay", i, "--format", "asciicast").out.replace(" ", "") for i in ids), ids
+
+
+@test
 def connect_starts_docker_with_a_ticket(w):
     home = w.dir / "home"
     home.mkdir(exist_ok=True)

@@ -1064,6 +1064,17 @@ sp_record(struct sp_session *s, const struct sp_op *op, enum sp_stream stream, s
 	return s->f->record_fails ? SP_EIO : SP_OK;
 }
 
+int
+sp_record_size(struct sp_session *s, const struct sp_op *op, unsigned columns, unsigned rows)
+{
+	char text[64];
+	if (op != NULL && op->done)
+		return SP_EINTERNAL;
+	(void)snprintf(text, sizeof(text), "size %ux%u\n", columns, rows);
+	log_bytes(s->f, text, strlen(text));
+	return s->f->record_fails ? SP_EIO : SP_OK;
+}
+
 void *
 sp_state(const struct sp_session *s)
 {
