@@ -8,6 +8,7 @@
 #include "../base/log.h"
 #include "admission.h"
 #include "approval.h"
+#include "grant.h"
 #include "issuer.h"
 #include "ledger.h"
 #include "live.h"
@@ -118,6 +119,23 @@ api_revoke(struct api *a)
 
 /* ---- what there is ---- */
 
+/* What stands between the caller and it: nothing, a grant that there is, one that has to be asked for; or it is only shown. */
+static void
+add_state(struct api *a, const struct target *t, json_t *one)
+{
+	struct grant_now now = { .until = 0 };
+	bool may = admission_allows(t, &a->who.principal);
+	bool granted = may && grant_needed(t) && grant_current(a->k, &a->who.principal, t->b.name, &now);
+	const char *state = !may ? "not yours" : !grant_needed(t) ? "allowed" : granted ? "granted" : "needs a grant";
+	(void)json_object_set_new(one, "state", json_string(state));
+	if (granted) {
+		(void)json_object_set_new(one, "grant", json_string(now.id));
+		api_set_time(one, "until", now.until);
+	}
+	if (grant_needed(t))
+		(void)json_object_set_new(one, "longest", json_integer((json_int_t)t->access.max));
+}
+
 int
 api_targets(struct api *a)
 {
@@ -132,6 +150,7 @@ api_targets(struct api *a)
 			(void)json_object_set_new(label, t->label.key[i], json_string(t->label.value[i]));
 		json_t *one = json_pack("{s:s,s:s,s:s,s:s,s:o,s:o,s:s}", "name", t->b.name, "mode", t->mode == MODE_OBSERVE ? "observe" : "enforce", "protocol", t->protocol, "database",
 		    t->database[0] == '\0' ? t->b.name : t->database, "databases", strings_json(&t->databases), "label", label, "access", t->access.mode == ACCESS_GRANT ? "grant" : "standing");
+		add_state(a, t, one);
 		api_door(a, one, t->protocol, t->b.name);
 		(void)json_array_append_new(list, one);
 	}

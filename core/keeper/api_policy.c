@@ -217,7 +217,7 @@ api_policy_explain(struct api *a)
 
 /* ---- answers ---- */
 
-/* What each rule did, by verdict: {"deny": 3, "observed": 1}. */
+/* What each rule did, by verdict: {"deny": 3, "observed": 1}; and in each of the last 24 hours, this one last: {"deny": [0, …, 3]}. */
 static void
 add_hits(json_t *policies, const json_t *rows)
 {
@@ -235,8 +235,10 @@ add_hits(json_t *policies, const json_t *rows)
 				continue;
 			json_array_foreach(json_object_get(policy, "rules"), r, rule) {
 				const char *called = json_string_value(json_object_get(rule, "rule"));
-				if (called != NULL && strcmp(called, name) == 0)
-					(void)json_object_set(json_object_get(rule, "hits"), what, json_object_get(row, "n"));
+				if (called == NULL || strcmp(called, name) != 0)
+					continue;
+				(void)json_object_set(json_object_get(rule, "hits"), what, json_object_get(row, "n"));
+				(void)json_object_set(json_object_get(rule, "day"), what, json_object_get(row, "day"));
 			}
 		}
 	}
@@ -249,7 +251,7 @@ with_counts(struct policy_ask *a, const json_t *measured)
 	size_t p, r;
 	json_array_foreach(policies, p, policy)
 		json_array_foreach(json_object_get(policy, "rules"), r, rule)
-			(void)json_object_set_new(rule, "hits", json_object());
+			(void)json_object_update_new(rule, json_pack("{s:{},s:{}}", "hits", "day"));
 	add_hits(policies, json_object_get(measured, "operations"));
 	add_hits(policies, json_object_get(measured, "hits"));
 	json_int_t since = json_integer_value(json_object_get(measured, "since"));

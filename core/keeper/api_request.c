@@ -14,8 +14,9 @@
 #define COMMENT_MAX 200
 
 static json_t *
-request_json(struct keeper *k, const struct approval *r)
+request_json(struct api *a, const struct approval *r)
 {
+	struct keeper *k = a->k;
 	char session[ID_TEXT], hash[2 * DIGEST_LEN + 1];
 	uint64_t allow = 0;
 	json_t *votes = approval_votes(k, r, &allow);
@@ -41,6 +42,10 @@ request_json(struct keeper *k, const struct approval *r)
 	if (r->state != APPROVAL_WAITING)
 		(void)json_object_set_new(j, "outcome", json_string(r->text));
 	(void)json_object_set_new(j, "decisions", votes);
+	const char *why = approval_may_not_now(k, r, &a->who);
+	(void)json_object_set_new(j, "may_decide", json_boolean(why == NULL));
+	if (why != NULL)
+		(void)json_object_set_new(j, "may_not", json_string(why));
 	json_decref(view);
 	return j;
 }
@@ -61,7 +66,7 @@ add_request(void *owner, const struct approval *r)
 		return SP_OK;
 	if (json_array_size(g->list) == g->limit)
 		return SP_ETOOBIG;
-	json_t *j = request_json(g->a->k, r);
+	json_t *j = request_json(g->a, r);
 	size_t n = json_string_length(json_object_get(j, "text"));
 	if (n > TEXT_SHORT && g->size + n > TEXTS_MAX)
 		(void)json_object_set_new(j, "text", json_sprintf("(%zu bytes: sallyport requests %s)", n, r->id));
@@ -86,7 +91,7 @@ api_request_seen(struct api *a, const char *id)
 	struct approval r;
 	if (approval_get(a->k, a->arena, id, &r) != SP_OK || !approval_visible(&r, &a->who))
 		return NULL;
-	json_t *j = request_json(a->k, &r);
+	json_t *j = request_json(a, &r);
 	if (json_string_length(json_object_get(j, "text")) > TEXT_SHORT)
 		(void)json_object_set_new(j, "text", json_sprintf("(%zu bytes: sallyport requests %s)", json_string_length(json_object_get(j, "text")), r.id));
 	return j;
@@ -111,7 +116,7 @@ api_request(struct api *a)
 	if (rc != SP_OK)
 		return rc;
 	json_decref(a->answer);
-	a->answer = request_json(a->k, &r);
+	a->answer = request_json(a, &r);
 	api_set(a, "view", json_loads(r.view, JSON_REJECT_DUPLICATES, NULL));
 	approval_shown(&r, &a->who.principal);
 	/* For who decides: to who asks it would tell what nobody allowed them to read. */

@@ -128,7 +128,29 @@ limit_of(const struct api *a, uint64_t most)
 	return limit == 0 || limit > most ? most : limit;
 }
 
-/* By `live user target since until verdict cursor`, at most so many; sets "next" where there are more. */
+#define WORDS_MAX 100
+
+/* Part of a session's own words, in any case, as LIKE … ESCAPE '!' has it. */
+static const char *
+words_of(struct api *a, const char *name)
+{
+	const char *text = api_text(a, name);
+	size_t n = 0, len = strlen(text);
+	char *out = len == 0 ? NULL : arena_alloc(a->arena, 2 * len + 3);
+	if (out == NULL)
+		return "";
+	out[n++] = '%';
+	for (const char *c = text; *c != '\0'; c++) {
+		if (*c == '%' || *c == '_' || *c == '!')
+			out[n++] = '!';
+		out[n++] = *c >= 'A' && *c <= 'Z' ? (char)(*c + ('a' - 'A')) : *c;
+	}
+	out[n++] = '%';
+	out[n] = '\0';
+	return out;
+}
+
+/* By `live user target since until verdict words cursor`, at most so many; sets "next" where there are more. */
 static int
 list(struct api *a, bool own, uint64_t most, json_t *into)
 {
@@ -140,13 +162,15 @@ list(struct api *a, bool own, uint64_t most, json_t *into)
 		verdict++;
 	if (verdict == 4)
 		return api_refuse(a, 400, "\"verdict\" is allow, deny or held");
-	int rc = place_of(a, &place);
+	/* "text" of search is what its operations have. */
+	const char *words = a->call == CALL_SEARCH ? "" : words_of(a, "text");
+	int rc = words[0] != '\0' && strlen(api_text(a, "text")) > WORDS_MAX ? api_refuse(a, 400, "\"text\" has at most %d bytes", WORDS_MAX) : place_of(a, &place);
 	if (rc != SP_OK)
 		return rc;
 	struct listing l = { into, most, &place, 0 };
 	const struct field args[] = { Q(place.before), Q(api_flag(a, "live")), Z(api_text(a, "user")), Z(api_text(a, "target")),
 		Z(own ? p->issuer : ""), Z(own ? p->subject : ""), Q(l.most + 1), S(((struct sp_bytes){ place.id, place.id_len })), Q(place.since),
-		Q(verdict) };
+		Q(verdict), Z(words) };
 	rc = store_read(a->k->store, STORE_SESSION_LIST, args, take_listed, &l);
 	if (rc == SP_OK && place.next[0] != '\0')
 		api_set(a, "next", json_string(place.next));
@@ -210,7 +234,7 @@ session_id(struct api *a, uint8_t id_r[ID_LEN])
 	if (id_parse(p.text, id_r) == SP_OK)
 		return SP_OK;
 	if (strlen(p.text) >= 4) {
-		const struct field args[] = { Q(INT64_MAX), Q(0), Z(""), Z(""), Z(""), Z(""), Q(LIST_MAX), Z(""), Q(0), Q(0) };
+		const struct field args[] = { Q(INT64_MAX), Q(0), Z(""), Z(""), Z(""), Z(""), Q(LIST_MAX), Z(""), Q(0), Q(0), Z("") };
 		if (store_read(a->k->store, STORE_SESSION_LIST, args, take_prefix, &p) != SP_OK)
 			return SP_EIO;
 	}

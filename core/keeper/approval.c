@@ -1075,6 +1075,15 @@ approval_heard(struct keeper *k, const char *id)
 	arena_free(&arena);
 }
 
+const char *
+approval_may_not_now(struct keeper *k, const struct approval *a, const struct verified *v)
+{
+	const char *why = approval_may_not(a, v);
+	if (why == NULL && (a->state != APPROVAL_WAITING || a->expires <= clock_wall_us()))
+		why = "it does not wait for a decision any more";
+	return why == NULL && voted_before(k, a, &v->principal) ? "you have decided: it waits for others" : why;
+}
+
 void
 approval_decide(struct keeper *k, const struct verified *v, const struct approval *a, struct decision *d)
 {

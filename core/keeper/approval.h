@@ -137,6 +137,8 @@ json_t *approval_estimated(struct keeper *k, const struct approval *a);
 /* May this caller see it; may it decide on it?  NULL: yes, else the sentence that says why not. */
 bool approval_visible(const struct approval *a, const struct verified *v);
 const char *approval_may_not(const struct approval *a, const struct verified *v);
+/* … now: also whether it still waits, and whether that person has voted. */
+const char *approval_may_not_now(struct keeper *k, const struct approval *a, const struct verified *v);
 
 /* Does the hash, or its first twelve digits or more, name what the request is for?  "" does. */
 bool approval_hash_fits(const struct approval *a, const char *hash);

@@ -22,7 +22,7 @@ enum store_statement {
 	STORE_SESSIONS_OF_TOKEN, /* token, gateway → how many of other gateways are live */
 	STORE_SESSION_END,       /* ended, why, text, operations, denied, rows, bytes, id */
 	STORE_SESSION_OPEN_IDS,  /* gateway, gateway or "" → id */
-	STORE_SESSION_LIST,      /* before, live only, user, target, issuer, subject, limit, and of those of `before` itself ids below, since, with a verdict (0 any, allow, deny, held) → the columns of a session */
+	STORE_SESSION_LIST,      /* before, live only, user, target, issuer, subject, limit, and of those of `before` itself ids below, since, with a verdict (0 any, allow, deny, held), words (in small letters, as LIKE has them, or "") → the columns of a session */
 	STORE_SESSION_GET,       /* id → the columns of a session */
 	STORE_TOKEN_SEEN,        /* token, address, expires; does nothing when it is there */
 	STORE_TOKEN_GET,         /* token → address */

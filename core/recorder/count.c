@@ -15,10 +15,13 @@
 #define KINDS 2048 /* rules of targets' policies, by verdict; what comes beyond is counted as one */
 #define SLOTS 4096 /* a power of two */
 #define NAME 80
+#define HOURS 24
 
 struct kind {
 	char target[64], what[12], rule[NAME];
 	uint64_t n;
+	uint32_t hour[HOURS]; /* of the day: ring, by hour of wall time */
+	uint64_t last;        /* the hour that was counted last */
 };
 
 struct counts {
@@ -69,11 +72,29 @@ slot_of(const char *target, struct sp_bytes what, struct sp_bytes rule)
 	return (size_t)(h ^ h >> 32) % SLOTS;
 }
 
+/* Hours in which nothing was counted are none of a day before. */
+static void
+count_one(struct kind *k, uint64_t hour)
+{
+	uint64_t gone = hour > k->last ? hour - k->last : 0;
+	for (uint64_t i = 1; i <= gone && i <= HOURS; i++)
+		k->hour[(hour - gone + i) % HOURS] = 0;
+	k->last = hour > k->last ? hour : k->last;
+	k->hour[hour % HOURS]++;
+	k->n++;
+}
+
+static uint64_t
+hour_now(void)
+{
+	return clock_wall_us() / 3600000000u;
+}
+
 static void
 count_kind(struct counts *c, const char *target, struct sp_bytes what, struct sp_bytes rule)
 {
 	if (c->last != NULL && kind_is(c->last, target, what, rule)) { /* mostly the same as before */
-		c->last->n++;
+		count_one(c->last, hour_now());
 		return;
 	}
 	if (what.len == 0 || !fits(what, sizeof(c->last->what)) || !fits(rule, NAME)) {
@@ -96,7 +117,7 @@ count_kind(struct counts *c, const char *target, struct sp_bytes what, struct sp
 		c->nkinds++;
 	}
 	c->last = c->slot[i];
-	c->last->n++;
+	count_one(c->last, hour_now());
 }
 
 /* Each of a frame's fields of that key is a rule that did so. */
@@ -182,8 +203,12 @@ text_of(const char *text)
 static json_t *
 kind_json(const struct kind *k)
 {
-	return json_pack("{s:o,s:o,s:o,s:I}", "target", text_of(k->target), "verdict", text_of(k->what), "rule", text_of(k->rule), "n",
-	    (json_int_t)k->n);
+	uint64_t now = hour_now();
+	json_t *day = json_array(); /* the last 24 hours, this one last */
+	for (uint64_t h = now + 1 - HOURS; h <= now; h++)
+		(void)json_array_append_new(day, json_integer(h > k->last || h + HOURS <= k->last ? 0 : (json_int_t)k->hour[h % HOURS]));
+	return json_pack("{s:o,s:o,s:o,s:I,s:o}", "target", text_of(k->target), "verdict", text_of(k->what), "rule", text_of(k->rule), "n",
+	    (json_int_t)k->n, "day", day);
 }
 
 /* A verdict is one of an operation's; what rules did besides is a hit. */

@@ -1436,7 +1436,7 @@ test_policies(void)
 {
 	static const char rules[] = "{\"epoch\":1,\"policies\":[{\"target\":\"orders\",\"rules\":[{\"rule\":\"a\"},{\"rule\":\"b\"}]},"
 				    "{\"target\":\"other\",\"rules\":[{\"rule\":\"a\"}]}]}";
-	static const char said[] = "{\"since\":1764000000000000,\"operations\":[{\"target\":\"orders\",\"verdict\":\"deny\",\"rule\":\"a\",\"n\":7},"
+	static const char said[] = "{\"since\":1764000000000000,\"operations\":[{\"target\":\"orders\",\"verdict\":\"deny\",\"rule\":\"a\",\"n\":7,\"day\":[3,4]},"
 				   "{\"target\":\"orders\",\"verdict\":\"allow\",\"rule\":\"\",\"n\":70}],\"hits\":[{\"target\":\"orders\","
 				   "\"verdict\":\"observed\",\"rule\":\"a\",\"n\":2}]}";
 	start();
@@ -1449,9 +1449,9 @@ test_policies(void)
 	const struct message *a = fake_heard(&f.console, MSG_RESULT);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(a);
 	json_t *o = json_loadb((const char *)a->f[1].s.p, a->f[1].s.len, 0, NULL);
-	json_t *want = json_pack("{s:i,s:s,s:[{s:s,s:[{s:s,s:{s:i,s:i}},{s:s,s:{}}]},{s:s,s:[{s:s,s:{}}]}]}", "epoch", 1, "counted_since",
-	    "2025-11-24T16:00:00.000000Z", "policies", "target", "orders", "rules", "rule", "a", "hits", "deny", 7, "observed", 2, "rule", "b", "hits",
-	    "target", "other", "rules", "rule", "a", "hits");
+	json_t *want = json_pack("{s:i,s:s,s:[{s:s,s:[{s:s,s:{s:i,s:i},s:{s:[i,i]}},{s:s,s:{},s:{}}]},{s:s,s:[{s:s,s:{},s:{}}]}]}", "epoch", 1, "counted_since",
+	    "2025-11-24T16:00:00.000000Z", "policies", "target", "orders", "rules", "rule", "a", "hits", "deny", 7, "observed", 2, "day", "deny", 3, 4,
+	    "rule", "b", "hits", "day", "target", "other", "rules", "rule", "a", "hits", "day");
 	json_object_set(want, "counted_since", json_object_get(o, "counted_since"));
 	CU_ASSERT(json_equal(o, want) && json_is_string(json_object_get(o, "counted_since")));
 	json_decref(want);
