@@ -127,6 +127,11 @@ int print_json(const json_t *object);
 void print_progress(const char *what, uint64_t done, uint64_t all);
 void print_progress_end(void);
 
+/* ---- what was installed together with this program (beside.c) ---- */
+
+/* The first of these places that is there, as seen from the program's folder; NULL ends them. */
+bool beside(const char *const *places, char *path, size_t room) SP_MUST;
+
 /* ---- the subcommands ---- */
 
 int run_token(struct run *r);
@@ -165,6 +170,8 @@ int run_policy_test(struct run *r);
 int run_policy_explain(struct run *r);
 int run_explain(struct run *r);
 int run_report(struct run *r);
+int run_doctor(struct run *r);
+int run_init(struct run *r);
 int run_secret_set(struct run *r);
 int run_secret_list(struct run *r);
 int run_secret_rotate(struct run *r);

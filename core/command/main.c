@@ -95,6 +95,18 @@ static const struct option_row report_options[] = {
 	{ "lua", NULL, "the suggested exceptions alone, as a policy file" },
 	{ NULL, NULL, NULL },
 };
+static const struct option_row doctor_options[] = { { "conf", "FILE", "the configuration; default: the one that sallyportd reads" }, { NULL, NULL, NULL } };
+static const struct option_row init_options[] = {
+	{ "server", "HOST:PORT", "the PostgreSQL server" },
+	{ "database", "NAME", "its database, and what the target is called" },
+	{ "login", "NAME", "as whom the gateway logs in there" },
+	{ "issuer", "URL", "who vouches for people: an OpenID issuer; \"local\": the gateway itself, for a first look" },
+	{ "groups", "A,B", "whose members may use it" },
+	{ "listen", "ADDRESS:PORT", "where clients come; default: 127.0.0.1:6432" },
+	{ "observe", NULL, "begin in observe mode: nothing is refused or masked, and `sallyport report` tells what would be" },
+	{ "yes", NULL, "ask nothing: the defaults, for what no option says" },
+	{ NULL, NULL, NULL },
+};
 static const struct option_row kill_options[] = { { "reason", "TEXT", "what the user is told" }, { NULL, NULL, NULL } };
 static const struct option_row replay_options[] = {
 	{ "format", "FORM", "text, jsonl or asciicast" },
@@ -242,6 +254,14 @@ const struct command commands[] = {
 	    .help = "Show what a target in observe mode would have denied, held, limited or masked, by rule and user.",
 	    .more = "For auditors. It reads the audit log that is written now, or FILEs of it that were rotated away. Exceptions are suggested\n"
 		    "as whole rules, for what happened: each is for a person to judge. `sallyport explain ID` tells more of each example." },
+	{ .name = "doctor", .words = "[TARGET]", .max = 1, .options = doctor_options, .run = run_doctor, .alone = true,
+	    .help = "Look at all that the gateway stands on, and at what a target's login can do beyond the policy.",
+	    .more = "Configuration, policies and their tests, a log-in at each target, files and their modes, certificates, store, disks, clock and\n"
+		    "kernel, from this machine, for root. It changes nothing. Exit status 1: something is a danger." },
+	{ .name = "init", .words = "[FOLDER]", .max = 1, .options = init_options, .run = run_init, .alone = true,
+	    .help = "Write a configuration, by five questions.",
+	    .more = "For PostgreSQL, with the shipped policies and a certificate of its own. FOLDER is /etc/sallyport unless another is named;\n"
+		    "what is there already stays. Then `sallyportd -t` and `sallyport doctor` say whether all is well." },
 	{ .name = "secret set", .words = "NAME", .min = 1, .max = 1, .options = secret_options, .run = run_secret_set, .alone = true,
 	    .help = "Seal a secret of the keeper's, for `sealed:NAME` in the configuration.",
 	    .more = "Reads it from the terminal, without showing it, or from a pipe. For root, or the keeper's user: it writes the files\n"

@@ -145,6 +145,7 @@ REFUSES(sp_mask_value, const struct sp_mask *m, struct sp_bytes in, struct sp_wr
 GIVES(bool, false, sp_mask_spares, const struct sp_mask *m, struct sp_bytes in)
 GIVES(bool, true, sp_op_sensitive, const struct sp_op *op)
 GIVES(bool, true, sp_column_tagged, const struct sp_session *s, struct sp_bytes column)
+GIVES(bool, false, sp_pins, const struct sp_session *s, const char *setting, const char *value)
 DOES_NOTHING(sp_columns_known, struct sp_session *s, sp_columns_fn *each, void *owner)
 
 REFUSES(sp_stream_filter, struct sp_op *op, struct sp_filter **filter_r)

@@ -728,3 +728,13 @@ policy_pins(struct policy_run *run, const struct subject *who, const struct sp_m
 	shape_free(&op.shape);
 	return rc == SP_OK && d_r->what != SP_ALLOW && d_r->because == SP_BY_ERROR ? SP_EDENIED : rc;
 }
+
+bool
+policy_may_pin(const struct policy *p, const char *name, const char *value)
+{
+	for (size_t i = 0; i < p->nrules; i++)
+		for (size_t k = 0; k < p->rule[i]->npins; k++)
+			if (strcmp(p->rule[i]->pin[k].name, name) == 0 && strcmp(p->rule[i]->pin[k].value, value) == 0)
+				return true;
+	return false;
+}

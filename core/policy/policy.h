@@ -150,6 +150,9 @@ int policy_judge(struct policy_run *r, const struct subject *who, const struct o
  */
 int policy_pins(struct policy_run *r, const struct subject *who, const struct sp_module *m, struct decision *d_r) SP_MUST;
 
+/* Some rule keeps that setting at that value, for whomever. */
+bool policy_may_pin(const struct policy *p, const char *name, const char *value);
+
 /* ---- results and masks ---- */
 
 struct policy_masks;        /* one per result description; what sp_mask points into */

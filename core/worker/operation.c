@@ -940,7 +940,16 @@ bool
 sp_column_tagged(const struct sp_session *s, struct sp_bytes column)
 {
 	const struct target_use *t = epoch_use_target(s->epoch, s->target_name);
-	return s->target == NULL || (s->target->mode != MODE_OBSERVE && (t == NULL || policy_tagged(t->policy, column)));
+	if (s->target != NULL && s->target->mode == MODE_OBSERVE && !s->trial)
+		return false;
+	return t == NULL || policy_tagged(t->policy, column);
+}
+
+bool
+sp_pins(const struct sp_session *s, const char *setting, const char *value)
+{
+	const struct target_use *t = epoch_use_target(s->epoch, s->target_name);
+	return t != NULL && policy_may_pin(t->policy, setting, value);
 }
 
 static void

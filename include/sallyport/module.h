@@ -629,6 +629,8 @@ bool sp_mask_spares(const struct sp_mask *m, struct sp_bytes in);
 bool sp_op_sensitive(const struct sp_op *op);
 /* Does a rule hide something by a tag that fits this column (schema.table.column; ? where not known)? */
 bool sp_column_tagged(const struct sp_session *s, struct sp_bytes column);
+/* Does some rule keep this setting of the target at this value for sessions here? */
+bool sp_pins(const struct sp_session *s, const char *setting, const char *value);
 /*
  * All columns of the target are known: `each` gives their names (schema.table.column, borrowed for
  * the call) to take(), until that returns non-zero.  It is called before this returns, once for an

@@ -17,7 +17,10 @@ static const char *const questions[ASKS] = {
 		      "pg_catalog.bool_or(r.rolreplication), pg_catalog.bool_or(r.rolname OPERATOR(pg_catalog.=) ANY (ARRAY['pg_read_server_files', "
 		      "'pg_write_server_files', 'pg_execute_server_program']::pg_catalog.name[])), EXISTS (SELECT FROM pg_catalog.pg_class c WHERE "
 		      "c.oid OPERATOR(pg_catalog.>=) 16384 AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','p']::\"char\"[]) AND "
-		      "pg_catalog.pg_has_role(c.relowner, 'MEMBER')) FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')",
+		      "pg_catalog.pg_has_role(c.relowner, 'MEMBER')), EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_roles w ON "
+		      "pg_catalog.pg_has_role(w.oid, 'MEMBER') WHERE c.oid OPERATOR(pg_catalog.>=) 16384 AND c.relkind OPERATOR(pg_catalog.=) "
+		      "ANY (ARRAY['r','p','v','f']::\"char\"[]) AND (pg_catalog.has_any_column_privilege(w.oid, c.oid, 'INSERT, UPDATE') OR "
+		      "pg_catalog.has_table_privilege(w.oid, c.oid, 'DELETE, TRUNCATE'))) FROM pg_catalog.pg_roles r WHERE pg_catalog.pg_has_role(r.oid, 'MEMBER')",
 	[ASK_COLUMNS] = "SELECT a.attrelid, a.attnum FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.attrelid "
 			"WHERE c.oid OPERATOR(pg_catalog.>=) 16384 AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','p','v','m','f']::\"char\"[]) "
 			"AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped AND EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE "
@@ -29,13 +32,15 @@ static const char *const questions[ASKS] = {
 static const struct {
 	const char *is;
 	bool refuse;            /* of a catalogue login */
+	bool read_only;         /* told of where rules keep sessions from writing */
 } powers[] = {
-	{ "is a superuser", true },
-	{ "passes row security (BYPASSRLS)", true },
-	{ "makes roles (CREATEROLE)", true },
-	{ "may replicate (REPLICATION)", true },
-	{ "reads or writes the server's files, or starts programs there", true },
-	{ "owns tables, and can change what they are", false },
+	{ "is a superuser", true, false },
+	{ "passes row security (BYPASSRLS)", true, false },
+	{ "makes roles (CREATEROLE)", true, false },
+	{ "may replicate (REPLICATION)", true, false },
+	{ "reads or writes the server's files, or starts programs there", true, false },
+	{ "owns tables, and can change what they are", false, false },
+	{ "may write, though rules keep sessions read-only (default_transaction_read_only)", false, true },
 };
 #define POWERS (sizeof(powers) / sizeof(*powers))
 
@@ -67,7 +72,7 @@ static int
 roles_row(struct pg *p, const struct pg_value *v)
 {
 	for (size_t i = 0; i < POWERS; i++) {
-		if (!sp_bytes_is(v[i].bytes, "t"))
+		if (!sp_bytes_is(v[i].bytes, "t") || (powers[i].read_only && !sp_pins(p->s, "default_transaction_read_only", "on")))
 			continue;
 		bool estimate = strcmp(sp_purpose(p->s), "estimate") == 0, strict = estimate || reads_catalogue(p);
 		sp_found(p->s, strict && (powers[i].refuse || estimate), "it %s: %s", powers[i].is,

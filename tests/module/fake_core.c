@@ -1041,6 +1041,15 @@ sp_column_tagged(const struct sp_session *s, struct sp_bytes column)
 }
 
 bool
+sp_pins(const struct sp_session *s, const char *setting, const char *value)
+{
+	(void)s;
+	(void)setting;
+	(void)value;
+	return false;
+}
+
+bool
 sp_op_sensitive(const struct sp_op *op)
 {
 	for (const struct rule *r = op->s->f->rules; r != NULL; r = r->next)
