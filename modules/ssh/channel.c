@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define TYPED 4096 /* bytes that a client may type ahead while it waits for a person */
+
 /* ---- libssh's callbacks: they only note, since they run amid its reading ---- */
 
 static void
@@ -124,6 +126,7 @@ channel_drop(struct channel *c)
 	for (unsigned i = 0; i < 3; i++)
 		free(c->come[i].p);
 	sftp_free(&c->sftp);
+	lines_free(&c->lines);
 	sp_op_free(&c->op);
 	free(c->command);
 	free(c->host);
@@ -156,6 +159,8 @@ channel_finish(struct channel *c, const char *said)
 		const struct sp_outcome o = { .error = error, .text = text };
 		rc = sp_done(c->op, &o);
 	}
+	if (rc == SP_OK && c->lines != NULL)
+		rc = lines_done(c);
 	channel_drop(c);
 	return rc;
 }
@@ -183,6 +188,8 @@ channel_say(struct channel *c, const char *fmt, ...)
 	n += (size_t)snprintf(text + n, sizeof(text) - n, "%s", c->pty ? "\r\n" : "\n");
 	if (c->leg[SP_CLIENT] == NULL)
 		return SP_OK;
+	if (c->lines != NULL && c->pty) /* in order with its prompts, which no client keeps between two streams */
+		return flow_show(c, c->op, (struct sp_bytes){ (const uint8_t *)text, n });
 	int rc = sp_record(c->s, c->op, SP_REC_NOTICE, (struct sp_bytes){ (const uint8_t *)text, n });
 	if (rc == SP_OK)
 		(void)ssh_channel_write_stderr(c->leg[SP_CLIENT], text, (uint32_t)n);
@@ -253,6 +260,8 @@ target_refused(struct channel *c)
 	if (!c->answered_early)
 		request_answer(c, true);
 	int rc = channel_say(c, "the target does not open this channel");
+	if (rc == SP_OK && c->lines != NULL)
+		return lines_next(c, 255);
 	return rc == SP_OK ? channel_refuse(c, 255) : rc;
 }
 
@@ -282,7 +291,7 @@ static int
 step_preparing(struct channel *c, bool *moved_r)
 {
 	ssh_channel t = c->leg[SP_TARGET];
-	if (c->pty && !c->pty_sent) {
+	if (lines_needs_pty(c) && !c->pty_sent) {
 		int rc = ssh_channel_request_pty_size(t, c->term, (int)c->columns, (int)c->rows);
 		if (rc == SSH_AGAIN)
 			return SP_OK;
@@ -332,10 +341,24 @@ step_starting(struct channel *c, bool *moved_r)
 
 /* ---- open ---- */
 
+/* A command of a shell's is over, the shell is not. */
+static int
+end_of_line(struct channel *c)
+{
+	char text[64];
+	int status = c->signalled ? 128 : c->exited ? c->status : 255;
+	snprintf(text, sizeof(text), "%s%s%d", c->signalled ? c->signal : "", c->signalled ? ", " : "exit status ", status);
+	const struct sp_outcome o = { .error = status == 0 ? "" : c->signalled ? c->signal : "exit", .text = text };
+	int rc = sp_done(c->op, &o);
+	return rc == SP_OK ? lines_next(c, status) : rc;
+}
+
 static int
 end_for_client(struct channel *c)
 {
 	ssh_channel client = c->leg[SP_CLIENT];
+	if (c->lines != NULL)
+		return end_of_line(c);
 	if (!c->eof_sent[SP_CLIENT])
 		(void)ssh_channel_send_eof(client);
 	if (c->signalled)
@@ -372,11 +395,38 @@ step_open(struct channel *c, bool *moved_r)
 	return end_for_client(c);
 }
 
+/*
+ * ^C of who waits for a person.  In a terminal it is a byte like others, and nobody else would read it; without
+ * one the client itself ends.  What was typed besides stays for the command.
+ */
+static int
+take_interrupt(struct channel *c, bool *moved_r)
+{
+	struct pending *in = &c->come[2];
+	size_t n = 0;
+	int rc = c->lines != NULL ? flow_send(c, 0, moved_r) : SP_OK;
+	if (rc != SP_OK || !c->pty || !c->answered_early || in->len - in->at > TYPED)
+		return rc;
+	rc = flow_gulp(c, SP_CLIENT, false, in, &n);
+	const uint8_t *key = rc != SP_OK || n == 0 ? NULL : memchr(in->p + in->at, 0x03, in->len - in->at);
+	*moved_r = *moved_r || n > 0;
+	if (key == NULL)
+		return rc;
+	in->at = (size_t)(key - in->p) + 1;
+	flow_forget(in);
+	sp_op_free(&c->op); /* withdrawn */
+	rc = channel_say(c, "given up");
+	if (rc == SP_OK && c->lines != NULL)
+		return lines_next(c, 130);
+	return rc == SP_OK ? channel_refuse(c, 130) : rc;
+}
+
 static int
 channel_step(struct channel *c, bool *moved_r)
 {
 	static int (*const steps[CHANNEL_STATES])(struct channel *c, bool *moved_r) = {
 		[CH_OPENING] = step_opening, [CH_PREPARING] = step_preparing, [CH_STARTING] = step_starting, [CH_OPEN] = step_open,
+		[CH_EDITING] = lines_step,
 	};
 	int rc = request_step(c, moved_r);
 	if (rc != SP_OK || c->state == CH_FREE)
@@ -385,6 +435,8 @@ channel_step(struct channel *c, bool *moved_r)
 		channel_drop(c);
 		return SP_OK;
 	}
+	if (c->state == CH_ASKED && (rc = take_interrupt(c, moved_r)) != SP_OK)
+		return rc;
 	bool client = c->leg[SP_CLIENT] != NULL && c->purpose != FOR_FORWARD; /* of a forward it may not be open yet */
 	if (c->state != CH_OPEN && client && ssh_channel_is_closed(c->leg[SP_CLIENT])) {
 		*moved_r = true;

@@ -232,8 +232,7 @@ static int
 classify_shell(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 {
 	int rc = classify_channel(scope, op, "shell");
-	(void)text;
-	if (rc == SP_OK)
+	if (rc == SP_OK && !sp_bytes_is(text, "shell exec")) /* whose lines are seen, one by one */
 		rc = sp_op_unseen(op);
 	return rc == SP_OK ? sp_op_tag(op, "shell") : rc;
 }

@@ -95,6 +95,13 @@ to_target(struct channel *c, bool *moved_r)
 {
 	struct ssh *h = sp_state(c->s);
 	struct pending *in = &c->come[2];
+	if (!lines_feeds(c)) {
+		if (!c->eof_sent[SP_TARGET])
+			(void)ssh_channel_send_eof(c->leg[SP_TARGET]);
+		*moved_r = *moved_r || !c->eof_sent[SP_TARGET];
+		c->eof_sent[SP_TARGET] = true;
+		return SP_OK;
+	}
 	for (;;) {
 		size_t room = sp_full(c->s, SP_TARGET) ? 0 : leg_room(h, SP_TARGET, c->leg[SP_TARGET]), n = 0;
 		int rc = room == 0 || !empty(in) ? SP_OK : flow_gulp(c, SP_CLIENT, false, in, &n);
@@ -142,6 +149,8 @@ filter(struct channel *c, unsigned stream, struct sp_bytes in, bool last)
 	struct pending *p = &c->pending[stream];
 	struct sp_writer w = { .p = p->p, .cap = p->cap, .grow = grow };
 	int rc = SP_OK;
+	if (lines_keep(c, stream, in))
+		return in.len == 0 ? SP_OK : sp_record(c->s, c->op, SP_REC_OUTPUT, in);
 	if (c->filter[stream] == NULL)
 		sp_wr_put(&w, in);
 	else
@@ -157,8 +166,8 @@ filter(struct channel *c, unsigned stream, struct sp_bytes in, bool last)
 	return p->len == 0 || c->purpose == FOR_FORWARD ? SP_OK : sp_record(c->s, c->op, SP_REC_OUTPUT, (struct sp_bytes){ p->p, p->len });
 }
 
-static int
-send_pending(struct channel *c, unsigned stream, bool *moved_r)
+int
+flow_send(struct channel *c, unsigned stream, bool *moved_r)
 {
 	struct ssh *h = sp_state(c->s);
 	struct pending *p = &c->pending[stream];
@@ -167,7 +176,7 @@ send_pending(struct channel *c, unsigned stream, bool *moved_r)
 		n = n < room ? n : room;
 		if (n == 0)
 			return SP_OK;
-		int rc = flow_write(c, SP_CLIENT, stream == 1, (struct sp_bytes){ p->p + p->at, n }, &n);
+		int rc = flow_write(c, SP_CLIENT, stream == 1 && lines_has_errors(c), (struct sp_bytes){ p->p + p->at, n }, &n);
 		if (rc != SP_OK || n == 0)
 			return rc;
 		taken(p, n);
@@ -194,7 +203,7 @@ static int
 from_target(struct channel *c, unsigned stream, bool *moved_r)
 {
 	struct pending *in = &c->come[stream];
-	int rc = send_pending(c, stream, moved_r);
+	int rc = flow_send(c, stream, moved_r);
 	while (rc == SP_OK && empty(&c->pending[stream]) && !sp_full(c->s, SP_CLIENT)) {
 		rc = gulp_both(c);
 		size_t n = in->len - in->at < CHUNK ? in->len - in->at : CHUNK;
@@ -205,7 +214,7 @@ from_target(struct channel *c, unsigned stream, bool *moved_r)
 		if (rc == SP_OK)
 			taken(in, n);
 		if (rc == SP_OK)
-			rc = send_pending(c, stream, moved_r);
+			rc = flow_send(c, stream, moved_r);
 	}
 	return rc;
 }
@@ -238,7 +247,7 @@ end_hold(struct channel *c, unsigned stream, bool *moved_r)
 	c->hold_until[stream] = 0;
 	*moved_r = true;
 	int rc = filter(c, stream, (struct sp_bytes){ NULL, 0 }, true);
-	return rc == SP_OK ? send_pending(c, stream, moved_r) : rc;
+	return rc == SP_OK ? flow_send(c, stream, moved_r) : rc;
 }
 
 static bool
@@ -275,15 +284,40 @@ at_end(struct channel *c, bool *moved_r)
 	for (unsigned i = 0; i < 2 && rc == SP_OK && !c->flushed; i++) {
 		rc = filter(c, i, (struct sp_bytes){ NULL, 0 }, true);
 		if (rc == SP_OK)
-			rc = send_pending(c, i, moved_r);
+			rc = flow_send(c, i, moved_r);
 	}
 	c->flushed = true;
 	if (rc != SP_OK || !all_sent(c) || c->eof_sent[SP_CLIENT])
 		return rc;
-	(void)ssh_channel_send_eof(c->leg[SP_CLIENT]);
+	if (c->lines == NULL)
+		(void)ssh_channel_send_eof(c->leg[SP_CLIENT]);
 	c->eof_sent[SP_CLIENT] = true;
 	*moved_r = true;
 	return SP_OK;
+}
+
+int
+flow_show(struct channel *c, const struct sp_op *op, struct sp_bytes b)
+{
+	struct pending *p = &c->pending[0];
+	if (make_room(p, b.len) != SP_OK)
+		return SP_ENOMEM;
+	memcpy(p->p + p->len, b.p, b.len);
+	p->len += b.len;
+	c->bytes[SP_CLIENT] += b.len;
+	return sp_record(c->s, op, SP_REC_OUTPUT, b);
+}
+
+bool
+flow_shown(const struct channel *c)
+{
+	return empty(&c->pending[0]) && empty(&c->pending[1]);
+}
+
+void
+flow_forget(struct pending *p)
+{
+	taken(p, 0);
 }
 
 int

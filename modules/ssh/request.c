@@ -114,6 +114,20 @@ variable_fits(const char *name, const char *value)
 	return name[0] != '\0' && strlen(name) < 64 && strlen(value) < 256;
 }
 
+bool
+request_variable_fits(struct channel *c, const char *text)
+{
+	const struct ssh_conf *conf = sp_conf(c->s);
+	const char *value = strchr(text, '=');
+	char name[64];
+	size_t n = value == NULL ? 0 : (size_t)(value - text);
+	if (n == 0 || n >= sizeof(name) || c->nvariables == ENVIRONMENT)
+		return false;
+	memcpy(name, text, n);
+	name[n] = '\0';
+	return variable_fits(name, value + 1) && variable_listed(&conf->environment, name);
+}
+
 static int
 take_environment(struct channel *c, ssh_message m)
 {
@@ -142,9 +156,12 @@ take_exec(struct channel *c, ssh_message m)
 static int
 take_shell(struct channel *c, ssh_message m)
 {
+	const struct ssh_conf *conf = sp_conf(c->s);
 	(void)m;
+	if (strcmp(conf->shell, "off") == 0)
+		return refuse(c, "a shell", "");
 	c->purpose = FOR_SHELL;
-	return request_ask(c, "ssh.shell", SP_LIT("shell"));
+	return request_ask(c, "ssh.shell", strcmp(conf->shell, "exec") == 0 ? SP_LIT("shell exec") : SP_LIT("shell"));
 }
 
 static int
@@ -196,6 +213,7 @@ static const struct {
 	{ CH_SETUP, SSH_CHANNEL_REQUEST_SUBSYSTEM, take_subsystem },
 	{ CH_SETUP, SSH_CHANNEL_REQUEST_WINDOW_CHANGE, take_window },
 	{ CH_OPEN, SSH_CHANNEL_REQUEST_WINDOW_CHANGE, take_window },
+	{ CH_EDITING, SSH_CHANNEL_REQUEST_WINDOW_CHANGE, take_window },
 };
 
 static const char *
@@ -230,24 +248,6 @@ keep_variable(struct channel *c)
 	return v->name == NULL || v->value == NULL ? SP_ENOMEM : SP_OK;
 }
 
-/* A variable, X11, an agent: then on with what else it asks for. */
-static int
-small_decided(struct channel *c)
-{
-	bool yes = c->what == SP_ALLOW, agent = sp_bytes_is(sp_op_text(c->op), "agent"), variable = strcmp(sp_op_kind(c->op), "ssh.env") == 0;
-	const struct sp_outcome o = { .error = "", .text = "set" };
-	int rc = yes && variable ? keep_variable(c) : SP_OK;
-	if (rc == SP_OK && yes)
-		rc = sp_done(c->op, &o);
-	if (!variable)
-		*(agent ? &c->agent : &c->x11) = yes;
-	sp_op_free(&c->op);
-	c->state = CH_SETUP;
-	if (variable || !agent)
-		request_answer(c, yes);
-	return rc;
-}
-
 static int
 denied(struct channel *c)
 {
@@ -267,7 +267,29 @@ denied(struct channel *c)
 		request_answer(c, true); /* for the text, and the status */
 	int rc = channel_say(c, "%s", c->text);
 	sp_op_free(&c->op);
+	if (rc == SP_OK && c->lines != NULL)
+		return lines_next(c, 126);
 	return rc == SP_OK ? channel_refuse(c, 126) : rc;
+}
+
+/* A variable, X11, an agent: then on with what else it asks for. */
+static int
+small_decided(struct channel *c)
+{
+	bool yes = c->what == SP_ALLOW, agent = sp_bytes_is(sp_op_text(c->op), "agent"), variable = strcmp(sp_op_kind(c->op), "ssh.env") == 0;
+	const struct sp_outcome o = { .error = "", .text = "set" };
+	int rc = yes && variable ? keep_variable(c) : SP_OK;
+	if (rc == SP_OK && yes)
+		rc = sp_done(c->op, &o);
+	if (!variable)
+		*(agent ? &c->agent : &c->x11) = yes;
+	sp_op_free(&c->op);
+	c->state = CH_SETUP;
+	if (c->lines != NULL) /* no request, but a line of the shell */
+		return rc != SP_OK ? rc : yes ? lines_next(c, 0) : denied(c);
+	if (variable || !agent)
+		request_answer(c, yes);
+	return rc;
 }
 
 int
@@ -276,7 +298,7 @@ request_step(struct channel *c, bool *moved_r)
 	int rc = SP_OK;
 	if (c->agent_wanted && c->state == CH_SETUP)
 		rc = ask_agent(c);
-	while (rc == SP_OK && c->nrequests > 0 && (c->state == CH_SETUP || c->state == CH_OPEN)) {
+	while (rc == SP_OK && c->nrequests > 0 && (c->state == CH_SETUP || c->state == CH_OPEN || c->state == CH_EDITING)) {
 		*moved_r = true;
 		rc = take_first(c);
 	}
@@ -287,6 +309,8 @@ request_step(struct channel *c, bool *moved_r)
 		return small_decided(c);
 	if (c->what != SP_ALLOW)
 		return denied(c);
+	if (c->purpose == FOR_SHELL && sp_bytes_is(sp_op_text(c->op), "shell exec"))
+		return lines_begin(c);
 	c->state = CH_OPENING;
 	return SP_OK;
 }

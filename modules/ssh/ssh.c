@@ -25,6 +25,8 @@ static const struct sp_directive directives[] = {
 	    "Log-ins that a client may try in one connection." },
 	{ "hold", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, CONF(hold), "5ms",
 	    "In a terminal: how long output that may begin a detector's finding is held back; of a command that may be spoken with ten times that." },
+	{ "shell", SP_TYPE_STRING, SP_IN_MODULE | SP_IN_TARGET, CONF(shell), "login",
+	    "What a shell is: `login`, the target's own; `exec`, a line editor of the gateway's, each line a command that rules judge; `off`, refused always." },
 	{ .name = NULL }
 };
 
@@ -56,6 +58,10 @@ ssh_check(void *conf, const char **err_r)
 		}
 	if (c->host_key.n == 0)
 		return SP_ECONF;
+	if (strcmp(c->shell, "login") != 0 && strcmp(c->shell, "exec") != 0 && strcmp(c->shell, "off") != 0) {
+		*err_r = "shell is login, exec or off";
+		return SP_ECONF;
+	}
 	*err_r = "auth_tries must be between 1 and 20, hold at most 1s";
 	return c->auth_tries >= 1 && c->auth_tries <= 20 && c->hold <= 1000 ? SP_OK : SP_ECONF;
 }

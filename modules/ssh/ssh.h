@@ -38,6 +38,7 @@ struct ssh_conf {
 	bool keys;
 	uint64_t auth_tries;
 	uint64_t hold;
+	const char *shell;
 };
 
 enum ssh_state { HELLO, AUTH, KEEPER, DIALING, CONNECT, PROOF, LOGIN, READY, STATES };
@@ -62,6 +63,7 @@ enum channel_state {
 	CH_STARTING,  /* exec, shell, subsystem or forward was asked for */
 	CH_OPEN,
 	CH_LISTENING, /* at the target, for the client; no channel yet */
+	CH_EDITING,   /* a shell of single commands, between two of them */
 	CH_CLOSING,   /* a last text goes to the client */
 	CHANNEL_STATES
 };
@@ -79,6 +81,7 @@ struct variable {
 };
 
 struct sftp;
+struct lines;
 
 struct channel {
 	struct sp_session *s;
@@ -126,6 +129,7 @@ struct channel {
 	char kill[32];                 /* from the client, to be sent on */
 	uint64_t bytes[2];
 	struct sftp *sftp;
+	struct lines *lines;           /* FOR_SHELL: the gateway reads its lines */
 };
 
 struct ssh {
@@ -211,6 +215,8 @@ int request_ask(struct channel *c, const char *kind, struct sp_bytes text) SP_MU
 int request_count_refusal(struct sp_session *s) SP_MUST;
 /* Yes or no to the request that is under way. */
 void request_answer(struct channel *c, bool yes);
+/* May "NAME=VALUE" be set by a client of this target, and is there room for it? */
+bool request_variable_fits(struct channel *c, const char *text);
 
 /* forward.c: the message is theirs */
 int forward_take_direct(struct sp_session *s, ssh_message m) SP_MUST;
@@ -230,6 +236,28 @@ bool flow_has_output(const struct channel *c);
 /* Of a forward: something of the client's that the target still takes, though the client has closed it. */
 bool flow_has_input(const struct channel *c);
 int flow_step(struct channel *c, bool *moved_r) SP_MUST;
+/* Of the gateway's own, on the client's screen: recorded as `op`'s, sent by flow_send(), which may take several. */
+int flow_show(struct channel *c, const struct sp_op *op, struct sp_bytes b) SP_MUST;
+int flow_send(struct channel *c, unsigned stream, bool *moved_r) SP_MUST;
+bool flow_shown(const struct channel *c); /* nothing waits for the client */
+void flow_forget(struct pending *p);      /* the buffer, when all of it was taken */
+
+/* lines.c: a shell of single commands */
+/* The shell was allowed. */
+int lines_begin(struct channel *c) SP_MUST;
+int lines_step(struct channel *c, bool *moved_r) SP_MUST;
+/* A line's command is over, or was refused: on to the next one. */
+int lines_next(struct channel *c, int status) SP_MUST;
+/* What a command says may be for the gateway alone: true when it was, or there is no such shell: false. */
+bool lines_keep(struct channel *c, unsigned stream, struct sp_bytes b);
+/* Does what the client sends go to the command?  Does that have a terminal? */
+bool lines_feeds(const struct channel *c);
+bool lines_needs_pty(const struct channel *c);
+/* In a terminal its errors stand among what else it says, so that the prompt comes last. */
+bool lines_has_errors(const struct channel *c);
+/* The shell is over: recorded as done. */
+int lines_done(struct channel *c) SP_MUST;
+void lines_free(struct lines **lines);
 
 /* classify.c */
 enum { A_COMMAND, A_PROGRAM, A_ARGV, A_SYNTAX, A_WRITES, A_READS, A_NAME, A_VALUE, A_OPERATION, A_PATH, A_TO, A_DIRECTION, A_CHANNEL,

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The parts of the SSH module that need no libssh: what stands before it (SS1, SS11), SFTP's packets and paths. */
 #include <CUnit/CUnit.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "../../modules/ssh/edit.h"
 #include "../../modules/ssh/guard.h"
 #include "../../modules/ssh/sftp.h"
 #include "cunit_main.h"
@@ -169,12 +171,95 @@ lengths_of_packets(void)
 	CU_ASSERT(sftp_packet(SP_LIT("\xff\xff\xff\xff"), &want) < 0);
 }
 
+/* ---- the line editor ---- */
+
+static const struct {
+	const char *keys, *line; /* what was typed, and the line that it made */
+} typed[] = {
+	{ "ls -l\r", "ls -l" }, { "lx\177s\r", "ls" }, { "b\001a\005c\r", "abc" }, { "ac\033[Db\r", "abc" },
+	{ "ac\033ODb\r", "abc" }, { "one two\027x\r", "one x" }, { "gone\025here\r", "here" }, { "abX\001\006\006\013c\r", "abc" },
+	{ "aXb\001\033[C\033[3~\r", "ab" }, { "\303\244\303\266\177x\r", "\303\244x" }, { "\303\244b\033[D\033[Dx\r", "x\303\244b" },
+	{ "first\rsecond\r\033[A\033[A\r", "first" }, { "first\rsecond\r\020\r", "second" }, { "a\r\033[A\033[Bb\r", "b" },
+	{ "x\tz\r", "xz" }, { "a\033[1;5Db\r", "ba" }, { "x\033[99~y\r", "xy" }, { "\033[A\033[B\177\033[3~ok\r", "ok" },
+	{ "a\r\nb\r\n", "b" }, { "a\001\004b\r", "b" },
+};
+
+static void
+lines_as_they_are_typed(void)
+{
+	static uint8_t space[1u << 16];
+	for (size_t i = 0; i < sizeof(typed) / sizeof(*typed); i++) {
+		struct edit e = { .prompt = "host:~> ", .columns = 80 };
+		enum edit_what what = EDIT_MORE;
+		bool ended = false;
+		for (const char *k = typed[i].keys; *k != '\0'; k++) {
+			struct sp_writer screen = sp_writer(space, sizeof(space));
+			what = edit_key(&e, (uint8_t)*k, &screen);
+			CU_ASSERT_FALSE(screen.bad);
+			ended = what == EDIT_LINE;
+			if (ended && k[1] != '\0' && strcmp(k + 1, "\n") != 0) {
+				CU_ASSERT_TRUE(edit_remember(&e));
+				edit_begin(&e);
+			} else if (ended) {
+				break;
+			}
+		}
+		bool good = ended && sp_bytes_is((struct sp_bytes){ e.line, e.len }, typed[i].line);
+		if (!good)
+			fprintf(stderr, "\nline %zu: \"%.*s\"\n", i, (int)e.len, e.line);
+		CU_ASSERT_TRUE(good);
+		edit_free(&e);
+	}
+}
+
+static void
+keys_that_end(void)
+{
+	uint8_t space[1024];
+	struct edit e = { .prompt = "> ", .columns = 80 };
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	CU_ASSERT_EQUAL(edit_key(&e, 4, &w), EDIT_END);
+	CU_ASSERT_EQUAL(edit_key(&e, 'a', &w), EDIT_MORE);
+	CU_ASSERT_EQUAL(edit_key(&e, 4, &w), EDIT_MORE);
+	CU_ASSERT_EQUAL(edit_key(&e, 3, &w), EDIT_CANCEL);
+	edit_free(&e);
+}
+
+/* No row is longer than the terminal, whatever is typed and wherever the cursor is; the line takes no more than fits. */
+static void
+long_lines_scroll(void)
+{
+	static uint8_t space[1u << 16];
+	static const char *const moves[] = { "\001", "\005", "\033[D", "\033[D\033[D\177", "x", "\303\244" };
+	struct edit e = { .prompt = "host:/srv> ", .columns = 40 };
+	for (unsigned i = 0; i < 6000; i++) {
+		struct sp_writer w = sp_writer(space, sizeof(space));
+		(void)edit_key(&e, (uint8_t)('a' + i % 26), &w);
+		CU_ASSERT_FALSE(w.bad);
+	}
+	CU_ASSERT_EQUAL(e.len, EDIT_MAX);
+	for (unsigned i = 0; i < 200; i++)
+		for (const char *k = moves[i % 6]; *k != '\0'; k++) {
+			struct sp_writer w = sp_writer(space, sizeof(space));
+			unsigned columns = 0;
+			(void)edit_key(&e, (uint8_t)*k, &w);
+			struct sp_bytes b = sp_written(&w);
+			for (size_t n = 1; n < b.len && b.p[n] != 0x1b; n++)
+				columns += (b.p[n] & 0xc0) != 0x80;
+			CU_ASSERT_TRUE(columns < 40 && e.at <= e.len);
+		}
+	edit_free(&e);
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = { { "SS1 nothing but the exchange before the keys", ss1_nothing_but_the_exchange_before_the_keys },
 		{ "SS11 lengths are checked first", ss11_lengths_are_checked_first }, { "SS11 banners end", ss11_banners_end },
 		{ "paths are clean", paths_are_clean }, { "requests are whole or malformed", requests_are_whole_or_malformed },
-		{ "lengths of packets", lengths_of_packets }, CU_TEST_INFO_NULL };
+		{ "lengths of packets", lengths_of_packets }, { "SSH: lines as they are typed", lines_as_they_are_typed },
+		{ "SSH: keys that end a line", keys_that_end },
+		{ "SSH: long lines scroll", long_lines_scroll },
+		CU_TEST_INFO_NULL };
 	return cunit_main("ssh parts", tests);
 }

@@ -1,0 +1,207 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""`shell exec`: a line editor in the gateway, each line a command that is judged; `shell off`; and who waits in a terminal gives up."""
+
+import pty
+import select
+import struct
+import fcntl
+import termios
+
+from ssh_world import *
+
+
+class Terminal:
+    """ssh in a terminal of ours, 24 rows of 80."""
+
+    def __init__(self, w, *command, name="lines", user="ann", groups="dev", options=()):
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update(w.environment(w.token(user, groups)), TERM="xterm", LC_ALL="C.UTF-8")
+            os.execvp("ssh", w.ssh_argv(*command, name=name, options=["-tt", *options]))
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        self.seen = b""
+
+    def type(self, text):
+        os.write(self.fd, text.encode() if isinstance(text, str) else text)
+
+    def until(self, text):
+        """What came until this text did."""
+        text = text.encode()
+        end = time.monotonic() + 30 * SLOW
+        while text not in self.seen:
+            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.monotonic()))
+            assert ready, f"{text!r} did not come: {self.seen!r}"
+            try:
+                more = os.read(self.fd, 65536)
+            except OSError:
+                more = b""
+            assert more, f"it ended without {text!r}: {self.seen!r}"
+            self.seen += more
+        before, _, self.seen = self.seen.partition(text)
+        return before.decode(errors="replace")
+
+    def end(self):
+        try:
+            while os.read(self.fd, 65536):
+                pass
+        except OSError:
+            pass
+        os.close(self.fd)
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+
+
+@test
+def each_line_is_a_command_that_is_judged(w):
+    t = Terminal(w)
+    t.until("lines:~> ")
+    t.type("echo one two\r")
+    t.until("\none two\r\n")
+    t.until("lines:~> ")
+    t.type("rm -rf /nothing\r")
+    t.until("Ask for it in a ticket.")
+    t.until("lines:~> ")
+    t.type("echo `id`\r")
+    t.until("blocked by rule")
+    t.until("lines:~> ")
+    t.type("cd /usr/bin/../share\r")
+    t.until("lines:/usr/share> ")
+    t.type("pwd\r")
+    t.until("\n/usr/share\r\n")
+    t.until("lines:/usr/share> ")
+    t.type("cd /nowhere-at-all\r")
+    t.until("No such file")
+    t.until("lines:/usr/share> ")
+    t.type("cd /tmp; cd -\r")   # within one line the target's shell does it, and it ends with it
+    t.until("lines:/usr/share> ")
+    t.type("cd ..\r")
+    t.until("lines:/usr> ")
+    t.type("cd -\r")
+    t.until("lines:/usr/share> ")
+    t.type("false\r")
+    t.until("lines:/usr/share> ")
+    t.type("exit\r")
+    assert t.end() == 1
+    said = w.recording("ann")
+    assert "rm -rf /nothing" in said and "cd '/usr/share' && cd '..' && pwd" in said, said
+
+
+@test
+def editing_history_and_keys(w):
+    t = Terminal(w, user="keys")
+    t.until("lines:~> ")
+    t.type("ecko x\x1b[D\x1b[D\x1b[D\x7fh\x05y\r")
+    t.until("\nxy\r\n")
+    t.until("lines:~> ")
+    t.type("\x1b[A\r")
+    t.until("\nxy\r\n")
+    t.until("lines:~> ")
+    t.type("not this\x03")
+    t.until("^C\r\n")
+    t.until("lines:~> ")
+    t.type("cat\r")  # its input is the terminal's
+    t.type("typed\r")
+    t.until("typed\r\ntyped\r\n")
+    t.type("\x03")
+    t.until("lines:~> ")
+    t.type("history\r")
+    assert "echo xy\r\n" in t.until("lines:~> ")
+    t.type("\x04")
+    t.end()
+
+
+@test
+def variables_are_kept_by_list(w):
+    t = Terminal(w, user="variables")
+    t.until("lines:~> ")
+    t.type("export LC_TEST='a b'\r")
+    t.until("lines:~> ")
+    t.type("printenv LC_TEST\r")
+    t.until("\na b\r\n")
+    t.until("lines:~> ")
+    t.type("export LD_PRELOAD=/x.so\r")
+    t.until("does not keep this variable")
+    t.until("lines:~> ")
+    t.type("exit 7\r")
+    assert t.end() == 7
+
+
+@test
+def the_command_has_the_terminal_s_size(w):
+    t = Terminal(w, user="size")
+    t.until("lines:~> ")
+    t.type("stty size\r")
+    t.until("\n24 80\r\n")
+    t.until("lines:~> ")
+    fcntl.ioctl(t.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    def resized():
+        t.type("stty size\r")
+        return "30 100" in t.until("lines:~> ")
+    wait_for(resized, said="the size did not change")
+    t.type("exit\r")
+    t.end()
+
+
+@test
+def masks_hold_in_it(w):
+    t = Terminal(w, user="masks")
+    t.until("lines:~> ")
+    t.type(r"printf '4111\033[1m1111%s\n' 11111111" + "\r")
+    t.until("****")
+    assert "1111" not in t.until("lines:~> ")
+    t.type("exit\r")
+    t.end()
+
+
+@test
+def without_a_terminal_lines_are_read_as_they_come(w):
+    done = w.ssh(name="lines", user="script", stdin="cd /usr\npwd\n# nothing\n\nrm x\ncat\nfalse || echo last; exit 3\necho after\nexit 5\n", options=["-T"])
+    assert done.out.splitlines() == ["/usr", "last", "after"], repr(done)
+    assert "Ask for it in a ticket" in done.err and done.code == 5, repr(done)
+    done = w.ssh(name="lines", user="script", stdin="echo no end", options=["-T"])
+    assert (done.out, done.code) == ("no end", 0), repr(done)
+
+
+@test
+def a_held_line_waits_and_is_given_up(w):
+    t = Terminal(w, user="waits")
+    t.until("lines:~> ")
+    t.type("factor 6\r")
+    t.until("^C gives up")
+    t.type("\x03")
+    t.until("given up")
+    t.until("lines:~> ")
+    wait_for(lambda: not [r for r in w.requests() if r["user"] == "waits"], said="the request is still there")
+    t.type("factor 6\r")
+    t.until("Request ")
+    request = t.until(" ")
+    t.until("^C gives up")
+    assert w.command("approve", request, token=w.token("lea", "leads", api=True)).code == 0
+    t.until("\n6: 2 3\r\n")
+    t.until("lines:~> ")
+    t.type("exit\r")
+    assert t.end() == 0
+
+
+@test
+def a_command_that_waits_in_a_terminal_is_given_up(w):
+    t = Terminal(w, "factor 6", name="host", user="waits2")
+    t.until("^C gives up")
+    t.type("\x03")
+    t.until("given up")
+    assert t.end() == 130
+    wait_for(lambda: not [r for r in w.requests() if r["user"] == "waits2"], said="the request is still there")
+
+
+@test
+def no_shell_where_it_is_off(w):
+    done = w.ssh(name="off", user="off", stdin="id\n", options=["-T"])
+    assert done.code != 0 and "uid=" not in done.out, repr(done)
+    assert w.ssh("echo fine", name="off").out == "fine"
+
+
+def more(w):
+    return w.ssh_target("lines", extra="shell exec;") + w.ssh_target("off", extra="shell off;")
+
+
+ssh_main(more=more)
