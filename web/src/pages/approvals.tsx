@@ -67,7 +67,7 @@ function Votes({ r }: { r: Request }) {
 }
 
 function Decisions({ r }: { r: Request }) {
-  const list = r.decisions.filter((d): d is Record<string, unknown> => typeof d === "object" && d !== null);
+  const list = (r.decisions as unknown[]).filter((d): d is Record<string, unknown> => typeof d === "object" && d !== null);
   if (list.length === 0) return null;
   return (
     <ul class="decisions">
@@ -91,7 +91,7 @@ function Decide({ r, whole, me, done, changed }: Deciding) {
   const [busy, setBusy] = useState("");
   const [problem, setProblem] = useState<Problem>();
   const why = mayNot(r, me);
-  if (why !== undefined) return <p class="note"><Icon name="lock" /> {why}</p>;
+  if (why !== undefined) return <p class="note with-icon"><Icon name="lock" /> {why}</p>;
   const decide = async (allow: boolean) => {
     setBusy(allow ? "allow" : "deny");
     setProblem(undefined);
@@ -178,7 +178,7 @@ export function Card({ r, me, chosen, done }: { r: Request; me: Whoami; chosen: 
 function Notify({ on, set }: { on: boolean; set: (on: boolean) => void }) {
   if (!("Notification" in window)) return null;
   const turn = async () => set(!on && (await Notification.requestPermission()) === "granted");
-  return <button class="quiet small" aria-pressed={on} onClick={turn} title="Desktop notification when something waits for you"><Icon name="bell" />{on ? "Notifying" : "Notify me"}</button>;
+  return <button class="quiet small" aria-pressed={on} aria-label="Notify me" onClick={turn} title="Desktop notification when something waits for you"><Icon name="bell" /><span class="wide-only">{on ? "Notifying" : "Notify me"}</span></button>;
 }
 
 // Tells of what was not there before, when nobody looks.

@@ -46,11 +46,12 @@ function Line({ x }: { x: Entry }) {
   const { e } = x;
   const what = str(e, "event") || str(e, "verdict");
   const about = ["rule", "text", "why", "tag", "reason", "kind", "comment"].map((n) => str(e, n)).filter((v) => v !== "");
+  if (str(e, "session") !== "") about.push(`session ${str(e, "session").slice(0, 8)}`);
   const rest = Object.entries(e).filter(([, v]) => v !== "" && v !== null);
   return (
     <details class="op" onToggle={(ev) => set(ev.currentTarget.open)}>
       <summary>
-        <span class="audit-time"><Time at={str(e, "time")} /></span><Chip text={what} />
+        <span class="audit-time"><Time at={str(e, "time")} /></span><span class="op-event"><Chip text={what} /></span>
         <span class="op-text one-line"><b><Shown text={str(e, "user") || str(e, "by") || "gateway"} /></b>{str(e, "target") !== "" && <> <span class="soft">at</span> <Shown text={str(e, "target")} /></>} <span class="soft"><Shown text={plain(about.join(" · "), 180)} /></span></span>
       </summary>
       {open && <div class="op-body"><dl class="facts wide">{rest.map(([k, v]) => <div key={k}><dt>{k}</dt><dd>{k === "session" ? <a href={`/sessions/${String(v)}`}><code>{String(v)}</code></a> : <Shown text={typeof v === "string" ? v : JSON.stringify(v)} />}</dd></div>)}</dl></div>}

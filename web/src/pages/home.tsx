@@ -29,7 +29,7 @@ function Ticket({ ticket, anew }: { ticket: Made; anew: () => void }) {
       <div class="segments" role="tablist" aria-label="Forms">
         {all.map((f) => <button key={f.name} role="tab" aria-selected={f.name === form} onClick={() => choose(f.name)}>{f.name}</button>)}
       </div>
-      {now !== undefined && <div class="copyable"><pre class="code" tabIndex={0} role="region" aria-label={now.name}><code>{now.text}</code></pre><Copy text={now.text} label={now.name} /></div>}
+      {now !== undefined && <div class="copyable"><pre class="code" tabIndex={0} role="group" aria-label={now.name}><code>{now.text}</code></pre><Copy text={now.text} label={now.name} /></div>}
       <p class="soft">The password is shown here and never again. It opens this one target only, as you.</p>
     </>
   );

@@ -16,7 +16,7 @@ import { Player } from "../ui/player";
 function Rows({ o }: { o: Operation }) {
   if (o.columns.length === 0) return null;
   return (
-    <div class="table-box" tabIndex={0} role="region" aria-label="The answer">
+    <div class="table-box" tabIndex={0} role="group" aria-label="The answer">
       <table class="answer">
         <thead><tr>{o.columns.map((c, i) => <th key={i} scope="col"><Shown text={c.name} />{c.masked && <Chip text="masked" />}</th>)}</tr></thead>
         <tbody>{o.rows.map((r, i) => <tr key={i}>{r.map((v, j) => <td key={j} class={o.columns[j]?.masked ? "masked" : ""}>{v === null ? <span class="soft">NULL</span> : <Shown text={v} />}</td>)}</tr>)}</tbody>
@@ -54,7 +54,7 @@ function Op({ o, open, session }: { o: Operation; open: boolean; session: string
     <details ref={at} class={`op v-${verdict}`} open={open} onToggle={(e) => show(e.currentTarget.open)}>
       <summary>
         <span class="num soft op-at">{measured(o.at)}</span>
-        <Chip text={verdict || "…"} />
+        <span class="op-verdict"><Chip text={verdict || "…"} /></span>
         <span class="op-text one-line"><code><Shown text={plain(text, 240)} /></code></span>
         <span class="op-end">
           {transfers[o.kind] !== undefined && <Chip text={transfers[o.kind]!} />}
@@ -210,7 +210,7 @@ function Body({ s, me, place, again }: { s: Session; me: Whoami; place: Place; a
       </header>
       <Facts rows={[
         ["Began", <Time at={s.started} />], ["Lasts", <Took s={s} />], ["Protocol", <Shown text={s.protocol} />], ["From", <Shown text={s.address} />],
-        ["Database", s.part !== "" && <Shown text={s.part} />], ["Operations", <>{s.operations.toLocaleString()}{s.denied > 0 && <> <Chip text={`${s.denied} denied`} tone="bad" /></>}</>],
+        ["Database", s.part !== "" && <Shown text={s.part} />], ["Operations", !(live && s.operations === 0) && <>{s.operations.toLocaleString()}{s.denied > 0 && <> <Chip text={`${s.denied} denied`} tone="bad" /></>}</>],
         ["Rows", s.rows > 0 && s.rows.toLocaleString()], ["Bytes", s.bytes > 0 && bytes(s.bytes)], ["Gateway", <Shown text={s.gateway} />],
         ["Ended", s.text !== undefined && <Shown text={s.text} />], ["Session", <code class="hash">{s.id}</code>],
       ]} />

@@ -66,20 +66,20 @@ function useSessions(f: Filter): Listing {
   return { ...state, more, again: first };
 }
 
-function Row({ s, now, at }: { s: Session; now: number; at: number }) {
+function Row({ s, now }: { s: Session; now: number }) {
   const live = s.state === "live";
   const took = (s.ended !== undefined ? Date.parse(s.ended) : live ? now : Date.parse(s.started)) - Date.parse(s.started);
   return (
-    <a class={`line session ${live ? "live" : ""}`} role="row" aria-rowindex={at + 1} href={`/sessions/${s.id}`}>
-      <span role="cell" class="c-state">{live ? <i class="pulse" role="img" aria-label="live" /> : <i class={`dot ${s.state === "torn" || s.denied > 0 ? "bad" : ""}`} role="img" aria-label={s.state} />}</span>
-      <span role="cell" class="c-user"><Shown text={s.user} /></span>
-      <span role="cell" class="c-target"><Shown text={s.target} />{s.part !== "" && s.part !== s.target && <span class="soft">/<Shown text={s.part} /></span>}</span>
-      <span role="cell" class="c-protocol soft"><Shown text={s.protocol} /></span>
-      <span role="cell" class="c-time"><Time at={s.started} /></span>
-      <span role="cell" class="c-took num">{span(took)}</span>
-      <span role="cell" class="c-ops num">{count(s.operations, "operation")}</span>
-      <span role="cell" class="c-denied">{s.denied > 0 && <Chip text={`${s.denied} denied`} tone="bad" />}{s.state === "torn" && <Chip text="torn" />}</span>
-      <span role="cell" class="c-why soft one-line">{s.text !== undefined ? <Shown text={plain(s.text, 80)} /> : <Shown text={s.address} />}</span>
+    <a class={`line session ${live ? "live" : ""}`} href={`/sessions/${s.id}`}>
+      <span class="c-state">{live ? <i class="pulse" role="img" aria-label="live" /> : <i class={`dot ${s.state === "torn" || s.denied > 0 ? "bad" : ""}`} role="img" aria-label={s.state} />}</span>
+      <span class="c-user"><Shown text={s.user} /></span>
+      <span class="c-target"><Shown text={s.target} />{s.part !== "" && s.part !== s.target && <span class="soft">/<Shown text={s.part} /></span>}</span>
+      <span class="c-protocol soft"><Shown text={s.protocol} /></span>
+      <span class="c-time"><Time at={s.started} /></span>
+      <span class="c-took num">{span(took)}</span>
+      <span class="c-ops num">{!(live && s.operations === 0) && count(s.operations, "operation")}</span>
+      <span class="c-denied">{s.denied > 0 && <Chip text={`${s.denied} denied`} tone="bad" />}{s.state === "torn" && <Chip text="torn" />}</span>
+      <span class="c-why soft one-line">{s.text !== undefined ? <Shown text={plain(s.text, 80)} /> : <Shown text={s.address} />}</span>
     </a>
   );
 }
@@ -174,7 +174,8 @@ export function Sessions({ me, place }: { me: Whoami; place: Place }) {
           {!list.loading && list.rows.length === 0 && list.problem === undefined && (
             <Empty icon="sessions" title={Object.keys(f).length > 0 ? "No session fits" : "No session yet"}>{Object.keys(f).length > 0 ? <button class="quiet" onClick={() => go("/sessions", true)}>Show all</button> : "Connect to a target and it appears here."}</Empty>
           )}
-          {list.rows.length > 0 && <LongList rows={list.rows} height={44} label="Sessions" end={list.more} row={(s, at) => <Row key={s.id} s={s} now={now} at={at} />} />}
+          {list.rows.length > 0 && <div class="line line-head soft" aria-hidden="true"><span /><span>User</span><span>Target</span><span class="c-protocol">Protocol</span><span class="c-time">Began</span><span class="c-took num">Lasts</span><span class="c-ops num">Did</span><span class="c-denied" /><span class="c-why">Ended, or from where</span></div>}
+          {list.rows.length > 0 && <LongList rows={list.rows} height={44} label="Sessions" end={list.more} row={(s) => <Row s={s} now={now} />} />}
           {list.loading && list.rows.length > 0 && <p class="soft"><Icon name="clock" /> More…</p>}
         </>
       )}

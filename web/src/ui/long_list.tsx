@@ -8,11 +8,11 @@ interface Props<T> {
   rows: T[];
   height: number;
   label: string;
-  row: (value: T, at: number) => ComponentChildren;
+  row: (value: T) => ComponentChildren;
   end: () => void; // the last rows come into sight
 }
 
-export function LongList<T>({ rows, height, label, row, end }: Props<T>) {
+export function LongList<T extends { id: string }>({ rows, height, label, row, end }: Props<T>) {
   const at = useRef<HTMLDivElement>(null);
   const [seen, see] = useState({ scrolled: 0, sight: 800 });
   useEffect(() => {
@@ -39,10 +39,10 @@ export function LongList<T>({ rows, height, label, row, end }: Props<T>) {
     if (near) end();
   }, [near, rows.length]);
   return (
-    <div ref={at} class="long" role="table" aria-label={label} aria-rowcount={rows.length} tabIndex={0}>
-      <div style={{ height: `${w.above}px` }} />
-      {rows.slice(w.from, w.to).map((r, i) => row(r, w.from + i))}
-      <div style={{ height: `${w.below}px` }} />
+    <div ref={at} class="long" role="list" aria-label={label} tabIndex={0}>
+      <div role="presentation" style={{ height: `${w.above}px` }} />
+      {rows.slice(w.from, w.to).map((r, i) => <div key={r.id} role="listitem" aria-posinset={w.from + i + 1} aria-setsize={rows.length}>{row(r)}</div>)}
+      <div role="presentation" style={{ height: `${w.below}px` }} />
     </div>
   );
 }

@@ -26,7 +26,7 @@ const colourful = 200_000; // characters; a longer text is shown without colours
 export function Code({ text, kind = "", label = "Statement" }: { text: string; kind?: string; label?: string }) {
   const sql = kind.startsWith("sql") && text.length <= colourful;
   return (
-    <pre class="code" tabIndex={0} role="region" aria-label={label}>
+    <pre class="code" tabIndex={0} role="group" aria-label={label}>
       <code>{sql ? tokens(text).map((t) => (t.kind === "space" || t.kind === "word" || t.kind === "sign" ? <Shown text={t.text} /> : <span class={`t-${t.kind}`}><Shown text={t.text} /></span>)) : <Shown text={text} />}</code>
     </pre>
   );
@@ -53,7 +53,7 @@ export function Left({ until }: { until: string }) {
 const drawn: Record<string, string> = {
   home: "M3 11l9-7 9 7M5 10v10h5v-6h4v6h5V10", inbox: "M4 5h16v14H4zM4 14h5l1.5 2h3L15 14h5", sessions: "M4 5h16v14H4zM7 10l3 2.5L7 15M12 15h5",
   policy: "M12 3l8 3v6c0 5-3.5 8-8 9-4.5-1-8-4-8-9V6zM9 12l2 2 4-4", audit: "M6 3h9l4 4v14H6zM9 11h7M9 15h7M9 7h3", chart: "M4 20h16M7 17v-6M12 17V6M17 17v-9",
-  check: "M5 12l5 5 9-10", cross: "M6 6l12 12M18 6L6 18", copy: "M9 9h11v11H9zM5 15H4V4h11v1", key: "M14 10a4 4 0 1 0-3.9 4L12 16h2v2h2v2h4v-3l-6.2-6.2",
+  check: "M5 12l5 5 9-10", cross: "M6 6l12 12M18 6L6 18", copy: "M9 9h11v11H9zM5 15H4V4h11v1", key: "M8 11a4 4 0 1 0 0 8 4 4 0 0 0 0-8M11 12l9-9M16 7l3 3",
   bell: "M6 17V11a6 6 0 0 1 12 0v6l2 2H4zM10 21h4", bolt: "M13 3L5 14h6l-1 7 8-11h-6z", lock: "M6 11h12v9H6zM9 11V8a3 3 0 0 1 6 0v3", cloud: "M4 4l16 16M7 18a4 4 0 0 1 0-8 6 6 0 0 1 2-3M13 5a6 6 0 0 1 6 6 4 4 0 0 1 1 7",
   search: "M11 4a7 7 0 1 0 0 14 7 7 0 0 0 0-14M16 16l5 5", sun: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8M12 2v3M12 19v3M2 12h3M19 12h3M5 5l2 2M17 17l2 2M5 19l2-2M17 7l2-2",
   moon: "M20 14A8 8 0 1 1 10 4a7 7 0 0 0 10 10", out: "M10 4H5v16h5M14 8l4 4-4 4M9 12h9", down: "M12 4v11M7 11l5 5 5-5M5 20h14", clock: "M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16M12 8v4l3 2",
