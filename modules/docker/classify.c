@@ -143,7 +143,7 @@ docker_say_path(struct sp_op *op, unsigned attr, struct sp_bytes path, const cha
 
 struct facts {
 	struct sp_bytes name, id, image, user, exec_user, argv;
-	bool privileged, exec_privileged, exec_tty, exec;
+	bool privileged, exec_privileged, exec_tty, exec_stdin, exec;
 };
 
 static int
@@ -154,7 +154,7 @@ find_facts(struct sp_bytes lines, struct facts *f)
 	const struct { const char *name; struct sp_bytes *to; } texts[] = { { "container", &f->name }, { "container.id", &f->id },
 		{ "container.image", &f->image }, { "container.user", &f->user }, { "exec.user", &f->exec_user }, { "exec.argv", &f->argv } };
 	const struct { const char *name; bool *to; } bools[] = { { "container.privileged", &f->privileged }, { "exec.privileged", &f->exec_privileged },
-		{ "exec.tty", &f->exec_tty } };
+		{ "exec.tty", &f->exec_tty }, { "exec.stdin", &f->exec_stdin } };
 	while (proxy_next_line(&r, &name, &value)) {
 		for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++)
 			if (sp_bytes_is(name, texts[i].name))
@@ -364,9 +364,15 @@ say_request(struct sp_op *op, const void *of)
 		rc = f->exec ? say_exec(op, f) : sp_op_unclear(op, "exec", SP_LIT("unknown"));
 	struct sp_reader r = sp_reader(q->t.lines);
 	struct sp_bytes name, value;
-	while (rc == SP_OK && !(row->flags & ROW_BYTES) && proxy_next_line(&r, &name, &value))
-		if (sp_bytes_is(name, "!body"))
+	bool unseen = f->exec_stdin || ((row->flags & ROW_HIJACK) && strcmp(row->kind, "docker.exec") != 0);
+	while (rc == SP_OK && proxy_next_line(&r, &name, &value)) {
+		bool body = sp_bytes_is(name, "!body");
+		unseen = unseen || body;
+		if (body && !(row->flags & ROW_BYTES))
 			rc = sp_op_unclear(op, "body", sp_str(row->action));
+	}
+	if (rc == SP_OK && unseen) /* stdin, an archive: whoever decides has not seen them */
+		rc = sp_op_unseen(op);
 	return rc == SP_OK && (row->flags & ROW_JSON) ? say_body(op, row, &q->t, f) : rc;
 }
 

@@ -12,7 +12,8 @@
 #define CONF(member) offsetof(struct docker_conf, member)
 
 static const struct sp_directive directives[] = {
-	PROXY_DIRECTIVES("accept,content-type,x-registry-auth,x-registry-config,user-agent"),
+	PROXY_DIRECTIVES("accept,content-type,x-registry-auth,x-registry-config,user-agent,x-docker-expose-session-uuid,"
+			 "x-docker-expose-session-name,x-docker-expose-session-sharedkey,x-docker-expose-session-grpc-method"),
 	{ "select", SP_TYPE_STRINGS, SP_IN_TARGET, CONF(select), "",
 	    "Labels, NAME=VALUE, that a container has to have, and gets when it is created: others are not there for who comes through here." },
 	{ "owner", SP_TYPE_STRING, SP_IN_TARGET, CONF(owner), "",
@@ -65,7 +66,9 @@ route(struct sp_session *s, struct sp_bytes head)
 	r->unseen = !r->up_done && !r->spool;
 	r->unbounded = (flags & ROW_ENDLESS) != 0;
 	r->hijack = (flags & ROW_HIJACK) != 0;
-	r->upgrade = r->hijack && d->proxy.head.upgrade && http_name_is(http_field(&d->proxy.head, head, "upgrade"), "tcp");
+	const char *protocol = flags & ROW_OPAQUE ? "h2c" : "tcp"; /* BuildKit's streams are HTTP/2, which nobody looks into */
+	r->upgrade = r->hijack && d->proxy.head.upgrade && http_name_is(http_field(&d->proxy.head, head, "upgrade"), protocol) ? protocol : NULL;
+	r->hijack = r->hijack && (r->upgrade != NULL || !(flags & ROW_OPAQUE));
 	if (!r->up_done && is_form(http_field(&d->proxy.head, head, "content-type"))) {
 		r->refused = 415;
 		snprintf(r->message, sizeof(r->message), "forms are not read here: send parameters in the query, bodies as application/json");

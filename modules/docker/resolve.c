@@ -147,6 +147,7 @@ say_exec(struct sp_session *s, const json_t *j)
 	put_line(s, "exec.privileged", json_is_true(json_object_get(process, "privileged")) ? SP_LIT("true") : SP_LIT("false"));
 	d->r.terminal = json_is_true(json_object_get(process, "tty"));
 	put_line(s, "exec.tty", d->r.terminal ? SP_LIT("true") : SP_LIT("false"));
+	put_line(s, "exec.stdin", json_is_true(json_object_get(j, "OpenStdin")) ? SP_LIT("true") : SP_LIT("false"));
 	struct sp_writer words = proxy_buffer(); /* as JSON, so that each word stays what it is */
 	json_t *all = json_array();
 	(void)json_array_append(all, json_object_get(process, "entrypoint"));

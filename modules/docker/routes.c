@@ -17,8 +17,8 @@ static const struct row rows[] = {
 	{ "GET", "/events", S, "events", ROW_READ | ROW_ENDLESS | ROW_LABELS },
 	{ "GET", "/system/df", S, "df", ROW_READ | ROW_ALL },
 	{ "POST", "/auth", S, "auth", ROW_OPAQUE },
-	{ "POST", "/session", S, "session", ROW_OPAQUE },
-	{ "POST", "/grpc", S, "grpc", ROW_OPAQUE },
+	{ "POST", "/session", S, "session", ROW_OPAQUE | ROW_HIJACK | ROW_ENDLESS },
+	{ "POST", "/grpc", S, "grpc", ROW_OPAQUE | ROW_HIJACK | ROW_ENDLESS },
 
 	{ "GET", "/containers/json", C, "list", ROW_READ | ROW_LABELS },
 	{ "POST", "/containers/create", "docker.container.create", "create", ROW_JSON },

@@ -164,7 +164,7 @@ becomes_stream(const struct proxy *p)
 {
 	if (!p->r.hijack)
 		return false;
-	return p->r.upgrade ? p->r.status == 101 : p->r.status == 200 && p->answer.framing.kind == HTTP_UNTIL_CLOSE;
+	return p->r.upgrade != NULL ? p->r.status == 101 : p->r.status == 200 && p->answer.framing.kind == HTTP_UNTIL_CLOSE;
 }
 
 /* What of it can't go on: a status and why; 0: it can. */
@@ -202,9 +202,9 @@ begin_stream(struct sp_session *s, struct sp_bytes head)
 	http_put_status(w, p->r.status);
 	if (type.p != NULL)
 		http_put_field(w, "Content-Type", type);
-	if (p->r.upgrade) {
+	if (p->r.upgrade != NULL) {
 		http_put_field(w, "Connection", SP_LIT("Upgrade"));
-		http_put_field(w, "Upgrade", SP_LIT("tcp"));
+		http_put_field(w, "Upgrade", sp_str(p->r.upgrade));
 	}
 	http_put_end(w);
 	if (w->bad)
@@ -382,7 +382,7 @@ proxy_answer(struct sp_session *s)
 			sp_log(s, SP_WARN, "the target's answer is refused: %s", http_error_text((int)n));
 			return proxy_refuse(s, 502, true, "the target's answer is malformed");
 		}
-		if (p->answer.status == 101 && !p->r.upgrade)
+		if (p->answer.status == 101 && p->r.upgrade == NULL)
 			return proxy_refuse(s, 502, true, "the target leaves HTTP, which was not asked for");
 		bool more = p->answer.status < 200 && p->answer.status != 101;
 		int rc = more ? sp_drop(s, SP_TARGET, (size_t)n) : begin_answer(s, (size_t)n);

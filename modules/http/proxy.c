@@ -426,9 +426,9 @@ go_on(struct sp_session *s)
 	int rc = put_request(s, sp_str(r->method), sp_written(&r->target));
 	struct sp_writer *w = sp_out(s, SP_TARGET);
 	sp_wr_put(w, sp_written(&r->fields));
-	if (r->upgrade) {
+	if (r->upgrade != NULL) {
 		http_put_field(w, "Connection", SP_LIT("Upgrade"));
-		http_put_field(w, "Upgrade", SP_LIT("tcp"));
+		http_put_field(w, "Upgrade", sp_str(r->upgrade));
 	}
 	bool body = r->spool ? r->body.len > 0 || strcmp(r->method, "POST") == 0 || strcmp(r->method, "PUT") == 0 : false;
 	if (body)

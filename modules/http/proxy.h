@@ -62,7 +62,7 @@ struct proxy_request {
 	bool spool;               /* … its body has to be seen whole */
 	bool unseen;              /* … its body goes on unseen: the operation's text says so */
 	bool hijack;              /* … the connection becomes a stream */
-	bool upgrade;             /* … by Upgrade: tcp and 101; else by an answer without an end */
+	const char *upgrade;      /* … by Upgrade to this protocol and 101; NULL: by an answer without an end */
 	bool rewrite;             /* … rewrite() sees the answer whole */
 	bool pieces;              /* … pieces() sees the answer's body as it comes, before the filter */
 	bool unbounded;           /* … its answer may take for ever */

@@ -56,6 +56,13 @@ rule "sh-words" {
 }
 rule "build" { doc = "Builds are fine here.", on = "docker.image", when = { action = "build" }, allow = { unclear = "route", name = "build" } }
 rule "build-body" { doc = "… with what they are built of.", on = "docker.image", when = { action = "build" }, allow = { unclear = "body", name = "build" } }
+rule "buildkit" {
+  doc   = "BuildKit passes as it is, for one.",
+  on    = "docker.system",
+  when  = { action = { "grpc", "session" }, user = "kit" },
+  allow = { unclear = "route", name = "grpc" },
+}
+rule "buildkit-session" { doc = "… both.", on = "docker.system", when = { action = "session", user = "kit" }, allow = { unclear = "route", name = "session" } }
 rule "cards" { doc = "No card on any screen.", on = "output", when = { user = "cards", detect = { "card" } }, mask = mask.redact }
 """
 

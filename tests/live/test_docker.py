@@ -222,6 +222,35 @@ def connect_starts_docker_with_a_ticket(w):
 
 
 @test
+def buildkit_is_opaque(w):
+    """Refused, unless a rule lets it pass: HTTP/2 inside, which nobody looks into."""
+    def ask(path, user, protocol="h2c"):
+        with socket.create_connection(("127.0.0.1", w.docker_port), timeout=30 * SLOW) as s:
+            s.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {w.token(user)}\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n\r\n".encode())
+            head = b""
+            while b"\r\n\r\n" not in head and (piece := s.recv(1)):
+                head += piece
+            if b" 101 " not in head:
+                return head, b""
+            s.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+            return head, s.recv(9)
+    for path in ("/grpc", "/session", "/v1.41/grpc"):
+        head, _ = ask(path, "ann")
+        assert head.startswith(b"HTTP/1.1 403"), (path, head)
+    head, frame = ask("/grpc", "kit")
+    assert head.startswith(b"HTTP/1.1 101") and len(frame) == 9 and frame[3] == 4, (head, frame, w.gateway.logs())  # a SETTINGS frame
+    head, _ = ask("/grpc", "kit", "websocket")
+    assert b" 101 " not in head, head
+
+
+@test
+def stdin_is_unseen_by_who_decides(w):
+    done = w.docker("exec", "-i", "web", "factor", stdin="6\n", user="unseen")  # `held` does not say unseen = true
+    assert done.code != 0 and "2 3" not in done.out, repr(done)
+    assert not [r for r in w.requests() if r["state"] == "waiting"], w.requests()
+
+
+@test
 def an_engine_on_this_machine(w):
     env = dict(w.env(), DOCKER_HOST=f"tcp://127.0.0.1:{w.unix_port}")
     done = run(["docker", "exec", "-i", "web", "cat"], env=env, stdin="through a socket\n")
