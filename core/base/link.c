@@ -241,6 +241,18 @@ link_flush(struct link *l, unsigned ms)
 	}
 }
 
+bool
+link_quiet(const struct link *l)
+{
+	return l->broken == NULL && l->in.len == 0 && l->out.len == 0 && l->nfds == 0;
+}
+
+int
+link_fd(const struct link *l)
+{
+	return l->fd;
+}
+
 /* ---- receiving ---- */
 
 static bool

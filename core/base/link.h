@@ -27,6 +27,9 @@ struct link *link_new(struct event_base *base, int fd, enum role self, enum role
 void link_free(struct link **l);
 /* Queues; fds are duplicated by the kernel on sending, the caller keeps its own. */
 int link_send(struct link *l, const struct message *m) SP_MUST;
+/* Nothing is queued, and no half of a message has come: another may go on with its descriptor. */
+bool link_quiet(const struct link *l);
+int link_fd(const struct link *l);
 /* Sends what is queued, waiting up to ms: before the process ends. */
 void link_flush(struct link *l, unsigned ms);
 /* Of a peer that has ended: handles what it had said before; gone() is not called. */

@@ -4,6 +4,8 @@
 
 #include "message.h"
 
+#include "digest.h"
+
 #define MESSAGE_HEAD 12 /* length, type, number of fds, id */
 
 static const char *const role_names[] = {
@@ -51,6 +53,7 @@ static const struct row table[MESSAGES] = {
 	[MSG_BOARD] = { "board", "q", M, W | K, 1, 1 },
 	[MSG_REOPEN] = { "reopen", "", M, ALL, 1, 3 },
 	[MSG_QUIT] = { "quit", "q", M, ALL, 0, 0 },
+	[MSG_RECORDER] = { "recorder", "q", M, W, 0, 0 },
 	[MSG_CALLER] = { "caller", "qqs", M, K | C, 0, 1 },
 	[MSG_WORKER_GONE] = { "worker-gone", "q", M, K | R, 0, 0 },
 
@@ -83,6 +86,7 @@ static const struct row table[MESSAGES] = {
 	[MSG_CONNECT] = { "connect", "s", W, K, 0, 0 },
 	[MSG_CONNECTED] = { "connected", "sqs", K, W, 0, 1 },
 	[MSG_SIDE] = { "side", "ssss", W, K, 0, 0 },
+	[MSG_LEAVING] = { "leaving", "", K, W, 0, 0 },
 	[MSG_KILL] = { "kill", "sqs", K, W, 0, 0 },
 	[MSG_EXPIRES] = { "expires", "sq", K, W, 0, 0 },
 	[MSG_RULES] = { "rules", "s", K, W, 0, 0 },
@@ -143,6 +147,22 @@ message_allowed(enum message_type type, enum role from, enum role to)
 	const struct row *row = row_of(type);
 	return row != NULL && (unsigned)from < ROLES && (unsigned)to < ROLES && (row->from & 1u << from) != 0 &&
 	    (row->to & 1u << to) != 0;
+}
+
+void
+message_dialect(uint8_t out[32])
+{
+	struct digest *d = digest_begin();
+	uint32_t dialect = DIALECT;
+	digest_add(d, (struct sp_bytes){ (const uint8_t *)&dialect, sizeof(dialect) });
+	for (unsigned i = 0; i < MESSAGES; i++) {
+		const struct row *r = &table[i];
+		const uint32_t numbers[] = { i, r->from, r->to, r->min_fds, r->max_fds };
+		digest_add(d, (struct sp_bytes){ (const uint8_t *)numbers, sizeof(numbers) });
+		digest_add_part(d, sp_str(r->name == NULL ? "" : r->name));
+		digest_add_part(d, sp_str(r->fields == NULL ? "" : r->fields));
+	}
+	digest_end(&d, out);
 }
 
 int

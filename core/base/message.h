@@ -76,6 +76,7 @@ enum message_type {
 	MSG_CONNECTED,    /* [fd] | session, ok, text */
 	MSG_SIDE,         /* session id of a connection of the gateway's own, target, part, purpose: proofs for it are wanted */
 	/* keeper → worker */
+	MSG_LEAVING,      /* nothing: it ends in order, and answers no new MSG_AUTHENTICATE: ask the one that comes */
 	MSG_KILL,         /* session, why (enum sp_why), text */
 	MSG_EXPIRES,      /* session, wall µs */
 	MSG_RULES,        /* about the rules in force (JSON, rules.c of both) */
@@ -113,6 +114,8 @@ enum message_type {
 	/* sallyportd -t --connect: master → worker, and its answers */
 	MSG_TRY,          /* log in at each target, and say what those logins may do */
 	MSG_FOUND,        /* whether it is refused, target, text */
+	/* an upgrade: master → worker */
+	MSG_RECORDER,     /* another recorder follows in order: sessions wait for it, without sync_wait | ms, at most */
 	MESSAGES
 };
 
@@ -141,6 +144,12 @@ struct message {
 /* True when the table lets `from` say this to `to`. */
 bool message_allowed(enum message_type type, enum role from, enum role to);
 const char *message_name(unsigned type);
+/*
+ * A hash of the table and of DIALECT: processes of two versions understand one another when both have the same.  DIALECT
+ * changes when a field's meaning does, or the layout of what they share: rings, the board, an epoch, what upgrade.c hands on.
+ */
+#define DIALECT 1
+void message_dialect(uint8_t out[32]);
 /* Appends the encoded message. */
 int message_encode(const struct message *m, struct buffer *out) SP_MUST;
 /*

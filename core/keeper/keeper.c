@@ -16,6 +16,12 @@ on_failed(struct keeper *k)
 	role_end(k->role, 1);
 }
 
+static void
+on_left(struct keeper *k)
+{
+	role_end(k->role, 0);
+}
+
 /* The folders, so that a file may be replaced by rename; and the conf's own.  Others need a new process: master sees to it. */
 static int
 lock_down(struct keeper *k)
@@ -35,6 +41,7 @@ on_start(void *owner, struct epoch *e, const char **err_r)
 {
 	struct keeper *k = owner;
 	k->failed = on_failed;
+	k->left = on_left;
 	int rc = keeper_open(k, k->role->base, e, err_r);
 	if (rc == SP_OK && (rc = lock_down(k)) != SP_OK)
 		*err_r = "the keeper could not be locked down";
@@ -71,4 +78,15 @@ on_reopen(void *owner, int audit, int access)
 	k->audit_log = audit;
 }
 
-const struct role_handler keeper_handler = { .start = on_start, .epoch = on_epoch, .link = on_link, .message = on_message, .reopen = on_reopen };
+static void
+on_quit(void *owner, bool graceful)
+{
+	struct keeper *k = owner;
+	if (graceful)
+		keeper_leave(k);
+	else
+		role_end(k->role, 0);
+}
+
+const struct role_handler keeper_handler = { .start = on_start, .epoch = on_epoch, .link = on_link, .message = on_message, .reopen = on_reopen,
+	.quit = on_quit };

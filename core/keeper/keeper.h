@@ -113,7 +113,11 @@ struct keeper {
 	struct event *derive;
 	uint64_t started;                /* wall µs */
 	uint64_t ticks;
+	bool leaving;                    /* leave.c */
+	uint64_t leaving_since;          /* mono ms */
+	struct event *leave;
 	bool settled;                    /* store_grace is over: who did not resume is gone */
+	void (*left)(struct keeper *k);
 	void (*failed)(struct keeper *k); /* the store can't be written: nothing may be promised any more */
 };
 
@@ -128,6 +132,11 @@ int keeper_epoch(struct keeper *k, struct epoch *e, const char **err_r) SP_MUST;
 int keeper_link(struct keeper *k, enum role peer, unsigned index, int fd) SP_MUST;
 /* The link to a helper, or NULL: there is none, or it is being started again. */
 struct link *keeper_helper(const struct keeper *k, enum role role, unsigned index);
+/*
+ * Ends in order: who is logging in gets through, who comes is left to the next keeper.  left() is called from the loop
+ * when all that was promised is written and said.
+ */
+void keeper_leave(struct keeper *k);
 /* From master. */
 int keeper_told(struct keeper *k, struct message *m) SP_MUST;
 

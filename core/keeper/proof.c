@@ -363,6 +363,13 @@ proof_derive(struct keeper *k)
 		derive_soon(k);
 }
 
+bool
+proof_under_way(const struct live *s)
+{
+	const struct proof *p = s->proof;
+	return p != NULL && !p->dead && p->mechanism != NULL && (p->step < p->mechanism->steps || p->derivation != NULL);
+}
+
 void
 proof_end(struct keeper *k, struct live *s)
 {

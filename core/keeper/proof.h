@@ -22,6 +22,8 @@
 int proof_prove(struct keeper *k, struct link *l, struct message *m);
 /* TLS 1.3's algorithms only, once for a session that is not open yet, at the target whose login has that key. */
 int proof_tls_sign(struct keeper *k, struct link *l, struct message *m);
+/* A first step was made, and not yet the last. */
+bool proof_under_way(const struct live *s);
 void proof_end(struct keeper *k, struct live *s);
 /* A slice of the work on SCRAM keys; k->derive calls it while there is some. */
 void proof_derive(struct keeper *k);

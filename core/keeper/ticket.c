@@ -340,6 +340,12 @@ ticket_under_way(struct keeper *k, struct sp_bytes session)
 	return *login_at(k, session) != NULL;
 }
 
+bool
+ticket_any_under_way(const struct keeper *k)
+{
+	return k->tickets->all != NULL;
+}
+
 /* SP_EDENIED: there is no such ticket, or it is none of ours. */
 static int
 open_kept(struct keeper *k, struct arena *a, const char *id, struct ticket *t_r, struct kept *kept_r)

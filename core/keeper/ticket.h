@@ -61,6 +61,7 @@ const char *ticket_make(struct keeper *k, const struct ticket_wish *w, struct ti
 
 /* Is this the second message of a log-in under way? */
 bool ticket_under_way(struct keeper *k, struct sp_bytes session);
+bool ticket_any_under_way(const struct keeper *k);
 /* The first: the challenge goes to the worker. */
 int ticket_begin(struct keeper *k, struct link *l, struct message *m);
 /*

@@ -151,6 +151,12 @@ on_control(evutil_socket_t fd, short what, void *arg)
 	struct ucred who;
 	socklen_t len = sizeof(who);
 	(void)what;
+	const struct child *next = child_of(m, ROLE_CONSOLE);
+	if (m->reload.upgrade && (next == NULL || next->leaves || !next->ready || child_of(m, ROLE_KEEPER) == NULL)) {
+		(void)event_del(&m->control_event); /* callers wait for the next one */
+		m->control_paused = true;
+		return;
+	}
 	int client = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	if (client < 0) {
 		/* It stays readable: without descriptors the loop would spin.  The next tick tries again. */
@@ -209,6 +215,13 @@ control_permissions(const struct settings *s)
 	return SP_OK;
 }
 
+void
+bind_control_listen(struct master *m)
+{
+	event_assign(&m->control_event, m->base, m->control, EV_READ | EV_PERSIST, on_control, m);
+	event_add(&m->control_event, NULL);
+}
+
 int
 bind_control(struct master *m)
 {
@@ -237,8 +250,7 @@ bind_control(struct master *m)
 		return SP_EIO;
 	}
 	m->control_path = mem_string(sp_str(s->control.path));
-	event_assign(&m->control_event, m->base, m->control, EV_READ | EV_PERSIST, on_control, m);
-	event_add(&m->control_event, NULL);
+	bind_control_listen(m);
 	return control_permissions(s);
 }
 

@@ -28,9 +28,8 @@ extern char **environ;
 
 /* ---- where the programs are ---- */
 
-/* Root starts what only root can change: the file and the folder that it is in. */
-static bool
-trusted_program(const struct master *m, const char *path, const char *folder)
+bool
+child_trusts(const struct master *m, const char *path, const char *folder)
 {
 	const char *const both[] = { path, folder };
 	for (size_t i = 0; i < 2 && m->root; i++) {
@@ -60,7 +59,7 @@ child_program(const struct master *m, enum role role)
 		(void)snprintf(folder, sizeof(folder), "%.*s%s", (int)(sizeof(folder) - 32), self, places[i]);
 		(void)snprintf(path, sizeof(path), "%s/sallyport-%s", folder, role_name(role));
 		if (access(path, X_OK) == 0)
-			return trusted_program(m, path, folder) ? path : NULL;
+			return child_trusts(m, path, folder) ? path : NULL;
 	}
 	log_error("sallyport-%s is neither in libexec nor beside %s", role_name(role), self);
 	return NULL;
@@ -237,6 +236,13 @@ child_place(struct master *m)
 	return NULL;
 }
 
+void
+child_adopt(struct master *m, struct child *c, int fd)
+{
+	const struct link_handler h = { on_message, on_gone, m };
+	c->link = link_new(m->base, fd, ROLE_MASTER, c->role, c->index, &h);
+}
+
 int
 child_start(struct master *m, enum role role, struct child **c_r)
 {
@@ -261,10 +267,9 @@ child_start(struct master *m, enum role role, struct child **c_r)
 		close(pair[0]);
 		return SP_EIO;
 	}
-	const struct link_handler h = { on_message, on_gone, m };
 	*c = (struct child){ .role = role, .index = index, .pid = pid, .started = clock_mono_ms() };
 	c->slot = (unsigned)(c - m->child);
-	c->link = link_new(m->base, pair[0], ROLE_MASTER, role, index, &h);
+	child_adopt(m, c, pair[0]);
 	log_debug("%s %u starts as process %d", role_name(role), index, (int)pid);
 	*c_r = c;
 	return SP_OK;

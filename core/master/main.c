@@ -25,7 +25,8 @@ static const char usage[] =
     "usage: sallyportd [-c FILE] [-f]            start, in the foreground with -f\n"
     "       sallyportd [-c FILE] -t [--connect]  test configuration, modules, policies and their tests; log in at each target\n"
     "       sallyportd [-c FILE] -T              print the configuration as it is read, includes merged\n"
-    "       sallyportd [-c FILE] -s SIGNAL       reload, quit (sessions may end), stop (now), reopen (logs)\n"
+    "       sallyportd [-c FILE] -s SIGNAL       reload, upgrade (this program takes over), quit (sessions may end),\n"
+    "                                       stop (now), reopen (logs)\n"
     "       sallyportd -V | -h\n"
     "The configuration is " SYSCONFDIR "/sallyport/sallyport.conf unless -c names another.\n";
 
@@ -95,7 +96,7 @@ wait_for_reload(const char *pid_file, uint64_t since)
 		if (status_of(pid_file, text) >= since) {
 			if (strncmp(text, "ok", 2) == 0)
 				return 0;
-			fprintf(stderr, "sallyportd: the old configuration stays: %s\n", strncmp(text, "refused ", 8) == 0 ? text + 8 : text);
+			fprintf(stderr, "sallyportd: all stays as it was: %s\n", strncmp(text, "refused ", 8) == 0 ? text + 8 : text);
 			return 1;
 		}
 		if (pid_of(pid_file) == 0) {
@@ -140,7 +141,7 @@ static int
 send_signal(struct master *m, const char *what)
 {
 	static const struct { const char *name; int number; } signals[] = {
-		{ "reload", SIGHUP }, { "quit", SIGQUIT }, { "stop", SIGTERM }, { "reopen", SIGUSR1 },
+		{ "reload", SIGHUP }, { "upgrade", SIGUSR2 }, { "quit", SIGQUIT }, { "stop", SIGTERM }, { "reopen", SIGUSR1 },
 	};
 	char pid_file[PATH_MAX];
 	for (size_t i = 0; i < sizeof(signals) / sizeof(*signals); i++) {
@@ -156,9 +157,9 @@ send_signal(struct master *m, const char *what)
 			fprintf(stderr, "sallyportd: not running, says %s\n", pid_file);
 			return 1;
 		}
-		return signals[i].number == SIGHUP ? wait_for_reload(pid_file, since) : 0;
+		return i < 2 ? wait_for_reload(pid_file, since) : 0; /* reload, upgrade: it says how it went */
 	}
-	fprintf(stderr, "sallyportd: -s takes reload, quit, stop or reopen, not \"%s\"\n", what);
+	fprintf(stderr, "sallyportd: -s takes reload, upgrade, quit, stop or reopen, not \"%s\"\n", what);
 	return 2;
 }
 
@@ -202,8 +203,10 @@ start(struct master *m, bool foreground)
 	}
 	log_init("master", STDERR_FILENO, SP_INFO);
 	role_no_dumps();
-	m->log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
-	if (m->log_fd < 0 || account_before_all(m) != SP_OK)
+	if (m->inherited == 0)
+		m->log_fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+	ssize_t n = readlink("/proc/self/exe", m->program, sizeof(m->program) - 1);
+	if (n <= 0 || (m->inherited == 0 && m->log_fd < 0) || account_before_all(m) != SP_OK)
 		return 1;
 	return master_run(m);
 }
@@ -217,15 +220,17 @@ main(int argc, char **argv)
 	const char *conf = SYSCONFDIR "/sallyport/sallyport.conf", *what = NULL;
 	bool foreground = false;
 	const char *check = NULL;
-	bool connect = false;
+	bool connect = false, try = false;
 	static const struct option longs[] = { { "help", no_argument, NULL, 'h' }, { "version", no_argument, NULL, 'V' },
-		{ "connect", no_argument, NULL, 'C' }, { 0 } };
+		{ "connect", no_argument, NULL, 'C' }, { "takes-over", required_argument, NULL, 'O' }, { "try", no_argument, NULL, 'Y' }, { 0 } };
 	for (int o; (o = getopt_long(argc, argv, "c:tTs:fVh", longs, NULL)) != -1;) {
 		switch (o) {
 		case 'c': conf = optarg; break;
 		case 't': check = "-t"; break;
 		case 'T': check = "-T"; break;
 		case 'C': connect = true; break;
+		case 'O': m.inherited = atoi(optarg); break; /* upgrade.c gives both, and nobody else */
+		case 'Y': try = true; break;
 		case 's': what = optarg; break;
 		case 'f': foreground = true; break;
 		case 'V': puts("sallyportd " PACKAGE_VERSION); return 0;
@@ -243,6 +248,8 @@ main(int argc, char **argv)
 	}
 	m.conf_path = conf_path;
 	m.root = geteuid() == 0;
+	if (m.inherited > 0 && try)
+		return upgrade_try(&m, m.inherited);
 	if (connect)
 		return check_first(&m, check) != 0 ? 1 : trial_run(&m);
 	if (check != NULL)

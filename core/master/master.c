@@ -73,6 +73,8 @@ master_enter(struct master *m, enum master_phase phase)
 	log_debug("master goes from %s to %s", phase_names[m->phase], phase_names[phase]);
 	m->phase = phase;
 	m->phase_since = clock_mono_ms();
+	if (phase >= MASTER_DRAINING)
+		notify("STOPPING=1");
 	if (phase == MASTER_DRAINING || phase == MASTER_STOPPING) {
 		bind_close(m);
 		tell_quit(m, ROLE_WORKER, phase == MASTER_DRAINING);
@@ -167,9 +169,9 @@ master_start_worker(struct master *m, bool fresh)
 }
 
 int
-master_start_keeper(struct master *m)
+master_start_one(struct master *m, enum role role)
 {
-	return start_one(m, ROLE_KEEPER, false);
+	return start_one(m, role, false);
 }
 
 int
@@ -260,6 +262,7 @@ master_ready(struct master *m)
 	log_info("sallyportd %s is ready: %u workers, %s", PACKAGE_VERSION, alive(m, ROLE_WORKER), m->conf_path);
 	master_enter(m, MASTER_RUNNING);
 	reload_status(m, clock_mono_us(), true, "started");
+	notify("READY=1");
 	tell_parent(m, "ok");
 	if (m->reload_wanted)
 		reload_start(m);
@@ -440,6 +443,9 @@ on_signal(evutil_socket_t number, short what, void *arg)
 		if (m->phase == MASTER_RUNNING || m->phase == MASTER_DRAINING)
 			reopen_logs(m);
 		break;
+	case SIGUSR2:
+		upgrade_start(m);
+		break;
 	case SIGQUIT:
 		master_enter(m, m->phase == MASTER_STARTING ? MASTER_LAST : MASTER_DRAINING);
 		break;
@@ -451,7 +457,7 @@ on_signal(evutil_socket_t number, short what, void *arg)
 int
 master_open(struct master *m)
 {
-	static const int heard[] = { SIGCHLD, SIGHUP, SIGUSR1, SIGQUIT, SIGTERM, SIGINT };
+	static const int heard[] = { SIGCHLD, SIGHUP, SIGUSR1, SIGUSR2, SIGQUIT, SIGTERM, SIGINT };
 	struct timeval tick = { .tv_usec = TICK_MS * 1000 };
 	m->base = event_base_new();
 	for (size_t i = 0; i < sizeof(heard) / sizeof(*heard); i++) {
@@ -462,10 +468,11 @@ master_open(struct master *m)
 	event_assign(&m->tick, m->base, -1, EV_PERSIST, on_tick, m);
 	event_add(&m->tick, &tick);
 	m->last_tick = clock_mono_ms();
-	if (board_create(&m->board_fd) != SP_OK || board_map(m->board_fd, &m->board) != SP_OK) {
+	int rc = m->inherited > 0 ? upgrade_take(m, m->inherited) : board_create(&m->board_fd);
+	if (rc == SP_OK && (rc = board_map(m->board_fd, &m->board)) != SP_OK)
 		log_error("no shared memory for the board");
-		return SP_ENOMEM;
-	}
+	if (rc != SP_OK)
+		return rc;
 	reload_start(m);
 	return SP_OK;
 }

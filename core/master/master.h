@@ -47,6 +47,10 @@ struct child {
 	uint64_t given;       /* number of the last epoch it was sent, */
 	uint64_t taken;       /* and of the last that it answered for */
 	uint64_t given_at, started; /* mono ms */
+	uint64_t drain_until; /* mono ms: then what still runs there ends; 0: it may take its time */
+	bool leaves;          /* a console: it takes no caller any more */
+	bool stopped;         /* …and it was told so */
+	bool old;             /* of the program before this one: another follows it */
 	uint64_t beat;        /* as last seen */
 	unsigned missed;      /* ticks without a new one */
 };
@@ -88,7 +92,8 @@ struct reload {
 	uint64_t asked;          /* mono µs when the check process began: later changes are not in it */
 	uint64_t since;          /* mono ms of the stage's begin */
 	bool again;              /* asked for once more meanwhile */
-	bool renews_keeper;      /* it ends, and another one comes up under this */
+	enum role renews;        /* keeper or recorder: it ends, and another one comes up under this */
+	bool upgrade;            /* every process is replaced by one of this program */
 };
 
 struct anchor {              /* a log host for checkpoints: anchor.c */
@@ -101,6 +106,8 @@ enum master_phase { MASTER_STARTING, MASTER_RUNNING, MASTER_DRAINING, MASTER_STO
 
 struct master {
 	const char *conf_path;
+	char program[4096];      /* this one: what an upgrade executes */
+	int inherited;           /* what the program before handed on; 0: this one starts afresh */
 	struct event_base *base;
 	struct epoch *epoch;
 	struct sealed sealed;
@@ -113,7 +120,7 @@ struct master {
 	struct bound *bound;
 	int control;
 	struct event control_event, tick;
-	struct event *signals[6];
+	struct event *signals[7];
 	uint64_t last_tick, last_caller;
 	int board_fd;
 	struct board *board;
@@ -138,6 +145,10 @@ struct master {
 
 /* child.c */
 int child_start(struct master *m, enum role role, struct child **c_r) SP_MUST;
+/* One that the program before this had: fd is its link. */
+void child_adopt(struct master *m, struct child *c, int fd);
+/* Root starts what only root can change: the file and the folder that it is in. */
+bool child_trusts(const struct master *m, const char *path, const char *folder);
 void child_forget(struct child *c);
 struct child *child_of(struct master *m, enum role role); /* the first that is alive, or NULL */
 /* A role's program, beside this one; NULL with a logged reason. */
@@ -160,6 +171,7 @@ void sealed_close(struct sealed *s);
 int bind_listeners(struct master *m, const struct epoch *e, char *why, size_t len) SP_MUST;
 void bind_prune(struct master *m); /* close what the current epoch no longer has */
 int bind_control(struct master *m) SP_MUST;
+void bind_control_listen(struct master *m); /* m->control is bound: hear it */
 void bind_control_resume(struct master *m); /* after descriptors ran out */
 int control_permissions(const struct settings *s) SP_MUST;
 void bind_close(struct master *m);
@@ -176,6 +188,16 @@ int pid_write(struct master *m) SP_MUST;
 int anchor_open(struct master *m, const char *to) SP_MUST;
 void anchor_close(struct master *m);
 int anchor_send(struct master *m, struct sp_bytes line) SP_MUST; /* SP_EPROTO: it is no anchor's line */
+
+/* upgrade.c: what -s upgrade does */
+void upgrade_start(struct master *m);
+/* By the program that was executed: everything that fd holds.  SP_EPROTO, said on stderr: another version wrote it. */
+int upgrade_take(struct master *m, int fd) SP_MUST;
+/* `sallyportd --takes-over FD`, before: could this program go on with that?  The exit status. */
+int upgrade_try(struct master *m, int fd);
+
+/* notify.c: what systemd wants to hear (sd_notify(3)); without NOTIFY_SOCKET, nothing */
+void notify(const char *state);
 
 /* trial.c: all of `sallyportd -t --connect`; what its children say, and their end */
 int trial_run(struct master *m);
@@ -206,7 +228,7 @@ void master_ready(struct master *m);
 void master_enter(struct master *m, enum master_phase phase);
 void master_not_started(struct master *m, const char *why); /* tells who started us, then ends */
 int master_start_worker(struct master *m, bool fresh) SP_MUST;
-int master_start_keeper(struct master *m) SP_MUST;
+int master_start_one(struct master *m, enum role role) SP_MUST;
 int master_start_helper(struct master *m, enum role role) SP_MUST; /* the one with helper_index() */
 unsigned master_workers_wanted(const struct settings *s);
 /* Loop, signals, tick and board; the first check begins.  Then the loop, to the end: the exit status. */

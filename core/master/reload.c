@@ -89,6 +89,22 @@ take_back(struct master *m)
 	bind_prune(m);
 }
 
+/* One was told to go, and another was to come under this: it comes under what stays. */
+static void
+renew_anyway(struct master *m)
+{
+	bool found = false;
+	for (unsigned i = 0; i < CHILDREN && m->reload.renews != ROLE_NONE; i++) {
+		if (m->child[i].role != m->reload.renews)
+			continue;
+		m->child[i].draining = false; /* missed when it is gone */
+		found = true;
+	}
+	if (m->reload.renews != ROLE_NONE && !found)
+		m->missing[m->reload.renews]++;
+	m->reload.renews = ROLE_NONE;
+}
+
 static void
 refuse(struct master *m, const char *why)
 {
@@ -96,6 +112,7 @@ refuse(struct master *m, const char *why)
 	char text[WHY_BYTES];
 	(void)snprintf(text, sizeof(text), "%s", why);
 	log_error("the configuration is refused: %s", text);
+	renew_anyway(m);
 	enum reload_stage stage = r->stage;
 	r->stage = RELOAD_NONE; /* what follows must not be taken for its answers */
 	if (m->phase == MASTER_STARTING) {
@@ -124,7 +141,7 @@ static void
 stage_workers(struct master *m)
 {
 	const struct settings *s = &m->reload.epoch->settings;
-	if (same_words(&m->epoch->settings.load_module, &s->load_module)) {
+	if (!m->reload.upgrade && same_words(&m->epoch->settings.load_module, &s->load_module)) {
 		stage_enter(m, RELOAD_KEEPER);
 		return;
 	}
@@ -171,27 +188,75 @@ keeper_may_read_all(const struct master *m, const struct settings *s)
 	return all;
 }
 
-/* The same as after a crash: sessions live on, and what is held is withdrawn or taken up again. */
+/* As after a crash, but in order: sessions live on, and what is held is taken up again. */
 static void
-stage_keeper(struct master *m)
+stage_renew(struct master *m, enum role role)
 {
-	struct child *c = child_of(m, ROLE_KEEPER);
-	if (c == NULL || keeper_may_read_all(m, &m->reload.epoch->settings)) {
-		stage_one(m, ROLE_KEEPER);
+	struct child *c = child_of(m, role);
+	if (c == NULL || !c->ready) {
+		stage_one(m, role);
 		return;
 	}
-	log_info("the keeper starts again, since a secret is in a folder that it could not read before");
-	m->reload.renews_keeper = true;
-	if (link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(0) } }) != SP_OK)
+	m->reload.renews = role;
+	c->draining = true; /* its link may go before it does */
+	if (link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(1) } }) != SP_OK)
 		(void)kill(c->pid, SIGKILL);
 }
 
 static void
-drain(struct child *c)
+stage_keeper(struct master *m)
+{
+	struct child *c = child_of(m, ROLE_KEEPER);
+	bool reads = keeper_may_read_all(m, &m->reload.epoch->settings);
+	if (c == NULL || (reads && !m->reload.upgrade)) {
+		stage_one(m, ROLE_KEEPER);
+		return;
+	}
+	if (!reads)
+		log_info("the keeper starts again, since a secret is in a folder that it could not read before");
+	stage_renew(m, ROLE_KEEPER);
+}
+
+static void
+stage_recorder(struct master *m)
+{
+	const struct message announced = { .type = MSG_RECORDER, .f = { Q(STAGE_MS) } };
+	if (!m->reload.upgrade) {
+		stage_one(m, ROLE_RECORDER);
+		return;
+	}
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		struct child *c = &m->child[i];
+		if (c->role == ROLE_WORKER && c->link != NULL && link_send(c->link, &announced) != SP_OK)
+			log_warn("worker %u cannot be told that another recorder comes", c->index);
+	}
+	stage_renew(m, ROLE_RECORDER);
+}
+
+static void
+drain(const struct master *m, struct child *c)
 {
 	c->draining = true;
+	if (c->old) /* nobody waits for the end of a program that was replaced */
+		c->drain_until = clock_mono_ms() + m->epoch->settings.shutdown_timeout;
 	if (link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(1) } }) != SP_OK)
 		log_warn("worker %u cannot be told to drain", c->index);
+}
+
+/* What an old program's last sessions may take is over. */
+static void
+drain_limit(struct master *m, uint64_t now)
+{
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		struct child *c = &m->child[i];
+		if (c->role == ROLE_NONE || c->drain_until == 0 || now < c->drain_until)
+			continue;
+		log_info("%s %u has drained for as long as shutdown_timeout says: its sessions end", role_name(c->role), c->index);
+		c->drain_until = now + STOP_MS;
+		if (c->stopped || c->link == NULL || link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(0) } }) != SP_OK)
+			(void)kill(c->pid, SIGKILL);
+		c->stopped = true;
+	}
 }
 
 /* As many as are wanted now: more are started, the last ones drain. */
@@ -202,10 +267,23 @@ adjust_workers(struct master *m)
 	for (unsigned i = 0; i < CHILDREN; i++) {
 		struct child *c = &m->child[i];
 		if (c->role == ROLE_WORKER && !c->draining && c->link != NULL && ++have > wanted)
-			drain(c);
+			drain(m, c);
 	}
 	if (have + m->missing[ROLE_WORKER] < wanted)
 		m->missing[ROLE_WORKER] = wanted - have;
+}
+
+/* Console and helpers of the program before: others come as soon as they are gone. */
+static void
+replace(struct child *c)
+{
+	if (!c->old || (c->role != ROLE_CONSOLE && !role_is_helper(c->role)))
+		return;
+	c->draining = c->role != ROLE_CONSOLE; /* that one is missed when it is gone, and not before */
+	c->drain_until = clock_mono_ms() + STOP_MS;
+	c->leaves = true;
+	if (c->link == NULL || link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(1) } }) != SP_OK)
+		(void)kill(c->pid, SIGKILL);
 }
 
 static void
@@ -216,7 +294,7 @@ announce(struct master *m, struct child *c, bool replaced)
 		return;
 	bool old = replaced && c->role == ROLE_WORKER && !c->fresh && !c->draining;
 	if (old) /* first: it knows then that it needs nothing for new sessions */
-		drain(c);
+		drain(m, c);
 	if (c->given != m->epoch->number)
 		rc = child_give_epoch(m, c);
 	if (rc == SP_OK && (c->role == ROLE_CONSOLE || (c->role == ROLE_WORKER && !c->draining)))
@@ -248,6 +326,8 @@ stage_others(struct master *m)
 		m->missing[ROLE_WORKER] = 0;
 	for (unsigned i = 0; i < CHILDREN; i++)
 		announce(m, &m->child[i], replaced);
+	for (unsigned i = 0; i < CHILDREN && r->upgrade; i++)
+		replace(&m->child[i]);
 	adjust_workers(m);
 	helpers_end(m);
 	if (strcmp(old->settings.control.path, m->epoch->settings.control.path) != 0)
@@ -271,7 +351,7 @@ stage_enter(struct master *m, enum reload_stage stage)
 		stage_keeper(m);
 		break;
 	case RELOAD_RECORDER:
-		stage_one(m, ROLE_RECORDER);
+		stage_recorder(m);
 		break;
 	case RELOAD_OTHERS:
 		stage_others(m);
@@ -282,6 +362,16 @@ stage_enter(struct master *m, enum reload_stage stage)
 }
 
 /* ---- what happens meanwhile ---- */
+
+/* Also after an upgrade whose configuration was refused. */
+static bool
+has_old(const struct master *m)
+{
+	for (unsigned i = 0; i < CHILDREN; i++)
+		if (m->child[i].role != ROLE_NONE && m->child[i].old && !m->child[i].draining)
+			return true;
+	return false;
+}
 
 void
 reload_start(struct master *m)
@@ -294,7 +384,7 @@ reload_start(struct master *m)
 			return;
 	}
 	*r = (struct reload){ .stage = RELOAD_CHECK, .sealed = SEALED_NONE, .asked = clock_mono_us(),
-		.since = clock_mono_ms() };
+		.since = clock_mono_ms(), .upgrade = has_old(m) };
 	if (child_start(m, ROLE_CHECK, &r->check) != SP_OK)
 		refuse(m, "the check process cannot be started: the error log says why");
 }
@@ -387,15 +477,27 @@ refused_by(struct master *m, struct child *c, const struct message *msg)
 	(void)kill(c->pid, SIGKILL);
 }
 
+static bool
+console_is_back(struct master *m)
+{
+	const struct child *c = child_of(m, ROLE_CONSOLE);
+	return c != NULL && !c->leaves && c->ready;
+}
+
 static void
 settled(struct master *m)
 {
+	if (m->reload.upgrade && !console_is_back(m))
+		return;
 	for (unsigned i = 0; i < CHILDREN; i++) {
 		const struct child *c = &m->child[i];
 		if (c->role != ROLE_NONE && c->role != ROLE_CHECK && !c->draining && c->taken != m->epoch->number)
 			return;
 	}
 	log_info("configuration %llu is in force", (unsigned long long)m->epoch->number);
+	if (m->reload.upgrade)
+		log_info("sallyportd %s has taken over from the program before; its sessions may go on for shutdown_timeout", PACKAGE_VERSION);
+	notify("READY=1");
 	reload_status(m, m->reload.asked, true, "in force");
 	reload_end(m);
 }
@@ -429,7 +531,7 @@ reload_lost(struct master *m, const struct child *c)
 		refuse(m, "the check process ended without an answer");
 		return true;
 	}
-	if (r->renews_keeper && c->role == ROLE_KEEPER)
+	if (r->renews != ROLE_NONE && c->role == r->renews)
 		return true;
 	bool waited_for = (r->stage == RELOAD_WORKERS && c->role == ROLE_WORKER && c->fresh) ||
 	    (r->stage == RELOAD_KEEPER && c->role == ROLE_KEEPER) || (r->stage == RELOAD_RECORDER && c->role == ROLE_RECORDER);
@@ -444,28 +546,38 @@ reload_lost(struct master *m, const struct child *c)
 
 /* Its link may be gone before it has let the store go. */
 static bool
-keeper_lives(const struct master *m)
+lives(const struct master *m, enum role role)
 {
 	for (unsigned i = 0; i < CHILDREN; i++)
-		if (m->child[i].role == ROLE_KEEPER)
+		if (m->child[i].role == role)
 			return true;
 	return false;
+}
+
+/* The next keeper or recorder, once the former one is gone. */
+static void
+renew(struct master *m)
+{
+	enum role role = m->reload.renews;
+	char why[128];
+	if (role == ROLE_NONE || lives(m, role))
+		return;
+	m->reload.renews = ROLE_NONE;
+	if (master_start_one(m, role) == SP_OK)
+		return;
+	m->missing[role]++; /* the old one's end was expected: nobody else would start one */
+	(void)snprintf(why, sizeof(why), "the %s cannot be started again: the error log says why", role_name(role));
+	refuse(m, why);
 }
 
 void
 reload_tick(struct master *m, uint64_t now)
 {
 	struct reload *r = &m->reload;
+	drain_limit(m, now);
+	renew(m); /* which may refuse it */
 	if (r->stage == RELOAD_NONE)
 		return;
-	if (r->renews_keeper && !keeper_lives(m)) {
-		r->renews_keeper = false;
-		if (master_start_keeper(m) != SP_OK) {
-			m->missing[ROLE_KEEPER]++; /* the old one's end was expected: nobody else would start one */
-			refuse(m, "the keeper cannot be started again: the error log says why");
-			return;
-		}
-	}
 	if (r->stage == RELOAD_OTHERS) {
 		settled(m); /* one that was waited for may have ended */
 		return;

@@ -253,16 +253,18 @@ end_now(evutil_socket_t fd, short what, void *arg)
 	role_end(arg, 0);
 }
 
-/* Everything is written at once; a moment is left for the keeper's last signatures. */
+/*
+ * Everything is written at once; a moment is left for the keeper's last signatures.  Gracefully: another recorder follows
+ * at once, and goes on with the sessions as after a crash; else there is none, and what has no end yet is torn.
+ */
 static void
 on_quit(void *owner, bool graceful)
 {
 	struct timeval moment = { .tv_usec = 300000 };
 	struct recorder_process *p = owner;
-	(void)graceful;
 	p->quitting = true;
-	recorder_finish(&p->recorder, true);
-	if (p->keeper == NULL)
+	recorder_finish(&p->recorder, !graceful);
+	if (p->keeper == NULL || graceful)
 		role_end(&p->role, 0);
 	else
 		event_base_once(p->role.base, -1, EV_TIMEOUT, end_now, &p->role, &moment);

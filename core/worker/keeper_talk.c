@@ -43,6 +43,42 @@ keeper_say(struct worker *w, const struct message *m)
 
 /* ---- asking ---- */
 
+/* A question that can be put once more, to the next keeper. */
+struct question {
+	uint64_t kind, encrypted;
+	const char *user;
+	struct sp_secret *secret;
+};
+
+static void
+question_keep(struct sp_session *s, const struct message *m)
+{
+	struct sp_secret *secret = secret_new(m->f[2].s);
+	if (secret == NULL)
+		return; /* no locked memory: it can be asked only now */
+	s->question = arena_alloc(s->arena, sizeof(*s->question));
+	*s->question = (struct question){ m->f[1].q, m->f[8].q, arena_string(s->arena, m->f[3].s), secret };
+}
+
+void
+keeper_answered(struct sp_session *s, bool challenged)
+{
+	s->challenged = challenged;
+	if (s->question != NULL)
+		secret_free(&s->question->secret);
+	s->question = NULL;
+}
+
+/* By a keeper's successor: the former one has said that it leaves, and has not answered. */
+static int
+question_repeat(struct worker *w, struct sp_session *s)
+{
+	const struct question *q = s->question;
+	struct message m = { .type = MSG_AUTHENTICATE, .f = { S(id_of(s)), Q(q->kind), S(secret_bytes(q->secret)), Z(q->user),
+		Z(s->target_name), Z(s->part), Z(s->address), Z(s->module->name), Q(q->encrypted) } };
+	return keeper_say(w, &m);
+}
+
 int
 keeper_authenticate(struct sp_session *s, const struct sp_proof *p)
 {
@@ -50,11 +86,16 @@ keeper_authenticate(struct sp_session *s, const struct sp_proof *p)
 	bool encrypted = s->side[SP_CLIENT].tls != NULL || (s->module->caps & SP_CAP_OWNS_TRANSPORT) != 0;
 	struct message m = { .type = MSG_AUTHENTICATE, .f = { S(id_of(s)), Q(p->kind), S(p->secret), Z(p->user), Z(target),
 		Z(p->part), Z(s->address), Z(s->module->name), Q(encrypted) } };
+	keeper_answered(s, s->challenged);
+	if (!s->challenged)
+		question_keep(s, &m);
 	s->target_name = arena_string(s->arena, sp_str(target));
 	s->part = arena_string(s->arena, sp_str(p->part == NULL ? "" : p->part));
 	s->of_person = p->kind == SP_PROOF_DEVICE; /* it may give up: that is to be seen */
 	session_enter(s, SESSION_WHO);
 	s->deadline = s->w->now + (p->kind == SP_PROOF_DEVICE ? s->listener->sign_in : s->listener->login);
+	if (s->w->keeper_leaves && s->question != NULL)
+		return SP_OK; /* its successor will be asked */
 	if (keeper_say(s->w, &m) != SP_OK)
 		session_kick(s); /* where it is told, in its protocol's own words */
 	return SP_OK;
@@ -429,6 +470,10 @@ on_message(void *owner, struct link *l, struct message *m)
 		take_key(w, m);
 		return SP_OK;
 	}
+	if (m->type == MSG_LEAVING) {
+		w->keeper_leaves = true;
+		return SP_OK;
+	}
 	if (m->type == MSG_RULES)
 		return rules_asked(w, m);
 	if (m->type == MSG_TLS_SIGNED) /* too late: its handshake has failed */
@@ -467,7 +512,9 @@ void
 keeper_connect(struct worker *w, int fd)
 {
 	struct link_handler h = { on_message, on_gone, w };
+	bool left = w->keeper_leaves;
 	link_free(&w->keeper);
+	w->keeper_leaves = false;
 	w->keeper = link_new(w->base, fd, ROLE_WORKER, ROLE_KEEPER, 0, &h);
 	if (w->keeper_heard == 0)
 		w->keeper_heard = clock_mono_ms();
@@ -476,7 +523,8 @@ keeper_connect(struct worker *w, int fd)
 		keeper_derive(w, "mask", mask_key[i].tag);
 	LIST_EACH(n, next, &w->sessions) {
 		struct sp_session *s = LIST_OF(n, struct sp_session, all);
-		if (s->state == SESSION_WHO)
+		bool again = s->state == SESSION_WHO && left && s->question != NULL && question_repeat(w, s) == SP_OK;
+		if (s->state == SESSION_WHO && !again)
 			keeper_unheard(s);
 		else if (s->purpose[0] != '\0' && s->state < SESSION_ENDING)
 			keeper_side(s);

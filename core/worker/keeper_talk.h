@@ -9,6 +9,8 @@
 #include "operation.h"
 
 int keeper_authenticate(struct sp_session *s, const struct sp_proof *p) SP_MUST;
+/* The keeper has answered; challenged: and wants a next message. */
+void keeper_answered(struct sp_session *s, bool challenged);
 /* Nobody is there to say whether it may: the client is told. */
 void keeper_unheard(struct sp_session *s);
 int keeper_prove(struct sp_session *s, const struct sp_challenge *c) SP_MUST;

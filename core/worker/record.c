@@ -186,6 +186,8 @@ record_progress(struct worker *w)
 	if (w->overflow.len > 0 || record_behind(w))
 		ring_want_wake(w->ring);
 	uint64_t limit = w->epoch == NULL ? 1000 : w->epoch->epoch->settings.record.sync_wait;
+	if (w->now < w->recorder_changes)
+		limit = UINT64_MAX; /* nothing is passed on meanwhile; and how long that may take is known */
 	LIST_EACH(n, next, &w->sessions) {
 		struct sp_session *s = LIST_OF(n, struct sp_session, all);
 		if (s->state == SESSION_CLOSED)

@@ -284,6 +284,7 @@ session_close(struct sp_session *s)
 	stream_close(&s->side[SP_TARGET]);
 	if (s->timer_made)
 		event_del(&s->timer);
+	keeper_answered(s, false);
 	keeper_closed(s);
 	if (s->trial)
 		trial_closed(s);
@@ -508,6 +509,7 @@ session_admitted(struct sp_session *s, const struct sp_admission *a)
 {
 	if (s->state != SESSION_WHO)
 		return;
+	keeper_answered(s, a->what == SP_CHALLENGE);
 	int rc = a->what == SP_ADMIT ? session_take_admission(s) : SP_OK;
 	if (rc == SP_OK && a->what == SP_ADMIT) {
 		record_header(s);
@@ -632,7 +634,7 @@ session_run_one(struct sp_session *s)
 	}
 	if (s->state == SESSION_ENDING)
 		return;
-	if (s->state == SESSION_WHO && s->w->keeper == NULL) {
+	if (s->state == SESSION_WHO && s->w->keeper == NULL && !s->w->keeper_leaves) {
 		keeper_unheard(s);
 		return;
 	}

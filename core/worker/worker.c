@@ -23,6 +23,7 @@
 #include "trial.h"
 
 #define TICK_MS 50
+#define RECORDER_CHANGES_MAX 60000
 #define ACCEPTS_PER_WAKE 32
 /*
  * The keeper counts sessions and says when there are too many; this bounds what waits to be let in,
@@ -315,6 +316,10 @@ worker_message(void *owner, struct link *l, struct message *m)
 		return listening_add(w, fd, m->f[0].s);
 	case MSG_RING:
 		return take_ring(w, m);
+	case MSG_RECORDER:
+		worker_clock(w);
+		w->recorder_changes = w->now + (m->f[0].q < RECORDER_CHANGES_MAX ? m->f[0].q : RECORDER_CHANGES_MAX);
+		return SP_OK;
 	case MSG_TRY:
 		return trial_start(w);
 	case MSG_BOARD:

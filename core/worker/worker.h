@@ -72,6 +72,8 @@ struct sp_session {
 	struct principal principal;
 	const char *principal_json;
 	const char *login, *target_name, *part; /* login: in dialled */
+	struct question *question;        /* what the keeper was asked, until it answers; NULL: nothing that another one could be asked */
+	bool challenged;                  /* in the middle of a mechanism: its keeper alone can go on */
 	const char *login_as; /* what the target is told: login, or the role that was made for this session */
 	uint64_t expires;                 /* wall µs, of the principal */
 	struct { uint32_t pid; size_t len; uint8_t secret[64]; } cancel; /* told again to a new keeper; len 0: none */
@@ -117,6 +119,8 @@ struct worker {
 	struct evdns_base *dns;
 	unsigned index;
 	struct link *keeper;              /* NULL while it is away */
+	uint64_t recorder_changes;        /* mono ms: until then it may be away, as was announced */
+	bool keeper_leaves;               /* it said so: who waits will be asked for again, of its successor */
 	uint64_t keeper_asked, keeper_heard; /* mono ms: the last sign of life wanted, and had */
 	struct worker_epoch *epoch;
 	const struct sp_module *const *modules;

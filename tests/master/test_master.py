@@ -323,6 +323,43 @@ def programs_that_others_can_write_are_not_started(w):
     assert "is not root's alone to write" in w.daemon("-t").stderr
 
 
+# ---- another program takes over ----
+
+@test
+def an_upgrade_replaces_every_process_and_keeps_the_ports(w):
+    w.start()
+    before, pid = w.children(), w.process.pid
+    with socket.socket() as waits:  # in the listener's queue: nobody accepts, and nobody refuses
+        waits.connect(("127.0.0.1", w.port))
+        for path in list(w.bin.iterdir()):
+            shutil.copy2(path, path.with_name("new"))
+            path.with_name("new").rename(path)
+        done = w.daemon("-s", "upgrade")
+        assert done.returncode == 0, (done, w.log)
+        assert w.process.poll() is None and int((w.dir / "run/pid").read_text()) == pid
+        wait_for(lambda: not set(before) & set(w.children()), "an old process stays")
+        assert sorted(w.children().values()) == ["console", "keeper", "recorder", "worker", "worker"], w.children()
+        with socket.socket() as s:
+            s.connect(("127.0.0.1", w.port))
+    assert w.reload().returncode == 0
+    assert w.daemon("-s", "stop").returncode == 0
+    assert w.process.wait(20 * SLOW) == 0 and not (w.dir / "run/pid").exists()
+
+
+@test
+def a_keeper_that_refuses_after_an_upgrade_leaves_the_workers(w):
+    w.start()
+    workers = w.pids("worker")
+    w.conf(targets=["refuse-keeper"])
+    done = w.daemon("-s", "upgrade")
+    assert done.returncode == 1 and "all stays as it was" in done.stderr, done
+    w.conf()
+    wait_for(lambda: len(w.pids("keeper")) == 1, "there is no keeper")
+    assert set(workers) <= set(w.pids("worker")), "a worker was dropped"
+    wait_for(lambda: w.reload().returncode == 0, "no reload completes it", 30)
+    wait_for(lambda: not set(workers) & set(w.pids("worker")), "an old worker stays")
+
+
 # ---- reload ----
 
 @test

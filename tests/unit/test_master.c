@@ -62,9 +62,9 @@ master_start_helper(struct master *at, enum role role)
 }
 
 int
-master_start_keeper(struct master *at)
+master_start_one(struct master *at, enum role role)
 {
-	(void)at;
+	(void)at, (void)role;
 	return SP_EIO;
 }
 

@@ -60,7 +60,7 @@ helpers_wanted(const struct settings *s, enum role role)
 
 static struct {
 	unsigned started[ROLES];
-	unsigned reloads, closed, logs, ring_gone, checks_lost;
+	unsigned reloads, upgrades, closed, logs, ring_gone, checks_lost;
 	char status[128];
 	const char *failing; /* the function that fails */
 	enum role unstartable, unequippable;
@@ -217,6 +217,20 @@ log_open(const char *path, int how)
 {
 	(void)path;
 	return outcome("log_open") == SP_OK ? open("/dev/null", how | O_CLOEXEC) : -1;
+}
+
+void
+upgrade_start(struct master *at)
+{
+	(void)at;
+	did.upgrades++;
+}
+
+int
+upgrade_take(struct master *at, int fd)
+{
+	(void)at, (void)fd;
+	return SP_EIO;
 }
 
 void
@@ -626,6 +640,8 @@ test_signals(void)
 	did.failing = "log_open";
 	signalled(SIGUSR1);
 	CU_ASSERT(did.logs == 5 && m.log_fd == before); /* it goes on in the old one */
+	signalled(SIGUSR2);
+	CU_ASSERT_EQUAL(did.upgrades, 1);
 	signalled(SIGQUIT);
 	CU_ASSERT_EQUAL(m.phase, MASTER_DRAINING);
 	signalled(SIGHUP);

@@ -158,8 +158,9 @@ master_start_helper(struct master *at, enum role role)
 }
 
 int
-master_start_keeper(struct master *at)
+master_start_one(struct master *at, enum role role)
 {
+	CU_ASSERT_EQUAL(role, ROLE_KEEPER);
 	if (start_keeper_rc != SP_OK)
 		return start_keeper_rc;
 	struct child *c = child_new(ROLE_KEEPER);
@@ -605,10 +606,10 @@ test_other_folder(void)
 {
 	begin(SECRET("/s/one/a"));
 	checked(conf(true, SECRET("/s/one/deeper/b")));
-	CU_ASSERT(!m.reload.renews_keeper && far[0].epoch == 2); /* beneath: it can */
+	CU_ASSERT(m.reload.renews == ROLE_NONE && far[0].epoch == 2); /* beneath: it can */
 	refuses(KEEPER, "no");
 	checked(conf(true, SECRET("/s/one-more/b")));
-	CU_ASSERT(m.reload.renews_keeper && far[0].heard[MSG_QUIT] == 1 && m.reload.stage == RELOAD_KEEPER);
+	CU_ASSERT(m.reload.renews == ROLE_KEEPER && far[0].heard[MSG_QUIT] == 1 && m.reload.stage == RELOAD_KEEPER);
 	reload_tick(&m, m.reload.since + 1);
 	CU_ASSERT_EQUAL(keepers_started, 0); /* the store is still the old one's */
 	CU_ASSERT_TRUE(reload_lost(&m, KEEPER));

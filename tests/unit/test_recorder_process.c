@@ -302,13 +302,20 @@ test_quit(void)
 	end();
 	open_recorder();
 	int raw = keeper_comes();
-	recorder_handler.quit(&p, true);
+	recorder_handler.quit(&p, false);
 	CU_ASSERT_FALSE(event_base_got_break(p.role.base)); /* a moment for the last signatures */
 	link_free(&keeper);
 	close(raw);
 	for (unsigned i = 0; i < 100 && !event_base_got_break(p.role.base); i++)
 		(void)event_base_loop(p.role.base, EVLOOP_ONCE);
 	CU_ASSERT(event_base_got_break(p.role.base) && p.role.status == 0);
+	end();
+	open_recorder();
+	raw = keeper_comes();
+	recorder_handler.quit(&p, true);
+	CU_ASSERT_TRUE(event_base_got_break(p.role.base)); /* the next one asks for what is not signed */
+	link_free(&keeper);
+	close(raw);
 	end();
 }
 

@@ -524,6 +524,45 @@ test_keeper_away(void)
 	world_end(&v);
 }
 
+/* It said that it leaves: who waits is asked for again, of the next one, with the same proof. */
+static void
+test_keeper_leaves(void)
+{
+	struct message leaving = { .type = MSG_LEAVING };
+	world_begin(&v, WRITE, NO_DELETE);
+	world_connect(&v);
+	world_hello(&v);
+	world_tell(&v, &leaving);
+	world_keeper_away(&v);
+	v.nheard = 0;
+	session_kick(v.s);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 0 && v.s->state == SESSION_WHO);
+	world_keeper(&v);
+	const struct message *again = world_heard(&v, MSG_AUTHENTICATE);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(again);
+	CU_ASSERT(sp_bytes_is(again->f[2].s, "s3cret-token") && sp_bytes_is(again->f[4].s, v.s->target_name));
+	world_admit(&v);
+	CU_ASSERT(v.closed == 0 && v.s->question == NULL);
+	world_accept_target(&v);
+	CU_ASSERT_EQUAL(v.s->state, SESSION_RUN);
+	/* One that comes while it leaves is not even asked about; without a next one it hears so. */
+	int client = v.client;
+	v.client = -1;
+	world_tell(&v, &leaving);
+	v.nheard = 0;
+	world_connect(&v);
+	world_hello(&v);
+	CU_ASSERT(v.s->state == SESSION_WHO && world_heard(&v, MSG_AUTHENTICATE) == NULL);
+	world_keeper_away(&v);
+	v.w->now = v.w->keeper_heard + 5000;
+	keeper_tick(v.w);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && strstr(v.end, "the keeper is away") != NULL);
+	close(client);
+	world_end(&v);
+}
+
 /* Who has asked one that hangs hears so, long before the others' grace is over. */
 static void
 test_keeper_hangs(void)
@@ -736,6 +775,7 @@ main(void)
 		{ "notices", test_notices },
 		{ "idle", test_idle },
 		{ "the keeper is away", test_keeper_away },
+		{ "the keeper leaves, and another comes", test_keeper_leaves },
 		{ "the keeper hangs", test_keeper_hangs },
 		{ "the keeper is silent", test_keeper_silent },
 		{ "a cancel key", test_cancel_key },
