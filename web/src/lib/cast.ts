@@ -36,6 +36,7 @@ interface Callbacks {
 interface Timing {
   time: number;
   rate: number;
+  sampledAt: number; // ms, of the clock that the player reads
 }
 
 async function* castLines(url: string, signal: AbortSignal): AsyncGenerator<string> {
@@ -60,7 +61,7 @@ export function streamed(url: string, live: boolean, idle: number) {
     let paused = false;
     let started = false;
     let now = 0;
-    const timing = (): Timing => ({ time: now, rate: paused ? 0 : 1 });
+    const timing = (): Timing => ({ time: now, rate: paused ? 0 : 1, sampledAt: performance.timeOrigin + performance.now() });
     const sleep = (ms: number) => new Promise<void>((done) => setTimeout(done, ms));
     const wait = async () => { while (paused) await new Promise<void>((done) => { resume = done; }); };
     const show = (e: CastEvent) => {

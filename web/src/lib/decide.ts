@@ -12,11 +12,13 @@ export interface Asked {
   user: string;
   by: string;
   decisions: unknown[];
-  may_not?: string; // what the gateway itself says
+  may_decide?: boolean; // what the gateway itself says
+  may_not?: string;
 }
 
 export function mayNot(r: Asked, me: Me): string | undefined {
   if (r.state !== "waiting") return `It is ${r.state}.`;
+  if (r.may_decide === true) return undefined;
   if (r.may_not !== undefined && r.may_not !== "") return r.may_not;
   if (r.user === me.user) return "You asked for this yourself: somebody else has to decide.";
   if (!me.may.includes("approve")) return "You are no approver of this gateway.";

@@ -140,7 +140,7 @@ export function Card({ r, me, chosen, done }: { r: Request; me: Whoami; chosen: 
   return (
     <article ref={at} class={`card request ${chosen ? "chosen" : ""}`} data-id={r.id} aria-label={`${what} by ${plain(r.user)} at ${plain(r.target)}`}>
       <header>
-        <div class="lead"><b><Shown text={r.user} /></b>{r.class !== "human" && <Chip text={r.class} tone="warn" />}<span class="soft">{r.kind === "grant" ? "asks for access to" : "at"}</span><b><Shown text={r.target} /></b></div>
+        <div class="lead"><b><Shown text={r.user} /></b>{r.class !== "human" && <Chip text={r.class} tone="warn" />}{r.sponsor !== undefined && r.sponsor !== "" && <span class="soft">for <Shown text={r.sponsor} /></span>}<span class="soft">{r.kind === "grant" ? "asks for access to" : "at"}</span><b><Shown text={r.target} /></b></div>
         <div class="end">{waiting ? <>{r.until !== undefined && <Left until={r.until} />}</> : <Chip text={r.state} />}</div>
       </header>
       <div class="chips">

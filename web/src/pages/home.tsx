@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // What I may reach, how to get in, and how to ask.
 import { useEffect, useState } from "preact/hooks";
-import { get, Problem, post, type Grant, type Made, type Target, type Whoami } from "../lib/api";
+import { get, Problem, post, type Made, type Target, type Whoami } from "../lib/api";
 import { forms } from "../lib/connect";
 import { useLive } from "../lib/live";
-import { clock } from "../lib/time";
+import { clock, span } from "../lib/time";
 import { useAsk, useNow } from "../lib/use";
 import { Chip, Copy, Empty, Field, Icon, Left, Loading, Sheet, Shown, Time, Trouble } from "../ui/parts";
 
 const hour = 3600_000;
-const spans: [string, number][] = [["15 minutes", hour / 4], ["1 hour", hour], ["4 hours", 4 * hour], ["8 hours", 8 * hour]];
+const spans: [string, number][] = [["5 minutes", hour / 12], ["15 minutes", hour / 4], ["1 hour", hour], ["4 hours", 4 * hour], ["8 hours", 8 * hour]];
 
 /* ---- connect ---- */
 
@@ -57,7 +57,7 @@ function Connect({ target, close }: { target: Target; close: () => void }) {
 /* ---- ask ---- */
 
 function Ask({ target, close, done }: { target: Target; close: () => void; done: () => void }) {
-  const [length, setLength] = useState(hour);
+  const [length, setLength] = useState(Math.min(hour, target.longest ?? hour));
   const [reason, setReason] = useState("");
   const [busy, setBusy] = useState(false);
   const [problem, setProblem] = useState<Problem>();
@@ -72,7 +72,7 @@ function Ask({ target, close, done }: { target: Target; close: () => void; done:
   return (
     <Sheet title={`Access to ${target.name}`} close={close}>
       <form onSubmit={send}>
-        <Field label="For how long"><select value={length} onChange={(e) => setLength(Number(e.currentTarget.value))}>{spans.map(([name, ms]) => <option key={ms} value={ms}>{name}</option>)}</select></Field>
+        <Field label="For how long"><select value={length} onChange={(e) => setLength(Number(e.currentTarget.value))}>{spans.filter(([, ms], i) => i === 0 || ms <= (target.longest ?? Infinity)).map(([name, ms]) => <option key={ms} value={ms}>{name}</option>)}</select></Field>
         <Field label="Why"><input type="text" required maxLength={200} value={reason} placeholder="What you will do, and the ticket it is for" onInput={(e) => setReason(e.currentTarget.value)} /></Field>
         {problem !== undefined && <p class="note bad" role="alert"><Shown text={problem.message} /></p>}
         <div class="actions"><button type="submit" disabled={busy || reason.trim() === ""}>{busy ? "Asking…" : "Ask"}</button></div>
@@ -86,24 +86,26 @@ function Ask({ target, close, done }: { target: Target; close: () => void; done:
 
 interface Access {
   target: Target;
-  grant?: Grant;
+  glass: boolean; // by a broken glass
   asked: boolean;
 }
 
 function Card({ a, open }: { a: Access; open: (what: "connect" | "ask") => void }) {
   const labels = typeof a.target.label === "object" && a.target.label !== null ? Object.entries(a.target.label as Record<string, unknown>) : [];
-  const allowed = a.target.access === "standing" || a.grant !== undefined;
+  const { state } = a.target;
+  const allowed = state === "allowed" || state === "granted";
   return (
     <article class="card target">
       <header><Icon name="server" /><h2><Shown text={a.target.name} /></h2><span class="soft"><Shown text={a.target.protocol} /></span></header>
       <div class="chips">{labels.map(([k, v]) => <Chip key={k} text={`${k}=${String(v)}`} tone={v === "prod" ? "warn" : "calm"} />)}{a.target.databases.length > 0 && a.target.database !== "" && <Chip text={a.target.database} tone="table" />}</div>
       <p class="access">
-        {a.target.access === "standing" && <><Chip text="allowed" tone="good" /> <span class="soft">standing access</span></>}
-        {a.grant !== undefined && <><Chip text={a.grant.break_glass ? "break-glass" : "granted"} tone={a.grant.break_glass ? "bad" : "good"} /> <Left until={a.grant.until} /></>}
-        {!allowed && (a.asked ? <><Chip text="asked" tone="wait" /> <span class="soft">waits for an approver</span></> : <><Chip text="needs a grant" tone="wait" /></>)}
+        {state === "allowed" && <><Chip text="allowed" tone="good" /> <span class="soft">standing access</span></>}
+        {state === "granted" && <><Chip text={a.glass ? "break-glass" : "granted"} tone={a.glass ? "bad" : "good"} /> {a.target.until !== undefined && <Left until={a.target.until} />}</>}
+        {state === "not yours" && <><Chip text="not yours" tone="off" /> <span class="soft">other groups use it</span></>}
+        {state === "needs a grant" && (a.asked ? <><Chip text="asked" tone="wait" /> <span class="soft">waits for an approver</span></> : <><Chip text="needs a grant" tone="wait" />{a.target.longest !== undefined && <span class="soft"> of at most {span(a.target.longest)}</span>}</>)}
       </p>
       <div class="actions">
-        {allowed ? <button onClick={() => open("connect")}><Icon name="key" />Connect</button> : <button class="quiet" disabled={a.asked} onClick={() => open("ask")}>Request access</button>}
+        {allowed ? <button onClick={() => open("connect")}><Icon name="key" />Connect</button> : state === "needs a grant" && <button class="quiet" disabled={a.asked} onClick={() => open("ask")}>Request access</button>}
       </div>
     </article>
   );
@@ -115,11 +117,11 @@ export function Home({ me }: { me: Whoami }) {
   const requests = useAsk((signal) => get("/api/v1/requests", { signal }), "requests");
   const [filter, setFilter] = useState("");
   const [sheet, setSheet] = useState<{ what: "connect" | "ask"; target: Target }>();
-  const refresh = () => { grants.again(); requests.again(); };
+  const refresh = () => { targets.again(); grants.again(); requests.again(); };
   useLive(["grant", "request"], refresh);
   const access = (t: Target): Access => ({
     target: t,
-    grant: grants.data?.grants.find((g) => g.target === t.name && g.user === me.user && g.state === "active"),
+    glass: grants.data?.grants.some((g) => g.id === t.grant && g.break_glass) ?? false,
     asked: requests.data?.requests.some((r) => r.kind === "grant" && r.target === t.name && r.user === me.user && r.state === "waiting") ?? false,
   });
   const list = targets.data?.targets.filter((t) => `${t.name} ${t.protocol} ${JSON.stringify(t.label)}`.toLowerCase().includes(filter.toLowerCase()));

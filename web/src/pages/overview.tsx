@@ -75,7 +75,7 @@ function Health({ m }: { m: Metrics }) {
     ["Log-ins", <>{total(m, "sallyport_logins_total", { result: "admitted" }).toLocaleString()} <span class="soft">and {total(m, "sallyport_logins_total", { result: "refused" }).toLocaleString()} refused</span></>],
     ["API calls refused", total(m, "sallyport_api_refused_total").toLocaleString()],
   ];
-  return <Tile title="Health"><dl class="health">{rows.map(([k, v]) => <div key={k}><dt>{k}</dt><dd>{v}</dd></div>)}</dl></Tile>;
+  return <Tile title="Health" wide={true}><dl class="health">{rows.map(([k, v]) => <div key={k}><dt>{k}</dt><dd>{v}</dd></div>)}</dl></Tile>;
 }
 
 export function Overview() {

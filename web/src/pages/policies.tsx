@@ -8,12 +8,26 @@ import { useAsk } from "../lib/use";
 import { Bar, Chip, Code, Empty, Facts, Field, Hash, Icon, Loading, Shown, Tabs, Time, Trouble } from "../ui/parts";
 
 type Hits = Record<string, number>;
+const dayOf = (r: Rule): Record<string, number[]> | undefined => (typeof r.day === "object" && r.day !== null ? (r.day as Record<string, number[]>) : undefined);
 const hitsOf = (r: Rule): Hits => (typeof r.hits === "object" && r.hits !== null ? (r.hits as Hits) : {});
 const sum = (h: Hits): number => Object.values(h).reduce((a, b) => a + b, 0);
 const toneOf: Record<string, string> = { deny: "bad", kill: "bad", held: "wait", approve: "wait", masked: "calm", observed: "warn" };
 
+// In each of the last 24 hours, this one last.
+function Hours({ hours, what, tone }: { hours: number[]; what: string; tone: string }) {
+  const top = Math.max(1, ...hours);
+  const all = hours.reduce((a, b) => a + b, 0);
+  return (
+    <svg class={`hours ${tone}`} viewBox="0 0 96 20" preserveAspectRatio="none" role="img" aria-label={`${what} ${all} times in the last day`}>
+      <title>{`${all} in the last day`}</title>
+      {hours.slice(-24).map((n, i) => <rect key={i} class={n > 0 ? "fill" : "ground"} x={i * 4} width="3" y={n > 0 ? 20 - Math.max(3, (n / top) * 20) : 18.5} height={n > 0 ? Math.max(3, (n / top) * 20) : 1.5} />)}
+    </svg>
+  );
+}
+
 function OneRule({ r, most }: { r: Rule; most: number }) {
   const hits = hitsOf(r);
+  const day = dayOf(r);
   const place = `${r.file.split("/").slice(-2).join("/")}:${r.line}`;
   return (
     <details class="rule">
@@ -21,7 +35,7 @@ function OneRule({ r, most }: { r: Rule; most: number }) {
         <span class="rule-name"><b><Shown text={r.rule} /></b><span class="soft"><Shown text={r.doc} /></span></span>
         <Chip text={r.decision} />
         {r.mode === "observe" && <Chip text="observes" tone="warn" title="it only says what it would have done" />}
-        <span class="hits">{Object.entries(hits).map(([what, n]) => <span key={what} class="hit"><Bar part={n / most} tone={toneOf[what] ?? ""} /><span class="num">{n.toLocaleString()} <span class="soft"><Shown text={what} /></span></span></span>)}{sum(hits) === 0 && <span class="soft">never</span>}</span>
+        <span class="hits">{Object.entries(hits).map(([what, n]) => <span key={what} class="hit">{day?.[what] !== undefined ? <Hours hours={day[what]} what={what} tone={toneOf[what] ?? ""} /> : <Bar part={n / most} tone={toneOf[what] ?? ""} />}<span class="num">{n.toLocaleString()} <span class="soft"><Shown text={what} /></span></span></span>)}{sum(hits) === 0 && <span class="soft">never</span>}</span>
       </summary>
       <div class="rule-body">
         <Facts rows={[

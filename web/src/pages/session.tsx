@@ -60,7 +60,7 @@ function Op({ o, open, session }: { o: Operation; open: boolean; session: string
           {transfers[o.kind] !== undefined && <Chip text={transfers[o.kind]!} />}
           {rule !== undefined && <Chip text={rule} tone="rule" />}
           {approver !== undefined && <span class="soft" title="approved by"><Shown text={approver} /></span>}
-          {o.done?.rows !== undefined && <span class="soft num">{count(o.done.rows, "row")}</span>}
+          {o.done?.rows !== undefined && (o.done.rows > 0 || o.columns.length > 0) && <span class="soft num">{count(o.done.rows, "row")}</span>}
           {o.done?.bytes !== undefined && o.done.bytes > 0 && <span class="soft num">{bytes(o.done.bytes)}</span>}
           {o.done !== undefined && <span class="soft num">{measured(o.done.at - o.at)}</span>}
         </span>

@@ -11,7 +11,8 @@ import { useNow } from "../lib/use";
 import { Chip, Empty, Icon, Loading, Shown, Time, Trouble } from "../ui/parts";
 import { LongList } from "../ui/long_list";
 
-const names = ["user", "target", "verdict", "since", "until", "text"] as const;
+// text: of who, where and how; done: of what was done, which is looked for in the recordings.
+const names = ["user", "target", "verdict", "since", "until", "text", "done"] as const;
 type Filter = Partial<Record<(typeof names)[number] | "live", string>>;
 const pageSize = 1000;
 
@@ -39,7 +40,7 @@ function useSessions(f: Filter): Listing {
   const [state, set] = useState<{ rows: Session[]; next?: string; loading: boolean; problem?: Problem }>({ rows: [], loading: true });
   const turn = useRef(0);
   const key = JSON.stringify(f);
-  const query = { user: f.user, target: f.target, since: asTime(f.since), until: asTime(f.until), live: f.live === "1" || undefined, ...(f.verdict !== undefined ? { verdict: f.verdict } : {}) };
+  const query = { user: f.user, target: f.target, since: asTime(f.since), until: asTime(f.until), live: f.live === "1" || undefined, verdict: f.verdict, text: f.text };
   const fail = (mine: number) => (e: unknown) => {
     if (mine === turn.current) set((s) => ({ ...s, loading: false, problem: e instanceof Problem ? e : new Problem(-1, String(e)) }));
   };
@@ -115,7 +116,7 @@ function Found({ f }: { f: Filter }) {
       const m = matchOf(o["match"]);
       if (m !== undefined) set((list) => [...list, m]);
     };
-    lines(address("/api/v1/search", undefined, { text: f.text, user: f.user, target: f.target, since: asTime(f.since), until: asTime(f.until), limit: 500 }), take, stop.signal).then(
+    lines(address("/api/v1/search", undefined, { text: f.done, user: f.user, target: f.target, since: asTime(f.since), until: asTime(f.until), limit: 500 }), take, stop.signal).then(
       () => setState("done"), (e: unknown) => stop.signal.aborted || setProblem(e instanceof Problem ? e : new Problem(-1, String(e))));
     return () => stop.abort();
   }, [JSON.stringify(f)]);
@@ -148,9 +149,11 @@ function Filters({ f, me }: { f: Filter; me: Whoami }) {
         <button type="button" aria-pressed={f.live !== "1"} onClick={() => set("live", "")}>All</button>
         <button type="button" aria-pressed={f.live === "1"} onClick={() => set("live", "1")}><i class="pulse" /> Live</button>
       </div>
-      {auditor && <input type="search" class="wide" aria-label="Text of an operation" placeholder="What was done" defaultValue={f.text} onInput={soon("text")} />}
-      {me.may.some((m) => m === "audit" || m === "operate") && <input type="search" aria-label="User" placeholder="User" defaultValue={f.user} onInput={soon("user")} />}
-      <input type="search" aria-label="Target" placeholder="Target" defaultValue={f.target} onInput={soon("target")} />
+      <input type="search" aria-label="User, target or address" placeholder="Who, or where" defaultValue={f.text} disabled={f.done !== undefined} onInput={soon("text")} />
+      {auditor && <input type="search" class="wide" aria-label="Text of an operation" placeholder="What was done" defaultValue={f.done} onInput={soon("done")} />}
+      <select aria-label="Verdict" value={f.verdict ?? ""} onChange={(e) => set("verdict", e.currentTarget.value)}>
+        {[["", "Any verdict"], ["deny", "With denials"], ["held", "With holds"], ["allow", "With allowed"]].map(([v, name]) => <option key={v} value={v}>{name}</option>)}
+      </select>
       <select aria-label="Begun" value={f.since ?? ""} onChange={(e) => set("since", e.currentTarget.value)}>
         {[["", "Any time"], ["1h", "Last hour"], ["1d", "Last day"], ["7d", "Last week"], ["30d", "Last 30 days"]].map(([v, name]) => <option key={v} value={v}>{name}</option>)}
       </select>
@@ -161,7 +164,7 @@ function Filters({ f, me }: { f: Filter; me: Whoami }) {
 export function Sessions({ me, place }: { me: Whoami; place: Place }) {
   const f = filterOf(place.query);
   const now = useNow();
-  const byText = f.text !== undefined && me.may.includes("audit");
+  const byText = f.done !== undefined && me.may.includes("audit");
   const list = useSessions(byText ? {} : f);
   return (
     <div class="tall">

@@ -35,7 +35,7 @@ function find(cast: string, what: string): Hit[] {
   for (const line of cast.split("\n")) {
     const e = castLine(line);
     if (!Array.isArray(e) || e[1] === "r") continue;
-    const shown = e[2].replace(/\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-_])/g, "");
+    const shown = e[2].replace(/\r/g, "").replace(/\u001b(?:\[[0-?]*[ -/]*[@-~]|\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[@-_])/g, "");
     const i = shown.toLowerCase().indexOf(what.toLowerCase());
     if (i >= 0) hits.push({ at: e[0], text: shown.slice(Math.max(0, i - 30), i + 60) });
     if (hits.length >= 200) break;
