@@ -58,7 +58,7 @@ const struct directive settings_listener_table[] = {
 	{ .name = "secret", .type = DIR_STRING, .offset = T(OF.secret), .dflt = "", .help = "where its password is: `file:PATH`, `env:NAME` or `sealed:NAME`" }, \
 	{ .name = "cert", .type = DIR_STRING, .offset = T(OF.cert), .dflt = "", .help = "client certificate chain for the target, PEM" }, \
 	{ .name = "key", .type = DIR_STRING, .offset = T(OF.key), .dflt = "", \
-	    .help = "where its private key is, PEM: `file:PATH` or `sealed:NAME`; the keeper signs with it, TLS 1.3 only" }, \
+	    .help = "where its private key is, PEM: `file:PATH` or `sealed:NAME`; the keeper signs with it, TLS 1.3 only; or, without `cert=`, of an SSH login: Ed25519, and known to the target" }, \
 	{ .name = "cleartext", .type = DIR_BOOL, .offset = T(OF.cleartext), .dflt = "off", .help = "the target may be told the password as it is, over TLS, or over SSH once its host key was recognised" }
 static const struct directive target_login[] = {
 	{ .name = "user", .type = DIR_STRING, .offset = T(login.user), .dflt = "", .help = "login name at the target" },

@@ -153,7 +153,7 @@ check_where(struct check *c, const struct conf_block *b, const char *name, const
 static int
 check_secret(struct check *c, const struct conf_block *b, const char *name, const struct secret_settings *s)
 {
-	if (s->user[0] == '\0' && (s->secret[0] != '\0' || s->cert[0] != '\0'))
+	if (s->user[0] == '\0' && (s->secret[0] != '\0' || s->cert[0] != '\0' || s->key[0] != '\0'))
 		return FAIL_AT(c, b, "\"%s\" needs \"user=\"", name);
 	int rc = s->secret[0] == '\0' ? SP_OK : check_where(c, b, name, s->secret);
 	if (rc != SP_OK)
@@ -163,7 +163,10 @@ check_secret(struct check *c, const struct conf_block *b, const char *name, cons
 		return FAIL_AT(c, b, "\"%s … cleartext on\" needs TLS to the target", name);
 	if (s->cert[0] != '\0' && s != &((const struct target *)b)->login)
 		return FAIL_AT(c, b, "\"%s\" takes no cert=: its connection shows that of \"login\"", name);
-	if ((s->cert[0] == '\0') != (s->key[0] == '\0'))
+	bool ssh = strcmp(((const struct target *)b)->protocol, "ssh") == 0; /* whose keys have no certificate */
+	if (ssh && s->cert[0] != '\0')
+		return FAIL_AT(c, b, "\"%s cert=\" is for TLS: SSH takes ca=, key= or secret=", name);
+	if (!ssh && (s->cert[0] == '\0') != (s->key[0] == '\0'))
 		return FAIL_AT(c, b, "\"%s\" needs both cert= and key=, or none", name);
 	if (s->key[0] != '\0' && !starts(s->key, "file:") && !starts(s->key, "sealed:"))
 		return FAIL_AT(c, b, "\"%s key=\" says where the key is: file:PATH or sealed:NAME", name);
@@ -200,7 +203,7 @@ check_vault_login(struct check *c, const struct target *t)
 		return FAIL_AT(c, b, "\"login vault=\" has its secret there: leave secret=, cert= and ephemeral out");
 	if (l->dynamic == (l->user[0] != '\0'))
 		return FAIL_AT(c, b, l->dynamic ? "\"login vault= dynamic\" has its user from there: leave user= out" : "\"login vault=\" needs \"user=\", or \"dynamic\"");
-	if (t->catalogue.user[0] == '\0')
+	if (t->catalogue.user[0] == '\0' && strcmp(t->protocol, "ssh") != 0)
 		return FAIL_AT(c, b, "\"login vault=\" needs \"catalogue user=… secret=…\": for the gateway's own connection nothing is read there");
 	return SP_OK;
 }
@@ -218,7 +221,7 @@ check_command_login(struct check *c, const struct target *t)
 		return FAIL_AT(c, b, "there is no \"command %s { … }\"", QUOTE(l->command));
 	if (l->secret[0] != '\0' || l->cert[0] != '\0' || l->ephemeral || l->vault[0] != '\0' || l->user[0] == '\0')
 		return FAIL_AT(c, b, "\"login command=\" needs user=, and prints the secret: leave secret=, cert=, vault= and ephemeral out");
-	if (t->catalogue.user[0] == '\0')
+	if (t->catalogue.user[0] == '\0' && strcmp(t->protocol, "ssh") != 0)
 		return FAIL_AT(c, b, "\"login command=\" needs \"catalogue user=… secret=…\": for the gateway's own connection nothing is run");
 	return SP_OK;
 }
@@ -261,7 +264,7 @@ check_login_ca(struct check *c, const struct target *t)
 		return FAIL_AT(c, &t->b, "\"login ca=\" says where the key is: file:PATH or sealed:NAME");
 	if ((s->ca[0] == '\0') != (s->from[0] == '\0'))
 		return FAIL_AT(c, &t->b, "\"login ca=\" needs from=: the addresses at which the target sees the gateway");
-	if (s->ca[0] != '\0' && (s->secret[0] != '\0' || s->key[0] != '\0'))
+	if ((s->ca[0] != '\0') + (s->secret[0] != '\0') + (s->key[0] != '\0' && s->cert[0] == '\0') > 1)
 		return FAIL_AT(c, &t->b, "\"login\" takes one of ca=, secret= and key=");
 	return starts(s->ca, "sealed:") ? check_sealed(c, &t->b, s->ca + 7) : SP_OK;
 }

@@ -160,9 +160,12 @@ add(struct credentials *c, struct sealed_place *v, const struct target *t, enum 
 	c->first = e;
 	const char *where = s->secret;
 	int rc = s->secret[0] == '\0' ? SP_OK : read_secret(v, s->secret, &e->c.secret, &why);
+	bool ssh = strcmp(t->protocol, "ssh") == 0;
 	if (rc == SP_OK && s->key[0] != '\0') {
 		where = s->key;
-		rc = read_key(v, s->key, &e->c.key, &why);
+		rc = ssh ? read_secret(v, s->key, &e->c.ssh, &why) : read_key(v, s->key, &e->c.key, &why);
+		if (rc == SP_OK && ssh)
+			rc = ssh_ca_check(e->c.ssh, &why);
 	}
 	if (rc == SP_OK && s->ca != NULL && s->ca[0] != '\0') {
 		where = s->ca;

@@ -385,6 +385,8 @@ lend_lent(struct keeper *k, struct link *l, struct message *m)
 		return SP_OK;
 	}
 	int rc = take_lent(n, m);
+	const struct target *t = settings_target(keeper_settings(k), s->target);
+	n->credential.cleartext = t != NULL && t->login.cleartext && t->tls.mode != TLS_OFF;
 	n->state = LENT_HELD;
 	if (rc == SP_OK && s->state == LIVE_BORROWING)
 		s->state = LIVE_ADMITTED;

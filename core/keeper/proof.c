@@ -91,6 +91,17 @@ prove_ssh_certificate(struct challenge *c)
 	return ssh_certificate_sign(c->who->ca, &want, c->out, &c->why);
 }
 
+/* Step by step: its public key, then a signature, if it is for nothing else than this login with this key. */
+static int
+prove_ssh_key(struct challenge *c)
+{
+	if (c->who->ssh == NULL)
+		return fail(c, "its target has no key to log in with (`login … key=`)");
+	if (c->p->step == 0)
+		return ssh_ca_public(c->who->ssh, c->out, &c->why);
+	return ssh_login_sign(c->who->ssh, c->who->user, c->in, c->out, &c->why);
+}
+
 static void
 md5_hex(struct sp_bytes a, struct sp_bytes b, char out[33])
 {
@@ -173,6 +184,7 @@ static const struct mechanism mechanisms[] = {
 	{ "md5", 1, prove_md5 },
 	{ "password", 1, prove_password },
 	{ "ssh-certificate", 1, prove_ssh_certificate },
+	{ "ssh-key", 2, prove_ssh_key },
 };
 
 /* ---- one request ---- */
@@ -200,10 +212,12 @@ choose(struct challenge *c, struct sp_bytes mechanism, uint64_t step)
 		return fail(c, "the mechanism is not known here");
 	if (!sp_bytes_is(mechanism, c->p->mechanism->name) || step != c->p->step || step >= c->p->mechanism->steps)
 		return fail(c, "the steps of its login are out of order");
-	if (c->who == NULL || (c->who->secret == NULL && c->who->scram == NULL && c->who->ca == NULL))
+	if (c->who == NULL || (c->who->secret == NULL && c->who->scram == NULL && c->who->ca == NULL && c->who->ssh == NULL))
 		return fail(c, "its target has no secret (`login … secret=`)");
 	if (c->who->ca != NULL && strcmp(c->p->mechanism->name, "ssh-certificate") != 0)
 		return fail(c, "its target has no secret (`login … secret=`), only a key that certifies");
+	if (c->who->ssh != NULL && strcmp(c->p->mechanism->name, "ssh-key") != 0)
+		return fail(c, "its target has no secret (`login … secret=`), only a key");
 	return SP_OK;
 }
 

@@ -10,6 +10,8 @@
  *   md5                    0     the salt, 4 bytes           "md5" and 32 hexadecimal digits
  *   password               0     nothing                     the password (only where `cleartext on`)
  *   ssh-certificate        0     the session's public key      a certificate for it, good for minutes
+ *   ssh-key                0     nothing                     the public key (`login key=`)
+ *                          1     what the log-in signs       the signature, for that login and key only
  *   (client certificate)         what CertificateVerify signs  a signature, once a login
  *
  * Answers carry no NUL and no framing.  A session logs in once: after a wrong step nothing is proved.
@@ -35,6 +37,7 @@ struct credential {
 	struct sp_secret *secret; /* NULL: none */
 	struct sp_secret *scram;  /* struct lent_scram: only these keys, and no password; NULL: none */
 	struct sp_secret *key;    /* PEM of the client certificate's; NULL: none */
+	struct sp_secret *ssh;    /* SSH: the key that logs in; NULL: none */
 	struct sp_secret *ca;     /* SSH: the key that certifies; NULL: none */
 	const char *from;         /* SSH: where certificates are good from */
 	bool forwarding;          /* SSH: ports may be forwarded */

@@ -301,6 +301,48 @@ ssh_seed_public(const uint8_t seed[SSH_SEED_LEN], struct buffer *out)
 	return buffer_written(out, &w);
 }
 
+/* ---- logging in ---- */
+
+static bool
+is_login(struct sp_bytes what, const char *user, const uint8_t public[KEY_LEN])
+{
+	enum { USERAUTH_REQUEST = 50 };
+	struct sp_reader r = sp_reader(what);
+	struct sp_bytes session = rd_string(&r);
+	bool fits = sp_rd_u8(&r) == USERAUTH_REQUEST;
+	fits = sp_bytes_is(rd_string(&r), user) && fits;
+	fits = sp_bytes_is(rd_string(&r), "ssh-connection") && fits;
+	fits = sp_bytes_is(rd_string(&r), "publickey") && fits;
+	fits = sp_rd_u8(&r) == 1 && fits;
+	fits = sp_bytes_is(rd_string(&r), KEY_TYPE) && fits;
+	fits = sp_bytes_eq(key_of(rd_string(&r)), (struct sp_bytes){ public, KEY_LEN }) && fits;
+	return sp_rd_done(&r) && fits && session.len >= 20 && session.len <= 64;
+}
+
+int
+ssh_login_sign(const struct sp_secret *key, const char *user, struct sp_bytes what, struct buffer *out, const char **why_r)
+{
+	struct authority a = { 0 };
+	const gnutls_datum_t data = { (unsigned char *)(uintptr_t)what.p, (unsigned)what.len };
+	gnutls_datum_t signature = { NULL, 0 };
+	*why_r = not_a_key;
+	int rc = authority_read(key, &a);
+	if (rc == SP_OK && !is_login(what, user, a.public)) {
+		*why_r = "what has to be signed is not the log-in of its user with its key";
+		rc = SP_EDENIED;
+	}
+	if (rc == SP_OK && gnutls_privkey_sign_data2(a.private, GNUTLS_SIGN_EDDSA_ED25519, 0, &data, &signature) < 0)
+		rc = SP_EINTERNAL;
+	authority_forget(&a);
+	if (rc != SP_OK)
+		return rc;
+	struct sp_writer w = buffer_writer(out);
+	wr_string(&w, sp_str(KEY_TYPE));
+	wr_string(&w, (struct sp_bytes){ signature.data, signature.size });
+	gnutls_free(signature.data);
+	return buffer_written(out, &w);
+}
+
 /* ---- checking ---- */
 
 static bool

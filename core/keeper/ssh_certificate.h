@@ -23,6 +23,11 @@ struct ssh_certificate {
 /* Is it a private key that we can certify with (OpenSSH's own format without a passphrase, or PEM)? */
 int ssh_ca_check(const struct sp_secret *ca, const char **why_r) SP_MUST;
 /* Its public key as on the wire: appended. */
+/*
+ * The signature of publickey authentication (RFC 4252, 7) with this key, as on the wire, if `what` is that of this user with this
+ * key for "ssh-connection", and nothing else.  *why_r on refusal.
+ */
+int ssh_login_sign(const struct sp_secret *key, const char *user, struct sp_bytes what, struct buffer *out, const char **why_r) SP_MUST;
 int ssh_ca_public(const struct sp_secret *ca, struct buffer *out, const char **why_r) SP_MUST;
 /* Appends the certificate as on the wire. */
 int ssh_certificate_sign(const struct sp_secret *ca, const struct ssh_certificate *want, struct buffer *out, const char **why_r) SP_MUST;

@@ -168,7 +168,12 @@ sp_login_mechanism(const struct sp_session *s)
 {
 	if (s->home == NULL)
 		return "";
-	return s->home->login.ca[0] != '\0' ? "ssh-certificate" : s->home->login.secret[0] != '\0' ? "password" : "";
+	const struct secret_settings *l = &s->home->login;
+	if (l->ca[0] != '\0')
+		return "ssh-certificate";
+	if (l->key[0] != '\0' && l->cert[0] == '\0')
+		return "ssh-key";
+	return l->secret[0] != '\0' || l->vault[0] != '\0' || l->command[0] != '\0' ? "password" : "";
 }
 
 const char *

@@ -333,16 +333,17 @@ struct sp_proof {
 int sp_authenticate(struct sp_session *s, const struct sp_proof *proof) SP_MUST;
 
 struct sp_challenge {
-	const char *mechanism;  /* "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "md5", "password", "ssh-certificate" */
+	const char *mechanism;  /* "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "md5", "password", "ssh-certificate", "ssh-key" */
 	/*
 	 * SCRAM: 0 → client-first-message, 1 → client-final-message, 2 → ok with no bytes: the target's
-	 * signature is right.  Others: 0 only.
+	 * signature is right.  ssh-key: 0 → the public key, 1 → the signature.  Others: 0 only.
 	 */
 	unsigned step;
 	/*
 	 * What the target sent at this step.  SCRAM: 0 its list of mechanisms (NUL-terminated names), 1
 	 * server-first-message, 2 server-final-message.  md5: the salt.  password: empty.  ssh-certificate:
-	 * nothing of the target's, but the session's own public key (ssh-ed25519, as on the wire).
+	 * nothing of the target's, but the session's own public key (ssh-ed25519, as on the wire).  ssh-key: at 1 what
+	 * publickey authentication signs (RFC 4252, 7).
 	 */
 	struct sp_bytes transcript;
 	/*
@@ -357,7 +358,7 @@ struct sp_challenge {
  */
 int sp_prove(struct sp_session *s, const struct sp_challenge *c) SP_MUST;
 /*
- * How the target's `login` proves itself, where the protocol leaves a choice: "ssh-certificate" or
+ * How the target's `login` proves itself, where the protocol leaves a choice: "ssh-certificate", "ssh-key" or
  * "password"; "" when it has no secret.  For sp_prove(), from open() on.
  */
 const char *sp_login_mechanism(const struct sp_session *s);

@@ -342,6 +342,7 @@ ssh_close_session(struct sp_session *s)
 	if (h->event != NULL)
 		ssh_event_free(h->event);
 	ssh_key_free(h->key);
+	agent_end(s);
 	if (h->password != NULL)
 		explicit_bzero(h->password, h->password_len);
 	free(h->password);

@@ -143,6 +143,7 @@ struct ssh {
 	char login[LOGIN_MAX], target[64];
 	char said[512];      /* why it ends, for the client */
 	ssh_key key;         /* the session's own, certified for the target */
+	struct agent *agent; /* stands in for a key that the keeper has; NULL: none */
 	char *password;      /* for the target; wiped once used */
 	size_t password_len;
 	struct channel *channel[CHANNELS];
@@ -187,6 +188,16 @@ bool login_name(const char *user, char login_r[LOGIN_MAX], char target_r[64]);
 int target_begin(struct sp_session *s) SP_MUST;
 int target_step(struct sp_session *s, bool *moved_r) SP_MUST;
 int target_proved(struct sp_session *s, const struct sp_answer *a) SP_MUST;
+
+/*
+ * agent.c: libssh signs by an agent, which is a descriptor to it.  Ours has its answers written before it is asked, so that libssh
+ * never waits: a first time without a signature, to see what has to be signed; then with the keeper's.
+ */
+int agent_begin(struct sp_session *s, struct sp_bytes public) SP_MUST;
+/* The log-in failed, as it had to: what would it have signed?  false: it did not come so far. */
+bool agent_wanted(struct sp_session *s, struct sp_bytes *what_r);
+int agent_answer(struct sp_session *s, struct sp_bytes signature) SP_MUST;
+void agent_end(struct sp_session *s);
 
 /* channel.c */
 int channels_step(struct sp_session *s, bool *moved_r) SP_MUST;

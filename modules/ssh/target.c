@@ -3,6 +3,7 @@
  * The target's side until we are logged in: keys, its host key against the pinned ones, our proof.
  *
  *   CONNECT ─ host key pinned ─▶ PROOF ─ the keeper certifies our key, or gives the password ─▶ LOGIN ─▶ READY
+ *                                  └ or signs with one of its own, twice there and back (agent.c)
  *
  * An unknown or changed host key ends the session before anything is proved (SS13).
  */
@@ -100,15 +101,16 @@ ask(struct sp_session *s)
 {
 	const char *mechanism = sp_login_mechanism(s);
 	const struct ssh *h = sp_state(s);
-	const struct sp_challenge password = { .mechanism = "password" };
+	const struct sp_challenge password = { .mechanism = "password" }, public = { .mechanism = "ssh-key" };
 	ssh_enter(s, PROOF);
 	if (strcmp(mechanism, "ssh-certificate") == 0)
 		return ask_certificate(s);
-	if (strcmp(mechanism, "password") != 0)
-		return ssh_fail(s, SP_ECONF, "the target's login has neither ca= nor secret=");
+	bool key = strcmp(mechanism, "ssh-key") == 0;
+	if (!key && strcmp(mechanism, "password") != 0)
+		return ssh_fail(s, SP_ECONF, "the target's login has neither ca=, key= nor secret=");
 	if (h->login[0] != '\0' && strcmp(h->login, sp_login(s)) != 0)
-		return ssh_fail(s, SP_ECONF, "the target's password is %s's: another login name needs `login ca=`", sp_login(s));
-	return sp_prove(s, &password);
+		return ssh_fail(s, SP_ECONF, "the target's %s is %s's: another login name needs `login ca=`", key ? "key" : "password", sp_login(s));
+	return sp_prove(s, key ? &public : &password);
 }
 
 static int
@@ -153,6 +155,8 @@ target_proved(struct sp_session *s, const struct sp_answer *a)
 	if (!a->ok)
 		return ssh_fail(s, SP_EDENIED, "no login to the target: %s", a->text == NULL ? "" : a->text);
 	ssh_enter(s, LOGIN);
+	if (strcmp(sp_login_mechanism(s), "ssh-key") == 0)
+		return h->agent == NULL ? agent_begin(s, a->bytes) : agent_answer(s, a->bytes);
 	return h->key != NULL ? take_certificate(s, a->bytes) : take_password(s, a->bytes);
 }
 
@@ -192,15 +196,25 @@ step_login(struct sp_session *s, bool *moved_r)
 {
 	struct ssh *h = sp_state(s);
 	ssh_session c = h->leg[SP_TARGET].ssh;
-	int rc = h->key != NULL ? ssh_userauth_publickey(c, NULL, h->key) : ssh_userauth_password(c, NULL, h->password);
+	struct sp_challenge sign = { .mechanism = "ssh-key", .step = 1 };
+	int rc = h->agent != NULL ? ssh_userauth_agent(c, NULL)
+	    : h->key != NULL	  ? ssh_userauth_publickey(c, NULL, h->key)
+				  : ssh_userauth_password(c, NULL, h->password);
 	if (rc == SSH_AUTH_AGAIN)
 		return SP_OK;
+	if (h->agent != NULL && rc != SSH_AUTH_SUCCESS && agent_wanted(s, &sign.transcript)) {
+		*moved_r = true;
+		ssh_enter(s, PROOF);
+		return sp_prove(s, &sign);
+	}
 	forget_password(h);
 	*moved_r = true;
 	if (rc == SSH_AUTH_SUCCESS)
 		return become_ready(s);
 	return ssh_fail(s, SP_EDENIED, "the target does not let the gateway in as %s%s", login_of(s),
-	    h->key != NULL ? " with its certificate (TrustedUserCAKeys there?)" : " with its password");
+	    h->agent != NULL	 ? " with its key (authorized_keys there?)"
+		: h->key != NULL ? " with its certificate (TrustedUserCAKeys there?)"
+				 : " with its password");
 }
 
 int

@@ -214,13 +214,60 @@ keys_that_are_none(void)
 	}
 }
 
+/* What publickey authentication signs (RFC 4252, 7), with one thing other than it should be. */
+static int
+sign_login(const char *user, const char *service, uint8_t message, struct sp_bytes key, bool more)
+{
+	uint8_t space[512];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	const char *why = "";
+	struct buffer out = { 0 };
+	sp_wr_be32(&w, 32);
+	sp_wr_put(&w, SP_LIT("0123456789abcdef0123456789abcdef"));
+	sp_wr_u8(&w, message);
+	const struct sp_bytes words[] = { sp_str(user), sp_str(service), SP_LIT("publickey") };
+	for (size_t i = 0; i < 3; i++) {
+		sp_wr_be32(&w, (uint32_t)words[i].len);
+		sp_wr_put(&w, words[i]);
+	}
+	sp_wr_u8(&w, 1);
+	sp_wr_be32(&w, 11);
+	sp_wr_put(&w, SP_LIT("ssh-ed25519"));
+	sp_wr_be32(&w, (uint32_t)key.len);
+	sp_wr_put(&w, key);
+	if (more)
+		sp_wr_u8(&w, 0);
+	int rc = ssh_login_sign(ca, "deploy", sp_written(&w), &out, &why);
+	CU_ASSERT_EQUAL(out.len, rc == SP_OK ? 4 + 11 + 4 + 64 : 0);
+	buffer_free(&out);
+	return rc;
+}
+
+static void
+a_login_and_nothing_else_is_signed(void)
+{
+	begin();
+	struct sp_bytes own = buffer_bytes(&ca_public), other = wanted().key;
+	CU_ASSERT_EQUAL(sign_login("deploy", "ssh-connection", 50, own, false), SP_OK);
+	CU_ASSERT_EQUAL(sign_login("root", "ssh-connection", 50, own, false), SP_EDENIED);
+	CU_ASSERT_EQUAL(sign_login("deploy", "ssh-userauth", 50, own, false), SP_EDENIED);
+	CU_ASSERT_EQUAL(sign_login("deploy", "ssh-connection", 51, own, false), SP_EDENIED);
+	CU_ASSERT_EQUAL(sign_login("deploy", "ssh-connection", 50, other, false), SP_EDENIED);
+	CU_ASSERT_EQUAL(sign_login("deploy", "ssh-connection", 50, own, true), SP_EDENIED);
+	const char *why = "";
+	struct buffer out = { 0 };
+	CU_ASSERT_EQUAL(ssh_login_sign(ca, "deploy", SP_LIT(""), &out, &why), SP_EDENIED);
+	CU_ASSERT_EQUAL(out.len, 0);
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = { { "one login for minutes", one_login_for_minutes },
 		{ "SS7 names that could mean others", ss7_names_that_could_mean_others }, { "SS7 every byte counts", ss7_every_byte_counts },
 		{ "SS7 what OpenSSH signs", ss7_what_openssh_signs }, { "SS6 a certificate as the authority", ss6_a_certificate_as_the_authority },
-		{ "by a seed", by_a_seed }, { "another authority is none", another_authority_is_none }, { "keys that are none", keys_that_are_none }, CU_TEST_INFO_NULL };
+		{ "by a seed", by_a_seed }, { "another authority is none", another_authority_is_none }, { "keys that are none", keys_that_are_none },
+		{ "a log-in and nothing else is signed", a_login_and_nothing_else_is_signed }, CU_TEST_INFO_NULL };
 	int rc = cunit_main("ssh certificate", tests);
 	secret_free(&ca);
 	buffer_free(&ca_public);
