@@ -600,6 +600,8 @@ check_identity(struct check *c, const struct conf_block *b)
 		    class_name(i->class));
 	if (i->class != CLASS_HUMAN && i->oidc.client[0] != '\0')
 		return FAIL_AT(c, b, "\"oidc client=\" is for people: an identity of class %s shows tokens", class_name(i->class));
+	if (i->class == CLASS_AGENT && i->sponsor.claim[0] == '\0')
+		return FAIL_AT(c, b, "\"class agent\" needs \"sponsor claim=\": who answers for an agent may not approve what it asks");
 	if (i->sponsor.claim[0] != '\0' && i->class != CLASS_AGENT)
 		return FAIL_AT(c, b, "\"sponsor\" goes with \"class agent\"");
 	if (i->max_age == 0 || i->session == 0)

@@ -291,11 +291,10 @@ static int
 take_sponsor(const struct identity *i, struct arena *a, const json_t *claims, struct principal *p)
 {
 	bool local = strcmp(i->oidc.issuer, LOCAL_ISSUER) == 0;
-	const char *claim = local ? "sponsor" : i->sponsor.claim;
 	p->sponsor = "";
-	if (strcmp(p->class, class_names[CLASS_AGENT]) != 0 || claim[0] == '\0' || (local && json_object_get(claims, claim) == NULL))
+	if (strcmp(p->class, class_names[CLASS_AGENT]) != 0)
 		return SP_OK;
-	return take_name(a, claims, claim, &p->sponsor);
+	return take_name(a, claims, local ? "sponsor" : i->sponsor.claim, &p->sponsor);
 }
 
 /* When and how it proved who it is: told to people and policies, so oddities are left out. */

@@ -39,6 +39,8 @@ odd_request(const struct token_request *q)
 	}
 	if (strcmp(q->class, "human") != 0 && strcmp(q->class, "workload") != 0 && strcmp(q->class, "agent") != 0)
 		return "class must be human, workload or agent";
+	if (strcmp(q->class, "agent") == 0 && (q->sponsor == NULL || q->sponsor[0] == '\0'))
+		return "an agent needs its sponsor: who answers for it, and may not approve what it asks";
 	if (q->sponsor != NULL && q->sponsor[0] != '\0' && (!name_fits(q->sponsor) || strcmp(q->class, "agent") != 0))
 		return "a sponsor goes with class agent, and must be 1 to 128 letters, digits or . _ - @ +";
 	if (q->ttl < 1000 || q->ttl > ISSUER_TTL_MAX)

@@ -28,7 +28,8 @@
 
 #define CONNECT_MS 5000
 #define ANSWER_MS 3000 /* the server gives up before: statement_timeout below */
-#define OPTIONS "-c statement_timeout=2000 -c lock_timeout=1500 -c idle_in_transaction_session_timeout=10000 -c client_min_messages=warning"
+#define COPY_MS 60000  /* of all that stands there, before it is brought up to date */
+#define OPTIONS "-c synchronous_commit=on -c statement_timeout=2000 -c lock_timeout=1500 -c idle_in_transaction_session_timeout=10000 -c client_min_messages=warning"
 #define CHANNEL "sallyport"
 #define NOWHERE "/nonexistent" /* else libpq looks in the home of who started us, and gives up where it may not look */
 #define LOCK "SELECT pg_advisory_xact_lock(7020382)"
@@ -41,6 +42,7 @@ struct postgres {
 	struct event *readable;
 	struct store_server server; /* host, ca and password only while it is opened */
 	char *host;
+	unsigned answer_ms;
 };
 
 static char error_text[512];
@@ -86,7 +88,7 @@ settle(struct postgres *p, uint64_t deadline)
 static PGresult *
 answer(struct postgres *p, bool sent, ExecStatusType wanted)
 {
-	uint64_t deadline = clock_mono_ms() + ANSWER_MS;
+	uint64_t deadline = clock_mono_ms() + p->answer_ms;
 	PGresult *got = NULL, *next = NULL;
 	bool whole = sent && settle(p, deadline);
 	while (whole && (next = PQgetResult(p->c)) != NULL) {
@@ -403,11 +405,27 @@ version_of(struct postgres *p, bool *same_r)
 	return version;
 }
 
+/* As it was, beside it: backup_vN_session and so on, which nobody reads but who has to go back. */
+static int
+copy_all(struct postgres *p, long version)
+{
+	char sql[512];
+	(void)snprintf(sql, sizeof(sql), "SET LOCAL statement_timeout = %u; DO $$ DECLARE t text; BEGIN"
+	    " FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename NOT LIKE 'backup\\_v%%' LOOP"
+	    " EXECUTE format('DROP TABLE IF EXISTS %%1$I; CREATE TABLE %%1$I AS TABLE %%2$I', 'backup_v%ld_' || t, t);"
+	    " END LOOP; END $$", COPY_MS - 1000, version);
+	p->answer_ms = COPY_MS;
+	int rc = run(p, sql, PGRES_COMMAND_OK);
+	p->answer_ms = ANSWER_MS;
+	log_warn("the store is brought from version %ld to %u; its tables as they were: backup_v%ld_…", version, store_schema_version, version);
+	return rc;
+}
+
 static int
 migrate_from(struct postgres *p, long version)
 {
-	int rc = SP_OK;
 	char set[64];
+	int rc = version > 0 && version < (long)store_schema_version ? copy_all(p, version) : SP_OK;
 	for (; rc == SP_OK && version < (long)store_schema_version; version++) {
 		char *sql = translate(store_schema[version]);
 		rc = sql == NULL ? SP_ENOMEM : run(p, sql, PGRES_COMMAND_OK);
@@ -470,7 +488,7 @@ int
 store_postgres_open(const struct store_server *server, struct engine **e_r, const char **err_r)
 {
 	struct postgres *p = mem_alloc(sizeof(*p));
-	*p = (struct postgres){ .e.kind = &postgres_kind, .server = *server, .host = mem_string(sp_str(server->host)) };
+	*p = (struct postgres){ .e.kind = &postgres_kind, .server = *server, .host = mem_string(sp_str(server->host)), .answer_ms = ANSWER_MS };
 	int rc = connect_server(p, err_r);
 	if (rc == SP_OK)
 		rc = migrate(p, err_r);

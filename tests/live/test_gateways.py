@@ -205,6 +205,38 @@ def store_away_for_long_ends_sessions(w):
     back(w)
 
 
+# What undoes the store's versions from that of session.token on, the last one first: append yours in front.
+UNDO = ["DROP INDEX session_token; ALTER TABLE session DROP COLUMN token"]
+
+
+@test
+def an_older_store_is_copied_and_brought_up_to_date(w):
+    _, b = pair(w)
+    version, sessions = int(stored(w, "SELECT version FROM sallyport")), stored(w, "SELECT count(*) FROM session")
+    stored(w, f"BEGIN; {'; '.join(UNDO)}; UPDATE sallyport SET version = version - {len(UNDO)}; COMMIT")
+    os.kill(b.gateway.children()["keeper"][0], signal.SIGKILL)
+    back(w)
+    assert int(stored(w, "SELECT version FROM sallyport")) == version
+    assert int(stored(w, f"SELECT count(*) FROM backup_v{version - len(UNDO)}_session")) >= int(sessions) > 0
+    assert stored(w, f"SELECT version FROM backup_v{version - len(UNDO)}_sallyport") == str(version - len(UNDO))
+
+
+@test
+def what_is_promised_is_on_disk_whatever_the_role_says(w):
+    pair(w)
+    stored(w, """ALTER ROLE sallyport SET synchronous_commit = off;
+        CREATE SCHEMA watch; CREATE TABLE watch.seen(value text); GRANT USAGE ON SCHEMA watch TO sallyport; GRANT INSERT ON watch.seen TO sallyport;
+        CREATE FUNCTION watch.look() RETURNS trigger LANGUAGE plpgsql AS
+            $$ BEGIN INSERT INTO watch.seen VALUES (current_setting('synchronous_commit')); RETURN NEW; END $$;
+        CREATE TRIGGER look BEFORE INSERT ON session FOR EACH ROW EXECUTE FUNCTION watch.look()""")
+    try:
+        os.kill(w.gateway.children()["keeper"][0], signal.SIGKILL)
+        back(w)
+        assert set(stored(w, "SELECT DISTINCT value FROM watch.seen").split()) == {"on"}
+    finally:
+        stored(w, "DROP SCHEMA watch CASCADE; ALTER ROLE sallyport RESET synchronous_commit")
+
+
 @test
 def altered_newer_store_is_refused(w):
     a, b = pair(w)

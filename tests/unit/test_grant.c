@@ -158,7 +158,7 @@ test_programs_decide_nothing(void)
 		struct buffer b = { 0 };
 		uint64_t expires;
 		const char *why = "";
-		const struct token_request q = { .user = "bot", .class = classes[i], .groups = { &leads, 1 }, .ttl = 600000, .audience = AUDIENCE_API };
+		const struct token_request q = { .user = "bot", .class = classes[i], .sponsor = i == 0 ? "sam" : "", .groups = { &leads, 1 }, .ttl = 600000, .audience = AUDIENCE_API };
 		CU_ASSERT_EQUAL_FATAL(issuer_mint(&f.k.keys.issuer, &q, &b, &expires, &why), SP_OK);
 		char *token = mem_string(buffer_bytes(&b));
 		expect_call(token, 0, CALL_APPROVE, with_id(request), 403);

@@ -1322,12 +1322,12 @@ test_mint(void)
 	json_t *j = call("", 1, CALL_TOKEN, "{\"user\":\"zoe\",\"groups\":[\"dba\"],\"ttl\":60000}", 200);
 	CU_ASSERT(admitted(0, json_string_value(json_object_get(j, "token")), "zoe", "orders"));
 	json_decref(j);
-	j = call("", 1, CALL_TOKEN, "{\"user\":\"zoe\",\"groups\":[\"dba\"],\"api\":true,\"class\":\"agent\"}", 200);
+	j = call("", 1, CALL_TOKEN, "{\"user\":\"zoe\",\"groups\":[\"dba\"],\"api\":true,\"class\":\"agent\",\"sponsor\":\"lea\"}", 200);
 	json_t *who = call(json_string_value(json_object_get(j, "token")), 0, CALL_WHOAMI, "", 200);
 	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(who, "class")), "agent");
 	json_decref(who);
 	json_decref(j);
-	const char *const bad[] = { "{}", "{\"user\":\"a b\"}", "{\"user\":\"token\"}", "{\"user\":\"a\",\"groups\":\"x\"}",
+	const char *const bad[] = { "{}", "{\"user\":\"a\",\"class\":\"agent\"}", "{\"user\":\"a\",\"class\":\"agent\",\"sponsor\":\"\"}", "{\"user\":\"a b\"}", "{\"user\":\"token\"}", "{\"user\":\"a\",\"groups\":\"x\"}",
 		"{\"user\":\"a\",\"groups\":[1]}", "{\"user\":\"a\",\"ttl\":1}", "{\"user\":\"a\",\"ttl\":999999999999}",
 		"{\"user\":\"a\",\"class\":\"god\"}" };
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++)

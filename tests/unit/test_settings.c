@@ -324,6 +324,8 @@ test_identity(void)
 	refused(I("oidc issuer=https://i client=a scope=profile;"), "t:1: \"oidc scope=\" needs openid");
 	refused(I("oidc issuer=https://i client=a; class agent; allow a=b;"),
 	    "t:1: \"oidc client=\" is for people: an identity of class agent shows tokens");
+	refused(I(OIDC "class agent; allow a=b;"),
+	    "t:1: \"class agent\" needs \"sponsor claim=\": who answers for an agent may not approve what it asks");
 	refused(I(OIDC "sponsor claim=act;"), "t:1: \"sponsor\" goes with \"class agent\"");
 	refused(I(OIDC "session off;"), "t:1: \"session\" can't be off");
 	refused(I(OIDC) "\nidentity b { oidc issuer=i audience=b api_audience=a jwks=file:j; }", "t:2: identity \"a\" has the same issuer and"
