@@ -944,7 +944,7 @@ approval_hash_fits(const struct approval *a, const char *hash)
 	char whole[2 * DIGEST_LEN + 1];
 	size_t n = strlen(hash);
 	text_hex((struct sp_bytes){ a->hash, DIGEST_LEN }, whole);
-	return n == 0 || (n >= SHORT_HASH && n <= 2 * DIGEST_LEN && strncmp(whole, hash, n) == 0);
+	return n == 0 || (n >= SHORT_HASH && n <= 2 * DIGEST_LEN && mem_equal((struct sp_bytes){ (const uint8_t *)whole, n }, (struct sp_bytes){ (const uint8_t *)hash, n }));
 }
 
 /* Who was shown what, by a digest of both; forgotten, it has to be looked at once more. */

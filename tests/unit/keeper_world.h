@@ -48,7 +48,7 @@ restart(void)
 /* ---- as a client would ---- */
 
 static inline const char *
-token_of(const char *user, const char *group, enum audience audience)
+token_lasting(const char *user, const char *group, enum audience audience, uint64_t ttl)
 {
 	static char text[8][2048];
 	static unsigned turn;
@@ -56,12 +56,18 @@ token_of(const char *user, const char *group, enum audience audience)
 	struct buffer b = { 0 };
 	uint64_t expires;
 	const char *why = "";
-	const struct token_request q = { .user = user, .class = "human", .groups = { &group, group == NULL ? 0 : 1 }, .ttl = 600000,
+	const struct token_request q = { .user = user, .class = "human", .groups = { &group, group == NULL ? 0 : 1 }, .ttl = ttl,
 		.audience = audience };
 	CU_ASSERT_EQUAL_FATAL(issuer_mint(&f.k.keys.issuer, &q, &b, &expires, &why), SP_OK);
 	(void)snprintf(out, sizeof(text[0]), "%.*s", (int)b.len, (const char *)buffer_bytes(&b).p);
 	buffer_free(&b);
 	return out;
+}
+
+static inline const char *
+token_of(const char *user, const char *group, enum audience audience)
+{
+	return token_lasting(user, group, audience, 600000);
 }
 
 static uint8_t ids[64][ID_LEN];

@@ -95,6 +95,7 @@ test_grant(void)
 	json_decref(j);
 	expect_call(api_token("ann", "leads"), 0, CALL_APPROVE, with_id(request), 403); /* AP5 */
 	expect_call(api_token("joe", "dev"), 0, CALL_APPROVE, with_id(request), 404);
+	expect_call(api_token("joe", "dev"), 0, CALL_REQUEST, with_id(request), 404); /* ID7 */
 	expect_call(api_token("lea", "leads"), 0, CALL_APPROVE, with_id(request), 200);
 	CU_ASSERT(gets_in(2, "ann", "orders"));
 	const struct message *yes = fake_heard(&f.worker, MSG_ADMITTED);

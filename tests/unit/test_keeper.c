@@ -32,10 +32,11 @@ static const char conf[] =
 
 #include "keeper_world.h"
 
-/* One %s: a folder with a client certificate's key. */
+/* Twice %s: a folder with the keys of two client certificates. */
 static const char certified[] =
     "local_issuer on;\nload_module postgres;\n"
     "target sealed { protocol postgres; server 127.0.0.1:8; policy p.lua; allow groups=dba; login user=app cert=/c key=file:%s/secret; }\n"
+    "target other { protocol postgres; server 127.0.0.1:10; policy p.lua; allow groups=dba; login user=app cert=/d key=file:%s/other; }\n"
     "target orders { protocol postgres; server 127.0.0.1:9; policy p.lua; allow groups=dba; login user=app secret=env:KEEPER_TEST_SECRET; }\n";
 
 /* ---- admission ---- */
@@ -299,29 +300,39 @@ test_scram_keys(void)
 	stop();
 }
 
+/* A new key in a file of the folder; its public half. */
 static gnutls_pubkey_t
-certified_start(gnutls_pk_algorithm_t kind)
+new_key(gnutls_pk_algorithm_t kind, const char *name)
 {
 	gnutls_x509_privkey_t key;
 	gnutls_privkey_t abstract;
 	gnutls_pubkey_t public;
 	gnutls_datum_t pem;
-	char text[1024];
-	const char *why = "";
 	unsigned bits = kind == GNUTLS_PK_ECDSA ? GNUTLS_CURVE_TO_BITS(GNUTLS_ECC_CURVE_SECP256R1) : 0;
-	(void)setenv("KEEPER_TEST_SECRET", "pencil", 1);
-	fake_folder(&f);
 	CU_ASSERT_EQUAL_FATAL(gnutls_x509_privkey_init(&key), 0);
 	CU_ASSERT_EQUAL_FATAL(gnutls_x509_privkey_generate(key, kind, bits, 0), 0);
 	CU_ASSERT_EQUAL_FATAL(gnutls_x509_privkey_export2_pkcs8(key, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN, &pem), 0);
-	fake_file(&f, "secret", (const char *)pem.data);
+	fake_file(&f, name, (const char *)pem.data);
 	gnutls_free(pem.data);
 	CU_ASSERT_EQUAL_FATAL(gnutls_privkey_init(&abstract), 0);
 	CU_ASSERT_EQUAL_FATAL(gnutls_privkey_import_x509(abstract, key, GNUTLS_PRIVKEY_IMPORT_AUTO_RELEASE), 0);
 	CU_ASSERT_EQUAL_FATAL(gnutls_pubkey_init(&public), 0);
 	CU_ASSERT_EQUAL_FATAL(gnutls_pubkey_import_privkey(public, abstract, 0, 0), 0);
 	gnutls_privkey_deinit(abstract);
-	(void)snprintf(text, sizeof(text), certified, f.folder);
+	return public;
+}
+
+/* The public key of `sealed`; *other_r: of `other`. */
+static gnutls_pubkey_t
+certified_start(gnutls_pk_algorithm_t kind, gnutls_pubkey_t *other_r)
+{
+	char text[1024];
+	const char *why = "";
+	(void)setenv("KEEPER_TEST_SECRET", "pencil", 1);
+	fake_folder(&f);
+	gnutls_pubkey_t public = new_key(kind, "secret");
+	*other_r = new_key(kind, "other");
+	(void)snprintf(text, sizeof(text), certified, f.folder, f.folder);
 	CU_ASSERT_EQUAL_FATAL(fake_start(&f, text, &why), SP_OK);
 	fake_links(&f);
 	new_ids();
@@ -350,10 +361,33 @@ verify_text(void)
 	return (struct sp_bytes){ text, sizeof(text) };
 }
 
+/* ID13: what is signed for one target's login is of that target's key and of no other's. */
+static void
+test_tls_sign_by_target(void)
+{
+	static const char *const target[] = { "sealed", "other" };
+	gnutls_pubkey_t key[2];
+	uint8_t hash[32];
+	memset(hash, 0x5a, sizeof(hash));
+	key[0] = certified_start(GNUTLS_PK_ECDSA, &key[1]);
+	for (unsigned i = 0; i < 2; i++) {
+		CU_ASSERT(admitted(i, token_of("ann", "dba", AUDIENCE_DATA), "ann", target[i]));
+		const struct message *m = tls_sign_from(&f.worker, i, GNUTLS_SIGN_ECDSA_SECP256R1_SHA256, (struct sp_bytes){ hash, sizeof(hash) });
+		CU_ASSERT_EQUAL_FATAL(m->f[1].q, 1);
+		const gnutls_datum_t what = { hash, sizeof(hash) }, signature = { (unsigned char *)(uintptr_t)m->f[2].s.p, (unsigned)m->f[2].s.len };
+		CU_ASSERT(gnutls_pubkey_verify_hash2(key[i], GNUTLS_SIGN_ECDSA_SHA256, 0, &what, &signature) >= 0);
+		CU_ASSERT(gnutls_pubkey_verify_hash2(key[1 - i], GNUTLS_SIGN_ECDSA_SHA256, 0, &what, &signature) < 0);
+	}
+	gnutls_pubkey_deinit(key[0]);
+	gnutls_pubkey_deinit(key[1]);
+	stop();
+}
+
 static void
 test_tls_sign(void)
 {
-	gnutls_pubkey_t public = certified_start(GNUTLS_PK_ECDSA);
+	gnutls_pubkey_t other, public = certified_start(GNUTLS_PK_ECDSA, &other);
+	gnutls_pubkey_deinit(other);
 	uint8_t hash[32];
 	memset(hash, 0x5a, sizeof(hash));
 	struct sp_bytes data = { hash, sizeof(hash) };
@@ -381,7 +415,8 @@ test_tls_sign(void)
 static void
 test_tls_sign_handshakes_only(void)
 {
-	gnutls_pubkey_t public = certified_start(GNUTLS_PK_EDDSA_ED25519);
+	gnutls_pubkey_t unused, public = certified_start(GNUTLS_PK_EDDSA_ED25519, &unused);
+	gnutls_pubkey_deinit(unused);
 	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "sealed"));
 	uint8_t other[64 + 34 + 32];
 	for (size_t at = 0; at < 98; at += 7) {
@@ -703,6 +738,12 @@ test_next_run(void)
 	CU_ASSERT_STRING_EQUAL(hold(0, 5, "dba", 1, true), request); /* asked again: the same request */
 	closed(0);
 	expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 200);
+	struct approval a;
+	struct arena *arena = arena_new(0);
+	CU_ASSERT_EQUAL_FATAL(approval_get(&f.k, arena, request, &a), SP_OK);
+	uint64_t ten_minutes = 600ull * 1000000, now = clock_wall_us();
+	CU_ASSERT(a.expires <= now + ten_minutes && a.expires > now + ten_minutes - 60ull * 1000000);
+	arena_free(&arena);
 	/* Somebody else does not get it. */
 	CU_ASSERT(admitted(1, token_of("joe", "dev", AUDIENCE_DATA), "joe", "orders"));
 	struct message m = hold_message(1, 5, "dba", 1, 60000, true);
@@ -715,6 +756,36 @@ test_next_run(void)
 	m = hold_message(2, 5, "dba", 1, 60000, true);
 	CU_ASSERT_PTR_NULL(fake_ask(&f, &f.worker, &m, MSG_DECISION));
 	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.worker, MSG_HELD));
+	stop();
+}
+
+/* The next run that nobody made in time is not approved any more: not before the keeper has looked for such ones, nor after. */
+static void
+test_next_run_late(void)
+{
+	start();
+	new_ids();
+	CU_ASSERT(admitted(0, token_of("ann", "dev", AUDIENCE_DATA), "ann", "orders"));
+	opened(0);
+	for (unsigned looked = 0; looked < 2; looked++) {
+		char request[ID_TEXT];
+		struct approval a;
+		struct arena *arena = arena_new(0);
+		(void)snprintf(request, sizeof(request), "%s", hold(0, 5 + looked, "dba", 1, true));
+		expect_call(token_of("bob", "dba", AUDIENCE_API), 0, CALL_APPROVE, with_id(request), 200);
+		CU_ASSERT_EQUAL_FATAL(approval_get(&f.k, arena, request, &a), SP_OK);
+		CU_ASSERT_EQUAL(a.state, APPROVAL_APPROVED);
+		CU_ASSERT(approval_enter(&f.k, &a, APPROVAL_APPROVED, clock_wall_us() - 1, a.text)); /* ten minutes are over */
+		if (looked == 1)
+			approval_tick(&f.k);
+		struct message m = hold_message(0, 5 + looked, "dba", 1, 60000, true);
+		CU_ASSERT_PTR_NULL(fake_ask(&f, &f.worker, &m, MSG_DECISION));
+		const struct message *r = fake_heard(&f.worker, MSG_HELD);
+		CU_ASSERT(r != NULL && !sp_bytes_is(r->f[2].s, request)); /* asked anew */
+		CU_ASSERT_EQUAL_FATAL(approval_get(&f.k, arena, request, &a), SP_OK);
+		CU_ASSERT(a.state != APPROVAL_USED);
+		arena_free(&arena);
+	}
 	stop();
 }
 
@@ -1662,6 +1733,7 @@ main(void)
 		{ "SCRAM keys are made once, for one secret and salt", test_scram_keys },
 		{ "proofs for nobody else", test_proofs_refused },
 		{ "signatures for a client certificate", test_tls_sign },
+		{ "signatures by the target's own key (ID13)", test_tls_sign_by_target },
 		{ "signatures of handshakes only", test_tls_sign_handshakes_only },
 		{ "side sessions", test_side },
 		{ "ended sessions get nothing", test_ended_sessions_get_nothing },
@@ -1673,6 +1745,7 @@ main(void)
 		{ "one person by two ways", test_one_person_by_two_ways },
 		{ "a vote of somebody revoked", test_revoked_vote },
 		{ "next run", test_next_run },
+		{ "next run, ten minutes later", test_next_run_late },
 		{ "withdrawn", test_withdrawn },
 		{ "nobody decides in time", test_expired },
 		{ "races and ends (AP6)", test_races },

@@ -121,6 +121,7 @@ test_defaults(void)
 	CU_ASSERT(s.targets->allow.groups.n == 0 && s.targets->allow.users.n == 0 && s.control.may.n == 0); /* nobody */
 	CU_ASSERT_STRING_EQUAL(s.log.path, "stderr");
 	CU_ASSERT_EQUAL(s.log.level, SP_INFO);
+	CU_ASSERT_EQUAL(s.store_grace, 60000);
 }
 
 static void

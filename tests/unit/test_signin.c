@@ -249,6 +249,10 @@ test_sign_in(void)
 	CU_ASSERT_STRING_EQUAL(member(j, "name"), "ann@example.com");
 	CU_ASSERT_STRING_EQUAL(member(j, "return"), "/device?code=ABCD");
 	(void)snprintf(secret, sizeof(secret), "%s", member(j, "secret"));
+	/* It lasts as `session` says, which is longer than the id_token of five minutes. */
+	char after[32], before[32];
+	CU_ASSERT(strcmp(member(j, "expires"), clock_format(clock_wall_us() + 7ull * 3600 * 1000000, after)) > 0);
+	CU_ASSERT(strcmp(member(j, "expires"), clock_format(clock_wall_us() + 8ull * 3600 * 1000000, before)) <= 0);
 	json_decref(j);
 	CU_ASSERT(strncmp(secret, "sps_", 4) == 0 && strlen(secret) == 4 + 43);
 	j = call_as(secret, CALL_WHOAMI, json_object(), 200);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "core/base/log.h"
@@ -17,6 +18,23 @@
 static char folder[] = "/tmp/store-XXXXXX";
 static char path[64];
 static const uint8_t id[ID_LEN] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
+
+static unsigned syncs;
+
+/* In place of the C library's, for SQLite as well. */
+__attribute__((visibility("default"))) int
+fdatasync(int fd)
+{
+	syncs++;
+	return (int)syscall(SYS_fdatasync, fd);
+}
+
+__attribute__((visibility("default"))) int
+fsync(int fd)
+{
+	syncs++;
+	return (int)syscall(SYS_fsync, fd);
+}
 
 static void
 remove_all(void)
@@ -161,6 +179,27 @@ test_one_writer(void)
 	remove_all();
 }
 
+/* What was committed is on the disk, be it a decision or a session's row; and nothing goes there before. */
+static void
+test_on_disk(void)
+{
+	struct store *s = NULL;
+	const char *err = NULL;
+	struct field args[] = { Q(2), Z(""), Z("ann"), Q(7) };
+	remove_all();
+	CU_ASSERT_EQUAL_FATAL(store_open(path, NULL, &s, &err), SP_OK);
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned before = syncs;
+		args[3].q++;
+		CU_ASSERT_EQUAL(store_write(s, STORE_REVOKE, args), 1);
+		CU_ASSERT_EQUAL(syncs, before);
+		CU_ASSERT_EQUAL(store_commit(s), SP_OK);
+		CU_ASSERT(syncs > before);
+	}
+	store_close(&s);
+	remove_all();
+}
+
 static void
 test_no_database(void)
 {
@@ -183,6 +222,7 @@ main(void)
 		{ "brought up from every version", test_from_every_version },
 		{ "a newer one is refused", test_newer },
 		{ "one writer", test_one_writer },
+		{ "a commit is on the disk", test_on_disk },
 		{ "no database", test_no_database },
 		CU_TEST_INFO_NULL,
 	};

@@ -203,6 +203,14 @@ test_window(void)
 	struct made t = make("ann", "{\"target\":\"orders\",\"for\":1}");
 	(void)usleep(3000);
 	CU_ASSERT(says(login(1, &t), EXPIRED));
+	/* A quarter of an hour, where nothing else is asked for. */
+	struct ticket row;
+	struct arena *a = arena_new(0);
+	json_t *j = call(token_lasting("ann", "dev", AUDIENCE_API, 3600000), 0, CALL_TICKET, "{\"target\":\"orders\"}", 200);
+	CU_ASSERT_EQUAL_FATAL(ticket_get(&f.k, a, json_string_value(json_object_get(j, "id")), &row), SP_OK);
+	json_decref(j);
+	CU_ASSERT(row.window > clock_wall_us() + 840ull * 1000000 && row.window <= clock_wall_us() + 900ull * 1000000);
+	arena_free(&a);
 	t = make("ann", "{\"target\":\"orders\",\"for\":60000}");
 	CU_ASSERT_STRING_EQUAL(login(0, &t), "");
 	const struct live *s = live_find(&f.k, id(0)); /* who is in stays in: until the sign-in ends */
