@@ -168,6 +168,7 @@ int run_policy_list(struct run *r);
 int run_policy_check(struct run *r);
 int run_policy_test(struct run *r);
 int run_policy_explain(struct run *r);
+int run_policy_backtest(struct run *r);
 int run_explain(struct run *r);
 int run_report(struct run *r);
 int run_doctor(struct run *r);

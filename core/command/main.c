@@ -154,6 +154,18 @@ static const struct option_row policy_explain_options[] = {
 	{ NULL, NULL, NULL },
 };
 
+static const struct option_row backtest_options[] = {
+	{ "since", "TIME", "sessions begun then or later: 2026-11-24T04:12:33Z, or 90m, which is so long ago; 30d without it" },
+	{ "until", "TIME", "begun before then" },
+	{ "target", "NAME", "only sessions to this target" },
+	{ "user", "NAME", "only this user's" },
+	{ "store", "FOLDER", "recordings are read there, in place of being asked of the gateway" },
+	{ "conf", "FILE", "the configuration whose targets have the labels that rules read" },
+	{ "module", "NAME", "the protocol's module, or its file; default: postgres" },
+	{ "key", "FILE", "the auditor's private key, for sealed recordings" },
+	{ NULL, NULL, NULL },
+};
+
 static const struct option_row secret_options[] = {
 	{ "conf", "FILE", "the configuration; default: the one that sallyportd reads" },
 	{ NULL, NULL, NULL },
@@ -246,6 +258,10 @@ const struct command commands[] = {
 	    .more = "Nothing runs, and without --live no gateway is asked: it reads the configuration, or the files of --policy. Without the target's\n"
 		    "catalogue, names stand as they are written (public is the schema of those without one); what is not known counts\n"
 		    "as in a session: restrictions apply, exceptions don't." },
+	{ .name = "policy backtest", .words = "FILE|DIR…", .min = 1, .max = WORDS, .options = backtest_options, .run = run_policy_backtest, .alone = true,
+	    .help = "Judge what was recorded by other policies, and show what they would change.",
+	    .more = "Verdicts and masks, by rule, user and statement. Operations are judged by what was recorded of their analysis. Exit status\n"
+		    "0: nothing would change; 1: something would, or it could not be done." },
 	{ .name = "explain", .words = "ID|FILE [NUMBER]", .min = 1, .max = 2, .run = run_explain,
 	    .help = "Show why an operation got its verdict, and what would make it pass.",
 	    .more = "ID is what the hint of a refusal names: SESSION.NUMBER. Everybody may ask about their own sessions, auditors about\n"

@@ -48,7 +48,8 @@ enum frame_key { /* fields of payloads; texts unless said */
 	KEY_WHAT /* allow deny kill held */, KEY_RULE, KEY_MESSAGE, KEY_APPROVAL, KEY_APPROVER, KEY_OBSERVED,
 	KEY_COLUMN /* u8 masked, be32 type, be16 format, name */, KEY_ROWS /* be64 */, KEY_BYTES /* be64 */, KEY_ERROR,
 	KEY_WHY, KEY_FACT /* name=value */, KEY_HASH, KEY_ATTRIBUTE /* node:name=value, for explain and backtest */,
-	KEY_PROTOCOL, KEY_WOULD /* what a target in observe mode kept it from being: deny kill held limit mask */
+	KEY_PROTOCOL, KEY_WOULD /* what a target in observe mode kept it from being: deny kill held limit mask */,
+	KEY_UNCLEAR /* node:why=name, lifted or not; node 0, why "failed": it could not be classified */
 };
 
 struct frame {

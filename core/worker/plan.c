@@ -217,6 +217,19 @@ record_attributes(struct hiding *h, const struct shape *shape, struct sp_writer 
 	}
 }
 
+static void
+record_unclear(const struct shape *shape, struct sp_writer *w)
+{
+	char line[256];
+	for (size_t i = 0; i < shape->nunclear && i < 64; i++) {
+		const struct unclear *u = &shape->unclear[i];
+		int n = snprintf(line, sizeof(line), "%zu:%.60s=%.*s", u->node, u->why, (int)(u->name.len < 160 ? u->name.len : 160), (const char *)u->name.p);
+		frame_field(w, KEY_UNCLEAR, (struct sp_bytes){ (uint8_t *)line, n < 0 ? 0 : strnlen(line, sizeof(line)) });
+	}
+	if (shape->failed)
+		frame_field(w, KEY_UNCLEAR, SP_LIT("0:failed="));
+}
+
 /* What is the text's own of a record, at its beginning. */
 static void
 record_text(struct sp_writer *w, const char *kind, struct sp_bytes text, const char *tag)
@@ -263,6 +276,7 @@ plan_record(struct plan *p, struct sp_session *s, const struct shape *shape, con
 		    (const char *)s->fact[i].value.p);
 		frame_field(&w, KEY_FACT, (struct sp_bytes){ (uint8_t *)line, n < 0 ? 0 : strnlen(line, sizeof(line)) });
 	}
+	record_unclear(shape, &w);
 	p->rest_len = w.len - p->rest;
 	record_length(&w, shape);
 	if (buffer_written(&b, &w) == SP_OK)

@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Operations as recordings have them, judged again.  What analysis found stands there, attribute by attribute, also
+ * where values of the text are hidden: a module in front of the real one says the same once more.
+ *
+ *   FRAME_OPERATION ─▶ digest of what rules read ─▶ known: its verdict
+ *                                                └▶ new: shape ─▶ policy_judge_whole()
+ */
+#include <config.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "backtest.h"
+
+#define SLOTS (1u << 16)
+#define KEPT (1u << 20) /* operations; beyond, all is forgotten */
+#define FACTS 32
+#define COLUMNS 1664
+
+struct judged {
+	struct judged *next;
+	uint8_t digest[DIGEST_LEN];
+	struct shape *shape;
+	char kind[64], text[256];
+	struct told told;
+	struct decision decision;
+	bool stands; /* whatever its parameters and the time */
+	struct masks_of {
+		struct masks_of *next;
+		uint8_t digest[DIGEST_LEN];
+		struct policy_masks *masks;
+		bool refused;
+		char rule[128];
+	} *masks;
+};
+
+struct judges {
+	const struct policies *p;
+	struct policy_run *run;
+	struct sp_module module; /* the real one, but for classify() */
+	struct judged *slot[SLOTS];
+	size_t n;
+	struct fact fact[FACTS];
+	size_t nfacts;
+	struct op op;
+};
+
+const char *const said_name[SAIDS] = { [SAID_NONE] = "nothing", [SAID_ALLOW] = "allow", [SAID_DENY] = "deny", [SAID_HELD] = "held", [SAID_KILL] = "kill" };
+
+/* ---- what was said of it, said again ---- */
+
+static size_t
+number_of(struct sp_bytes digits)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < digits.len && i < 6; i++)
+		n = n * 10 + (size_t)(digits.p[i] - '0') % 10;
+	return n;
+}
+
+static int
+say_set(struct sp_op *op, unsigned attr, struct sp_bytes list)
+{
+	struct sp_reader r = sp_reader(list);
+	int rc = SP_OK;
+	while (rc == SP_OK && r.left > 0)
+		rc = sp_op_add(op, attr, memchr(r.p, ',', r.left) == NULL ? sp_rd_rest(&r) : sp_rd_until(&r, ','));
+	return rc;
+}
+
+static int
+say_attribute(struct sp_op *op, const struct sp_module *m, struct sp_bytes name, struct sp_bytes value)
+{
+	for (unsigned i = 0; m->attrs[i].name != NULL; i++) {
+		if (!sp_bytes_is(name, m->attrs[i].name))
+			continue;
+		if (sp_bytes_is(value, "?"))
+			return sp_op_unknown(op, i);
+		switch (m->attrs[i].type) {
+		case SP_TYPE_STRING:
+			return sp_op_str(op, i, value);
+		case SP_TYPE_STRINGS:
+		case SP_TYPE_COLUMNS:
+			return say_set(op, i, value);
+		case SP_TYPE_BOOL:
+			return sp_op_bool(op, i, number_of(value) != 0);
+		default:
+			return sp_op_int(op, i, number_of(value));
+		}
+	}
+	return SP_OK; /* of a newer version */
+}
+
+/* The reasons are the module's words, which outlive everything; these are the record's. */
+static const char *
+kept_word(struct sp_bytes why)
+{
+	static char *word[64];
+	size_t i = 0;
+	while (i < sizeof(word) / sizeof(*word) && word[i] != NULL && !sp_bytes_is(why, word[i]))
+		i++;
+	if (i == sizeof(word) / sizeof(*word))
+		return "unknown";
+	if (word[i] == NULL)
+		word[i] = mem_string(why);
+	return word[i];
+}
+
+/* The text is the payload of a FRAME_OPERATION. */
+static int
+say_again(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
+{
+	const struct sp_module *m = scope->view;
+	struct sp_reader r = sp_reader(text);
+	struct sp_bytes v;
+	unsigned key;
+	size_t node = 0;
+	int rc = SP_OK;
+	while (rc == SP_OK && frame_next_field(&r, &key, &v)) {
+		struct sp_reader line = sp_reader(v);
+		if (key != KEY_ATTRIBUTE && key != KEY_UNCLEAR)
+			continue;
+		size_t at = number_of(sp_rd_until(&line, ':'));
+		struct sp_bytes name = sp_rd_until(&line, '='), value = sp_rd_rest(&line);
+		if (line.bad)
+			continue;
+		for (; rc == SP_OK && key == KEY_ATTRIBUTE && node < at; node++)
+			rc = sp_op_node(op);
+		if (key == KEY_UNCLEAR && sp_bytes_is(name, "failed"))
+			return SP_EPROTO;
+		if (rc == SP_OK)
+			rc = key == KEY_UNCLEAR ? sp_op_unclear(op, kept_word(name), value) : say_attribute(op, m, name, value);
+	}
+	return rc;
+}
+
+/* ---- keeping ---- */
+
+struct judges *
+judges_new(const struct policies *p)
+{
+	struct judges *j = mem_alloc(sizeof(*j));
+	j->p = p;
+	j->run = policy_run_new(p->policy);
+	j->module = *p->module;
+	j->module.classify = say_again;
+	j->module.skeleton = NULL;
+	return j;
+}
+
+static void
+forget(struct judges *j)
+{
+	for (size_t i = 0; i < SLOTS; i++) {
+		for (struct judged *o = j->slot[i], *next; o != NULL; o = next) {
+			next = o->next;
+			for (struct masks_of *m = o->masks, *after; m != NULL; m = after) {
+				after = m->next;
+				policy_masks_free(&m->masks);
+				free(m);
+			}
+			shape_free(&o->shape);
+			decision_free(&o->decision);
+			free(o);
+		}
+		j->slot[i] = NULL;
+	}
+	j->n = 0;
+}
+
+void
+judges_free(struct judges **jp)
+{
+	struct judges *j = *jp;
+	*jp = NULL;
+	if (j == NULL)
+		return;
+	forget(j);
+	policy_run_free(&j->run);
+	free(j);
+}
+
+/* All that rules may read, but parameters and the time. */
+static void
+digest_of(const struct who *who, const struct frame *f, uint8_t digest_r[DIGEST_LEN])
+{
+	struct sp_reader r = sp_reader(f->payload);
+	struct sp_bytes v;
+	struct digest *d = digest_begin();
+	unsigned key;
+	digest_add(d, (struct sp_bytes){ who->digest, DIGEST_LEN });
+	while (frame_next_field(&r, &key, &v)) {
+		uint8_t head[5];
+		struct sp_writer w = sp_writer(head, sizeof(head));
+		if (key == KEY_TEXT || key == KEY_TEXT_HASH || key == KEY_PARAM)
+			continue;
+		sp_wr_u8(&w, (uint8_t)key);
+		sp_wr_be32(&w, (uint32_t)v.len);
+		digest_add(d, sp_written(&w));
+		digest_add(d, v);
+	}
+	digest_end(&d, digest_r);
+}
+
+/* ---- judging ---- */
+
+static void
+take_facts(struct judges *j, const struct frame *f, struct arena *a)
+{
+	struct sp_reader r = sp_reader(f->payload);
+	struct sp_bytes v;
+	unsigned key;
+	j->nfacts = 0;
+	while (frame_next_field(&r, &key, &v)) {
+		struct sp_reader line = sp_reader(v);
+		if (key != KEY_FACT || j->nfacts == FACTS)
+			continue;
+		struct sp_bytes name = sp_rd_until(&line, '=');
+		if (!line.bad)
+			j->fact[j->nfacts++] = (struct fact){ arena_string(a, name), sp_rd_rest(&line) };
+	}
+}
+
+static struct subject
+subject_of(const struct judges *j, const struct who *who)
+{
+	return (struct subject){ .principal = &who->principal, .target = &who->target, .session = who->session, .address = who->address,
+		.module = j->p->module->name, .fact = j->fact, .nfacts = j->nfacts, .now = who->now };
+}
+
+static void
+take_params(const struct frame *f, struct arena *a, struct op *op)
+{
+	struct sp_reader r = sp_reader(f->payload);
+	struct sp_bytes v;
+	unsigned key;
+	op->param = arena_alloc(a, 256 * sizeof(*op->param));
+	while (op->param != NULL && frame_next_field(&r, &key, &v)) {
+		struct sp_reader p = sp_reader(v);
+		if (key != KEY_PARAM || op->nparams == 256)
+			continue;
+		struct param *to = &op->param[op->nparams++];
+		to->type = sp_rd_be32(&p);
+		to->format = sp_rd_be16(&p);
+		to->null = (sp_rd_u8(&p) & 1) != 0;
+		to->value = sp_rd_rest(&p);
+	}
+}
+
+static void
+set_told(struct told *t, const struct decision *d)
+{
+	t->said = d->what == SP_KILL ? SAID_KILL : d->what != SP_ALLOW ? SAID_DENY : d->hold ? SAID_HELD : SAID_ALLOW;
+	(void)snprintf(t->rule, sizeof(t->rule), "%s", d->rule == NULL || t->said == SAID_ALLOW ? "" : d->rule[0] != '\0' ? d->rule : d->text);
+}
+
+static void
+judge(struct judges *j, const struct who *who, const struct frame *f, struct judged *o)
+{
+	struct arena *a = arena_new(0);
+	struct op op = { .shape = o->shape, .kind = o->kind };
+	decision_free(&o->decision);
+	o->decision = (struct decision){ .what = SP_DENY };
+	o->told = (struct told){ SAID_DENY, "it could not be judged" };
+	if (a != NULL) {
+		take_facts(j, f, a);
+		take_params(f, a, &op);
+		struct subject s = subject_of(j, who);
+		if (policy_judge_whole(j->run, &s, &op, &o->decision, NULL, NULL) == SP_OK)
+			set_told(&o->told, &o->decision);
+	}
+	o->stands = o->decision.cacheable && !o->decision.of_session && o->decision.valid_until == UINT64_MAX;
+	arena_free(&a);
+}
+
+static void
+describe(struct judged *o, const struct frame *f)
+{
+	struct sp_bytes tag = frame_get(f, KEY_TAG), v;
+	struct sp_reader r = sp_reader(f->payload);
+	unsigned key;
+	size_t n = (size_t)snprintf(o->text, sizeof(o->text), "%.*s", (int)(tag.len < 60 ? tag.len : 60), (const char *)tag.p);
+	while (frame_next_field(&r, &key, &v)) {
+		static const char tables[] = ":tables=";
+		const uint8_t *at = key != KEY_ATTRIBUTE ? NULL : memmem(v.p, v.len < 16 ? v.len : 16, tables, sizeof(tables) - 1);
+		size_t skip = at == NULL ? 0 : (size_t)(at - v.p) + sizeof(tables) - 1;
+		if (at != NULL && v.len > skip && n + 2 < sizeof(o->text))
+			n += (size_t)snprintf(o->text + n, sizeof(o->text) - n, " %.*s", (int)(v.len - skip), (const char *)v.p + skip);
+	}
+}
+
+static struct judged *
+make(struct judges *j, const struct frame *f)
+{
+	const struct sp_scope scope = { NULL, j->p->module };
+	struct judged *o = mem_alloc(sizeof(*o));
+	struct sp_bytes kind = frame_get(f, KEY_KIND);
+	(void)snprintf(o->kind, sizeof(o->kind), "%.*s", (int)(kind.len < 63 ? kind.len : 63), (const char *)kind.p);
+	o->shape = shape_make(&j->module, &scope, o->kind, f->payload);
+	describe(o, f);
+	return o;
+}
+
+struct judged *
+judges_ask(struct judges *j, const struct who *who, const struct frame *f, struct told *told_r)
+{
+	static const char prepare[] = ".prepare";
+	struct sp_bytes kind = frame_get(f, KEY_KIND);
+	uint8_t digest[DIGEST_LEN];
+	*told_r = (struct told){ SAID_NONE, "" };
+	if (kind.len == 0 || sp_bytes_is(kind, "session") ||
+	    (kind.len > sizeof(prepare) && memcmp(kind.p + kind.len - (sizeof(prepare) - 1), prepare, sizeof(prepare) - 1) == 0))
+		return NULL;
+	digest_of(who, f, digest);
+	size_t slot = ((size_t)digest[0] << 8 | digest[1]) % SLOTS;
+	struct judged *o = j->slot[slot];
+	while (o != NULL && memcmp(o->digest, digest, DIGEST_LEN) != 0)
+		o = o->next;
+	if (o == NULL) {
+		if (j->n == KEPT)
+			forget(j);
+		o = make(j, f);
+		if (o->shape == NULL) {
+			free(o);
+			return NULL;
+		}
+		memcpy(o->digest, digest, DIGEST_LEN);
+		o->next = j->slot[slot];
+		j->slot[slot] = o;
+		j->n++;
+	}
+	if (!o->stands)
+		judge(j, who, f, o);
+	*told_r = o->told;
+	return o;
+}
+
+bool
+judged_limits(const struct judged *o, const char *rule)
+{
+	for (size_t i = 0; i < o->decision.nlimits; i++)
+		if (strcmp(o->decision.limit[i].rule, rule) == 0)
+			return true;
+	return false;
+}
+
+const char *
+judged_text(const struct judged *o)
+{
+	return o->text;
+}
+
+/* ---- columns ---- */
+
+/* Where a column of that name may come from: what the statement returns, when one of it is called so. */
+static struct sp_bytes
+source_of(const struct shape *s, struct sp_bytes name)
+{
+	struct sp_bytes found = { NULL, 0 };
+	unsigned n = 0;
+	for (size_t i = 0; i < s->nnodes; i++)
+		for (unsigned k = 0; k < s->nattrs; k++) {
+			const struct value *v = &s->node[i].value[k];
+			if (s->module->attrs[k].type != SP_TYPE_COLUMNS)
+				continue;
+			for (size_t m = 0; m < v->n; m++) {
+				const struct sp_bytes c = v->set[m];
+				bool same = c.len > name.len && c.p[c.len - name.len - 1] == '.' && memcmp(c.p + c.len - name.len, name.p, name.len) == 0;
+				n += same && !sp_bytes_eq(found, c);
+				found = same ? c : found;
+			}
+		}
+	return n == 1 ? found : (struct sp_bytes){ NULL, 0 };
+}
+
+static struct masks_of *
+mask_anew(struct judges *j, const struct who *who, struct judged *o, const struct frame *f)
+{
+	struct masks_of *m = mem_alloc(sizeof(*m));
+	struct sp_column *c = mem_alloc(COLUMNS * sizeof(*c));
+	struct op op = { .shape = o->shape, .kind = o->kind };
+	struct decision d = { .what = SP_DENY };
+	struct subject s = subject_of(j, who);
+	struct sp_reader r = sp_reader(f->payload);
+	struct sp_bytes v;
+	unsigned key;
+	size_t n = 0;
+	char kind[64];
+	while (frame_next_field(&r, &key, &v)) {
+		struct sp_reader p = sp_reader(v);
+		if (key != KEY_COLUMN || n == COLUMNS)
+			continue;
+		(void)sp_rd_u8(&p);
+		c[n].type = sp_rd_be32(&p);
+		c[n].format = sp_rd_be16(&p);
+		c[n].name = sp_rd_rest(&p);
+		c[n].text = true;
+		c[n].source = source_of(o->shape, c[n].name);
+		c[n].known = c[n].source.len > 0 ? SP_SOURCE_COLUMN : SP_SOURCE_UNKNOWN;
+		n++;
+	}
+	(void)snprintf(kind, sizeof(kind), "%.*s.result", (int)strcspn(o->kind, "."), o->kind);
+	if (policy_judge_result(j->run, &s, &op, kind, c, n, &d, &m->masks) != SP_OK || d.what != SP_ALLOW) {
+		m->refused = true;
+		(void)snprintf(m->rule, sizeof(m->rule), "%s", d.rule == NULL ? "" : d.rule);
+	}
+	decision_free(&d);
+	free(c);
+	m->next = o->masks;
+	o->masks = m;
+	return m;
+}
+
+int
+judges_columns(struct judges *j, const struct who *who, struct judged *o, const struct frame *f,
+    void (*each)(void *owner, struct sp_bytes name, bool was, const char *rule), void *owner)
+{
+	uint8_t digest[DIGEST_LEN];
+	struct sp_reader r = sp_reader(f->payload);
+	struct sp_bytes v;
+	unsigned key;
+	size_t n = 0;
+	digest_sha256(f->payload, digest);
+	struct masks_of *m = o->stands ? o->masks : NULL;
+	while (m != NULL && memcmp(m->digest, digest, DIGEST_LEN) != 0)
+		m = m->next;
+	if (m == NULL) {
+		m = mask_anew(j, who, o, f);
+		memcpy(m->digest, digest, DIGEST_LEN);
+	}
+	while (frame_next_field(&r, &key, &v)) {
+		if (key != KEY_COLUMN || v.len < 7)
+			continue;
+		const struct sp_mask *mask = m->refused || n >= COLUMNS ? NULL : policy_mask(m->masks, n);
+		bool hides = mask != NULL && sp_mask_kind(mask) != SP_MASK_DETECT;
+		each(owner, (struct sp_bytes){ v.p + 7, v.len - 7 }, v.p[0] != 0, m->refused ? m->rule : hides ? policy_mask_rule(m->masks, n) : "");
+		n++;
+	}
+	return SP_OK;
+}
