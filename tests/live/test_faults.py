@@ -275,14 +275,9 @@ def a_stuck_worker_is_ended_and_replaced(w):
     each[other].close()
 
 
-def slowest(c, seconds):
-    """The longest round trip of a session within that time."""
-    worst, end = 0, time.monotonic() + seconds
-    while time.monotonic() < end:
-        start = time.monotonic()
-        assert c.values("SELECT 1") == [[b"1"]]
-        worst = max(worst, time.monotonic() - start)
-    return worst
+def goes_on(w, each):
+    """P10: two seconds in which no session of `each` waits for half of them: a worker that waits for a sick peer lets all wait as long."""
+    delayed_nobody(w, {f"beside {n}": c for n, c in enumerate(each.values())}, lambda: time.sleep(2 * SLOW), SLOW)
 
 
 @test
@@ -295,9 +290,9 @@ def a_slow_client_delays_nobody(w):
         c.send(query("SELECT repeat('x', 1000) FROM generate_series(1, 300000)"))
     for c in greedy:
         c.sock.recv(1)
-    for pid, c in each.items():
-        worst = slowest(c, 2)
-        print(f"        worst round trip beside slow clients {worst * 1000:.1f} ms")
+    wait_for(lambda: w.pg.sql("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'ClientWrite' AND query LIKE '%generate_series(1, 300000)%'") == "6",
+             60, said="the target sends on to clients that do not read")
+    goes_on(w, each)
     resident = max(int(run(["ps", "-o", "rss=", "-p", str(pid)]).out) for pid in each)
     assert resident < 300 * 1024, f"a worker holds {resident} kB for clients that do not read"
     for c in greedy:
@@ -316,9 +311,7 @@ def a_hung_target_delays_nobody(w):
     try:
         for c in hung:
             c.send(query("SELECT 1"))
-        for c in each.values():
-            worst = slowest(c, 2)
-            print(f"        worst round trip beside hung targets {worst * 1000:.1f} ms")
+        goes_on(w, each)
         session = [s for s in w.sessions(live=True) if s["user"] == "hung"][0]["id"]
         assert w.command("kill", session).code == 0  # the hung one can be ended, too
         wait_for(lambda: len([s for s in w.sessions(live=True) if s["user"] == "hung"]) == 3, 10, said="it can't be killed")
@@ -327,6 +320,25 @@ def a_hung_target_delays_nobody(w):
             os.kill(pid, signal.SIGCONT)
     for c in hung:
         c.sock.close()
+    for c in each.values():
+        c.close()
+
+
+@test
+def a_held_approval_delays_nobody(w):
+    each = one_on_each(w, "beside")
+    held = [with_token(w, f"held{n % 5}") for n in range(20)]
+    for n, c in enumerate(held):
+        c.send(query(f"UPDATE orders SET price = 3 WHERE id = {n + 10}"))
+
+    def waiting():
+        return [r for r in w.requests() if r["state"] == "waiting"]
+    wait_for(lambda: len(waiting()) == 20, 20, said="not all are held")
+    goes_on(w, each)
+    assert len(waiting()) == 20, "they were not held all the time"
+    for c in held:
+        c.sock.close()
+    wait_for(lambda: not waiting(), 20, said="they wait for nobody")
     for c in each.values():
         c.close()
 

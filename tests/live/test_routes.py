@@ -198,4 +198,31 @@ def answers_are_as_described(world):
     assert len(seen) >= 12, seen
 
 
+@test
+def answers_to_wishes_are_as_described(world):
+    """What asks, decides, makes a ticket, breaks the glass and ends all of it."""
+    g, doc = world.gateway, described(world)
+    g.more_targets = TARGET.format(name="crm", port=g.pg.port, dir=g.dir, extra="access grant approvers=leads break_glass=dev;")
+    g.write()
+    assert g.reload().code == 0
+    ann, lea = (Caller(world, name, world.token(name, group, api=True), None) for name, group in (("ann", "dev"), ("lea", "leads")))
+
+    def post(who, path, id, body):
+        status, kind, text = who.call("post", "/api/v1" + path.replace("{id}", id), body)
+        assert status == 200 and kind.split(";")[0] == "application/json", (path, status, text)
+        answer, schema = json.loads(text), doc["paths"]["/api/v1" + path]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+        wrong = list(fits(doc, schema, answer))
+        assert not wrong, (path, wrong, answer)
+        return answer.get("id", "")
+    wish = {"target": "crm", "for": 3600000, "reason": "INC-42"}
+    request = post(ann, "/requests", "", wish)
+    post(lea, "/requests/{id}/approve", request, {})
+    post(ann, "/tickets/{id}/end", post(ann, "/tickets", "", {"target": "crm"}), {})
+    post(ann, "/grants/{id}/end", request, {})
+    post(lea, "/requests/{id}/deny", post(ann, "/requests", "", wish), {"comment": "no"})
+    post(ann, "/grants/{id}/end", post(ann, "/requests", "", wish), {})  # taken back
+    post(ann, "/requests", "", {**wish, "text": "SELECT 1;"})
+    post(ann, "/grants/{id}/end", post(ann, "/break-glass", "", wish), {})
+
+
 main(console=True)

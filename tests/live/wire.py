@@ -9,6 +9,8 @@
 import socket
 import ssl
 import struct
+import threading
+import time
 
 SYNC, FLUSH, TERMINATE = b"S\0\0\0\4", b"H\0\0\0\4", b"X\0\0\0\4"
 SSL_REQUEST, GSS_REQUEST = struct.pack("!II", 8, 80877103), struct.pack("!II", 8, 80877104)
@@ -206,3 +208,38 @@ def shape(seen):
         else:
             text += kind
     return text
+
+
+def trips(c, stop, found):
+    """Until `stop`: the times of a session's round trips; last, whatever went wrong."""
+    try:
+        while not stop.is_set():
+            start = time.monotonic()
+            assert c.values("SELECT item FROM orders WHERE id = 1") == [[b"item 1"]]
+            found.append(time.monotonic() - start)
+            time.sleep(0.002)
+    except Exception as e:  # noqa: BLE001 - whatever it is
+        found.append(e)
+
+
+def delayed_nobody(w, sessions, meanwhile, bound):
+    """P10: while meanwhile() runs, sessions ({name: Wire}) wait no longer than `bound`, and what the machine itself does to one past the gateway."""
+    direct = Wire.direct(w)
+    sessions = {"direct": direct, **sessions}
+    stop, found = threading.Event(), {name: [] for name in sessions}
+    threads = [threading.Thread(target=trips, args=(c, stop, found[name])) for name, c in sessions.items()]
+    for t in threads:
+        t.start()
+    try:
+        value = meanwhile()
+    finally:
+        stop.set()
+        for t in threads:
+            t.join()
+    direct.close()
+    wrong = [x for many in found.values() for x in many if isinstance(x, Exception)]
+    assert not wrong, wrong[:3]
+    worst = {name: max(many) for name, many in found.items()}
+    print("        worst waits " + ", ".join(f"{k} {1000 * v:.1f} ms" for k, v in worst.items()))
+    assert max(worst.values()) < bound + 4 * worst["direct"], worst  # as slow as this machine is now
+    return value
