@@ -97,4 +97,29 @@ def odd_lists_are_refused(w):
     w.gateway.write()
 
 
+@test
+def ss11_who_says_nothing_is_cut_off(w):
+    """Before the keys, and after them before the log-in: each has its time."""
+    w.gateway.extra = w.gateway.extra.replace("keys on;", "keys on; timeout handshake=2s login=2s;")
+    w.gateway.write()
+    assert w.gateway.reload().code == 0
+    with socket.create_connection(("127.0.0.1", w.ssh_port), timeout=60 * SLOW) as silent:
+        said = b""
+        while got := silent.recv(4096):
+            said += got
+        assert said.startswith(b"SSH-2.0-"), said
+    count = lambda: w.gateway.logs(400).count("did not say who it is in time")
+    wait_for(lambda: count() == 1, 60, said=w.gateway.logs)
+    slow = w.client / "slow"
+    slow.write_text("#!/bin/sh\nexec sleep 300\n")
+    slow.chmod(0o755)
+    p = subprocess.Popen(w.ssh_argv("true", options=["-o", "PreferredAuthentications=password"]), start_new_session=True, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, **dict(w.environment(""), SSH_ASKPASS=str(slow))))
+    try:
+        wait_for(lambda: count() > 1, 60, said=w.gateway.logs)
+    finally:
+        os.killpg(p.pid, signal.SIGKILL)
+        p.wait()
+
+
 ssh_main(listener_extra="keys on;")
