@@ -1,0 +1,300 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""The console's pages in a real browser: signing in by a real OpenID provider and a real SAML one, deciding on a real psql, watching,
+killing, finding; hostile texts stay texts under a policy that is enforced; no serious accessibility violation; errors are shown (MC1, ID10).
+
+With $SALLYPORT_PICTURES, a folder, each page is looked at and pictured at 1440 and 390 px in both themes; else at 1440, dark."""
+
+import queue
+
+import saml_world
+from oidc_world import *
+
+PICTURES = pathlib.Path(os.environ["SALLYPORT_PICTURES"]) if "SALLYPORT_PICTURES" in os.environ else None
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+PATIENCE = 20000 * SLOW  # ms
+PEOPLE = {user: {"email": f"{user}@example.com", "groups": groups, "oid": f"o-{user}"}
+          for user, groups in (("lea", ["leads"]), ("opa", ["ops", "leads"]), ("max", ["leads"]))}
+IDENTITY = """\
+identity corp {{
+    oidc     issuer={corp} client=gate secret=file:{dir}/keeper/client.secret audience=sallyport api_audience=sallyport-api ca={dir}/tls/cert.pem;
+    user     claim=sub show=email;
+    person   claim=oid;
+    roles    admin=ops auditor=ops;
+}}
+"""
+RULES = POLICY + """
+rule "two-leads" {
+  doc     = "Customers are changed by two.",
+  on      = "sql.statement",
+  when    = { verb = "update", tables = "public.customers" },
+  approve = { by = "leads", count = 2, within = "5m" },
+}
+"""
+HOSTILE = ["<img src=x onerror=alert(1)>", "<script>alert(2)</script>", "\x1b[31mred\x1b]0;title\x07\x1b]8;;http://evil.example\x07link", "\u202egnp.exe\u2066\u200b",
+           "</textarea></pre><svg onload=alert(3)>", "${alert(4)} {{constructor}} &lt;b&gt;"]
+
+
+class Browser:
+    """tests/live/node/browser.mjs: run(page, code, arg) → what the code returned."""
+
+    def __init__(self, w):
+        script = node_folder() / "browser.mjs"  # beside node_modules
+        script.write_text((HERE / "node" / "browser.mjs").read_text())
+        self.log = open(w.dir / "browser.log", "ab")
+        self.process = subprocess.Popen(["node", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
+                                        env={**os.environ, "CHROMIUM": CHROMIUM, "PATIENCE": str(PATIENCE), "HOME": str(w.dir)})
+        atexit.register(self.end)
+        self.lines = queue.Queue()
+        threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stdout], daemon=True).start()
+
+    def run(self, page, code, arg=None):
+        self.process.stdin.write(json.dumps({"page": page, "code": code, "arg": arg}) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.lines.get(timeout=6 * PATIENCE / 1000))
+        assert "error" not in answer, f"{page}: {answer['error']}"
+        return answer["value"]
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            try:
+                self.process.wait(20 * SLOW)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+
+
+b = corp = None
+
+
+def ready(w):
+    """Providers, their people's browsers: once."""
+    global b, corp
+    if b is not None:
+        return
+    if CHROMIUM is None:
+        skip("chromium is not installed")
+    if not list((w.stage / "share" / "sallyport" / "console").glob("index.html")):
+        skip("the gateway was installed without the console's pages")
+    corp = Provider(w, "corp", "ES256", True, [{"client_id": "gate", "client_secret": "of a test", "redirect_uris": [console(w) + "/signin/callback/corp"],
+                    "grant_types": ["authorization_code", "refresh_token"], "id_token_signed_response_alg": "ES256"}], PEOPLE)
+    corp.start()
+    secret = w.gateway.dir / "keeper" / "client.secret"
+    secret.write_text("of a test\n")
+    secret.chmod(0o600)
+    if IS_ROOT:
+        shutil.chown(secret, "sallyport-keeper", "sallyport-keeper")
+    w.gateway.policy = RULES
+    w.gateway.extra = IDENTITY.format(dir=w.gateway.dir, corp=corp.issuer)
+    saml_world.start_provider(w)
+    wait_for(lambda: ask(w, "POST", console(w) + "/api/v1/signin", json.dumps({"identity": "corp", "return": "/"}))[0] == 200, 20, said="the provider is not known")
+    b = Browser(w)
+
+
+def sign_in(w, user, path="/approvals"):
+    """The whole way, as that person clicks it; a second time it is only a visit."""
+    return b.run(user, """
+        await page.goto(arg.url + arg.path);
+        const there = page.locator('main#main'), link = page.getByRole('link', { name: arg.with });
+        await there.or(link).first().waitFor();
+        if (await link.count() > 0) {
+            await link.click();
+            if (arg.with === 'corp') { // the other's page posts itself
+                await page.locator('input[name=login]').fill(arg.user);
+                await page.locator('input[name=password]').fill('x');
+                await page.locator('[type=submit]').first().click();
+            }
+        }
+        await there.waitFor().catch(async (e) => { throw new Error(`${page.url()}: ${(await page.content()).slice(0, 1500)}: ${e}`); });
+        return page.url();
+    """, {"url": console(w), "path": path, "user": user, "with": "corp" if user in PEOPLE else "okta"})
+
+
+def visit(w, user, path, wait="main h1"):
+    b.run(user, "await page.goto(arg[0]); await page.locator(arg[1]).first().waitFor()", [console(w) + path, wait])
+
+
+def held(w, sql, token=None, **more):
+    """A psql that waits, and the id of what it waits for."""
+    before = {r["id"] for r in w.requests()}
+    waiting = w.psql_waiting(sql, groups="dev", token=token, **more)
+    return waiting, wait_for(lambda: [r["id"] for r in w.requests() if r["state"] == "waiting" and r["id"] not in before], 20, said="it is not held")[0]
+
+
+def card(id):
+    return f'article.request[data-id="{id}"]'
+
+
+@test
+def people_sign_in_by_both_providers(w):
+    ready(w)
+    assert sign_in(w, "lea").endswith("/approvals")
+    saml_world.be(id="p-sal", uid="sal", groups=["leads"])
+    assert sign_in(w, "sal").endswith("/approvals")
+    assert b.run("lea", "return page.locator('.who-name').innerText()").startswith("lea@example.com")
+
+
+@test
+def what_is_held_appears_and_an_approval_lets_it_go(w):
+    ready(w)
+    sign_in(w, "lea")
+    waiting, id = held(w, "UPDATE orders SET price = 2 WHERE id = 1")
+    text = b.run("lea", "await page.locator(arg).waitFor(); return page.locator(arg).innerText()", card(id))  # nothing was loaded anew
+    assert "UPDATE orders SET price = 2" in text and "ann" in text and "price-needs-lead" in text, text
+    b.run("lea", "await page.locator(arg + ' .comment').fill('looked at'); await page.locator(arg + ' .approve').click(); await page.locator(arg).waitFor({ state: 'detached' })", card(id))
+    done = waiting.result()
+    assert done.code == 0, repr(done)
+    r = next(r for r in w.command("requests", "--all", "--json").json["requests"] if r["id"] == id)
+    assert r["decisions"][0]["comment"] == "looked at" and r["decisions"][0]["user"] == "lea", r
+
+
+@test
+def a_denial_is_one(w):
+    ready(w)
+    sign_in(w, "lea")
+    waiting, id = held(w, "UPDATE orders SET price = 3 WHERE id = 1")
+    b.run("lea", "await page.locator(arg + ' .comment').fill('not today'); await page.locator(arg + ' .deny').click(); await page.locator(arg).waitFor({ state: 'detached' })", card(id))
+    done = waiting.result()
+    assert done.code != 0 and "not today" in done.err, repr(done)
+
+
+@test
+def two_have_to_agree(w):
+    ready(w)
+    sign_in(w, "lea")
+    saml_world.be(id="p-sal", uid="sal", groups=["leads"])
+    sign_in(w, "sal")
+    waiting, id = held(w, "UPDATE customers SET name = 'x' WHERE id = 1")
+    b.run("lea", "await page.locator(arg + ' .approve').click(); await page.locator(arg).getByText('1 of 2').first().waitFor()", card(id))
+    assert waiting.running()
+    assert b.run("lea", "await page.locator(arg + ' .note').first().waitFor(); return page.locator(arg + ' .approve').count()", card(id)) == 0
+    b.run("sal", "await page.locator(arg).getByText('1 of 2').first().waitFor(); await page.locator(arg + ' .approve').click(); await page.locator(arg).waitFor({ state: 'detached' })", card(id))
+    done = waiting.result()
+    assert done.code == 0, repr(done)
+
+
+@test
+def nobody_approves_their_own(w):
+    ready(w)
+    sign_in(w, "lea")
+    token = corp.token(sub="lea", groups=["leads", "dev"], oid="o-lea", email="lea@example.com")
+    waiting, id = held(w, "UPDATE orders SET price = 4 WHERE id = 1", token=token, user="lea")
+    said = b.run("lea", "await page.locator(arg + ' .note').first().waitFor(); return [await page.locator(arg).innerText(), await page.locator(arg + ' .approve').count()]", card(id))
+    assert said[1] == 0, said
+    status = b.run("lea", """return page.evaluate(async (id) => {
+        const { csrf } = await (await fetch('/api/v1/whoami')).json();
+        const r = await fetch(`/api/v1/requests/${id}/approve`, { method: 'POST', headers: { 'Content-Type': 'application/json', 'X-Sallyport-CSRF': csrf }, body: '{}' });
+        return [r.status, (await r.json()).error];
+    }, arg)""", id)
+    assert status[0] == 403 and "their own" in status[1], status
+    waiting.interrupt()
+    waiting.result()
+
+
+@test
+def a_live_session_is_ended(w):
+    ready(w)
+    sign_in(w, "opa", "/sessions?live=1")
+    waiting = w.psql_waiting("SELECT pg_sleep(120)")
+    id = wait_for(lambda: [s["id"] for s in w.sessions(live=True) if s["user"] == "ann"], 20)[0]
+    visit(w, "opa", f"/sessions/{id}")
+    b.run("opa", """
+        await page.getByRole('button', { name: /^End/ }).first().click();
+        const sheet = page.locator('form').filter({ has: page.locator('button.deny') });
+        const reason = sheet.locator('input, textarea').first();
+        if (await reason.count() > 0) await reason.fill('a test ends it');
+        await sheet.locator('button.deny').click();
+        await sheet.waitFor({ state: 'detached' });
+    """)
+    done = waiting.result()
+    assert done.code != 0 and "ended by" in done.err, repr(done)
+
+
+@test
+def hostile_texts_are_texts(w):
+    """Markup, escapes, bidi, a megabyte: in statements, names, reasons and comments; the browser's policy stops nothing, since nothing tries."""
+    ready(w)
+    sign_in(w, "lea")
+    sign_in(w, "opa")
+    for text in HOSTILE:
+        w.psql("SELECT " + "'" + text.replace("'", "''").replace("\x00", "") + "' AS \"" + text.replace('"', '').replace("\x00", "")[:50] + '"')
+    big = w.psql_waiting(stdin="SELECT length('" + "<b>" * 340000 + "');\n", args=("-A", "-t", "-q", "-f", "-"))
+    big.process.stdin.close()
+    big.process.wait(60 * SLOW)
+    sql = "UPDATE orders SET item = '" + " ".join(HOSTILE) + "' WHERE id = 1"
+    waiting, id = held(w, sql)
+    shown = b.run("lea", "await page.locator(arg).waitFor(); return page.locator(arg + ' code, ' + arg + ' pre').allInnerTexts()", card(id))
+    assert any("<img src=x onerror=alert(1)>" in s for s in shown) and not any("\u202e" in s or "\x1b" in s for s in shown), shown
+    session = next(s["id"] for s in w.sessions() if s["user"] == "ann" and s["state"] == "ended" and s["operations"] > 0)
+    for path in ("/approvals", f"/approvals/{id}", "/sessions", f"/sessions/{session}", "/audit", "/approvals?all"):
+        visit(w, "opa", path)
+        odd = b.run("opa", "await page.waitForTimeout(300); return page.evaluate(() => document.querySelectorAll('img[src=x], svg[onload], script:not([src]), [onerror]').length)")
+        assert odd == 0, (path, odd)
+    waiting.interrupt()
+    waiting.result()
+    assert b.run("opa", "return noted") == []
+
+
+@test
+def errors_are_shown(w):
+    ready(w)
+    sign_in(w, "lea")
+    for status, said in ((403, "may not"), (409, "other bytes"), (429, "too many"), (500, "broke")):
+        text = b.run("lea", """
+            await page.route('**/api/v1/requests', (r) => r.fulfill({ status: arg.status, contentType: 'application/json', headers: { 'Retry-After': '7' }, body: JSON.stringify({ error: 'it ' + arg.said + ' so' }) }));
+            await page.goto(arg.url);
+            await page.getByText('it ' + arg.said + ' so').first().waitFor();
+            await page.unroute('**/api/v1/requests');
+            return page.locator('main').innerText();
+        """, {"status": status, "said": said, "url": console(w) + "/approvals"})
+        assert said in text, text
+    b.run("lea", """
+        await page.route('**/api/v1/events', (r) => r.abort());
+        await page.goto(arg);
+        await page.locator('.banner').first().waitFor();
+        await page.unroute('**/api/v1/events');
+    """, console(w) + "/approvals")
+    text = b.run("lea", """
+        await page.route('**/api/v1/**', (r) => r.fulfill({ status: 401, contentType: 'application/json', body: '{"error": "your sign-in has ended"}' }));
+        await page.goto(arg);
+        await page.locator('.lone main').waitFor();
+        await page.unroute('**/api/v1/**');
+        return page.locator('.lone main').innerText();
+    """, console(w) + "/approvals")
+    assert "sign" in text.lower(), text
+
+
+@test
+def every_page_is_accessible_and_pictured(w):
+    ready(w)
+    sign_in(w, "opa")
+    waiting, id = held(w, "UPDATE orders SET price = price * 1.1 WHERE state = 'open'")
+    assert w.psql("SELECT name, card_number FROM customers").code == 0
+    session = wait_for(lambda: [s["id"] for s in w.sessions() if s["user"] == "ann" and s["state"] == "ended"], 20)[0]
+    if PICTURES is not None:
+        PICTURES.mkdir(parents=True, exist_ok=True)
+    pages = {"home": "/home", "approvals": "/approvals", "approval": f"/approvals/{id}", "history": "/approvals?all", "sessions": "/sessions",
+             "session": f"/sessions/{session}", "policies": "/policies", "audit": "/audit", "overview": "/overview"}
+    wrong = {}
+    for name, path in pages.items():
+        visit(w, "opa", path)
+        found = b.run("opa", """
+            const found = [];
+            for (const theme of arg === null ? ['dark'] : ['light', 'dark'])
+                for (const width of arg === null ? [1440] : [1440, 390]) {
+                    await page.emulateMedia({ colorScheme: theme });
+                    await page.setViewportSize({ width, height: width === 390 ? 844 : 900 });
+                    found.push(...await wrongs(page));
+                    if (arg !== null) await page.screenshot({ path: `${arg}-${width}-${theme}.png` });
+                }
+            return [...new Set(found)];
+        """, None if PICTURES is None else str(PICTURES / name))
+        if found:
+            wrong[name] = found
+    waiting.interrupt()
+    waiting.result()
+    assert not wrong, json.dumps(wrong, indent=1)
+    assert b.run("opa", "return noted") == []
+
+
+main(console=True)
