@@ -20,7 +20,7 @@ def node_folder():
     if not done.exists() or done.read_text() != wanted:
         cache.mkdir(parents=True, exist_ok=True)
         (cache / "package.json").write_text(wanted)
-        installed = run(["npm", "install", "--no-audit", "--no-fund", "--silent"], cwd=cache, timeout=300)
+        installed = run(["npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--silent"], cwd=cache, timeout=900)
         if installed.code != 0:
             skip(f"npm could not install the packages: {(installed.err or installed.out)[-200:]}")
         done.write_text(wanted)

@@ -12,7 +12,7 @@ from oidc_world import *
 
 PICTURES = pathlib.Path(os.environ["SALLYPORT_PICTURES"]) if "SALLYPORT_PICTURES" in os.environ else None
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE = 20000 * SLOW  # ms
+PATIENCE = 45000 * SLOW  # ms
 PEOPLE = {user: {"email": f"{user}@example.com", "groups": groups, "oid": f"o-{user}"}
           for user, groups in (("lea", ["leads"]), ("opa", ["ops", "leads"]), ("max", ["leads"]))}
 IDENTITY = """\
@@ -118,7 +118,7 @@ def held(w, sql, token=None, **more):
     """A psql that waits, and the id of what it waits for."""
     before = {r["id"] for r in w.requests()}
     waiting = w.psql_waiting(sql, groups="dev", token=token, **more)
-    return waiting, wait_for(lambda: [r["id"] for r in w.requests() if r["state"] == "waiting" and r["id"] not in before], 20, said="it is not held")[0]
+    return waiting, wait_for(lambda: [r["id"] for r in w.requests() if r["state"] == "waiting" and r["id"] not in before], 45, said="it is not held")[0]
 
 
 def card(id):
