@@ -164,7 +164,7 @@ hold(unsigned n, uint64_t op, const char *by, uint64_t count, bool next_run)
 	static char text[4][64];
 	static unsigned turn;
 	char *out = text[turn++ % 4];
-	struct message m = hold_message(n, op, by, count, 60000, next_run);
+	struct message m = hold_message(n, op, by, count, 600000, next_run);
 	const struct message *r = fake_ask(&f, &f.worker, &m, MSG_HELD);
 	out[0] = '\0';
 	if (r != NULL)

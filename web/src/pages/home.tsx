@@ -125,7 +125,7 @@ export function Home({ me }: { me: Whoami }) {
     asked: requests.data?.requests.some((r) => r.kind === "grant" && r.target === t.name && r.user === me.user && r.state === "waiting") ?? false,
   });
   const list = targets.data?.targets.filter((t) => `${t.name} ${t.protocol} ${JSON.stringify(t.label)}`.toLowerCase().includes(filter.toLowerCase()));
-  const mine = grants.data?.grants.filter((g) => g.user === me.user && g.state === "active") ?? [];
+  const mine = grants.data?.grants.filter((g) => g.user === me.user && g.state === "live") ?? [];
   return (
     <>
       <header class="head"><h1>Targets</h1><span class="grow" /><input type="search" aria-label="Filter targets" placeholder="Filter" value={filter} onInput={(e) => setFilter(e.currentTarget.value)} /></header>
