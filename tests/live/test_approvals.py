@@ -78,6 +78,31 @@ def the_notice_shows_the_hash_that_the_approver_sees(w):
 
 
 @test
+def the_approver_sees_all_of_it(w):
+    """What a client binds, what the statement does, to what, and whose session it is."""
+    c = Wire.through(w, user="pam")
+    c.send(parse("", "UPDATE orders SET price = $1 WHERE id = $2"), bind("", "", [b"4.25", b"8"]), execute(), SYNC)
+    id = w.waiting_request()["id"]
+    seen = w.command("requests", id, "--json", token=lead(w)).json
+    session = [s["id"] for s in w.sessions(live=True) if s["user"] == "pam"]
+    assert (seen["user"], seen["target"], [seen["session"]], seen["op"] > 0) == ("pam", "orders", session, True), seen
+    view = seen["view"]
+    assert view["text"] == "UPDATE orders SET price = $1 WHERE id = $2" and view["params"] == ["4.25", "8"], view
+    assert (view["target"], view["database"], view["login"], [view["session"]]) == ("orders", "orders", "app_gw", session), view
+    assert len(view["statements"]) == 1, view
+    one = view["statements"][0]
+    wanted = {"verb": '"update"', "effects": '{ "read", "write" }', "tables": '{ "public.orders" }', "where": "true", "columns_written": '{ "public.orders.price" }'}
+    assert {name: one[name] for name in wanted} == wanted, one
+    shown = w.command("requests", id, token=lead(w)).out
+    for part in ("4.25", "public.orders", "pam", session[0]):
+        assert part in shown, (part, shown)
+    assert w.command("approve", id, token=lead(w)).code == 0
+    c.until_ready()
+    assert w.pg.sql("SELECT price FROM orders WHERE id = 8") == "4.25"
+    c.close()
+
+
+@test
 def two_persons_each_with_a_comment(w):
     """AP5"""
     one = w.psql_waiting("INSERT INTO log VALUES (1)", user="ann")
@@ -134,6 +159,29 @@ def who_goes_takes_it_along(w):
     wait_for(lambda: ended(w, id) == "withdrawn", said="it waits for nobody")
     assert w.command("approve", id, token=lead(w)).code == 1
     assert w.pg.sql("SELECT price FROM orders WHERE id = 4") == "6.00"
+
+
+@test
+def it_outlives_the_time_that_a_client_may_be_idle(w):
+    """AP9: who waits for a decision is not idle; who has it and does nothing is."""
+    w.gateway.target_extra = "timeout idle=2s;"
+    w.gateway.write()
+    assert w.gateway.reload().code == 0
+    try:
+        one = Wire.through(w)
+        one.send(query("UPDATE orders SET price = 6 WHERE id = 6"))
+        id = w.waiting_request()["id"]
+        idle = Wire.through(w, user="ida")
+        idle.sock.settimeout(30 * SLOW)
+        idle.ended()  # the same time, and more
+        assert ended(w, id) == "waiting"
+        assert w.command("approve", id, token=lead(w)).code == 0
+        assert shape(one.until_ready()) == "C(UPDATE 1)Z(I)" and w.pg.sql("SELECT price FROM orders WHERE id = 6") == "6.00"
+        one.close()
+    finally:
+        w.gateway.target_extra = ""
+        w.gateway.write()
+        assert w.gateway.reload().code == 0
 
 
 @test

@@ -99,6 +99,19 @@ def whoami(w, jar):
     return status, json.loads(text)
 
 
+def ticket_of(w, jar):
+    """How psql comes in by a ticket that the signed-in person gets."""
+    status, _, text = ask(w, "POST", console(w) + "/api/v1/tickets", json.dumps({"target": "orders"}), jar=jar, Origin=console(w), X_Sallyport_CSRF=whoami(w, jar)[1]["csrf"])
+    assert status == 200, (status, text)
+    ticket = json.loads(text)
+    return dict(user=ticket["id"], token=ticket["password"])
+
+
+def sleeping(w, seconds):
+    """Whether the target runs pg_sleep(seconds)."""
+    return w.pg.sql(f"SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep({seconds})%' AND state = 'active' AND pid <> pg_backend_pid()") != "0"
+
+
 @test
 def a_new_key_is_asked_for_once_a_minute(w):
     ready(w)
@@ -221,10 +234,37 @@ def login_to_a_machine_by_the_browser(w):
 def a_user_who_is_locked_out_there_is_out_here(w):
     ready(w, recheck="1s")
     jar = sign_in(w, "kim")
-    corp.control("groups", user="kim", groups=["ops"])
-    wait_for(lambda: whoami(w, jar)[1].get("groups") == ["ops"], 15, said="the new groups did not come\n" + w.gateway.logs())
+    corp.control("groups", user="kim", groups=["dev", "ops"])
+    wait_for(lambda: whoami(w, jar)[1].get("groups") == ["dev", "ops"], 20, said="the new groups did not come\n" + w.gateway.logs())
+    running = w.psql_waiting("SELECT pg_sleep(62)", **ticket_of(w, jar))
+    wait_for(lambda: sleeping(w, 62), 20, said="it does not run")
     corp.control("lock", user="kim")
-    wait_for(lambda: whoami(w, jar)[0] == 401, 15, said="kim is still in\n" + w.gateway.logs())
+    wait_for(lambda: whoami(w, jar)[0] == 401, 20, said="kim is still in\n" + w.gateway.logs())
+    wait_for(lambda: not w.sessions(live=True), 20, said="kim's session lives on\n" + w.gateway.logs())
+    wait_for(lambda: not sleeping(w, 62), 20, said="the target still runs it")
+    assert running.result().code != 0
+
+
+@test
+def a_sign_in_outlives_its_id_token(w):
+    """An IDE's pool goes on, and the person need not sign in anew, once the provider's token is over: what says so is `session`."""
+    ready(w)
+    corp.control("ttl", seconds=2)
+    try:
+        jar = sign_in(w, "ann")
+        over = time.time() + 3  # the token was made before this
+        by = ticket_of(w, jar)
+        one = w.psql_waiting(stdin="SELECT 'before';\n", args=("-A", "-t", "-q", "-n"), **by)
+        wait_for(lambda: w.sessions(live=True), 20, said="no session came in")
+        wait_for(lambda: time.time() > over, 20)
+        one.say("SELECT 'after';\n")
+        one.process.stdin.close()
+        assert one.process.stdout.read().split() == ["before", "after"] and one.process.wait() == 0
+        assert w.psql("SELECT 1", **by).out == "1", "no new session of the ticket"
+        status, who = whoami(w, jar)
+        assert status == 200 and who["user"] == "ann", who
+    finally:
+        corp.control("ttl", seconds=600)
 
 
 @test
@@ -233,14 +273,10 @@ def logged_out_at_the_provider(w):
     ready(w)
     jar = sign_in(w, "ann")
     other = sign_in(w, "ann")
-    status, _, text = ask(w, "POST", console(w) + "/api/v1/tickets", json.dumps({"target": "orders"}), jar=jar, Origin=console(w), X_Sallyport_CSRF=whoami(w, jar)[1]["csrf"])
-    assert status == 200, (status, text)
-    ticket = json.loads(text)
-    by = dict(user=ticket["id"], token=ticket["password"])
+    by = ticket_of(w, jar)
     running, held = w.psql_waiting("SELECT pg_sleep(61)", **by), w.psql_waiting("UPDATE orders SET price = 0 WHERE id = 5", **by)
     request = w.waiting_request()
-    at_target = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(61)%' AND state = 'active' AND pid <> pg_backend_pid()"
-    wait_for(lambda: w.pg.sql(at_target) == "1", said="it does not run")
+    wait_for(lambda: sleeping(w, 61), said="it does not run")
     status, headers, text = ask(w, "GET", f"{corp.issuer}/session/end?client_id=gate", jar=jar)
     assert status == 200, (status, text)
     form = dict(re.findall(r'name="(xsrf)" value="([^"]*)"', text), logout="yes")
@@ -248,7 +284,7 @@ def logged_out_at_the_provider(w):
     assert status in (302, 303), (status, text)
     wait_for(lambda: whoami(w, jar)[0] == 401, 15, said="the sign-in lives on\n" + w.gateway.logs() + (w.dir / "corp.log").read_text()[-2000:])
     wait_for(lambda: not w.sessions(live=True), 10, said="sessions live on")  # ten times what P6 promises
-    wait_for(lambda: w.pg.sql(at_target) == "0", 20, said="the target still runs it")
+    wait_for(lambda: not sleeping(w, 61), 20, said="the target still runs it")
     assert running.result().code != 0 and held.result().code != 0
     assert not [r for r in w.requests() if r["id"] == request["id"] and r["state"] == "waiting"]
     assert "revoked" in w.psql("SELECT 1", **by).err

@@ -10,6 +10,7 @@ import { SignJWT, importJWK } from 'jose';
 const config = JSON.parse(process.env.CONFIG);
 const locked = new Set();
 const asked = [];
+let idTokenLasts = 600; // seconds
 
 const provider = new Provider(config.issuer, {
   jwks: { keys: config.keys },
@@ -22,7 +23,7 @@ const provider = new Provider(config.issuer, {
   pkce: { required: () => true, methods: ['S256'] },
   features: { backchannelLogout: { enabled: true }, rpInitiatedLogout: { enabled: true } },
   cookies: { keys: ['only for tests'] },
-  ttl: { IdToken: 600, AccessToken: 600, RefreshToken: 3600, Session: 3600, Grant: 3600, Interaction: 600 },
+  ttl: { IdToken: () => idTokenLasts, AccessToken: 600, RefreshToken: 3600, Session: 3600, Grant: 3600, Interaction: 600 },
   enabledJWA: { idTokenSigningAlgValues: ['RS256', 'PS256', 'ES256', 'EdDSA'] },
   async findAccount(ctx, id) {
     if (locked.has(id)) return undefined;
@@ -55,6 +56,8 @@ async function control(req, res) {
   } else if (req.url === '/test/groups') {
     const { user, groups } = await body(req);
     config.users[user].groups = groups;
+  } else if (req.url === '/test/ttl') {
+    idTokenLasts = (await body(req)).seconds;
   } else if (req.url === '/test/asked') {
     answer = { asked };
   }
