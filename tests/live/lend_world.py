@@ -89,3 +89,30 @@ def restart(w, role):
     for pid in before:
         os.kill(pid, signal.SIGKILL)
     wait_for(lambda: set(w.gateway.children().get(role, [])) - set(before), said=f"no new {role}")
+
+
+class CannotTrace(Exception):
+    pass
+
+
+def killed_at(w, nth):
+    """One session with a lender that dies where it would send to the target for the nth time; whether it came so far.  Nothing is left."""
+    lender = wait_for(lambda: w.gateway.children().get("lend"), 30, said="no lender")[0]
+    trace = subprocess.Popen(["strace", "-f", "-p", str(lender), "-o", "/dev/null", "-e", "trace=sendto", "-e", f"inject=sendto:signal=SIGKILL:when={nth}"],
+                             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
+    try:
+        said = trace.stderr.readline()
+        if "attached" not in said:
+            raise CannotTrace(said.strip())
+        ask(w, "SELECT 1")  # refused where the lender dies before its role is there
+        # A lender that has come to its last word has sent its last.
+        wait_for(lambda: w.gateway.children().get("lend", [lender]) != [lender] or not roles(w), 30, said="it neither dies nor drops its role")
+    finally:
+        trace.terminate()
+        trace.wait()
+        trace.stderr.close()
+    no_roles(w, 60)
+    wait_for(lambda: w.gateway.children().get("lend"), 30, said="no new lender")
+    wait_for(lambda: ask(w, "SELECT 1").out == "1", 60, 0.3, said="no session after the lender's death")
+    no_roles(w, 30)
+    return w.gateway.children()["lend"] != [lender]

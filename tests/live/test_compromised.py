@@ -9,41 +9,44 @@ tests/unit/test_keeper.c and test_message.c.  Here the uid of a role tries, outs
 from harness import *
 
 WORKER, KEEPER, RECORDER, CONSOLE = "sallyport", "sallyport-keeper", "sallyport-recorder", "sallyport-console"
+HELPERS = [name for name in ROLES if name not in (WORKER, KEEPER, RECORDER, CONSOLE)]
 ATTEMPT = """
 import os, sys
-what, path = sys.argv[1:3]
-try:
-    if what == "read":
-        open(path, "rb").read(1)
-    elif what == "write":
-        os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
-    elif what == "list":
-        os.listdir(path)
-    elif what == "create":
-        open(os.path.join(path, "planted"), "x").close()
-    elif what == "connect":
-        import socket
-        socket.socket(socket.AF_UNIX).connect(path)
-    elif what == "kill":
-        os.kill(int(path), 0)
-    print("could")
-except OSError as e:
-    print("could not:", e.strerror)
+what = sys.argv[1]
+for path in sys.argv[2:]:
+    try:
+        if what == "read":
+            open(path, "rb").read(1)
+        elif what == "write":
+            os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
+        elif what == "list":
+            os.listdir(path)
+        elif what == "create":
+            open(os.path.join(path, "planted"), "x").close()
+        elif what == "connect":
+            import socket
+            socket.socket(socket.AF_UNIX).connect(path)
+        elif what == "kill":
+            os.kill(int(path), 0)
+        print("could", path)
+    except OSError as e:
+        print("could not:", e.strerror, path)
 """
 
 
-def tries(role, what, path):
-    """True when a program of that role's uid succeeds."""
-    got = run(["/usr/bin/python3", "-c", ATTEMPT, what, path], cwd="/", **as_user(role))
-    assert got.out.startswith("could"), repr(got)
-    return got.out == "could"
+def tries(role, what, *paths):
+    """Those with which a program of that role's uid succeeds."""
+    got = run(["/usr/bin/python3", "-IS", "-c", ATTEMPT, what, *paths], cwd="/", **as_user(role))
+    said = got.out.splitlines()
+    assert len(said) == len(paths) and all(line.startswith("could") for line in said), repr(got)
+    return [path for path, line in zip(paths, said) if not line.startswith("could not")]
 
 
 def cannot(role, what, *paths):
     if not IS_ROOT:
         skip("without root all processes have one uid")
-    for path in paths:
-        assert not tries(role, what, path), f"{role} can {what} {path}"
+    could = tries(role, what, *paths)
+    assert not could, f"{role} can {what} {could}"
 
 
 def processes(w, *but):
@@ -110,6 +113,21 @@ def keeper_cannot_read_what_flows(w):
     for role in ("keeper", "recorder", "console"):
         for pid in w.gateway.children()[role]:
             assert f"pid={pid}," not in found, f"{role} listens"
+
+
+@test
+def helpers_cannot_read_what_is_anothers_or_operate(w):
+    """Those that speak to the outside (fetch, saml, lend, ship, dial): nothing of the keeper's, of a session's or of each other's."""
+    keeper, log = w.gateway.dir / "keeper", w.gateway.dir / "log" / "audit.jsonl"
+    w.psql("SELECT 1")
+    there, others = recording(w), [f"/proc/{pid}/{what}" for pid in processes(w) for what in ("mem", "environ")]
+    for role in HELPERS:
+        cannot(role, "read", keeper / "orders.secret", keeper / "state.db", keeper / "signing.key", keeper / "issuer.key", keeper / "master.key",
+               w.gateway.dir / "tls" / "key.pem", there, *others)
+        cannot(role, "write", keeper / "state.db", there, log, w.gateway.conf_file)
+        cannot(role, "create", keeper, w.gateway.dir / "sessions", w.gateway.dir / "anchor", w.gateway.dir / "policies")
+        cannot(role, "connect", w.gateway.control)
+        cannot(role, "kill", *processes(w))
 
 
 @test

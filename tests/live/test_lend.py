@@ -24,6 +24,22 @@ def a_session_has_a_role_of_its_own(w):
 
 
 @test
+def ten_at_once_have_ten_roles(w):
+    """ID12: made in parallel, each for one session and under a name of its own; none is left."""
+    prepare(w)
+    many = [w.psql_waiting(stdin="SELECT session_user;\n", database="eph", args=("-A", "-t", "-q", "-n"), user=f"u{n % 2}") for n in range(10)]
+    wait_for(lambda: len(roles(w)) == 10, 30, said=f"no ten roles: {roles(w)}\n{w.gateway.logs()}")
+    there = roles(w)
+    for one in many:
+        one.process.stdin.close()
+    said = [one.process.stdout.read().strip() for one in many]
+    for one in many:
+        assert one.process.wait() == 0
+    assert len(set(said)) == 10 and sorted(said) == there, (said, there)
+    no_roles(w, 30)
+
+
+@test
 def the_role_is_what_it_should_be(w):
     prepare(w)
     one = session(w)

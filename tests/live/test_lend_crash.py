@@ -21,6 +21,21 @@ def a_dead_lender_leaves_nothing(w):
 
 
 @test
+def a_lender_that_dies_at_some_steps_leaves_nothing(w):
+    """long_lend.py has all of them."""
+    prepare(w)
+    if shutil.which("strace") is None:
+        skip("strace is not installed (apt-get install strace)")
+    ask(w, "SELECT 1")  # both of its connections are there
+    no_roles(w)
+    try:
+        killed = [killed_at(w, nth) for nth in (2, 5)]
+    except CannotTrace as e:
+        skip(f"strace may not trace here: {e}")
+    assert all(killed), "it was not killed: this test could not fail"
+
+
+@test
 def a_dead_keeper_leaves_nothing(w):
     prepare(w)
     one, two = session(w), session(w)

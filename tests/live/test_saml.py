@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sign-ins by SAML with a real identity provider (npm samlp), as a browser does it (ID4, ID5)."""
 
+from process_memory import holds
 from saml_world import *
 
 
@@ -181,6 +182,21 @@ def nobody_asks_for_keys_of_oidc(w):
     start_provider(w)
     sign_in(w)
     assert "could not be learned" not in w.gateway.logs(1000), w.gateway.logs(1000)
+
+
+@test
+def who_reads_xml_has_no_secret(w):
+    """What parses a stranger's XML signs nothing and has nobody's sign-in: the key of our requests and the cookie are the keeper's."""
+    if not IS_ROOT:
+        skip("only root reads another process's memory")
+    start_provider(w)
+    cookie, _ = sign_in(w)
+    numbers = run(["openssl", "rsa", "-in", w.gateway.dir / "tls" / "sp.key", "-noout", "-text"], check=True).out
+    prime = bytes.fromhex(re.sub(r"[^0-9a-f]", "", re.search(r"(?s)prime1:(.*?)prime2", numbers).group(1)))[1:]
+    needles = {"the key's file": "".join((w.gateway.dir / "tls" / "sp.key").read_text().splitlines()[3]).encode(), "the key's prime": prime,
+               "the same, backwards": prime[::-1], "the cookie": cookie.split("=", 1)[1].encode()}
+    assert holds(w.gateway.children()["keeper"][0], needles), "the search finds nothing where it must"
+    assert not holds(w.gateway.children()["saml"][0], needles), holds(w.gateway.children()["saml"][0], needles)
 
 
 @test
