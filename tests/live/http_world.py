@@ -200,7 +200,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server:
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, clients=None):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.got, self.server.step = [], threading.Event()
         self.server.handle_error = lambda *_: None  # a client that was refused is gone
@@ -208,6 +208,9 @@ class Server:
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(*tls)
+            if clients:  # who connects has to prove a certificate of this authority
+                context.load_verify_locations(clients)
+                context.verify_mode = ssl.CERT_REQUIRED
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
@@ -257,6 +260,7 @@ class HttpWorld(World):
         self.pg = NoPostgres()
         self.gateway = g = Gateway(self.dir / "gateway", self.stage, self.pg, **conf)
         self.server, self.server_tls = Server(), Server(tls=(g.dir / "tls" / "cert.pem", g.dir / "tls" / "key.pem"))
+        self.server_mtls = Server(tls=(g.dir / "tls" / "cert.pem", g.dir / "tls" / "key.pem"), clients=g.dir / "tls" / "cert.pem")
         self.nginx = Nginx(self.dir / "nginx")
         self.http_port, self.https_port = free_port(), free_port()
         g.extra = HTTP_CONF.format(modules=g.modules(), port=self.http_port, tls_port=self.https_port, dir=g.dir)
@@ -265,6 +269,11 @@ class HttpWorld(World):
         secret.chmod(0o600)
         if IS_ROOT:
             shutil.chown(secret, "sallyport-keeper", "sallyport-keeper")
+        key = g.dir / "keeper" / "client.key"
+        shutil.copy(g.dir / "tls" / "key.pem", key)
+        key.chmod(0o600)
+        if IS_ROOT:
+            shutil.chown(key, "sallyport-keeper", "sallyport-keeper")
         verify = f"verify-full ca={g.dir}/tls/cert.pem name=localhost"
         login = f"login user=svc secret=file:{secret} cleartext on;"
         g.more_targets = "".join((
@@ -273,6 +282,8 @@ class HttpWorld(World):
             self.http_target("itself", self.http_port),
             self.http_target("people", self.server.port, policy="people", extra="pages /pages/*; shown x-shown;"),
             self.http_target("sealed", self.server_tls.port, tls=verify, login=login, extra="credential bearer;"),
+            self.http_target("mtls", self.server_mtls.port, tls=verify, login=f"login user=svc cert={g.dir}/tls/cert.pem key=file:{key};"),
+            self.http_target("bare", self.server_mtls.port, tls=verify),
             self.http_target("basic", self.server_tls.port, tls=verify, login=login, extra="credential basic;"),
             self.http_target("own", self.server_tls.port, tls=verify, login=login, extra="credential x-secret-key;")))
         (g.dir / "policies" / "http.lua").write_text(policy)
@@ -286,6 +297,7 @@ class HttpWorld(World):
         clean = super().end(keep=True)
         self.server.stop()
         self.server_tls.stop()
+        self.server_mtls.stop()
         self.nginx.stop()
         if not keep:
             shutil.rmtree(self.dir, ignore_errors=True)

@@ -147,6 +147,14 @@ def the_targets_credential_is_injected_and_stays(w):
 
 
 @test
+def the_gateways_certificate_is_shown_to_the_target(w):
+    done = w.curl("/x", name="mtls", user="cred")  # the keeper signs; no worker has the key
+    assert done.status == "200" and json.loads(done.body)["path"] == "/x", f"{done!r}\n{w.gateway.logs()}"
+    done = w.curl("/x", name="bare", user="cred")
+    assert done.status != "200" and "path" not in done.body, repr(done)
+
+
+@test
 def what_would_give_the_credential_away_is_refused(w):
     for method in ("TRACE", "TRACK", "trace"):
         before = len(w.server_tls.got)
