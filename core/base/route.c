@@ -136,7 +136,7 @@ const struct argument argument_table[] = {
 	{ CALL_AUDIT, "cursor", ARGUMENT_TEXT, "of a line, or \"next\": what comes after it" },
 	{ CALL_AUDIT, "follow", ARGUMENT_FLAG, "go on with what comes; begins now without since and cursor" },
 	{ CALL_EVENTS, "after", ARGUMENT_TEXT, "id of the last event that one has; the header Last-Event-ID says it, too" },
-	{ CALL_REPLAY, "format", ARGUMENT_TEXT, "jsonl (without it), text or asciicast" },
+	{ CALL_REPLAY, "format", ARGUMENT_TEXT, "jsonl (without it), text, asciicast, or terminal: what its screen was told, made harmless" },
 	{ CALL_REPLAY, "after", ARGUMENT_NUMBER, "go on behind this frame" },
 	{ CALL_REPLAY, "follow", ARGUMENT_FLAG, "of a live session: go on until it ends" },
 	{ CALL_REQUESTS, "all", ARGUMENT_FLAG, "those that are decided, too" },

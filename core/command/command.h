@@ -159,6 +159,7 @@ int run_deny(struct run *r);
 int run_sessions(struct run *r);
 int run_kill(struct run *r);
 int run_replay(struct run *r);
+int run_watch(struct run *r);
 int run_search(struct run *r);
 int run_export(struct run *r);
 int run_verify(struct run *r);

@@ -109,7 +109,8 @@ static const struct option_row init_options[] = {
 };
 static const struct option_row kill_options[] = { { "reason", "TEXT", "what the user is told" }, { NULL, NULL, NULL } };
 static const struct option_row replay_options[] = {
-	{ "format", "FORM", "text, jsonl or asciicast" },
+	{ "format", "FORM", "text, jsonl, asciicast, or terminal: played as it was, by the keys space, +, -, n (next) and q" },
+	{ "idle", "TIME", "wait for nothing longer than this; 2s in a terminal, else as it was" },
 	{ "key", "FILE", "the auditor's private key, for a sealed recording" },
 	{ "speed", "N", "as it happened, N times as fast; default: at once" },
 	{ "follow", NULL, "of a live session: go on until it ends, a few seconds behind" },
@@ -241,6 +242,8 @@ const struct command commands[] = {
 	{ .name = "audit", .words = "", .options = audit_options, .run = run_audit, .help = "Show the audit log: what was decided, and what people did.",
 	    .more = "For auditors. It reads the log that is written now; what was rotated away is where `siem` sent it." },
 	{ .name = "replay", .words = "ID|FILE", .min = 1, .max = 1, .options = replay_options, .run = run_replay, .help = "Show what happened in a session." },
+	{ .name = "watch", .words = "ID", .min = 1, .max = 1, .run = run_watch,
+	    .help = "See the screen of a live session. `sallyport kill ID --reason TEXT` ends it." },
 	{ .name = "export", .words = "ID FILE", .min = 2, .max = 2, .run = run_export, .help = "Save a session's recording." },
 	{ .name = "search", .words = "TEXT", .min = 1, .max = 1, .options = search_options, .run = run_search, .help = "Find text in recordings." },
 	{ .name = "verify", .words = "ID|FILE|DIR", .min = 1, .max = 1, .options = verify_options, .run = run_verify,

@@ -4,41 +4,32 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "../base/directive.h"
 #include "../record/recording.h"
 #include "../record/show.h"
+#include "player.h"
 #include "recordings.h"
 
 struct replay {
 	struct show show;
 	struct buffer out;
-	double speed;
-	uint64_t at;
+	struct player player;
 	bool have_key;
 };
-
-static void
-wait_for(struct replay *p, const struct frame *f)
-{
-	if (p->speed > 0 && f->at > p->at) {
-		double s = (double)(f->at - p->at) / 1e6 / p->speed;
-		struct timespec ts = { .tv_sec = (time_t)s, .tv_nsec = (long)((s - (double)(time_t)s) * 1e9) };
-		(void)nanosleep(&ts, NULL);
-	}
-	p->at = f->at;
-}
 
 static int
 replay_all(struct replay *p, struct recording *rec)
 {
 	struct frame f;
 	const char *err = "";
-	int rc;
-	while ((rc = recording_next(rec, &f, &err)) == 1) {
+	int rc = 0;
+	while (!p->player.over && (rc = recording_next(rec, &f, &err)) == 1) {
 		p->show.unsealed = p->have_key && recording_sealed(rec);
-		wait_for(p, &f);
+		player_wait(&p->player, f.at);
+		if (p->player.over)
+			break;
 		struct sp_writer w = buffer_writer(&p->out);
 		show_frame(&p->show, &f, &w);
 		if (buffer_written(&p->out, &w) != SP_OK)
@@ -47,7 +38,7 @@ replay_all(struct replay *p, struct recording *rec)
 		if (b.len > 0 && fwrite(b.p, 1, b.len, stdout) != b.len)
 			return failed("cannot write");
 		buffer_drop(&p->out, b.len);
-		if (p->speed > 0)
+		if (p->player.speed > 0)
 			(void)fflush(stdout);
 	}
 	return rc < 0 ? failed("%s", err) : DONE;
@@ -78,7 +69,7 @@ replay_fd(struct run *r, struct replay *p, int fd)
 static int
 follow(struct run *r, enum show_form form)
 {
-	static const char *const forms[] = { [SHOW_TEXT] = "text", [SHOW_JSONL] = "jsonl", [SHOW_ASCIICAST] = "asciicast" };
+	static const char *const forms[] = { [SHOW_TEXT] = "text", [SHOW_JSONL] = "jsonl", [SHOW_ASCIICAST] = "asciicast", [SHOW_TERMINAL] = "terminal" };
 	char path[256];
 	if (option(r, "speed") != NULL || option(r, "key") != NULL)
 		return misused(r, "--follow shows what happens now: without --speed, and without --key");
@@ -88,21 +79,45 @@ follow(struct run *r, enum show_form form)
 }
 
 int
+run_watch(struct run *r)
+{
+	return follow(r, SHOW_TERMINAL);
+}
+
+/* --speed and --idle; a screen is played as it was. */
+static int
+read_times(struct run *r, struct replay *p)
+{
+	const char *speed = option(r, "speed"), *idle = option(r, "idle");
+	bool screen = p->show.form == SHOW_TERMINAL;
+	char *end = NULL;
+	uint64_t ms = screen ? 2000 : 0;
+	p->player.speed = speed != NULL ? strtod(speed, &end) : screen ? 1 : 0;
+	if (speed != NULL && (end == speed || *end != '\0' || !(p->player.speed >= 0) || p->player.speed > 1e6))
+		return misused(r, "--speed takes a number: 1 is as it happened, 2 twice as fast, 0 at once");
+	if (idle != NULL && directive_duration(idle, &ms) != SP_OK)
+		return misused(r, "--idle takes a time, such as 500ms or 2s");
+	p->player.idle = ms * 1000;
+	return DONE;
+}
+
+int
 run_replay(struct run *r)
 {
-	const char *form = option(r, "format"), *speed = option(r, "speed");
-	char *end = NULL;
+	const char *form = option(r, "format");
 	struct replay p = { .show = { .form = r->json ? SHOW_JSONL : SHOW_TEXT }, .out = { .max = 256u << 20 } };
 	p.show.rows.max = 64u << 20;
 	if (form != NULL && !show_form_named(form, &p.show.form))
-		return misused(r, "--format is text, jsonl or asciicast, not \"%s\"", form);
-	p.speed = speed == NULL ? 0 : strtod(speed, &end);
-	if (speed != NULL && (end == speed || *end != '\0' || !(p.speed >= 0) || p.speed > 1e6))
-		return misused(r, "--speed takes a number: 1 is as it happened, 2 twice as fast, 0 at once");
+		return misused(r, "--format is text, jsonl, asciicast or terminal, not \"%s\"", form);
+	int rc = read_times(r, &p);
+	if (rc != DONE)
+		return rc;
 	if (flag(r, "follow"))
 		return follow(r, p.show.form);
 	int fd = recording_fetch(r, r->word[0]);
-	int rc = fd < 0 ? FAILED : replay_fd(r, &p, fd);
+	player_begin(&p.player, p.player.speed > 0);
+	rc = fd < 0 ? FAILED : replay_fd(r, &p, fd);
+	player_end(&p.player);
 	show_end(&p.show);
 	buffer_free(&p.out);
 	return rc;

@@ -32,7 +32,7 @@ struct replay {
 };
 
 static const char *const types[] = { [SHOW_TEXT] = "text/plain; charset=utf-8", [SHOW_JSONL] = "application/x-ndjson",
-	[SHOW_ASCIICAST] = "application/x-asciicast" };
+	[SHOW_ASCIICAST] = "application/x-asciicast", [SHOW_TERMINAL] = "text/plain; charset=utf-8" };
 _Static_assert(sizeof(types) / sizeof(*types) == SHOW_FORMS, "a type for each form");
 
 static void
@@ -156,7 +156,7 @@ replay_begin(struct caller *c, struct sp_bytes token, json_t *args)
 	json_int_t after = json_integer_value(json_object_get(args, "after"));
 	if (format != NULL && !show_form_named(format, &form)) {
 		json_decref(args);
-		caller_refuse(c, 400, "the format is jsonl, text or asciicast");
+		caller_refuse(c, 400, "the format is jsonl, text, asciicast or terminal");
 		return;
 	}
 	struct replay *r = mem_alloc(sizeof(*r));

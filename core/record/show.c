@@ -15,8 +15,9 @@
 #define CELL_MAX 200
 #define OWN_SHOWN 100
 #define INDENT "            "
+#define EARLY_MAX (64u << 10)
 
-static const char *const form_names[] = { [SHOW_TEXT] = "text", [SHOW_JSONL] = "jsonl", [SHOW_ASCIICAST] = "asciicast" };
+static const char *const form_names[] = { [SHOW_TEXT] = "text", [SHOW_JSONL] = "jsonl", [SHOW_ASCIICAST] = "asciicast", [SHOW_TERMINAL] = "terminal" };
 _Static_assert(sizeof(form_names) / sizeof(*form_names) == SHOW_FORMS, "a name per form");
 
 enum shape { TEXT, NUMBER, HEX, PARAM, COLUMN };
@@ -505,14 +506,35 @@ frame_json(struct sp_writer *w, const struct frame *f)
 /* ---- asciicast ---- */
 
 static void
-cast_header(struct sp_writer *w, const struct frame *f)
+cast_begin(struct show *s, struct sp_writer *w, const struct frame *f)
+{
+	uint64_t rows = 24, columns = 80;
+	if (f->type == FRAME_RESIZE) {
+		(void)frame_field_u64_get(frame_get(f, KEY_ROWS), &rows);
+		(void)frame_field_u64_get(frame_get(f, KEY_BYTES), &columns);
+	}
+	text_printf(w, "{\"version\":2,\"width\":%llu,\"height\":%llu", (unsigned long long)columns, (unsigned long long)rows);
+	sp_wr_put(w, buffer_bytes(&s->head));
+	sp_wr_put(w, buffer_bytes(&s->early));
+	buffer_free(&s->head);
+	buffer_free(&s->early);
+}
+
+/* All but the size, which a terminal's first frames tell. */
+static void
+cast_header(struct show *s, struct sp_writer *w, const struct frame *f)
 {
 	uint64_t started = 0;
+	struct sp_writer head = buffer_writer(&s->head);
 	(void)frame_field_u64_get(frame_get(f, KEY_STARTED), &started);
-	text_printf(w, "{\"version\":2,\"width\":80,\"height\":24,\"timestamp\":%llu,", (unsigned long long)(started / 1000000));
-	text_put(w, "\"title\":");
-	text_json(w, frame_get(f, KEY_SESSION));
-	text_put(w, "}\n");
+	text_printf(&head, ",\"timestamp\":%llu,\"title\":", (unsigned long long)(started / 1000000));
+	text_json(&head, frame_get(f, KEY_SESSION));
+	text_put(&head, "}\n");
+	w->bad = w->bad || buffer_written(&s->head, &head) != SP_OK;
+	s->early.max = EARLY_MAX;
+	s->terminals = sp_bytes_is(frame_get(f, KEY_MODULE), "ssh") || sp_bytes_is(frame_get(f, KEY_MODULE), "docker");
+	if (!s->terminals)
+		cast_begin(s, w, f);
 }
 
 static void
@@ -587,7 +609,7 @@ frame_cast(struct show *s, struct sp_writer *w, const struct frame *f)
 {
 	switch (f->type) {
 	case FRAME_HEADER:
-		cast_header(w, f);
+		cast_header(s, w, f);
 		break;
 	case FRAME_OUTPUT:
 		cast_output(s, w, f);
@@ -603,6 +625,38 @@ frame_cast(struct show *s, struct sp_writer *w, const struct frame *f)
 	}
 }
 
+/* ---- a terminal's screen ---- */
+
+/* Until the size is known, or it is clear that there is none to come. */
+static void
+frame_cast_early(struct show *s, struct sp_writer *w, const struct frame *f)
+{
+	bool waits = s->terminals && (f->type == FRAME_OPERATION || f->type == FRAME_VERDICT || f->type == FRAME_DONE || f->type == FRAME_HELD);
+	if (f->type == FRAME_HEADER || s->head.len == 0) {
+		frame_cast(s, w, f);
+		return;
+	}
+	struct sp_writer early = buffer_writer(&s->early);
+	if (waits)
+		frame_cast(s, &early, f);
+	if (waits && buffer_written(&s->early, &early) == SP_OK)
+		return;
+	cast_begin(s, w, f);
+	if (f->type != FRAME_RESIZE)
+		frame_cast(s, w, f);
+}
+
+static void
+frame_terminal(struct show *s, struct sp_writer *w, const struct frame *f)
+{
+	if (f->type == FRAME_OUTPUT)
+		terminal_feed(&s->terminal, f->payload, w);
+	else if (f->type == FRAME_NOTICE)
+		terminal_feed(&s->terminal, frame_get(f, KEY_MESSAGE), w);
+	else if (f->type == FRAME_END || f->type == FRAME_TORN)
+		terminal_reset(&s->terminal, w);
+}
+
 /* ---- rows, which may be cut anywhere ---- */
 
 static void
@@ -611,7 +665,9 @@ show_one(struct show *s, const struct frame *f, struct sp_writer *w)
 	if (s->form == SHOW_JSONL)
 		frame_json(w, f);
 	else if (s->form == SHOW_ASCIICAST)
-		frame_cast(s, w, f);
+		frame_cast_early(s, w, f);
+	else if (s->form == SHOW_TERMINAL)
+		frame_terminal(s, w, f);
 	else
 		frame_text(w, f);
 }
@@ -693,4 +749,6 @@ void
 show_end(struct show *s)
 {
 	buffer_free(&s->rows);
+	buffer_free(&s->head);
+	buffer_free(&s->early);
 }

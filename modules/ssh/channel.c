@@ -319,6 +319,13 @@ step_preparing(struct channel *c, bool *moved_r)
 }
 
 static int
+record_size(struct channel *c)
+{
+	bool known = c->columns > 0 && c->columns < 10000 && c->rows > 0 && c->rows < 10000;
+	return known ? sp_record_size(c->s, c->op, c->columns, c->rows) : SP_OK;
+}
+
+static int
 step_starting(struct channel *c, bool *moved_r)
 {
 	ssh_channel t = c->leg[SP_TARGET];
@@ -333,6 +340,8 @@ step_starting(struct channel *c, bool *moved_r)
 	if (!c->answered_early)
 		request_answer(c, true);
 	c->state = CH_OPEN;
+	if (lines_needs_pty(c) && record_size(c) != SP_OK)
+		return SP_EIO;
 	if (c->purpose == FOR_SFTP)
 		return sftp_begin(c);
 	rc = sp_stream_filter(c->op, &c->filter[0]);
@@ -378,6 +387,9 @@ step_open(struct channel *c, bool *moved_r)
 		c->kill[0] = '\0';
 	}
 	if (c->resized) {
+		int recorded = record_size(c);
+		if (recorded != SP_OK)
+			return recorded;
 		(void)ssh_channel_change_pty_size(t, (int)c->columns, (int)c->rows);
 		c->resized = false;
 	}

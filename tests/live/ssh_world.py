@@ -243,11 +243,11 @@ class SshWorld(World):
     def direct(self, *command, stdin=None, options=()):
         return run(["ssh", *self.direct_options(), *options, f"{LOGIN}@127.0.0.1", *command], stdin=stdin if stdin is not None else "")
 
-    def recording(self, user):
+    def recording(self, user, *how):
         """The text of the user's last session, once it has ended."""
         ended = wait_for(lambda: [s for s in self.sessions() if s["user"] == user and s["state"] == "ended"], said="the session did not end")
         session = ended[0]["id"]
-        got = wait_for(lambda: (r := self.command("replay", session, "--speed", "0")).code == 0 and r, said="there is no recording")
+        got = wait_for(lambda: (r := self.command("replay", session, "--speed", "0", *how)).code == 0 and r, said="there is no recording")
         return got.out
 
 

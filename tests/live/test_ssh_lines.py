@@ -143,6 +143,49 @@ def the_command_has_the_terminal_s_size(w):
 
 
 @test
+def rc5_its_recording_is_played_and_harmless(w):
+    """A title, a question and a bell are the terminal's own affair, not those of who looks later; sizes are kept."""
+    t = Terminal(w, name="host", user="played")
+    t.until("$ ")
+    t.type("PS1='READY '\r")
+    t.until("READY ")
+    t.until("READY ")
+    fcntl.ioctl(t.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+    t.type(r"printf '\033]0;owned\007\033[c\033[6n\033[32mgreen\033[0m\033]52;c;eA==\033\\\n'; sleep 0.1; stty size" + "\r")
+    t.until("green")
+    t.until("READY ")
+    t.type("\x15exit\r")
+    t.end()
+    cast = w.recording("played", "--format", "asciicast").splitlines()
+    head = json.loads(cast[0])
+    assert (head["width"], head["height"]) == (80, 24), head
+    assert [e for e in map(json.loads, cast[1:]) if e[1] == "r" and e[2] == "100x30"], cast
+    screen = w.recording("played", "--format", "terminal")
+    assert "\x1b[32mgreen\x1b[0m" in screen, screen
+    for bad in ("\x1b]", "\x07", "\x1b[c", "\x1b[6n", "owned\x07", "\x1b\\"):
+        assert bad not in screen, (bad, screen)
+
+
+@test
+def a_live_session_is_watched_and_ended(w):
+    t = Terminal(w, user="watched")
+    t.until("lines:~> ")
+    session = wait_for(lambda: [s for s in w.sessions(live=True) if s["user"] == "watched"], said="no live session")[0]["id"]
+    env = dict(os.environ, SALLYPORT_CONTROL=str(w.gateway.control))
+    watch = subprocess.Popen([w.stage / "bin" / "sallyport", "watch", session], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    t.type("echo seen by another\r")
+    seen = b""
+    while b"\nseen by another" not in seen:
+        assert select.select([watch.stdout], [], [], 30 * SLOW)[0], seen
+        more = os.read(watch.stdout.fileno(), 65536)
+        assert more, (seen, watch.stderr.read())
+        seen += more
+    assert w.command("kill", session, "--reason", "enough for today").code == 0
+    assert t.end() == 255
+    assert watch.wait(30 * SLOW) == 0, watch.stderr.read()
+
+
+@test
 def masks_hold_in_it(w):
     t = Terminal(w, user="masks")
     t.until("lines:~> ")

@@ -65,7 +65,7 @@ test_misused(void)
 		{ { "sessions", "--limit", "-1" }, "whole number from 1 on" },
 		{ { "sessions", "--limit", "7x" }, "whole number from 1 on" },
 		{ { "sessions", "--limit", "99999999999999999999999" }, "whole number from 1 on" },
-		{ { "replay", "x", "--format", "film" }, "text, jsonl or asciicast" },
+		{ { "replay", "x", "--format", "film" }, "text, jsonl, asciicast or terminal" },
 		{ { "replay", "x", "--speed", "nan" }, "takes a number" },
 		{ { "replay", "x", "--speed", "-1" }, "takes a number" },
 		{ { "explain", "x" }, "SESSION.NUMBER" },

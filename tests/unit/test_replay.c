@@ -6,6 +6,7 @@
 #include <config.h>
 #include "cunit_main.h"
 
+#include "core/record/terminal.h"
 #include "command_world.h"
 #include "recorder_world.h"
 
@@ -151,11 +152,42 @@ test_verify(void)
 	world_free(&w);
 }
 
+/* What of a recorded terminal's bytes reaches another one, cut at every byte (RC5). */
+static void
+test_terminal(void)
+{
+	static const struct {
+		const char *in, *out;
+	} rows[] = {
+		{ "plain \303\244\r\n\ttext\b", "plain \303\244\r\n\ttext\b" }, { "\033[1;31mred\033[0m", "\033[1;31mred\033[0m" },
+		{ "\033[2J\033[10;20Hx\033[K\033[3A\033[?25l", "\033[2J\033[10;20Hx\033[K\033[3A\033[?25l" },
+		{ "\033[?1049h\033(0qq\033(B\0337\0338\033M", "\033[?1049h\033(0qq\033(B\0337\0338\033M" },
+		{ "a\033]0;title\007b", "ab" }, { "a\033]52;c;eA==\033\\b", "ab" }, { "a\033]8;;http://x\033\\b", "ab" },
+		{ "a\033P+q544e\033\\b\033_x\033\\c\033^x\033\\d\033Xx\033\\e", "abcde" }, { "a\033[c\033[6n\033[>c\033[=cb", "ab" },
+		{ "a\033[?1000h\033[?2004h\033[?1006h\033[5ib\033[21tc\033[?6nd", "abcd" }, { "a\033cb\033Zc\005d\007e\177f", "abcdef" },
+		{ "a\033[1$rb\033[?1$pc\033#8d\033 Fe", "abcde" }, { "a\302\2331mb", "a\302\2771mb" }, { "a\033[31\033[32mb", "a\033[32mb" },
+		{ "a\033]no end", "a" }, { "a\033[31", "a" }, { "a\033]0;x\030b", "ab" },
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		for (size_t at = 0; at <= strlen(rows[i].in); at++) {
+			uint8_t space[256];
+			struct terminal t = { .state = 0 };
+			struct sp_writer out = sp_writer(space, sizeof(space));
+			struct sp_bytes in = sp_str(rows[i].in);
+			terminal_feed(&t, (struct sp_bytes){ in.p, at }, &out);
+			terminal_feed(&t, (struct sp_bytes){ in.p + at, in.len - at }, &out);
+			bool good = sp_bytes_is(sp_written(&out), rows[i].out);
+			if (!good)
+				fprintf(stderr, "\nterminal %zu cut at %zu\n", i, at);
+			CU_ASSERT_TRUE(good);
+		}
+}
+
 int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "text (RC5)", test_text }, { "JSON lines, asciicast (RC5)", test_json_lines }, { "sealed (P9)", test_sealed },
+		{ "text (RC5)", test_text }, { "JSON lines, asciicast (RC5)", test_json_lines }, { "sealed (P9)", test_sealed }, { "a terminal's bytes (RC5)", test_terminal },
 		{ "explain", test_explain }, { "verify (RC1)", test_verify }, CU_TEST_INFO_NULL,
 	};
 	command_begin();
