@@ -52,8 +52,10 @@ static void
 end_sequence(struct terminal *t, struct sp_writer *out)
 {
 	const struct sp_bytes s = { t->sequence, t->len };
-	if (t->len < sizeof(t->sequence) && is_drawing(s))
+	if (t->len < sizeof(t->sequence) && is_drawing(s)) {
 		sp_wr_put(out, s);
+		t->before = ESC;
+	}
 	t->len = 0;
 	t->state = GROUND;
 }
@@ -94,13 +96,14 @@ in_string(struct terminal *t, uint8_t c)
 }
 
 static void
-in_ground(const struct terminal *t, uint8_t c, struct sp_writer *out)
+in_ground(struct terminal *t, uint8_t c, struct sp_writer *out)
 {
-	bool upper = c >= 0x80 && c < 0xa0 && t->before == 0xc2; /* a control character of eight bits, in UTF-8 */
-	if (upper)
-		sp_wr_u8(out, '?' | 0x80); /* makes another character of it */
-	else if ((c >= ' ' && c != 0x7f) || is_shown_control(c))
-		sp_wr_u8(out, c);
+	if ((c < ' ' && !is_shown_control(c)) || c == 0x7f)
+		return;
+	if (c >= 0x80 && c < 0xa0 && t->before == 0xc2) /* a control character of eight bits, in UTF-8 */
+		c = '?' | 0x80; /* makes another character of it */
+	sp_wr_u8(out, c);
+	t->before = c;
 }
 
 void
@@ -125,7 +128,6 @@ terminal_feed(struct terminal *t, struct sp_bytes in, struct sp_writer *out)
 			if (c >= 0x40)
 				end_sequence(t, out);
 		}
-		t->before = c;
 	}
 }
 

@@ -14,7 +14,7 @@ struct terminal { /* begins zeroed */
 	uint8_t sequence[64]; /* so far */
 	size_t len;
 	unsigned state;
-	uint8_t before; /* the last byte */
+	uint8_t before; /* the last byte that went on */
 };
 
 void terminal_feed(struct terminal *t, struct sp_bytes in, struct sp_writer *out);

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "core/record/match.h"
 #include "core/recorder/journal_file.h"
 #include "core/record/recording.h"
+#include "core/record/terminal.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,6 +37,19 @@ file_of(struct sp_bytes b)
 
 /* ---- recordings ---- */
 
+/* Passed once more it is the same: nothing is left that a terminal must not obey. */
+static void
+check_terminal(struct sp_bytes b)
+{
+	struct terminal t = { .len = 0 };
+	struct buffer again = { .max = 1u << 26 };
+	struct sp_writer w = buffer_writer(&again);
+	terminal_feed(&t, b, &w);
+	if (buffer_written(&again, &w) == SP_OK && (again.len != b.len || (b.len > 0 && memcmp(buffer_bytes(&again).p, b.p, b.len) != 0)))
+		abort(); /* RC5 */
+	buffer_free(&again);
+}
+
 static void
 look_at(const struct frame *f, struct show *show)
 {
@@ -43,7 +58,10 @@ look_at(const struct frame *f, struct show *show)
 	struct sp_bytes where;
 	size_t at;
 	show_frame(show, f, &w);
-	if (buffer_written(&out, &w) == SP_OK && show->form != SHOW_ASCIICAST) {
+	int rc = buffer_written(&out, &w);
+	if (rc == SP_OK && show->form == SHOW_TERMINAL)
+		check_terminal(buffer_bytes(&out));
+	else if (rc == SP_OK && show->form != SHOW_ASCIICAST) {
 		struct sp_bytes b = buffer_bytes(&out);
 		for (size_t i = 0; i < b.len; i++)
 			if ((b.p[i] < ' ' && b.p[i] != '\n' && b.p[i] != '\t') || b.p[i] == 0x7f)

@@ -167,6 +167,7 @@ test_terminal(void)
 		{ "a\033[?1000h\033[?2004h\033[?1006h\033[5ib\033[21tc\033[?6nd", "abcd" }, { "a\033cb\033Zc\005d\007e\177f", "abcdef" },
 		{ "a\033[1$rb\033[?1$pc\033#8d\033 Fe", "abcde" }, { "a\302\2331mb", "a\302\2771mb" }, { "a\033[31\033[32mb", "a\033[32mb" },
 		{ "a\033]no end", "a" }, { "a\033[31", "a" }, { "a\033]0;x\030b", "ab" },
+		{ "a\xc2\x1b]0;x\x07\x9b" "31m", "a\xc2\xbf" "31m" }, { "\xc2\x7f\x9b", "\xc2\xbf" }, { "\xe2\x82\x9b", "\xe2\x82\x9b" },
 	};
 	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
 		for (size_t at = 0; at <= strlen(rows[i].in); at++) {
