@@ -123,6 +123,8 @@ read_literal(struct reading *r, int index)
 	if (type == LUA_TSTRING && of_text(r->a->type)) {
 		if ((t = new_test(r, TEST_EQUAL)) != NULL)
 			t->text = sp_str(loader_string(r->l, r->L, index));
+		if (t != NULL && r->a->type == SP_TYPE_COLUMNS && memchr(t->text.p, '*', t->text.len) != NULL)
+			return wrong(r, "a column by its whole name; patterns stand in a tag: tagged \"…\"");
 		return t;
 	}
 	return wrong(r, type_words(r->a->type));

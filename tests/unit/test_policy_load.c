@@ -48,6 +48,7 @@ test_mistakes(void)
 		{ "rule 'r' { on = 'output', mask = mask.redact }", "`when` says what to look for" },
 		{ "rule 'r' { on = 'output', when = { detect = 'card' }, mask = mask.hash }", "redacted" },
 		{ "rule 'r' { on = 'sql.result', mask = { mask = 'kepp' } }", "mask is one of mask.null" },
+		{ "rule 'r' { on = 'sql.result', when = { column = '*.email' }, mask = mask.null }", "patterns stand in a tag" },
 		{ "tag 't' { 'a.b.c.d' }", "is no pattern" },
 		{ "tag 't' {}", "names no column" },
 		{ "\n\ntest 't' { send = sql 'x' }", "policy.lua:3: test \"t\" expects nothing" },
