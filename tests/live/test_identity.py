@@ -312,4 +312,23 @@ def a_new_key_comes_by_reload_and_an_old_one_goes(w):
     assert w.gateway.reload().code == 0
 
 
+@test
+def an_email_is_for_show_only(w):
+    """Who may set their own address at the provider is nobody else by it: rules about users are about the claim that names them."""
+    ready(w)
+    key, claims = keys.corp["ES256"], {"sub": "bea", "email": "ann@example.com", "groups": ["dev"]}
+    assert admitted(w, key.token(**claims), user="bea")
+    assert not admitted(w, key.token(**claims), user="ann@example.com")
+    w.gateway.target_extra = "allow users=ann@example.com;"
+    plain = w.gateway.conf_text()
+    try:
+        w.gateway.write(plain.replace("local_issuer  on;", "local_issuer  on beside;").replace("    allow     groups=dba,dev,leads,fraud;\n", ""))
+        assert w.gateway.reload().code == 0
+        assert not admitted(w, key.token(**claims), user="bea"), "let in by an address"
+        assert admitted(w, key.token(sub="ann@example.com", groups=[]), user="ann@example.com"), "the rule lets nobody in: this test could not fail"
+    finally:
+        w.gateway.target_extra = ""
+        ready(w)
+
+
 main()
