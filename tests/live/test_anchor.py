@@ -89,7 +89,9 @@ def each_entry_is_one_datagram(w):
 def what_the_log_host_wrote_finds_a_cut(w):
     old = w.gateway.dir / "old"
     shutil.copytree(w.gateway.dir / "sessions", old)
+    before = entries(w)
     session(w, "later")
+    wait_for(lambda: entries(w) > before, 20, said="the ledger did not grow")
     caught_up(w)
     got = verify(w, w.gateway.dir / "sessions", written(w, "all", said))
     assert got.code == 0, repr(got)

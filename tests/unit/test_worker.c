@@ -534,7 +534,7 @@ test_keeper_leaves(void)
 	world_hello(&v);
 	world_tell(&v, &leaving);
 	world_keeper_away(&v);
-	v.nheard = 0;
+	world_hear_anew(&v);
 	session_kick(v.s);
 	world_turn(&v);
 	CU_ASSERT(v.closed == 0 && v.s->state == SESSION_WHO);
@@ -550,7 +550,7 @@ test_keeper_leaves(void)
 	int client = v.client;
 	v.client = -1;
 	world_tell(&v, &leaving);
-	v.nheard = 0;
+	world_hear_anew(&v);
 	world_connect(&v);
 	world_hello(&v);
 	CU_ASSERT(v.s->state == SESSION_WHO && world_heard(&v, MSG_AUTHENTICATE) == NULL);

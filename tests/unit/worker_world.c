@@ -544,15 +544,21 @@ world_recorded(struct world *v)
 }
 
 void
+world_hear_anew(struct world *v)
+{
+	for (size_t i = 0; i < v->nheard; i++)
+		buffer_free(&v->heard[i].bytes);
+	v->nheard = 0;
+}
+
+void
 world_forget(struct world *v)
 {
 	if (v->recorder != NULL)
 		(void)world_recorded(v);
 	buffer_free(&v->recorded);
 	buffer_free(&v->payloads);
-	for (size_t i = 0; i < v->nheard; i++)
-		buffer_free(&v->heard[i].bytes);
-	v->nheard = 0;
+	world_hear_anew(v);
 	v->at_send[0] = '\0';
 }
 

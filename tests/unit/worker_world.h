@@ -82,6 +82,7 @@ void world_keeper(struct world *v);
 void world_keeper_away(struct world *v);
 void world_tell(struct world *v, struct message *m);
 const struct message *world_heard(const struct world *v, unsigned type); /* the last of its type, or NULL */
+void world_hear_anew(struct world *v); /* what the keeper was told so far is forgotten */
 unsigned world_heard_times(const struct world *v, unsigned type);
 /* Names the last hold of that operation; decides on the one of that name. */
 void world_held(struct world *v, unsigned op, const char *approval);
