@@ -59,7 +59,8 @@ test "7 its notes" {
 }
 test "7 notes and more" {
   as = { user = "bot", groups = { "dev" }, class = "agent" }, target = prod,
-  send = sql [[WITH gone AS (DELETE FROM orders WHERE id = 1 RETURNING id) INSERT INTO notes.findings SELECT id FROM gone]], expect = "deny by agents-write-notes",
+  send = sql [[WITH gone AS (DELETE FROM orders WHERE id = 1 RETURNING id) INSERT INTO notes.findings SELECT id FROM gone]],
+  expect = "deny by agents-write-notes",
 }
 
 test "8 an export" { as = dev, target = prod, send = sql [[COPY customers TO STDOUT]], expect = "deny by no-export-of-customers" }
