@@ -32,13 +32,17 @@ class Peer:
     """An HTTPS connection that can send what no client library would."""
 
     def __init__(self, world, address="127.0.0.1"):
-        context = ssl.create_default_context(cafile=str(world.gateway.dir / "tls" / "cert.pem"))
-        self.s = context.wrap_socket(socket.create_connection(("127.0.0.1", world.gateway.console_port), 10 * SLOW, source_address=(address, 0)),
-                                     server_hostname="localhost")
+        self.world, self.address = world, address
         self.host = f"localhost:{world.gateway.console_port}"
+        self.connect()
+
+    def connect(self):
+        context = ssl.create_default_context(cafile=str(self.world.gateway.dir / "tls" / "cert.pem"))
+        self.s = context.wrap_socket(socket.create_connection(("127.0.0.1", self.world.gateway.console_port), 10 * SLOW, source_address=(self.address, 0)),
+                                     server_hostname="localhost")
 
     def ask(self, method, path, headers=(), token=None, body=b"", trailers=None):
-        """(status, text)"""
+        """(status, text); of a stream of events, which has no end, no text."""
         head = [("Host", self.host)] + ([("Authorization", "Bearer " + token)] if token else []) + list(headers)
         if trailers is not None:
             head += [("Transfer-Encoding", "chunked"), ("Trailer", ", ".join(n for n, _ in trailers))]
@@ -50,6 +54,10 @@ class Peer:
         self.s.sendall((f"{method} {path} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in head) + "\r\n").encode() + body)
         r = http.client.HTTPResponse(self.s, method=method)
         r.begin()
+        if r.headers.get_content_type() == "text/event-stream":
+            self.s.close()
+            self.connect()
+            return r.status, ""
         return r.status, r.read().decode("utf-8", "replace")
 
 
