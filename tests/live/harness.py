@@ -561,17 +561,30 @@ def test(function):
     return function
 
 
+TEST_LIMIT = 600  # seconds of one test: what hangs is a failure of that test, not of all that come after it
+
+
+def _too_long(*_):
+    raise AssertionError(f"it goes on after {TEST_LIMIT * SLOW} s")
+
+
 def _run_one(function, world, verbose):
     start = time.monotonic()
     name = function.__name__
+    if not pathlib.Path(sys.argv[0]).name.startswith("long_"):
+        signal.signal(signal.SIGALRM, _too_long)
+        signal.alarm(int(TEST_LIMIT * SLOW))
     try:
         function(world)
+        signal.alarm(0)
         print(f"  ok    {name} ({time.monotonic() - start:.1f} s)", flush=True)
         return "passed"
     except Skip as why:
+        signal.alarm(0)
         print(f"  skip  {name}: {why}", flush=True)
         return "skipped"
     except BaseException as e:  # noqa: BLE001 - a test may fail in any way
+        signal.alarm(0)
         if isinstance(e, KeyboardInterrupt):
             raise
         print(f"  FAIL  {name} ({time.monotonic() - start:.1f} s)", flush=True)
