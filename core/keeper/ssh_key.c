@@ -154,12 +154,19 @@ ssh_key_listed(struct keeper *k, struct sp_bytes blob, struct arena *a, struct v
 	*why_r = "the public key is in no ssh_key of the configuration";
 	if (found == NULL)
 		return SP_EDENIED;
-	*v_r = (struct verified){ .token_use = TOKEN_ANY, .principal = { .identity = "ssh_key", .issuer = SSH_KEY_ISSUER, .subject = found->b.name,
+	const struct principal p = { .identity = "ssh_key", .issuer = SSH_KEY_ISSUER, .subject = found->b.name,
 		.user = found->user, .name = found->user, .person = "", .sponsor = "", .class = class[found->class], .groups = found->groups,
-		.methods = { methods, 1 }, .token = arena_string(a, sp_str(key_id(blob, id))),
-		.expires = clock_wall_us() + found->session * 1000 } };
+		.methods = { methods, 1 }, .token = key_id(blob, id),
+		.expires = clock_wall_us() + found->session * 1000 };
+	struct buffer json = { 0 };
+	/* the session outlives the configuration that these words are of: it has its own */
+	int rc = principal_print(&p, &json);
+	if (rc == SP_OK)
+		rc = principal_parse(a, buffer_bytes(&json), &v_r->principal);
+	buffer_free(&json);
+	v_r->token_use = TOKEN_ANY;
 	*why_r = "no memory for a session";
-	return v_r->principal.token == NULL ? SP_ENOMEM : SP_OK;
+	return rc;
 }
 
 bool
