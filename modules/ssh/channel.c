@@ -396,7 +396,9 @@ step_open(struct channel *c, bool *moved_r)
 	int rc = flow_step(c, moved_r);
 	if (rc != SP_OK || c->state != CH_OPEN)
 		return rc;
-	if (ssh_channel_is_closed(c->leg[SP_CLIENT]) && !flow_has_input(c)) {
+	/* it closes when both have said their last; how the command ended may still come, as it would without us */
+	bool both = c->eof_sent[SP_CLIENT] && c->eof_sent[SP_TARGET] && c->purpose != FOR_FORWARD && !ssh_channel_is_closed(t);
+	if (ssh_channel_is_closed(c->leg[SP_CLIENT]) && !flow_has_input(c) && !both && !c->exited && !c->signalled) {
 		(void)ssh_channel_close(t);
 		*moved_r = true;
 		return channel_finish(c, "closed");

@@ -124,6 +124,22 @@ def channels_of_one_connection_are_each_judged(w):
 
 
 @test
+def a_status_that_comes_long_after_the_output(w):
+    """A shared connection's client closes a channel once both have said their last, and waits for the status then."""
+    path = w.client / "late"
+    options = ["-o", f"ControlPath={path}", "-o", "ControlPersist=no"]
+    master = w.ssh_start(user="late", options=["-M", "-N", *options])
+    try:
+        wait_for(path.exists, said="there is no master connection")
+        for end, code in (("exit 7", 7), ("exit 0", 0)):
+            done = w.ssh(f"sh -c 'exec >&- 2>&-; sleep 1; {end}'", options=options, user="late")
+            assert done.code == code, f"{end}: {done!r}"
+    finally:
+        master.terminate()
+        master.communicate()
+
+
+@test
 def ss8_forwards_are_refused_unless_allowed(w):
     done = w.ssh(options=["-W", f"127.0.0.1:{w.sshd.port}"])
     assert done.code != 0 and "SSH-2.0" not in done.out, repr(done)
