@@ -35,7 +35,7 @@ def misuse_is_two_and_says_what_to_do(w):
             (["whoami", "--jsn"], "did you mean --json?"),
             (["kill"], "it takes ID"),
             (["sessions", "--limit", "x"], "whole number from 1 on"),
-            (["replay", "x", "--format", "film"], "text, jsonl or asciicast"),
+            (["replay", "x", "--format", "film"], "text, jsonl, asciicast or terminal"),
             (["replay", "x", "--speed", "fast"], "takes a number"),
             (["verify", str(w.gateway.dir / "sessions"), "--key", "12"], "64 hexadecimal digits")):
         got = w.command(*argv)
