@@ -71,19 +71,21 @@ token_of(const char *user, const char *group, enum audience audience)
 }
 
 static uint8_t ids[64][ID_LEN];
+static bool id_made[64]; /* an id may begin with zeros */
 
 static inline struct sp_bytes
 id(unsigned n)
 {
-	if (ids[n][0] == 0 && ids[n][1] == 0)
+	if (!id_made[n])
 		id_new(ids[n]);
+	id_made[n] = true;
 	return (struct sp_bytes){ ids[n], ID_LEN };
 }
 
 static inline void
 new_ids(void)
 {
-	memset(ids, 0, sizeof(ids));
+	memset(id_made, 0, sizeof(id_made));
 }
 
 static inline const struct message *
