@@ -497,6 +497,8 @@ check_ssh_key(struct check *c, const struct conf_block *b)
 		return FAIL_AT(c, b, "\"key\" is an Ed25519 public key, in quotes: \"ssh-ed25519 AAAA…\", as its .pub file has it");
 	if (k->user[0] == '\0' || strlen(k->user) > 128 || k->session == 0)
 		return FAIL_AT(c, b, "it needs a \"user\", and a \"session\" that is longer than nothing");
+	if (k->class == CLASS_AGENT)
+		return FAIL_AT(c, b, "\"class agent\" needs a sponsor, which a key can't name: let the agent show tokens of an identity");
 	for (const struct conf_block *o = b->next; o != NULL; o = o->next)
 		if (strncmp(((const struct ssh_key *)o)->key, k->key, word + 68) == 0)
 			return FAIL_AT(c, o, "\"ssh_key %s\" has the same key: a key is one principal's", b->name);

@@ -17,7 +17,7 @@ export function SignIn({ ended }: { ended: boolean }) {
         {asked.problem !== undefined && <Trouble problem={asked.problem} again={asked.again} />}
         {asked.data === undefined && asked.problem === undefined && <Loading rows={2} />}
         {asked.data !== undefined && asked.data.identities.length === 0 && (
-          <p class="note">No identity of this gateway can be signed in with in a browser. On the gateway's own machine <code>sallyport console --open</code> opens this page, signed in.</p>
+          <p class="note">No identity of this gateway can be signed in with in a browser. An <code>identity</code> with <code>oidc client=</code> or <code>saml</code> in its configuration makes a way.</p>
         )}
         <nav class="choices" aria-label="Ways to sign in">
           {asked.data?.identities.map((i) => (
