@@ -125,3 +125,11 @@ rule "no-copies-of-hidden" {
   unless = { groups = cleared },
   deny   = "Values of masked columns can't be copied elsewhere: ask somebody who may see them.",
 }
+
+rule "no-dump-of-hidden" {
+  doc    = "A dump with masks in it would restore them as if they were the values.",
+  on     = "sql.statement",
+  when   = { application_name = { "pg_dump", "pg_dumpall" }, columns_read = hidden },
+  unless = { groups = cleared },
+  deny   = "This table has masked columns: leave it out with pg_dump --exclude-table-data, or ask somebody who may see them.",
+}

@@ -172,3 +172,22 @@ test "a new value is no copy" {
 test "nor is what stays in its column" {
   send = sql "UPDATE crm.people SET email = lower(email) WHERE id = 1", expect = "not by no-copies-of-hidden",
 }
+
+local dump = sql "COPY crm.people (id, email) TO stdout;"
+
+test "a dump with masks in it is none" {
+  facts = { application_name = "pg_dump" }, send = dump, expect = "deny by no-dump-of-hidden",
+}
+test "… nor one of inserts" {
+  facts = { application_name = "pg_dump" },
+  send = sql "DECLARE _pg_dump_cursor CURSOR FOR SELECT id, email FROM ONLY crm.people", expect = "deny by no-dump-of-hidden",
+}
+test "who may see it may dump it" {
+  as = { groups = { "dev", "fraud" } }, facts = { application_name = "pg_dump" }, send = dump, expect = "allow",
+}
+test "other tables are dumped" {
+  facts = { application_name = "pg_dump" }, send = sql "COPY public.orders (id) TO stdout;", expect = "allow",
+}
+test "\\copy shows masks" {
+  facts = { application_name = "psql" }, send = dump, expect = "not by no-dump-of-hidden",
+}

@@ -269,6 +269,8 @@ attribute_help(const struct policy_schema *schema, const char *kind, const struc
 		if (at >= 0 && attr_on(&schema->module[i]->attrs[at], kind))
 			return schema->module[i]->attrs[at].help;
 	}
+	if (strcmp(a->name, "application_name") == 0)
+		return "What the client called itself when it came: a claim, to tell tools apart and not to lock by. Absent where it said nothing.";
 	return "Of the session, where its module reports it; else unknown.";
 }
 
@@ -396,13 +398,14 @@ node_value(const struct attribute *a, const struct asking *q, const struct node 
 	return node->value[at];
 }
 
+/* A client that says no name has none; before its first operation nobody knows. */
 static struct value
-fact_value(const char *name, const struct subject *who)
+fact_value(const char *name, const struct asking *q)
 {
-	for (size_t i = 0; i < who->nfacts; i++)
-		if (strcmp(who->fact[i].name, name) == 0)
-			return (struct value){ .known = PRESENT, .text = who->fact[i].value };
-	return (struct value){ .known = UNKNOWN };
+	for (size_t i = 0; i < q->who->nfacts; i++)
+		if (strcmp(q->who->fact[i].name, name) == 0)
+			return (struct value){ .known = PRESENT, .text = q->who->fact[i].value };
+	return (struct value){ .known = q->op != NULL && strcmp(name, "application_name") == 0 ? ABSENT : UNKNOWN };
 }
 
 static struct value
@@ -425,7 +428,7 @@ attribute_value(const struct attribute *a, const struct asking *q)
 	case FROM_CORE:
 		return q->core[a->index[0]];
 	case FROM_FACT:
-		return fact_value(a->name, q->who);
+		return fact_value(a->name, q);
 	case FROM_LABEL:
 		return label_value(a->name, q->who->target);
 	case FROM_RESULT:

@@ -48,7 +48,8 @@ approval_hash(const struct sp_op *op, const struct approval_rule *a, uint8_t out
 	for (size_t i = 0; i < sizeof(always) / sizeof(*always); i++)
 		digest_add_part(d, sp_str(always[i]));
 	for (size_t i = 0; i < s->nfacts; i++) {
-		if (a->next_run && strcmp(s->fact[i].name, "transaction") == 0)
+		/* What a client calls itself changes nothing of what is done. */
+		if (strcmp(s->fact[i].name, "application_name") == 0 || (a->next_run && strcmp(s->fact[i].name, "transaction") == 0))
 			continue;
 		digest_add_part(d, sp_str(s->fact[i].name));
 		digest_add_part(d, s->fact[i].value);

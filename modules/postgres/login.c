@@ -395,6 +395,26 @@ pg_key_data(struct pg *p, const struct pg_message *m)
 	return rc != SP_OK ? rc : PG_DROP;
 }
 
+static struct sp_bytes
+wanted_name(const struct pg *p)
+{
+	struct sp_reader r = sp_reader(p->settings);
+	struct sp_bytes name, value, wanted = SP_LIT("");
+	while (pg_next_parameter(&r, &name, &value))
+		if (sp_bytes_is(name, "application_name"))
+			wanted = value;
+	return wanted;
+}
+
+/* What holds from the first operation to the last: where it is, and what the client called itself when it came. */
+static int
+say_facts(struct pg *p)
+{
+	const struct sp_bytes name = wanted_name(p);
+	int rc = sp_fact(p->s, "database", sp_str(sp_target_part(p->s)));
+	return rc != SP_OK || name.len == 0 ? rc : sp_fact(p->s, "application_name", name);
+}
+
 int
 pg_login_ready(struct pg *p, const struct pg_message *m)
 {
@@ -417,7 +437,9 @@ pg_login_ready(struct pg *p, const struct pg_message *m)
 	}
 	pg_enter(p, C_READY);
 	p->dirty = true; /* nobody told us the search_path yet */
-	rc = pg_track_status(p, 'I');
+	rc = say_facts(p);
+	if (rc == SP_OK)
+		rc = pg_track_status(p, 'I');
 	return rc != SP_OK ? rc : PG_PASS;
 }
 
@@ -505,12 +527,7 @@ pg_login_adopt(struct sp_session *s)
 static void
 own_name(const struct pg *p, char out[PG_NAME_MAX + 1])
 {
-	struct sp_reader r = sp_reader(p->settings);
-	struct sp_bytes name, value, wanted = { NULL, 0 };
-	while (pg_next_parameter(&r, &name, &value))
-		if (sp_bytes_is(name, "application_name"))
-			wanted = value;
-	application_name(p, wanted, out);
+	application_name(p, wanted_name(p), out);
 }
 
 /* The client hears the name that the target is about to be told. */

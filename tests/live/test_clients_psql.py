@@ -189,11 +189,20 @@ def restores(w):
 
 
 @test
-def tagged_tables_are_not_dumped_in_clear(w):
-    done = dump(w, False, "-t", "customers", "--data-only", check=False)
-    for secret in ("ada@example.com", "4111111111111111", "alan@example.net"):
-        assert secret not in done.out + done.err
-    assert done.code == 0 and "Ada Lovelace" in done.out and "1111" in done.out, repr(done)
+def a_tagged_table_fails_before_its_first_row(w):
+    for args in (("-t", "customers", "--data-only"), ("-t", "customers", "--inserts"), ()):
+        done = dump(w, False, *args, check=False)
+        assert done.code != 0 and "no-dump-of-hidden" in done.err and "--exclude-table-data" in done.err, f"{args}: {done!r}"
+        for text in ("Ada Lovelace", "ada@example.com", "4111111111111111", "1111"):
+            assert text not in done.out + done.err, args
+    done = dump(w, False, "--exclude-table-data=customers")
+    assert "CREATE TABLE public.customers" in done.out, repr(done)
+
+
+@test
+def a_masked_copy_shows_masks(w):
+    done = w.psql("COPY customers TO STDOUT")
+    assert done.code == 0 and "Ada Lovelace" in done.out and "1111" in done.out and "4111111111111111" not in done.out, repr(done)
 
 
 @test
