@@ -3,7 +3,7 @@
  * From what is asked for to attributes, by nothing but its text:
  *
  *   ssh.exec, ssh.scp   the command line          ssh.shell    "shell"
- *   ssh.env             NAME=VALUE                ssh.sftp     "read /srv/x", "rename /a" NUL "/b"
+ *   ssh.env             NAME=VALUE                ssh.sftp     "read /srv/x", "rename /a", newline, "/b"; newline, "= /c": its name at the target
  *   ssh.forward         direct-tcpip HOST PORT, tcpip-forward HOST PORT (the target listens there, * for everywhere),
  *                       forwarded-tcpip HOST PORT (somebody came to it), x11, agent
  *
@@ -12,6 +12,7 @@
 #include "ssh.h"
 
 #include "../shell/shell.h"
+#include "sftp.h"
 
 const char *const ssh_kinds[] = { "ssh.exec", "ssh.shell", "ssh.env", "ssh.scp", "ssh.sftp", "ssh.forward", NULL };
 
@@ -31,8 +32,8 @@ const struct sp_attr ssh_attrs[] = {
 	    "start, open (write, or read and write), read (open for reading), list, stat, setstat, remove, mkdir, rmdir, rename, symlink, "
 	    "hardlink, readlink, realpath." },
 	[A_PATH] = { "path", SP_TYPE_STRINGS, SP_OF_OPERATION, "ssh.sftp ssh.scp",
-	    "The files that it names, without . and .. and double slashes, by SFTP absolute; two of rename, symlink and hardlink.  The target may "
-	    "know them under others (links)." },
+	    "The files that it names, without . and .. and double slashes, by SFTP absolute; two of rename, symlink and hardlink; and, by SFTP, "
+	    "each once more as the target knows it without links, where that differs." },
 	[A_TO] = { "to", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.sftp", "The new name of rename and hardlink; where a symlink leads." },
 	[A_DIRECTION] = { "direction", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.scp", "`upload` to the target, `download` from it." },
 	[A_CHANNEL] = { "channel", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.exec ssh.shell ssh.scp ssh.sftp ssh.forward",
@@ -254,6 +255,7 @@ classify_env(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes tex
 static int
 classify_sftp(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 {
+	uint8_t space[SFTP_PATH_MAX];
 	struct sp_reader r = sp_reader(text), rest = r;
 	int rc = classify_channel(scope, op, "sftp");
 	struct sp_bytes verb = sp_rd_until(&r, ' ');
@@ -265,17 +267,19 @@ classify_sftp(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes te
 		rc = sp_op_str(op, A_OPERATION, verb);
 	if (rc == SP_OK && sp_bytes_is(verb, "open"))
 		rc = sp_op_unseen(op); /* what will be written */
-	if (rc != SP_OK || r.left == 0)
-		return rc;
-	rest = r;
-	struct sp_bytes path = sp_rd_until(&r, 0);
-	bool two = !r.bad;
-	rc = sftp_put_path(op, A_PATH, two ? path : sp_rd_rest(&rest));
-	if (rc != SP_OK || !two)
-		return rc;
-	struct sp_bytes to = sp_rd_rest(&r);
-	rc = sftp_put_path(op, A_PATH, to);
-	return rc == SP_OK ? sftp_put_path(op, A_TO, to) : rc;
+	for (unsigned i = 0; rc == SP_OK && r.left > 0; i++) {
+		bool real = false;
+		struct sp_bytes path = sftp_read_name(&r, space);
+		if (i > 0 && path.len > 2 && memcmp(path.p, "= /", 3) == 0) {
+			real = true;
+			path.p += 2;
+			path.len -= 2;
+		}
+		rc = sftp_put_path(op, A_PATH, path);
+		if (rc == SP_OK && i == 1 && !real)
+			rc = sftp_put_path(op, A_TO, path);
+	}
+	return rc;
 }
 
 /* Of the connection as a whole: what will be asked of it is not seen. */

@@ -89,19 +89,6 @@ take_window(struct channel *c, ssh_message m)
 	return SP_OK;
 }
 
-/* "LC_*" stands for any that begins so. */
-static bool
-variable_listed(const struct sp_strings *set, const char *name)
-{
-	for (size_t i = 0; i < set->n; i++) {
-		size_t n = strlen(set->v[i]);
-		bool any = n > 0 && set->v[i][n - 1] == '*';
-		if (any ? strncmp(set->v[i], name, n - 1) == 0 : strcmp(set->v[i], name) == 0)
-			return true;
-	}
-	return false;
-}
-
 static bool
 variable_fits(const char *name, const char *value)
 {
@@ -125,7 +112,7 @@ request_variable_fits(struct channel *c, const char *text)
 		return false;
 	memcpy(name, text, n);
 	name[n] = '\0';
-	return variable_fits(name, value + 1) && variable_listed(&conf->environment, name);
+	return variable_fits(name, value + 1) && ssh_fits(&conf->environment, name);
 }
 
 static int
@@ -135,7 +122,7 @@ take_environment(struct channel *c, ssh_message m)
 	const char *name = ssh_message_channel_request_env_name(m), *value = ssh_message_channel_request_env_value(m);
 	char text[64 + 256 + 2];
 	if (name == NULL || value == NULL || c->nvariables == ENVIRONMENT || !variable_fits(name, value) ||
-	    !variable_listed(&conf->environment, name))
+	    !ssh_fits(&conf->environment, name))
 		return refuse(c, "variable", name);
 	snprintf(text, sizeof(text), "%s=%s", name, value);
 	c->purpose = FOR_NOTHING;

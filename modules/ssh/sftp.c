@@ -6,8 +6,9 @@
  *   client ◀─ packet ─ a reply to a request that is out, its size and hash taken ◀──────────────────── target
  *
  * One request is judged at a time; behind one that is held the client waits.  Paths are made absolute
- * (the gateway asks the target for the login's folder first) and clean, and go on as judged; where links
- * lead is known to the target alone.  Contents are not recorded: their size and SHA-256 are.
+ * (the gateway asks the target for the login's folder first) and clean; where links lead the gateway asks
+ * the target, too (look_up()), rules see both names, and the request goes on with the one that has no links.
+ * Size and SHA-256 of contents are recorded, contents themselves where `contents` names the file.
  */
 #include "ssh.h"
 
@@ -29,7 +30,8 @@ struct file {
 	uint8_t handle[SFTP_HANDLE_MAX];
 	size_t handle_len;
 	struct sp_op *op;
-	char *path;
+	char *path, *real; /* real: as the target resolved it; NULL: the same */
+	bool kept;         /* its contents are recorded */
 	uint64_t up, down, next;
 	struct sha256_ctx hash;
 };
@@ -41,6 +43,19 @@ struct requested {
 	struct sp_op *op;    /* what it carries out; NULL: of an open file */
 	struct file *file;
 	uint64_t offset;
+	bool ours;           /* nobody but look_up() asked for it */
+	char *path, *real;   /* what is opened */
+};
+
+/* The names of the request that is under way, without links; in the order in which they are judged. */
+struct looking {
+	bool begun, out;     /* out: the target is asked */
+	unsigned n;          /* known */
+	char *real[2];       /* NULL: as it was */
+	char *last;          /* the part that is not followed; NULL: all is */
+	bool may_lead_nowhere; /* a new link */
+	bool may_be_new, parent; /* a file that is to be created, and that a target did not find: its folder counts */
+	uint32_t status;     /* why there is none */
 };
 
 struct sftp {
@@ -50,7 +65,7 @@ struct sftp {
 	struct requested requested[REQUESTED];
 	unsigned nrequested;
 	struct sp_op *asked;
-	bool decided;
+	struct looking look;
 	uint8_t home[SFTP_PATH_MAX];
 	size_t home_len;
 	uint8_t version[1024]; /* what the client will be told */
@@ -129,7 +144,17 @@ file_free(struct file *f)
 {
 	sp_op_free(&f->op);
 	free(f->path);
+	free(f->real);
 	*f = (struct file){ .used = false };
+}
+
+static void
+look_end(struct sftp *f)
+{
+	free(f->look.real[0]);
+	free(f->look.real[1]);
+	free(f->look.last);
+	f->look = (struct looking){ .begun = false };
 }
 
 void
@@ -141,13 +166,17 @@ sftp_free(struct sftp **sftp)
 		return;
 	for (unsigned i = 0; i < FILES; i++)
 		file_free(&f->file[i]);
-	for (unsigned i = 0; i < REQUESTED; i++)
+	for (unsigned i = 0; i < REQUESTED; i++) {
 		sp_op_free(&f->requested[i].op);
+		free(f->requested[i].path);
+		free(f->requested[i].real);
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		free(f->in[i].p);
 		free(f->out[i].p);
 	}
 	sp_op_free(&f->asked);
+	look_end(f);
 	free(f);
 }
 
@@ -203,18 +232,19 @@ static void
 requested_drop(struct sftp *f, struct requested *r)
 {
 	sp_op_free(&r->op);
+	free(r->path);
+	free(r->real);
 	*r = (struct requested){ .used = false };
 	f->nrequested--;
 }
 
 static int
-done(struct sp_op *op, uint64_t bytes, uint32_t status, const char *text)
+done(struct sp_op *op, uint32_t status, const char *text)
 {
 	char error[32] = "";
 	if (status != FX_OK && status != FX_EOF)
 		snprintf(error, sizeof(error), "status %u", status);
 	const struct sp_outcome o = { .rows = 0, .error = error, .text = text };
-	(void)bytes;
 	return sp_done(op, &o);
 }
 
@@ -234,19 +264,21 @@ file_close(struct file *f)
 		print[2 * sizeof(sum)] = '\0';
 	snprintf(text, sizeof(text), "%s of %llu bytes, sha256 %s", f->up > 0 ? "upload" : "download",
 	    (unsigned long long)(f->up > 0 ? f->up : f->down), print);
-	int rc = f->op == NULL ? SP_OK : done(f->op, f->up + f->down, FX_OK, f->listing ? "list" : text);
+	int rc = f->op == NULL ? SP_OK : done(f->op, FX_OK, f->listing ? "list" : text);
 	file_free(f);
 	return rc;
 }
 
-static void
-file_flow(struct file *f, struct sp_bytes data, uint64_t offset, uint64_t *count)
+/* From or to this side; recorded in the order in which it came, wherever in the file it belongs. */
+static int
+file_flow(const struct channel *c, struct file *f, struct sp_bytes data, uint64_t offset, enum sp_side from)
 {
 	f->whole = f->whole && offset == f->next;
 	if (f->whole)
 		sha256_update(&f->hash, data.len, data.p);
 	f->next = offset + data.len;
-	*count += data.len;
+	*(from == SP_CLIENT ? &f->up : &f->down) += data.len;
+	return f->kept ? sp_record(c->s, f->op, from == SP_CLIENT ? SP_REC_INPUT : SP_REC_OUTPUT, data) : SP_OK;
 }
 
 /* ---- to the client ---- */
@@ -280,7 +312,7 @@ pass_request(struct sftp *f, const struct sftp_request *q, struct sp_bytes path,
 struct paths { /* as they go to the target, and as they are judged */
 	uint8_t path_space[SFTP_PATH_MAX], to_space[SFTP_PATH_MAX];
 	struct sp_bytes path, to;       /* in the order of the wire */
-	struct sp_bytes judged, judged_to;
+	struct sp_bytes judged[2];
 };
 
 static struct sp_bytes
@@ -296,28 +328,34 @@ clean_paths(const struct sftp *f, const struct sftp_request *q, struct paths *p)
 {
 	struct sp_bytes home = { f->home, f->home_len };
 	if (q->type == FXP_SYMLINK) { /* what a link holds stays as it is; judged is where it leads from its folder */
-		p->to = p->judged = sftp_clean_path(home, q->to, p->to_space);
+		p->to = p->judged[0] = sftp_clean_path(home, q->to, p->to_space);
 		p->path = q->path;
-		p->judged_to = sftp_clean_path(folder_of(p->to), q->path, p->path_space);
-		return p->judged.len > 0 && p->judged_to.len > 0;
+		p->judged[1] = sftp_clean_path(folder_of(p->to), q->path, p->path_space);
+		return p->judged[0].len > 0 && p->judged[1].len > 0;
 	}
-	p->path = p->judged = sftp_clean_path(home, q->path, p->path_space);
+	p->path = p->judged[0] = sftp_clean_path(home, q->path, p->path_space);
 	bool two = q->to.p != NULL;
-	p->to = p->judged_to = two ? sftp_clean_path(home, q->to, p->to_space) : (struct sp_bytes){ NULL, 0 };
+	p->to = p->judged[1] = two ? sftp_clean_path(home, q->to, p->to_space) : (struct sp_bytes){ NULL, 0 };
 	return p->path.len > 0 && (!two || p->to.len > 0);
 }
 
-/* "rename /a" NUL "/b" */
+/* "rename /a", newline, "/b"; and behind a newline and "= " each of them that the target knows under another name. */
 static struct sp_bytes
-operation_text(const struct sftp_request *q, struct sp_bytes path, struct sp_bytes to, uint8_t *space, size_t max)
+operation_text(const struct sftp *f, const struct sftp_request *q, const struct paths *p, uint8_t *space, size_t max)
 {
 	struct sp_writer w = sp_writer(space, max);
 	sp_wr_put(&w, sp_str(q->operation));
 	sp_wr_u8(&w, ' ');
-	sp_wr_put(&w, path);
-	if (to.len > 0) {
-		sp_wr_u8(&w, 0);
-		sp_wr_put(&w, to);
+	sftp_write_name(&w, p->judged[0]);
+	if (p->judged[1].len > 0) {
+		sp_wr_u8(&w, '\n');
+		sftp_write_name(&w, p->judged[1]);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		if (f->look.real[i] == NULL)
+			continue;
+		sp_wr_put(&w, SP_LIT("\n= "));
+		sftp_write_name(&w, sp_str(f->look.real[i]));
 	}
 	return sp_written(&w);
 }
@@ -325,9 +363,9 @@ operation_text(const struct sftp_request *q, struct sp_bytes path, struct sp_byt
 static int
 ask(struct channel *c, const struct sftp_request *q, const struct paths *p)
 {
-	static uint8_t space[2 * SFTP_PATH_MAX + 64];
+	static uint8_t space[8 * SFTP_PATH_MAX + 64];
 	struct sftp *f = c->sftp;
-	f->asked = sp_op_new(c->s, c->number, "ssh.sftp", operation_text(q, p->judged, p->judged_to, space, sizeof(space)));
+	f->asked = sp_op_new(c->s, c->number, "ssh.sftp", operation_text(f, q, p, space, sizeof(space)));
 	if (f->asked == NULL)
 		return SP_ENOMEM;
 	sp_op_set_cookie(f->asked, c);
@@ -339,17 +377,17 @@ ask(struct channel *c, const struct sftp_request *q, const struct paths *p)
 
 /* A request on an open file: its own, or none. */
 static int
-pass_handle(struct sftp *f, const struct sftp_request *q)
+pass_handle(struct channel *c, const struct sftp_request *q)
 {
+	struct sftp *f = c->sftp;
 	struct file *file = file_open(f, q->handle);
 	if (file == NULL)
 		return answer(f, q->id, FX_FAILURE, "no such file is open here");
 	struct requested *r = requested_add(f, q);
 	r->file = file;
 	file->closing = q->type == FXP_CLOSE;
-	if (q->type == FXP_WRITE)
-		file_flow(file, q->data, q->offset, &file->up);
-	return pass_request(f, q, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 });
+	int rc = q->type == FXP_WRITE ? file_flow(c, file, q->data, q->offset, SP_CLIENT) : SP_OK;
+	return rc == SP_OK ? pass_request(f, q, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 }) : rc;
 }
 
 static int
@@ -363,7 +401,83 @@ begin(struct channel *c, const struct sftp_request *q)
 	return pass_request(f, &init, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 });
 }
 
-/* False: the request has to wait for its verdict. */
+/* ---- links ---- */
+
+/* Asks the target what this is without links: all of it, or all but its last part. */
+static int
+look_ask(struct sftp *f, struct sp_bytes path, bool follow)
+{
+	struct sftp_request q = { .type = FXP_REALPATH, .id = UINT32_MAX };
+	while (requested_find(f, q.id) != NULL)
+		q.id--;
+	struct sp_bytes folder = follow ? path : folder_of(path);
+	if (!follow) {
+		f->look.last = strndup((const char *)path.p + folder.len, path.len - folder.len);
+		if (f->look.last == NULL)
+			return SP_ENOMEM;
+		folder.len -= folder.len > 1;
+	}
+	requested_add(f, &q)->ours = true;
+	f->look.out = true;
+	return pass_request(f, &q, folder, (struct sp_bytes){ NULL, 0 });
+}
+
+/* False: the target has not said everything yet. */
+static int
+look_up(struct sftp *f, const struct sftp_request *q, const struct paths *p, bool *ready_r)
+{
+	f->look.begun = true;
+	f->look.may_be_new = q->type == FXP_OPEN && (q->flags & FXF_CREAT) != 0 && !f->look.parent;
+	f->look.may_lead_nowhere = q->type == FXP_SYMLINK && f->look.n == 1;
+	*ready_r = !f->look.out && (f->look.n == strlen(q->links) || f->look.status != FX_OK);
+	if (*ready_r || f->look.out)
+		return SP_OK;
+	return look_ask(f, p->judged[f->look.n], q->links[f->look.n] != 'l' && !f->look.parent);
+}
+
+/* What it said.  There is no such file: said to the client if rules would have let it look, else they have the word. */
+static int
+looked(struct channel *c, const struct sftp_reply *y)
+{
+	static uint8_t space[SFTP_PATH_MAX];
+	struct looking *l = &c->sftp->look;
+	l->out = false;
+	if (y->type == FXP_STATUS && y->status != FX_OK) {
+		if (l->may_lead_nowhere)
+			l->n++;
+		else if (l->may_be_new && y->status == FX_NO_SUCH_FILE)
+			l->parent = true; /* sshd says where it would be; others say that there is none */
+		else
+			l->status = y->status;
+		return SP_OK;
+	}
+	struct sp_bytes none = { NULL, 0 }, name = y->type == FXP_NAME ? y->name : none;
+	struct sp_bytes real = name.len == 0 || name.p[0] != '/' || memchr(name.p, 0, name.len) != NULL ? none
+	    : l->last == NULL ? sftp_clean_path(none, name, space) : sftp_clean_path(name, sp_str(l->last), space);
+	if (real.len == 0)
+		return ssh_fail(c->s, SP_EPROTO, "the target does not say where a path leads");
+	l->real[l->n] = strndup((const char *)real.p, real.len);
+	free(l->last);
+	l->last = NULL;
+	return l->real[l->n++] == NULL ? SP_ENOMEM : SP_OK;
+}
+
+/* Those that were no links need no second name; the request goes on with the others' own. */
+static void
+use_names(struct sftp *f, const struct sftp_request *q, struct paths *p)
+{
+	for (unsigned i = 0; i < 2; i++) {
+		char **real = &f->look.real[i];
+		if (*real != NULL && sp_bytes_is(p->judged[i], *real)) {
+			free(*real);
+			*real = NULL;
+		}
+		if (*real != NULL && q->links[0] != '\0' && q->links[i] != 'F')
+			*((q->type == FXP_SYMLINK) != (i == 1) ? &p->to : &p->path) = sp_str(*real);
+	}
+}
+
+/* False: the request has to wait, for the target's names or for its verdict. */
 static int
 judge(struct channel *c, const struct sftp_request *q, bool *taken_r)
 {
@@ -377,11 +491,14 @@ judge(struct channel *c, const struct sftp_request *q, bool *taken_r)
 		return answer(f, q->id, FX_FAILURE, "no such file is open here");
 	if (!clean_paths(f, &judged, &paths))
 		return answer(f, q->id, FX_NO_SUCH_FILE, "the path is too long, or has a NUL in it");
-	if (f->asked == NULL) {
-		int rc = ask(c, q, &paths);
-		if (rc != SP_OK)
-			return rc;
-	}
+	if (file != NULL && file->real != NULL && f->look.real[0] == NULL && (f->look.real[0] = strdup(file->real)) == NULL)
+		return SP_ENOMEM;
+	int rc = look_up(f, q, &paths, taken_r);
+	if (rc != SP_OK || !*taken_r)
+		return rc;
+	use_names(f, q, &paths);
+	if (f->asked == NULL && (rc = ask(c, q, &paths)) != SP_OK)
+		return rc;
 	*taken_r = c->decided;
 	if (!c->decided)
 		return SP_OK;
@@ -391,8 +508,17 @@ judge(struct channel *c, const struct sftp_request *q, bool *taken_r)
 		sp_op_free(&op);
 		return answer(f, q->id, FX_PERMISSION_DENIED, c->text);
 	}
-	requested_add(f, q)->op = op;
-	return pass_request(f, q, paths.path, paths.to);
+	if (f->look.status != FX_OK) { /* by now there may be something: what nobody has judged */
+		rc = done(op, f->look.status, "");
+		sp_op_free(&op);
+		return rc == SP_OK ? answer(f, q->id, f->look.status, "the target finds no such path") : rc;
+	}
+	struct requested *r = requested_add(f, q);
+	r->op = op;
+	r->path = strndup((const char *)paths.judged[0].p, paths.judged[0].len);
+	r->real = f->look.real[0];
+	f->look.real[0] = NULL;
+	return r->path == NULL ? SP_ENOMEM : pass_request(f, q, paths.path, paths.to);
 }
 
 static int
@@ -411,10 +537,14 @@ take_request(struct channel *c, struct sp_bytes packet, bool *taken_r)
 		return answer(f, q.id, FX_OP_UNSUPPORTED, "the gateway does not know this extension");
 	if (requested_find(f, q.id) != NULL)
 		return ssh_fail(c->s, SP_EPROTO, "the client uses an SFTP request's number twice");
-	if (q.operation != NULL)
-		return judge(c, &q, taken_r);
+	if (q.operation != NULL) {
+		int rc = judge(c, &q, taken_r);
+		if (*taken_r)
+			look_end(f);
+		return rc;
+	}
 	if (q.handle.len > 0)
-		return pass_handle(f, &q);
+		return pass_handle(c, &q);
 	(void)requested_add(f, &q); /* limits@openssh.com */
 	return pass_request(f, &q, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 });
 }
@@ -463,21 +593,23 @@ take_home(struct channel *c, const struct sftp_reply *y)
 }
 
 static int
-take_opened(struct sftp *f, struct requested *r, const struct sftp_reply *y)
+take_opened(struct channel *c, struct requested *r, const struct sftp_reply *y)
 {
-	struct sp_bytes text = sp_op_text(r->op);
-	struct sp_reader path = sp_reader(text);
-	(void)sp_rd_until(&path, ' ');
+	struct sftp *f = c->sftp;
+	const struct sp_strings *contents = &((const struct ssh_conf *)sp_conf(c->s))->contents;
 	for (unsigned i = 0; i < FILES; i++) {
 		struct file *file = &f->file[i];
 		if (file->used)
 			continue;
 		*file = (struct file){ .used = true, .listing = r->type == FXP_OPENDIR, .whole = true, .handle_len = y->handle.len, .op = r->op };
 		memcpy(file->handle, y->handle.p, y->handle.len);
-		file->path = strndup((const char *)path.p, path.left);
+		file->path = r->path;
+		file->real = r->real;
+		file->kept = !file->listing && (ssh_fits(contents, file->path) || (file->real != NULL && ssh_fits(contents, file->real)));
 		sha256_init(&file->hash);
 		r->op = NULL;
-		return file->path == NULL ? SP_ENOMEM : SP_OK;
+		r->path = r->real = NULL;
+		return SP_OK;
 	}
 	return SP_ETOOBIG;
 }
@@ -486,23 +618,24 @@ static int
 take_reply_of(struct channel *c, struct requested *r, const struct sftp_reply *y)
 {
 	struct sftp *f = c->sftp;
+	if (r->ours)
+		return looked(c, y);
 	bool opens = r->type == FXP_OPEN || r->type == FXP_OPENDIR;
 	if (y->type == FXP_HANDLE) {
 		if (!opens || file_find(f, y->handle) != NULL)
 			return ssh_fail(c->s, SP_EPROTO, "the target opens a file that nobody asked for");
-		if (take_opened(f, r, y) != SP_OK)
+		if (take_opened(c, r, y) != SP_OK)
 			return ssh_fail(c->s, SP_ETOOBIG, "more than %d files are open in one SFTP channel", FILES);
 		return SP_OK;
 	}
 	if (y->type == FXP_DATA) {
 		if (r->type != FXP_READ || r->file == NULL)
 			return ssh_fail(c->s, SP_EPROTO, "the target sends data that nobody asked for");
-		file_flow(r->file, y->data, r->offset, &r->file->down);
-		return SP_OK;
+		return file_flow(c, r->file, y->data, r->offset, SP_TARGET);
 	}
 	if (r->type == FXP_CLOSE && r->file != NULL)
 		return file_close(r->file);
-	return r->op == NULL ? SP_OK : done(r->op, 0, y->type == FXP_STATUS ? y->status : FX_OK, "");
+	return r->op == NULL ? SP_OK : done(r->op, y->type == FXP_STATUS ? y->status : FX_OK, "");
 }
 
 /* Others that are out for a file which is closed now have lost it. */
@@ -528,11 +661,12 @@ take_reply(struct channel *c, struct sp_bytes packet)
 	if (r == NULL)
 		return ssh_fail(c->s, SP_EPROTO, "the target answers an SFTP request that nobody made");
 	const struct file *file = r->type == FXP_CLOSE ? r->file : NULL;
+	const bool ours = r->ours;
 	int rc = take_reply_of(c, r, &y);
 	requested_drop(f, r);
 	if (file != NULL)
 		forget_file(f, file);
-	return rc == SP_OK ? pass_reply(f, packet) : rc;
+	return rc == SP_OK && !ours ? pass_reply(f, packet) : rc;
 }
 
 /* ---- bytes ---- */
@@ -663,7 +797,7 @@ sftp_step(struct channel *c, bool *moved_r)
 		rc = pass_errors(c, moved_r);
 	if (rc != SP_OK)
 		return rc;
-	if (!c->eof_sent[SP_TARGET] && f->asked == NULL && !waits(f, SP_TARGET) && ssh_channel_is_eof(c->leg[SP_CLIENT])) {
+	if (!c->eof_sent[SP_TARGET] && f->asked == NULL && !f->look.begun && !waits(f, SP_TARGET) && ssh_channel_is_eof(c->leg[SP_CLIENT])) {
 		(void)ssh_channel_send_eof(c->leg[SP_TARGET]);
 		c->eof_sent[SP_TARGET] = *moved_r = true;
 	}

@@ -18,7 +18,7 @@ enum sftp_type {
 	FXP_STATUS = 101, FXP_HANDLE, FXP_DATA, FXP_NAME, FXP_ATTRS, FXP_EXTENDED = 200, FXP_EXTENDED_REPLY
 };
 enum { FX_OK, FX_EOF, FX_NO_SUCH_FILE, FX_PERMISSION_DENIED, FX_FAILURE, FX_BAD_MESSAGE, FX_OP_UNSUPPORTED = 8 };
-enum { FXF_READ = 1, FXF_WRITE = 2 };
+enum { FXF_READ = 1, FXF_WRITE = 2, FXF_CREAT = 8, FXF_EXCL = 32 };
 
 /* One request; what its type does not have is empty.  Borrowed from the packet. */
 struct sftp_request {
@@ -33,6 +33,11 @@ struct sftp_request {
 	uint64_t offset;
 	const char *operation;        /* the word that rules know it by; NULL: it has no path, or is not to be judged by itself */
 	bool known;                   /* false: an extension that is not passed on */
+	/*
+	 * How its paths are looked up before they are judged, in the order in which they are judged: f, links of every part are
+	 * followed; l, of all but the last, which is meant itself; F, as f, and the target is sent the path as it was.
+	 */
+	const char *links;
 };
 
 struct sftp_reply {
@@ -59,6 +64,11 @@ bool sftp_extension_known(struct sp_bytes name);
 /* Whole packets, appended.  `path` and `to` stand for those of the request. */
 void sftp_write_request(struct sp_writer *w, const struct sftp_request *r, struct sp_bytes path, struct sp_bytes to);
 void sftp_write_status(struct sp_writer *w, uint32_t id, uint32_t status, const char *text);
+
+/* Paths in an operation's text: newlines part them, so that one in a path is \n, and \ is \\. */
+void sftp_write_name(struct sp_writer *w, struct sp_bytes path);
+/* The next one; empty when none is left.  It has to be no longer than SFTP_PATH_MAX. */
+struct sp_bytes sftp_read_name(struct sp_reader *r, uint8_t out[SFTP_PATH_MAX]);
 
 /*
  * An absolute path without ".", ".." and "//" in it, from what a client sends and the folder that it

@@ -7,39 +7,40 @@ static const struct request_row {
 	uint8_t type;
 	const char *fields;
 	const char *operation;
+	const char *links;
 } rows[] = {
-	{ FXP_INIT, "", NULL },
-	{ FXP_OPEN, "pfa", "open" },
-	{ FXP_CLOSE, "h", NULL },
-	{ FXP_READ, "hol", NULL },
-	{ FXP_WRITE, "hod", NULL },
-	{ FXP_LSTAT, "p", "stat" },
-	{ FXP_FSTAT, "h", NULL },
-	{ FXP_SETSTAT, "pa", "setstat" },
-	{ FXP_FSETSTAT, "ha", "setstat" },
-	{ FXP_OPENDIR, "p", "list" },
-	{ FXP_READDIR, "h", NULL },
-	{ FXP_REMOVE, "p", "remove" },
-	{ FXP_MKDIR, "pa", "mkdir" },
-	{ FXP_RMDIR, "p", "rmdir" },
-	{ FXP_REALPATH, "p", "realpath" },
-	{ FXP_STAT, "p", "stat" },
-	{ FXP_RENAME, "pt", "rename" },
-	{ FXP_READLINK, "p", "readlink" },
-	{ FXP_SYMLINK, "pt", "symlink" }, /* OpenSSH's order: what it leads to, then the link */
+	{ FXP_INIT, "", NULL, "" },
+	{ FXP_OPEN, "pfa", "open", "f" },
+	{ FXP_CLOSE, "h", NULL, "" },
+	{ FXP_READ, "hol", NULL, "" },
+	{ FXP_WRITE, "hod", NULL, "" },
+	{ FXP_LSTAT, "p", "stat", "l" },
+	{ FXP_FSTAT, "h", NULL, "" },
+	{ FXP_SETSTAT, "pa", "setstat", "f" },
+	{ FXP_FSETSTAT, "ha", "setstat", "" },
+	{ FXP_OPENDIR, "p", "list", "f" },
+	{ FXP_READDIR, "h", NULL, "" },
+	{ FXP_REMOVE, "p", "remove", "l" },
+	{ FXP_MKDIR, "pa", "mkdir", "l" },
+	{ FXP_RMDIR, "p", "rmdir", "l" },
+	{ FXP_REALPATH, "p", "realpath", "" },
+	{ FXP_STAT, "p", "stat", "f" },
+	{ FXP_RENAME, "pt", "rename", "ll" },
+	{ FXP_READLINK, "p", "readlink", "l" },
+	{ FXP_SYMLINK, "pt", "symlink", "lF" }, /* OpenSSH's order: what it leads to, then the link */
 };
 
 /* Extensions by name; their fields are those behind it. */
 static const struct extension_row {
-	const char *name, *fields, *operation;
+	const char *name, *fields, *operation, *links;
 } extensions[] = {
-	{ "posix-rename@openssh.com", "pt", "rename" },
-	{ "hardlink@openssh.com", "pt", "hardlink" },
-	{ "lsetstat@openssh.com", "pa", "setstat" },
-	{ "statvfs@openssh.com", "p", "stat" },
-	{ "fstatvfs@openssh.com", "h", NULL },
-	{ "fsync@openssh.com", "h", NULL },
-	{ "limits@openssh.com", "", NULL },
+	{ "posix-rename@openssh.com", "pt", "rename", "ll" },
+	{ "hardlink@openssh.com", "pt", "hardlink", "Fl" },
+	{ "lsetstat@openssh.com", "pa", "setstat", "l" },
+	{ "statvfs@openssh.com", "p", "stat", "f" },
+	{ "fstatvfs@openssh.com", "h", NULL, "" },
+	{ "fsync@openssh.com", "h", NULL, "" },
+	{ "limits@openssh.com", "", NULL, "" },
 };
 
 static struct sp_bytes
@@ -135,6 +136,7 @@ read_extended(struct sp_reader *r, struct sftp_request *q)
 		if (!sp_bytes_is(q->extension, extensions[i].name))
 			continue;
 		q->operation = extensions[i].operation;
+		q->links = extensions[i].links;
 		q->known = true;
 		return read_fields(r, extensions[i].fields, q);
 	}
@@ -146,7 +148,7 @@ sftp_read_request(struct sp_bytes packet, struct sftp_request *q)
 {
 	struct sp_reader r = sp_reader(packet);
 	(void)sp_rd_be32(&r);
-	*q = (struct sftp_request){ .type = sp_rd_u8(&r), .id = 0 };
+	*q = (struct sftp_request){ .type = sp_rd_u8(&r), .links = "" };
 	q->id = sp_rd_be32(&r);
 	if (r.bad)
 		return false;
@@ -160,11 +162,14 @@ sftp_read_request(struct sp_bytes packet, struct sftp_request *q)
 		if (rows[i].type != q->type)
 			continue;
 		q->operation = rows[i].operation;
+		q->links = rows[i].links;
 		q->known = true;
 		if (!read_fields(&r, rows[i].fields, q))
 			return false;
-		if (q->type == FXP_OPEN && (q->flags & ~(uint32_t)0) == FXF_READ)
+		if (q->type == FXP_OPEN && q->flags == FXF_READ)
 			q->operation = "read";
+		if (q->type == FXP_OPEN && (q->flags & FXF_EXCL) != 0) /* a link there makes it fail */
+			q->links = "l";
 		return true;
 	}
 	return false;
@@ -285,6 +290,32 @@ sftp_extension_known(struct sp_bytes name)
 }
 
 /* ---- paths ---- */
+
+void
+sftp_write_name(struct sp_writer *w, struct sp_bytes path)
+{
+	for (size_t i = 0; i < path.len; i++) {
+		bool newline = path.p[i] == '\n';
+		if (newline || path.p[i] == '\\')
+			sp_wr_u8(w, '\\');
+		sp_wr_u8(w, newline ? 'n' : path.p[i]);
+	}
+}
+
+struct sp_bytes
+sftp_read_name(struct sp_reader *r, uint8_t out[SFTP_PATH_MAX])
+{
+	struct sp_writer w = sp_writer(out, SFTP_PATH_MAX);
+	while (r->left > 0) {
+		uint8_t b = sp_rd_u8(r);
+		if (b == '\n')
+			break;
+		if (b == '\\' && r->left > 0 && (*r->p == '\\' || *r->p == 'n'))
+			b = sp_rd_u8(r) == 'n' ? '\n' : '\\';
+		sp_wr_u8(&w, b);
+	}
+	return w.bad ? (struct sp_bytes){ NULL, 0 } : sp_written(&w);
+}
 
 /* Appends the parts of a path; false: no room. */
 static bool

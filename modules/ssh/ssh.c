@@ -19,6 +19,8 @@ static const struct sp_directive directives[] = {
 	    "Fingerprints of the target's host keys, as `ssh-keygen -l` prints them: SHA256:…; any other is refused." },
 	{ "environment", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(environment), "LANG,LC_*,TERM,COLORTERM",
 	    "Variables that clients may set, `*` at the end stands for any rest; their values are printable." },
+	{ "contents", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(contents), "",
+	    "Files whose contents are recorded when SFTP reads or writes them: absolute paths, `*` at the end stands for any rest, `*` alone for all." },
 	{ "keys", SP_TYPE_BOOL, SP_IN_MODULE | SP_IN_LISTENER, CONF(keys), "off",
 	    "Plain public keys open sessions where an `ssh_key` block lists them; any other is refused as if it were wrong." },
 	{ "auth_tries", SP_TYPE_INT, SP_IN_MODULE | SP_IN_LISTENER, CONF(auth_tries), "6",
@@ -39,6 +41,18 @@ ssh_listed(const struct sp_strings *set, const char *word)
 	return false;
 }
 
+bool
+ssh_fits(const struct sp_strings *set, const char *word)
+{
+	for (size_t i = 0; i < set->n; i++) {
+		size_t n = strlen(set->v[i]);
+		bool any = n > 0 && set->v[i][n - 1] == '*';
+		if (any ? strncmp(set->v[i], word, n - 1) == 0 : strcmp(set->v[i], word) == 0)
+			return true;
+	}
+	return false;
+}
+
 static int
 ssh_check(void *conf, const char **err_r)
 {
@@ -50,6 +64,10 @@ ssh_check(void *conf, const char **err_r)
 			*err_r = "channels are exec, shell, sftp, scp, direct-tcpip, tcpip-forward, x11 and agent; all others (Unix sockets) are refused always";
 			return SP_ECONF;
 		}
+	*err_r = "contents takes absolute paths, or *";
+	for (size_t i = 0; i < c->contents.n; i++)
+		if (c->contents.v[i][0] != '/' && strcmp(c->contents.v[i], "*") != 0)
+			return SP_ECONF;
 	*err_r = "host_key is missing: the fingerprint of the target's host key, SHA256:… (`sallyport scan-hostkey HOST:PORT` prints it; compare it with what the host itself says)";
 	for (size_t i = 0; i < c->host_key.n; i++)
 		if (strncmp(c->host_key.v[i], "SHA256:", 7) != 0 || strlen(c->host_key.v[i]) != 7 + 43) {

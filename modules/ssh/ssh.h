@@ -35,6 +35,7 @@ struct ssh_conf {
 	struct sp_strings channels;
 	struct sp_strings host_key;
 	struct sp_strings environment;
+	struct sp_strings contents;
 	bool keys;
 	uint64_t auth_tries;
 	uint64_t hold;
@@ -162,6 +163,8 @@ uint64_t ssh_now(void); /* ms, of a clock that only goes on */
 /* As sp_fail(), and the client is told the same. */
 int ssh_fail(struct sp_session *s, int rc, const char *fmt, ...) SP_PRINTF(3, 4);
 bool ssh_listed(const struct sp_strings *set, const char *word);
+/* The same where "LC_*" stands for any that begins so. */
+bool ssh_fits(const struct sp_strings *set, const char *word);
 
 /* transport.c: the pairs, and libssh's sessions on them */
 int leg_open(struct sp_session *s, enum sp_side side, int *fd_r) SP_MUST;

@@ -26,8 +26,8 @@ def file(w, name, size):
     return path
 
 
-def sftp(w, batch, user="ann", options=()):
-    argv = ["sftp", *options, *w.gate_options(), "-b", "-", "host@127.0.0.1"]
+def sftp(w, batch, user="ann", options=(), name="host"):
+    argv = ["sftp", *options, *w.gate_options(), "-b", "-", name + "@127.0.0.1"]
     # sftp -b refuses to ask: the token comes by askpass all the same
     argv[argv.index("-b"):argv.index("-b")] = ["-o", "BatchMode=no"]
     return run(argv, env=w.environment(w.token(user)), stdin=batch)
@@ -80,6 +80,68 @@ def relative_paths_are_those_of_the_login(w):
     assert done.code != 0 and not (w.client / "stolen").exists(), repr(done)
 
 
+def makes_link(path, to):
+    if not path.is_symlink():
+        path.symlink_to(to)
+
+
+@test
+def links_are_followed_by_the_target_before_rules_judge(w):
+    there = folder(w, "links")
+    (there / "secret").mkdir()
+    (there / "secret").chmod(0o777)
+    (there / "secret" / "x").write_text("s")
+    (there / "secret" / "x").chmod(0o666)
+    makes_link(there / "file", "secret/x")
+    makes_link(there / "dir", "secret")
+    makes_link(there / "twice", there / "dir")
+    makes_link(there / "new", "secret/new")
+    data = file(w, "link-data", 5)
+    for batch in (f"get {there}/file {w.client}/stolen", f"get {there}/dir/x {w.client}/stolen", f"get {there}/twice/x {w.client}/stolen",
+                  f"put {data} {there}/file", f"put {data} {there}/dir/y", f"put {data} {there}/new", f"rm {there}/dir/x", f"mkdir {there}/twice/z",
+                  f"rename {there}/dir/x {there}/x", f"rename {data} {there}/dir/z", f"ln {there}/file {there}/hard", f"ln -s {there}/dir/x {there}/again",
+                  f"chmod 600 {there}/file"):
+        done = sftp(w, batch + "\n", user="linker")
+        assert done.code != 0, f"{batch}: {done!r}"
+    assert sorted(p.name for p in there.iterdir()) == ["dir", "file", "new", "secret", "twice"], list(there.iterdir())
+    assert [p.name for p in (there / "secret").iterdir()] == ["x"] and (there / "secret" / "x").read_text() == "s"
+    assert (there / "secret" / "x").stat().st_mode & 0o777 == 0o666 and not (w.client / "stolen").exists()
+    assert f"{there}/twice/x" not in (done := sftp(w, f"ls {there}/twice/\n", user="linker")).out, repr(done)
+    there.chmod(0o777)
+    done = sftp(w, f"rename {there}/file {there}/moved\nrm {there}/moved\n", user="linker")
+    assert done.code == 0 and (there / "secret" / "x").exists(), f"the link itself is no secret: {done!r}"
+
+
+@test
+def what_links_lead_to_that_is_allowed_works_as_ever(w):
+    there = folder(w, "good-links")
+    (there / "real").mkdir()
+    (there / "real").chmod(0o777)
+    makes_link(there / "alias", "real")
+    makes_link(there / "dangling", "real/made")
+    data = file(w, "alias-data", 3000)
+    done = sftp(w, f"put {data} {there}/alias/a\nput {data} {there}/dangling\nget {there}/alias/a {w.client}/a\nmkdir {there}/alias/d\nls {there}/alias\n"
+                   f"rename {there}/alias/a {there}/alias/b\nsymlink nowhere/at/all {there}/alias/l\nln {there}/alias/b {there}/alias/h\nput {data} \"{there}/alias/odd\\\\name\"\nrm {there}/alias/l\n", user="alias")
+    assert done.code == 0, f"{done!r}\n{w.gateway.logs()[-2000:]}"
+    assert sha(there / "real" / "b") == sha(there / "real" / "made") == sha(there / "real" / "h") == sha(w.client / "a") == sha(data)
+    done = sftp(w, f"get {there}/alias/none {w.client}/none\n", user="misses")
+    assert done.code != 0 and "not found" in done.err, repr(done)
+    assert f"{there}/real/a" in w.recording("alias"), "what it was is recorded"
+
+
+@test
+def contents_are_recorded_where_the_target_says_so(w):
+    there = folder(w, "kept")
+    text = w.client / "config"
+    text.write_text("a line that somebody may look for: kept-47110815\n")
+    done = sftp(w, f"put {text} {there}/config\nget {there}/config {w.client}/config-back\n", user="keeps", name="keeper")
+    assert done.code == 0, repr(done)
+    done = sftp(w, f"put {text} {folder(w, 'files')}/not-kept\n", user="keepsnot", name="keeper")
+    assert done.code == 0, repr(done)
+    assert w.recording("keeps").count("kept-47110815") == 2, w.recording("keeps")
+    assert "kept-47110815" not in w.recording("keepsnot")
+
+
 @test
 def scp_by_sftp_and_as_it_was(w):
     there, data = folder(w, "copies"), file(w, "data", 1 << 20)
@@ -107,6 +169,29 @@ def one_waits_for_a_lead(w):
     assert done.code == 0, repr(done)
     process.join(20 * SLOW)
     assert results and results[0].code == 0 and not (there / "held").exists(), results
+
+
+@test
+def a_rename_waits_and_what_was_seen_is_what_is_done(w):
+    there = folder(w, "renames")
+    (there / "a").mkdir()
+    (there / "b").mkdir()
+    for name in ("a", "b"):
+        (there / name / "held").write_text(name)
+        (there / name).chmod(0o777)
+    makes_link(there / "which", "a")
+    results = []
+    process = threading.Thread(target=lambda: results.append(sftp(w, f"rename {there}/which/held {there}/which/moved\n", user="renamer")))
+    process.start()
+    request = w.waiting_request()
+    assert f"{there}/a/held" in json.dumps(request), request
+    (there / "which").unlink()
+    makes_link(there / "which", "b")
+    done = w.command("approve", request["id"], token=w.token("lea", "leads", api=True))
+    assert done.code == 0, repr(done)
+    process.join(30 * SLOW)
+    assert results and results[0].code == 0, results
+    assert (there / "a" / "moved").exists() and (there / "b" / "held").exists(), "what the link led to when it was asked for"
 
 
 @test
@@ -156,6 +241,12 @@ rule "remove-needs-lead" {
   when    = { operation = "remove", path = suffix "/held" },
   approve = { by = "leads", within = "5m", ["else"] = "wait" },
 }
+rule "renames-need-lead" {
+  doc     = "Files are renamed by two.",
+  on      = "ssh.sftp",
+  when    = { operation = "rename", path = suffix "/held" },
+  approve = { by = "leads", within = "5m", ["else"] = "wait" },
+}
 rule "copies-need-lead" {
   doc     = "The same by scp.",
   on      = "ssh.scp",
@@ -170,4 +261,4 @@ rule "uploads-need-lead" {
 }
 """
 
-ssh_main(policy=POLICY_FILES)
+ssh_main(policy=POLICY_FILES, more=lambda w: w.ssh_target("keeper", extra=f"contents {w.dir}/kept/*;"))

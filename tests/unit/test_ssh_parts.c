@@ -139,6 +139,25 @@ paths_are_clean(void)
 }
 
 static void
+names_in_a_text_come_back(void)
+{
+	static const char *const name[] = { "/a", "/with\nnewline", "/back\\slash", "/both\\\n", "/\\n", "/\\\\n\n", "= /b" };
+	uint8_t space[256], out[SFTP_PATH_MAX];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	for (size_t i = 0; i < sizeof(name) / sizeof(*name); i++) {
+		if (i > 0)
+			sp_wr_u8(&w, '\n');
+		sftp_write_name(&w, sp_str(name[i]));
+	}
+	struct sp_reader r = sp_reader(sp_written(&w));
+	for (size_t i = 0; i < sizeof(name) / sizeof(*name); i++)
+		CU_ASSERT_TRUE(sp_bytes_is(sftp_read_name(&r, out), name[i]));
+	CU_ASSERT_EQUAL(r.left, 0);
+	r = sp_reader(SP_LIT("/a\\")); /* nothing behind it: itself */
+	CU_ASSERT_TRUE(sp_bytes_is(sftp_read_name(&r, out), "/a\\"));
+}
+
+static void
 requests_are_whole_or_malformed(void)
 {
 	uint8_t space[256];
@@ -256,7 +275,8 @@ main(void)
 {
 	CU_TestInfo tests[] = { { "SS1 nothing but the exchange before the keys", ss1_nothing_but_the_exchange_before_the_keys },
 		{ "SS11 lengths are checked first", ss11_lengths_are_checked_first }, { "SS11 banners end", ss11_banners_end },
-		{ "paths are clean", paths_are_clean }, { "requests are whole or malformed", requests_are_whole_or_malformed },
+		{ "paths are clean", paths_are_clean }, { "SFTP: names in a text come back", names_in_a_text_come_back },
+		{ "requests are whole or malformed", requests_are_whole_or_malformed },
 		{ "lengths of packets", lengths_of_packets }, { "SSH: lines as they are typed", lines_as_they_are_typed },
 		{ "SSH: keys that end a line", keys_that_end },
 		{ "SSH: long lines scroll", long_lines_scroll },

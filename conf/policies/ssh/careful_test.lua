@@ -8,6 +8,9 @@ test "rm -fr" { send = ssh.exec "rm -fr /srv/x", expect = "approve by remove-fol
 test "rm --recursive" { send = ssh.exec "rm --recursive /srv/x", expect = "approve by remove-folders" }
 test "rm of one file" { send = ssh.exec "rm /srv/x/y", expect = "allow" }
 test "shadow by sftp" { send = ssh.sftp "read /etc/../etc//shadow", expect = "deny by secret-files" }
+test "shadow by a link" { send = ssh.sftp "read /srv/x\n= /etc/shadow", expect = "deny by secret-files" }
+test "a link to a link" { send = ssh.sftp "rename /srv/x\n/srv/y\n= /srv/z\n= /etc/ssl/private/y", expect = "deny by secret-files" }
+test "a link elsewhere" { send = ssh.sftp "rename /srv/x\n/srv/y\n= /data/x\n= /data/y", expect = "allow" }
 test "a key by scp" { send = ssh.scp "scp -f /home/ann/.ssh/id_ed25519", expect = "deny by secret-files" }
 test "its public half" { send = ssh.scp "scp -f /home/ann/.ssh/id_ed25519.pub", expect = "allow" }
 test "shadow by cat" { send = ssh.exec "cat /etc/shadow", expect = "deny by secret-files-by-command" }
