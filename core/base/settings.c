@@ -37,7 +37,8 @@ static const struct directive listener_timeout[] = {
 	END,
 };
 const struct directive settings_listener_table[] = {
-	{ .name = "listen", .type = DIR_STRING, .offset = L(listen), .help = "address and port: `0.0.0.0:5432`, `[::1]:5432`" },
+	{ .name = "listen", .type = DIR_STRING, .offset = L(listen),
+	    .help = "address and port: `0.0.0.0:5432`, `[::1]:5432`; `unix:PATH`; or `systemd:NAME`, a socket that systemd hands over" },
 	{ .name = "protocol", .type = DIR_STRING, .offset = L(protocol), .help = "module that speaks with the clients" },
 	{ .name = "public", .type = DIR_STRING, .offset = L(public), .dflt = "",
 	    .help = "host and port that clients are told with a ticket, `db.example.com:5432`; without it those of `listen`" },
@@ -47,6 +48,9 @@ const struct directive settings_listener_table[] = {
 	    .help = "private key of the gateway towards clients, for a protocol that encrypts itself (ssh), instead of `tls`" },
 	{ .name = "cleartext", .type = DIR_PARAMS, .dflt = "", .params = listener_cleartext,
 	    .help = "without `tls`: refused on any other address than loopback" },
+	{ .name = "proxy_from", .type = DIR_STRINGS, .offset = L(proxy_from), .dflt = "",
+	    .help = "networks of load balancers: each of their connections begins with a PROXY header (v1 or v2), which says who the client is; nobody else's may" },
+	{ .name = "keepalive", .type = DIR_DURATION, .offset = L(keepalive), .dflt = "1m", .help = "TCP asks whether a silent client is still there; `off`: as the kernel does" },
 	{ .name = "timeout", .type = DIR_PARAMS, .dflt = "", .params = listener_timeout, .help = "deadlines of a new connection" },
 	END,
 };
@@ -154,6 +158,9 @@ static const struct directive target_pool[] = {
 const struct directive settings_target_table[] = {
 	{ .name = "protocol", .type = DIR_STRING, .offset = T(protocol), .help = "module that speaks with the target" },
 	{ .name = "server", .type = DIR_STRING, .offset = T(server), .help = "host and port: `10.0.3.7:5432`; for docker and http also `unix:/run/docker.sock`, which the dial helper connects" },
+	{ .name = "standby", .type = DIR_STRINGS, .offset = T(standby), .dflt = "",
+	    .help = "further addresses, host and port each: tried in this order when nothing answers at `server`" },
+	{ .name = "keepalive", .type = DIR_DURATION, .offset = T(keepalive), .dflt = "1m", .help = "TCP asks whether a silent target is still there; `off`: as the kernel does" },
 	{ .name = "tls", .type = DIR_PARAMS, .offset = T(tls), .dflt = "", .params = target_tls, .help = "TLS to the target" },
 	{ .name = "login", .type = DIR_PARAMS, .dflt = "", .params = target_login,
 	    .help = "how the gateway logs in; the password stays with the keeper" },
@@ -712,6 +719,14 @@ settings_unix(const char *text)
 	static const char scheme[] = "unix:";
 	size_t n = sizeof(scheme) - 1;
 	return strncmp(text, scheme, n) == 0 ? text + n : NULL;
+}
+
+const char *
+settings_systemd(const char *text)
+{
+	static const char scheme[] = "systemd:";
+	size_t n = sizeof(scheme) - 1;
+	return strncmp(text, scheme, n) == 0 && text[n] != '\0' ? text + n : NULL;
 }
 
 const char *

@@ -44,12 +44,16 @@ struct listener {
 	struct tls_settings tls;
 	const char *host_key; /* of a protocol that encrypts itself; "" for none */
 	bool cleartext;       /* tokens without TLS, on loopback only */
+	struct sp_strings proxy_from; /* networks whose connections begin with a PROXY header */
+	uint64_t keepalive;   /* ms; 0: the kernel's */
 	uint64_t handshake, login, sign_in; /* deadlines, ms */
 };
 
 struct target {
 	struct conf_block b;
 	const char *protocol;
+	struct sp_strings standby; /* HOST:PORT: where it is when it is not there */
+	uint64_t keepalive;   /* ms; 0: the kernel's */
 	const char *server;   /* HOST:PORT */
 	struct tls_settings tls;
 	struct secret_settings login, catalogue; /* catalogue.user "": login's */
@@ -267,6 +271,8 @@ const char *settings_unix(const char *text);
 /* Of `siem tls://HOST[:PORT]` or tcp://…; 6514 or 601 where there is none. */
 int settings_siem_host(const char *to, struct hostport *h_r) SP_MUST;
 /* "https://gate.example.com:8443" → "gate.example.com:8443"; NULL when it is no origin. */
+/* NAME of `systemd:NAME`, or NULL. */
+const char *settings_systemd(const char *listen);
 const char *settings_console_host(const char *url);
 /* The same of `anchor syslog://HOST[:PORT]`; 514 where there is none. */
 int settings_anchor_host(const char *anchor, struct hostport *h_r) SP_MUST;

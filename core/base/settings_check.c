@@ -12,6 +12,7 @@
 #include "address.h"
 #include "helpers.h"
 #include "log.h"
+#include "network.h"
 #include "principal.h"
 #include "sealed.h"
 #include "url.h"
@@ -76,6 +77,8 @@ check_protocol(struct check *c, const struct conf_block *b, const char *protocol
 
 /* ---- listeners ---- */
 
+#define SOCKET_PATH_MAX 100 /* of the 108 that the kernel takes */
+
 static int
 check_listener_secrecy(struct check *c, const struct listener *l, const struct hostport *at)
 {
@@ -111,8 +114,11 @@ check_listener(struct check *c, const struct conf_block *b)
 {
 	const struct listener *l = (const struct listener *)b;
 	struct hostport at;
-	if (settings_hostport(l->listen, &at) != SP_OK || !at.literal)
-		return FAIL_AT(c, b, "\"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, not \"%s\"", QUOTE(l->listen));
+	struct network net;
+	const char *path = settings_unix(l->listen);
+	if (path != NULL ? path[0] != '/' || strlen(path) > SOCKET_PATH_MAX :
+	    settings_systemd(l->listen) == NULL && (settings_hostport(l->listen, &at) != SP_OK || !at.literal))
+		return FAIL_AT(c, b, "\"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, unix:/PATH or systemd:NAME, not \"%s\"", QUOTE(l->listen));
 	if (l->public[0] != '\0' && settings_hostport(l->public, &at) != SP_OK)
 		return FAIL_AT(c, b, "\"public\" takes a host and a port, db.example.com:5432, not \"%s\"", QUOTE(l->public));
 	for (const struct conf_block *o = &c->s->listeners->b; o != b; o = o->next)
@@ -120,6 +126,11 @@ check_listener(struct check *c, const struct conf_block *b)
 			return FAIL_AT(c, b, "listener \"%s\" at %s:%u has the same address", o->name, o->file, o->line);
 	if (l->handshake == 0 || l->login == 0)
 		return FAIL_AT(c, b, "\"timeout\" of a listener can't be off: a silent client would stay for ever");
+	for (size_t i = 0; i < l->proxy_from.n; i++)
+		if (!network_parse(l->proxy_from.v[i], &net))
+			return FAIL_AT(c, b, "\"proxy_from\" takes networks, 10.0.0.0/24, not \"%s\"", QUOTE(l->proxy_from.v[i]));
+	if (settings_hostport(l->listen, &at) != SP_OK)
+		at.loopback = true; /* a socket of this machine; what systemd hands over is looked at by master */
 	int rc = check_listener_secrecy(c, l, &at);
 	if (rc == SP_OK)
 		rc = check_protocol(c, b, l->protocol);
@@ -362,10 +373,28 @@ check_server(struct check *c, const struct target *t)
 }
 
 static int
+check_standby(struct check *c, const struct target *t)
+{
+	struct hostport at;
+	for (size_t i = 0; i < t->standby.n; i++) {
+		if (settings_unix(t->server) != NULL || settings_hostport(t->standby.v[i], &at) != SP_OK)
+			return FAIL_AT(c, &t->b, "\"standby\" takes hosts with their ports beside a \"server\" that is one too, not \"%s\"", QUOTE(t->standby.v[i]));
+		const char *refused = literal_refused(&at);
+		if (refused != NULL)
+			return FAIL_AT(c, &t->b, "\"standby\" %s can't be a target: %s", QUOTE(t->standby.v[i]), refused);
+	}
+	if (t->standby.n > 0 && t->login.ephemeral)
+		return FAIL_AT(c, &t->b, "\"standby\" does not go with an ephemeral login: its roles are made at \"server\" alone");
+	return SP_OK;
+}
+
+static int
 check_target(struct check *c, const struct conf_block *b)
 {
 	const struct target *t = (const struct target *)b;
 	int rc = check_server(c, t);
+	if (rc == SP_OK)
+		rc = check_standby(c, t);
 	if (rc != SP_OK)
 		return rc;
 	if (t->timeout.connect == 0 || t->timeout.login == 0)

@@ -11,6 +11,12 @@
 #include "admission.h"
 #include "ssh_key.h"
 
+static const char *
+door_address(const struct listener *l)
+{
+	return l->public[0] != '\0' ? l->public : l->listen;
+}
+
 /* The best door of that protocol: one with TLS, one that lets the client name its target. */
 static const struct listener *
 door_of(const struct settings *s, const char *protocol, const char *target)
@@ -18,6 +24,9 @@ door_of(const struct settings *s, const char *protocol, const char *target)
 	const struct listener *best = NULL;
 	int worth = -1;
 	for (const struct listener *l = s->listeners; l != NULL; l = (const struct listener *)l->b.next) {
+		struct hostport at;
+		if (settings_hostport(door_address(l), &at) != SP_OK)
+			continue; /* a socket that has no address a client elsewhere could be told */
 		int now = (l->tls.cert[0] != '\0' ? 2 : 0) + (l->target[0] == '\0' ? 1 : 0);
 		if (strcmp(l->protocol, protocol) != 0 || (l->target[0] != '\0' && strcmp(l->target, target) != 0) || now <= worth)
 			continue;
@@ -33,7 +42,7 @@ api_door(const struct api *a, json_t *into, const char *protocol, const char *ta
 {
 	struct hostport at;
 	const struct listener *l = door_of(keeper_settings(a->k), protocol, target);
-	if (l == NULL || settings_hostport(l->public[0] != '\0' ? l->public : l->listen, &at) != SP_OK)
+	if (l == NULL || settings_hostport(door_address(l), &at) != SP_OK)
 		return;
 	bool any = strcmp(at.host, "0.0.0.0") == 0 || strcmp(at.host, "::") == 0;
 	(void)json_object_set_new(into, "host", json_string(any ? "" : at.host));

@@ -32,7 +32,7 @@
 /* ---- listeners ---- */
 
 static int
-bind_address(const char *listen_at, char *why, size_t len)
+bind_ip(const char *listen_at)
 {
 	struct hostport at;
 	char port[8];
@@ -43,20 +43,102 @@ bind_address(const char *listen_at, char *why, size_t len)
 		return -1;
 	snprintf(port, sizeof(port), "%u", (unsigned)at.port);
 	if (getaddrinfo(at.host, port, &hints, &list) != 0 || list == NULL) {
-		snprintf(why, len, "cannot listen on %s: it is not an address of this machine", listen_at);
+		errno = EADDRNOTAVAIL;
 		return -1;
 	}
 	int fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	bool ok = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
 	    (list->ai_family != AF_INET6 || setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) == 0) &&
 	    bind(fd, list->ai_addr, list->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0;
-	if (!ok) {
-		snprintf(why, len, "cannot listen on %s: %s", listen_at, strerror(errno));
-		if (fd >= 0)
-			close(fd);
-		fd = -1;
-	}
+	int error = errno;
 	freeaddrinfo(list);
+	if (!ok && fd >= 0)
+		close(fd);
+	errno = error;
+	return ok ? fd : -1;
+}
+
+/* A socket that a dead process left is taken away; one that somebody listens on is not. */
+static bool
+is_left_over(const char *path, const struct sockaddr_un *a)
+{
+	struct stat st;
+	if (lstat(path, &st) != 0)
+		return errno == ENOENT;
+	int fd = S_ISSOCK(st.st_mode) ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+	bool dead = fd >= 0 && connect(fd, (const struct sockaddr *)a, sizeof(*a)) != 0 && errno == ECONNREFUSED;
+	if (fd >= 0)
+		close(fd);
+	errno = EADDRINUSE;
+	return dead && unlink(path) == 0;
+}
+
+/* Everybody on this machine may connect; who they are, their token says. */
+static int
+bind_unix(const char *path)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(a.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	memcpy(a.sun_path, path, strlen(path));
+	if (!is_left_over(path, &a))
+		return -1;
+	mode_t old = umask(0111);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool ok = fd >= 0 && bind(fd, (const struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, BACKLOG) == 0;
+	int error = errno;
+	(void)umask(old);
+	if (!ok && fd >= 0)
+		close(fd);
+	errno = error;
+	return ok ? fd : -1;
+}
+
+static bool
+others_reach(int fd)
+{
+	struct sockaddr_storage a = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(a);
+	if (getsockname(fd, (struct sockaddr *)&a, &len) != 0)
+		return true;
+	if (a.ss_family == AF_INET)
+		return ntohl(((const struct sockaddr_in *)(const void *)&a)->sin_addr.s_addr) >> 24 != 127;
+	return a.ss_family != AF_UNIX && !(a.ss_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)(const void *)&a)->sin6_addr));
+}
+
+/* A socket that systemd has bound (sd_listen_fds(3)).  Its own descriptor stays, for a later configuration. */
+static int
+bind_systemd(const char *name)
+{
+	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
+	size_t len = strlen(name);
+	int listens = 0;
+	socklen_t size = sizeof(listens);
+	errno = ENOENT;
+	if (pid == NULL || count == NULL || names == NULL || strtol(pid, NULL, 10) != (long)getpid())
+		return -1;
+	for (int fd = 3, end = 3 + atoi(count); fd < end && names != NULL; fd++) {
+		const char *next = strchr(names, ':');
+		if (strncmp(names, name, len) == 0 && (names[len] == ':' || names[len] == '\0') &&
+		    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0)
+			return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+		names = next == NULL ? NULL : next + 1;
+	}
+	errno = ENOENT;
+	return -1;
+}
+
+static int
+bind_address(const char *listen_at, char *why, size_t len)
+{
+	const char *path = settings_unix(listen_at), *name = settings_systemd(listen_at);
+	int fd = path != NULL ? bind_unix(path) : name != NULL ? bind_systemd(name) : bind_ip(listen_at);
+	if (fd < 0 && name != NULL)
+		snprintf(why, len, "cannot listen on %s: systemd hands no listening socket of that name to this process (FileDescriptorName=, and start it with -f)", listen_at);
+	else if (fd < 0)
+		snprintf(why, len, "cannot listen on %s: %s", listen_at, strerror(errno));
 	return fd;
 }
 
@@ -78,23 +160,36 @@ bound_drop(struct master *m, struct bound *b)
 		at = &(*at)->next;
 	*at = b->next;
 	close(b->fd);
+	if (settings_unix(b->address) != NULL)
+		(void)unlink(settings_unix(b->address));
 	free(b->name);
 	free(b->address);
 	free(b);
 }
 
+struct wanted {
+	const char *name, *address;
+	bool cleartext;
+};
+
 static int
-bind_one(struct master *m, const char *name, const char *address, char *why, size_t len)
+bind_one(struct master *m, const struct wanted *l, char *why, size_t len)
 {
-	if (address[0] == '\0' || bound_find(m, address) != NULL)
+	struct bound *b = bound_find(m, l->address);
+	if (l->address[0] == '\0')
 		return SP_OK;
-	int fd = bind_address(address, why, len);
+	int fd = b != NULL ? b->fd : bind_address(l->address, why, len);
 	if (fd < 0)
 		return SP_EIO;
-	struct bound *b = mem_alloc(sizeof(*b));
-	*b = (struct bound){ m->bound, mem_string(sp_str(name)), mem_string(sp_str(address)), fd };
-	m->bound = b;
-	return SP_OK;
+	if (b == NULL) {
+		b = mem_alloc(sizeof(*b));
+		*b = (struct bound){ m->bound, mem_string(sp_str(l->name)), mem_string(sp_str(l->address)), fd };
+		m->bound = b;
+	}
+	if (!l->cleartext || !others_reach(fd)) /* also of one that was bound before, and had TLS */
+		return SP_OK;
+	snprintf(why, len, "\"cleartext loopback\" on %s, which others reach too: tokens need TLS there", l->address);
+	return SP_ECONF;
 }
 
 /* All of them or none: what is new is closed again when one fails. */
@@ -102,9 +197,9 @@ int
 bind_listeners(struct master *m, const struct epoch *e, char *why, size_t len)
 {
 	struct bound *had = m->bound;
-	int rc = bind_one(m, CONSOLE, e->settings.console.listen, why, len);
+	int rc = bind_one(m, &(struct wanted){ CONSOLE, e->settings.console.listen, false }, why, len);
 	for (const struct listener *l = e->settings.listeners; l != NULL && rc == SP_OK; l = (const struct listener *)l->b.next)
-		rc = bind_one(m, l->b.name, l->listen, why, len);
+		rc = bind_one(m, &(struct wanted){ l->b.name, l->listen, l->cleartext }, why, len);
 	while (rc != SP_OK && m->bound != had)
 		bound_drop(m, m->bound);
 	return rc;

@@ -10,6 +10,7 @@
 #ifndef SALLYPORT_PREDICATE_H
 #define SALLYPORT_PREDICATE_H
 
+#include "../base/network.h"
 #include "attribute.h"
 #include "regex.h"
 #include "tag.h"
@@ -22,11 +23,6 @@ enum test_kind {
 };
 extern const char *const test_name[TESTS];
 
-struct network {
-	uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d */
-	unsigned bits;
-};
-bool network_parse(const char *text, struct network *n_r);
 
 struct test {
 	enum test_kind kind;

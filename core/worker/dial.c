@@ -7,8 +7,8 @@
 #include <errno.h>
 #include <event2/util.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -16,18 +16,61 @@
 #include "epoch_use.h"
 #include "keeper_talk.h"
 #include "session.h"
+#include "stream.h"
 
 struct dial {
 	struct sp_session *s;
 	struct evdns_getaddrinfo_request *name;
 	struct evutil_addrinfo *list, *at;
-	struct event writable;
+	struct event writable, patience; /* patience: with one of several servers, all of its addresses and its name included */
 	const char *host; /* as the operator wrote it */
+	const char **server; /* of the target, in the order that they are tried in; the session's epoch owns the names */
+	size_t n, tried;
 	int fd;
 	bool waiting;
 };
 
 static void dial_next(struct dial *d);
+static void server_failed(struct dial *d, const char *why);
+
+/* ---- health: which servers did not answer a moment ago, as this worker saw it ---- */
+
+#define DOWN_MS 10000
+#define HEALTH 64
+
+static struct health {
+	char server[300];
+	uint64_t until; /* mono ms */
+} health[HEALTH];
+
+static struct health *
+health_find(const char *server)
+{
+	struct health *oldest = &health[0];
+	for (size_t i = 0; i < HEALTH; i++) {
+		if (strcmp(health[i].server, server) == 0)
+			return &health[i];
+		if (health[i].until < oldest->until)
+			oldest = &health[i];
+	}
+	*oldest = (struct health){ .until = 0 };
+	(void)snprintf(oldest->server, sizeof(oldest->server), "%s", server);
+	return oldest;
+}
+
+static bool
+health_down(const char *server, uint64_t now)
+{
+	return health_find(server)->until > now;
+}
+
+static void
+health_set(const char *server, uint64_t until)
+{
+	health_find(server)->until = until;
+}
+
+/* ---- one connection ---- */
 
 static void
 dial_failed(struct dial *d, const char *why)
@@ -46,6 +89,20 @@ dial_drop_socket(struct dial *d)
 	if (d->fd >= 0)
 		close(d->fd);
 	d->fd = -1;
+}
+
+static void
+server_leave(struct dial *d)
+{
+	if (d->name != NULL)
+		evdns_getaddrinfo_cancel(d->name);
+	d->name = NULL;
+	dial_drop_socket(d);
+	if (d->n > 1)
+		(void)event_del(&d->patience);
+	if (d->list != NULL)
+		evutil_freeaddrinfo(d->list);
+	d->list = d->at = NULL;
 }
 
 /* Why the gateway does not go there (ID9), or NULL.  Connected: also its own end says where that is. */
@@ -85,6 +142,8 @@ on_connected(evutil_socket_t fd, short what, void *arg)
 	event_del(&d->writable);
 	d->waiting = false;
 	d->fd = -1;
+	health_set(d->server[d->tried - 1], 0);
+	s->reached = arena_string(s->arena, sp_str(d->server[d->tried - 1]));
 	dial_stop(s);
 	session_connected(s, fd);
 }
@@ -93,7 +152,7 @@ on_connected(evutil_socket_t fd, short what, void *arg)
 static void
 dial_next(struct dial *d)
 {
-	int on = 1, err = errno;
+	int err = errno;
 	const char *why = NULL;
 	for (; d->at != NULL; d->at = d->at->ai_next) {
 		if ((why = refused(d, d->at->ai_addr, -1)) != NULL)
@@ -103,8 +162,7 @@ dial_next(struct dial *d)
 			err = errno;
 			continue;
 		}
-		(void)setsockopt(d->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		(void)setsockopt(d->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+		stream_keepalive(d->fd, d->s->home->keepalive);
 		if (connect(d->fd, d->at->ai_addr, (socklen_t)d->at->ai_addrlen) == 0 || errno == EINPROGRESS) {
 			d->at = d->at->ai_next;
 			event_assign(&d->writable, d->s->w->base, d->fd, EV_WRITE, on_connected, d);
@@ -115,18 +173,18 @@ dial_next(struct dial *d)
 		err = errno;
 		dial_drop_socket(d);
 	}
-	dial_failed(d, why != NULL ? why : err == 0 ? "no address" : strerror(err));
+	server_failed(d, why != NULL ? why : err == 0 ? "no address" : strerror(err));
 }
 
 static void
 on_resolved(int rc, struct evutil_addrinfo *list, void *arg)
 {
 	struct dial *d = arg;
-	d->name = NULL;
 	if (rc == EVUTIL_EAI_CANCEL)
-		return;
+		return; /* d may ask for another one by now, or be gone */
+	d->name = NULL;
 	if (rc != 0) {
-		dial_failed(d, evutil_gai_strerror(rc));
+		server_failed(d, evutil_gai_strerror(rc));
 		return;
 	}
 	d->list = d->at = list;
@@ -134,23 +192,19 @@ on_resolved(int rc, struct evutil_addrinfo *list, void *arg)
 	dial_next(d);
 }
 
-void
-dial_start(struct sp_session *s)
+/* The next of the target's servers: its name is looked up anew each time, in the background. */
+static void
+server_next(struct dial *d)
 {
 	struct hostport at;
 	char port[8];
-	struct dial *d = arena_alloc(s->arena, sizeof(*d));
-	s->dial = d;
-	d->s = s;
-	d->fd = -1;
-	s->deadline = s->w->now + s->home->timeout.connect;
-	if (settings_unix(s->home->server) != NULL) {
-		if (keeper_connect_target(s) != SP_OK)
-			dial_failed(d, "the keeper is away; try again in a few seconds");
-		return;
-	}
-	if (settings_hostport(s->home->server, &at) != SP_OK) {
-		dial_failed(d, "its `server` is not HOST:PORT");
+	const struct sp_session *s = d->s;
+	uint64_t each = s->home->timeout.connect / d->n;
+	const struct timeval limit = { .tv_sec = (time_t)(each / 1000), .tv_usec = (suseconds_t)(each % 1000 * 1000) };
+	if (d->n > 1)
+		event_add(&d->patience, &limit);
+	if (settings_hostport(d->server[d->tried++], &at) != SP_OK) {
+		server_failed(d, "its `server` is not HOST:PORT");
 		return;
 	}
 	snprintf(port, sizeof(port), "%u", (unsigned)at.port);
@@ -162,11 +216,77 @@ dial_start(struct sp_session *s)
 		return;
 	}
 	if (s->w->dns == NULL) {
-		dial_failed(d, "names cannot be resolved here; give its address");
+		server_failed(d, "names cannot be resolved here; give its address");
 		return;
 	}
 	hints.ai_flags = EVUTIL_AI_NUMERICSERV;
-	d->name = evdns_getaddrinfo(s->w->dns, at.host, port, &hints, on_resolved, d);
+	struct evdns_getaddrinfo_request *asked = evdns_getaddrinfo(s->w->dns, at.host, port, &hints, on_resolved, d);
+	if (asked != NULL) /* NULL: on_resolved() was called, and may have gone on to the next server */
+		d->name = asked;
+}
+
+static void
+on_impatient(evutil_socket_t fd, short what, void *arg)
+{
+	struct dial *d = arg;
+	(void)fd;
+	(void)what;
+	worker_clock(d->s->w);
+	server_failed(d, "it did not answer in its part of `timeout connect=`");
+}
+
+static void
+server_failed(struct dial *d, const char *why)
+{
+	const char *server = d->server[d->tried - 1];
+	if (d->n > 1) {
+		health_set(server, d->s->w->now + DOWN_MS);
+		sp_log(d->s, SP_WARN, "server %s of target %s is not reached: %s", server, d->s->target_name, why);
+	}
+	if (d->tried == d->n) {
+		dial_failed(d, why);
+		return;
+	}
+	server_leave(d);
+	server_next(d);
+}
+
+/* As they are written; those that did not answer a moment ago come last.  Where its session is, a side session goes too. */
+static void
+servers_order(struct dial *d, const struct target *t, uint64_t now)
+{
+	size_t n = t->standby.n + 1, k = 0;
+	d->n = 1;
+	if (d->s->reached != NULL) {
+		d->server = &d->s->reached;
+		return;
+	}
+	d->server = arena_alloc(d->s->arena, n * sizeof(*d->server));
+	for (unsigned down = 0; down < 2; down++)
+		for (size_t i = 0; i < n; i++) {
+			const char *server = i == 0 ? t->server : t->standby.v[i - 1];
+			if (health_down(server, now) == (down == 1))
+				d->server[k++] = server;
+		}
+	d->n = n;
+}
+
+void
+dial_start(struct sp_session *s)
+{
+	struct dial *d = arena_alloc(s->arena, sizeof(*d));
+	s->dial = d;
+	d->s = s;
+	d->fd = -1;
+	s->deadline = s->w->now + s->home->timeout.connect;
+	if (settings_unix(s->home->server) != NULL) {
+		if (keeper_connect_target(s) != SP_OK)
+			dial_failed(d, "the keeper is away; try again in a few seconds");
+		return;
+	}
+	evtimer_assign(&d->patience, s->w->base, on_impatient, d);
+	servers_order(d, s->home, s->w->now);
+	server_next(d);
 }
 
 void
@@ -194,9 +314,5 @@ dial_stop(struct sp_session *s)
 	if (d == NULL)
 		return;
 	s->dial = NULL;
-	if (d->name != NULL)
-		evdns_getaddrinfo_cancel(d->name);
-	dial_drop_socket(d);
-	if (d->list != NULL)
-		evutil_freeaddrinfo(d->list);
+	server_leave(d);
 }

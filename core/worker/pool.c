@@ -85,6 +85,7 @@ pool_take(struct sp_session *s)
 		struct sp_session *warm = WARM_OF(n);
 		if (!fits(warm, s) || !waits(warm))
 			continue;
+		s->reached = warm->reached == NULL ? NULL : arena_string(s->arena, sp_str(warm->reached));
 		stream_move(&s->side[SP_TARGET], &warm->side[SP_TARGET]);
 		dismiss(warm, "a session took its connection");
 		return true;

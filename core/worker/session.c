@@ -157,6 +157,8 @@ session_side(struct sp_session *like, const char *purpose, void *cookie)
 	s->conf = like->conf; /* in dialled */
 	s->cookie = cookie;
 	s->login = side_login(s->home, purpose);
+	if (like->reached != NULL) /* a cancel, above all, is for the server that has the session */
+		s->reached = arena_string(s->arena, sp_str(like->reached));
 	session_begin_side(s, like->target_name, like->part, purpose);
 	return s;
 }

@@ -5,6 +5,8 @@
 #include "stream.h"
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -309,6 +311,22 @@ stream_send_tls(struct stream *st)
 	return SP_OK;
 }
 
+void
+stream_keepalive(int fd, uint64_t ms)
+{
+	enum { PROBES = 4 };
+	int on = 1, idle = ms < 1000 ? 1 : ms > 32767000 ? 32767 : (int)(ms / 1000), each = idle < 8 ? 2 : idle / PROBES, probes = PROBES;
+	unsigned unheard = (unsigned)(idle + each * probes) * 1000; /* what was sent and is not acknowledged counts alike */
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	if (ms == 0)
+		return;
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &each, sizeof(each));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof(unheard));
+}
+
 bool
 stream_idle(const struct stream *st)
 {
@@ -504,7 +522,7 @@ stream_begin_tls(struct stream *st, bool direct, const char *alpn)
 		start.sign = keeper_tls_sign;
 		start.sign_owner = s;
 		const char *name = s->home->tls.name;
-		if (name[0] == '\0' && settings_hostport(s->home->server, &at) == SP_OK)
+		if (name[0] == '\0' && settings_hostport(s->reached != NULL ? s->reached : s->home->server, &at) == SP_OK)
 			name = at.host;
 		start.name = name;
 	}

@@ -71,6 +71,8 @@ int stream_flush(struct stream *st) SP_MUST;
 void stream_arm(struct stream *st);
 /* Starts the handshake as server to the client, as client to the target. */
 void stream_begin_tls(struct stream *st, bool direct, const char *alpn);
+/* Both ends of a session: small messages at once; ms until a silent peer is asked whether it is there, 0: the kernel's. */
+void stream_keepalive(int fd, uint64_t ms);
 bool stream_idle(const struct stream *st); /* nothing left to send */
 bool stream_shut_out(const struct stream *st); /* shut, and all of it is out */
 /* From the loop: bytes to read; to write.  stream.c calls session_input()/session_output(). */

@@ -7,7 +7,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -18,6 +17,7 @@
 #include "epoch_use.h"
 #include "keeper_talk.h"
 #include "pool.h"
+#include "proxied.h"
 #include "record.h"
 #include "session.h"
 #include "trial.h"
@@ -64,14 +64,18 @@ writer_grow(struct sp_writer *wr, size_t more)
 /* ---- listeners ---- */
 
 static void
-peer_address(const struct sockaddr_storage *a, char out[64])
+peer_address(int fd, const struct sockaddr_storage *a, char out[64])
 {
+	struct ucred who;
+	socklen_t len = sizeof(who);
 	char ip[INET6_ADDRSTRLEN] = "";
 	if (a->ss_family == AF_INET)
 		inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)a)->sin_addr, ip, sizeof(ip));
 	else if (a->ss_family == AF_INET6)
 		inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, ip, sizeof(ip));
 	snprintf(out, 64, "%s", ip);
+	if (a->ss_family == AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0)
+		snprintf(out, 64, "uid=%u", (unsigned)who.uid);
 }
 
 void
@@ -95,7 +99,6 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 {
 	struct listening *l = arg;
 	struct worker *w = l->w;
-	int on = 1;
 	(void)what;
 	worker_clock(w);
 	struct listener_use *use = w->epoch == NULL ? NULL : epoch_use_listener(w->epoch, l->name);
@@ -110,14 +113,17 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 			return;
 		}
 		if (use == NULL || w->draining || w->ring == NULL ||
-		    w->nsessions >= CONNECTIONS(w->epoch->epoch->settings.limit.sessions)) {
+		    w->nsessions + w->narriving >= CONNECTIONS(w->epoch->epoch->settings.limit.sessions)) {
 			close(client);
 			continue;
 		}
-		(void)setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		(void)setsockopt(client, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-		peer_address(&peer, address);
-		session_accept(w, use->listener, client, address);
+		if (peer.ss_family != AF_UNIX)
+			stream_keepalive(client, use->listener->keepalive);
+		peer_address(client, &peer, address);
+		if (proxied_from(use->listener, address))
+			proxied_begin(w, use->listener, client, address);
+		else
+			session_accept(w, use->listener, client, address);
 	}
 }
 
@@ -175,7 +181,7 @@ drain(struct worker *w)
 		if (s->state == SESSION_RUN)
 			session_finish(s, SP_END_SHUTDOWN, "nobody needs it any more");
 	}
-	if (w->nsessions > 0)
+	if (w->nsessions > 0 || w->narriving > 0)
 		return;
 	struct message m = { .type = MSG_DRAINED };
 	if (link_send(w->role->master, &m) != SP_OK)
@@ -340,6 +346,7 @@ worker_quit(void *owner, bool graceful)
 		listening_free(LIST_OF(n, struct listening, all));
 	if (graceful)
 		return;
+	proxied_end_all(w);
 	LIST_EACH(n, next, &w->sessions) {
 		struct sp_session *s = LIST_OF(n, struct sp_session, all);
 		if (s->purpose[0] == '\0') /* the others: drain() */
@@ -354,6 +361,7 @@ worker_init(struct worker *w)
 	list_init(&w->listeners);
 	list_init(&w->kicked);
 	list_init(&w->warm);
+	list_init(&w->arriving);
 	w->arena = arena_new(0);
 	w->scratch = mem_alloc(SCRATCH);
 	w->writer = (struct sp_writer){ .grow = writer_grow };

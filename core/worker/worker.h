@@ -74,6 +74,7 @@ struct sp_session {
 	const char *login, *target_name, *part; /* login: in dialled */
 	struct question *question;        /* what the keeper was asked, until it answers; NULL: nothing that another one could be asked */
 	bool challenged;                  /* in the middle of a mechanism: its keeper alone can go on */
+	const char *reached;              /* HOST:PORT: which of the target's servers this is connected to, or is to be; NULL: none yet, or a socket */
 	const char *login_as; /* what the target is told: login, or the role that was made for this session */
 	uint64_t expires;                 /* wall µs, of the principal */
 	struct { uint32_t pid; size_t len; uint8_t secret[64]; } cancel; /* told again to a new keeper; len 0: none */
@@ -120,6 +121,8 @@ struct worker {
 	unsigned index;
 	struct link *keeper;              /* NULL while it is away */
 	uint64_t recorder_changes;        /* mono ms: until then it may be away, as was announced */
+	struct list_head arriving;        /* proxied.c: connections that have not yet said whose they are */
+	unsigned narriving;
 	bool keeper_leaves;               /* it said so: who waits will be asked for again, of its successor */
 	uint64_t keeper_asked, keeper_heard; /* mono ms: the last sign of life wanted, and had */
 	struct worker_epoch *epoch;

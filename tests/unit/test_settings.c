@@ -130,11 +130,21 @@ test_listener(void)
 	refused(LISTENER, "t:1: protocol \"postgres\" has no module: \"load_module postgres;\" is missing");
 #define L(body) "load_module postgres; listener pg { protocol postgres; " body " }"
 	refused(L("listen 5432; cleartext loopback;"),
-	    "t:1: \"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, not \"5432\"");
+	    "t:1: \"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, unix:/PATH or systemd:NAME, not \"5432\"");
 	refused(L("listen localhost:5432; cleartext loopback;"),
-	    "t:1: \"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, not \"localhost:5432\"");
+	    "t:1: \"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, unix:/PATH or systemd:NAME, not \"localhost:5432\"");
 	refused(L("listen 0.0.0.0:5432; cleartext loopback;"),
 	    "t:1: \"cleartext loopback\" on 0.0.0.0:5432, which others reach too: tokens need TLS there");
+	refused(L("listen 0.0.0.0:5432; public 127.0.0.1:5432; cleartext loopback;"),
+	    "t:1: \"cleartext loopback\" on 0.0.0.0:5432, which others reach too: tokens need TLS there");
+	refused(L("listen unix:run/pg; cleartext loopback;"),
+	    "t:1: \"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, unix:/PATH or systemd:NAME, not \"unix:run/pg\"");
+	refused(L("listen systemd:; cleartext loopback;"),
+	    "t:1: \"listen\" takes an address and a port, 127.0.0.1:5432 or [::1]:5432, unix:/PATH or systemd:NAME, not \"systemd:\"");
+	refused(L("listen 127.0.0.1:5432; cleartext loopback; proxy_from 10.0.0.0/8 10.0.0.0/33;"),
+	    "t:1: \"proxy_from\" takes networks, 10.0.0.0/24, not \"10.0.0.0/33\"");
+	CU_ASSERT_EQUAL(load(L("listen unix:/run/pg; cleartext loopback;")), SP_OK);
+	CU_ASSERT_EQUAL(load(L("listen systemd:pg; cleartext loopback; proxy_from 10.0.0.0/8 fd00::/8; keepalive off;")), SP_OK);
 	refused(L("listen [::ffff:127.0.0.1]:5432; cleartext loopback;"),
 	    "t:1: \"cleartext loopback\" on [::ffff:127.0.0.1]:5432, which others reach too: tokens need TLS there");
 	refused(L("listen 127.0.0.1:5432;"),
@@ -161,6 +171,11 @@ test_target(void)
 	refused(T("server a; policy p;"), "t:1: \"server\" takes a host and a port, db.example.com:5432, not \"a\"");
 	refused(T("server a:0; policy p;"), "t:1: \"server\" takes a host and a port, db.example.com:5432, not \"a:0\"");
 	refused(T("server \"a b:1\"; policy p;"), "t:1: \"server\" takes a host and a port, db.example.com:5432, not \"a b:1\"");
+	CU_ASSERT_EQUAL(load(T("server a:1; standby b:1 [::1]:2; policy p;")), SP_OK);
+	refused(T("server a:1; standby b; policy p;"),
+	    "t:1: \"standby\" takes hosts with their ports beside a \"server\" that is one too, not \"b\"");
+	refused(T("server a:1; standby 169.254.169.254:80; policy p;"),
+	    "t:1: \"standby\" 169.254.169.254:80 can't be a target: its address is link-local, a cloud's metadata, multicast or none: no target is there");
 	refused(T("server a:1; policy p p;"), "t:1: \"policy\" has /etc/sallyport/p twice");
 	refused(T("server a:1; policy p; login user=a secret=hunter2;"),
 	    "t:1: \"login secret=\" says where the secret is: file:PATH, env:NAME or sealed:NAME");
@@ -176,6 +191,8 @@ test_target(void)
 #define CATALOGUE "catalogue user=cat secret=file:y; "
 	CU_ASSERT_EQUAL(load(EPHEMERAL("role=staff", ADMIN CATALOGUE)), SP_OK);
 	CU_ASSERT_EQUAL(s.targets->login.valid, 15 * 60000);
+	refused(EPHEMERAL("role=staff", "standby b:1; " ADMIN CATALOGUE),
+	    "t:1: \"standby\" does not go with an ephemeral login: its roles are made at \"server\" alone");
 	CU_ASSERT_STRING_EQUAL(settings_login(s.targets), "staff");
 	refused(EPHEMERAL("role=staff user=x", ADMIN CATALOGUE),
 	    "t:1: \"login ephemeral\" has its own user and secret: leave user=, secret=, cert= and cleartext out");
