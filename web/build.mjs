@@ -4,11 +4,13 @@
 //   node build.mjs OPENAPI.json OUT     run in a folder that has src/, test/, tsconfig.json and node_modules/
 //
 // OUT gets index.html, icon.svg and assets/NAME-HASH.EXT: a name never means two contents, so it may be kept for ever.
+// Each has NAME-HASH.EXT.gz beside it.
 
 import { spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync, copyFileSync } from "node:fs";
 import path from "node:path";
 import process from "node:process";
+import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import openapiTS, { astToString } from "openapi-typescript";
 
@@ -84,6 +86,12 @@ function page(outputs) {
   writeFileSync("first-load.json", JSON.stringify({ limit, files: scripts }));
 }
 
+// NAME.gz beside each: the gateway answers with it whoever takes gzip.
+function pack() {
+  const assets = path.join(out, "assets");
+  for (const name of readdirSync(assets)) writeFileSync(path.join(assets, `${name}.gz`), gzipSync(readFileSync(path.join(assets, name)), { level: 9 }));
+}
+
 rmSync(out, { recursive: true, force: true });
 rmSync("tests", { recursive: true, force: true });
 mkdirSync(out, { recursive: true });
@@ -92,3 +100,4 @@ check();
 page(await bundle());
 await bundleTests();
 copyFileSync("src/icon.svg", path.join(out, "icon.svg"));
+pack();
