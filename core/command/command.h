@@ -136,6 +136,9 @@ bool beside(const char *const *places, char *path, size_t room) SP_MUST;
 
 int run_token(struct run *r);
 int run_login(struct run *r);
+/* Where there is a screen; false: there is none. */
+bool open_browser(const char *url);
+int run_console(struct run *r);
 int run_logout(struct run *r);
 int run_run(struct run *r);
 int run_whoami(struct run *r);

@@ -26,14 +26,14 @@ text_of(const json_t *o, const char *name)
 }
 
 /* Where there is a screen: no shell, no output, nobody waits for it. */
-static void
+bool
 open_browser(const char *url)
 {
 	const char *browser = getenv("BROWSER");
-	if (strncmp(url, "https://", 8) != 0)
-		return;
+	if (strncmp(url, "https://", 8) != 0 && strncmp(url, "file:///", 8) != 0)
+		return false;
 	if (browser == NULL && getenv("DISPLAY") == NULL && getenv("WAYLAND_DISPLAY") == NULL)
-		return;
+		return false;
 	if (browser == NULL || browser[0] == '\0')
 		browser = "xdg-open";
 	(void)fflush(NULL);
@@ -50,6 +50,7 @@ open_browser(const char *url)
 	}
 	if (pid > 0)
 		(void)waitpid(pid, NULL, 0);
+	return pid > 0;
 }
 
 static int
@@ -130,7 +131,7 @@ run_login(struct run *r)
 	if (rc == DONE) {
 		tell(device);
 		if (!flag(r, "no-browser"))
-			open_browser(text_of(device, "verification_uri_complete"));
+			(void)open_browser(text_of(device, "verification_uri_complete"));
 		rc = wait_for_answer(r, device, &answer);
 	}
 	if (rc == DONE)

@@ -178,6 +178,7 @@ static const struct option_row ssh_options[] = {
 	{ "agent", NULL, "put key and certificate into the ssh-agent, too" },
 	{ NULL, NULL, NULL },
 };
+static const struct option_row console_options[] = { { "open", NULL, "in a browser of this machine" }, { NULL, NULL, NULL } };
 static const struct option_row login_options[] = { { "no-browser", NULL, "open none, also where there is one" }, { NULL, NULL, NULL } };
 
 const struct command commands[] = {
@@ -185,6 +186,10 @@ const struct command commands[] = {
 	    .more = "It shows an address and a code, and waits until you have confirmed them there. The sign-in is kept in\n"
 		    "~/.config/sallyport, for you alone; later commands find the server and the sign-in by themselves." },
 	{ .name = "logout", .words = "", .run = run_logout, .help = "End the sign-in, there and here." },
+	{ .name = "console", .words = "", .options = console_options, .run = run_console,
+	    .help = "Make a link that opens the console once, as your account at the control socket.",
+	    .more = "For a first start, before there is an identity provider: it is good for two minutes, and signs in for an hour, with what\n"
+		    "your account may do at the socket (`sallyport whoami`), and no more. What signs in stands behind #, so that no server logs it." },
 	{ .name = "whoami", .words = "", .help = "Show who you are to the gateway.", .run = run_whoami },
 	{ .name = "token", .words = "", .options = token_options, .run = run_token, .help = "Make a short-lived token by the local issuer.",
 	    .more = "Only where the configuration says `local_issuer on` and `control … may=mint`; each use is in the audit log." },

@@ -145,7 +145,7 @@ static const struct {
 } https_fields[] = {
 	{ "Strict-Transport-Security", "max-age=31536000" },
 	{ "X-Frame-Options", "DENY" },
-	{ "Referrer-Policy", "no-referrer" },
+	{ "Referrer-Policy", "same-origin" }, /* not "no-referrer": then browsers write "Origin: null" on our own forms, which are refused */
 	{ "Cross-Origin-Opener-Policy", "same-origin" },
 	{ "Cross-Origin-Resource-Policy", "same-origin" },
 	{ "Permissions-Policy", "camera=(), geolocation=(), microphone=()" },

@@ -3,6 +3,7 @@
  * The pages of signing in, and the console's own health.
  *
  *   /signin ─ choice ─▶ /signin/with/ID ─▶ the provider ─▶ /signin/callback/ID ─▶ cookie, back to where one was
+ *   /signin/link: what `sallyport console` made, posted from behind its #
  *   /saml/acs/ID: the same for a provider that has the browser post its response
  *   /requests/ID: all of it ─ POST with the CSRF token and the hash that was shown ─▶ decided
  *   /device ─ code ─▶ what it is, who asks, from where ─ POST with the CSRF token ─▶ done
@@ -331,7 +332,7 @@ on_saml_logout(struct page_job *j, const json_t *o)
 }
 
 static void (*const answered[PAGES])(struct page_job *j, const json_t *o) = {
-	[PAGE_SIGNIN] = on_signed_in, [PAGE_SIGNIN_WITH] = on_location, [PAGE_SIGNIN_BACK] = on_back, [PAGE_DEVICE] = on_device,
+	[PAGE_LINK_USE] = on_back, [PAGE_SIGNIN] = on_signed_in, [PAGE_SIGNIN_WITH] = on_location, [PAGE_SIGNIN_BACK] = on_back, [PAGE_DEVICE] = on_device,
 	[PAGE_DEVICE_CONFIRM] = on_confirmed, [PAGE_REQUEST] = on_request, [PAGE_DECIDE] = on_decided, [PAGE_LOGOUT] = on_logout,
 	[PAGE_SAML_BACK] = on_back, [PAGE_SAML_LOGOUT] = on_saml_logout, [PAGE_SAML_METADATA] = on_metadata,
 };
@@ -402,7 +403,7 @@ static void
 page_first(struct page_job *j, struct sp_bytes id)
 {
 	static const char *const back[] = { "flow", "state", "code", "iss", "error", NULL }, *const confirm[] = { "code", "allow", NULL },
-				*const with[] = { "return", NULL }, *const request[] = { "id", NULL }, *const decide[] = { "id", "hash", "comment", NULL };
+				*const with[] = { "return", NULL }, *const link[] = { "link", NULL }, *const request[] = { "id", NULL }, *const decide[] = { "id", "hash", "comment", NULL };
 	json_t *args;
 	switch (j->page->page) {
 	case PAGE_SIGNIN:
@@ -417,6 +418,9 @@ page_first(struct page_job *j, struct sp_bytes id)
 		args = args_of(j, back);
 		(void)json_object_set_new(args, "identity", json_stringn((const char *)id.p, id.len));
 		page_ask(j, CALL_SIGNIN_CODE, args);
+		break;
+	case PAGE_LINK_USE:
+		page_ask(j, CALL_LINK_USE, args_of(j, link));
 		break;
 	case PAGE_DEVICE:
 		page_ask(j, CALL_WHOAMI, json_object());
@@ -444,7 +448,7 @@ page_first(struct page_job *j, struct sp_bytes id)
 static const struct {
 	const char *word, *name;
 } page_words[] = {
-	{ "state", "state" }, { "code", "code" }, { "iss", "iss" }, { "error", "error" }, { "return", "return" }, { "csrf", "csrf" },
+	{ "link", "link" }, { "state", "state" }, { "code", "code" }, { "iss", "iss" }, { "error", "error" }, { "return", "return" }, { "csrf", "csrf" },
 	{ "allow", "allow" }, { "hash", "hash" }, { "comment", "comment" }, { "SAMLResponse", "response" }, { "SAMLRequest", "request" },
 };
 
@@ -482,6 +486,8 @@ static bool
 page_proof(struct caller *c, const struct page_route *page, const struct request *r, const json_t *args, struct proof *p_r)
 {
 	*p_r = (struct proof){ .carrier = CARRIER_NONE };
+	if (page->page == PAGE_LINK_USE) /* of our own page, and an old cookie doesn't count */
+		return guard_request(c, r, p_r, SP_LIT(""));
 	if (page->page == PAGE_SAML_BACK || page->page == PAGE_SAML_LOGOUT)
 		return guard_host(c, r);
 	return guard_proof(c, r, p_r) && guard_request(c, r, p_r, sp_str(text_of(args, "csrf")));
@@ -548,11 +554,13 @@ static void
 page_app(struct caller *c, const struct page_route *page, const struct request *r)
 {
 	const struct files *files = caller_console(c)->files;
-	const struct file *f = files_find(files, page->page == PAGE_APP || page->page == PAGE_HOME ? SP_LIT("/index.html") : r->path);
+	const struct file *f = files_find(files, page->page == PAGE_APP || page->page == PAGE_HOME || page->page == PAGE_LINK ? SP_LIT("/index.html") : r->path);
 	if (!guard_host(c, r))
 		return;
 	if (f != NULL)
 		page_give_file(c, r, f);
+	else if (page->page == PAGE_LINK) /* no script takes it from behind the # */
+		show(c, &(struct page_reply){ .status = 200 }, "link.html", "Open the console", (const struct hole[]){ { NULL, NULL } });
 	else if (page->page == PAGE_HOME)
 		go_to(c, RETURN_FIRST, NULL, NULL);
 	else if (page->page == PAGE_APP)
@@ -597,7 +605,7 @@ page_begin(struct caller *c, const struct request *r)
 		page_health(c, page->page);
 	else if (page->page == PAGE_OPENAPI)
 		page_openapi(c);
-	else if (page->page == PAGE_HOME || page->page == PAGE_APP || page->page == PAGE_ASSET)
+	else if (page->page == PAGE_HOME || page->page == PAGE_APP || page->page == PAGE_LINK || page->page == PAGE_ASSET)
 		page_app(c, page, r);
 	else if (page->page == PAGE_STYLE)
 		caller_page(c, &(struct page_reply){ .status = 200, .type = "text/css; charset=utf-8", .body = page_file("style.css"), .cache = "public, max-age=86400" });

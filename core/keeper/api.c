@@ -30,7 +30,7 @@ static int (*const calls[CALLS])(struct api *a) = {
 	[CALL_TICKET] = api_ticket, [CALL_TICKETS] = api_tickets, [CALL_TICKET_END] = api_ticket_end, [CALL_SSH_CERTIFICATE] = api_ssh_certificate, [CALL_TOKEN] = api_token,
 	[CALL_REVOKE] = api_revoke, [CALL_TARGETS] = api_targets, [CALL_KEYS] = api_keys, [CALL_STATUS] = api_status, [CALL_METRICS] = api_metrics,
 	[CALL_IDENTITIES] = api_identities, [CALL_SIGNIN_BEGIN] = api_signin_begin, [CALL_SIGNIN_CODE] = api_signin_code,
-	[CALL_LOGOUT] = api_logout, [CALL_DEVICE_BEGIN] = api_device_begin, [CALL_DEVICE_POLL] = api_device_poll,
+	[CALL_LINK_MAKE] = api_link_make, [CALL_LINK_USE] = api_link_use, [CALL_LOGOUT] = api_logout, [CALL_DEVICE_BEGIN] = api_device_begin, [CALL_DEVICE_POLL] = api_device_poll,
 	[CALL_DEVICE_LOOK] = api_device_look, [CALL_DEVICE_CONFIRM] = api_device_confirm, [CALL_BACKCHANNEL] = api_backchannel,
 	[CALL_RENEW] = api_renew, [CALL_SLACK] = api_slack, [CALL_POLICIES] = api_policies, [CALL_POLICY_EXPLAIN] = api_policy_explain,
 	[CALL_SAML_METADATA] = api_saml_metadata, [CALL_SAML_ACS] = api_saml_acs, [CALL_SAML_LOGOUT] = api_saml_logout,

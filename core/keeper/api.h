@@ -99,6 +99,9 @@ int api_backchannel(struct api *a);
 void api_signin_close(struct keeper *k);
 /* Of a sign-in that was made: its secret, text. */
 json_t *api_signin_answer(const struct principal *p, struct sp_bytes secret, uint64_t expires, const char *back);
+/* api_link.c */
+int api_link_make(struct api *a);
+int api_link_use(struct api *a);
 /* api_renew.c */
 int api_renew(struct api *a);
 struct live;

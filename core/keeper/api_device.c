@@ -305,7 +305,7 @@ api_device_confirm(struct api *a)
 	if (d->state != DEVICE_WAITING)
 		return api_refuse(a, 409, "this code was answered already");
 	/* What it gets is a part of this sign-in: a token has an end of its own, and the control socket is nobody's to hand on. */
-	if (!a->who.signin || strcmp(p->class, "human") != 0)
+	if (!a->who.signin || strcmp(p->class, "human") != 0 || strcmp(p->identity, "unix") == 0)
 		return api_refuse(a, 403, "only a person who signed in with a browser may confirm a machine");
 	if (a->who.device)
 		return api_refuse(a, 403, "this machine was confirmed itself: open %s/device in a browser and sign in there", keeper_settings(a->k)->console.url);

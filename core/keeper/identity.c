@@ -543,10 +543,24 @@ identity_stands(const struct settings *s, const struct principal *p)
 	return vouches(settings_identity(s, p->identity), p);
 }
 
+/* Of an account at the control socket. */
+static int
+unix_rights(const struct settings *s, struct arena *a, struct verified *v)
+{
+	v->may = MAY_USE | MAY_OPERATE | MAY_AUDIT;
+	if (strings_have(&s->control.may, "approve"))
+		v->may |= MAY_APPROVE;
+	if (strings_have(&s->control.may, "mint") && s->local_issuer)
+		v->may |= MAY_MINT;
+	return name_roles(a, v->may, &v->principal.roles);
+}
+
 int
 identity_renew(const struct settings *s, struct arena *a, struct verified *v)
 {
 	const struct identity *i = settings_identity(s, v->principal.identity);
+	if (strcmp(v->principal.identity, "unix") == 0 && strcmp(v->principal.issuer, "unix") == 0) /* by a link of the control socket */
+		return unix_rights(s, a, v);
 	if (!vouches(i, &v->principal))
 		return SP_EDENIED;
 	v->token_use = i->token_use;
@@ -658,17 +672,12 @@ identity_unix(const struct settings *s, struct sp_bytes name, struct arena *a, s
 	p->class = "human";
 	p->token = "";
 	p->expires = INT64_MAX;
-	v_r->may = MAY_USE | MAY_OPERATE | MAY_AUDIT;
-	if (strings_have(&s->control.may, "approve"))
-		v_r->may |= MAY_APPROVE;
-	if (strings_have(&s->control.may, "mint") && s->local_issuer)
-		v_r->may |= MAY_MINT;
-	return name_roles(a, v_r->may, &p->roles);
+	return unix_rights(s, a, v_r);
 }
 
 /* ann by a token, and ann at the control socket */
-static const char *
-bare(const struct principal *p)
+const char *
+identity_account(const struct principal *p)
 {
 	return strcmp(p->identity, "unix") == 0 && strncmp(p->user, "unix:", 5) == 0 ? p->user + 5 : p->user;
 }
@@ -692,7 +701,7 @@ identity_same(const struct principal *a, const struct principal *b)
 		alike(a->user, b->person) || alike(a->person, b->user) || alike(a->name, b->person) || alike(a->person, b->name)))
 		return true;
 	bool by_socket = strcmp(a->identity, "unix") == 0 || strcmp(b->identity, "unix") == 0;
-	return by_socket && strcmp(bare(a), bare(b)) == 0;
+	return by_socket && strcmp(identity_account(a), identity_account(b)) == 0;
 }
 
 static bool
@@ -705,7 +714,7 @@ bool
 identity_sponsors(const struct principal *p, const struct principal *agent)
 {
 	return named(agent, p->person) || named(agent, p->subject) || named(agent, p->user) || named(agent, p->name) ||
-	    (p->identity != NULL && named(agent, bare(p)));
+	    (p->identity != NULL && named(agent, identity_account(p)));
 }
 
 bool

@@ -97,6 +97,8 @@ int identity_local(struct arena *a, const char *user, const json_t *groups, stru
 
 /* A caller on the control socket. */
 int identity_unix(const struct settings *s, struct sp_bytes name, struct arena *a, struct verified *v_r) SP_MUST;
+/* What the machine calls whom identity_unix() calls unix:NAME; other users are called what they are. */
+const char *identity_account(const struct principal *p);
 /* True when p is whom the agent works for, by whatever name the agent's issuer gave: made to refuse, so it is wide. */
 bool identity_sponsors(const struct principal *p, const struct principal *agent);
 /* The same, made to permit: by the person's claim, or by what the agent's own issuer calls p. */

@@ -55,7 +55,7 @@ def shows_all(out):
         r"UPDATE 1")
     has(steps[5], r"operation +UPDATE orders SET price", r"approver=lea")
     has(steps[6], r"^ +ok +yes", r"copy\.rec: intact", r"NOT INTACT: .*frame")
-    has(steps[6], r"--stop", re.escape(f". {home}/env"))
+    has(steps[6], r"^  https://localhost:\d+/signin/link#[\w-]{40,}$", r"--stop", re.escape(f". {home}/env"))
 
 
 def ports():

@@ -131,7 +131,7 @@ def answers_say_what_browsers_may_do(world):
         assert fields["Strict-Transport-Security"].startswith("max-age=31536000"), path
         assert "default-src 'none'" in fields["Content-Security-Policy"] and "frame-ancestors 'none'" in fields["Content-Security-Policy"], path
         assert "unsafe" not in fields["Content-Security-Policy"], path
-        assert fields["X-Content-Type-Options"] == "nosniff" and fields["Referrer-Policy"] == "no-referrer" and fields["X-Frame-Options"] == "DENY", path
+        assert fields["X-Content-Type-Options"] == "nosniff" and fields["Referrer-Policy"] == "same-origin" and fields["X-Frame-Options"] == "DENY", path
         assert "Access-Control-Allow-Origin" not in fields, path
     assert call(world, "GET", "/signin")[1]["Cache-Control"] == "no-store"
 
@@ -217,6 +217,60 @@ def malformed_requests_are_refused(world):
         with socket.create_connection(at, 10) as s, context(world).wrap_socket(s, server_hostname="localhost") as t:
             t.sendall(said)
             assert re.match(rb"HTTP/1.1 (400|501) ", t.recv(4096)), said
+
+
+def post_link(world, link, **fields):
+    return call(world, "POST", "/signin/link", "link=" + link, **{"Content-Type": "application/x-www-form-urlencoded", "Origin": url(world), **fields})
+
+
+def account_of(world, cookie):
+    return json.loads(call(world, "GET", "/api/v1/whoami", Cookie=cookie)[2])
+
+
+@test
+def a_link_of_the_control_socket_opens_the_console_once(world):
+    """ID10: whoever may use the socket gets in, as that account and with its rights; the link is good once, and in no log."""
+    made = world.command("console", "--json")
+    assert made.code == 0, repr(made)
+    address, _, link = made.json["url"].partition("#")
+    assert address == url(world) + "/signin/link" and len(link) > 40, made.json
+    assert call(world, "GET", "/signin/link")[0] == 200
+    for origin in ("https://evil.example.com", "null"):
+        assert post_link(world, link, Origin=origin)[0] == 403
+    for wrong in ("", link[:-1], link[1:], link[::-1], "A" * len(link), "%00"):
+        status, fields, text = post_link(world, wrong)
+        assert status == 400 and "sps_" not in str(fields), (wrong, status, text)
+    status, fields, text = post_link(world, link, Cookie="__Host-sallyport=sps_of-another-time")  # which does not count
+    cookie = fields.get_all("Set-Cookie")[0].split(";")
+    assert status == 303 and fields["Location"] == "/" and cookie[0].startswith("__Host-sallyport=sps_") and " HttpOnly" in cookie and " Secure" in cookie, (status, text)
+    who, socket = account_of(world, cookie[0]), world.command("whoami", "--json").json
+    assert (who["user"], who["identity"], who["roles"], who["may"]) == (socket["user"], "unix", socket["roles"], socket["may"]), (who, socket)
+    status, _, text = post_link(world, link)
+    assert status == 400 and "used before" in text, (status, text)
+    written = "".join(p.read_text(errors="replace") for p in (world.gateway.dir / "log").iterdir())
+    assert link not in written and link[:40] not in written and cookie[0].partition("=")[2] not in written
+    assert "console-link" in written
+
+
+@test
+def only_the_control_socket_makes_links(world):
+    """A token makes none, a link's sign-in makes none and lets no machine in; a used link stays used when the keeper comes back."""
+    assert call(world, "POST", "/api/v1/console-link", {}, token=api_token(world))[0] == 403
+    status, _, text = call(world, "POST", "/api/v1/console-link", {}, token=api_token(world, "opa", "admin"))
+    assert status == 400 and "control socket" in text, (status, text)
+    links = [world.command("console", "--json").json["url"].partition("#")[2] for _ in range(2)]
+    cookie = post_link(world, links[0])[1].get_all("Set-Cookie")[0].split(";")[0]
+    csrf = account_of(world, cookie)["csrf"]
+    ours = {"Cookie": cookie, "Origin": url(world), "X-Sallyport-CSRF": csrf}
+    assert call(world, "POST", "/api/v1/console-link", {}, **ours)[0] == 400
+    device = json.loads(call(world, "POST", "/api/v1/device", {"name": "elsewhere"})[2])
+    assert call(world, "POST", "/api/v1/device/confirm", {"code": device["user_code"], "allow": True}, **ours)[0] == 403
+    os.kill(world.gateway.children()["keeper"][0], signal.SIGKILL)
+    wait_for(lambda: world.command("status").code == 0, 30, said="the keeper does not come back")
+    assert post_link(world, links[0])[0] == 400
+    assert post_link(world, links[1])[0] == 303
+    assert call(world, "POST", "/api/v1/logout", {}, **ours)[0] == 200
+    assert call(world, "GET", "/api/v1/whoami", Cookie=cookie)[0] == 401
 
 
 @test

@@ -135,6 +135,29 @@ def people_sign_in_by_both_providers(w):
 
 
 @test
+def a_link_of_the_control_socket_opens_it(w):
+    """`sallyport console --open` hands the browser a file of its own; the link stands in no address of the gateway's, and not in the history."""
+    ready(w)
+    browser = w.dir / "a-browser"
+    browser.write_text(f"#!/bin/sh\necho \"$1\" >{w.dir}/opened\n")
+    browser.chmod(0o755)
+    done = w.command("console", "--open", env={**os.environ, "BROWSER": str(browser), "HOME": str(w.dir), "XDG_CONFIG_HOME": ""})
+    assert done.code == 0, repr(done)
+    page = wait_for(lambda: (w.dir / "opened").exists() and (w.dir / "opened").read_text().strip(), 20, said="no browser was started")
+    assert page.startswith(f"file://{w.dir}/") and os.stat(page[7:]).st_mode & 0o77 == 0, page
+    said = b.run("local", """
+        await page.goto(arg);
+        await page.getByRole('button', { name: 'Open' }).waitFor();
+        const before = page.url();
+        await page.getByRole('button', { name: 'Open' }).click();
+        await page.locator('main#main').waitFor();
+        return [before, page.url(), await page.locator('.who-name').innerText()];
+    """, page)
+    assert said[0] == console(w) + "/signin/link" and said[2].startswith("unix:"), said
+    b.run("local", "await page.goto(arg); await page.getByRole('button', { name: 'Open' }).click(); await page.getByText('used before').waitFor()", done.out.strip())
+
+
+@test
 def what_is_held_appears_and_an_approval_lets_it_go(w):
     ready(w)
     sign_in(w, "lea")
@@ -156,6 +179,21 @@ def a_denial_is_one(w):
     b.run("lea", "await page.locator(arg + ' .comment').fill('not today'); await page.locator(arg + ' .deny').click(); await page.locator(arg).waitFor({ state: 'detached' })", card(id))
     done = waiting.result()
     assert done.code != 0 and "not today" in done.err, repr(done)
+
+
+@test
+def the_page_that_messages_link_to_decides(w):
+    """/requests/ID is a form without scripts: a browser's own POST has to be taken."""
+    ready(w)
+    sign_in(w, "lea")
+    waiting, id = held(w, "UPDATE orders SET price = 5 WHERE id = 1")
+    b.run("lea", """
+        await page.goto(arg);
+        await page.locator('button[name=allow][value="1"]').click();
+        await page.getByText('It is approved').waitFor();
+    """, f"{console(w)}/requests/{id}")
+    done = waiting.result()
+    assert done.code == 0, repr(done)
 
 
 @test

@@ -311,7 +311,7 @@ test_app(void)
 		    has("Cache-Control: no-cache\r\n"));
 		CU_ASSERT(has("script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'") && has("default-src 'none'") && has("frame-ancestors 'none'"));
 		CU_ASSERT(has("X-Content-Type-Options: nosniff\r\n") && has("Cross-Origin-Opener-Policy: same-origin\r\n") &&
-		    has("Cross-Origin-Resource-Policy: same-origin\r\n") && has("Referrer-Policy: no-referrer\r\n"));
+		    has("Cross-Origin-Resource-Policy: same-origin\r\n") && has("Referrer-Policy: same-origin\r\n"));
 		CU_ASSERT_PTR_NULL(strstr(page, "'unsafe-inline'"));
 		CU_ASSERT_PTR_NULL(strstr(page, "'unsafe-eval'"));
 	}

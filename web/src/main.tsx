@@ -10,6 +10,7 @@ import { followLinks, go, usePlace } from "./lib/route";
 import { Approvals, useRequests } from "./pages/approvals";
 import { Audit } from "./pages/audit";
 import { Home } from "./pages/home";
+import { OpenLink } from "./pages/link";
 import { Overview } from "./pages/overview";
 import { Policies } from "./pages/policies";
 import { OneSession } from "./pages/session";
@@ -59,4 +60,4 @@ function App() {
 }
 
 followLinks();
-render(<App />, document.getElementById("console")!);
+render(location.pathname === "/signin/link" ? <OpenLink /> : <App />, document.getElementById("console")!);

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where `sallyport console` leads: what stands behind the # signs in, once, when its owner says so.
+import { useState } from "preact/hooks";
+
+// Taken out of the address at once: it is not for the history.
+function take(): string {
+  const link = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname);
+  return link;
+}
+
+export function OpenLink() {
+  const [link] = useState(take);
+  const [busy, setBusy] = useState(false);
+  return (
+    <div class="lone">
+      <main class="card">
+        <div class="brand"><img src="/icon.svg" alt="" width="36" height="36" /><span>Sallyport</span></div>
+        <h1>Open the console</h1>
+        {link === "" ? (
+          <p class="note">This link was used, or is not whole. <code>sallyport console --open</code> makes another.</p>
+        ) : (
+          <>
+            <p class="soft">As the account that made this link on the gateway's machine, for an hour. It works once.</p>
+            <form class="choices" method="post" action="/signin/link" onSubmit={() => setBusy(true)}>
+              <input type="hidden" name="link" value={link} />
+              <button disabled={busy} autofocus>Open</button>
+            </form>
+          </>
+        )}
+      </main>
+      <footer class="soft">{location.host}</footer>
+    </div>
+  );
+}
