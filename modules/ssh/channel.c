@@ -97,15 +97,22 @@ channel_make(struct sp_session *s, ssh_channel client)
 	return NULL;
 }
 
+void
+channel_forget_leg(struct channel *c, enum sp_side side)
+{
+	if (c->leg[side] != NULL)
+		(void)ssh_remove_channel_callbacks(c->leg[side], &c->callbacks[side]);
+	c->leg[side] = NULL;
+}
+
 /* The callbacks first: libssh keeps a channel until its peer closes it too. */
 void
 channel_drop_leg(struct channel *c, enum sp_side side)
 {
-	if (c->leg[side] == NULL)
-		return;
-	(void)ssh_remove_channel_callbacks(c->leg[side], &c->callbacks[side]);
-	ssh_channel_free(c->leg[side]);
-	c->leg[side] = NULL;
+	ssh_channel leg = c->leg[side];
+	channel_forget_leg(c, side);
+	if (leg != NULL)
+		ssh_channel_free(leg);
 }
 
 void
@@ -127,6 +134,7 @@ channel_drop(struct channel *c)
 		free(c->come[i].p);
 	sftp_free(&c->sftp);
 	lines_free(&c->lines);
+	free(c->typed);
 	sp_op_free(&c->op);
 	free(c->command);
 	free(c->host);
@@ -134,6 +142,7 @@ channel_drop(struct channel *c)
 	free(c->x11_protocol);
 	free(c->x11_cookie);
 	c->state = CH_FREE;
+	c->typed = NULL;
 	c->command = c->host = c->origin = c->x11_protocol = c->x11_cookie = NULL;
 	c->nrequests = c->nvariables = 0;
 }
@@ -213,7 +222,10 @@ int
 channel_lose(struct channel *c, const char *text)
 {
 	ssh_channel client = c->leg[SP_CLIENT];
+	bool moved = false;
 	int rc = client != NULL && c->sftp == NULL && c->purpose != FOR_FORWARD ? channel_say(c, "%s", text) : SP_OK;
+	if (rc == SP_OK && c->lines != NULL)
+		rc = flow_send(c, 0, &moved); /* there it went behind what waits */
 	if (rc == SP_OK && client != NULL && !c->eof_sent[SP_CLIENT])
 		(void)ssh_channel_send_eof(client);
 	if (rc == SP_OK && client != NULL)
@@ -435,6 +447,29 @@ take_interrupt(struct channel *c, bool *moved_r)
 	return rc == SP_OK ? channel_refuse(c, 130) : rc;
 }
 
+/* Shells and terminals have their time; who waits for a decision is not idle. */
+static int
+check_time(struct channel *c, bool *moved_r)
+{
+	const struct ssh_conf *conf = sp_conf(c->s);
+	struct ssh *h = sp_state(c->s);
+	const uint64_t now = ssh_now(), bytes = c->bytes[SP_CLIENT] + c->bytes[SP_TARGET];
+	if ((!c->pty && c->purpose != FOR_SHELL) || (conf->shell_idle == 0 && conf->shell_time == 0))
+		return SP_OK;
+	bool busy = (c->state != CH_OPEN && c->state != CH_EDITING) || bytes != c->known || c->active == 0;
+	c->active = busy ? now : c->active;
+	c->known = bytes;
+	c->began = c->began == 0 ? now : c->began;
+	uint64_t idle = conf->shell_idle == 0 ? UINT64_MAX : c->active + conf->shell_idle;
+	uint64_t end = conf->shell_time == 0 ? UINT64_MAX : c->began + conf->shell_time, due = idle < end ? idle : end;
+	if (now < due) {
+		h->wake_at = h->wake_at == 0 || due < h->wake_at ? due : h->wake_at;
+		return SP_OK;
+	}
+	*moved_r = true;
+	return channel_lose(c, now >= end ? "the time of this terminal is over" : "this terminal was idle for too long");
+}
+
 static int
 channel_step(struct channel *c, bool *moved_r)
 {
@@ -449,6 +484,9 @@ channel_step(struct channel *c, bool *moved_r)
 		channel_drop(c);
 		return SP_OK;
 	}
+	rc = check_time(c, moved_r);
+	if (rc != SP_OK || c->state == CH_FREE)
+		return rc;
 	if (c->state == CH_ASKED && (rc = take_interrupt(c, moved_r)) != SP_OK)
 		return rc;
 	bool client = c->leg[SP_CLIENT] != NULL && c->purpose != FOR_FORWARD; /* of a forward it may not be open yet */

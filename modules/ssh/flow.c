@@ -11,6 +11,8 @@
 
 #include <stdlib.h>
 
+#include "typed.h"
+
 #define HOLD_COMMAND 10 /* times `hold` for what nobody types into, but may speak with */
 
 static bool
@@ -88,6 +90,35 @@ flow_write(struct channel *c, enum sp_side side, bool errors, struct sp_bytes b,
 	return SP_OK;
 }
 
+/* ---- what is typed in a terminal ---- */
+
+static int
+note_keys(struct channel *c, struct sp_bytes keys)
+{
+	if (!c->pty || c->lines != NULL || c->purpose == FOR_FORWARD)
+		return SP_OK;
+	if (c->typed == NULL)
+		c->typed = calloc(1, sizeof(*c->typed));
+	if (c->typed == NULL)
+		return SP_ENOMEM;
+	typed_keys(c->typed, keys);
+	return SP_OK;
+}
+
+/* The lines that Enter ended, as the screen shows them: what is not echoed is in none. */
+static int
+record_typed(struct channel *c, struct sp_bytes shown)
+{
+	static const char mark[] = "typed, as the screen shows it: ";
+	uint8_t space[4 * TYPED_CELLS + sizeof(mark)];
+	struct sp_writer lines = sp_writer(space, sizeof(space));
+	if (c->typed == NULL)
+		return SP_OK;
+	sp_wr_put(&lines, sp_str(mark));
+	typed_screen(c->typed, shown, c->columns, &lines);
+	return lines.len < sizeof(mark) ? SP_OK : sp_record(c->s, c->op, SP_REC_INPUT, (struct sp_bytes){ space, lines.len });
+}
+
 /* ---- to the target ---- */
 
 static int
@@ -118,6 +149,9 @@ to_target(struct channel *c, bool *moved_r)
 		if (rc != SP_OK || written == 0)
 			return rc;
 		*moved_r = true;
+		rc = note_keys(c, (struct sp_bytes){ in->p + in->at, written });
+		if (rc != SP_OK)
+			return rc;
 		c->bytes[SP_TARGET] += written;
 		c->noted -= written;
 		taken(in, written);
@@ -163,7 +197,10 @@ filter(struct channel *c, unsigned stream, struct sp_bytes in, bool last)
 	if (!holds || p->len > 0 || c->hold_until[stream] == 0)
 		c->hold_until[stream] = holds ? ssh_now() + conf->hold * (c->pty ? 1 : HOLD_COMMAND) + 1 : 0;
 	c->bytes[SP_CLIENT] += p->len;
-	return p->len == 0 || c->purpose == FOR_FORWARD ? SP_OK : sp_record(c->s, c->op, SP_REC_OUTPUT, (struct sp_bytes){ p->p, p->len });
+	if (p->len == 0 || c->purpose == FOR_FORWARD)
+		return SP_OK;
+	rc = sp_record(c->s, c->op, SP_REC_OUTPUT, (struct sp_bytes){ p->p, p->len });
+	return rc == SP_OK ? record_typed(c, (struct sp_bytes){ p->p, p->len }) : rc;
 }
 
 int

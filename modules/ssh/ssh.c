@@ -27,6 +27,9 @@ static const struct sp_directive directives[] = {
 	    "Log-ins that a client may try in one connection." },
 	{ "hold", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, CONF(hold), "5ms",
 	    "In a terminal: how long output that may begin a detector's finding is held back; of a command that may be spoken with ten times that." },
+	{ "shell_idle", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, CONF(shell_idle), "off",
+	    "A shell or terminal through which nothing went for so long, in either direction, ends." },
+	{ "shell_time", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, CONF(shell_time), "off", "A shell or terminal ends after so long, whatever happens in it." },
 	{ "shell", SP_TYPE_STRING, SP_IN_MODULE | SP_IN_TARGET, CONF(shell), "login",
 	    "What a shell is: `login`, the target's own; `exec`, a line editor of the gateway's, each line a command that rules judge; `off`, refused always." },
 	{ .name = NULL }
@@ -134,10 +137,10 @@ say_goodbye(struct sp_session *s, const char *text)
 		for (unsigned i = 0; i < 2; i++)
 			if (leg_take(s, SP_CLIENT, &moved) == SP_OK)
 				(void)ssh_event_dopoll(h->event, 0);
-		/* it frees all channels, ours too */
+		/* it frees all channels, ours too: none is closed before, or that would be what was written at once */
 		for (unsigned i = 0; i < CHANNELS; i++)
 			if (h->channel[i] != NULL)
-				channel_drop_leg(h->channel[i], SP_CLIENT);
+				channel_forget_leg(h->channel[i], SP_CLIENT);
 		(void)ssh_session_set_disconnect_message(c, text);
 		ssh_disconnect(c);
 	}

@@ -39,6 +39,7 @@ struct ssh_conf {
 	bool keys;
 	uint64_t auth_tries;
 	uint64_t hold;
+	uint64_t shell_idle, shell_time; /* ms; 0: no end */
 	const char *shell;
 };
 
@@ -83,6 +84,7 @@ struct variable {
 
 struct sftp;
 struct lines;
+struct typed;
 
 struct channel {
 	struct sp_session *s;
@@ -129,7 +131,9 @@ struct channel {
 	char signal[32];               /* that ended the command */
 	char kill[32];                 /* from the client, to be sent on */
 	uint64_t bytes[2];
+	uint64_t began, active, known; /* of a terminal, ms; known: the bytes that there were when it was active */
 	struct sftp *sftp;
+	struct typed *typed;           /* in a terminal: what its lines were; NULL: nobody has typed yet */
 	struct lines *lines;           /* FOR_SHELL: the gateway reads its lines */
 };
 
@@ -210,6 +214,8 @@ void channel_listen(struct channel *c, enum sp_side side);
 /* Over: recorded as done, with this text where nothing better is known. */
 int channel_finish(struct channel *c, const char *text) SP_MUST;
 void channel_drop_leg(struct channel *c, enum sp_side side);
+/* The same, and libssh keeps it: it frees it with its session. */
+void channel_forget_leg(struct channel *c, enum sp_side side);
 int channel_verdict(struct channel *c, const struct sp_verdict *v) SP_MUST;
 int channel_held(struct channel *c, const struct sp_hold *h) SP_MUST;
 /* The end of it, without a status. */

@@ -43,8 +43,8 @@ class Terminal:
 
     def end(self):
         try:
-            while os.read(self.fd, 65536):
-                pass
+            while more := os.read(self.fd, 65536):
+                self.seen += more
         except OSError:
             pass
         os.close(self.fd)
@@ -181,8 +181,32 @@ def a_live_session_is_watched_and_ended(w):
         assert more, (seen, watch.stderr.read())
         seen += more
     assert w.command("kill", session, "--reason", "enough for today").code == 0
-    assert t.end() == 255
+    assert t.end() == 255 and b"enough for today" in t.seen, t.seen
     assert watch.wait(30 * SLOW) == 0, watch.stderr.read()
+
+
+@test
+def what_was_typed_into_a_shell_is_found_by_what_its_screen_showed(w):
+    t = Terminal(w, user="typist", name="host")
+    t.until("$ ")
+    t.type("PS1='there> '\r")
+    t.until("there> '")
+    t.until("there> ")
+    t.type("echo wor_ds-81\x1b[D\x1b[D\x1b[D\x1b[D\x1b[D\x7f\r")  # back to what is too much
+    t.until("words-81\r\n")
+    t.until("there> ")
+    t.type("read -s word; echo read:${#word}\r")
+    t.until("\r\n")
+    t.type("not-on-any-screen-4711\r")
+    t.until("read:22")
+    t.until("there> ")
+    t.type("exit\r")
+    assert t.end() == 0, t.seen
+    text = w.recording("typist")
+    assert "typed, as the screen shows it: echo words-81" in text, text
+    assert "typed, as the screen shows it: read -s word; echo read:${#word}" in text and "not-on-any-screen" not in text, text
+    found = w.command("search", "it: echo words-81")
+    assert found.code == 0 and "echo words-81" in found.out, repr(found)
 
 
 @test
@@ -237,6 +261,20 @@ def a_command_that_waits_in_a_terminal_is_given_up(w):
 
 
 @test
+def a_terminal_has_its_time(w):
+    t = Terminal(w, name="idle", user="idle")
+    t.until("$ ")
+    assert t.end() == 255 and b"this terminal was idle for too long" in t.seen, t.seen
+    assert "this terminal was idle for too long" in w.recording("idle")
+    t = Terminal(w, name="idle-lines", user="idle")
+    t.until("idle-lines:~> ")
+    assert t.end() == 255 and b"this terminal was idle for too long" in t.seen, t.seen
+    t = Terminal(w, "sh -c 'while sleep 0.1; do echo x; done'", name="brief", user="brief")  # never idle
+    assert t.end() == 255 and b"the time of this terminal is over" in t.seen, t.seen[-1000:]
+    assert w.ssh("sleep 2; echo fine", name="brief", options=["-T"]).out == "fine", "a command without a terminal takes what it needs"
+
+
+@test
 def no_shell_where_it_is_off(w):
     done = w.ssh(name="off", user="off", stdin="id\n", options=["-T"])
     assert done.code != 0 and "uid=" not in done.out, repr(done)
@@ -244,7 +282,8 @@ def no_shell_where_it_is_off(w):
 
 
 def more(w):
-    return w.ssh_target("lines", extra="shell exec;") + w.ssh_target("off", extra="shell off;")
+    return (w.ssh_target("lines", extra="shell exec;") + w.ssh_target("off", extra="shell off;") + w.ssh_target("idle", extra="shell_idle 1s;")
+            + w.ssh_target("idle-lines", extra="shell exec; shell_idle 1s;") + w.ssh_target("brief", extra="shell_time 1s;"))
 
 
 ssh_main(more=more)

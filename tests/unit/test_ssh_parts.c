@@ -7,6 +7,7 @@
 #include "../../modules/ssh/edit.h"
 #include "../../modules/ssh/guard.h"
 #include "../../modules/ssh/sftp.h"
+#include "../../modules/ssh/typed.h"
 #include "cunit_main.h"
 
 static long
@@ -270,6 +271,80 @@ long_lines_scroll(void)
 	edit_free(&e);
 }
 
+/* ---- what was typed, from the screen ---- */
+
+/* k: keys, s: what the screen shows; in that order. */
+struct event {
+	char what;
+	const char *text;
+};
+
+static void
+typed_is(const struct event *e, const char *lines)
+{
+	static struct typed t;
+	uint8_t space[512];
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	t = (struct typed){ .state = 0 };
+	for (; e->text != NULL; e++)
+		if (e->what == 'k')
+			typed_keys(&t, sp_str(e->text));
+		else
+			typed_screen(&t, sp_str(e->text), 20, &w);
+	CU_ASSERT_TRUE(sp_bytes_is(sp_written(&w), lines));
+	if (!sp_bytes_is(sp_written(&w), lines))
+		printf("\nwanted \"%s\", got \"%.*s\"\n", lines, (int)w.len, (const char *)space);
+}
+
+static void
+commands_from_the_screen(void)
+{
+	const struct event plain[] = { { 's', "h:~$ " }, { 'k', "ls" }, { 's', "ls" }, { 'k', "\r" }, { 's', "\r\nfile\r\nh:~$ " }, { 'k', "w\r" },
+		{ 's', "w\r\nout\r\n" }, { 0 } };
+	typed_is(plain, "ls\nw\n");
+	const struct event edited[] = { { 's', "\033]0;title\007\033[01;32mh\033[00m$ " }, { 'k', "ech" }, { 's', "ech" }, { 'k', "x\177o yz\033[D" },
+		{ 's', "x\b\033[Ko yz\b" }, { 'k', "a\r" }, { 's', "\033[1@a\r\n" }, { 0 } };
+	typed_is(edited, "echo yaz\n");
+	const struct event history[] = { { 's', "$ " }, { 'k', "\033[A" }, { 's', "make all" }, { 'k', "\033[A" }, { 's', "\b\b\b\b\b\b\b\bid\033[K" }, { 'k', "\r" },
+		{ 's', "\r\nuid\r\n" }, { 0 } };
+	typed_is(history, "id\n");
+	const struct event rows[] = { { 's', "$ " }, { 'k', "0123456789abcdefghij" }, { 's', "0123456789abcdefgh \rij" }, { 'k', "\001X" },
+		{ 's', "\033[AX0123456789abcdefghij\033[A\r\033[C\033[C\033[C" }, { 'k', "\r" }, { 's', "\r\n\r\n" }, { 0 } };
+	typed_is(rows, "X0123456789abcdefghij\n");
+	const struct event letters[] = { { 's', "$ " }, { 'k', "echo \303\274\r" }, { 's', "echo \303\274\r\n" }, { 0 } };
+	typed_is(letters, "echo \303\274\n");
+}
+
+static void
+what_is_not_echoed_is_no_command(void)
+{
+	const struct event password[] = { { 's', "Password: " }, { 'k', "secret\r" }, { 's', "\r\nsecret service, welcome\r\n$ " }, { 'k', "id\r" }, { 's', "id\r\n" }, { 0 } };
+	typed_is(password, "id\n");
+	const struct event given_up[] = { { 's', "$ " }, { 'k', "rm x" }, { 's', "rm x" }, { 'k', "\003" }, { 's', "^C\r\n$ " }, { 'k', "\r" }, { 's', "\r\n$ " }, { 0 } };
+	typed_is(given_up, "");
+	const struct event editor[] = { { 's', "$ " }, { 'k', "vi\r" }, { 's', "vi\r\n\033[?1049h\033[HHello" }, { 'k', "ix\ry\r" }, { 's', "x\r\ny\r\n\033[?1049l$ " },
+		{ 'k', "w\r" }, { 's', "w\r\n" }, { 0 } };
+	typed_is(editor, "vi\nw\n");
+}
+
+static void
+any_bytes_on_a_screen(void)
+{
+	static struct typed t;
+	static const char often[] = "\033[[;;0123456789ABCDGHJKP@hl?\r\n\b\t]\a";
+	static uint8_t space[4 * TYPED_CELLS];
+	uint32_t seed = 7;
+	for (unsigned i = 0; i < 200000; i++) {
+		seed = seed * 1664525u + 1013904223u;
+		uint8_t b = (seed >> 8 & 3) != 0 ? (uint8_t)often[(seed >> 16) % (sizeof(often) - 1)] : (uint8_t)(seed >> 24);
+		struct sp_writer w = sp_writer(space, sizeof(space));
+		if ((seed >> 10 & 7) == 0)
+			typed_keys(&t, (struct sp_bytes){ &b, 1 });
+		typed_screen(&t, (struct sp_bytes){ &b, 1 }, seed >> 12 & 63, &w);
+		CU_ASSERT_TRUE_FATAL(t.at < TYPED_CELLS && t.len <= TYPED_CELLS && t.nparameters < 4);
+	}
+}
+
 int
 main(void)
 {
@@ -279,7 +354,8 @@ main(void)
 		{ "requests are whole or malformed", requests_are_whole_or_malformed },
 		{ "lengths of packets", lengths_of_packets }, { "SSH: lines as they are typed", lines_as_they_are_typed },
 		{ "SSH: keys that end a line", keys_that_end },
-		{ "SSH: long lines scroll", long_lines_scroll },
+		{ "SSH: long lines scroll", long_lines_scroll }, { "SSH: commands from the screen", commands_from_the_screen },
+		{ "SSH: what is not echoed is no command", what_is_not_echoed_is_no_command }, { "SSH: any bytes on a screen", any_bytes_on_a_screen },
 		CU_TEST_INFO_NULL };
 	return cunit_main("ssh parts", tests);
 }
