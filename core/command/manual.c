@@ -12,7 +12,7 @@
 #include "../base/settings.h"
 #include "../module/load.h"
 #include "../policy/policy.h"
-#include "command.h"
+#include "completion.h"
 
 struct manual {
 	struct arena *arena;
@@ -131,6 +131,19 @@ doc_commands(struct manual *m)
 	return rc;
 }
 
+/* For bash, and no part of the manual either. */
+static int
+doc_completion(struct manual *m)
+{
+	return completion_print(&m->out);
+}
+
+static bool
+is_for_machines(int (*print)(struct manual *m))
+{
+	return print == doc_openapi || print == doc_completion;
+}
+
 static const struct topic {
 	const char *name;
 	int (*print)(struct manual *m);
@@ -142,6 +155,7 @@ static const struct topic {
 	{ "api", doc_api },
 	{ "commands", doc_commands },
 	{ "openapi", doc_openapi },
+	{ "completion", doc_completion },
 };
 enum { TOPICS = sizeof(topics) / sizeof(*topics) };
 
@@ -163,13 +177,14 @@ run_doc(struct run *r)
 	struct manual m = { .arena = arena_new(16u << 20) };
 	const char *wanted = r->nwords == 0 ? "all" : r->word[0], *err = "no memory";
 	bool all = strcmp(wanted, "all") == 0, found = false;
-	int rc = m.arena == NULL ? SP_ENOMEM : strcmp(wanted, "openapi") == 0 ? SP_OK : module_load(m.arena, r->nwords < 2 ? "postgres" : r->word[1], &m.module, &err);
+	int rc = m.arena == NULL ? SP_ENOMEM : strcmp(wanted, "openapi") == 0 || strcmp(wanted, "completion") == 0 ? SP_OK : module_load(m.arena, r->nwords < 2 ? "postgres" : r->word[1], &m.module, &err);
 	if (rc != SP_OK) {
+		rc = failed("%s", err); /* which is in the arena */
 		arena_free(&m.arena);
-		return failed("%s", err);
+		return rc;
 	}
 	for (size_t i = 0; i < TOPICS && rc == SP_OK; i++) {
-		if (all ? topics[i].print == doc_openapi : strcmp(topics[i].name, wanted) != 0)
+		if (all ? is_for_machines(topics[i].print) : strcmp(topics[i].name, wanted) != 0)
 			continue;
 		rc = found ? buffer_printf(&m.out, "\n") : SP_OK;
 		found = true;
