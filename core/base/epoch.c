@@ -226,6 +226,8 @@ gather_all(struct epoch *e, const char **err_r)
 			rc = gather_file(&g, i->saml.metadata, 0);
 		if (rc == SP_OK)
 			rc = gather_file(&g, i->saml.cert, 0);
+		if (rc == SP_OK)
+			rc = gather_file(&g, i->certificate.ca, 0);
 	}
 	return rc;
 }

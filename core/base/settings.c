@@ -22,6 +22,13 @@ static const char *const levels[] = { "error", "warn", "info", "debug", NULL }; 
 static const struct directive listener_tls[] = {
 	{ .name = "cert", .type = DIR_STRING, .offset = offsetof(struct tls_settings, cert), .help = "certificate chain, PEM" },
 	{ .name = "key", .type = DIR_STRING, .offset = offsetof(struct tls_settings, key), .help = "its private key, PEM" },
+	{ .name = "certificates", .type = DIR_BOOL, .offset = offsetof(struct tls_settings, certificates), .dflt = "off",
+	    .help = "clients are asked for a certificate, which proves who they are to an `identity` with `certificate` (docker, http)" },
+	END,
+};
+static const struct directive console_tls[] = {
+	{ .name = "cert", .type = DIR_STRING, .offset = offsetof(struct tls_settings, cert), .help = "certificate chain, PEM" },
+	{ .name = "key", .type = DIR_STRING, .offset = offsetof(struct tls_settings, key), .help = "its private key, PEM" },
 	END,
 };
 static const struct directive listener_cleartext[] = {
@@ -241,6 +248,11 @@ static const struct directive identity_saml[] = {
 	{ .name = "sp_cert", .type = DIR_STRING, .offset = I(saml.cert), .dflt = "", .help = "its certificate, PEM, for the gateway's metadata" },
 	END,
 };
+static const struct directive identity_certificate[] = {
+	{ .name = "ca", .type = DIR_STRING, .offset = I(certificate.ca),
+	    .help = "authorities that vouch for clients, PEM; claims are sub (the whole name), cn, o, ou, email, dns and uri" },
+	END,
+};
 static const struct directive identity_user[] = {
 	{ .name = "claim", .type = DIR_STRING, .offset = I(user.claim), .dflt = "sub", .help = "claim that is the login name" },
 	{ .name = "show", .type = DIR_STRING, .offset = I(user.show), .dflt = "", .help = "claim, or attribute, to show to people; without it the login name" },
@@ -274,6 +286,8 @@ static const struct directive identity_roles[] = {
 static const struct directive identity_table[] = {
 	{ .name = "oidc", .type = DIR_PARAMS, .dflt = "", .params = identity_oidc, .help = "tokens of an OpenID provider" },
 	{ .name = "saml", .type = DIR_PARAMS, .dflt = "", .params = identity_saml, .help = "sign-ins at a SAML 2.0 identity provider, in place of `oidc`" },
+	{ .name = "certificate", .type = DIR_PARAMS, .dflt = "", .params = identity_certificate,
+	    .help = "clients that show a certificate where a listener's `tls` says `certificates=on`, in place of `oidc`" },
 	{ .name = "class", .type = DIR_CHOICE, .offset = I(class), .dflt = "human", .choices = classes, .help = "what its principals are" },
 	{ .name = "user", .type = DIR_PARAMS, .dflt = "", .params = identity_user, .help = "where the user's name is" },
 	{ .name = "person", .type = DIR_PARAMS, .dflt = "", .params = identity_person, .help = "who counts as one person" },
@@ -351,7 +365,7 @@ static const struct directive console_limit[] = {
 };
 static const struct directive console_table[] = {
 	{ .name = "listen", .type = DIR_STRING, .offset = C(listen), .dflt = "", .help = "address and port of the API and its pages: `0.0.0.0:8443`" },
-	{ .name = "tls", .type = DIR_PARAMS, .offset = C(tls), .dflt = "", .params = listener_tls, .help = "its certificate; there is no HTTP without TLS" },
+	{ .name = "tls", .type = DIR_PARAMS, .offset = C(tls), .dflt = "", .params = console_tls, .help = "its certificate; there is no HTTP without TLS" },
 	{ .name = "url", .type = DIR_STRING, .offset = C(url), .dflt = "",
 	    .help = "how browsers and `sallyport --server` reach it: `https://gate.example.com:8443`; requests that name another host are refused" },
 	{ .name = "limit", .type = DIR_PARAMS, .dflt = "", .params = console_limit, .help = "how many connections" },
@@ -559,6 +573,7 @@ resolve_all(struct arena *a, struct settings *s)
 	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next) {
 		resolve(&p, "file:", &i->oidc.jwks), resolve(&p, "file:", &i->oidc.secret), resolve(&p, "", &i->oidc.ca);
 		resolve(&p, "", &i->saml.metadata), resolve(&p, "file:", &i->saml.key), resolve(&p, "", &i->saml.cert);
+		resolve(&p, "", &i->certificate.ca);
 	}
 	return p.failed ? SP_ENOMEM : SP_OK;
 }

@@ -16,6 +16,7 @@ struct tls_settings {
 	const char *cert, *key; /* listener */
 	const char *ca;   /* target: "" for the system's */
 	const char *name; /* target: server name to verify, "" for the host */
+	bool certificates; /* listener: clients are asked for theirs */
 };
 enum { TLS_VERIFY_FULL, TLS_REQUIRE, TLS_OFF }; /* zero verifies */
 
@@ -112,6 +113,7 @@ struct identity {
 		const char *key, *cert; /* requests are signed; key: as a target's secret; "" for none */
 		bool idp_initiated;
 	} saml;
+	struct { const char *ca; } certificate; /* authorities of its clients' certificates, PEM; "": it is not of these */
 	unsigned class; /* CLASS_… */
 	struct { const char *claim, *show, *attribute; bool nameid; } user; /* claim: of oidc; attribute, nameid: of saml */
 	struct { const char *claim, *attribute; bool nameid; } person;

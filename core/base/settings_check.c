@@ -79,12 +79,23 @@ check_protocol(struct check *c, const struct conf_block *b, const char *protocol
 
 #define SOCKET_PATH_MAX 100 /* of the 108 that the kernel takes */
 
+static bool
+certificates_known(const struct settings *s)
+{
+	const struct identity *i = s->identities;
+	while (i != NULL && i->certificate.ca[0] == '\0')
+		i = (const struct identity *)i->b.next;
+	return i != NULL;
+}
+
 static int
 check_listener_secrecy(struct check *c, const struct listener *l, const struct hostport *at)
 {
 	bool tls = l->tls.cert[0] != '\0';
 	if (tls && l->tls.key[0] == '\0')
 		return FAIL_AT(c, &l->b, "\"tls\" needs both cert= and key=");
+	if (l->tls.certificates && !certificates_known(c->s))
+		return FAIL_AT(c, &l->b, "\"tls certificates=on\" needs an \"identity\" with \"certificate ca=…\": who else would vouch for clients?");
 	if (tls && l->cleartext)
 		return FAIL_AT(c, &l->b, "\"cleartext\" contradicts \"tls\": leave one of them out");
 	if (l->host_key[0] != '\0' && (tls || l->cleartext))
@@ -609,32 +620,60 @@ check_saml(struct check *c, const struct conf_block *b)
 	return i->saml.key[0] == '\0' ? SP_OK : check_where(c, b, "saml", i->saml.key);
 }
 
+/* What its principals are: of oidc and certificates alike. */
+static int
+check_class(struct check *c, const struct conf_block *b)
+{
+	const struct identity *i = (const struct identity *)b;
+	if (i->user.claim[0] == '\0')
+		return FAIL_AT(c, b, "\"user claim=\" is empty");
+	if (i->class != CLASS_HUMAN && i->allow.n == 0)
+		return FAIL_AT(c, b, "an identity of class %s needs \"allow claim=value\": its issuer vouches for others' workloads too",
+		    class_name(i->class));
+	if (i->class == CLASS_AGENT && i->sponsor.claim[0] == '\0')
+		return FAIL_AT(c, b, "\"class agent\" needs \"sponsor claim=\": who answers for an agent may not approve what it asks");
+	if (i->sponsor.claim[0] != '\0' && i->class != CLASS_AGENT)
+		return FAIL_AT(c, b, "\"sponsor\" goes with \"class agent\"");
+	return SP_OK;
+}
+
+static int
+check_certificate(struct check *c, const struct conf_block *b)
+{
+	static const char *const claims[] = { "sub", "cn", "email", "dns", "uri" };
+	const struct sp_strings known = { claims, sizeof(claims) / sizeof(*claims) };
+	const struct identity *i = (const struct identity *)b;
+	if (i->oidc.issuer[0] != '\0' || i->saml.metadata[0] != '\0')
+		return FAIL_AT(c, b, "an identity is of one of \"oidc\", \"saml\" and \"certificate\": make two blocks");
+	if (!strings_have(&known, i->user.claim))
+		return FAIL_AT(c, b, "of a certificate \"user claim=\" is cn, email, dns, uri or sub, not \"%s\"", QUOTE(i->user.claim));
+	if (i->session == 0)
+		return FAIL_AT(c, b, "\"session\" can't be off");
+	return check_class(c, b);
+}
+
 static int
 check_identity(struct check *c, const struct conf_block *b)
 {
 	const struct identity *i = (const struct identity *)b;
 	if (strcmp(b->name, "local") == 0 || strcmp(b->name, "unix") == 0 || strcmp(b->name, "ssh_key") == 0)
 		return FAIL_AT(c, b, "the name \"%s\" is the gateway's own: choose another", b->name);
+	if (i->certificate.ca[0] != '\0')
+		return check_certificate(c, b);
 	if (i->saml.metadata[0] != '\0')
 		return check_saml(c, b);
 	if (i->oidc.issuer[0] == '\0')
-		return FAIL_AT(c, b, "it needs \"oidc issuer=…\" or \"saml metadata=…\"");
+		return FAIL_AT(c, b, "it needs \"oidc issuer=…\", \"saml metadata=…\" or \"certificate ca=…\"");
 	if (i->user.nameid || i->user.attribute[0] != '\0' || i->person.nameid || i->person.attribute[0] != '\0' || i->groups.attribute[0] != '\0')
 		return FAIL_AT(c, b, "nameid and attribute= are of \"saml\": an identity of \"oidc\" takes claim=");
 	int rc = check_oidc(c, i);
 	if (rc != SP_OK)
 		return rc;
-	if (i->user.claim[0] == '\0')
-		return FAIL_AT(c, b, "\"user claim=\" is empty");
-	if (i->class != CLASS_HUMAN && i->allow.n == 0)
-		return FAIL_AT(c, b, "an identity of class %s needs \"allow claim=value\": its issuer vouches for others' workloads too",
-		    class_name(i->class));
+	rc = check_class(c, b);
+	if (rc != SP_OK)
+		return rc;
 	if (i->class != CLASS_HUMAN && i->oidc.client[0] != '\0')
 		return FAIL_AT(c, b, "\"oidc client=\" is for people: an identity of class %s shows tokens", class_name(i->class));
-	if (i->class == CLASS_AGENT && i->sponsor.claim[0] == '\0')
-		return FAIL_AT(c, b, "\"class agent\" needs \"sponsor claim=\": who answers for an agent may not approve what it asks");
-	if (i->sponsor.claim[0] != '\0' && i->class != CLASS_AGENT)
-		return FAIL_AT(c, b, "\"sponsor\" goes with \"class agent\"");
 	if (i->max_age == 0 || i->session == 0)
 		return FAIL_AT(c, b, "\"%s\" can't be off", i->max_age == 0 ? "max_age" : "session");
 	for (const struct conf_block *o = &c->s->identities->b; o != b; o = o->next) {

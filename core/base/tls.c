@@ -18,13 +18,14 @@
 #include "digest.h"
 
 #define CHAIN_MAX 16u
+#define CHAIN_BYTES (16u << 10) /* of a client's */
 /* Where the keeper signs for us: TLS 1.3 alone has algorithms that sign nothing else's hashes. */
 #define PRIORITY_CERTIFIED PRIORITY ":-VERS-TLS1.2"
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:%SAFE_RENEGOTIATION:-CURVE-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1"
 
 struct tls_credentials {
 	gnutls_certificate_credentials_t x509;
-	bool server, certified;
+	bool server, certified, asks;
 	gnutls_pk_algorithm_t algorithm; /* of the client certificate's key */
 	unsigned bits;
 };
@@ -91,6 +92,7 @@ tls_credentials_server(const struct epoch *e, const struct tls_settings *t, stru
 	int rc = credentials_keypair(c, e, t);
 	if (rc < 0)
 		return credentials_fail(&c, t->cert, rc, err_r);
+	c->asks = t->certificates;
 	gnutls_certificate_set_known_dh_params(c->x509, GNUTLS_SEC_PARAM_MEDIUM);
 	*c_r = c;
 	return SP_OK;
@@ -282,6 +284,8 @@ tls_prepare(struct tls *t, struct tls_credentials *c, const struct tls_start *st
 		if (gnutls_alpn_set_protocols(t->session, &name, 1, GNUTLS_ALPN_MANDATORY) != 0)
 			return SP_EINTERNAL;
 	}
+	if (c->asks) /* the keeper says who vouches; that it has the key is looked at in the handshake */
+		gnutls_certificate_server_set_request(t->session, GNUTLS_CERT_REQUEST);
 	if (!c->server && start->verify && start->name == NULL)
 		return SP_EINTERNAL; /* or anybody's certificate would do */
 	if (!c->server && start->name != NULL) {
@@ -466,6 +470,33 @@ tls_bye(struct tls *t)
 {
 	if (t->ready)
 		(void)gnutls_bye(t->session, GNUTLS_SHUT_WR);
+}
+
+bool
+tls_certified(const struct tls *t)
+{
+	unsigned n = 0;
+	return t->server && t->ready && gnutls_certificate_get_peers(t->session, &n) != NULL && n > 0;
+}
+
+int
+tls_client_chain(const struct tls *t, struct sp_writer *out)
+{
+	unsigned n = 0;
+	size_t all = 0;
+	const gnutls_datum_t *list = t->server && t->ready ? gnutls_certificate_get_peers(t->session, &n) : NULL;
+	if (list == NULL)
+		return SP_OK;
+	if (n > CHAIN_MAX)
+		return SP_ETOOBIG;
+	for (unsigned i = 0; i < n; i++)
+		if (list[i].size > CHAIN_BYTES - all || (all += list[i].size) > CHAIN_BYTES)
+			return SP_ETOOBIG;
+	for (unsigned i = 0; i < n; i++) {
+		sp_wr_be32(out, list[i].size);
+		sp_wr_put(out, (struct sp_bytes){ list[i].data, list[i].size });
+	}
+	return out->bad ? SP_ENOMEM : SP_OK;
 }
 
 struct sp_bytes

@@ -47,6 +47,12 @@ bool tls_pending(const struct tls *t);
 /* Bytes taken (maybe all into the record layer), -1 nothing now, < -1 failed.  After -1 the same bytes must come again. */
 long tls_write(struct tls *t, const void *p, size_t n) SP_MUST;
 void tls_bye(struct tls *t);
+/*
+ * As server: the chain that the client showed, and has the key of, each certificate as be32 length and DER: appended.  Who
+ * vouches for it is not looked at.  Nothing where it showed none; SP_ETOOBIG: a longer one than anybody needs.
+ */
+bool tls_certified(const struct tls *t);
+int tls_client_chain(const struct tls *t, struct sp_writer *out) SP_MUST;
 /* RFC 5929 section 4.1: hash of the peer's certificate by its signature's hash. */
 struct sp_bytes tls_end_point(struct tls *t);
 

@@ -82,6 +82,15 @@ check_plain_key(struct admission *a)
 }
 
 static int
+check_certificate(struct admission *a)
+{
+	if (identity_certificate(a->k->trust, a->m->f[F_SECRET].s, a->s->arena, &a->who, &a->why) != SP_OK)
+		return SP_EDENIED;
+	a->s->principal = a->who.principal;
+	return SP_OK;
+}
+
+static int
 check_token(struct admission *a)
 {
 	a->name = arena_string(a->s->arena, a->m->f[F_TARGET].s);
@@ -92,6 +101,8 @@ check_token(struct admission *a)
 		return check_plain_key(a);
 	if (a->m->f[F_KIND].q == SP_PROOF_SCRAM || a->m->f[F_KIND].q == SP_PROOF_TICKET || a->m->f[F_KIND].q == SP_PROOF_SSH)
 		return check_proof(a);
+	if (a->m->f[F_KIND].q == SP_PROOF_CERTIFICATE)
+		return check_certificate(a);
 	bool device = a->m->f[F_KIND].q == SP_PROOF_DEVICE;
 	if (!device && a->m->f[F_KIND].q != SP_PROOF_BEARER)
 		return refuse(a, "the kind of proof is not known here");

@@ -9,11 +9,13 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "certificate.h"
 #include "jwt.h"
 #include "provider.h"
 #include "ssh_key.h"
 
 #define GROUPS_MAX 1024
+#define CERTIFICATE_ISSUER "x509:" /* and the identity's name */
 #define NAME_MAX_BYTES 255
 #define LOCAL_TTL_MAX (24u * 3600 * 1000)
 #define GROUPS_LEFT_OUT "its issuer left the groups out, being too many (overage): let it send only those that the gateway needs"
@@ -25,8 +27,16 @@ struct issuer {
 	struct provider *provider; /* asked for keys, when there is no file; for sign-ins */
 };
 
+/* Whom an identity lets vouch for clients' certificates. */
+struct voucher {
+	struct voucher *next;
+	const struct identity *identity;
+	struct authorities *authorities;
+};
+
 struct trust {
 	struct issuer *issuers;
+	struct voucher *vouchers;
 	struct identity local;
 };
 
@@ -64,6 +74,24 @@ add_identity(struct trust *t, const struct epoch *e, const struct identity *i, s
 }
 
 static int
+add_voucher(struct trust *t, const struct epoch *e, const struct identity *i, const char **err_r)
+{
+	const struct epoch_file *f = epoch_find_file(e, i->certificate.ca);
+	struct voucher *one = mem_alloc(sizeof(*one));
+	const char *why = "is not in the epoch";
+	int rc = f == NULL ? SP_ECONF : authorities_new(f->content, &one->authorities, &why);
+	one->identity = i;
+	one->next = t->vouchers;
+	t->vouchers = one;
+	if (rc == SP_OK)
+		return SP_OK;
+	(void)snprintf(error_text, sizeof(error_text), "%s:%u: identity %s: certificate ca=%s %s", i->b.file, i->b.line, i->b.name,
+	    i->certificate.ca, why);
+	*err_r = error_text;
+	return rc;
+}
+
+static int
 add_local(struct trust *t, const struct keys *keys, const char **err_r)
 {
 	struct jwks *set = NULL;
@@ -91,7 +119,9 @@ trust_new(const struct epoch *e, const struct keys *keys, struct keeper *asker, 
 	int rc = SP_OK;
 	*t_r = NULL;
 	for (const struct identity *i = e->settings.identities; rc == SP_OK && i != NULL; i = (const struct identity *)i->b.next)
-		rc = i->saml.metadata[0] != '\0' ? SP_OK : add_identity(t, e, i, asker, err_r); /* saml.c reads those */
+		rc = i->saml.metadata[0] != '\0'      ? SP_OK /* saml.c reads those */
+		    : i->certificate.ca[0] != '\0' ? add_voucher(t, e, i, err_r)
+						   : add_identity(t, e, i, asker, err_r);
 	if (rc == SP_OK && e->settings.local_issuer)
 		rc = add_local(t, keys, err_r);
 	if (rc != SP_OK)
@@ -109,6 +139,11 @@ trust_free(struct trust **t)
 		next = i->next;
 		jwks_free(&i->keys);
 		free(i);
+	}
+	for (struct voucher *v = (*t)->vouchers, *next; v != NULL; v = next) {
+		next = v->next;
+		authorities_free(&v->authorities);
+		free(v);
 	}
 	free(*t);
 	*t = NULL;
@@ -421,6 +456,51 @@ identity_verify(const struct trust *t, struct sp_bytes token, enum audience audi
 	return later && !known ? SP_ETIME : SP_EDENIED;
 }
 
+/* ---- clients' certificates ---- */
+
+static int
+principal_certified(const struct identity *i, const struct certificate *c, struct arena *a, struct verified *v, const char **err_r)
+{
+	static const char *const methods[] = { "certificate" };
+	struct principal *p = &v->principal;
+	uint64_t until = clock_wall_us() + i->session * 1000;
+	char id[2 * DIGEST_LEN + 1];
+	int rc = take_claims(i, c->claims, a, p, err_r);
+	if (rc != SP_OK)
+		return rc;
+	p->identity = arena_string(a, sp_str(i->b.name));
+	p->issuer = arena_printf(a, CERTIFICATE_ISSUER "%s", i->b.name);
+	text_hex((struct sp_bytes){ c->id, DIGEST_LEN }, id);
+	p->token = arena_string(a, sp_str(id));
+	p->expires = c->expires < until ? c->expires : until;
+	p->methods = (struct sp_strings){ methods, 1 };
+	*err_r = "no memory for a session";
+	if (p->identity == NULL || p->issuer == NULL || p->token == NULL)
+		return SP_ENOMEM;
+	v->issued = c->issued;
+	v->token_use = TOKEN_ANY; /* it is no secret: who shows it has the key */
+	v->may = rights(i, p);
+	return name_roles(a, v->may, &p->roles);
+}
+
+int
+identity_certificate(const struct trust *t, struct sp_bytes chain, struct arena *a, struct verified *v_r, const char **err_r)
+{
+	int rc = SP_EDENIED;
+	*err_r = "no identity is of certificates";
+	for (const struct voucher *v = t->vouchers; v != NULL && rc != SP_OK; v = v->next) {
+		struct certificate c;
+		*v_r = (struct verified){ 0 };
+		rc = certificate_check(v->authorities, chain, &c, err_r);
+		if (rc == SP_OK)
+			rc = principal_certified(v->identity, &c, a, v_r, err_r);
+		json_decref(c.claims);
+	}
+	if (rc != SP_OK)
+		*v_r = (struct verified){ 0 };
+	return rc;
+}
+
 /* ---- sign-ins ---- */
 
 static const struct issuer *
@@ -527,6 +607,10 @@ static bool
 vouches(const struct identity *i, const struct principal *p)
 {
 	bool saml = strncmp(p->issuer, "saml:", 5) == 0;
+	const size_t n = sizeof(CERTIFICATE_ISSUER) - 1;
+	if (i != NULL && i->certificate.ca[0] != '\0')
+		return i->class < CLASSES && strcmp(p->class, class_names[i->class]) == 0 && strncmp(p->issuer, CERTIFICATE_ISSUER, n) == 0 &&
+		    strcmp(p->issuer + n, i->b.name) == 0;
 	return i != NULL && i->class < CLASSES && strcmp(p->class, class_names[i->class]) == 0 && (saml == (i->oidc.issuer[0] == '\0')) &&
 	    (saml || strcmp(p->issuer, i->oidc.issuer) == 0);
 }

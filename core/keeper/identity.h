@@ -51,6 +51,11 @@ struct verified {
  */
 int identity_verify(const struct trust *t, struct sp_bytes token, enum audience audience, struct arena *a,
     struct verified *v_r, const char **err_r) SP_MUST;
+/*
+ * A chain of certificates whose first the client has the key of, as sp_client_certificate() gave it.  Otherwise as
+ * identity_verify().
+ */
+int identity_certificate(const struct trust *t, struct sp_bytes chain, struct arena *a, struct verified *v_r, const char **err_r) SP_MUST;
 /* True when it was revoked after it was issued; also when the store does not say. */
 bool identity_revoked(struct store *s, const struct principal *p, uint64_t issued);
 

@@ -122,6 +122,13 @@ sp_channel_binding(struct sp_session *s)
 	return t == NULL ? (struct sp_bytes){ NULL, 0 } : tls_end_point(t);
 }
 
+int
+sp_client_certificate(const struct sp_session *s, struct sp_writer *out)
+{
+	const struct tls *t = s->side[SP_CLIENT].tls;
+	return t == NULL ? SP_OK : tls_client_chain(t, out);
+}
+
 /* ---- protocols that encrypt themselves ---- */
 
 struct sp_bytes

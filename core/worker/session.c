@@ -406,7 +406,7 @@ void
 session_secured(struct stream *st)
 {
 	struct sp_session *s = st->s;
-	struct sp_tls t = { .alpn = tls_alpn(st->tls), .sni = "" };
+	struct sp_tls t = { .alpn = tls_alpn(st->tls), .sni = "", .certified = tls_certified(st->tls) };
 	session_enter_module(s);
 	(void)session_leave_module(s, s->module->secure == NULL ? SP_OK : s->module->secure(s, st->side, &t));
 }

@@ -143,6 +143,7 @@ struct sp_answer { /* of sp_prove() */
 struct sp_tls { /* a finished handshake */
 	const char *alpn; /* "" when none */
 	const char *sni;
+	bool certified; /* the client has shown a certificate: sp_client_certificate() */
 };
 
 enum sp_why {
@@ -317,11 +318,11 @@ struct sp_bytes sp_channel_binding(struct sp_session *s);
  * DEVICE: nothing; a person confirms it in a browser.  The first answer is SP_CHALLENGE with the URL to open, the code in
  * it; the second one comes when somebody did, or nobody in time (`timeout sign_in=` of the listener).
  */
-enum sp_proof_kind { SP_PROOF_BEARER = 1, SP_PROOF_SCRAM, SP_PROOF_TICKET, SP_PROOF_SSH, SP_PROOF_DEVICE };
+enum sp_proof_kind { SP_PROOF_BEARER = 1, SP_PROOF_SCRAM, SP_PROOF_TICKET, SP_PROOF_SSH, SP_PROOF_DEVICE, SP_PROOF_CERTIFICATE };
 
 struct sp_proof {
 	enum sp_proof_kind kind;
-	struct sp_bytes secret; /* the token, or the client's message; the core wipes its own copies */
+	struct sp_bytes secret; /* the token, the client's message, or what sp_client_certificate() gave; the core wipes its own copies */
 	const char *user;       /* the login name the client gave; with SCRAM and TICKET the ticket's */
 	const char *target;     /* name of the target it asks for; "": the listener's `target`, or with TICKET the ticket's own */
 	const char *part;       /* further part of the target (a database), or "" for its default */
@@ -331,6 +332,13 @@ struct sp_proof {
  * copied; input consumed until then is wiped.  SP_EPROTO: somebody is asked for already.
  */
 int sp_authenticate(struct sp_session *s, const struct sp_proof *proof) SP_MUST;
+
+/*
+ * What the client showed in its TLS handshake, where the listener says `certificates=on`: appended, to be a proof
+ * (SP_PROOF_CERTIFICATE).  That the client has its key is certain, who vouches for it the keeper finds out.  Nothing where it
+ * showed none.  SP_ETOOBIG: more than 16 kB.
+ */
+int sp_client_certificate(const struct sp_session *s, struct sp_writer *out) SP_MUST;
 
 struct sp_challenge {
 	const char *mechanism;  /* "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "md5", "password", "ssh-certificate", "ssh-key" */

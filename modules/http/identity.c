@@ -3,6 +3,7 @@
  * Who asks, and what of a head goes on.
  *
  *   Authorization: Bearer TOKEN          Authorization: Basic base64(token:TOKEN)
+ *   neither: the client's certificate, where it has shown one in the TLS handshake
  *   Proxy-Authorization: the same        Authorization: Basic base64(spt-…:a ticket's password)
  *
  * None of them goes on.  Of the rest what `headers` names does; what says who somebody is never does, nor
@@ -56,12 +57,12 @@ take_basic(struct sp_bytes in, struct sp_proof *proof_r, struct sp_writer *space
 }
 
 int
-proxy_find_proof(const struct http_head *h, struct sp_bytes head, struct sp_proof *proof_r, struct sp_writer *space)
+proxy_find_proof(const struct proxy *p, struct sp_bytes head, struct sp_proof *proof_r, struct sp_writer *space)
 {
 	static const char *const names[] = { "proxy-authorization", "authorization" };
 	*proof_r = (struct sp_proof){ .kind = SP_PROOF_BEARER, .user = "token", .target = "", .part = "" };
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		struct sp_bytes value = http_field(h, head, names[i]);
+		struct sp_bytes value = http_field(&p->head, head, names[i]);
 		if (value.p == NULL)
 			continue;
 		if (begins(value, "Basic "))
@@ -69,7 +70,8 @@ proxy_find_proof(const struct http_head *h, struct sp_bytes head, struct sp_proo
 		proof_r->secret = after(value, 7);
 		return begins(value, "Bearer ") && proof_r->secret.len > 0 ? SP_OK : SP_EDENIED;
 	}
-	return SP_EDENIED;
+	proof_r->kind = SP_PROOF_CERTIFICATE;
+	return p->certified ? SP_OK : SP_EDENIED;
 }
 
 void

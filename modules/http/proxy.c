@@ -235,7 +235,7 @@ say_who(struct sp_session *s, struct sp_bytes head)
 	char target[64] = "";
 	if (space == NULL)
 		return SP_ENOMEM;
-	if (proxy_find_proof(&p->head, head, &proof, &w) != SP_OK)
+	if (proxy_find_proof(p, head, &proof, &w) != SP_OK)
 		return refuse_unknown(s, 401, "no token: send Authorization: Bearer TOKEN, or Basic with the token as password");
 	if (c->by_host && !target_of_host(http_field(&p->head, head, "host"), target))
 		return refuse_unknown(s, 421, "the first label of Host says which target is asked for");
@@ -243,7 +243,14 @@ say_who(struct sp_session *s, struct sp_bytes head)
 	proxy_hash_proof(&proof, p->proof);
 	p->proven = true;
 	proxy_enter(s, PROXY_KEEPER);
-	int rc = sp_authenticate(s, &proof); /* the head stays, to be looked at again */
+	struct sp_writer chain = proxy_buffer();
+	int rc = proof.kind == SP_PROOF_CERTIFICATE ? sp_client_certificate(s, &chain) : SP_OK;
+	p->by_certificate = proof.kind == SP_PROOF_CERTIFICATE;
+	if (p->by_certificate)
+		proof.secret = sp_written(&chain);
+	if (rc == SP_OK)
+		rc = sp_authenticate(s, &proof); /* the head stays, to be looked at again */
+	proxy_free(&chain);
 	explicit_bzero(space, head.len + 8);
 	return rc;
 }
@@ -257,7 +264,7 @@ same_proof(struct sp_session *s, struct sp_bytes head)
 	struct sp_proof proof;
 	char target[64] = "";
 	uint8_t hash[32], differs = 0;
-	bool ok = proxy_find_proof(&p->head, head, &proof, &w) == SP_OK &&
+	bool ok = proxy_find_proof(p, head, &proof, &w) == SP_OK &&
 	    (!c->by_host || target_of_host(http_field(&p->head, head, "host"), target));
 	if (ok) {
 		proof.target = target;
@@ -276,6 +283,15 @@ static bool
 is_echo(struct sp_bytes method)
 {
 	return http_name_is(method, "TRACE") || http_name_is(method, "TRACK");
+}
+
+/* A browser shows its certificate for any page's sake: what other pages would have it write is refused (ID10). */
+static bool
+is_foreign(const struct proxy *p, struct sp_bytes head, struct sp_bytes method)
+{
+	struct sp_bytes site = http_field(&p->head, head, "sec-fetch-site");
+	bool reads = sp_bytes_is(method, "GET") || sp_bytes_is(method, "HEAD");
+	return p->by_certificate && !reads && site.p != NULL && !sp_bytes_is(site, "same-origin") && !sp_bytes_is(site, "none");
 }
 
 static int
@@ -298,6 +314,7 @@ begin_request(struct sp_session *s, struct sp_bytes head)
 	const char *why = !same ? "this connection is another principal's, or the request has no token: use a new connection"
 	    : method.len >= sizeof(r->method) ? "this method is not known here"
 	    : is_echo(method)		      ? "TRACE and TRACK are not passed on: the answer would show what the gateway adds to requests"
+	    : is_foreign(p, head, method)     ? "another site's page asks for this in the name of who has the certificate"
 	    : !http_path_is_plain(path)	      ? "the path has . or .. or empty segments, or an encoded slash"
 					      : NULL;
 	if (why == NULL) {
@@ -310,7 +327,7 @@ begin_request(struct sp_session *s, struct sp_bytes head)
 	if (rc != SP_OK)
 		return rc;
 	if (why != NULL)
-		return proxy_refuse(s, !same ? 401 : is_echo(method) ? 405 : 400, true, why);
+		return proxy_refuse(s, !same ? 401 : is_echo(method) ? 405 : is_foreign(p, head, method) ? 403 : 400, true, why);
 	if (r->refused != 0)
 		return proxy_refuse(s, r->refused, false, r->message);
 	if (!r->spool || r->up_done)
@@ -636,8 +653,11 @@ proxy_open(struct sp_session *s)
 int
 proxy_secure(struct sp_session *s, enum sp_side side, const struct sp_tls *t)
 {
-	(void)t;
-	return side == SP_TARGET ? log_in(s) : SP_OK;
+	struct proxy *p = sp_state(s);
+	if (side == SP_TARGET)
+		return log_in(s);
+	p->certified = t->certified;
+	return SP_OK;
 }
 
 int

@@ -18,6 +18,7 @@ import termios
 
 import harness
 from harness import *
+from authority import Authority
 from ssh_world import NoPostgres
 
 DOCKER_POLICY = """\
@@ -63,13 +64,14 @@ rule "buildkit" {
   allow = { unclear = "route", name = "grpc" },
 }
 rule "buildkit-session" { doc = "… both.", on = "docker.system", when = { action = "session", user = "kit" }, allow = { unclear = "route", name = "session" } }
-rule "cards" { doc = "No card on any screen.", on = "output", when = { user = "cards", detect = { "card" } }, mask = mask.redact }
+rule "mails" { doc = "No address on any screen.", on = "output", when = { user = "mails", detect = { "email" } }, mask = mask.redact }
 """
 
 DOCKER_CONF = """\
 load_module {modules}/docker.so;
 listener docker     {{ listen 127.0.0.1:{port}; protocol docker; target engine; cleartext loopback; }}
-listener docker_tls {{ listen 127.0.0.1:{tls_port}; protocol docker; target engine; tls cert={dir}/tls/cert.pem key={dir}/tls/key.pem; }}
+listener docker_tls {{ listen 127.0.0.1:{tls_port}; protocol docker; target engine; tls cert={dir}/tls/cert.pem key={dir}/tls/key.pem certificates=on; }}
+identity people {{ certificate ca={ca}; user claim=cn; groups claim=ou; }}
 listener docker_unix {{ listen 127.0.0.1:{unix_port}; protocol docker; target local; cleartext loopback; }}
 listener docker_own {{ listen 127.0.0.1:{own_port}; protocol docker; target own; cleartext loopback; }}
 """
@@ -168,9 +170,11 @@ class DockerWorld(World):
         self.pg = NoPostgres()
         self.engine = Dockerd(self.dir / "dockerd")
         self.gateway = g = Gateway(self.dir / "gateway", self.stage, self.pg, record="sync_wait 20s;", **conf)
+        g.issuer = "on beside"
+        self.authority = Authority(g.dir / "tls", "clients")
         self.docker_port, self.docker_tls_port, self.own_port, self.unix_port = (free_port() for _ in range(4))
         g.extra = DOCKER_CONF.format(modules=g.modules(), dir=g.dir, port=self.docker_port, tls_port=self.docker_tls_port, own_port=self.own_port,
-                                    unix_port=self.unix_port)
+                                    unix_port=self.unix_port, ca=self.authority.cert)
         g.more_targets = self.docker_target("engine") + self.docker_target("own", "select team=blue; owner sallyport.owner;") + self.docker_target("local", server=f"unix:{self.engine.sock}")
         (g.dir / "policies" / "docker.lua").write_text(policy)
         g.write()

@@ -230,7 +230,7 @@ access        {dir}/log/access.log;
 control       {dir}/run/control.sock mode=0600 may=mint;
 store         {store};
 record        {{ store {dir}/sessions; anchor {anchor}; {record} }}
-local_issuer  on;
+local_issuer  {issuer};
 {extra}
 {console}
 listener pg   {{ listen 127.0.0.1:{port}; protocol postgres; cleartext loopback; }}
@@ -298,6 +298,7 @@ class Gateway:
         self.workers = conf.get("workers", 2)
         self.level = "debug" if os.environ.get("SALLYPORT_DEBUG") else "info"
         self.process = None
+        self.issuer = "on"  # … "on beside" other identities
         self.wrap = []  # a command before sallyportd: ["prlimit", …]
         make_users()
         self.dir.mkdir(parents=True)
@@ -338,7 +339,7 @@ class Gateway:
         target = TARGET.format(name="orders", port=self.pg.port, dir=self.dir, extra=self.target_extra)
         console = CONSOLE.format(port=self.console_port, dir=self.dir, more=self.console if isinstance(self.console, str) else "")
         return CONF.format(console=console if self.console else "", modules=self.modules(), dir=self.dir, level=self.level, workers=self.workers, port=self.port, tls_port=self.tls_port,
-                           anchor=self.anchor, record=self.record, extra=self.extra, store=self.store, targets=target + self.more_targets)
+                           anchor=self.anchor, issuer=self.issuer, record=self.record, extra=self.extra, store=self.store, targets=target + self.more_targets)
 
     def write(self, text=None):
         """The conf and policy files, as they stand in this object."""

@@ -11,6 +11,7 @@ import ssl
 
 import harness
 from harness import *
+from authority import Authority
 from ssh_world import NoPostgres
 
 HTTP_POLICY = """\
@@ -51,7 +52,9 @@ rule "hide-pii" {
 HTTP_CONF = """\
 load_module {modules}/http.so;
 listener http     {{ listen 127.0.0.1:{port}; protocol http; target api; cleartext loopback; }}
-listener http_tls {{ listen 127.0.0.1:{tls_port}; protocol http; by_host on; tls cert={dir}/tls/cert.pem key={dir}/tls/key.pem; }}
+listener http_tls {{ listen 127.0.0.1:{tls_port}; protocol http; by_host on; tls cert={dir}/tls/cert.pem key={dir}/tls/key.pem certificates=on; }}
+identity people {{ certificate ca={ca}; user claim=cn; groups claim=ou; }}
+identity jobs   {{ certificate ca={ca}; class workload; user claim=uri; groups claim=ou; allow o=jobs; }}
 """
 
 HTTP_TARGET = """\
@@ -262,8 +265,10 @@ class HttpWorld(World):
         self.server, self.server_tls = Server(), Server(tls=(g.dir / "tls" / "cert.pem", g.dir / "tls" / "key.pem"))
         self.server_mtls = Server(tls=(g.dir / "tls" / "cert.pem", g.dir / "tls" / "key.pem"), clients=g.dir / "tls" / "cert.pem")
         self.nginx = Nginx(self.dir / "nginx")
+        g.issuer = "on beside"
+        self.authority = Authority(g.dir / "tls", "clients")
         self.http_port, self.https_port = free_port(), free_port()
-        g.extra = HTTP_CONF.format(modules=g.modules(), port=self.http_port, tls_port=self.https_port, dir=g.dir)
+        g.extra = HTTP_CONF.format(modules=g.modules(), port=self.http_port, tls_port=self.https_port, dir=g.dir, ca=self.authority.cert)
         secret = g.dir / "keeper" / "api.secret"
         secret.write_text("target-secret-4711\n")
         secret.chmod(0o600)

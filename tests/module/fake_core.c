@@ -1266,7 +1266,7 @@ fake_dial(struct fake *f)
 int
 fake_secured(struct fake *f, enum sp_side side, const char *alpn)
 {
-	struct sp_tls t = { alpn, "" };
+	struct sp_tls t = { .alpn = alpn, .sni = "" };
 	if (!f->main->securing[side])
 		return SP_EINTERNAL;
 	f->main->securing[side] = false;

@@ -150,6 +150,8 @@ test_listener(void)
 	refused(L("listen 127.0.0.1:5432;"),
 	    "t:1: \"tls cert=… key=…\" is missing (or, for clients on this machine, \"cleartext loopback\")");
 	refused(L("listen 127.0.0.1:5432; tls cert=a;"), "t:1: \"tls\" needs \"key=\"");
+	refused(L("listen 127.0.0.1:5432; tls cert=a key=b certificates=on;"),
+	    "t:1: \"tls certificates=on\" needs an \"identity\" with \"certificate ca=…\": who else would vouch for clients?");
 	refused(L("listen 127.0.0.1:5432; cleartext;"), "t:1: \"cleartext\" needs arguments");
 	refused(L("listen 127.0.0.1:5432; cleartext loopback; tls cert=a key=b;"),
 	    "t:1: \"cleartext\" contradicts \"tls\": leave one of them out");
@@ -321,7 +323,7 @@ test_identity(void)
 #define I(body) "identity a { " body " }"
 #define URLS "https://HOST/… (or, with insecure_loopback=on, http:// on this machine)"
 #define OIDC "oidc issuer=i audience=a jwks=file:j;"
-	refused(I(""), "t:1: it needs \"oidc issuer=…\" or \"saml metadata=…\"");
+	refused(I(""), "t:1: it needs \"oidc issuer=…\", \"saml metadata=…\" or \"certificate ca=…\"");
 	refused(I("oidc issuer=i audience=a;"), "t:1: \"oidc issuer=\" is " URLS ", since the provider is asked there; or give jwks=file:PATH,"
 	    " and no client=");
 	refused(I("oidc issuer=i client=a jwks=file:j;"), "t:1: \"oidc issuer=\" is " URLS ", since the provider is asked there; or give"
@@ -360,6 +362,16 @@ test_identity(void)
 	refused(I(OIDC "max_age off;"), "t:1: \"max_age\" can't be off");
 	refused("identity local { " OIDC " }", "t:1: the name \"local\" is the gateway's own: choose another");
 	refused(I(OIDC) "\nidentity b { " OIDC " }", "t:2: identity \"a\" has the same issuer and audience");
+#define X509 "certificate ca=c; user claim=cn;"
+	CU_ASSERT_EQUAL(load(I(X509)), SP_OK);
+	CU_ASSERT_STRING_EQUAL(s.identities->certificate.ca, "/etc/sallyport/c");
+	refused(I("certificate ca=c; user claim=ou;"), "t:1: of a certificate \"user claim=\" is cn, email, dns, uri or sub, not \"ou\"");
+	refused(I(X509 OIDC), "t:1: an identity is of one of \"oidc\", \"saml\" and \"certificate\": make two blocks");
+	refused(I(X509 "class workload;"),
+	    "t:1: an identity of class workload needs \"allow claim=value\": its issuer vouches for others' workloads too");
+	refused(I(X509 "class agent; allow o=x;"),
+	    "t:1: \"class agent\" needs \"sponsor claim=\": who answers for an agent may not approve what it asks");
+	refused(I(X509 "session off;"), "t:1: \"session\" can't be off");
 	refused("local_issuer on;" I(OIDC),
 	    "t:1: \"local_issuer on\" beside real identities: say \"local_issuer on beside\" if it is meant");
 	CU_ASSERT_EQUAL(load("local_issuer on beside;" I(OIDC)), SP_OK);
