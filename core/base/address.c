@@ -5,6 +5,7 @@
 #include "address.h"
 
 #include <arpa/inet.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <strings.h>
 
@@ -136,4 +137,22 @@ address_refused(const struct settings *s, const char *host, const struct sockadd
 	if (is_loopback(a) && !literal && strcasecmp(host, "localhost") != 0)
 		return "its name leads to this machine: write 127.0.0.1 or localhost if that is meant";
 	return s != NULL && is_ours(s, a, here || is_loopback(a)) ? "its address is one where this gateway itself listens" : NULL;
+}
+
+int
+address_find(const char *server, struct hostport *h_r, char digits_r[ADDRESS_DIGITS], const char **why_r)
+{
+	const struct addrinfo want = { .ai_socktype = SOCK_STREAM };
+	struct addrinfo *list = NULL, *i;
+	digits_r[0] = '\0';
+	*why_r = "the server's name is not known";
+	if (settings_hostport(server, h_r) != SP_OK || getaddrinfo(h_r->host, NULL, &want, &list) != 0)
+		return SP_EIO;
+	for (i = list; i != NULL && (*why_r = address_refused(NULL, h_r->host, i->ai_addr, false)) != NULL; i = i->ai_next)
+		continue;
+	int rc = i == NULL ? SP_EDENIED : getnameinfo(i->ai_addr, i->ai_addrlen, digits_r, ADDRESS_DIGITS, NULL, 0, NI_NUMERICHOST) == 0 ? SP_OK : SP_EIO;
+	freeaddrinfo(list);
+	if (rc == SP_EIO)
+		*why_r = "the server's name is not known";
+	return rc;
 }

@@ -24,4 +24,11 @@ enum reach address_reach(const struct sockaddr *address);
  */
 const char *address_refused(const struct settings *s, const char *host, const struct sockaddr *a, bool here);
 
+#define ADDRESS_DIGITS 64
+/*
+ * "HOST:PORT", as the operator wrote it, by the first address of that name that is not refused, in digits; waits for the resolver, so
+ * for helpers only.  SP_EIO: no such name.  SP_EDENIED: *why_r, a text that stays, says what is wrong with its addresses.
+ */
+int address_find(const char *server, struct hostport *h_r, char digits_r[ADDRESS_DIGITS], const char **why_r) SP_MUST;
+
 #endif

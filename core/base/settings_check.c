@@ -669,11 +669,11 @@ check_identity(struct check *c, const struct conf_block *b)
 	int rc = check_oidc(c, i);
 	if (rc != SP_OK)
 		return rc;
+	if (i->class != CLASS_HUMAN && i->oidc.client[0] != '\0')
+		return FAIL_AT(c, b, "\"oidc client=\" is for people: an identity of class %s shows tokens", class_name(i->class));
 	rc = check_class(c, b);
 	if (rc != SP_OK)
 		return rc;
-	if (i->class != CLASS_HUMAN && i->oidc.client[0] != '\0')
-		return FAIL_AT(c, b, "\"oidc client=\" is for people: an identity of class %s shows tokens", class_name(i->class));
 	if (i->max_age == 0 || i->session == 0)
 		return FAIL_AT(c, b, "\"%s\" can't be off", i->max_age == 0 ? "max_age" : "session");
 	for (const struct conf_block *o = &c->s->identities->b; o != b; o = o->next) {

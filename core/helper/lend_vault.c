@@ -5,12 +5,12 @@
 #include "lend_vault.h"
 
 #include <curl/curl.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../base/address.h"
 #include "../base/clock.h"
 #include "../base/log.h"
 #include "../base/settings.h"
@@ -52,21 +52,20 @@ take(char *p, size_t size, size_t n, void *owner)
 	return buffer_put(&q->answer, (struct sp_bytes){ (const uint8_t *)p, size * n }) == SP_OK ? size * n : 0;
 }
 
-/* "HOST:PORT:ADDRESS": libcurl would want a thread to resolve it. */
+/* "HOST:PORT:ADDRESS": libcurl would want a thread to resolve it, and go wherever it leads (ID9). */
 static int
 pin(const char *server, struct curl_slist **out)
 {
-	const struct addrinfo want = { .ai_socktype = SOCK_STREAM };
-	struct addrinfo *list = NULL;
 	struct hostport h;
-	char address[NI_MAXHOST], text[sizeof(h.host) + NI_MAXHOST + 16];
-	const char *host = strstr(server, "://");
-	if (host == NULL || settings_hostport(host + 3, &h) != SP_OK || getaddrinfo(h.host, NULL, &want, &list) != 0)
-		return SP_EIO;
-	int rc = getnameinfo(list->ai_addr, list->ai_addrlen, address, sizeof(address), NULL, 0, NI_NUMERICHOST);
-	freeaddrinfo(list);
+	const char *why, *host = strstr(server, "://");
+	char address[ADDRESS_DIGITS], text[sizeof(h.host) + ADDRESS_DIGITS + 16];
+	int rc = host == NULL ? SP_EIO : address_find(host + 3, &h, address, &why);
+	if (rc == SP_EDENIED)
+		log_warn("vault %s is not asked: %s", server, why);
+	if (rc != SP_OK)
+		return rc;
 	(void)snprintf(text, sizeof(text), "%s:%u:%s", h.host, h.port, address);
-	*out = rc == 0 ? curl_slist_append(NULL, text) : NULL;
+	*out = curl_slist_append(NULL, text);
 	return *out == NULL ? SP_EIO : SP_OK;
 }
 

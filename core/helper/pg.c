@@ -5,12 +5,12 @@
 #include "pg.h"
 
 #include <libpq-fe.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "../base/address.h"
 #include "../base/clock.h"
 #include "../base/settings.h"
 
@@ -170,19 +170,6 @@ answered(struct pg *c)
 
 /* ---- connecting ---- */
 
-/* The first address, as digits: libpq would wait for names as well, and verify against them only. */
-static int
-resolve(const char *server, struct hostport *h, char address[NI_MAXHOST])
-{
-	const struct addrinfo want = { .ai_socktype = SOCK_STREAM };
-	struct addrinfo *list = NULL;
-	if (settings_hostport(server, h) != SP_OK || getaddrinfo(h->host, NULL, &want, &list) != 0)
-		return SP_EIO;
-	int rc = getnameinfo(list->ai_addr, list->ai_addrlen, address, NI_MAXHOST, NULL, 0, NI_NUMERICHOST);
-	freeaddrinfo(list);
-	return rc == 0 ? SP_OK : SP_EIO;
-}
-
 /* libpq would write them to stderr, which is the log. */
 static void
 ignore_notice(void *owner, const char *text)
@@ -194,10 +181,12 @@ static void
 dial(struct pg *c)
 {
 	struct hostport h;
-	char address[NI_MAXHOST], port[16], ca[64] = "/etc/ssl/certs/ca-certificates.crt", password[PASSWORD_MAX + 1] = { 0 };
+	const char *why;
+	char address[ADDRESS_DIGITS], port[16], ca[64] = "/etc/ssl/certs/ca-certificates.crt", password[PASSWORD_MAX + 1] = { 0 };
 	struct sp_bytes secret = secret_bytes(c->password);
-	if (resolve(c->server, &h, address) != SP_OK || secret.len > PASSWORD_MAX) {
-		broken(c, "the server's name is not known");
+	/* as digits: libpq would wait for names, and go wherever they lead (ID9) */
+	if (address_find(c->server, &h, address, &why) != SP_OK || secret.len > PASSWORD_MAX) {
+		broken(c, why == NULL ? "the password is too long" : why);
 		return;
 	}
 	memcpy(password, secret.p, secret.len);

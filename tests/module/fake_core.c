@@ -490,6 +490,13 @@ sp_claim(struct sp_session *s, struct sp_bytes name, uint64_t ms)
 	return name.len > 0 && ms > 0 ? SP_OK : SP_EDENIED;
 }
 
+int
+sp_client_certificate(const struct sp_session *s, struct sp_writer *out)
+{
+	(void)s, (void)out;
+	return SP_OK;
+}
+
 bool
 sp_claimed(const struct sp_session *s, struct sp_bytes name)
 {

@@ -335,6 +335,31 @@ test_odd_jobs(void)
 	end();
 }
 
+/* Where the lend helper goes: to PostgreSQL as an admin, to a vault (ID9). */
+static void
+test_helpers(void)
+{
+	static const struct {
+		const char *server;
+		int rc;
+	} row[] = {
+		{ "127.0.0.1:5432", SP_OK }, { "localhost:5432", SP_OK }, { "[::1]:5432", SP_OK }, { "10.0.0.7:1", SP_OK }, { "169.254.169.254:80", SP_EDENIED },
+		{ "[::ffff:169.254.169.254]:80", SP_EDENIED }, { "0.0.0.0:5432", SP_EDENIED }, { "100.100.100.200:80", SP_EDENIED }, { "224.0.0.1:1", SP_EDENIED },
+		{ "127.1:5432", SP_EDENIED }, { "0:5432", SP_EDENIED }, { "2130706433:5432", SP_EDENIED }, { "localhost", SP_EIO }, { "", SP_EIO },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct hostport h;
+		char digits[ADDRESS_DIGITS];
+		const char *why;
+		int rc = address_find(row[i].server, &h, digits, &why);
+		if (rc != row[i].rc)
+			printf("%s: %d, %s\n", row[i].server, rc, why == NULL ? "fine" : why);
+		CU_ASSERT_EQUAL(rc, row[i].rc);
+		CU_ASSERT_EQUAL(why == NULL, rc == SP_OK);
+		CU_ASSERT_EQUAL(digits[0] == '\0', rc != SP_OK);
+	}
+}
+
 /* A target's address, by how the operator wrote it (ID9). */
 static void
 test_targets(void)
@@ -420,7 +445,7 @@ main(void)
 		{ "odd answers", test_odd_answers },
 		{ "deadlines and crowds", test_deadline },
 		{ "odd jobs, and places that are not asked", test_odd_jobs },
-		{ "addresses", test_reach }, { "targets", test_targets },
+		{ "addresses", test_reach }, { "targets", test_targets }, { "where helpers go", test_helpers },
 		CU_TEST_INFO_NULL,
 	};
 	log_init("test", open("/dev/null", O_WRONLY | O_CLOEXEC), SP_ERROR);
