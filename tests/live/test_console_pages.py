@@ -1,18 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The console's pages in a real browser: signing in by a real OpenID provider and a real SAML one, deciding on a real psql, watching,
-killing, finding; hostile texts stay texts under a policy that is enforced; no serious accessibility violation; errors are shown (MC1, ID10).
-
-With $SALLYPORT_PICTURES, a folder, each page is looked at and pictured at 1440 and 390 px in both themes; else at 1440, dark."""
-
-import queue
+killing, finding; hostile texts stay texts under a policy that is enforced; errors are shown (MC1, ID10). Terminals: test_console_terminal.py;
+how every page looks, and what axe-core says of it: long_console.py."""
 
 import saml_world
 from oidc_world import *
+from console_world import *
 
-PICTURES = pathlib.Path(os.environ["SALLYPORT_PICTURES"]) if "SALLYPORT_PICTURES" in os.environ else None
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-PATIENCE = 45000 * SLOW  # ms
 PEOPLE = {user: {"email": f"{user}@example.com", "groups": groups, "oid": f"o-{user}"}
           for user, groups in (("lea", ["leads"]), ("opa", ["ops", "leads"]), ("max", ["leads"]))}
 IDENTITY = """\
@@ -35,35 +30,6 @@ HOSTILE = ["<img src=x onerror=alert(1)>", "<script>alert(2)</script>", "\x1b[31
            "</textarea></pre><svg onload=alert(3)>", "${alert(4)} {{constructor}} &lt;b&gt;"]
 
 
-class Browser:
-    """tests/live/node/browser.mjs: run(page, code, arg) → what the code returned."""
-
-    def __init__(self, w):
-        script = node_folder() / "browser.mjs"  # beside node_modules
-        script.write_text((HERE / "node" / "browser.mjs").read_text())
-        self.log = open(w.dir / "browser.log", "ab")
-        self.process = subprocess.Popen(["node", str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True,
-                                        env={**os.environ, "CHROMIUM": CHROMIUM, "PATIENCE": str(PATIENCE), "HOME": str(w.dir)})
-        atexit.register(self.end)
-        self.lines = queue.Queue()
-        threading.Thread(target=lambda: [self.lines.put(line) for line in self.process.stdout], daemon=True).start()
-
-    def run(self, page, code, arg=None):
-        self.process.stdin.write(json.dumps({"page": page, "code": code, "arg": arg}) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.lines.get(timeout=6 * PATIENCE / 1000))
-        assert "error" not in answer, f"{page}: {answer['error']}"
-        return answer["value"]
-
-    def end(self):
-        if self.process.poll() is None:
-            self.process.stdin.close()
-            try:
-                self.process.wait(20 * SLOW)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-
-
 b = corp = None
 
 
@@ -72,10 +38,7 @@ def ready(w):
     global b, corp
     if b is not None:
         return
-    if CHROMIUM is None:
-        skip("chromium is not installed")
-    if not list((w.stage / "share" / "sallyport" / "console").glob("index.html")):
-        skip("the gateway was installed without the console's pages")
+    chromium = browser(w)
     corp = Provider(w, "corp", "ES256", True, [{"client_id": "gate", "client_secret": "of a test", "redirect_uris": [console(w) + "/signin/callback/corp"],
                     "grant_types": ["authorization_code", "refresh_token"], "id_token_signed_response_alg": "ES256"}], PEOPLE)
     corp.start()
@@ -88,7 +51,7 @@ def ready(w):
     w.gateway.extra = IDENTITY.format(dir=w.gateway.dir, corp=corp.issuer)
     saml_world.start_provider(w)
     wait_for(lambda: ask(w, "POST", console(w) + "/api/v1/signin", json.dumps({"identity": "corp", "return": "/"}))[0] == 200, 20, said="the provider is not known")
-    b = Browser(w)
+    b = chromium
 
 
 def sign_in(w, user, path="/approvals"):
@@ -108,17 +71,6 @@ def sign_in(w, user, path="/approvals"):
         await there.waitFor().catch(async (e) => { throw new Error(`${page.url()}: ${(await page.content()).slice(0, 1500)}: ${e}`); });
         return page.url();
     """, {"url": console(w), "path": path, "user": user, "with": "corp" if user in PEOPLE else "okta"})
-
-
-def visit(w, user, path, wait="main h1"):
-    b.run(user, "await page.goto(arg[0]); await page.locator(arg[1]).first().waitFor()", [console(w) + path, wait])
-
-
-def held(w, sql, token=None, **more):
-    """A psql that waits, and the id of what it waits for."""
-    before = {r["id"] for r in w.requests()}
-    waiting = w.psql_waiting(sql, groups="dev", token=token, **more)
-    return waiting, wait_for(lambda: [r["id"] for r in w.requests() if r["state"] == "waiting" and r["id"] not in before], 45, said="it is not held")[0]
 
 
 def card(id):
@@ -300,39 +252,6 @@ def errors_are_shown(w):
         return page.locator('.lone main').innerText();
     """, console(w) + "/approvals")
     assert "sign" in text.lower(), text
-
-
-@test
-def every_page_is_accessible_and_pictured(w):
-    ready(w)
-    sign_in(w, "opa")
-    waiting, id = held(w, "UPDATE orders SET price = price * 1.1 WHERE state = 'open'")
-    assert w.psql("SELECT name, card_number FROM customers").code == 0
-    session = wait_for(lambda: [s["id"] for s in w.sessions() if s["user"] == "ann" and s["state"] == "ended"], 20)[0]
-    if PICTURES is not None:
-        PICTURES.mkdir(parents=True, exist_ok=True)
-    pages = {"home": "/home", "approvals": "/approvals", "approval": f"/approvals/{id}", "history": "/approvals?all", "sessions": "/sessions",
-             "session": f"/sessions/{session}", "policies": "/policies", "audit": "/audit", "overview": "/overview"}
-    wrong = {}
-    for name, path in pages.items():
-        visit(w, "opa", path)
-        found = b.run("opa", """
-            const found = [];
-            for (const theme of arg === null ? ['dark'] : ['light', 'dark'])
-                for (const width of arg === null ? [1440] : [1440, 390]) {
-                    await page.emulateMedia({ colorScheme: theme });
-                    await page.setViewportSize({ width, height: width === 390 ? 844 : 900 });
-                    found.push(...await wrongs(page));
-                    if (arg !== null) await page.screenshot({ path: `${arg}-${width}-${theme}.png` });
-                }
-            return [...new Set(found)];
-        """, None if PICTURES is None else str(PICTURES / name))
-        if found:
-            wrong[name] = found
-    waiting.interrupt()
-    waiting.result()
-    assert not wrong, json.dumps(wrong, indent=1)
-    assert b.run("opa", "return noted") == []
 
 
 main(console=True)

@@ -56,7 +56,7 @@ export function Player({ id, live, t }: { id: string; live: boolean; t: Timeline
   const [idle, setIdle] = useState(true);
   const [what, setWhat] = useState("");
   const [problem, setProblem] = useState<Problem>();
-  const [follow] = useState(live);
+  const [follow, setFollow] = useState(live);
   const marks = marksOf(t);
   useEffect(() => {
     let over = false;
@@ -83,7 +83,8 @@ export function Player({ id, live, t }: { id: string; live: boolean; t: Timeline
       <div class="filters">
         {cast !== "" && <input type="search" class="wide" aria-label="Find in what was printed" placeholder="Find in what was printed" onInput={(e) => setWhat(e.currentTarget.value)} />}
         {!follow && <label class="check"><input type="checkbox" checked={idle} onChange={(e) => setIdle(e.currentTarget.checked)} /> Skip idle time</label>}
-        {follow && <span class="chip good"><i class="pulse" /> live</span>}
+        {follow && live && <span class="chip good"><i class="pulse" /> live</span>}
+        {follow && !live && <button class="quiet small" onClick={() => setFollow(false)}>It has ended: play it from the start</button>}
       </div>
       {what.trim().length > 1 && <ul class="hits-list">{hits.map((h, i) => <li key={i}><button class="quiet small" onClick={() => seek(h.at)}>{measured(h.at * 1e6)}</button> <code><Shown text={plain(h.text, 100)} /></code></li>)}{hits.length === 0 && <li class="soft">Not printed here.</li>}</ul>}
       {problem !== undefined && <Trouble problem={problem} />}

@@ -1,0 +1,81 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Terminals in the console: a recording plays to its last frame, what was done is found, a live ssh is watched and ended (RC5)."""
+
+from ssh_world import *
+from console_world import *
+
+HOSTILE = "\x1b]0;owned\x07\x1b]8;;http://evil.example\x07<img src=x onerror=alert(1)>\x1b]8;;\x07\u202egnp.exe"
+
+
+def ended(w, user):
+    return wait_for(lambda: [s["id"] for s in w.sessions() if s["user"] == user and s["state"] == "ended"], 30, said="the session did not end")[0]
+
+
+@test
+def a_recording_plays_to_its_last_frame(w):
+    """… and what it printed is found in it; what a screen was told by a hostile host stays within the screen."""
+    b = open_console(w)
+    done = w.ssh(f"sh -c 'echo the-first-words; sleep 0.4; printf \"%s\\n\" \"{HOSTILE}\"; sleep 0.4; echo the-last-words'", options=["-tt"])
+    assert "the-last-words" in done.out, repr(done)
+    id = ended(w, "ann")
+    visit(w, "local", f"/sessions/{id}?tab=terminal", ".ap-player")
+    text = b.run("local", """
+        const screen = page.locator('.ap-player');
+        await screen.click(); // it plays
+        await page.waitForFunction(() => /the-last-words/.test(document.querySelector('.ap-player')?.textContent ?? ''));
+        await page.getByLabel('Find in what was printed').fill('last-words');
+        const hit = page.locator('.hits-list li').first();
+        await hit.waitFor();
+        const found = await hit.innerText();
+        await hit.locator('button').click();
+        return [found, await screen.innerText(), await page.title()];
+    """)
+    assert "the-last-words" in text[0] and "owned" not in text[2], text
+    assert b.run("local", "return page.evaluate(() => document.querySelectorAll('.ap-player img, .ap-player a[href*=evil]').length)") == 0
+    assert b.run("local", "return noted") == []
+
+
+@test
+def what_was_done_is_found(w):
+    """By its text, over all recordings; from there one step to the operation."""
+    b = open_console(w)
+    assert w.ssh("echo a-needle-in-the-hay", user="bea").code == 0
+    id = ended(w, "bea")
+    visit(w, "local", "/sessions")
+    url = b.run("local", """
+        await page.getByLabel('Text of an operation').fill('a-needle-in');
+        const row = page.locator('a.row', { hasText: 'a-needle-in-the-hay' }).first();
+        await row.waitFor();
+        await row.click();
+        await page.locator('details.op[open]', { hasText: 'a-needle-in-the-hay' }).first().waitFor();
+        return page.url();
+    """)
+    assert f"/sessions/{id}?op=" in url, url
+
+
+@test
+def a_live_terminal_is_watched_and_ended(w):
+    b = open_console(w)
+    live = w.ssh_start("sh -c 'echo it-lives; sleep 300'", user="cyd", options=["-tt"], stdin=subprocess.PIPE)
+    id = wait_for(lambda: [s["id"] for s in w.sessions(live=True) if s["user"] == "cyd"], 30, said="the session is not listed")[0]
+    visit(w, "local", f"/sessions/{id}?tab=terminal", ".ap-player")
+    b.run("local", """
+        await page.waitForFunction(() => /it-lives/.test(document.querySelector('.ap-player')?.textContent ?? ''));
+        await page.getByRole('button', { name: /^End/ }).first().click();
+        const sheet = page.locator('form').filter({ has: page.locator('button.deny') });
+        await sheet.locator('input').first().fill('a test ends it');
+        await sheet.locator('button.deny').click();
+        await sheet.waitFor({ state: 'detached' });
+    """)
+    assert live.wait(30 * SLOW) != 0
+    live.communicate()
+    assert wait_for(lambda: [s for s in w.sessions() if s["id"] == id and s["state"] == "ended"], 30)[0]["text"].find("a test ends it") >= 0
+    b.run("local", """
+        await page.locator('main .pulse').first().waitFor({ state: 'detached' });
+        await page.getByRole('button', { name: 'play it from the start' }).click();
+        await page.getByLabel('Skip idle time').waitFor();
+    """)
+
+
+ssh_main(console=True)
