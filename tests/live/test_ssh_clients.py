@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Other clients than OpenSSH's, and tools on top of it: the same through the gateway as past it."""
 
+import npm
 from ssh_world import *
 
 
@@ -56,6 +57,21 @@ def dropbear(w):
     done = run(["dbclient", "-y", "-y", "-p", str(w.ssh_port), "-l", t["id"], "127.0.0.1", "echo out; exit 5"],
                env={"HOME": str(w.client), "DROPBEAR_PASSWORD": t["password"]}, stdin="")
     assert done.code == 5 and done.out.strip() == "out", f"{done!r}\n{w.gateway.logs()}"
+
+
+@test
+def npm_ssh2(w):
+    modules, t, there = npm.node_modules(), ticket(w), folder(w, "node")
+
+    def work(**how):
+        argument = json.dumps(dict(host="127.0.0.1", folder=str(there), **how))
+        done = run(["node", HERE / "node" / "ssh.js", argument], env={"NODE_PATH": str(modules)}, timeout=120 * SLOW)
+        assert done.code == 0, f"{done!r}\n{w.gateway.logs()}"
+        return json.loads(done.out)
+    direct = work(port=w.sshd.port, username=LOGIN, keyFile=str(w.sshd.user_key), fingerprint=w.sshd.fingerprint())
+    through = work(port=w.ssh_port, username=t["id"], password=t["password"], fingerprint=gate_fingerprint(w))
+    assert through == direct and through[0]["code"] == 7 and through[0]["err"] == "err\n", (through, direct)
+    assert through[3]["size"] == 700_000, through
 
 
 @test
