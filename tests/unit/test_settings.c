@@ -318,6 +318,23 @@ test_saml(void)
 }
 
 static void
+test_ssh_keys(void)
+{
+#define KEY "AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+#define SK(name, body) "ssh_key " name " { key \"ssh-ed25519 " KEY "\"; " body " }\n"
+	CU_ASSERT_EQUAL(load(SK("a", "user nightly; groups jobs; session 1h;")), SP_OK);
+	CU_ASSERT_EQUAL(s.ssh_keys->class, CLASS_WORKLOAD);
+	CU_ASSERT_EQUAL(load(SK("a", "user ann; class human;")), SP_OK);
+	refused(SK("a", "user robot; class agent;"),
+	    "t:1: \"class agent\" needs a sponsor, which a key can't name: let the agent show tokens of an identity");
+	refused(SK("a", "groups jobs;"), "t:1: \"user\" is missing");
+	refused(SK("a", "user nightly; session off;"), "t:1: it needs a \"user\", and a \"session\" that is longer than nothing");
+	refused("ssh_key a { key \"ssh-rsa AAAA\"; user nightly; }",
+	    "t:1: \"key\" is an Ed25519 public key, in quotes: \"ssh-ed25519 AAAA…\", as its .pub file has it");
+	refused(SK("a", "user one;") SK("b", "user two;"), "t:2: \"ssh_key a\" has the same key: a key is one principal's");
+}
+
+static void
 test_identity(void)
 {
 #define I(body) "identity a { " body " }"
@@ -478,6 +495,7 @@ main(void)
 		{ "listener", test_listener },
 		{ "target", test_target },
 		{ "identity", test_identity },
+		{ "keys of SSH", test_ssh_keys },
 		{ "identity of SAML", test_saml },
 		{ "URLs", test_urls },
 		{ "top", test_top },
