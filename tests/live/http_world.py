@@ -187,6 +187,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.say(200, b'{"email": 1, "email": "ann@example.com"}', ("Content-Type", "application/json"))
         elif path == "/gzip":
             self.say(200, b"\x1f\x8b", ("Content-Encoding", "gzip"))
+        elif path == "/page":
+            self.say(200, b"<!doctype html><title>of the target</title><script src=/page.js></script>", ("Content-Type", "text/html"))
+        elif path == "/page.js":
+            self.say(200, b"document.title += ', alive'", ("Content-Type", "text/javascript"))
+        elif path == "/cookies":
+            self.say(200, b"", ("Set-Cookie", "wide=1; Domain=gate.test; Path=/"), ("Set-Cookie", "own=2; Path=/; HttpOnly"))
         elif path == "/cookie":
             self.say(200, b"", ("Set-Cookie", "a=1; Domain=example.com; Path=/; HttpOnly"))
         elif path == "/two":
