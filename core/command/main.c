@@ -286,6 +286,10 @@ const struct command commands[] = {
 	    .help = "Write a configuration, by five questions.",
 	    .more = "For PostgreSQL, with the shipped policies and a certificate of its own. FOLDER is /etc/sallyport unless another is named;\n"
 		    "what is there already stays. Then `sallyportd -t` and `sallyport doctor` say whether all is well." },
+	{ .name = "store migrate", .words = "", .options = secret_options, .run = run_store_migrate, .alone = true,
+	    .help = "Move the store from its SQLite file to the PostgreSQL server that `store` names now.",
+	    .more = "For root, while the gateway is stopped. All of it or nothing; the server's database has to be empty. The ledger stays in the file;\n"
+		    "what the file was is kept beside it as state.db.moved." },
 	{ .name = "secret set", .words = "NAME", .min = 1, .max = 1, .options = secret_options, .run = run_secret_set, .alone = true,
 	    .help = "Seal a secret of the keeper's, for `sealed:NAME` in the configuration.",
 	    .more = "Reads it from the terminal, without showing it, or from a pipe. For root, or the keeper's user: it writes the files\n"

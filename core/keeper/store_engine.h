@@ -44,4 +44,23 @@ struct engine_kind {
 int store_sqlite_open(const char *path, struct engine **e_r, const char **err_r) SP_MUST;
 int store_postgres_open(const struct store_server *server, struct engine **e_r, const char **err_r) SP_MUST;
 
+/* ---- a store that moves from the one to the other (store_move.c) ---- */
+
+struct store_moved { /* a table */
+	const char *name;
+	struct buffer columns; /* their names with commas between; the caller's to free */
+	char types[STORE_COLUMNS + 1];
+	uint64_t rows;
+};
+
+/* Fills in columns, types and rows; row NULL: counts only. */
+int store_sqlite_walk(struct engine *e, struct store_moved *t, store_row *row, void *owner) SP_MUST;
+int store_sqlite_copy(struct engine *e, const char *to) SP_MUST; /* whole, readable for its owner alone */
+int store_sqlite_empty(struct engine *e, const char *table) SP_MUST;
+int store_postgres_begin(struct engine *e) SP_MUST;
+long store_postgres_count(struct engine *e, const char *table) SP_MUST;
+/* The statement, as SQLite has it, by which rows come next. */
+int store_postgres_expect(struct engine *e, const char *sql, const char *types) SP_MUST;
+int store_postgres_add(struct engine *e, const char *types, const struct field *row) SP_MUST;
+
 #endif

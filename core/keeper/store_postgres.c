@@ -196,9 +196,8 @@ text_of(struct sp_bytes in, struct buffer *clean)
 }
 
 static void
-values_set(struct values *v, enum store_statement which, const struct field *args)
+values_set(struct values *v, const char *types, const struct field *args)
 {
-	const char *types = store_table[which].args;
 	*v = (struct values){ .n = 0 };
 	for (int i = 0; types[i] != '\0' && i < STORE_ARGS; i++, v->n++) {
 		v->type[i] = type_of(types[i]);
@@ -224,15 +223,21 @@ values_free(struct values *v)
 }
 
 static PGresult *
-execute(struct postgres *p, enum store_statement which, const struct field *args, ExecStatusType wanted)
+execute_named(struct postgres *p, const char *name, const char *types, const struct field *args, ExecStatusType wanted)
 {
-	char name[16];
 	struct values v;
-	(void)snprintf(name, sizeof(name), "s%u", (unsigned)which);
-	values_set(&v, which, args);
+	values_set(&v, types, args);
 	PGresult *r = answer(p, PQsendQueryPrepared(p->c, name, v.n, v.p, v.length, v.format, 1) == 1, wanted);
 	values_free(&v);
 	return r;
+}
+
+static PGresult *
+execute(struct postgres *p, enum store_statement which, const struct field *args, ExecStatusType wanted)
+{
+	char name[16];
+	(void)snprintf(name, sizeof(name), "s%u", (unsigned)which);
+	return execute_named(p, name, store_table[which].args, args, wanted);
 }
 
 /* ---- the engine ---- */
@@ -460,28 +465,34 @@ migrate(struct postgres *p, const char **err_r)
 	return SP_ECONF;
 }
 
+/* ours: as SQLite has it. */
+static int
+prepare_named(struct postgres *p, const char *name, const char *ours, const char *types)
+{
+	static const struct field none[STORE_ARGS];
+	struct values v;
+	char *sql = translate(ours);
+	values_set(&v, types, none);
+	PGresult *r = answer(p, sql != NULL && PQsendPrepare(p->c, name, sql, v.n, v.type) == 1, PGRES_COMMAND_OK);
+	int rc = r == NULL ? SP_EIO : SP_OK;
+	PQclear(r);
+	values_free(&v);
+	free(sql);
+	return rc;
+}
+
 static int
 prepare(struct postgres *p, const char **err_r)
 {
-	static const struct field none[STORE_ARGS];
 	char name[16];
+	int rc = SP_OK;
 	*err_r = "the store's tables are not as they should be: the error log says why";
-	for (unsigned i = 0; i < STORE_STATEMENTS; i++) {
-		if (store_table[i].own)
-			continue;
-		struct values v;
-		char *sql = translate(store_table[i].sql);
-		values_set(&v, (enum store_statement)i, none);
+	for (unsigned i = 0; i < STORE_STATEMENTS && rc == SP_OK; i++) {
 		(void)snprintf(name, sizeof(name), "s%u", i);
-		PGresult *r = answer(p, sql != NULL && PQsendPrepare(p->c, name, sql, v.n, v.type) == 1, PGRES_COMMAND_OK);
-		bool done = r != NULL;
-		PQclear(r);
-		values_free(&v);
-		free(sql);
-		if (!done)
-			return SP_EIO;
+		if (!store_table[i].own)
+			rc = prepare_named(p, name, store_table[i].sql, store_table[i].args);
 	}
-	return SP_OK;
+	return rc;
 }
 
 int
@@ -506,5 +517,44 @@ store_postgres_open(const struct store_server *server, struct engine **e_r, cons
 		*e_r = &p->e;
 	else
 		postgres_close(&p->e);
+	return rc;
+}
+
+/* ---- moving in (store_move.c) ---- */
+
+int
+store_postgres_begin(struct engine *e)
+{
+	struct postgres *p = (struct postgres *)e;
+	int rc = run(p, "BEGIN", PGRES_COMMAND_OK);
+	e->dirty = rc == SP_OK;
+	return rc == SP_OK ? run(p, LOCK, PGRES_TUPLES_OK) : rc;
+}
+
+long
+store_postgres_count(struct engine *e, const char *table)
+{
+	struct postgres *p = (struct postgres *)e;
+	char sql[96];
+	(void)snprintf(sql, sizeof(sql), "SELECT count(*)::text FROM %s", table);
+	PGresult *r = answer(p, PQsendQuery(p->c, sql) == 1, PGRES_TUPLES_OK);
+	long n = r == NULL || PQntuples(r) != 1 ? SP_EIO : strtol(PQgetvalue(r, 0, 0), NULL, 10);
+	PQclear(r);
+	return n;
+}
+
+int
+store_postgres_expect(struct engine *e, const char *sql, const char *types)
+{
+	struct postgres *p = (struct postgres *)e;
+	return run(p, "DEALLOCATE PREPARE ALL", PGRES_COMMAND_OK) == SP_OK ? prepare_named(p, "moved", sql, types) : SP_EIO;
+}
+
+int
+store_postgres_add(struct engine *e, const char *types, const struct field *row)
+{
+	PGresult *r = execute_named((struct postgres *)e, "moved", types, row, PGRES_COMMAND_OK);
+	int rc = r == NULL ? SP_EIO : SP_OK;
+	PQclear(r);
 	return rc;
 }

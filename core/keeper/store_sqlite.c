@@ -43,31 +43,38 @@ user_version(void *owner, int n, char **value, char **name)
 	return 0;
 }
 
+/* VACUUM INTO takes an empty file, and ours is readable for nobody else. */
+static int
+copy_to(struct sqlite *s, const char *copy)
+{
+	size_t size = strlen(copy) + 5;
+	char *fresh = mem_alloc(size);
+	(void)snprintf(fresh, size, "%s.new", copy);
+	(void)unlink(fresh);
+	int fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	char *sql = sqlite3_mprintf("VACUUM INTO %Q", fresh);
+	int rc = fd < 0 || sql == NULL || run(s, sql) != SP_OK || fsync(fd) != 0 || rename(fresh, copy) != 0 ? SP_EIO : SP_OK;
+	if (rc != SP_OK)
+		log_error("the copy %s of the store could not be made: %s", copy, strerror(errno));
+	sqlite3_free(sql);
+	if (fd >= 0)
+		(void)close(fd);
+	free(fresh);
+	return rc;
+}
+
 /* PATH.vN: what the former Sallyport would want back.  One that is there already is that. */
 static int
 back_up(struct sqlite *s, const char *path, int version)
 {
 	size_t size = strlen(path) + 32;
-	char *copy = mem_alloc(size), *fresh = mem_alloc(size);
+	char *copy = mem_alloc(size);
 	(void)snprintf(copy, size, "%s.v%d", path, version);
-	(void)snprintf(fresh, size, "%s.new", copy);
-	int rc = SP_OK;
-	if (access(copy, F_OK) != 0) {
-		(void)unlink(fresh);
-		/* VACUUM INTO takes an empty file, and ours is readable for nobody else. */
-		int fd = open(fresh, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-		char *sql = sqlite3_mprintf("VACUUM INTO %Q", fresh);
-		rc = fd < 0 || sql == NULL || run(s, sql) != SP_OK || fsync(fd) != 0 || rename(fresh, copy) != 0 ? SP_EIO : SP_OK;
-		sqlite3_free(sql);
-		if (fd >= 0)
-			(void)close(fd);
-		if (rc == SP_OK)
-			log_info("the store is brought up to date; as it was it is in %s", copy);
-		else
-			log_error("the copy %s of the store could not be made: %s", copy, strerror(errno));
-	}
+	bool there = access(copy, F_OK) == 0;
+	int rc = there ? SP_OK : copy_to(s, copy);
+	if (rc == SP_OK && !there)
+		log_info("the store is brought up to date; as it was it is in %s", copy);
 	free(copy);
-	free(fresh);
 	return rc;
 }
 
@@ -176,15 +183,14 @@ bind_values(struct sqlite *s, enum store_statement which, const struct field *ar
 }
 
 static void
-columns(struct sqlite *s, enum store_statement which, struct field row[STORE_COLUMNS])
+columns(sqlite3_stmt *st, const char *types, struct field row[STORE_COLUMNS])
 {
-	sqlite3_stmt *st = s->statement[which];
-	for (int i = 0; store_table[which].columns[i] != '\0' && i < STORE_COLUMNS; i++) {
-		if (store_table[which].columns[i] == 'q') {
+	for (int i = 0; types[i] != '\0' && i < STORE_COLUMNS; i++) {
+		if (types[i] == 'q') {
 			row[i] = (struct field)Q(sqlite3_column_int64(st, i));
 			continue;
 		}
-		const void *p = store_table[which].columns[i] == 't' ? (const void *)sqlite3_column_text(st, i) : sqlite3_column_blob(st, i);
+		const void *p = types[i] == 't' ? (const void *)sqlite3_column_text(st, i) : sqlite3_column_blob(st, i);
 		row[i] = (struct field)S(((struct sp_bytes){ p, (size_t)sqlite3_column_bytes(st, i) }));
 	}
 }
@@ -218,7 +224,7 @@ sqlite_read(struct engine *e, enum store_statement which, const struct field *ar
 	struct field values[STORE_COLUMNS] = { { 0 } };
 	int rc = bind_values(s, which, args), step = SQLITE_DONE;
 	while (rc == SP_OK && (step = sqlite3_step(s->statement[which])) == SQLITE_ROW) {
-		columns(s, which, values);
+		columns(s->statement[which], store_table[which].columns, values);
 		if (row != NULL)
 			rc = row(owner, values);
 	}
@@ -270,4 +276,69 @@ store_sqlite_open(const char *path, struct engine **e_r, const char **err_r)
 	else
 		sqlite_close(&s->e);
 	return rc;
+}
+
+/* ---- moving out (store_move.c) ---- */
+
+static const char *
+type_letter(const char *declared)
+{
+	return strcmp(declared, "INTEGER") == 0 ? "q" : strcmp(declared, "TEXT") == 0 ? "t" : "b";
+}
+
+/* Its columns, and how many rows it has. */
+static int
+describe(struct sqlite *s, struct store_moved *t)
+{
+	sqlite3_stmt *st = NULL;
+	size_t n = 0;
+	int rc = SP_OK;
+	if (sqlite3_prepare_v2(s->db, "SELECT name, type FROM pragma_table_info(?1) ORDER BY cid", -1, &st, NULL) != SQLITE_OK ||
+	    sqlite3_bind_text(st, 1, t->name, -1, SQLITE_STATIC) != SQLITE_OK)
+		rc = fail(s, "describe a table");
+	while (rc == SP_OK && sqlite3_step(st) == SQLITE_ROW) {
+		rc = n == STORE_COLUMNS ? SP_ETOOBIG : buffer_printf(&t->columns, "%s%s", n == 0 ? "" : ", ", (const char *)sqlite3_column_text(st, 0));
+		if (rc == SP_OK)
+			t->types[n++] = *type_letter((const char *)sqlite3_column_text(st, 1));
+	}
+	(void)sqlite3_finalize(st);
+	return rc;
+}
+
+int
+store_sqlite_walk(struct engine *e, struct store_moved *t, store_row *row, void *owner)
+{
+	struct sqlite *s = (struct sqlite *)e;
+	sqlite3_stmt *st = NULL;
+	struct field values[STORE_COLUMNS] = { { 0 } };
+	int rc = t->columns.len > 0 ? SP_OK : describe(s, t), step = SQLITE_DONE;
+	if (rc != SP_OK)
+		return rc;
+	struct sp_bytes names = buffer_bytes(&t->columns);
+	char *sql = sqlite3_mprintf("SELECT %.*s FROM %s", (int)names.len, (const char *)names.p, t->name);
+	if (sql == NULL || sqlite3_prepare_v2(s->db, sql, -1, &st, NULL) != SQLITE_OK)
+		rc = fail(s, "read a table");
+	for (t->rows = 0; rc == SP_OK && (step = sqlite3_step(st)) == SQLITE_ROW; t->rows++) {
+		columns(st, t->types, values);
+		rc = row == NULL ? SP_OK : row(owner, values);
+	}
+	if (rc == SP_OK && step != SQLITE_DONE)
+		rc = fail(s, "read a table to its end");
+	(void)sqlite3_finalize(st);
+	sqlite3_free(sql);
+	return rc;
+}
+
+int
+store_sqlite_copy(struct engine *e, const char *to)
+{
+	return copy_to((struct sqlite *)e, to);
+}
+
+int
+store_sqlite_empty(struct engine *e, const char *table)
+{
+	char sql[64];
+	(void)snprintf(sql, sizeof(sql), "DELETE FROM %s", table);
+	return run((struct sqlite *)e, sql);
 }

@@ -181,7 +181,7 @@ take_parameter(struct pg *p, struct wanted *w, struct sp_bytes name, struct sp_b
 	else if (sp_bytes_is(name, "options"))
 		return pg_setting_options(value, take_option, w);
 	else if (sp_bytes_is(name, "replication"))
-		return pg_fatal(p, "0A000", "replication connections are refused");
+		return pg_fatal(p, "0A000", "replication does not go through the gateway: ask the server's operator for a connection of its own");
 	else if (name.len >= sizeof(prefix) - 1 && memcmp(name.p, prefix, sizeof(prefix) - 1) == 0)
 		sp_wr_cstr(&w->refused, name);
 	else

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sallyport store migrate`: starts sallyport-store, which links what a command for everyone should not. */
+#include <config.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "command.h"
+
+#define DEFAULT_CONF SYSCONFDIR "/sallyport/sallyport.conf"
+
+int
+run_store_migrate(struct run *r)
+{
+	static const char *const places[] = { "../libexec/sallyport/sallyport-store", "sallyport-store", NULL };
+	const char *given = option(r, "conf"), *conf = given == NULL ? DEFAULT_CONF : given;
+	char path[PATH_MAX], *real = realpath(conf, NULL);
+	if (real == NULL)
+		return failed("cannot read %s: %s (name another with --conf FILE)", conf, strerror(errno));
+	bool found = beside(places, path, sizeof(path));
+	if (found) {
+		char *argv[] = { path, real, NULL };
+		(void)execv(path, argv);
+	}
+	free(real);
+	return failed("sallyport-store can't be started: %s", found ? strerror(errno) : "it is not where this program was installed");
+}
