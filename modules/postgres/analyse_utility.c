@@ -34,6 +34,14 @@ note_pinnable(struct analysis *a, struct sp_bytes name, struct sp_bytes value, b
 		note_change(a, s->name, known ? value : none);
 }
 
+/* SET ROLE to the role that the session has: tools put back what they found. */
+static bool
+is_current_role(const struct analysis *a, struct sp_bytes name, struct sp_bytes value)
+{
+	const struct pg_view *v = a->view;
+	return sp_bytes_is(name, "role") && v != NULL && !v->path_unknown && v->role != NULL && *v->role != '\0' && sp_bytes_is(value, v->role);
+}
+
 /*
  * value.p NULL and known: back to the default.  A value that is not known is unclear whatever the
  * setting: it may be a column's, which SHOW then shows.
@@ -47,6 +55,8 @@ note_setting(struct analysis *a, struct sp_bytes name, struct sp_bytes value, bo
 	note_pinnable(a, low, value, known);
 	note_text(a, PG_A_SETTING, low.len > 0 ? low : sp_str("?"));
 	note_text(a, PG_A_SETTING_VALUE, !known ? sp_str("?") : value.p == NULL ? sp_str("default") : value);
+	if (known && is_current_role(a, low, value))
+		return;
 	if (sp_bytes_is(low, "role") || sp_bytes_is(low, "session_authorization")) {
 		note_effects(a, PG_DCL);
 		note_text(a, PG_A_ROLES, known && value.p != NULL ? value : sp_str("?"));

@@ -3,7 +3,6 @@
 """Every tool of docs/clients.md under the whole shipped policy set, direct and through the gateway: no denial that
 was not meant, and the same result.  The table there is what this finds."""
 
-
 from clients_table import ROWS, render
 from every import SHIPPED, SQL as EVERY
 from harness import *
@@ -274,6 +273,8 @@ settings.configure(DATABASES={"default": {"ENGINE": "django.db.backends.postgres
     "PASSWORD": os.environ["PGPASSWORD"], "HOST": "127.0.0.1", "PORT": os.environ["PGPORT"], "OPTIONS": {"sslmode": "disable"}}},
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions"], DEFAULT_AUTO_FIELD="django.db.models.AutoField", USE_TZ=True)
 django.setup()
+from django.db import connection
+connection.features.can_rollback_ddl = False  # migrations with `atomic = False`
 from django.core.management import call_command
 call_command("migrate", verbosity=1, interactive=False, no_color=True)
 call_command("showmigrations", no_color=True)
@@ -290,7 +291,7 @@ def alembic(w):
     folder = w.dir / "alembic"
     (folder / "versions").mkdir(parents=True)
     (folder / "env.py").write_text("import os\nimport sqlalchemy as sa\nfrom alembic import context\n"
-                                   "with sa.create_engine(os.environ['URL']).connect() as c:\n    context.configure(connection=c, target_metadata=sa.MetaData())\n"
+                                   "with sa.create_engine(os.environ['URL'], isolation_level='AUTOCOMMIT').connect() as c:\n    context.configure(connection=c, target_metadata=sa.MetaData())\n"
                                    "    with context.begin_transaction():\n        context.run_migrations()\n")
     (folder / "versions" / "one.py").write_text(
         "revision = 'one'\ndown_revision = None\nimport sqlalchemy as sa\nfrom alembic import op\n\n\ndef upgrade():\n"
@@ -389,12 +390,14 @@ def rails(w):
 require 'active_record'
 ActiveRecord::Base.establish_connection(adapter: 'postgresql', host: '127.0.0.1', port: ENV['PGPORT'], username: ENV['PGUSER'], password: ENV['PGPASSWORD'], database: ENV['PGDATABASE'])
 class First < ActiveRecord::Migration[6.1]
+  disable_ddl_transaction!
   def change
     create_table(:things) { |t| t.string :name, null: false, index: true; t.jsonb :doc; t.timestamps }
     create_table(:others) { |t| t.references :thing, foreign_key: true }
   end
 end
 class Second < ActiveRecord::Migration[6.1]
+  disable_ddl_transaction!
   def change
     add_column :things, :state, :integer, default: 0
     add_index :things, [:state, :name]

@@ -177,6 +177,15 @@ WHO = 'SHOW sallyport."user"'
 
 
 @test
+def the_role_that_it_has_may_be_set_again(w):
+    c = Wire.through(w)
+    for text in ("SET ROLE app_gw", "SET ROLE 'app_gw'", "SET LOCAL ROLE app_gw"):
+        assert "E(" not in shape(c.ask(query(text))), text
+    for text in ("SET ROLE postgres", "SET ROLE 'APP_GW'", "SET ROLE none", "SET SESSION AUTHORIZATION app_gw", "RESET ROLE", "SET search_path = x; SET ROLE app_gw"):
+        assert "E(" in shape(c.ask(query(text))), text
+
+
+@test
 def who_it_is_stays_at_the_target(w):
     c = Wire.through(w, application_name="tool")
     name = c.values("SHOW application_name")[0][0].decode()

@@ -61,7 +61,7 @@ public class Tools {
     }
 
     static void flyway(String folder) {
-        Flyway flyway = Flyway.configure().dataSource(url, user, password).locations("filesystem:" + folder).load();
+        Flyway flyway = Flyway.configure().dataSource(url, user, password).locations("filesystem:" + folder).executeInTransaction(false).load();
         System.out.println("migrated " + flyway.migrate().migrationsExecuted);
         flyway.validate();
         System.out.println("again " + flyway.migrate().migrationsExecuted + " at " + flyway.info().current().getVersion());
