@@ -3,6 +3,9 @@
 """Every tool of docs/clients.md under the whole shipped policy set, direct and through the gateway: no denial that
 was not meant, and the same result.  The table there is what this finds."""
 
+import difflib
+import pprint
+
 from clients_table import ROWS, render
 from every import SHIPPED, SQL as EVERY
 from harness import *
@@ -59,7 +62,7 @@ def tool(function):
         direct, through = function(w)
         denied = denied_of(w, name)
         results[name] = (denied, direct == through)
-        assert direct == through, f"direct:\n{str(direct)[:3000]}\nthrough:\n{str(through)[:3000]}"
+        assert direct == through, "\n".join(difflib.unified_diff(*(pprint.pformat(side, width=160).splitlines() for side in (direct, through)), lineterm="", n=0))[:4000]
         assert denied == 0, [a for a in w.gateway.audit() if a.get("user") == name and a.get("verdict") == "deny"][-3:]
     judged.__name__ = name
     return test(judged)
@@ -107,7 +110,7 @@ def migrated(w, name, work):
         said = work(side)
         sent = statements(w.pg.log()[at:], database)
         schema = run(["pg_dump", "-s", "-d", w.dsn(database, direct=True)], env={"PGPASSWORD": w.pg.password}, check=True).out
-        found.append((said.replace(database, "DATABASE"), re.sub(r"(?m)^\\(un)?restrict \w+$", "", schema)))
+        found.append((said.replace(side.database, "DATABASE").replace(database, "DATABASE"), re.sub(r"(?m)^\\(un)?restrict \w+$", "", schema)))
     assert "CREATE TABLE" in found[0][1]
     assert w.command("requests", asked.json["id"], "--json", token=dora).json["state"] == "used"
     return tuple(found)
