@@ -21,7 +21,7 @@ ROWS = (
     ("django", "Django migrations", "Debian", "`migrate` of auth, contenttypes and sessions, `inspectdb`, `sqlflush`; its definitions approved as a file"),
     ("rails", "Rails migrations", "Debian", "ActiveRecord's migrator with its advisory lock, a schema dump; its definitions approved as a file"),
     ("alembic", "Alembic", "Debian", "`upgrade` and its comparison; its definitions approved as a file"),
-    ("flyway", "Flyway", "Maven", "three versions with a DO block, advisory locks, validation; definitions and the DO block approved as a file"),
+    ("flyway", "Flyway", "Maven", "with `preferQueryMode=simple`: three versions with a DO block, advisory locks, validation; definitions and the DO block approved as a file"),
     ("liquibase", "Liquibase", "Maven", "two change sets, its lock table; its definitions approved as a file"),
     ("logical", "pg_recvlogical, pg_receivewal, pg_basebackup", "Debian", "refused: replication does not go through the gateway"),
 )
