@@ -114,6 +114,7 @@ static const struct option_row replay_options[] = {
 	{ "key", "FILE", "the auditor's private key, for a sealed recording" },
 	{ "speed", "N", "as it happened, N times as fast; default: at once" },
 	{ "follow", NULL, "of a live session: go on until it ends, a few seconds behind" },
+	{ "together", NULL, "ID is any text, such as a docker exec's id: all operations that name it, of all sessions, as one" },
 	{ NULL, NULL, NULL },
 };
 static const struct option_row search_options[] = {

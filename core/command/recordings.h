@@ -3,6 +3,7 @@
 #ifndef SALLYPORT_RECORDINGS_H
 #define SALLYPORT_RECORDINGS_H
 
+#include "../record/frame.h"
 #include "../record/seal.h"
 #include "command.h"
 
@@ -11,5 +12,11 @@ int recording_fetch(const struct run *r, const char *what);
 
 /* The auditor's private key that --key names, for sealed recordings; DONE also when none is named. */
 int recording_key(struct run *r, uint8_t key_r[SEAL_KEY], bool *have_r);
+
+/*
+ * The frames of all operations that name the word's text, of whatever session, by their time, numbered as if they were one session's;
+ * the sessions' headers among them, or only the first one.  A frame is borrowed for the call.
+ */
+int recordings_together(const struct run *r, bool one_header, int (*each)(void *owner, const struct frame *f), void *owner) SP_MUST;
 
 #endif

@@ -19,29 +19,39 @@ struct replay {
 	bool have_key;
 };
 
+/* When its time has come. */
+static int
+replay_frame(void *owner, const struct frame *f)
+{
+	struct replay *p = owner;
+	if (!p->player.over)
+		player_wait(&p->player, f->at);
+	if (p->player.over)
+		return DONE;
+	struct sp_writer w = buffer_writer(&p->out);
+	show_frame(&p->show, f, &w);
+	if (buffer_written(&p->out, &w) != SP_OK)
+		return failed("out of memory");
+	struct sp_bytes b = buffer_bytes(&p->out);
+	if (b.len > 0 && fwrite(b.p, 1, b.len, stdout) != b.len)
+		return failed("cannot write");
+	buffer_drop(&p->out, b.len);
+	if (p->player.speed > 0)
+		(void)fflush(stdout);
+	return DONE;
+}
+
 static int
 replay_all(struct replay *p, struct recording *rec)
 {
 	struct frame f;
 	const char *err = "";
-	int rc = 0;
-	while (!p->player.over && (rc = recording_next(rec, &f, &err)) == 1) {
+	int rc = 0, told = DONE;
+	while (!p->player.over && told == DONE && (rc = recording_next(rec, &f, &err)) == 1) {
 		p->show.unsealed = p->have_key && recording_sealed(rec);
-		player_wait(&p->player, f.at);
-		if (p->player.over)
-			break;
-		struct sp_writer w = buffer_writer(&p->out);
-		show_frame(&p->show, &f, &w);
-		if (buffer_written(&p->out, &w) != SP_OK)
-			return failed("out of memory");
-		struct sp_bytes b = buffer_bytes(&p->out);
-		if (b.len > 0 && fwrite(b.p, 1, b.len, stdout) != b.len)
-			return failed("cannot write");
-		buffer_drop(&p->out, b.len);
-		if (p->player.speed > 0)
-			(void)fflush(stdout);
+		told = replay_frame(p, &f);
 	}
-	return rc < 0 ? failed("%s", err) : DONE;
+	return rc < 0 ? failed("%s", err) : told;
 }
 
 static int
@@ -114,9 +124,15 @@ run_replay(struct run *r)
 		return rc;
 	if (flag(r, "follow"))
 		return follow(r, p.show.form);
-	int fd = recording_fetch(r, r->word[0]);
+	bool together = flag(r, "together");
+	if (together && (option(r, "key") != NULL || p.show.form == SHOW_TERMINAL))
+		return misused(r, "--together shows what the gateway can read, as text, jsonl or asciicast: without --key");
+	int fd = together ? -1 : recording_fetch(r, r->word[0]);
 	player_begin(&p.player, p.player.speed > 0);
-	rc = fd < 0 ? FAILED : replay_fd(r, &p, fd);
+	if (together)
+		rc = recordings_together(r, p.show.form == SHOW_ASCIICAST, replay_frame, &p);
+	else
+		rc = fd < 0 ? FAILED : replay_fd(r, &p, fd);
 	player_end(&p.player);
 	show_end(&p.show);
 	buffer_free(&p.out);
