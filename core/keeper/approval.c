@@ -921,8 +921,11 @@ approval_may_not(const struct approval *a, const struct verified *v)
 	const struct principal *p = &v->principal;
 	/* The operator of this host, where the conf says `control … may=approve`, stands for any group. */
 	bool by_socket = strcmp(p->identity, "unix") == 0;
-	if ((v->may & MAY_APPROVE) == 0 || strcmp(p->class, "human") != 0)
+	if (strcmp(p->class, "human") != 0)
 		return "only a person may decide";
+	if ((v->may & MAY_APPROVE) == 0)
+		return by_socket ? "accounts of the control socket decide only where the configuration says `control … may=approve`"
+				 : "you are no approver at this gateway";
 	if (p->person[0] == '\0')
 		return "your identity does not say which person you are (`person claim=`), so you can't be counted";
 	if (identity_same(p, &a->who))

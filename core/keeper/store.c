@@ -118,7 +118,7 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	    " AND (?2 = 0 OR ended = 0) AND (?3 = '' OR user = ?3) AND (?4 = '' OR target = ?4) AND (?5 = '' OR (issuer = ?5 AND subject = ?6))"
 	    " AND started >= ?9 AND (?10 = 0 OR (?10 = 1 AND operations > denied) OR (?10 = 2 AND denied > 0) OR (?10 = 3 AND EXISTS"
 	    " (SELECT 1 FROM approval WHERE approval.session = session.id)))"
-	    " AND (?11 = '' OR lower(user || ' ' || target || ' ' || part || ' ' || address || ' ' || protocol) LIKE ?11 ESCAPE '!')"
+	    " AND (?11 = '' OR lower((user || ' ' || target || ' ' || part || ' ' || address || ' ' || protocol) COLLATE NOCASE) LIKE ?11 ESCAPE '!')"
 	    " ORDER BY started DESC, id DESC LIMIT ?7) ORDER BY started DESC, id DESC", "qqttttqbqqt", "btttttt" "qqqtqqqq" "ttt" },
 	[STORE_SESSION_GET] = { "SELECT " SESSION_COLUMNS " FROM session WHERE id = ?", "b", "btttttt" "qqqtqqqq" "ttt" },
 	[STORE_TOKEN_SEEN] = { "INSERT INTO token VALUES(?, ?, ?) ON CONFLICT DO NOTHING", "ttq", "" },

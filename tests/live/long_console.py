@@ -30,6 +30,12 @@ def look(w, name):
     return browser(w).run("local", LOOK, {"widths": WIDTHS, "picture": None if PICTURES is None else str(PICTURES / name)})
 
 
+def as_user(w, user, groups):
+    """The browser is that person's, by a token of the local issuer in place of a sign-in."""
+    browser(w).run("local", "await page.context().addCookies([{ name: '__Host-sallyport', value: arg[0], url: arg[1], secure: true, httpOnly: true }])",
+                   [w.token(user, groups, api=True), console(w)])
+
+
 def filled(w):
     """People at work: what waits, what was denied, masked, printed; ids of each."""
     assert w.psql("SELECT name, email, card_number FROM customers").code == 0
@@ -54,9 +60,13 @@ def every_page_in_every_width_and_theme(w):
     for name, path in pages.items():
         visit(w, "local", path)
         b.run("local", "await page.locator('[aria-busy=true], .loading').first().waitFor({ state: 'detached' }).catch(() => undefined); await page.waitForTimeout(500)")
-        found = look(w, name)
-        if found:
-            wrong[name] = found
+        wrong[name] = look(w, name)
+    as_user(w, "lea", "leads")
+    for name, path in (("approver-home", "/home"), ("approver", "/approvals")):
+        visit(w, "local", path)
+        b.run("local", "await page.waitForTimeout(500)")
+        wrong[name] = look(w, name)
+    wrong = {name: found for name, found in wrong.items() if found}
     live.terminate()
     live.communicate()
     waiting.interrupt()
@@ -70,9 +80,11 @@ def what_goes_wrong_looks_as_meant(w):
     """Sheets, errors, a lost stream, an ended sign-in, nobody signed in."""
     b = open_console(w)
     wrong = {}
+    as_user(w, "ann", "dev")
     visit(w, "local", "/home")
     b.run("local", "await page.getByRole('button', { name: /Request access|Connect/ }).first().click(); await page.waitForTimeout(500)")
     wrong["sheet"] = look(w, "sheet")
+    b = open_console(w)
     for status in (403, 429, 500):
         b.run("local", """
             await page.route('**/api/v1/sessions?**', (r) => r.fulfill({ status: arg.status, contentType: 'application/json', headers: { 'Retry-After': '7' }, body: '{"error": "the gateway said no"}' }));

@@ -73,7 +73,7 @@ function Op({ o, open, session }: { o: Operation; open: boolean; session: string
           {o.done?.error !== undefined && o.done.error !== "" && <p class="note bad"><Shown text={o.done.error} /></p>}
           <Rows o={o} />
           {o.output !== "" && <Code text={o.output} label="Output" />}
-          <div class="op-foot">{o.facts.map((f) => <Chip key={f} text={f} tone="table" />)}{o.sha256 !== "" && <Hash hex={o.sha256} />}<span class="soft">sallyport explain {session.slice(0, 8)} {o.op}</span></div>
+          <div class="op-foot">{o.facts.map((f) => <Chip key={f} text={f} tone="table" />)}{o.text !== "" && o.sha256 !== "" && <Hash hex={o.sha256} />}<span class="soft">sallyport explain {session.slice(0, 8)} {o.op}</span></div>
         </div>
       )}
     </details>
