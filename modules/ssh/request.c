@@ -304,6 +304,17 @@ request_step(struct channel *c, bool *moved_r)
 
 /* ---- from the queues ---- */
 
+/* In words, where libssh's answer has none: in the recording, and for `ssh -v`. */
+static int
+refuse_unknown(struct sp_session *s)
+{
+	static const char text[] = "refused: a channel of a kind that the gateway can't judge, such as a Unix socket's, whose path libssh 0.10 does not tell: "
+				   "forward a port instead";
+	const struct ssh *h = sp_state(s);
+	(void)ssh_send_debug(h->leg[SP_CLIENT].ssh, text, 1);
+	return sp_record(s, NULL, SP_REC_NOTICE, sp_str(text));
+}
+
 static int
 take_open(struct sp_session *s, ssh_message m)
 {
@@ -318,8 +329,9 @@ take_open(struct sp_session *s, ssh_message m)
 	if (client == NULL)
 		(void)ssh_message_reply_default(m);
 	ssh_message_free(m);
+	int rc = kind == SSH_CHANNEL_UNKNOWN ? refuse_unknown(s) : SP_OK;
 	if (client == NULL)
-		return request_count_refusal(s);
+		return rc == SP_OK ? request_count_refusal(s) : rc;
 	return channel_make(s, client) == NULL ? SP_ENOMEM : SP_OK;
 }
 

@@ -60,7 +60,7 @@ def forwarding(w, *options, user="ann", name="forwards", listens=None):
         yield p
     finally:
         p.terminate()
-        p.communicate()
+        p.said = p.communicate()[1]
 
 
 @test
@@ -129,9 +129,11 @@ def ss8_refused_unless_allowed(w):
     done = w.ssh(options=["-v", "-W", f"127.0.0.1:{w.sshd.port}"])
     assert done.code != 0 and "SSH-2.0-" not in done.out and "channel" in done.err, repr(done)
     port = free_port()
-    with forwarding(w, "-L", f"127.0.0.1:{port}:/nonexistent/socket", user="unix", listens=port):
+    with forwarding(w, "-v", "-L", f"127.0.0.1:{port}:/nonexistent/socket", user="unix", listens=port) as p:
         with socket.create_connection(("127.0.0.1", port), timeout=20 * SLOW) as c:
             assert c.recv(10) == b"", "Unix sockets are refused always"
+    assert "a Unix socket's, whose path libssh 0.10 does not tell" in p.said, p.said
+    assert "forward a port instead" in w.recording("unix")
     done = w.ssh("true", name="forwards", options=["-o", "ExitOnForwardFailure=yes", "-R", f"127.0.0.1:7:127.0.0.1:1"])
     assert done.code != 0, "a rule denies this port"
 
