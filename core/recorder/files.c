@@ -21,7 +21,7 @@
 #define FILE_FLUSH (256u << 10)
 #define FILE_AGE 2000     /* ms */
 #define SYNC_BUDGET 3000  /* µs of each tick */
-#define FLUSH_BUDGET 5000
+#define FLUSH_BUDGET 3000
 
 static int
 complain(const struct recorder *r, const uint8_t session[ID_LEN], const char *what)

@@ -182,7 +182,8 @@ struct recorder {
 	bool lines_due;              /* recovered, and the logs have not yet been compared with it */
 	uint64_t now, wall;          /* of this tick: mono ms, wall µs */
 	char time[32];               /* … for its lines */
-	uint64_t swept;              /* mono ms */
+	uint64_t swept;              /* mono ms; 0: the next sweep sees to all sessions at once */
+	size_t round;                /* bucket whose sessions are seen to next */
 	uint64_t settled;            /* mono ms: sessions whose ring is not back by then are torn; 0: done */
 
 	struct lines audit, access;
@@ -311,7 +312,10 @@ void ledger_close(struct recorder *r);
 int ledger_sync(struct recorder *r) SP_MUST;
 int sign_keys(struct recorder *r, struct sp_bytes key) SP_MUST;
 int sign_answer(struct recorder *r, struct sp_bytes entry, struct sp_bytes signature) SP_MUST;
-void sign_sessions(struct recorder *r);
+/* Asks for what the session wants signed now, if anything; an answer that comes at once may free it. */
+void sign_session(struct recorder *r, struct session *s);
+/* Entries that the keeper signed and we have not: asks for them. */
+void sign_gap(struct recorder *r);
 void sign_keeper_gone(struct recorder *r);
 
 /* retain.c */

@@ -3,7 +3,7 @@
  * Checkpoints: the keeper signs what a recording is so far; the entries chain all sessions to one
  * another and go into STORE/ledger and to the anchor.
  *
- *   sign_sessions(): MSG_SIGN ─▶ keeper ─▶ MSG_SIGNED: sign_answer() ─▶ ledger, anchor, session
+ *   sign_session(): MSG_SIGN ─▶ keeper ─▶ MSG_SIGNED: sign_answer() ─▶ ledger, anchor, session
  *
  * While the keeper is away nothing is asked: what a session then wants signed is one entry when it
  * is back.  Before anything is signed it is in the session's file, so a verifier finds it there.
@@ -26,7 +26,6 @@
 #define CHECKPOINT_MS 60000
 #define CHECKPOINT_BYTES (4u << 20)
 #define ASK_AGAIN_MS 30000
-#define ASK_AT_ONCE 256 /* of one sweep */
 
 /* ---- the file ---- */
 
@@ -195,26 +194,23 @@ wanted(const struct recorder *r, const struct session *s)
 }
 
 void
-sign_sessions(struct recorder *r)
+sign_gap(struct recorder *r)
 {
-	unsigned asked = 0;
-	if (r->send == NULL || !r->ledger.have_key)
-		return;
-	if (r->ledger.gap)
+	if (r->send != NULL && r->ledger.have_key && r->ledger.gap)
 		say_have(r);
-	for (size_t i = 0; i < SESSION_BUCKETS; i++)
-		for (struct session *s = r->bucket[i], *next; s != NULL && asked < ASK_AT_ONCE; s = next) {
-			next = s->next; /* an answer that comes at once may be the end of it */
-			unsigned kind = wanted(r, s);
-			if (kind == 0 || file_flush(r, s) != SP_OK)
-				continue;
-			const struct message m = { .type = MSG_SIGN,
-				.f = { Q(kind), S(((struct sp_bytes){ s->id, ID_LEN })), Q(s->state.blocks), Q(s->state.frames),
-				    S(((struct sp_bytes){ s->chain, DIGEST_LEN })), Q(s->bytes), Q(r->wall) } };
-			s->sign.asked = r->now == 0 ? 1 : r->now;
-			say(r, &m);
-			asked++;
-		}
+}
+
+void
+sign_session(struct recorder *r, struct session *s)
+{
+	unsigned kind = r->send == NULL || !r->ledger.have_key ? 0 : wanted(r, s);
+	if (kind == 0 || file_flush(r, s) != SP_OK)
+		return;
+	const struct message m = { .type = MSG_SIGN,
+		.f = { Q(kind), S(((struct sp_bytes){ s->id, ID_LEN })), Q(s->state.blocks), Q(s->state.frames),
+		    S(((struct sp_bytes){ s->chain, DIGEST_LEN })), Q(s->bytes), Q(r->wall) } };
+	s->sign.asked = r->now == 0 ? 1 : r->now;
+	say(r, &m);
 }
 
 /* ---- entries ---- */

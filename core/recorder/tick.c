@@ -20,7 +20,7 @@
 
 #define RETRY_MS 250
 #define SWEEP_MS 500
-#define OVER_BUDGET 5000    /* µs of each sweep, for files of sessions that are over */
+#define ROUND_BUDGET 2000   /* µs of each tick, to go round the sessions: statements wait for the next one (P10) */
 #define BUSY (16u << 10)    /* bytes in one tick: compress faster */
 #define VERY_BUSY (6u << 20)
 #define RESERVE(full) ((full) / 8 < 256u << 10 ? 256u << 10 : (full) / 8) /* of a full disk, to get out of there */
@@ -232,22 +232,42 @@ sync_lazily(struct recorder *r)
 	return SP_OK;
 }
 
-/* Sessions that are over: once their files are written and their ends stand in the ledger they are forgotten. */
+/* Over, its file written and its end in the ledger: forgotten. */
 static int
-see_off(struct recorder *r)
+see_off(struct recorder *r, struct session *s)
 {
-	uint64_t stop = clock_mono_us() + OVER_BUDGET;
-	for (size_t i = 0; i < SESSION_BUCKETS; i++)
-		for (struct session *s = r->bucket[i], *next; s != NULL; s = next) {
-			next = s->next;
-			if (s->state.state == SESSION_LIVE)
-				continue;
-			if (s->file.len > 0 && clock_mono_us() < stop && file_flush(r, s) != SP_OK)
-				return SP_EIO;
-			session_slim(s);
-			if (s->sign.closed && file_part(r, s))
-				session_free(r, s);
-		}
+	if (s->state.state == SESSION_LIVE)
+		return SP_OK;
+	if (file_flush(r, s) != SP_OK)
+		return SP_EIO;
+	session_slim(s);
+	if (s->sign.closed && file_part(r, s))
+		session_free(r, s);
+	return SP_OK;
+}
+
+static int
+visit(struct recorder *r, size_t bucket)
+{
+	for (struct session *s = r->bucket[bucket], *next; s != NULL; s = next) {
+		next = s->next; /* either may be its end, the signature when the keeper's answer comes at once */
+		if (see_off(r, s) != SP_OK)
+			return SP_EIO;
+	}
+	for (struct session *s = r->bucket[bucket], *next; s != NULL; s = next) {
+		next = s->next;
+		sign_session(r, s);
+	}
+	return SP_OK;
+}
+
+/* On from where the last tick stopped. */
+static int
+go_round(struct recorder *r, uint64_t stop)
+{
+	for (; r->round < SESSION_BUCKETS && clock_mono_us() < stop; r->round++)
+		if (visit(r, r->round) != SP_OK)
+			return SP_EIO;
 	return SP_OK;
 }
 
@@ -264,22 +284,25 @@ forget_sources(struct recorder *r)
 static int
 sweep(struct recorder *r)
 {
-	if (r->now - r->swept < SWEEP_MS && r->swept != 0)
-		return SP_OK;
+	bool all = r->swept == 0;
+	if (r->now - r->swept < SWEEP_MS && !all)
+		return go_round(r, clock_mono_us() + ROUND_BUDGET);
 	r->swept = r->now;
 	r->low = store_room(&r->store) / 2 < r->journal.full;
 	if (sync_lazily(r) != SP_OK || lines_sync(&r->audit) != SP_OK || lines_sync(&r->access) != SP_OK)
 		return SP_EIO;
 	r->audited = r->journal.batch;
-	if (see_off(r) != SP_OK || ledger_sync(r) != SP_OK)
+	if (ledger_sync(r) != SP_OK)
 		return SP_EIO;
 	forget_sources(r);
 	recorder_settle(r);
-	sign_sessions(r);
+	sign_gap(r);
 	retention_step(r);
 	if (!r->failing && !r->cramped && !files_due(r))
 		store_reserve(&r->store, RESERVE(r->journal.full));
-	return SP_OK;
+	if (r->round >= SESSION_BUCKETS || all)
+		r->round = 0;
+	return all ? go_round(r, UINT64_MAX) : SP_OK;
 }
 
 /*
@@ -352,7 +375,7 @@ recorder_sleep(struct recorder *r)
 	bool all = true;
 	for (struct source *src = r->sources; src != NULL; src = src->next)
 		all = (src->broken || ring_sleep(src->ring)) && all;
-	return all && !r->failing && r->stage == STAGE_IDLE && !files_due(r);
+	return all && !r->failing && r->stage == STAGE_IDLE && r->round >= SESSION_BUCKETS && !files_due(r);
 }
 
 bool

@@ -49,10 +49,7 @@ def session(w, user):
 
     def signed():
         found = [s["id"] for s in w.sessions() if s["user"] == user and s["state"] != "live"]
-        if not found:
-            return None
-        done = w.command("verify", found[0], "--json")
-        return found[0] if done.code == 0 and done.json["ended"] else None
+        return found[0] if found and w.signed(found[0]) else None
     return wait_for(signed, 20, said=f"{user}'s session was not signed")
 
 

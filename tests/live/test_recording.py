@@ -56,10 +56,7 @@ def copy_store(w, name):
 
 def signed(w, session):
     """Waits until the ledger has the session's end."""
-    def last():
-        done = w.command("verify", session, "--json")
-        return done.code == 0 and done.json["ended"]
-    wait_for(last, 10, said=f"session {session} was not signed")
+    wait_for(lambda: w.signed(session), 20, said=f"session {session} was not signed")
 
 
 def jsonl(w, session, *args):
@@ -495,26 +492,48 @@ def rc2_disk_full_stops_sessions(w):
     with another_mounted(w, "6m") as o:
         live = o.psql_waiting(stdin="SELECT 'up';\n", user="ful")
         wait_for(lambda: [s for s in o.sessions(live=True) if s["user"] == "ful"], said="no live session")
-        filler = store(o) / "filler"
-        with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as f:
-            while f.write(b"x" * 4096) > 0:
-                pass
         before = o.pg.sql("SELECT count(*) FROM orders")
-        try:
-            # the last page of a file has room still, and small statements fit there and are recorded
-            for _ in range(50):
-                live.say(f"SELECT count(*) FROM orders WHERE item = '{os.urandom(2000).hex()}';\n")
-        except BrokenPipeError:
-            pass
-        got = live.result()
-        assert got.code != 0 and "recorded" in got.err, repr(got)
-        refused = o.psql("SELECT 'unrecorded'", user="ful")
-        assert refused.code != 0, repr(refused)
-        assert o.pg.sql("SELECT count(*) FROM orders") == before
-        filler.unlink()
-        wait_for(lambda: o.psql("SELECT 'again'", user="ful").out == "again", 20, said="sessions stay refused")
+        with kept_full(store(o)):
+            with contextlib.suppress(BrokenPipeError):
+                # the last page of a file has room still, and small statements fit there and are recorded
+                for _ in range(3000):
+                    live.say(f"SELECT count(*) FROM orders WHERE item = '{os.urandom(2000).hex()}';\n")
+                    if not live.running():
+                        break
+            got = live.result()
+            assert got.code != 0 and "recorded" in got.err, repr(got)
+            refused = o.psql("INSERT INTO orders(item) VALUES ('late')", user="ful")
+        assert (refused.code != 0) == (o.pg.sql("SELECT count(*) FROM orders") == before), repr(refused)
+        wait_for(lambda: o.psql("SELECT 'again'", user="ful").out == "again", 60, said="sessions stay refused")
+        assert refused.code != 0 or in_a_recording(o, "ful", "VALUES ('late')"), repr(refused)
         all_verify(o)
         assert "recordings cannot be written" in (o.gateway.dir / "log" / "error.log").read_text()
+
+
+def in_a_recording(w, user, text):
+    return any(text in w.command("replay", s["id"]).out for s in w.sessions() if s["user"] == user)
+
+
+@contextlib.contextmanager
+def kept_full(folder):
+    """Whatever room the recorder gives back is taken, too, now by one and now by the other."""
+    done = threading.Event()
+
+    def take():
+        with open(folder / "filler", "ab", buffering=0) as f:
+            while not done.is_set():
+                try:
+                    f.write(b"x" * 4096)
+                except OSError:
+                    time.sleep(0.001)
+    thread = threading.Thread(target=take)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        (folder / "filler").unlink()
 
 
 def fill(folder):
@@ -542,15 +561,16 @@ def rc2_full_disk_gets_its_journal_back(w):
                 reserve.unlink()
             fill(store(o))
             got = o.psql(stdin=text, user="ful")
-            assert got.code != 0 and "record" in got.err, repr(got)
+            # it stops, or has room made in time
+            assert (got.code != 0 and "record" in got.err) or got.out.split() == ["0"] * 500, repr(got)
             if not reserved:
-                assert o.psql("SELECT 'unrecorded'", user="ful").code != 0
                 os.truncate(filler, filler.stat().st_size - (1 << 20))
-            wait_for(lambda: o.psql("SELECT 'again'", user="ful").out == "again", 20, said="sessions stay refused")
-            wait_for(lambda: journal() < 1 << 20, 20, said="the journal keeps its room")
+            wait_for(lambda: o.psql("SELECT 'again'", user="ful").out == "again", 60, said="sessions stay refused")
+            wait_for(lambda: journal() < 1 << 20, 60, said="the journal keeps its room")
             filler.unlink()
         all_verify(o)
-        assert "recordings can be written again" in (o.gateway.dir / "log" / "error.log").read_text()
+        said = (o.gateway.dir / "log" / "error.log").read_text()
+        assert said.count("recordings cannot be written") == said.count("recordings can be written again"), said
 
 
 @test

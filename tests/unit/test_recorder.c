@@ -72,6 +72,35 @@ test_lines_beside(void)
 	world_free(&w);
 }
 
+/* P10: who comes and goes in crowds is seen off a few in each tick, for the statements of others wait for the next one. */
+static void
+test_crowd(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t id[300][ID_LEN];
+	world_start(w);
+	world_sweep(w);
+	for (unsigned i = 0; i < 300; i++) {
+		say_header(w, id[i]);
+		say_end(w, id[i]);
+	}
+	for (unsigned sweeps = 0; sweeps < 3; sweeps++) {
+		w->r->swept = 1; /* long ago */
+		(void)recorder_tick(w->r);
+		CU_ASSERT_EQUAL(w->r->round, 0);
+		CU_ASSERT_FALSE(recorder_sleep(w->r));
+		for (unsigned i = 0; i < 100000 && w->r->round < SESSION_BUCKETS; i++)
+			(void)recorder_tick(w->r);
+		CU_ASSERT_EQUAL(w->r->round, SESSION_BUCKETS);
+	}
+	CU_ASSERT_TRUE(recorder_sleep(w->r));
+	CU_ASSERT_EQUAL(w->r->nsessions, 0);
+	CU_ASSERT_TRUE(verified(w, w->anchor + 5, &v));
+	CU_ASSERT_EQUAL(v.sessions, 300);
+	world_free(&w);
+}
+
 /* P8: nothing is released while the journal cannot be written, and nothing is lost once it can. */
 static void
 test_failing_journal(void)
@@ -698,7 +727,8 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "session", test_session }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "failing journal (P8, RC2)", test_failing_journal },
+		{ "session", test_session }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
+		{ "failing journal (P8, RC2)", test_failing_journal },
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
 		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },
