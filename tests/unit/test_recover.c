@@ -130,9 +130,10 @@ static void
 line_begun(struct world *w)
 {
 	static const char begun[] = "{\"time\":\"2026-01-01T00:00:00.000Z\",\"session\":\"%s\",\"frame\":4,\"op\":7,\"us";
+	char text[ID_TEXT];
 	verdict_journaled(w);
 	CU_ASSERT_TRUE_FATAL(dprintf(w->r->audit.fd, "{\"time\":\"a whole line\"}\n") > 0);
-	CU_ASSERT_TRUE_FATAL(dprintf(w->r->audit.fd, begun, id) > 0);
+	CU_ASSERT_TRUE_FATAL(dprintf(w->r->audit.fd, begun, id_format(id, text)) > 0);
 }
 
 static void
