@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/tls.h"
 #include "../module/load.h"
 #include "../policy/policy.h"
 
@@ -103,6 +104,29 @@ problem_at(struct trial *t, const struct conf_block *at, const char *why)
 	problem(t, text);
 }
 
+/* As workers and console will load them: one that they can't take would cost their sessions. */
+static void
+try_door(const struct epoch *e, const struct tls_settings *tls, struct trial *t)
+{
+	struct tls_credentials *c = NULL;
+	const char *err = "";
+	if (tls->cert[0] == '\0')
+		return;
+	if (tls_credentials_server(e, tls, &c, &err) != SP_OK)
+		problem(t, err);
+	tls_credentials_free(&c);
+}
+
+static void
+try_trust(const struct epoch *e, const struct target *target, struct trial *t)
+{
+	struct tls_credentials *c = NULL;
+	const char *err = "";
+	if (target->tls.mode != TLS_OFF && tls_credentials_client(e, target, &c, &err) != SP_OK)
+		problem_at(t, &target->b, err);
+	tls_credentials_free(&c);
+}
+
 static const struct sp_module *
 module_of(const struct sp_module *const *modules, const char *protocol, const struct conf_block *at, struct trial *t)
 {
@@ -137,6 +161,7 @@ try_target(const struct epoch *e, const struct sp_module *const *modules, const 
 	if (m == NULL)
 		return;
 	try_conf(e, m, NULL, target, t);
+	try_trust(e, target, t);
 	if (target->pool.warm > 0 && m->adopt == NULL)
 		problem_at(t, &target->b, "its protocol can't keep connections ready: leave `pool` out");
 	for (const struct listener *l = e->settings.listeners; l != NULL; l = (const struct listener *)l->b.next)
@@ -168,7 +193,9 @@ trial_run(const struct epoch *e, struct trial *t)
 			continue;
 		try_secrecy(m, l, t);
 		try_conf(e, m, l, NULL, t);
+		try_door(e, &l->tls, t);
 	}
+	try_door(e, &e->settings.console.tls, t);
 	for (const struct target *target = e->settings.targets; target != NULL; target = (const struct target *)target->b.next)
 		try_target(e, modules, &schema, target, t);
 }
