@@ -120,6 +120,20 @@ def an_exec_is_its_creators(w):
 
 
 @test
+def an_exec_is_its_creators_on_every_worker(w):
+    status, body = w.api("POST", "/containers/web/exec", {"Cmd": ["id"], "AttachStdout": True}, user="ann")
+    assert status == 201, body
+    path = f"/exec/{json.loads(body)['Id']}/json"
+    for _ in range(10):  # each on a connection of its own, to one of two workers
+        assert w.api("GET", path, user="ann")[0] == 200 and w.api("GET", path, user="bob")[0] == 404
+    # another ann: the same name, vouched for by somebody else
+    cert, key = w.authority.issue("ann", "/OU=dev/CN=ann")
+    ask = ["curl", "-sS", "--cacert", w.gateway.dir / "tls" / "cert.pem", "--cert", cert, "--key", key, f"https://localhost:{w.docker_tls_port}"]
+    assert "No such exec" in run([*ask[:-1], ask[-1] + path]).out
+    assert '"Id"' in run([*ask[:-1], ask[-1] + "/containers/web/json"]).out
+
+
+@test
 def the_id_goes_on_in_the_names_place(w):
     w.docker("exec", "web", "true", user="named")
     ident = w.direct("inspect", "web", "--format", "{{.Id}}").out
