@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What database tools in Java do: DatabaseMetaData over a pool of ten, and Flyway's and Liquibase's runs.
+// What database tools in Java do: DatabaseMetaData over a pool of ten, and Liquibase's run.
 // Prints one line per step, which must be equal direct and through.
 
 import com.zaxxer.hikari.*;
 import java.sql.*;
 import java.util.*;
 import java.util.concurrent.*;
-import org.flywaydb.core.Flyway;
 
 public class Tools {
     static final String url = System.getenv("JDBC_URL"), user = System.getenv("JDBC_USER"), password = System.getenv("PGPASSWORD");
@@ -60,13 +59,6 @@ public class Tools {
         }
     }
 
-    static void flyway(String folder) {
-        Flyway flyway = Flyway.configure().dataSource(url, user, password).locations("filesystem:" + folder).executeInTransaction(false).load();
-        System.out.println("migrated " + flyway.migrate().migrationsExecuted);
-        flyway.validate();
-        System.out.println("again " + flyway.migrate().migrationsExecuted + " at " + flyway.info().current().getVersion());
-    }
-
     static void liquibase(String folder, String changelog) throws Exception {
         java.util.logging.LogManager.getLogManager().reset();
         try (Connection c = DriverManager.getConnection(url, user, password);
@@ -79,7 +71,6 @@ public class Tools {
 
     public static void main(String[] args) throws Exception {
         if (args[0].equals("pool")) pool();
-        if (args[0].equals("flyway")) flyway(args[1]);
         if (args[0].equals("liquibase")) liquibase(args[1], args[2]);
         System.out.println("end");
     }
