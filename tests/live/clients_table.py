@@ -25,7 +25,7 @@ ROWS = (
     ("logical", "pg_recvlogical, pg_receivewal, pg_basebackup", "Debian", "refused: replication does not go through the gateway"),
 )
 REFUSED = {"logical"}
-NOT_SHOWN = {"pgx", "node_postgres", "rails", "npgsql", "liquibase"}  # a test is there, and no run of it that was seen to its end
+NOT_SHOWN = {"liquibase"}  # a test is there, and no run of it that was seen to its end
 
 
 def line(row, denied, equal):
