@@ -28,7 +28,12 @@ export function ago(ms: number): string {
 export function local(text: string, now = new Date(), zone?: string): string {
   const at = new Date(text);
   if (Number.isNaN(at.getTime())) return text;
-  const day = (d: Date) => d.toLocaleDateString("en-CA", { timeZone: zone });
+  // From its parts: what a locale makes of a date is not the same everywhere.
+  const days = new Intl.DateTimeFormat("en-GB", { timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit" });
+  const day = (d: Date) => {
+    const part = Object.fromEntries(days.formatToParts(d).map((p) => [p.type, p.value]));
+    return `${part["year"]}-${part["month"]}-${part["day"]}`;
+  };
   const time = at.toLocaleTimeString("en-GB", { timeZone: zone });
   return day(at) === day(now) ? time : `${day(at)} ${time}`;
 }
