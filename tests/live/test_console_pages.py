@@ -9,7 +9,7 @@ from oidc_world import *
 from console_world import *
 
 PEOPLE = {user: {"email": f"{user}@example.com", "groups": groups, "oid": f"o-{user}"}
-          for user, groups in (("lea", ["leads"]), ("opa", ["ops", "leads"]), ("max", ["leads"]))}
+          for user, groups in (("lea", ["leads"]), ("opa", ["ops", "leads"]), ("max", ["leads"]), ("dora", ["dev"]))}
 IDENTITY = """\
 identity corp {{
     oidc     issuer={corp} client=gate secret=file:{dir}/keeper/client.secret audience=sallyport api_audience=sallyport-api ca={dir}/tls/cert.pem;
@@ -25,6 +25,10 @@ rule "two-leads" {
   when    = { verb = "update", tables = "public.customers" },
   approve = { by = "leads", count = 2, within = "5m" },
 }
+"""
+NEEDS_GRANT = """
+target vault {{ protocol postgres; server 127.0.0.1:{port}; tls off; login user=app_gw secret=file:{dir}/keeper/orders.secret; database orders;
+    allow groups=dev; access grant approvers=leads; policy {dir}/policies/orders.lua; }}
 """
 HOSTILE = ["<img src=x onerror=alert(1)>", "<script>alert(2)</script>", "\x1b[31mred\x1b]0;title\x07\x1b]8;;http://evil.example\x07link", "\u202egnp.exe\u2066\u200b",
            "</textarea></pre><svg onload=alert(3)>", "${alert(4)} {{constructor}} &lt;b&gt;"]
@@ -48,6 +52,7 @@ def ready(w):
     if IS_ROOT:
         shutil.chown(secret, "sallyport-keeper", "sallyport-keeper")
     w.gateway.policy = RULES
+    w.gateway.more_targets += NEEDS_GRANT.format(dir=w.gateway.dir, port=w.pg.port)
     w.gateway.extra = IDENTITY.format(dir=w.gateway.dir, corp=corp.issuer)
     saml_world.start_provider(w)
     wait_for(lambda: ask(w, "POST", console(w) + "/api/v1/signin", json.dumps({"identity": "corp", "return": "/"}))[0] == 200, 20, said="the provider is not known")
@@ -121,6 +126,32 @@ def what_is_held_appears_and_an_approval_lets_it_go(w):
     assert done.code == 0, repr(done)
     r = next(r for r in w.command("requests", "--all", "--json").json["requests"] if r["id"] == id)
     assert r["decisions"][0]["comment"] == "looked at" and r["decisions"][0]["user"] == "lea", r
+
+
+@test
+def access_is_asked_for_and_granted(w):
+    """The form of the first page: a request as `sallyport request` makes it, granted on another's page, and used."""
+    ready(w)
+    sign_in(w, "dora", "/")
+    sign_in(w, "lea")
+    token = corp.token(sub="dora", groups=["dev"], oid="o-dora", email="dora@example.com")
+    assert w.psql("SELECT 1", database="vault", user="dora", token=token).code != 0
+    b.run("dora", """
+        const target = page.locator('article.target').filter({ has: page.getByRole('heading', { name: 'vault', exact: true }) });
+        await target.getByRole('button', { name: 'Request access' }).click();
+        const sheet = page.locator('form').filter({ has: page.getByLabel('Why') });
+        await sheet.getByLabel('Why').fill('INC-42');
+        await sheet.getByRole('button', { name: 'Ask' }).click();
+        await sheet.waitFor({ state: 'detached' });
+        await target.getByText('asked', { exact: true }).waitFor();
+    """)
+    asked = [r for r in w.requests() if r["state"] == "waiting" and r["target"] == "vault"]
+    assert len(asked) == 1 and asked[0]["user"] == "dora" and asked[0]["text"].endswith(": INC-42"), asked
+    b.run("lea", "await page.locator(arg).getByText('INC-42').first().waitFor(); await page.locator(arg + ' .approve').click(); await page.locator(arg).waitFor({ state: 'detached' })",
+          card(asked[0]["id"]))
+    b.run("dora", "await page.locator('article.target').filter({ has: page.getByRole('heading', { name: 'vault', exact: true }) }).getByText('granted', { exact: true }).waitFor()")
+    done = w.psql("SELECT 1", database="vault", user="dora", token=token)
+    assert done.code == 0 and done.out == "1", repr(done)
 
 
 @test
