@@ -272,9 +272,9 @@ int settings_hostport(const char *text, struct hostport *h_r) SP_MUST;
 const char *settings_unix(const char *text);
 /* Of `siem tls://HOST[:PORT]` or tcp://…; 6514 or 601 where there is none. */
 int settings_siem_host(const char *to, struct hostport *h_r) SP_MUST;
-/* "https://gate.example.com:8443" → "gate.example.com:8443"; NULL when it is no origin. */
 /* NAME of `systemd:NAME`, or NULL. */
 const char *settings_systemd(const char *listen);
+/* "https://gate.example.com:8443" → "gate.example.com:8443"; NULL when it is no origin. */
 const char *settings_console_host(const char *url);
 /* The same of `anchor syslog://HOST[:PORT]`; 514 where there is none. */
 int settings_anchor_host(const char *anchor, struct hostport *h_r) SP_MUST;

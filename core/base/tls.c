@@ -19,6 +19,8 @@
 
 #define CHAIN_MAX 16u
 #define CHAIN_BYTES (16u << 10) /* of a client's */
+#define RSA_BITS 4096u          /* of a client's key */
+#define RSA_EXPONENT 8u         /* bytes */
 /* Where the keeper signs for us: TLS 1.3 alone has algorithms that sign nothing else's hashes. */
 #define PRIORITY_CERTIFIED PRIORITY ":-VERS-TLS1.2"
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:%SAFE_RENEGOTIATION:-CURVE-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1"
@@ -273,6 +275,47 @@ transport_timeout(gnutls_transport_ptr_t p, unsigned ms)
 	return 1;
 }
 
+/* What a stranger's signature may cost to check: raising to a long power takes seconds, and everybody waits (P10). */
+static bool
+is_cheap(gnutls_x509_crt_t crt)
+{
+	gnutls_datum_t modulus = { NULL, 0 }, exponent = { NULL, 0 };
+	unsigned bits = 0;
+	int kind = gnutls_x509_crt_get_pk_algorithm(crt, &bits);
+	if (kind != GNUTLS_PK_RSA && kind != GNUTLS_PK_RSA_PSS)
+		return kind >= 0 && kind != GNUTLS_PK_DSA;
+	bool cheap = bits <= RSA_BITS && gnutls_x509_crt_get_pk_rsa_raw(crt, &modulus, &exponent) == 0 && exponent.size <= RSA_EXPONENT;
+	gnutls_free(modulus.data);
+	gnutls_free(exponent.data);
+	return cheap;
+}
+
+/* Before the signature by a client's key is looked at. */
+static int
+on_certificate_verify(gnutls_session_t session, unsigned type, unsigned when, unsigned incoming, const gnutls_datum_t *message)
+{
+	unsigned n = 0;
+	const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &n);
+	gnutls_x509_crt_t crt;
+	(void)type;
+	(void)when;
+	(void)message;
+	if (incoming == 0)
+		return 0;
+	if (list == NULL || n == 0 || list[0].size > CHAIN_BYTES || gnutls_x509_crt_init(&crt) != 0)
+		return GNUTLS_E_CERTIFICATE_ERROR;
+	bool ok = gnutls_x509_crt_import(crt, &list[0], GNUTLS_X509_FMT_DER) == 0 && is_cheap(crt);
+	gnutls_x509_crt_deinit(crt);
+	return ok ? 0 : GNUTLS_E_CERTIFICATE_ERROR;
+}
+
+static void
+ask_for_certificate(gnutls_session_t session)
+{
+	gnutls_certificate_server_set_request(session, GNUTLS_CERT_REQUEST);
+	gnutls_handshake_set_hook_function(session, GNUTLS_HANDSHAKE_CERTIFICATE_VERIFY, GNUTLS_HOOK_PRE, on_certificate_verify);
+}
+
 static int
 tls_prepare(struct tls *t, struct tls_credentials *c, const struct tls_start *start)
 {
@@ -285,7 +328,7 @@ tls_prepare(struct tls *t, struct tls_credentials *c, const struct tls_start *st
 			return SP_EINTERNAL;
 	}
 	if (c->asks) /* the keeper says who vouches; that it has the key is looked at in the handshake */
-		gnutls_certificate_server_set_request(t->session, GNUTLS_CERT_REQUEST);
+		ask_for_certificate(t->session);
 	if (!c->server && start->verify && start->name == NULL)
 		return SP_EINTERNAL; /* or anybody's certificate would do */
 	if (!c->server && start->name != NULL) {

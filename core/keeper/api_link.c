@@ -4,18 +4,20 @@
  *
  *   control socket ─ console-link ─▶ URL#LINK ─ a browser posts LINK, within two minutes ─▶ a sign-in of that account
  *
- * LINK is sealed by the keeper's key, so every gateway on the store opens it, and one only; nothing is kept of it but
- * that it was used.  It stands behind '#', which browsers send to nobody.
+ * LINK is sealed by the keeper's key and names the gateway, since an account is one of its machine; nothing is kept of it
+ * but that it was used.  It stands behind '#', which browsers send to nobody.
  */
 #include <config.h>
 
 #include "api.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "../base/aead.h"
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "gateways.h"
 #include "signin.h"
 
 #define LINK_LIFE (120ull * 1000000)         /* µs */
@@ -33,6 +35,8 @@ seal_link(struct keeper *k, const char *account, uint64_t until, struct buffer *
 	sp_wr_put(&w, (struct sp_bytes){ id, sizeof(id) });
 	sp_wr_be64(&w, until);
 	sp_wr_put(&w, sp_str(account));
+	sp_wr_u8(&w, 0);
+	sp_wr_put(&w, sp_str(gateways_self()));
 	keys_derive(&k->keys, "seal", SP_LIT(PURPOSE), key);
 	int rc = buffer_written(&plain, &w);
 	if (rc == SP_OK)
@@ -50,6 +54,7 @@ struct link_found {
 	char id[ID_TEXT];
 	uint64_t until;
 	struct sp_bytes account; /* in plain */
+	uint64_t made;
 	struct buffer plain;
 };
 
@@ -70,8 +75,14 @@ open_link(struct keeper *k, const char *text, struct link_found *f)
 	struct sp_reader r = sp_reader(buffer_bytes(&f->plain));
 	struct sp_bytes id = sp_rd_take(&r, ID_LEN);
 	f->until = sp_rd_be64(&r);
+	f->made = f->until - LINK_LIFE;
 	f->account = sp_rd_rest(&r);
-	if (r.bad || clock_wall_us() >= f->until)
+	const uint8_t *stop = r.bad || f->account.len == 0 ? NULL : memchr(f->account.p, 0, f->account.len);
+	if (stop == NULL || clock_wall_us() >= f->until)
+		return SP_EDENIED;
+	struct sp_bytes gateway = { stop + 1, f->account.len - (size_t)(stop + 1 - f->account.p) };
+	f->account.len = (size_t)(stop - f->account.p);
+	if (!sp_bytes_is(gateway, gateways_self()))
 		return SP_EDENIED;
 	(void)id_format(id.p, f->id);
 	return SP_OK;
@@ -122,8 +133,10 @@ api_link_use(struct api *a)
 		rc = refuse_link(a, rc != SP_OK ? "it is none, or its time is over" : "it was used before");
 	} else if (n < 0 || (rc = identity_unix(keeper_settings(a->k), f.account, a->arena, &who)) != SP_OK) {
 		rc = api_refuse(a, 503, "the gateway could not keep the sign-in: make another link");
+	} else if (identity_revoked_since(a->k->store, &who.principal, f.made)) {
+		rc = refuse_link(a, "the account was revoked since");
 	} else {
-		const struct signin_wanted w = { .principal = &who.principal, .parent = "", .sid = "", .expires = clock_wall_us() + LINK_SESSION };
+		const struct signin_wanted w = { .principal = &who.principal, .parent = "", .sid = gateways_self(), .expires = clock_wall_us() + LINK_SESSION };
 		rc = signin_new(a->k, &w, &secret);
 		json_decref(a->answer);
 		a->answer = rc == SP_OK ? api_signin_answer(&who.principal, buffer_bytes(&secret), w.expires, "/") : json_object();

@@ -487,15 +487,24 @@ int
 identity_certificate(const struct trust *t, struct sp_bytes chain, struct arena *a, struct verified *v_r, const char **err_r)
 {
 	int rc = SP_EDENIED;
+	bool judged = false;
 	*err_r = "no identity is of certificates";
-	for (const struct voucher *v = t->vouchers; v != NULL && rc != SP_OK; v = v->next) {
-		struct certificate c;
-		*v_r = (struct verified){ 0 };
-		rc = certificate_check(v->authorities, chain, &c, err_r);
-		if (rc == SP_OK)
-			rc = principal_certified(v->identity, &c, a, v_r, err_r);
-		json_decref(c.claims);
-	}
+	/*
+	 * Those with an `allow` first, and the first whose authorities and `allow` fit is the one: what its own identity refuses
+	 * (a workload's, an agent's) must not come in as somebody of another one.
+	 */
+	for (unsigned pass = 0; pass < 2; pass++)
+		for (const struct voucher *v = t->vouchers; v != NULL && !judged; v = v->next) {
+			struct certificate c;
+			if ((v->identity->allow.n > 0) != (pass == 0))
+				continue;
+			rc = certificate_check(v->authorities, chain, &c, err_r);
+			judged = rc == SP_OK && allowed(v->identity, c.claims);
+			*v_r = (struct verified){ 0 };
+			if (rc == SP_OK)
+				rc = principal_certified(v->identity, &c, a, v_r, err_r);
+			json_decref(c.claims);
+		}
 	if (rc != SP_OK)
 		*v_r = (struct verified){ 0 };
 	return rc;
@@ -643,8 +652,12 @@ int
 identity_renew(const struct settings *s, struct arena *a, struct verified *v)
 {
 	const struct identity *i = settings_identity(s, v->principal.identity);
-	if (strcmp(v->principal.identity, "unix") == 0 && strcmp(v->principal.issuer, "unix") == 0) /* by a link of the control socket */
-		return unix_rights(s, a, v);
+	if (strcmp(v->principal.identity, "unix") == 0 && strcmp(v->principal.issuer, "unix") == 0) {
+		/* By a link, for an hour: tokens of a day are for who is at the socket itself. */
+		int rc = unix_rights(s, a, v);
+		v->may &= ~(unsigned)MAY_MINT;
+		return rc == SP_OK ? name_roles(a, v->may, &v->principal.roles) : rc;
+	}
 	if (!vouches(i, &v->principal))
 		return SP_EDENIED;
 	v->token_use = i->token_use;
@@ -709,16 +722,22 @@ take_not_before(void *owner, const struct field *row)
 }
 
 bool
-identity_revoked(struct store *s, const struct principal *p, uint64_t issued)
+identity_revoked_since(struct store *s, const struct principal *p, uint64_t made)
 {
 	uint64_t not_before = 0;
-	/* Another's clock may be ahead of ours by as much as its tokens may come from the future. */
-	bool own_clock = strcmp(p->issuer, LOCAL_ISSUER) == 0 || strcmp(p->issuer, "unix") == 0;
-	uint64_t ahead = own_clock ? 0 : (uint64_t)JWT_LEEWAY * 1000000;
 	const struct field args[] = { Z(p->issuer), Z(p->subject), Z(p->user) };
 	if (store_read(s, STORE_REVOKED, args, take_not_before, &not_before) != SP_OK)
 		return true;
-	return not_before > 0 && issued <= not_before + ahead;
+	return not_before > 0 && made <= not_before;
+}
+
+bool
+identity_revoked(struct store *s, const struct principal *p, uint64_t issued)
+{
+	/* Another's clock may be ahead of ours by as much as its tokens may come from the future. */
+	bool own_clock = strcmp(p->issuer, LOCAL_ISSUER) == 0 || strcmp(p->issuer, "unix") == 0;
+	uint64_t ahead = own_clock ? 0 : (uint64_t)JWT_LEEWAY * 1000000;
+	return identity_revoked_since(s, p, issued > ahead ? issued - ahead : 0);
 }
 
 /* ---- callers on the control socket ---- */

@@ -58,6 +58,8 @@ int identity_verify(const struct trust *t, struct sp_bytes token, enum audience 
 int identity_certificate(const struct trust *t, struct sp_bytes chain, struct arena *a, struct verified *v_r, const char **err_r) SP_MUST;
 /* True when it was revoked after it was issued; also when the store does not say. */
 bool identity_revoked(struct store *s, const struct principal *p, uint64_t issued);
+/* The same of what our own clock dates, whoever issued the principal: a sign-in, a link. */
+bool identity_revoked_since(struct store *s, const struct principal *p, uint64_t made);
 
 struct id_token_wanted {
 	struct sp_bytes token;

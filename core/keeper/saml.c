@@ -513,7 +513,7 @@ signed_in(struct api *a, const struct saml_issuer *i, struct saml_job *j, const 
 	if (identity_saml(i->identity, i->issuer, told, a->arena, &v, &why) != SP_OK)
 		return api_refuse(a, 403, "SAML: %s", why);
 	/* By our clock, whatever the provider's says. */
-	if (identity_revoked(a->k->store, &v.principal, now + (uint64_t)JWT_LEEWAY * 1000000))
+	if (identity_revoked_since(a->k->store, &v.principal, now))
 		return api_refuse(a, 403, "this principal was revoked");
 	int rc = first_time(a, i, assertion, until > 0 ? (uint64_t)until : now + session);
 	if (rc != SP_OK)

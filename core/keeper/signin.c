@@ -312,8 +312,11 @@ verify_row(struct keeper *k, const struct signin *s, struct arena *a, struct ver
 		*v_r = (struct verified){ 0 };
 		return fail(err_r, "the sign-in's identity is not in the configuration any more, or is another one");
 	}
-	/* It was made by our clock, whatever the issuer's says. */
-	if (identity_revoked(k->store, &v_r->principal, s->created + (uint64_t)JWT_LEEWAY * 1000000)) {
+	if (strcmp(s->identity, "unix") == 0 && strcmp(s->sid, gateways_self()) != 0) {
+		*v_r = (struct verified){ 0 };
+		return fail(err_r, "an account of the control socket is one of its machine: the sign-in is of another gateway");
+	}
+	if (identity_revoked_since(k->store, &v_r->principal, s->created)) {
 		*v_r = (struct verified){ 0 };
 		return fail(err_r, "the principal was revoked");
 	}

@@ -21,7 +21,7 @@ struct signin {
 	const char *id, *parent;  /* parent: "" for none */
 	const char *principal;    /* JSON; its token is the id */
 	const char *identity, *issuer, *subject;
-	const char *sid;          /* the provider's own session, or "" */
+	const char *sid;          /* the provider's own session; of an account of the control socket the gateway; or "" */
 	const char *why;          /* …it ended */
 	uint64_t created, expires, checked, ended; /* wall µs; ended: 0 while it is not */
 	struct sp_bytes hash, refresh; /* refresh: sealed; empty for none */

@@ -65,7 +65,7 @@ is_left_over(const char *path, const struct sockaddr_un *a)
 	struct stat st;
 	if (lstat(path, &st) != 0)
 		return errno == ENOENT;
-	int fd = S_ISSOCK(st.st_mode) ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0) : -1;
+	int fd = S_ISSOCK(st.st_mode) ? socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0) : -1;
 	bool dead = fd >= 0 && connect(fd, (const struct sockaddr *)a, sizeof(*a)) != 0 && errno == ECONNREFUSED;
 	if (fd >= 0)
 		close(fd);

@@ -23,7 +23,6 @@ enum test_kind {
 };
 extern const char *const test_name[TESTS];
 
-
 struct test {
 	enum test_kind kind;
 	struct sp_bytes text;

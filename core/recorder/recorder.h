@@ -312,8 +312,8 @@ void ledger_close(struct recorder *r);
 int ledger_sync(struct recorder *r) SP_MUST;
 int sign_keys(struct recorder *r, struct sp_bytes key) SP_MUST;
 int sign_answer(struct recorder *r, struct sp_bytes entry, struct sp_bytes signature) SP_MUST;
-/* Asks for what the session wants signed now, if anything; an answer that comes at once may free it. */
-void sign_session(struct recorder *r, struct session *s);
+/* Asks for what the session wants signed now, if anything: true; an answer that comes at once may free it. */
+bool sign_session(struct recorder *r, struct session *s);
 /* Entries that the keeper signed and we have not: asks for them. */
 void sign_gap(struct recorder *r);
 void sign_keeper_gone(struct recorder *r);

@@ -200,17 +200,18 @@ sign_gap(struct recorder *r)
 		say_have(r);
 }
 
-void
+bool
 sign_session(struct recorder *r, struct session *s)
 {
 	unsigned kind = r->send == NULL || !r->ledger.have_key ? 0 : wanted(r, s);
 	if (kind == 0 || file_flush(r, s) != SP_OK)
-		return;
+		return false;
 	const struct message m = { .type = MSG_SIGN,
 		.f = { Q(kind), S(((struct sp_bytes){ s->id, ID_LEN })), Q(s->state.blocks), Q(s->state.frames),
 		    S(((struct sp_bytes){ s->chain, DIGEST_LEN })), Q(s->bytes), Q(r->wall) } };
 	s->sign.asked = r->now == 0 ? 1 : r->now;
 	say(r, &m);
+	return true;
 }
 
 /* ---- entries ---- */

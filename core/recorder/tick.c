@@ -11,6 +11,7 @@
 #include <config.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 
 #define RETRY_MS 250
 #define SWEEP_MS 500
+#define ASK_AT_ONCE 32      /* signatures in a tick: the keeper has others to serve */
 #define ROUND_BUDGET 2000   /* µs of each tick, to go round the sessions: statements wait for the next one (P10) */
 #define BUSY (16u << 10)    /* bytes in one tick: compress faster */
 #define VERY_BUSY (6u << 20)
@@ -247,7 +249,7 @@ see_off(struct recorder *r, struct session *s)
 }
 
 static int
-visit(struct recorder *r, size_t bucket)
+visit(struct recorder *r, size_t bucket, unsigned *asked)
 {
 	for (struct session *s = r->bucket[bucket], *next; s != NULL; s = next) {
 		next = s->next; /* either may be its end, the signature when the keeper's answer comes at once */
@@ -256,17 +258,18 @@ visit(struct recorder *r, size_t bucket)
 	}
 	for (struct session *s = r->bucket[bucket], *next; s != NULL; s = next) {
 		next = s->next;
-		sign_session(r, s);
+		*asked += sign_session(r, s);
 	}
 	return SP_OK;
 }
 
 /* On from where the last tick stopped. */
 static int
-go_round(struct recorder *r, uint64_t stop)
+go_round(struct recorder *r, uint64_t stop, unsigned most)
 {
-	for (; r->round < SESSION_BUCKETS && clock_mono_us() < stop; r->round++)
-		if (visit(r, r->round) != SP_OK)
+	unsigned asked = 0;
+	for (; r->round < SESSION_BUCKETS && asked < most && clock_mono_us() < stop; r->round++)
+		if (visit(r, r->round, &asked) != SP_OK)
 			return SP_EIO;
 	return SP_OK;
 }
@@ -286,7 +289,7 @@ sweep(struct recorder *r)
 {
 	bool all = r->swept == 0;
 	if (r->now - r->swept < SWEEP_MS && !all)
-		return go_round(r, clock_mono_us() + ROUND_BUDGET);
+		return go_round(r, clock_mono_us() + ROUND_BUDGET, ASK_AT_ONCE);
 	r->swept = r->now;
 	r->low = store_room(&r->store) / 2 < r->journal.full;
 	if (sync_lazily(r) != SP_OK || lines_sync(&r->audit) != SP_OK || lines_sync(&r->access) != SP_OK)
@@ -302,7 +305,7 @@ sweep(struct recorder *r)
 		store_reserve(&r->store, RESERVE(r->journal.full));
 	if (r->round >= SESSION_BUCKETS || all)
 		r->round = 0;
-	return all ? go_round(r, UINT64_MAX) : SP_OK;
+	return all ? go_round(r, UINT64_MAX, UINT_MAX) : SP_OK;
 }
 
 /*

@@ -316,14 +316,15 @@ void *
 sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block))
 {
 	static struct side_block *blocks;
+	const char *server = s->reached != NULL ? s->reached : s->home->server; /* a standby may be behind, or another copy */
 	(void)end; /* the process's end is the block's */
 	for (struct side_block *b = blocks; b != NULL; b = b->next)
 		if (b->module == s->module && strcmp(b->target, s->target_name) == 0 && strcmp(b->part, s->part) == 0 &&
-		    strcmp(b->server, s->home->server) == 0)
+		    strcmp(b->server, server) == 0)
 			return b->block;
 	struct side_block *b = mem_alloc(sizeof(*b));
 	*b = (struct side_block){ blocks, s->module, mem_string(sp_str(s->target_name)), mem_string(sp_str(s->part)),
-		mem_string(sp_str(s->home->server)), mem_alloc(size) };
+		mem_string(sp_str(server)), mem_alloc(size) };
 	blocks = b;
 	return b->block;
 }

@@ -316,7 +316,6 @@ stream_keepalive(int fd, uint64_t ms)
 {
 	enum { PROBES = 4 };
 	int on = 1, idle = ms < 1000 ? 1 : ms > 32767000 ? 32767 : (int)(ms / 1000), each = idle < 8 ? 2 : idle / PROBES, probes = PROBES;
-	unsigned unheard = (unsigned)(idle + each * probes) * 1000; /* what was sent and is not acknowledged counts alike */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	if (ms == 0)
@@ -324,7 +323,7 @@ stream_keepalive(int fd, uint64_t ms)
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &each, sizeof(each));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unheard, sizeof(unheard));
+	/* No TCP_USER_TIMEOUT: it would count what a slow reader, whose window is shut, has yet to take. */
 }
 
 bool

@@ -57,16 +57,18 @@ take_basic(struct sp_bytes in, struct sp_proof *proof_r, struct sp_writer *space
 }
 
 int
-proxy_find_proof(const struct proxy *p, struct sp_bytes head, struct sp_proof *proof_r, struct sp_writer *space)
+proxy_find_proof(struct proxy *p, struct sp_bytes head, struct sp_proof *proof_r, struct sp_writer *space)
 {
 	static const char *const names[] = { "proxy-authorization", "authorization" };
 	*proof_r = (struct sp_proof){ .kind = SP_PROOF_BEARER, .user = "token", .target = "", .part = "" };
+	p->by_browser = true;
 	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
 		struct sp_bytes value = http_field(&p->head, head, names[i]);
 		if (value.p == NULL)
 			continue;
 		if (begins(value, "Basic "))
 			return take_basic(after(value, 6), proof_r, space);
+		p->by_browser = false;
 		proof_r->secret = after(value, 7);
 		return begins(value, "Bearer ") && proof_r->secret.len > 0 ? SP_OK : SP_EDENIED;
 	}

@@ -245,8 +245,7 @@ say_who(struct sp_session *s, struct sp_bytes head)
 	proxy_enter(s, PROXY_KEEPER);
 	struct sp_writer chain = proxy_buffer();
 	int rc = proof.kind == SP_PROOF_CERTIFICATE ? sp_client_certificate(s, &chain) : SP_OK;
-	p->by_certificate = proof.kind == SP_PROOF_CERTIFICATE;
-	if (p->by_certificate)
+	if (proof.kind == SP_PROOF_CERTIFICATE)
 		proof.secret = sp_written(&chain);
 	if (rc == SP_OK)
 		rc = sp_authenticate(s, &proof); /* the head stays, to be looked at again */
@@ -285,13 +284,29 @@ is_echo(struct sp_bytes method)
 	return http_name_is(method, "TRACE") || http_name_is(method, "TRACK");
 }
 
-/* A browser shows its certificate for any page's sake: what other pages would have it write is refused (ID10). */
+/* https://HOST is the page's, and HOST is asked. */
+static bool
+is_own_origin(const struct proxy *p, struct sp_bytes head, struct sp_bytes origin)
+{
+	struct sp_bytes host = http_field(&p->head, head, "host");
+	const char *stop = origin.len < 3 ? NULL : memmem(origin.p, origin.len, "://", 3);
+	size_t scheme = stop == NULL ? 0 : (size_t)((const uint8_t *)stop + 3 - origin.p);
+	return stop != NULL && host.p != NULL && origin.len - scheme == host.len && memcmp(origin.p + scheme, host.p, host.len) == 0;
+}
+
+/*
+ * A browser shows its certificate, and a password that it was given, for any page's sake: what other pages would have it
+ * write is refused (ID10).  A bearer token only a page's own script sends.
+ */
 static bool
 is_foreign(const struct proxy *p, struct sp_bytes head, struct sp_bytes method)
 {
-	struct sp_bytes site = http_field(&p->head, head, "sec-fetch-site");
-	bool reads = sp_bytes_is(method, "GET") || sp_bytes_is(method, "HEAD");
-	return p->by_certificate && !reads && site.p != NULL && !sp_bytes_is(site, "same-origin") && !sp_bytes_is(site, "none");
+	struct sp_bytes site = http_field(&p->head, head, "sec-fetch-site"), origin = http_field(&p->head, head, "origin");
+	if (!p->by_browser || sp_bytes_is(method, "GET") || sp_bytes_is(method, "HEAD"))
+		return false;
+	if (site.p == NULL)
+		return origin.p != NULL && !is_own_origin(p, head, origin);
+	return !sp_bytes_is(site, "same-origin") && !sp_bytes_is(site, "none");
 }
 
 static int

@@ -112,7 +112,7 @@ struct proxy { /* the session's state begins with it */
 	const struct proxy_hooks *hooks;
 	bool proven;
 	bool certified;          /* the client has shown a certificate: its proof where a request has none of its own */
-	bool by_certificate;     /* … and that is how the connection was proved */
+	bool by_browser;         /* its proof is one that a browser shows by itself: a certificate, or Basic */
 	uint8_t proof[32];
 	struct http_head head;   /* of the request */
 	size_t head_len;         /* 0: not whole yet */
@@ -181,7 +181,7 @@ int proxy_finish(struct sp_session *s) SP_MUST;
  * SP_EDENIED: there is none, or it is malformed.  `certified` and no word of a proof: the client's certificate is it, and the
  * secret is not filled in.  What *proof_r points at is in the head or in `space`.
  */
-int proxy_find_proof(const struct proxy *p, struct sp_bytes head, struct sp_proof *proof_r, struct sp_writer *space) SP_MUST;
+int proxy_find_proof(struct proxy *p, struct sp_bytes head, struct sp_proof *proof_r, struct sp_writer *space) SP_MUST;
 void proxy_hash_proof(const struct sp_proof *proof, uint8_t hash[32]);
 /* Does a field of this name say who somebody is, or where a request came from? */
 bool proxy_is_identity(struct sp_bytes name);

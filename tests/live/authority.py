@@ -12,10 +12,10 @@ class Authority:
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}",
              "-keyout", self.key, "-out", self.cert], check=True)
 
-    def issue(self, name, subject, days=2, purpose="clientAuth", san=None):
+    def issue(self, name, subject, days=2, purpose="clientAuth", san=None, kind=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
         """The paths of a certificate and its key."""
         cert, key, request, more = (self.dir / f"{name}.{end}" for end in ("pem", "key", "csr", "ext"))
-        run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", subject, "-keyout", key, "-out", request],
+        run(["openssl", "req", "-newkey", *kind, "-nodes", "-subj", subject, "-keyout", key, "-out", request],
             check=True)
         more.write_text(f"extendedKeyUsage={purpose}\n" + (f"subjectAltName={san}\n" if san else ""))
         run(["openssl", "x509", "-req", "-in", request, "-CA", self.cert, "-CAkey", self.key, "-days", days, "-extfile", more, "-out", cert],

@@ -72,6 +72,34 @@ def id10_pages_of_others_write_nothing(w):
 
 
 @test
+def id10_nor_by_a_password_that_the_browser_keeps(w):
+    """Basic goes out for any page's sake, as certificates do; where a browser doesn't say from where, its Origin does."""
+    basic = ("-u", f"token:{w.token('gil')}")
+    for fields, status in ((("Sec-Fetch-Site: cross-site",), "403"), (("Sec-Fetch-Site: same-origin",), "200"), ((), "200"),
+                           (("Origin: https://evil.example",), "403"), (("Origin: null",), "403"), (("Origin: https://api.gate.test",), "200")):
+        done = w.curl("/x", "-X", "POST", "-H", "Host: api.gate.test", *basic, *(x for f in fields for x in ("-H", f)), name="api", token="")
+        assert done.status == status, f"{fields} {done!r}"
+    bearer = w.curl("/x", "-X", "POST", "-H", "Sec-Fetch-Site: cross-site", name="api", user="gil")
+    assert bearer.status == "200", repr(bearer)  # which only a page's own script sends
+
+
+@test
+def p10_a_key_that_takes_long_is_not_tried(w):
+    """RSA of 4608 bits by the right authority: refused before its signature costs anybody's time."""
+    pair = w.authority.issue("lon", "/OU=dev/CN=lon", kind=("rsa:4608",))
+    done = by_certificate(w, pair)
+    assert done.status == "000", repr(done)
+    assert by_certificate(w, w.authority.issue("lod", "/OU=dev/CN=lod", kind=("rsa:2048",))).status == "200"
+
+
+@test
+def what_its_own_identity_refuses_is_nobody_elses(w):
+    """A job's certificate without the name that `jobs` wants is not a person of `people`, which trusts the same authority."""
+    done = by_certificate(w, w.authority.issue("nightly", "/O=jobs/OU=dev/CN=nightly"))
+    assert done.status == "401", repr(done)
+
+
+@test
 def a_session_ends_with_its_identity(w):
     context = ssl.create_default_context(cafile=w.gateway.dir / "tls" / "cert.pem")
     context.check_hostname = False
