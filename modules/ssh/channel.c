@@ -238,8 +238,10 @@ channel_lose(struct channel *c, const char *text)
 int
 channel_held(struct channel *c, const struct sp_hold *h)
 {
-	if (c->sftp != NULL)
-		return SP_OK; /* a file's client has no place for words: it waits */
+	if (c->sftp != NULL) { /* a file's client has no place for words: it waits */
+		sftp_held(c->sftp);
+		return SP_OK;
+	}
 	bool early = c->purpose == FOR_EXEC || c->purpose == FOR_SHELL; /* the others have an answer that says no */
 	if (early && !c->answered_early) {
 		request_answer(c, true);

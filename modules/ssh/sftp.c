@@ -8,6 +8,8 @@
  * One request is judged at a time; behind one that is held the client waits.  Paths are made absolute
  * (the gateway asks the target for the login's folder first) and clean; where links lead the gateway asks
  * the target, too (look_up()), rules see both names, and the request goes on with the one that has no links.
+ * After a hold it asks once more, and other names than those that were approved are refused.  What the target does not
+ * find it can only create.  All that is worth what the target's REALPATH is: one that follows no links protects from none.
  * Size and SHA-256 of contents are recorded, contents themselves where `contents` names the file.
  */
 #include "ssh.h"
@@ -53,7 +55,8 @@ struct looking {
 	unsigned n;          /* known */
 	char *real[2];       /* NULL: as it was */
 	char *last;          /* the part that is not followed; NULL: all is */
-	bool may_lead_nowhere; /* a new link */
+	char *to;            /* where a new link will lead, nothing of it taken out; NULL: not asked */
+	bool climbs;         /* and only the target could say where that is */
 	bool may_be_new, parent; /* a file that is to be created, and that a target did not find: its folder counts */
 	uint32_t status;     /* why there is none */
 };
@@ -65,7 +68,8 @@ struct sftp {
 	struct requested requested[REQUESTED];
 	unsigned nrequested;
 	struct sp_op *asked;
-	struct looking look;
+	struct looking look, approved; /* approved: before it was held */
+	bool held;
 	uint8_t home[SFTP_PATH_MAX];
 	size_t home_len;
 	uint8_t version[1024]; /* what the client will be told */
@@ -149,12 +153,21 @@ file_free(struct file *f)
 }
 
 static void
+look_forget(struct looking *l)
+{
+	free(l->real[0]);
+	free(l->real[1]);
+	free(l->last);
+	free(l->to);
+	*l = (struct looking){ .begun = false };
+}
+
+static void
 look_end(struct sftp *f)
 {
-	free(f->look.real[0]);
-	free(f->look.real[1]);
-	free(f->look.last);
-	f->look = (struct looking){ .begun = false };
+	look_forget(&f->look);
+	look_forget(&f->approved);
+	f->held = false;
 }
 
 void
@@ -331,7 +344,7 @@ clean_paths(const struct sftp *f, const struct sftp_request *q, struct paths *p)
 		p->to = p->judged[0] = sftp_clean_path(home, q->to, p->to_space);
 		p->path = q->path;
 		p->judged[1] = sftp_clean_path(folder_of(p->to), q->path, p->path_space);
-		return p->judged[0].len > 0 && p->judged[1].len > 0;
+		return p->judged[0].len > 0 && p->judged[1].len > 0 && q->path.len < SFTP_PATH_MAX;
 	}
 	p->path = p->judged[0] = sftp_clean_path(home, q->path, p->path_space);
 	bool two = q->to.p != NULL;
@@ -405,10 +418,10 @@ begin(struct channel *c, const struct sftp_request *q)
 
 /* Asks the target what this is without links: all of it, or all but its last part. */
 static int
-look_ask(struct sftp *f, struct sp_bytes path, bool follow)
+look_ask(struct sftp *f, uint32_t waits, struct sp_bytes path, bool follow)
 {
 	struct sftp_request q = { .type = FXP_REALPATH, .id = UINT32_MAX };
-	while (requested_find(f, q.id) != NULL)
+	while (q.id == waits || requested_find(f, q.id) != NULL)
 		q.id--;
 	struct sp_bytes folder = follow ? path : folder_of(path);
 	if (!follow) {
@@ -422,17 +435,60 @@ look_ask(struct sftp *f, struct sp_bytes path, bool follow)
 	return pass_request(f, &q, folder, (struct sp_bytes){ NULL, 0 });
 }
 
+/* A ".." behind a name that may be a link's. */
+static bool
+climbs(struct sp_bytes path)
+{
+	struct sp_reader r = sp_reader(path);
+	bool named = false;
+	while (r.left > 0) {
+		const uint8_t *slash = memchr(r.p, '/', r.left);
+		struct sp_bytes part = sp_rd_take(&r, slash == NULL ? r.left : (size_t)(slash - r.p));
+		(void)sp_rd_take(&r, slash != NULL);
+		bool up = sp_bytes_is(part, "..");
+		if (up && named)
+			return true;
+		named = named || !(up || part.len == 0 || sp_bytes_is(part, "."));
+	}
+	return false;
+}
+
+/* Asks where a link will lead that is to be made: its content as it is, from the folder where it will be. */
+static int
+look_ask_link(struct sftp *f, const struct sftp_request *q)
+{
+	static uint8_t space[2 * SFTP_PATH_MAX];
+	struct looking *l = &f->look;
+	struct sp_writer w = sp_writer(space, sizeof(space));
+	if (q->path.len == 0 || q->path.p[0] != '/')
+		sp_wr_put(&w, folder_of(sp_str(l->real[0])));
+	sp_wr_put(&w, q->path);
+	l->climbs = climbs(q->path);
+	l->to = strndup((const char *)space, w.len);
+	return l->to == NULL ? SP_ENOMEM : look_ask(f, q->id, sp_str(l->to), true);
+}
+
 /* False: the target has not said everything yet. */
 static int
 look_up(struct sftp *f, const struct sftp_request *q, const struct paths *p, bool *ready_r)
 {
 	f->look.begun = true;
 	f->look.may_be_new = q->type == FXP_OPEN && (q->flags & FXF_CREAT) != 0 && !f->look.parent;
-	f->look.may_lead_nowhere = q->type == FXP_SYMLINK && f->look.n == 1;
 	*ready_r = !f->look.out && (f->look.n == strlen(q->links) || f->look.status != FX_OK);
 	if (*ready_r || f->look.out)
 		return SP_OK;
-	return look_ask(f, p->judged[f->look.n], q->links[f->look.n] != 'l' && !f->look.parent);
+	if (q->type == FXP_SYMLINK && f->look.n == 1)
+		return look_ask_link(f, q);
+	return look_ask(f, q->id, p->judged[f->look.n], q->links[f->look.n] != 'l' && !f->look.parent);
+}
+
+static int
+look_known(struct looking *l, struct sp_bytes real)
+{
+	l->real[l->n] = strndup((const char *)real.p, real.len);
+	free(l->last);
+	l->last = NULL;
+	return l->real[l->n++] == NULL ? SP_ENOMEM : SP_OK;
 }
 
 /* What it said.  There is no such file: said to the client if rules would have let it look, else they have the word. */
@@ -440,26 +496,26 @@ static int
 looked(struct channel *c, const struct sftp_reply *y)
 {
 	static uint8_t space[SFTP_PATH_MAX];
+	const struct sp_bytes none = { NULL, 0 };
 	struct looking *l = &c->sftp->look;
 	l->out = false;
 	if (y->type == FXP_STATUS && y->status != FX_OK) {
-		if (l->may_lead_nowhere)
-			l->n++;
-		else if (l->may_be_new && y->status == FX_NO_SUCH_FILE)
-			l->parent = true; /* sshd says where it would be; others say that there is none */
+		bool nowhere = l->to != NULL && !l->climbs && y->status == FX_NO_SUCH_FILE; /* as a link may */
+		struct sp_bytes words = nowhere ? sftp_clean_path(none, sp_str(l->to), space) : none;
+		if (words.len > 0)
+			return look_known(l, words);
+		if (l->may_be_new && y->status == FX_NO_SUCH_FILE)
+			l->parent = true; /* sshd says where it would be, if not too many links lead there; others say that there is none */
 		else
 			l->status = y->status;
 		return SP_OK;
 	}
-	struct sp_bytes none = { NULL, 0 }, name = y->type == FXP_NAME ? y->name : none;
+	struct sp_bytes name = y->type == FXP_NAME ? y->name : none;
 	struct sp_bytes real = name.len == 0 || name.p[0] != '/' || memchr(name.p, 0, name.len) != NULL ? none
 	    : l->last == NULL ? sftp_clean_path(none, name, space) : sftp_clean_path(name, sp_str(l->last), space);
 	if (real.len == 0)
 		return ssh_fail(c->s, SP_EPROTO, "the target does not say where a path leads");
-	l->real[l->n] = strndup((const char *)real.p, real.len);
-	free(l->last);
-	l->last = NULL;
-	return l->real[l->n++] == NULL ? SP_ENOMEM : SP_OK;
+	return look_known(l, real);
 }
 
 /* Those that were no links need no second name; the request goes on with the others' own. */
@@ -475,6 +531,48 @@ use_names(struct sftp *f, const struct sftp_request *q, struct paths *p)
 		if (*real != NULL && q->links[0] != '\0' && q->links[i] != 'F')
 			*((q->type == FXP_SYMLINK) != (i == 1) ? &p->to : &p->path) = sp_str(*real);
 	}
+}
+
+static bool
+same_name(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool
+same_names(const struct looking *a, const struct looking *b)
+{
+	return a->status == b->status && a->parent == b->parent && same_name(a->real[0], b->real[0]) && same_name(a->real[1], b->real[1]);
+}
+
+/* Decided: refused, or on to the target. */
+static int
+carry_out(struct channel *c, const struct sftp_request *q, const struct paths *p)
+{
+	struct sftp *f = c->sftp;
+	struct sftp_request sent = *q;
+	struct sp_op *op = f->asked;
+	f->asked = NULL;
+	if (c->what != SP_ALLOW) {
+		sp_op_free(&op);
+		return answer(f, q->id, FX_PERMISSION_DENIED, c->text);
+	}
+	bool moved = f->approved.begun && !same_names(&f->approved, &f->look);
+	uint32_t status = moved ? FX_PERMISSION_DENIED : f->look.status;
+	if (status != FX_OK) { /* by now there may be something: what nobody has judged */
+		int rc = done(op, status, "");
+		sp_op_free(&op);
+		return rc != SP_OK ? rc : answer(f, q->id, status, moved
+			? "the path leads elsewhere than when it was approved: ask once more" : "the target finds no such path");
+	}
+	if (f->look.parent) /* there may be a link all the same, which the target would follow */
+		sent.flags |= FXF_EXCL;
+	struct requested *r = requested_add(f, q);
+	r->op = op;
+	r->path = strndup((const char *)p->judged[0].p, p->judged[0].len);
+	r->real = f->look.real[0];
+	f->look.real[0] = NULL;
+	return r->path == NULL ? SP_ENOMEM : pass_request(f, &sent, p->path, p->to);
 }
 
 /* False: the request has to wait, for the target's names or for its verdict. */
@@ -502,23 +600,13 @@ judge(struct channel *c, const struct sftp_request *q, bool *taken_r)
 	*taken_r = c->decided;
 	if (!c->decided)
 		return SP_OK;
-	struct sp_op *op = f->asked;
-	f->asked = NULL;
-	if (c->what != SP_ALLOW) {
-		sp_op_free(&op);
-		return answer(f, q->id, FX_PERMISSION_DENIED, c->text);
+	if (f->held && c->what == SP_ALLOW && f->look.status == FX_OK && q->links[0] != '\0') {
+		f->held = false;
+		f->approved = f->look;
+		f->look = (struct looking){ .begun = false };
+		return look_up(f, q, &paths, taken_r);
 	}
-	if (f->look.status != FX_OK) { /* by now there may be something: what nobody has judged */
-		rc = done(op, f->look.status, "");
-		sp_op_free(&op);
-		return rc == SP_OK ? answer(f, q->id, f->look.status, "the target finds no such path") : rc;
-	}
-	struct requested *r = requested_add(f, q);
-	r->op = op;
-	r->path = strndup((const char *)paths.judged[0].p, paths.judged[0].len);
-	r->real = f->look.real[0];
-	f->look.real[0] = NULL;
-	return r->path == NULL ? SP_ENOMEM : pass_request(f, q, paths.path, paths.to);
+	return carry_out(c, q, &paths);
 }
 
 static int
@@ -778,6 +866,12 @@ pass_errors(struct channel *c, bool *moved_r)
 	if (rc == SP_OK)
 		(void)ssh_channel_write_stderr(c->leg[SP_CLIENT], text, (uint32_t)n);
 	return rc;
+}
+
+void
+sftp_held(struct sftp *f)
+{
+	f->held = true;
 }
 
 bool

@@ -168,7 +168,7 @@ sftp_read_request(struct sp_bytes packet, struct sftp_request *q)
 			return false;
 		if (q->type == FXP_OPEN && q->flags == FXF_READ)
 			q->operation = "read";
-		if (q->type == FXP_OPEN && (q->flags & FXF_EXCL) != 0) /* a link there makes it fail */
+		if (q->type == FXP_OPEN && (q->flags & FXF_CREAT) != 0 && (q->flags & FXF_EXCL) != 0) /* a link there makes it fail */
 			q->links = "l";
 		return true;
 	}

@@ -108,6 +108,22 @@ ssh_enter(struct sp_session *s, enum ssh_state to)
 	h->state = to;
 }
 
+/* Whoever is quoted in it, and wherever it was cut: no controls, nothing but whole characters of UTF-8. */
+static void
+make_fit(char *text)
+{
+	for (uint8_t *p = (uint8_t *)text; *p != '\0';) {
+		size_t more = *p >= 0xf0 ? 3 : *p >= 0xe0 ? 2 : *p >= 0x80 ? 1 : 0, n = 0;
+		while (n < more && (p[n + 1] & 0xc0) == 0x80)
+			n++;
+		bool ascii = *p >= ' ' && *p < 0x7f, letter = *p >= 0xc2 && *p < 0xf5 && (*p != 0xc2 || p[1] >= 0xa0);
+		if (n == more && (ascii || letter))
+			p += more + 1;
+		else
+			*p++ = '?';
+	}
+}
+
 int
 ssh_fail(struct sp_session *s, int rc, const char *fmt, ...)
 {
@@ -116,9 +132,7 @@ ssh_fail(struct sp_session *s, int rc, const char *fmt, ...)
 	va_start(args, fmt);
 	vsnprintf(h->said, sizeof(h->said), fmt, args);
 	va_end(args);
-	for (char *p = h->said; *p != '\0'; p++) /* a peer may have been quoted */
-		if ((uint8_t)*p < ' ' || *p == 0x7f)
-			*p = '?';
+	make_fit(h->said);
 	return sp_fail(s, rc, "%s", h->said);
 }
 
@@ -128,6 +142,7 @@ say_goodbye(struct sp_session *s, const char *text)
 {
 	struct ssh *h = sp_state(s);
 	ssh_session c = h->leg[SP_CLIENT].ssh;
+	char said[sizeof(h->said)];
 	bool moved = false;
 	if (h->over || c == NULL || !ssh_is_connected(c))
 		return SP_OK;
@@ -141,7 +156,9 @@ say_goodbye(struct sp_session *s, const char *text)
 		for (unsigned i = 0; i < CHANNELS; i++)
 			if (h->channel[i] != NULL)
 				channel_forget_leg(h->channel[i], SP_CLIENT);
-		(void)ssh_session_set_disconnect_message(c, text);
+		snprintf(said, sizeof(said), "%s", text);
+		make_fit(said);
+		(void)ssh_session_set_disconnect_message(c, said);
 		ssh_disconnect(c);
 	}
 	return leg_take(s, SP_CLIENT, &moved);

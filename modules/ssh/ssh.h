@@ -291,6 +291,7 @@ bool scp_command(struct sp_bytes command);
 /* sftp.c */
 int sftp_begin(struct channel *c) SP_MUST;
 int sftp_step(struct channel *c, bool *moved_r) SP_MUST;
+void sftp_held(struct sftp *sftp);
 bool sftp_has_output(const struct sftp *sftp);
 void sftp_free(struct sftp **sftp);
 /* The attribute, with the path as it goes to the target: absolute where `home` was known, no . or .. or // in it. */

@@ -3,6 +3,8 @@
 """Files by SSH: sftp, scp both ways, rsync, git; what rules say of paths; what is recorded."""
 
 import hashlib
+import select
+import struct
 
 from ssh_world import *
 
@@ -35,6 +37,47 @@ def sftp(w, batch, user="ann", options=(), name="host"):
 
 def scp(w, *args, user="ann"):
     return run(["scp", *w.gate_options(), *map(str, args)], env=w.environment(w.token(user)))
+
+
+class Packets:
+    """A client of SFTP whose packets are written by hand."""
+
+    def __init__(self, w, user):
+        self.process = w.ssh_start("sftp", user=user, options=("-s",), text=False, stdin=subprocess.PIPE)
+        self.got = b""
+        self.send(struct.pack(">BI", 1, 3))
+        assert self.read()[0] == 2
+
+    def send(self, packet):
+        self.process.stdin.write(struct.pack(">I", len(packet)) + packet)
+        self.process.stdin.flush()
+
+    def take(self, n):
+        while len(self.got) < n:
+            assert select.select([self.process.stdout], [], [], 30 * SLOW)[0], "no answer"
+            more = os.read(self.process.stdout.fileno(), 65536)
+            assert more, self.process.stderr.read()
+            self.got += more
+        taken, self.got = self.got[:n], self.got[n:]
+        return taken
+
+    def read(self):
+        return self.take(struct.unpack(">I", self.take(4))[0])
+
+    def ask(self, kind, path, rest=b"", number=7):
+        """The answer's type, and its status if it has one."""
+        path = str(path).encode()
+        self.send(struct.pack(">BII", kind, number, len(path)) + path + rest)
+        answer = self.read()
+        assert struct.unpack(">I", answer[1:5])[0] == number, answer
+        return answer[0], struct.unpack(">I", answer[5:9])[0] if answer[0] == 101 else None
+
+    def open(self, path, flags):
+        return self.ask(3, path, struct.pack(">II", flags, 0))
+
+    def end(self):
+        self.process.stdin.close()
+        self.process.wait(30 * SLOW)
 
 
 @test
@@ -113,6 +156,56 @@ def links_are_followed_by_the_target_before_rules_judge(w):
 
 
 @test
+def only_what_creates_may_fail_at_a_link(w):
+    there = folder(w, "exclusive")
+    (there / "secret").mkdir()
+    (there / "secret" / "x").write_text("s")
+    (there / "secret" / "x").chmod(0o666)
+    makes_link(there / "file", "secret/x")
+    client = Packets(w, "exclusive")
+    for flags in (0x21, 0x22, 0x01, 0x0a):
+        assert client.open(there / "file", flags) == (101, 3), hex(flags)
+    assert client.open(there / "file", 0x2a) == (101, 4), "the link itself is no secret; it is there"
+    assert client.open(there / "new", 0x2a)[0] == 102 and (there / "new").exists()
+    client.end()
+
+
+@test
+def more_links_than_the_target_counts_lead_to_nothing_new(w):
+    there = folder(w, "chain")
+    (there / "secret").mkdir()
+    (there / "secret").chmod(0o777)
+    for i in range(36):  # OpenSSH's REALPATH gives up after 32, the kernel after 40
+        makes_link(there / f"l{i}", f"l{i + 1}" if i < 35 else "secret/made")
+    data = file(w, "chain-data", 5)
+    done = sftp(w, f"put {data} {there}/l0\n", user="chain")
+    assert done.code != 0 and not (there / "secret" / "made").exists(), repr(done)
+
+
+@test
+def where_a_new_link_leads_is_what_the_target_makes_of_its_words(w):
+    there = folder(w, "contents")
+    (there / "secret" / "sub").mkdir(parents=True)
+    (there / "secret" / "x").write_text("s")
+    makes_link(there / "d", "secret/sub")
+    long = "./" * 1900
+    for content in ("d/../x", "d/../new", f"{there}/d/../x", "nowhere/../x", f"{long}d/../x"):
+        done = sftp(w, f"symlink {content} {there}/alias\n", user="contents")
+        assert done.code != 0 and not (there / "alias").is_symlink(), f"{content[-20:]}: {done!r}"
+    done = sftp(w, f"symlink ./../contents/plain {there}/alias\nsymlink nowhere/at/all {there}/dangling\n", user="contents")
+    assert done.code == 0 and os.readlink(there / "alias") == "./../contents/plain" and os.readlink(there / "dangling") == "nowhere/at/all", repr(done)
+
+
+@test
+def every_number_of_a_request_is_the_clients(w):
+    there = folder(w, "numbers")
+    client = Packets(w, "numbers")
+    for number in (0xffffffff, 0xfffffffe, 0):
+        assert client.ask(7, there, number=number)[0] == 105, number
+    client.end()
+
+
+@test
 def what_links_lead_to_that_is_allowed_works_as_ever(w):
     there = folder(w, "good-links")
     (there / "real").mkdir()
@@ -172,7 +265,7 @@ def one_waits_for_a_lead(w):
 
 
 @test
-def a_rename_waits_and_what_was_seen_is_what_is_done(w):
+def a_rename_waits_and_is_refused_when_its_names_lead_elsewhere(w):
     there = folder(w, "renames")
     (there / "a").mkdir()
     (there / "b").mkdir()
@@ -180,18 +273,22 @@ def a_rename_waits_and_what_was_seen_is_what_is_done(w):
         (there / name / "held").write_text(name)
         (there / name).chmod(0o777)
     makes_link(there / "which", "a")
-    results = []
-    process = threading.Thread(target=lambda: results.append(sftp(w, f"rename {there}/which/held {there}/which/moved\n", user="renamer")))
-    process.start()
-    request = w.waiting_request()
-    assert f"{there}/a/held" in json.dumps(request), request
-    (there / "which").unlink()
-    makes_link(there / "which", "b")
-    done = w.command("approve", request["id"], token=w.token("lea", "leads", api=True))
-    assert done.code == 0, repr(done)
-    process.join(30 * SLOW)
-    assert results and results[0].code == 0, results
-    assert (there / "a" / "moved").exists() and (there / "b" / "held").exists(), "what the link led to when it was asked for"
+    for now, was in (("b", "a"), ("b", "b")):
+        results = []
+        process = threading.Thread(target=lambda: results.append(sftp(w, f"rename {there}/which/held {there}/which/moved\n", user="renamer")))
+        process.start()
+        request = w.waiting_request()
+        assert f"{there}/{was}/held" in json.dumps(request), request
+        (there / "which").unlink()
+        makes_link(there / "which", now)
+        done = w.command("approve", request["id"], token=w.token("lea", "leads", api=True))
+        assert done.code == 0, repr(done)
+        process.join(30 * SLOW)
+        assert results, "it still waits"
+        if now != was:
+            assert results[0].code != 0 and "denied" in results[0].err, results
+            assert (there / "a" / "held").exists() and (there / "b" / "held").exists()
+    assert results[0].code == 0 and (there / "b" / "moved").exists() and (there / "a" / "held").exists(), results
 
 
 @test

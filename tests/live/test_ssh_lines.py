@@ -186,6 +186,15 @@ def a_live_session_is_watched_and_ended(w):
 
 
 @test
+def why_it_was_ended_is_harmless_at_a_terminal(w):
+    process = w.ssh_start("sleep", "60", user="ended")
+    session = wait_for(lambda: [s for s in w.sessions(live=True) if s["user"] == "ended"], said="no live session")[0]["id"]
+    assert w.command("kill", session, "--reason", "a\x1b[31mred" + "é" * 110).code == 0
+    said = process.communicate(timeout=30 * SLOW)[1]
+    assert "a?[31mred" in said and not said.rstrip().endswith("\\303"), said
+
+
+@test
 def what_was_typed_into_a_shell_is_found_by_what_its_screen_showed(w):
     t = Terminal(w, user="typist", name="host")
     t.until("$ ")

@@ -179,6 +179,24 @@ requests_are_whole_or_malformed(void)
 	CU_ASSERT_FALSE(sftp_read_request(sp_written(&w), &got)); /* a byte too many */
 }
 
+/* Only what creates fails at a link: all others follow it. */
+static void
+an_open_follows_links(void)
+{
+	static const struct {
+		uint32_t flags;
+		const char *links;
+	} row[] = { { 0x01, "f" }, { 0x0a, "f" }, { 0x21, "f" }, { 0x22, "f" }, { 0x2a, "l" } };
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		uint8_t space[64];
+		struct sp_writer w = sp_writer(space, sizeof(space));
+		struct sftp_request q = { .type = FXP_OPEN, .flags = row[i].flags, .attributes = { (const uint8_t *)"\0\0\0\0", 4 } }, got;
+		sftp_write_request(&w, &q, SP_LIT("/a"), (struct sp_bytes){ NULL, 0 });
+		CU_ASSERT_TRUE(sftp_read_request(sp_written(&w), &got));
+		CU_ASSERT_STRING_EQUAL(got.links, row[i].links);
+	}
+}
+
 static void
 lengths_of_packets(void)
 {
@@ -352,6 +370,7 @@ main(void)
 		{ "SS11 lengths are checked first", ss11_lengths_are_checked_first }, { "SS11 banners end", ss11_banners_end },
 		{ "paths are clean", paths_are_clean }, { "SFTP: names in a text come back", names_in_a_text_come_back },
 		{ "requests are whole or malformed", requests_are_whole_or_malformed },
+		{ "SFTP: an open follows links", an_open_follows_links },
 		{ "lengths of packets", lengths_of_packets }, { "SSH: lines as they are typed", lines_as_they_are_typed },
 		{ "SSH: keys that end a line", keys_that_end },
 		{ "SSH: long lines scroll", long_lines_scroll }, { "SSH: commands from the screen", commands_from_the_screen },
