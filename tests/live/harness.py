@@ -622,6 +622,8 @@ def main(**conf):
     args = [a for a in sys.argv[1:] if not a.startswith("-")]
     verbose, keep = "-v" in sys.argv, "--keep" in sys.argv
     chosen = [t for t in _tests if not args or t.__name__ in args]
+    if set(args) - {t.__name__ for t in chosen}:
+        sys.exit(f"no such test; there are: {', '.join(t.__name__ for t in _tests)}")
     tally = {"passed": 0, "failed": 0, "skipped": 0}
     world = None
     try:

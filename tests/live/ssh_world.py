@@ -5,6 +5,7 @@
     w.direct("uname")                     the same past it
 """
 
+import contextlib
 import hashlib
 
 import harness
@@ -70,6 +71,14 @@ target {name} {{
 
 LOUDLY = ["-o", "LogLevel=INFO"]  # before the default: the first counts
 LOGIN = "sp-deploy" if IS_ROOT else pwd.getpwuid(os.geteuid()).pw_name
+
+
+def hang_up(client):
+    """Ends an ssh that was started, gently; (stdout, stderr).  Once more if need be: a signal just before its poll() it does not see."""
+    while True:
+        client.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return client.communicate(timeout=5)
 
 
 class NoPostgres:

@@ -85,8 +85,7 @@ def a_command_is_not_approved_without_its_stdin(w):
 def who_gives_up_withdraws(w):
     p = w.ssh_start("factor", "8", user="giver")
     request = w.waiting_request()
-    p.terminate()
-    p.communicate()
+    hang_up(p)
     wait_for(lambda: not [r for r in w.requests() if r["id"] == request["id"] and r["state"] == "waiting"], said="it still waits")
 
 

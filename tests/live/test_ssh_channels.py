@@ -117,8 +117,7 @@ def channels_of_one_connection_are_each_judged(w):
     done = w.command("approve", request["id"], token=w.token("lea", "leads", api=True))
     assert done.code == 0, repr(done)
     assert held.communicate(timeout=20 * SLOW)[0] == "9: 3 3\n"
-    master.terminate()
-    master.communicate()
+    hang_up(master)
     text = w.recording("mux")
     assert all(f"echo {i}" in text for i in range(8)) and "no-rm" in text, text
 
@@ -135,8 +134,7 @@ def a_status_that_comes_long_after_the_output(w):
             done = w.ssh(f"sh -c 'exec >&- 2>&-; sleep 1; {end}'", options=options, user="late")
             assert done.code == code, f"{end}: {done!r}"
     finally:
-        master.terminate()
-        master.communicate()
+        hang_up(master)
 
 
 @test

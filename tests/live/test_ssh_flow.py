@@ -270,8 +270,7 @@ def a_channel_that_is_closed_amid_its_output_takes_no_other_along(w):
         pass
     go.touch()
     assert other.communicate(timeout=20 * SLOW)[0] == "whole\n" and other.returncode == 0, master.poll()
-    master.terminate()
-    master.communicate()
+    hang_up(master)
 
 
 @test

@@ -59,8 +59,7 @@ def forwarding(w, *options, user="ann", name="forwards", listens=None):
         assert p.poll() is None, p.communicate()
         yield p
     finally:
-        p.terminate()
-        p.said = p.communicate()[1]
+        p.said = hang_up(p)[1]
 
 
 @test
