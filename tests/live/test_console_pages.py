@@ -265,8 +265,9 @@ def errors_are_shown(w):
             await page.route('**/api/v1/requests', (r) => r.fulfill({ status: arg.status, contentType: 'application/json', headers: { 'Retry-After': '7' }, body: JSON.stringify({ error: 'it ' + arg.said + ' so' }) }));
             await page.goto(arg.url);
             await page.getByText('it ' + arg.said + ' so').first().waitFor();
+            const shown = await page.locator('main').innerText();
             await page.unroute('**/api/v1/requests');
-            return page.locator('main').innerText();
+            return shown;
         """, {"status": status, "said": said, "url": console(w) + "/approvals"})
         assert said in text, text
     b.run("lea", """
@@ -279,8 +280,9 @@ def errors_are_shown(w):
         await page.route('**/api/v1/**', (r) => r.fulfill({ status: 401, contentType: 'application/json', body: '{"error": "your sign-in has ended"}' }));
         await page.goto(arg);
         await page.locator('.lone main').waitFor();
+        const shown = await page.locator('.lone main').innerText();
         await page.unroute('**/api/v1/**');
-        return page.locator('.lone main').innerText();
+        return shown;
     """, console(w) + "/approvals")
     assert "sign" in text.lower(), text
 
