@@ -17,6 +17,7 @@
 
 #define LIST_DEFAULT 100
 #define LIST_MAX 1000
+#define KILL_REASON 200    /* bytes that the session's user reads of it */
 #define RECORDINGS_MAX 200 /* each is a question to the store besides */
 
 static const char *const why_names[] = {
@@ -302,6 +303,16 @@ end_one(struct api *a, const uint8_t id[ID_LEN], const char *gateway, const char
 	return SP_OK;
 }
 
+/* At most that many bytes of it, and not into the midst of a character. */
+static int
+whole_characters(const char *text, int max)
+{
+	int n = (int)strnlen(text, (size_t)max);
+	while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
 int
 api_kill(struct api *a)
 {
@@ -318,7 +329,8 @@ api_kill(struct api *a)
 	if (!live || gateway == NULL)
 		return api_refuse(a, 409, "the session has ended");
 	const char *reason = api_text(a, "reason");
-	char *text = arena_printf(a->arena, "ended by %s%s%.200s", a->who.principal.name, reason[0] == '\0' ? "" : ": ", reason);
+	char *text = arena_printf(a->arena, "ended by %s%s%.*s", a->who.principal.name, reason[0] == '\0' ? "" : ": ",
+	    whole_characters(reason, KILL_REASON), reason);
 	rc = end_one(a, id, gateway, text == NULL ? "ended by an operator" : text);
 	if (rc != SP_OK)
 		return rc;

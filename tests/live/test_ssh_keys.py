@@ -53,6 +53,17 @@ def ssh_config_is_all_that_ssh_needs(w):
 
 
 @test
+def what_it_writes_prefers_aes_gcm_and_removes_nothing(w):
+    folder, _ = certified(w)
+    ciphers = {line.split()[0]: line.split()[1] for line in run(["ssh", "-G", "-F", folder / "config", "host"], check=True).out.splitlines()
+               if " " in line}["ciphers"].split(",")
+    known = set(run(["ssh", "-G", "-F", "none", "host"], check=True).out.split("ciphers ")[1].split()[0].split(","))
+    assert ciphers[:2] == ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"] and set(ciphers) == known, ciphers
+    got = by_config(w, folder, "true", options=("-v",))
+    assert got.code == 0 and "cipher: aes128-gcm@openssh.com" in got.err, repr(got)
+
+
+@test
 def rules_and_allowances_hold_as_with_a_token(w):
     folder, _ = certified(w)
     assert by_config(w, folder, "rm", "x").code == 126
