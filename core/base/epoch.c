@@ -178,6 +178,8 @@ gather_target(struct gather *g, const struct target *t)
 	g->at = &t->b;
 	int rc = gather_file(g, t->tls.ca, 0);
 	if (rc == SP_OK)
+		rc = gather_file(g, t->tls.crl, 0);
+	if (rc == SP_OK)
 		rc = gather_file(g, t->login.cert, 0);
 	for (size_t i = 0; i < t->policy.n && rc == SP_OK; i++)
 		rc = gather_policy(g, t->policy.v[i]);
@@ -228,6 +230,8 @@ gather_all(struct epoch *e, const char **err_r)
 			rc = gather_file(&g, i->saml.cert, 0);
 		if (rc == SP_OK)
 			rc = gather_file(&g, i->certificate.ca, 0);
+		if (rc == SP_OK)
+			rc = gather_file(&g, i->certificate.crl, 0);
 	}
 	return rc;
 }

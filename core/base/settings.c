@@ -119,6 +119,9 @@ static const struct directive target_tls[] = {
 	    .help = "certificate and name are verified; or TLS without a look at who answers; or none" },
 	{ .name = "ca", .type = DIR_STRING, .offset = offsetof(struct tls_settings, ca), .dflt = "",
 	    .help = "authorities to trust, PEM; without it the system's" },
+	{ .name = "crl", .type = DIR_STRING, .offset = offsetof(struct tls_settings, crl), .dflt = "",
+	    .help = "lists of certificates that these have revoked (CRLs), PEM: all of them that issue; who is on one, or whose issuer has no "
+		    "list that is up to date, is not trusted" },
 	{ .name = "name", .type = DIR_STRING, .offset = offsetof(struct tls_settings, name), .dflt = "",
 	    .help = "name in the certificate, when it is not the host of `server`" },
 	END,
@@ -251,6 +254,9 @@ static const struct directive identity_saml[] = {
 static const struct directive identity_certificate[] = {
 	{ .name = "ca", .type = DIR_STRING, .offset = I(certificate.ca),
 	    .help = "authorities that vouch for clients, PEM; claims are sub (the whole name), cn, o, ou, email, dns and uri" },
+	{ .name = "crl", .type = DIR_STRING, .offset = I(certificate.crl), .dflt = "",
+	    .help = "lists of certificates that these have revoked (CRLs), PEM: all of them that issue; who is on one, or whose issuer has no "
+		    "list that is up to date, is nobody" },
 	END,
 };
 static const struct directive identity_user[] = {
@@ -556,7 +562,7 @@ resolve_all(struct arena *a, struct settings *s)
 	for (struct listener *l = s->listeners; l != NULL; l = (struct listener *)l->b.next)
 		resolve(&p, "", &l->tls.cert), resolve(&p, "", &l->tls.key), resolve(&p, "", &l->host_key);
 	for (struct target *t = s->targets; t != NULL; t = (struct target *)t->b.next) {
-		resolve(&p, "", &t->tls.ca);
+		resolve(&p, "", &t->tls.ca), resolve(&p, "", &t->tls.crl);
 		resolve_secret(&p, &t->login);
 		resolve(&p, "file:", &t->login.ca);
 		resolve_secret(&p, &t->catalogue);
@@ -573,7 +579,7 @@ resolve_all(struct arena *a, struct settings *s)
 	for (struct identity *i = s->identities; i != NULL; i = (struct identity *)i->b.next) {
 		resolve(&p, "file:", &i->oidc.jwks), resolve(&p, "file:", &i->oidc.secret), resolve(&p, "", &i->oidc.ca);
 		resolve(&p, "", &i->saml.metadata), resolve(&p, "file:", &i->saml.key), resolve(&p, "", &i->saml.cert);
-		resolve(&p, "", &i->certificate.ca);
+		resolve(&p, "", &i->certificate.ca), resolve(&p, "", &i->certificate.crl);
 	}
 	return p.failed ? SP_ENOMEM : SP_OK;
 }
@@ -619,8 +625,8 @@ settings_fill(struct arena *a, const struct conf_node *top, struct settings *int
 		return rc;
 	into->tree = top;
 	for (struct listener *l = into->listeners; l != NULL; l = (struct listener *)l->b.next)
-		l->tls.ca = l->tls.name = ""; /* no rows for these */
-	into->console.tls.ca = into->console.tls.name = "";
+		l->tls.ca = l->tls.crl = l->tls.name = ""; /* no rows for these */
+	into->console.tls.ca = into->console.tls.crl = into->console.tls.name = "";
 	for (struct target *t = into->targets; t != NULL; t = (struct target *)t->b.next)
 		t->admin.cert = t->admin.key = t->admin.role = t->admin.vault = t->admin.command = t->catalogue.role = t->catalogue.vault =
 		    t->catalogue.command = "";

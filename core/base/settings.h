@@ -15,6 +15,7 @@ struct tls_settings {
 	unsigned mode; /* target: TLS_OFF, TLS_REQUIRE, TLS_VERIFY_FULL */
 	const char *cert, *key; /* listener */
 	const char *ca;   /* target: "" for the system's */
+	const char *crl;  /* target: lists of certificates that ca has revoked, "" for none */
 	const char *name; /* target: server name to verify, "" for the host */
 	bool certificates; /* listener: clients are asked for theirs */
 };
@@ -113,7 +114,7 @@ struct identity {
 		const char *key, *cert; /* requests are signed; key: as a target's secret; "" for none */
 		bool idp_initiated;
 	} saml;
-	struct { const char *ca; } certificate; /* authorities of its clients' certificates, PEM; "": it is not of these */
+	struct { const char *ca, *crl; } certificate; /* authorities of its clients' certificates, and what they revoked, PEM; ca "": it is not of these */
 	unsigned class; /* CLASS_… */
 	struct { const char *claim, *show, *attribute; bool nameid; } user; /* claim: of oidc; attribute, nameid: of saml */
 	struct { const char *claim, *attribute; bool nameid; } person;

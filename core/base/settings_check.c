@@ -295,10 +295,12 @@ static int
 check_target_tls(struct check *c, const struct target *t)
 {
 	const struct tls_settings *tls = &t->tls;
-	if (tls->mode == TLS_OFF && (tls->ca[0] != '\0' || tls->name[0] != '\0'))
-		return FAIL_AT(c, &t->b, "\"tls off\" takes no ca= or name=");
-	if (tls->mode == TLS_REQUIRE && (tls->ca[0] != '\0' || tls->name[0] != '\0'))
-		return FAIL_AT(c, &t->b, "\"tls require\" verifies nothing: ca= and name= go with \"tls verify-full\"");
+	if (tls->mode == TLS_OFF && (tls->ca[0] != '\0' || tls->crl[0] != '\0' || tls->name[0] != '\0'))
+		return FAIL_AT(c, &t->b, "\"tls off\" takes no ca=, crl= or name=");
+	if (tls->mode == TLS_REQUIRE && (tls->ca[0] != '\0' || tls->crl[0] != '\0' || tls->name[0] != '\0'))
+		return FAIL_AT(c, &t->b, "\"tls require\" verifies nothing: ca=, crl= and name= go with \"tls verify-full\"");
+	if (tls->crl[0] != '\0' && tls->ca[0] == '\0')
+		return FAIL_AT(c, &t->b, "\"tls crl=\" needs ca=: the authorities whose lists these are");
 	return SP_OK;
 }
 
@@ -649,6 +651,10 @@ check_certificate(struct check *c, const struct conf_block *b)
 		return FAIL_AT(c, b, "of a certificate \"user claim=\" is cn, email, dns, uri or sub, not \"%s\"", QUOTE(i->user.claim));
 	if (i->session == 0)
 		return FAIL_AT(c, b, "\"session\" can't be off");
+	for (const struct identity *o = c->s->identities; o != i; o = (const struct identity *)o->b.next)
+		if (strcmp(o->certificate.ca, i->certificate.ca) == 0 && strcmp(o->certificate.crl, i->certificate.crl) != 0)
+			return FAIL_AT(c, b, "identity %s has the same \"certificate ca=\" and another crl=: whom one refuses as revoked, the other would take",
+			    o->b.name);
 	return check_class(c, b);
 }
 

@@ -15,7 +15,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "digest.h"
+#include "revoked.h"
 
 #define CHAIN_MAX 16u
 #define CHAIN_BYTES (16u << 10) /* of a client's */
@@ -27,6 +29,7 @@
 
 struct tls_credentials {
 	gnutls_certificate_credentials_t x509;
+	struct revoked *revoked; /* as client; NULL: nobody asks */
 	bool server, certified, asks;
 	gnutls_pk_algorithm_t algorithm; /* of the client certificate's key */
 	unsigned bits;
@@ -40,6 +43,9 @@ struct tls {
 	tls_sign *sign;
 	void *sign_owner;
 	char *name; /* GnuTLS borrows it */
+	const struct revoked *revoked; /* the credentials' */
+	unsigned status;               /* of the peer's certificate */
+	const char *refused;           /* by a list of revoked ones */
 	bool ready, server;
 	char alpn[33];
 	uint8_t end_point[64];
@@ -206,6 +212,20 @@ tls_credentials_trust(struct sp_bytes ca, struct tls_credentials **c_r, const ch
 	return SP_OK;
 }
 
+static int
+credentials_lists(struct tls_credentials *c, const struct epoch *e, const struct tls_settings *t, const char **err_r)
+{
+	static char text[512];
+	const struct epoch_file *ca = epoch_find_file(e, t->ca), *crl = epoch_find_file(e, t->crl);
+	const char *why = "is not in the epoch";
+	int rc = ca == NULL || crl == NULL ? SP_ECONF : revoked_new(ca->content, crl->content, &c->revoked, &why);
+	if (rc == SP_OK)
+		return rc;
+	(void)snprintf(text, sizeof(text), "crl=%s %s", t->crl, why);
+	*err_r = text;
+	return rc;
+}
+
 int
 tls_credentials_client(const struct epoch *e, const struct target *t, struct tls_credentials **c_r, const char **err_r)
 {
@@ -222,8 +242,11 @@ tls_credentials_client(const struct epoch *e, const struct target *t, struct tls
 	}
 	if (rc < 0)
 		return credentials_fail(&c, path, rc, err_r);
+	rc = t->tls.crl[0] == '\0' ? SP_OK : credentials_lists(c, e, &t->tls, err_r);
+	if (rc != SP_OK)
+		tls_credentials_free(&c);
 	*c_r = c;
-	return SP_OK;
+	return rc;
 }
 
 void
@@ -232,6 +255,7 @@ tls_credentials_free(struct tls_credentials **c)
 	if (*c == NULL)
 		return;
 	gnutls_certificate_free_credentials((*c)->x509);
+	revoked_free(&(*c)->revoked);
 	free(*c);
 	*c = NULL;
 }
@@ -309,6 +333,29 @@ on_certificate_verify(gnutls_session_t session, unsigned type, unsigned when, un
 	return ok ? 0 : GNUTLS_E_CERTIFICATE_ERROR;
 }
 
+/* As client: who vouches for the server, for this name, and has not revoked it. */
+static int
+on_server_certificate(gnutls_session_t session)
+{
+	struct tls *t = gnutls_session_get_ptr(session);
+	unsigned n = 0;
+	gnutls_x509_crt_t crt;
+	t->status = GNUTLS_CERT_INVALID;
+	if (gnutls_certificate_verify_peers3(session, t->name, &t->status) < 0 || t->status != 0)
+		return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+	if (t->revoked == NULL)
+		return 0;
+	const gnutls_datum_t *list = gnutls_certificate_get_peers(session, &n);
+	t->refused = "it can't be read";
+	if (list == NULL || n == 0 || gnutls_x509_crt_init(&crt) != 0)
+		return GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+	if (gnutls_x509_crt_import(crt, &list[0], GNUTLS_X509_FMT_DER) == 0 &&
+	    revoked_check(t->revoked, crt, clock_wall_us() / 1000000, &t->refused) == SP_OK)
+		t->refused = NULL;
+	gnutls_x509_crt_deinit(crt);
+	return t->refused == NULL ? 0 : GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR;
+}
+
 static void
 ask_for_certificate(gnutls_session_t session)
 {
@@ -335,8 +382,9 @@ tls_prepare(struct tls *t, struct tls_credentials *c, const struct tls_start *st
 		if (start->name[0] != '\0' && strspn(start->name, "0123456789.:") != strlen(start->name))
 			gnutls_server_name_set(t->session, GNUTLS_NAME_DNS, start->name, strlen(start->name));
 		if (start->verify)
-			gnutls_session_set_verify_cert(t->session, t->name, 0);
+			gnutls_session_set_verify_function(t->session, on_server_certificate);
 	}
+	gnutls_session_set_ptr(t->session, t);
 	gnutls_transport_set_ptr(t->session, t);
 	gnutls_transport_set_pull_function(t->session, transport_pull);
 	gnutls_transport_set_vec_push_function(t->session, transport_push);
@@ -351,6 +399,7 @@ tls_new(struct tls_credentials *c, int fd, const struct tls_start *start, struct
 	*t_r = NULL;
 	struct tls *t = mem_alloc(sizeof(*t));
 	t->fd = fd;
+	t->revoked = c->revoked;
 	t->server = c->server;
 	t->must_alpn = start->must_alpn ? start->alpn : NULL;
 	t->sign = start->sign;
@@ -433,8 +482,10 @@ static const char *
 handshake_error(struct tls *t, int rc)
 {
 	gnutls_datum_t why = { NULL, 0 };
-	if (rc == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR &&
-	    gnutls_certificate_verification_status_print(gnutls_session_get_verify_cert_status(t->session), GNUTLS_CRT_X509, &why, 0) == 0) {
+	if (rc == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR && t->refused != NULL) {
+		(void)snprintf(t->error, sizeof(t->error), "the server's certificate is not trusted: %s", t->refused);
+	} else if (rc == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR &&
+	    gnutls_certificate_verification_status_print(t->status, GNUTLS_CRT_X509, &why, 0) == 0) {
 		snprintf(t->error, sizeof(t->error), "the server's certificate is not trusted: %s", (const char *)why.data);
 		gnutls_free(why.data);
 	} else if (rc == GNUTLS_E_FATAL_ALERT_RECEIVED) {

@@ -170,6 +170,35 @@ look_until(struct doctor *d, const char *whose, const char *path)
 		doctor_say(d, days < SOON_DAYS ? WARNING : GOOD, "certificate", "%s: %s is good for %ld more days", whose, path, days);
 }
 
+/* Lists of revoked certificates are short-lived: who forgets to fetch them shuts everybody out. */
+static void
+look_at_lists(struct doctor *d, const char *whose, const char *path)
+{
+	gnutls_datum_t pem = { NULL, 0 };
+	gnutls_x509_crl_t *list = NULL;
+	unsigned n = 0;
+	time_t end = 0, now = time(NULL);
+	if (path[0] != '/')
+		return;
+	int rc = gnutls_load_file(path, &pem);
+	if (rc == 0)
+		rc = gnutls_x509_crl_list_import2(&list, &n, &pem, GNUTLS_X509_FMT_PEM, 0);
+	for (unsigned i = 0; rc >= 0 && i < n; i++) {
+		time_t until = gnutls_x509_crl_get_next_update(list[i]);
+		end = i == 0 || until < end ? until : end;
+		gnutls_x509_crl_deinit(list[i]);
+	}
+	gnutls_free(list);
+	gnutls_free(pem.data);
+	if (rc < 0 || n == 0)
+		doctor_say(d, access(path, R_OK) == 0 ? DANGER : WARNING, "certificate", "%s: %s holds no list of revoked certificates that can be read here", whose, path);
+	else if (end <= now)
+		doctor_say(d, DANGER, "certificate", "%s: the list of revoked certificates %s is out of date, so nobody whom it is about comes in: fetch a new one and reload",
+		    whose, path);
+	else
+		doctor_say(d, GOOD, "certificate", "%s: the list of revoked certificates %s is good for %ld more hours", whose, path, (long)((end - now) / 3600));
+}
+
 void
 doctor_certificates(struct doctor *d)
 {
@@ -184,6 +213,12 @@ doctor_certificates(struct doctor *d)
 			continue;
 		(void)snprintf(whose, sizeof(whose), "target %.100s", t->b.name);
 		look_until(d, whose, t->tls.ca);
+		look_at_lists(d, whose, t->tls.crl);
 		look_until(d, whose, t->login.cert);
+	}
+	for (const struct identity *i = d->s->identities; i != NULL; i = (const struct identity *)i->b.next) {
+		(void)snprintf(whose, sizeof(whose), "identity %.100s", i->b.name);
+		look_until(d, whose, i->certificate.ca);
+		look_at_lists(d, whose, i->certificate.crl);
 	}
 }

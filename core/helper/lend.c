@@ -26,6 +26,7 @@ admin_free(struct admin *a)
 	pg_free(&a->other);
 	secret_free(&a->password);
 	buffer_free(&a->ca);
+	buffer_free(&a->crl);
 	char *const own[] = { a->server, a->database, a->user, a->tls, a->name, a->other_database };
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
 		free(own[i]);
@@ -43,7 +44,7 @@ static struct pg_login
 login_of(const json_t *job, struct sp_bytes password)
 {
 	return (struct pg_login){ text_of(job, "server"), text_of(job, "database"), text_of(job, "admin"), text_of(job, "tls"), text_of(job, "name"),
-		sp_str(text_of(job, "ca")), password };
+		sp_str(text_of(job, "ca")), sp_str(text_of(job, "crl")), password };
 }
 
 static bool
@@ -51,7 +52,7 @@ is_admin(const struct admin *a, const struct pg_login *l)
 {
 	return strcmp(a->server, l->server) == 0 && strcmp(a->database, l->database) == 0 && strcmp(a->user, l->user) == 0 &&
 	    strcmp(a->tls, l->tls) == 0 && strcmp(a->name, l->name) == 0 && sp_bytes_eq(buffer_bytes(&a->ca), l->ca) &&
-	    mem_equal(secret_bytes(a->password), l->password);
+	    sp_bytes_eq(buffer_bytes(&a->crl), l->crl) && mem_equal(secret_bytes(a->password), l->password);
 }
 
 /* The one with that login; a changed password is another. */
@@ -67,7 +68,8 @@ admin_of(struct helper *h, const json_t *job, struct sp_bytes password)
 	*a = (struct admin){ .h = h, .server = mem_string(sp_str(l.server)), .database = mem_string(sp_str(l.database)),
 		.user = mem_string(sp_str(l.user)), .tls = mem_string(sp_str(l.tls)), .name = mem_string(sp_str(l.name)),
 		.password = secret_new(password), .front = pg_new(h->process.base, &l), .back = pg_new(h->process.base, &l) };
-	if (a->password == NULL || a->front == NULL || a->back == NULL || buffer_put(&a->ca, l.ca) != SP_OK) {
+	if (a->password == NULL || a->front == NULL || a->back == NULL || buffer_put(&a->ca, l.ca) != SP_OK ||
+	    buffer_put(&a->crl, l.crl) != SP_OK) {
 		admin_free(a);
 		return NULL;
 	}

@@ -33,7 +33,7 @@ struct admin {
 	struct admin *next;
 	struct helper *h;
 	char *server, *database, *user, *tls, *name;
-	struct buffer ca;
+	struct buffer ca, crl;
 	struct sp_secret *password;
 	struct pg *front, *back, *other; /* other: in another database, while something is dropped there */
 	char *other_database;

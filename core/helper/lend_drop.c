@@ -85,7 +85,7 @@ connection_in(struct admin *a, const char *database)
 	pg_free(&a->other);
 	free(a->other_database);
 	a->other_database = mem_string(sp_str(database));
-	const struct pg_login login = { a->server, database, a->user, a->tls, a->name, buffer_bytes(&a->ca), secret_bytes(a->password) };
+	const struct pg_login login = { a->server, database, a->user, a->tls, a->name, buffer_bytes(&a->ca), buffer_bytes(&a->crl), secret_bytes(a->password) };
 	a->other = pg_new(a->h->process.base, &login);
 	return a->other;
 }

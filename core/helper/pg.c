@@ -26,7 +26,7 @@ struct pg {
 	PGresult *result;     /* of what is asked: the first error, or the last rows */
 	char *server, *database, *user, *tls, *name;
 	struct sp_secret *password;
-	int ca;               /* memfd; -1: none */
+	int ca, crl;          /* memfds; -1: none */
 	char *sql;
 	uint64_t deadline;    /* mono ms */
 	pg_done done;
@@ -43,15 +43,15 @@ on_event(evutil_socket_t fd, short what, void *owner)
 	step(owner);
 }
 
-/* libpq reads authorities from a file only. */
+/* libpq reads authorities, and what they revoked, from files only. */
 static int
-keep_ca(struct sp_bytes ca, int *fd_r)
+keep_file(struct sp_bytes pem, int *fd_r)
 {
 	*fd_r = -1;
-	if (ca.len == 0)
+	if (pem.len == 0)
 		return SP_OK;
 	int fd = memfd_create("authorities", MFD_CLOEXEC);
-	if (fd < 0 || write(fd, ca.p, ca.len) != (ssize_t)ca.len) {
+	if (fd < 0 || write(fd, pem.p, pem.len) != (ssize_t)pem.len) {
 		if (fd >= 0)
 			(void)close(fd);
 		return SP_EIO;
@@ -66,9 +66,9 @@ pg_new(struct event_base *base, const struct pg_login *login)
 	struct pg *c = mem_alloc(sizeof(*c));
 	*c = (struct pg){ .base = base, .server = mem_string(sp_str(login->server)), .database = mem_string(sp_str(login->database)),
 		.user = mem_string(sp_str(login->user)), .tls = mem_string(sp_str(login->tls)), .name = mem_string(sp_str(login->name)),
-		.password = secret_new(login->password), .ca = -1 };
+		.password = secret_new(login->password), .ca = -1, .crl = -1 };
 	c->event = event_new(base, -1, 0, on_event, c);
-	if (c->password == NULL || c->event == NULL || keep_ca(login->ca, &c->ca) != SP_OK)
+	if (c->password == NULL || c->event == NULL || keep_file(login->ca, &c->ca) != SP_OK || keep_file(login->crl, &c->crl) != SP_OK)
 		pg_free(&c);
 	return c;
 }
@@ -97,6 +97,8 @@ pg_free(struct pg **at)
 		event_free(c->event);
 	if (c->ca >= 0)
 		(void)close(c->ca);
+	if (c->crl >= 0)
+		(void)close(c->crl);
 	secret_free(&c->password);
 	char *const own[] = { c->server, c->database, c->user, c->tls, c->name, c->sql };
 	for (size_t i = 0; i < sizeof(own) / sizeof(*own); i++)
@@ -182,7 +184,7 @@ dial(struct pg *c)
 {
 	struct hostport h;
 	const char *why;
-	char address[ADDRESS_DIGITS], port[16], ca[64] = "/etc/ssl/certs/ca-certificates.crt", password[PASSWORD_MAX + 1] = { 0 };
+	char address[ADDRESS_DIGITS], port[16], ca[64] = "/etc/ssl/certs/ca-certificates.crt", crl[64] = "", password[PASSWORD_MAX + 1] = { 0 };
 	struct sp_bytes secret = secret_bytes(c->password);
 	/* as digits: libpq would wait for names, and go wherever they lead (ID9) */
 	if (address_find(c->server, &h, address, &why) != SP_OK || secret.len > PASSWORD_MAX) {
@@ -193,10 +195,12 @@ dial(struct pg *c)
 	(void)snprintf(port, sizeof(port), "%u", h.port);
 	if (c->ca >= 0)
 		(void)snprintf(ca, sizeof(ca), "/proc/self/fd/%d", c->ca);
-	const char *const key[] = { "host", "hostaddr", "port", "dbname", "user", "password", "sslmode", "sslrootcert", "gssencmode",
+	if (c->crl >= 0)
+		(void)snprintf(crl, sizeof(crl), "/proc/self/fd/%d", c->crl);
+	const char *const key[] = { "host", "hostaddr", "port", "dbname", "user", "password", "sslmode", "sslrootcert", "sslcrl", "gssencmode",
 		"application_name", "options", "passfile", NULL };
 	const char *const value[] = { c->name[0] != '\0' ? c->name : h.host, address, port, c->database, c->user, password, c->tls,
-		strcmp(c->tls, "verify-full") == 0 ? ca : "", "disable", "sallyport",
+		strcmp(c->tls, "verify-full") == 0 ? ca : "", crl, "disable", "sallyport",
 		"-c search_path=pg_catalog -c default_transaction_read_only=off", "/nonexistent", NULL };
 	c->conn = PQconnectStartParams(key, value, 0);
 	mem_wipe(password, sizeof(password));

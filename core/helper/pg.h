@@ -24,6 +24,7 @@ struct pg_login { /* all borrowed; "" where there is none */
 	const char *tls;    /* libpq's: verify-full, require, disable */
 	const char *name;   /* in the certificate, when it is not the host */
 	struct sp_bytes ca; /* PEM; empty: the system's */
+	struct sp_bytes crl; /* PEM: what these have revoked; empty: nobody asks */
 	struct sp_bytes password;
 };
 

@@ -8,11 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/clock.h"
+#include "../base/revoked.h"
+
 #define CHAIN_MAX 16u
 #define VALUES_MAX 64u /* of one kind in a certificate */
 
 struct authorities {
 	gnutls_x509_trust_list_t list;
+	struct revoked *revoked; /* NULL: nobody asks */
 };
 
 int
@@ -34,12 +38,19 @@ authorities_new(struct sp_bytes pem, struct authorities **a_r, const char **err_
 	return SP_OK;
 }
 
+int
+authorities_revoked(struct authorities *a, struct sp_bytes pem, struct sp_bytes crl, const char **err_r)
+{
+	return revoked_new(pem, crl, &a->revoked, err_r);
+}
+
 void
 authorities_free(struct authorities **a)
 {
 	if (*a == NULL)
 		return;
 	gnutls_x509_trust_list_deinit((*a)->list, 1);
+	revoked_free(&(*a)->revoked);
 	free(*a);
 	*a = NULL;
 }
@@ -167,6 +178,8 @@ certificate_check(const struct authorities *a, struct sp_bytes in, struct certif
 	int rc = chain_read(in, &c);
 	if (rc == SP_OK)
 		rc = chain_verify(a, &c, err_r);
+	if (rc == SP_OK && a->revoked != NULL)
+		rc = revoked_check(a->revoked, c.crt[0], clock_wall_us() / 1000000, err_r);
 	if (rc == SP_OK) {
 		*err_r = "the client's certificate has an odd name";
 		digest_sha256(c.first, c_r->id);

@@ -24,6 +24,8 @@ struct certificate {
 
 /* pem: those that are trusted, and nobody else.  *err_r stays. */
 int authorities_new(struct sp_bytes pem, struct authorities **a_r, const char **err_r) SP_MUST;
+/* Of the same authorities, the lists of what they revoked. */
+int authorities_revoked(struct authorities *a, struct sp_bytes pem, struct sp_bytes crl, const char **err_r) SP_MUST;
 void authorities_free(struct authorities **a);
 /* chain: as sp_client_certificate() gave it.  SP_EDENIED: nobody here vouches for it as a client's, or it is odd; *err_r stays. */
 int certificate_check(const struct authorities *a, struct sp_bytes chain, struct certificate *c_r, const char **err_r) SP_MUST;

@@ -78,15 +78,19 @@ add_voucher(struct trust *t, const struct epoch *e, const struct identity *i, co
 {
 	const struct epoch_file *f = epoch_find_file(e, i->certificate.ca);
 	struct voucher *one = mem_alloc(sizeof(*one));
-	const char *why = "is not in the epoch";
+	const char *why = "is not in the epoch", *word = "ca", *path = i->certificate.ca;
 	int rc = f == NULL ? SP_ECONF : authorities_new(f->content, &one->authorities, &why);
 	one->identity = i;
 	one->next = t->vouchers;
 	t->vouchers = one;
+	if (rc == SP_OK && i->certificate.crl[0] != '\0') {
+		const struct epoch_file *crl = epoch_find_file(e, i->certificate.crl);
+		word = "crl", path = i->certificate.crl;
+		rc = crl == NULL ? SP_ECONF : authorities_revoked(one->authorities, f->content, crl->content, &why);
+	}
 	if (rc == SP_OK)
 		return SP_OK;
-	(void)snprintf(error_text, sizeof(error_text), "%s:%u: identity %s: certificate ca=%s %s", i->b.file, i->b.line, i->b.name,
-	    i->certificate.ca, why);
+	(void)snprintf(error_text, sizeof(error_text), "%s:%u: identity %s: certificate %s=%s %s", i->b.file, i->b.line, i->b.name, word, path, why);
 	*err_r = error_text;
 	return rc;
 }

@@ -89,11 +89,13 @@ access_job(const struct keeper *k, const struct target *t)
 {
 	static const char *const modes[] = { [TLS_VERIFY_FULL] = "verify-full", [TLS_REQUIRE] = "require", [TLS_OFF] = "disable" };
 	const struct epoch_file *ca = t->tls.ca[0] == '\0' ? NULL : epoch_find_file(k->epoch, t->tls.ca);
+	const struct epoch_file *crl = t->tls.crl[0] == '\0' ? NULL : epoch_find_file(k->epoch, t->tls.crl);
 	char mark[2 * DIGEST_LEN + 1];
 	mark_key(k, mark);
-	json_t *job = json_pack("{ss,ss,ss,ss,ss,ss#,ss,ss,sI,sI}", "server", t->server, "database", t->database[0] == '\0' ? t->b.name : t->database,
+	json_t *job = json_pack("{ss,ss,ss,ss,ss,ss#,ss#,ss,ss,sI,sI}", "server", t->server, "database", t->database[0] == '\0' ? t->b.name : t->database,
 	    "admin", t->admin.user, "tls", modes[t->tls.mode], "name", t->tls.name, "ca", ca == NULL ? "" : (const char *)ca->content.p,
-	    ca == NULL ? (size_t)0 : ca->content.len, "mark", mark, "role", t->login.role, "valid", (json_int_t)t->login.valid, "within",
+	    ca == NULL ? (size_t)0 : ca->content.len, "crl", crl == NULL ? "" : (const char *)crl->content.p,
+	    crl == NULL ? (size_t)0 : crl->content.len, "mark", mark, "role", t->login.role, "valid", (json_int_t)t->login.valid, "within",
 	    (json_int_t)t->timeout.connect);
 	mem_wipe(mark, sizeof(mark));
 	return job;

@@ -124,4 +124,49 @@ def who_is_revoked_is_out(w):
     assert by_certificate(w, pair).status == "401"
 
 
+@test
+def lists_of_revoked_ones(w):
+    """On a list: out. A list that is out of date, or none of the issuer's: everybody is out, with words that say so."""
+    a, g = w.authority, w.gateway
+    good, bad = a.issue("gus", "/OU=dev/CN=gus"), a.issue("bea", "/OU=dev/CN=bea")
+
+    def denied(pair, why):
+        wait_for(lambda: (r := by_certificate(w, pair)).status == "401" and "path" not in r.body, 30, said=f"taken, though: {why}")
+        wait_for(lambda: any(why in json.dumps(x, ensure_ascii=False) for x in g.audit()[-20:]) or why in g.logs(200), 30, said=f"nothing says: {why}")
+
+    def comes_in(pair):
+        return by_certificate(w, pair).status == "200"
+
+    crl = a.crl()
+    text = g.conf_text()
+    g.write(text.replace(f"certificate ca={a.cert};", f"certificate ca={a.cert} crl={crl};"))
+    assert g.reload().code == 0, g.logs()
+    wait_for(lambda: comes_in(good) and comes_in(bad), 30, said="the lists shut everybody out")
+    a.crl(bad)
+    assert comes_in(bad), "without a reload"
+    g.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: not comes_in(bad), 30, said="who is revoked comes in after SIGHUP")
+    denied(bad, "was revoked by its issuer")
+    assert comes_in(good)
+    a.crl(hours=-2)
+    assert g.reload().code == 0, g.logs()
+    denied(good, "is out of date")
+    crl.write_text(Authority(g.dir / "tls", "strangers").crl().read_text())
+    done = g.reload()
+    assert done.code == 1 and "none of the authorities" in done.err, repr(done)
+    denied(good, "is out of date")  # the last good conf is in force
+    crl.write_text("nothing\n")
+    done = g.reload()
+    assert done.code == 1 and "holds no list" in done.err, repr(done)
+    a.crl(good)
+    assert g.reload().code == 0, g.logs()
+    denied(good, "was revoked by its issuer")
+    wait_for(lambda: comes_in(bad), 30, said="who is on no list any more stays out")
+    g.write(text.replace(f"certificate ca={a.cert};", f"certificate ca={a.cert} crl={crl};", 1))
+    done = g.reload()
+    assert done.code == 1 and "another crl=" in done.err, repr(done)
+    g.write(text)
+    assert g.reload().code == 0
+
+
 http_main()

@@ -5,6 +5,7 @@ targets, secrets of logins. Sessions that are there go on; a bad file leaves the
 
 import ssl
 
+from authority import Authority
 from harness import *
 
 
@@ -113,6 +114,49 @@ def authorities_of_a_target(w):
     serves("first")
     wait_for(lambda: not comes_in(), 30, said="the old authority is trusted still")
     lives(one)
+
+
+@test
+def certificates_that_a_target_s_authority_revoked(w):
+    g, a = w.gateway, Authority(w.gateway.dir / "tls", "targets")
+    first, second = (a.issue(name, f"/CN={name}", purpose="serverAuth", san="DNS:localhost") for name in ("one", "two"))
+
+    def serves(pair):
+        for kind, path in zip(("pem", "key"), pair):
+            shutil.copy(path, w.pg.data / f"server.{kind}")
+            (w.pg.data / f"server.{kind}").chmod(0o600)
+            if IS_ROOT:
+                shutil.chown(w.pg.data / f"server.{kind}", "postgres", "postgres")
+        for setting, value in (("ssl_cert_file", "server.pem"), ("ssl_key_file", "server.key"), ("ssl", "on")):
+            w.pg.sql(f"ALTER SYSTEM SET {setting} = '{value}'")
+        w.pg.sql("SELECT pg_reload_conf()")
+        wait_for(lambda: w.pg.sql("SHOW ssl_cert_file") == "server.pem" and w.pg.sql("SHOW ssl") == "on", 20, said="the target keeps its certificate")
+
+    def comes_in():
+        return w.psql("SELECT 1", token=w.token(fresh=True)).code == 0
+
+    serves(first)
+    crl = a.crl()
+    text = g.conf_text()
+    g.write(re.sub(r"tls +(off|verify-full [^;]*);", f"tls verify-full ca={a.cert} crl={crl} name=localhost;", text))
+    assert g.reload().code == 0, g.logs()
+    wait_for(comes_in, 30, said="nobody comes in by TLS")
+    one = live_one(w)
+    a.crl(first)
+    assert g.reload().code == 0, g.logs()
+    wait_for(lambda: not comes_in(), 30, said="a revoked certificate is trusted")
+    wait_for(lambda: "was revoked by its issuer" in g.logs(200), 20, said="the log does not say why")
+    lives(one)
+    serves(second)
+    wait_for(comes_in, 30, said="the new certificate is refused")
+    a.crl(first, hours=-2)
+    assert g.reload().code == 0, g.logs()
+    wait_for(lambda: not comes_in(), 30, said="a list that is out of date is trusted")
+    wait_for(lambda: "is out of date" in g.logs(200), 20, said="the log does not say why")
+    told = w.command("doctor", "orders", "--conf", g.conf_file)
+    assert "crl.pem" in told.out, repr(told)
+    g.write(text)
+    assert g.reload().code == 0
 
 
 main()

@@ -239,9 +239,10 @@ test_target(void)
 	refused(T("server a:1; policy p; login secret=file:a;"), "t:1: \"login\" needs \"user=\"");
 	refused(T("server a:1; policy p; tls off; login user=a secret=file:a cleartext on;"),
 	    "t:1: \"login … cleartext on\" needs TLS to the target");
-	refused(T("server a:1; policy p; tls off ca=x;"), "t:1: \"tls off\" takes no ca= or name=");
+	refused(T("server a:1; policy p; tls off ca=x;"), "t:1: \"tls off\" takes no ca=, crl= or name=");
 	refused(T("server a:1; policy p; tls require ca=x;"),
-	    "t:1: \"tls require\" verifies nothing: ca= and name= go with \"tls verify-full\"");
+	    "t:1: \"tls require\" verifies nothing: ca=, crl= and name= go with \"tls verify-full\"");
+	refused(T("server a:1; policy p; tls verify-full crl=x;"), "t:1: \"tls crl=\" needs ca=: the authorities whose lists these are");
 	refused(T("server a:1; policy p; login user=u cert=x;"), "t:1: \"login\" needs both cert= and key=, or none");
 	refused(T("server a:1; policy p; login user=u cert=x key=y;"), "t:1: \"login key=\" says where the key is: file:PATH or sealed:NAME");
 	refused(T("server a:1; policy p; tls off; login user=u cert=x key=file:y;"), "t:1: \"login cert=\" needs TLS to the target");

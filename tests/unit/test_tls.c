@@ -125,15 +125,19 @@ server_of(const char *cert, const char *key, struct tls_credentials **c_r, const
 	return tls_credentials_server(&epoch, &t, c_r, err_r);
 }
 
+static const char *lists; /* of revoked certificates; NULL: none are looked at */
+
 static int
 client_of(const char *ca, const char *cert, struct tls_credentials **c_r, const char **err_r)
 {
-	const struct target t = { .tls = { .ca = "/ca.pem" }, .login = { .cert = cert == NULL ? "" : "/mine.pem" } };
+	const struct target t = { .tls = { .ca = "/ca.pem", .crl = lists == NULL ? "" : "/crl.pem" }, .login = { .cert = cert == NULL ? "" : "/mine.pem" } };
 	epoch.nfiles = 0;
 	if (ca != NULL)
 		put("/ca.pem", ca);
 	if (cert != NULL)
 		put("/mine.pem", cert);
+	if (lists != NULL)
+		put("/crl.pem", lists);
 	return tls_credentials_client(&epoch, &t, c_r, err_r);
 }
 
@@ -314,6 +318,69 @@ test_not_trusted(void)
 	both(&stray, PLAIN, authority.cert, &(struct tls_start){ .name = "db.test" });
 	CU_ASSERT(server.rc == 1 && us.rc == 1);
 	both_close();
+}
+
+/* Signed by this one; revoked: NULL for nobody; from, until: days from now. */
+static void
+lists_make(const struct party *by, const struct party *revoked, int from, int until)
+{
+	static char text[4096];
+	gnutls_x509_crl_t crl;
+	gnutls_datum_t d;
+	time_t now = time(NULL);
+	CU_ASSERT_EQUAL_FATAL(gnutls_x509_crl_init(&crl), 0);
+	(void)gnutls_x509_crl_set_version(crl, 2);
+	(void)gnutls_x509_crl_set_this_update(crl, now + from * DAY);
+	(void)gnutls_x509_crl_set_next_update(crl, now + until * DAY);
+	if (revoked != NULL)
+		CU_ASSERT_EQUAL(gnutls_x509_crl_set_crt(crl, revoked->crt, now), 0);
+	CU_ASSERT_EQUAL_FATAL(gnutls_x509_crl_sign2(crl, by->crt, by->key, GNUTLS_DIG_SHA384, 0), 0);
+	CU_ASSERT_EQUAL_FATAL(gnutls_x509_crl_export2(crl, GNUTLS_X509_FMT_PEM, &d), 0);
+	pem_of(d, text, sizeof(text));
+	gnutls_x509_crl_deinit(crl);
+	lists = text;
+}
+
+static void
+test_revoked(void)
+{
+	const struct { const struct party *revoked; int from, until; const char *why; } row[] = {
+		{ NULL, -1, 1, NULL }, { &client, -1, 1, NULL }, { &good, -1, 1, "was revoked by its issuer" },
+		{ NULL, -3, -1, "is out of date" }, { NULL, 1, 3, "is out of date" }, { &good, -3, -1, "was revoked by its issuer" },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		lists_make(&authority, row[i].revoked, row[i].from, row[i].until);
+		both(&good, PLAIN, authority.cert, VERIFY("db.test"));
+		if (row[i].why == NULL) {
+			CU_ASSERT(server.rc == 1 && us.rc == 1);
+		} else {
+			says(&us, "the server's certificate is not trusted: ");
+			says(&us, row[i].why);
+			CU_ASSERT(server.rc < 0 && !tls_ready(server.tls));
+			CU_ASSERT_EQUAL(tls_write(us.tls, "secret", 6), -2);
+		}
+		both_close();
+	}
+	lists = NULL;
+}
+
+/* What is no list, or somebody else's, is no credentials. */
+static void
+test_lists(void)
+{
+	struct tls_credentials *c;
+	lists_make(&other_authority, NULL, -1, 1);
+	CU_ASSERT_EQUAL(client_of(authority.cert, NULL, &c, &err), SP_ECONF);
+	CU_ASSERT_PTR_NULL(c);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err, "none of the authorities of ca= has signed"));
+	CU_ASSERT_EQUAL(client_of(other_authority.cert, NULL, &c, &err), SP_OK);
+	tls_credentials_free(&c);
+	lists = authority.cert;
+	CU_ASSERT_EQUAL(client_of(authority.cert, NULL, &c, &err), SP_ECONF);
+	CU_ASSERT_PTR_NOT_NULL(strstr(err, "holds no list"));
+	lists = "";
+	CU_ASSERT_EQUAL(client_of(authority.cert, NULL, &c, &err), SP_ECONF);
+	lists = NULL;
 }
 
 /* To verify and not to say whom is no way to trust everybody. */
@@ -685,7 +752,8 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "setup", test_setup }, { "certificates that cannot be used", test_credentials }, { "a good one", test_good },
-		{ "not trusted", test_not_trusted }, { "to verify nobody", test_no_name }, { "ALPN", test_alpn }, { "versions", test_versions },
+		{ "not trusted", test_not_trusted }, { "revoked", test_revoked },
+		{ "lists of revoked ones", test_lists }, { "to verify nobody", test_no_name }, { "ALPN", test_alpn }, { "versions", test_versions },
 		{ "no second handshake", test_renegotiation }, { "no TLS at all, and half of it", test_garbage },
 		{ "a changed byte", test_tampered }, { "byte by byte", test_bytewise }, { "read before the handshake", test_early },
 		{ "a key that is the keeper's", test_certified }, { "wiped", test_wiped }, { "clean", test_clean }, CU_TEST_INFO_NULL,
