@@ -262,20 +262,6 @@ board_charge(struct board *b, const uint8_t key[16], const struct board_rate *ra
 	return ok;
 }
 
-bool
-board_holds(struct board *b, const uint8_t key[16], uint64_t now_ms)
-{
-	struct bucket *k = bucket_of(b, key);
-	uint64_t mine = (uint64_t)getpid() << 32 | (++b->turn & UINT32_MAX);
-	bool held = false;
-	if (now_ms > UINT64_MAX / 4 / NS_PER_MS || !lock_take(k, mine))
-		return false;
-	for (size_t i = 0; i < PLACES; i++)
-		held = held || (memcmp(k->place[i].key, key, sizeof(k->place[i].key)) == 0 && k->place[i].full_at > now_ms * NS_PER_MS);
-	lock_give(k, mine);
-	return held;
-}
-
 /* ---- several gateways ---- */
 
 static uint64_t

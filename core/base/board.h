@@ -66,9 +66,6 @@ typedef bool board_charged(void *owner, const uint8_t key[16], uint64_t ns); /* 
 void board_take(struct board *b, board_charged *each, void *owner);
 void board_pay(struct board *b, const uint8_t key[16], uint64_t ns, uint64_t now_ms);
 
-/* Is the last of a window's `count` taken, so that board_charge() with a count of 1 would say no? */
-bool board_holds(struct board *b, const uint8_t key[16], uint64_t now_ms);
-
 struct board_share {
 	uint64_t us, window_ms; /* so much of each window; neither 0: else the wait is a window */
 };

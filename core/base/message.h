@@ -72,6 +72,10 @@ enum message_type {
 	MSG_TLS_SIGN,     /* session, GnuTLS's number of the algorithm, what a client's CertificateVerify signs */
 	MSG_TLS_SIGNED,   /* session, ok, signature */
 	MSG_ESTIMATE,     /* approval, what the planner expects it to be about, or why it was not asked */
+	MSG_SHARE_PUT,    /* session, scope (enum sp_share), key, value, ms to live */
+	MSG_SHARE_GET,    /* session, scope, key */
+	MSG_SHARED,       /* session, ok, found, value, ms that it still lives; the id is the question's */
+	MSG_GROUP,        /* session, name: it belongs to all others that say the same */
 	MSG_CONNECT,      /* session: a connection to its target, which is a socket of this machine's (unix:) */
 	MSG_CONNECTED,    /* [fd] | session, ok, text */
 	MSG_SIDE,         /* session id of a connection of the gateway's own, target, part, purpose: proofs for it are wanted */

@@ -108,6 +108,7 @@ const struct argument argument_table[] = {
 	{ CALL_SESSIONS, "target", ARGUMENT_TEXT, "only to this target" },
 	{ CALL_SESSIONS, "verdict", ARGUMENT_TEXT, "allow, deny or held: with an operation that had it; allow and deny of sessions that have ended" },
 	{ CALL_SESSIONS, "text", ARGUMENT_TEXT, "part of its user, target, database or program, address or protocol, in any case" },
+	{ CALL_SESSIONS, "group", ARGUMENT_TEXT, "only those that belong together by this name: a docker exec's id" },
 	{ CALL_SESSIONS, "since", ARGUMENT_TEXT, "begun then or later: 2026-11-24T04:12:33Z, or 90m, which is so long ago" },
 	{ CALL_SESSIONS, "until", ARGUMENT_TEXT, "begun before then" },
 	{ CALL_SESSIONS, "limit", ARGUMENT_NUMBER, "at most so many; 100 without it, and at most 1000" },
@@ -221,9 +222,9 @@ const struct argument argument_table[] = {
 
 const struct shape_row shape_table[] = {
 	{ "session", "id user target part protocol address state started:time ended:time? why? text? operations:number denied:number "
-		     "rows:number bytes:number gateway" },
+		     "rows:number bytes:number gateway group?" },
 	{ "recording", "id user target part protocol address state started:time ended:time? why? text? operations:number denied:number "
-		       "rows:number bytes:number gateway recording frames:number size:number signed_at:time?" },
+		       "rows:number bytes:number gateway group? recording frames:number size:number signed_at:time?" },
 	{ "decision", "allow:flag user name issuer comment at:time" },
 	{ "ticket", "id user target once:flag used:number address created:time window:time" },
 	{ "made_code", "id code user expires:time" },
@@ -251,7 +252,7 @@ const struct answer_row answer_table[] = {
 			"authenticated:time?" },
 	{ CALL_SESSIONS, "sessions:session[] next?" },
 	{ CALL_SESSION, "id user target part protocol address state started:time ended:time? why? text? operations:number "
-			"denied:number rows:number bytes:number gateway" },
+			"denied:number rows:number bytes:number gateway group? groups[]" },
 	{ CALL_KILL, "killed:number id" },
 	{ CALL_RECORDING, "bytes" },
 	{ CALL_VERIFY, "id ok:flag ended:flag text blocks:number frames:number entries:number signed_at" },

@@ -190,7 +190,7 @@ int
 run_sessions(struct run *r)
 {
 	static const char *const columns[] = { "id", "user", "target", "part", "state", "started", "operations", "denied", "rows",
-		"address", NULL };
+		"address", "group", NULL };
 	uint64_t limit;
 	int rc = option_count(r, "limit", &limit);
 	if (rc != DONE)
@@ -198,6 +198,7 @@ run_sessions(struct run *r)
 	json_t *args = json_object();
 	if (flag(r, "live"))
 		(void)json_object_set_new(args, "live", json_true());
+	set_text(args, "group", option(r, "group"));
 	set_listing(r, args, limit);
 	return command_list(r, "/api/v1/sessions", args, "sessions", columns);
 }

@@ -55,6 +55,7 @@ static const struct option_row grants_options[] = { { "all", NULL, "ended ones t
 static const struct option_row comment_options[] = { { "comment", "TEXT", "what the asker is told" }, { NULL, NULL, NULL } };
 static const struct option_row session_options[] = {
 	{ "live", NULL, "only those that are open" },
+	{ "group", "NAME", "only those that belong together by this name: a docker exec's id" },
 	{ "user", "NAME", "only this user's" },
 	{ "target", "NAME", "only to this target" },
 	{ "since", "TIME", "begun then or later: 2026-11-24T04:12:33Z, or 90m, which is so long ago" },
@@ -114,7 +115,7 @@ static const struct option_row replay_options[] = {
 	{ "key", "FILE", "the auditor's private key, for a sealed recording" },
 	{ "speed", "N", "as it happened, N times as fast; default: at once" },
 	{ "follow", NULL, "of a live session: go on until it ends, a few seconds behind" },
-	{ "together", NULL, "ID is any text, such as a docker exec's id: all operations that name it, of all sessions, as one" },
+	{ "together", NULL, "all operations that belong to ID, a group such as a docker exec, or to those of the session ID, of all sessions, as one" },
 	{ NULL, NULL, NULL },
 };
 static const struct option_row search_options[] = {

@@ -14,7 +14,8 @@ int recording_fetch(const struct run *r, const char *what);
 int recording_key(struct run *r, uint8_t key_r[SEAL_KEY], bool *have_r);
 
 /*
- * The frames of all operations that name the word's text, of whatever session, by their time, numbered as if they were one session's;
+ * The frames of all operations that belong to the group that the word names, or to those of the session that it names, by their
+ * time, numbered as if they were one session's;
  * the sessions' headers among them, or only the first one.  A frame is borrowed for the call.
  */
 int recordings_together(const struct run *r, bool one_header, int (*each)(void *owner, const struct frame *f), void *owner) SP_MUST;

@@ -124,7 +124,8 @@ run_replay(struct run *r)
 		return rc;
 	if (flag(r, "follow"))
 		return follow(r, p.show.form);
-	bool together = flag(r, "together");
+	/* No session's id is that long: a group's name. */
+	bool together = flag(r, "together") || (strlen(r->word[0]) >= ID_TEXT && access(r->word[0], F_OK) != 0);
 	if (together && (option(r, "key") != NULL || p.show.form == SHOW_TERMINAL))
 		return misused(r, "--together shows what the gateway can read, as text, jsonl or asciicast: without --key");
 	int fd = together ? -1 : recording_fetch(r, r->word[0]);

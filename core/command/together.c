@@ -1,21 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `sallyport replay TEXT --together`: what names one thing, of all sessions, by its time, as if it were one session.
+ * `sallyport replay GROUP`: what belongs together, of all sessions, by its time, as if it were one session.
  *
- *   search TEXT ─▶ sessions, and which of their operations ─▶ their frames ─▶ by time ─▶ shown
+ *   GROUP ─▶ its sessions ─▶ their operations that say GROUP ─▶ their frames ─▶ by time ─▶ shown
  *
- * A docker exec is created, started, resized and asked for its end on connections of their own; its id stands in all of them.
+ * A docker exec is created, started, resized and asked for its end on connections of their own; each of these operations says the
+ * exec's id in its recording.  A session's id in GROUP's place stands for all groups that it belongs to.
  */
 #include <config.h>
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "../record/recording.h"
 #include "recordings.h"
 
-#define MATCHES_MAX 1000
+#define SESSIONS_MAX 1000
 #define BYTES_MAX (256u << 20) /* of all frames, which are sorted here */
 
 struct piece {
@@ -25,43 +28,114 @@ struct piece {
 };
 
 struct together {
-	json_t *sessions; /* id: [operation …] */
+	json_t *groups;       /* their names: true */
+	json_t *sessions;     /* id: true */
+	const char *user, *target; /* of the first session, borrowed from `answers` */
+	json_t *answers;
 	bool more;
 	struct buffer pieces; /* of struct piece, never dropped from */
 	size_t n, bytes;
-	uint32_t numbered; /* operations that have a number here */
+	uint32_t numbered;    /* operations that have a number here */
 };
 
 static int
-take_line(void *owner, json_t *line)
+take_row(struct together *t, const json_t *row)
 {
-	struct together *t = owner;
-	const json_t *match = json_object_get(line, "match"), *error = json_object_get(line, "error");
-	const char *id = json_string_value(json_object_get(match, "session"));
-	if (error != NULL)
-		return failed("%s", json_is_string(error) ? json_string_value(error) : "the search failed");
-	t->more = t->more || json_is_true(json_object_get(json_object_get(line, "done"), "more"));
-	if (id == NULL)
-		return DONE;
-	json_t *ops = json_object_get(t->sessions, id), *op = json_object_get(match, "op");
-	if (ops == NULL) {
-		ops = json_array();
-		(void)json_object_set_new(t->sessions, id, ops);
+	const char *id = json_string_value(json_object_get(row, "id")), *user = json_string_value(json_object_get(row, "user")),
+		   *target = json_string_value(json_object_get(row, "target"));
+	if (id == NULL || user == NULL || target == NULL)
+		return failed("the gateway's answer is not understood");
+	if (t->user == NULL) {
+		t->user = user;
+		t->target = target;
 	}
-	for (size_t i = 0; i < json_array_size(ops); i++)
-		if (json_equal(json_array_get(ops, i), op))
-			return DONE;
-	return json_integer_value(op) == 0 || json_array_append(ops, op) == 0 ? DONE : failed("out of memory");
+	if (strcmp(user, t->user) != 0 || strcmp(target, t->target) != 0)
+		return failed("that is the name of more than one group, of %s at %s and of %s at %s: name a session of the one that is meant", t->user, t->target,
+		    user, target);
+	return json_object_set_new(t->sessions, id, json_true()) == 0 ? DONE : failed("out of memory");
+}
+
+static int
+take_group(struct together *t, const struct run *r, const char *group)
+{
+	json_t *answer, *row;
+	size_t i;
+	int rc = client_call(r, "GET", "/api/v1/sessions", json_pack("{s:s,s:i}", "group", group, "limit", SESSIONS_MAX), &answer);
+	if (rc != DONE)
+		return rc;
+	(void)json_array_append_new(t->answers, answer);
+	t->more = t->more || json_object_get(answer, "next") != NULL;
+	json_array_foreach(json_object_get(answer, "sessions"), i, row)
+		if (rc == DONE)
+			rc = take_row(t, row);
+	return rc;
+}
+
+/* The word is a group's name, or a session of some. */
+static int
+find_groups(struct together *t, const struct run *r)
+{
+	json_t *answer, *name;
+	size_t i;
+	unsigned status;
+	char path[256];
+	if (json_object_set_new(t->groups, r->word[0], json_true()) != 0)
+		return failed("out of memory");
+	int rc = take_group(t, r, r->word[0]);
+	if (rc != DONE || json_object_size(t->sessions) > 0)
+		return rc;
+	rc = client_path("sessions", r->word[0], "", path);
+	if (rc == DONE)
+		rc = client_try(r, "GET", path, NULL, &status, &answer);
+	if (rc != DONE)
+		return rc;
+	(void)json_array_append_new(t->answers, answer);
+	json_array_foreach(json_object_get(answer, "groups"), i, name)
+		(void)json_object_set_new(t->groups, json_string_value(name), json_true());
+	json_array_foreach(json_object_get(answer, "groups"), i, name)
+		if (rc == DONE)
+			rc = take_group(t, r, json_string_value(name));
+	return rc == DONE && json_object_size(t->sessions) == 0 ? failed("%s is no group, and no session that belongs to one", r->word[0]) : rc;
+}
+
+struct chosen { /* of one session */
+	bool all;
+	json_t *ops; /* number there: number here */
+};
+
+static int
+choose(struct together *t, struct recording *rec, struct chosen *c, const char **err_r)
+{
+	struct frame f;
+	char key[16], name[SP_GROUP_NAME + 1];
+	int next;
+	while ((next = recording_next(rec, &f, err_r)) == 1) {
+		struct sp_bytes said = frame_get(&f, KEY_TEXT);
+		if (f.type != FRAME_GROUP || said.len >= sizeof(name))
+			continue;
+		(void)snprintf(name, sizeof(name), "%.*s", (int)said.len, (const char *)said.p);
+		(void)snprintf(key, sizeof(key), "%u", f.op);
+		if (json_object_get(t->groups, name) == NULL || json_object_get(c->ops, key) != NULL)
+			continue;
+		c->all = c->all || f.op == 0;
+		if (f.op != 0 && json_object_set_new(c->ops, key, json_integer(++t->numbered)) != 0)
+			return failed("out of memory");
+	}
+	return next < 0 ? failed("%s", *err_r) : DONE;
 }
 
 /* Its number among those of all sessions; 0: it is not asked for. */
 static uint32_t
-number_of(const struct together *t, const json_t *ops, uint32_t op)
+number_of(struct together *t, const struct chosen *c, uint32_t op)
 {
-	for (size_t i = 0; i < json_array_size(ops); i++)
-		if (json_integer_value(json_array_get(ops, i)) == (json_int_t)op)
-			return t->numbered + 1 + (uint32_t)i;
-	return 0;
+	char key[16];
+	(void)snprintf(key, sizeof(key), "%u", op);
+	const json_t *n = json_object_get(c->ops, key);
+	if (n == NULL && c->all) {
+		(void)json_object_set_new(c->ops, key, json_integer(++t->numbered));
+		n = json_object_get(c->ops, key);
+	}
+	return (uint32_t)json_integer_value(n);
 }
 
 static int
@@ -93,25 +167,40 @@ pieces_of(const struct together *t)
 }
 
 static int
-take_session(struct together *t, const struct run *r, const char *id, const json_t *ops)
+take_frames(struct together *t, struct recording *rec, const struct chosen *c, const char **err_r)
 {
-	struct recording *rec = NULL;
-	const char *err = "";
 	struct frame f;
 	uint64_t started = 0;
-	int fd = recording_fetch(r, id), rc = fd < 0 ? FAILED : DONE, next = 1;
-	if (rc == DONE && recording_open(fd, NULL, &rec, &err) != SP_OK)
-		return failed("%s: %s", id, err);
-	while (rc == DONE && (next = recording_next(rec, &f, &err)) == 1) {
-		uint32_t op = f.op == 0 ? 0 : number_of(t, ops, f.op);
+	int rc = DONE, next = 1;
+	while (rc == DONE && (next = recording_next(rec, &f, err_r)) == 1) {
+		uint32_t op = f.op == 0 ? 0 : number_of(t, c, f.op);
 		if (f.type == FRAME_HEADER)
 			(void)frame_field_u64_get(frame_get(&f, KEY_STARTED), &started);
 		if (op > 0 || f.type == FRAME_HEADER)
 			rc = keep(t, &f, op, started);
 	}
-	recording_close(&rec);
-	t->numbered += (uint32_t)json_array_size(ops);
-	return rc == DONE && next < 0 ? failed("%s: %s", id, err) : rc;
+	return rc == DONE && next < 0 ? failed("%s", *err_r) : rc;
+}
+
+/* Twice over it: which operations, then their frames. */
+static int
+take_session(struct together *t, const struct run *r, const char *id)
+{
+	struct chosen c = { .ops = json_object() };
+	const char *err = "";
+	int fd = recording_fetch(r, id), rc = fd < 0 ? FAILED : DONE;
+	for (unsigned pass = 0; pass < 2 && rc == DONE; pass++) {
+		struct recording *rec = NULL;
+		int again = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* read by place, so both begin at its beginning */
+		rc = again < 0 ? FAILED : recording_open(again, NULL, &rec, &err) != SP_OK ? failed("%s: %s", id, err) : DONE;
+		if (rc == DONE)
+			rc = pass == 0 ? choose(t, rec, &c, &err) : take_frames(t, rec, &c, &err);
+		recording_close(&rec);
+	}
+	if (fd >= 0)
+		close(fd);
+	json_decref(c.ops);
+	return rc;
 }
 
 static int
@@ -127,13 +216,11 @@ static int
 find(struct together *t, const struct run *r)
 {
 	const char *id;
-	json_t *ops;
-	int rc = client_lines(r, "/api/v1/search", json_pack("{s:s,s:i}", "text", r->word[0], "limit", MATCHES_MAX), take_line, t);
-	if (rc == DONE && json_object_size(t->sessions) == 0)
-		return failed("no recording that the gateway can read names %s", r->word[0]);
-	json_object_foreach(t->sessions, id, ops)
+	json_t *yes;
+	int rc = find_groups(t, r);
+	json_object_foreach(t->sessions, id, yes)
 		if (rc == DONE)
-			rc = take_session(t, r, id, ops);
+			rc = take_session(t, r, id);
 	if (t->n > 0)
 		qsort(pieces_of(t), t->n, sizeof(struct piece), by_time);
 	return rc;
@@ -142,7 +229,7 @@ find(struct together *t, const struct run *r)
 int
 recordings_together(const struct run *r, bool one_header, int (*each)(void *owner, const struct frame *f), void *owner)
 {
-	struct together t = { .sessions = json_object(), .pieces = { .max = BYTES_MAX } };
+	struct together t = { .groups = json_object(), .sessions = json_object(), .answers = json_array(), .pieces = { .max = BYTES_MAX } };
 	int rc = find(&t, r);
 	bool headed = false;
 	struct piece *piece = pieces_of(&t);
@@ -156,8 +243,10 @@ recordings_together(const struct run *r, bool one_header, int (*each)(void *owne
 		free((void *)(uintptr_t)f->payload.p);
 	}
 	if (rc == DONE && t.more)
-		(void)fprintf(stderr, "sallyport: more than %d places name it; the rest is left out\n", MATCHES_MAX);
+		(void)fprintf(stderr, "sallyport: more than %d sessions belong to it; the oldest are left out\n", SESSIONS_MAX);
 	buffer_free(&t.pieces);
 	json_decref(t.sessions);
+	json_decref(t.groups);
+	json_decref(t.answers);
 	return rc;
 }

@@ -56,6 +56,8 @@ session_json(const struct field *row)
 	if (ended > 0)
 		(void)json_object_set_new(j, "text", text_of(&row[10]));
 	(void)json_object_set_new(j, "gateway", text_of(&row[17]));
+	if (row[18].s.len > 0)
+		(void)json_object_set_new(j, "group", text_of(&row[18]));
 	return j;
 }
 
@@ -151,7 +153,7 @@ words_of(struct api *a, const char *name)
 	return out;
 }
 
-/* By `live user target since until verdict words cursor`, at most so many; sets "next" where there are more. */
+/* By `live user target since until verdict words group cursor`, at most so many; sets "next" where there are more. */
 static int
 list(struct api *a, bool own, uint64_t most, json_t *into)
 {
@@ -171,7 +173,7 @@ list(struct api *a, bool own, uint64_t most, json_t *into)
 	struct listing l = { into, most, &place, 0 };
 	const struct field args[] = { Q(place.before), Q(api_flag(a, "live")), Z(api_text(a, "user")), Z(api_text(a, "target")),
 		Z(own ? p->issuer : ""), Z(own ? p->subject : ""), Q(l.most + 1), S(((struct sp_bytes){ place.id, place.id_len })), Q(place.since),
-		Q(verdict), Z(words) };
+		Q(verdict), Z(words), Z(a->call == CALL_SESSIONS ? api_text(a, "group") : "") };
 	rc = store_read(a->k->store, STORE_SESSION_LIST, args, take_listed, &l);
 	if (rc == SP_OK && place.next[0] != '\0')
 		api_set(a, "next", json_string(place.next));
@@ -235,7 +237,7 @@ session_id(struct api *a, uint8_t id_r[ID_LEN])
 	if (id_parse(p.text, id_r) == SP_OK)
 		return SP_OK;
 	if (strlen(p.text) >= 4) {
-		const struct field args[] = { Q(INT64_MAX), Q(0), Z(""), Z(""), Z(""), Z(""), Q(LIST_MAX), Z(""), Q(0), Q(0), Z("") };
+		const struct field args[] = { Q(INT64_MAX), Q(0), Z(""), Z(""), Z(""), Z(""), Q(LIST_MAX), Z(""), Q(0), Q(0), Z(""), Z("") };
 		if (store_read(a->k->store, STORE_SESSION_LIST, args, take_prefix, &p) != SP_OK)
 			return SP_EIO;
 	}
@@ -276,14 +278,27 @@ api_session_seen(struct api *a, const char *id)
 	return NULL;
 }
 
+static int
+add_group(void *owner, const struct field *row)
+{
+	return json_array_append_new(owner, text_of(&row[0])) == 0 ? SP_OK : SP_ENOMEM;
+}
+
 int
 api_session(struct api *a)
 {
 	uint8_t id[ID_LEN];
-	json_t *session;
+	json_t *session, *groups = json_array();
+	const struct field args[] = { S(((struct sp_bytes){ id, ID_LEN })) };
 	int rc = find(a, id, false, &session);
-	if (rc != SP_OK)
+	if (rc == SP_OK)
+		rc = store_read(a->k->store, STORE_GROUPS, args, add_group, groups);
+	if (rc != SP_OK) {
+		json_decref(groups);
+		json_decref(session);
 		return rc;
+	}
+	(void)json_object_set_new(session, "groups", groups);
 	json_decref(a->answer);
 	a->answer = session;
 	return SP_OK;

@@ -29,6 +29,7 @@
 #include "proof.h"
 #include "provider.h"
 #include "saml.h"
+#include "share.h"
 #include "signin.h"
 #include "ticket.h"
 #include "webhook.h"
@@ -57,6 +58,9 @@ static int (*const handlers[MESSAGES])(struct keeper *k, struct link *l, struct 
 	[MSG_RAN] = file_ran,
 	[MSG_WITHDRAW] = approval_withdraw,
 	[MSG_ESTIMATE] = approval_estimate,
+	[MSG_SHARE_PUT] = share_put,
+	[MSG_SHARE_GET] = share_get,
+	[MSG_GROUP] = share_group,
 	[MSG_DERIVE] = derive,
 	[MSG_RULED] = policies_ruled,
 	[MSG_SIGN] = ledger_sign,
@@ -345,6 +349,7 @@ forget_old(struct keeper *k)
 {
 	const struct field args[] = { Q(clock_wall_us()) };
 	(void)keeper_write(k, STORE_TOKEN_FORGET, args);
+	share_forget(k);
 }
 
 static void

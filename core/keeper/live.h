@@ -44,6 +44,7 @@ struct live {
 	struct cancel_key *cancel;
 	struct file_run *files;      /* approved files that it may spend (approval.h) */
 	unsigned holds;
+	unsigned groups;             /* that it said to belong to (share.h) */
 };
 
 void live_open(struct keeper *k);

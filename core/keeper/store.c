@@ -84,11 +84,18 @@ const char *const store_schema[] = {
 	" changed INTEGER NOT NULL, text TEXT NOT NULL, mac BLOB NOT NULL) WITHOUT ROWID;",
 	"ALTER TABLE session ADD COLUMN token TEXT NOT NULL DEFAULT '';"
 	"CREATE INDEX session_token ON session(token) WHERE ended = 0;",
+	"CREATE TABLE share(id BLOB PRIMARY KEY, owner BLOB NOT NULL, value BLOB NOT NULL, until INTEGER NOT NULL, mac BLOB NOT NULL) WITHOUT ROWID;"
+	"CREATE INDEX share_owner ON share(owner, until);"
+	"CREATE INDEX share_until ON share(until);"
+	"CREATE TABLE session_group(name TEXT NOT NULL, session BLOB NOT NULL, PRIMARY KEY(name, session)) WITHOUT ROWID;"
+	"CREATE INDEX session_group_of ON session_group(session, name);",
 };
 const unsigned store_schema_version = sizeof(store_schema) / sizeof(*store_schema);
 
 #define SESSION_COLUMNS \
-	"id, principal, user, target, part, address, protocol, started, ended, why, text, operations, denied, rows, bytes, issuer, subject, gateway"
+	"id, principal, user, target, part, address, protocol, started, ended, why, text, operations, denied, rows, bytes, issuer, subject, gateway," \
+	" coalesce((SELECT min(name) FROM session_group WHERE session_group.session = session.id), '')"
+#define SESSION_TYPES "btttttt" "qqqtqqqq" "tttt"
 #define APPROVAL_COLUMNS \
 	"id, session, op, hash, rule, rule_hash, by, count, created, expires, next_run, view, need_reason, principal, issuer," \
 	" subject, person, user, target, state, decided, text, kind, span, reason, spent, sponsor, mac"
@@ -119,8 +126,9 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	    " AND started >= ?9 AND (?10 = 0 OR (?10 = 1 AND operations > denied) OR (?10 = 2 AND denied > 0) OR (?10 = 3 AND EXISTS"
 	    " (SELECT 1 FROM approval WHERE approval.session = session.id)))"
 	    " AND (?11 = '' OR lower((user || ' ' || target || ' ' || part || ' ' || address || ' ' || protocol) COLLATE NOCASE) LIKE ?11 ESCAPE '!')"
-	    " ORDER BY started DESC, id DESC LIMIT ?7) ORDER BY started DESC, id DESC", "qqttttqbqqt", "btttttt" "qqqtqqqq" "ttt" },
-	[STORE_SESSION_GET] = { "SELECT " SESSION_COLUMNS " FROM session WHERE id = ?", "b", "btttttt" "qqqtqqqq" "ttt" },
+	    " AND (?12 = '' OR id IN (SELECT session_group.session FROM session_group WHERE session_group.name = ?12))"
+	    " ORDER BY started DESC, id DESC LIMIT ?7) ORDER BY started DESC, id DESC", "qqttttqbqqtt", SESSION_TYPES },
+	[STORE_SESSION_GET] = { "SELECT " SESSION_COLUMNS " FROM session WHERE id = ?", "b", SESSION_TYPES },
 	[STORE_TOKEN_SEEN] = { "INSERT INTO token VALUES(?, ?, ?) ON CONFLICT DO NOTHING", "ttq", "" },
 	[STORE_TOKEN_GET] = { "SELECT address FROM token WHERE token = ?", "t", "t" },
 	[STORE_TOKEN_FORGET] = { "DELETE FROM token WHERE expires < ?", "q", "" },
@@ -180,6 +188,14 @@ const struct store_sql store_table[STORE_STATEMENTS] = {
 	[STORE_ESTIMATE_KEEP] = { "INSERT INTO estimate VALUES(?, ?, ?) ON CONFLICT(approval) DO UPDATE SET text = excluded.text, mac = excluded.mac",
 	    ESTIMATE_MARKED "b", "" },
 	[STORE_ESTIMATE_GET] = { "SELECT approval, text, mac FROM estimate WHERE approval = ?", "t", ESTIMATE_MARKED "b" },
+	[STORE_SHARE_PUT] = { "INSERT INTO share VALUES(?, ?, ?, ?, ?) ON CONFLICT(id) DO UPDATE SET value = excluded.value, until = excluded.until,"
+	    " mac = excluded.mac", "bbbqb", "" },
+	[STORE_SHARE_GET] = { "SELECT id, owner, value, until, mac FROM share WHERE id = ?", "b", "bbbqb" },
+	[STORE_SHARE_ROOM] = { "DELETE FROM share WHERE owner = ?1 AND until <= (SELECT until FROM share WHERE owner = ?1 ORDER BY until DESC LIMIT 1"
+	    " OFFSET ?2)", "bq", "" },
+	[STORE_SHARE_FORGET] = { "DELETE FROM share WHERE until < ?", "q", "" },
+	[STORE_GROUP_ADD] = { "INSERT INTO session_group VALUES(?, ?) ON CONFLICT DO NOTHING", "tb", "" },
+	[STORE_GROUPS] = { "SELECT name FROM session_group WHERE session = ? ORDER BY name LIMIT 1000", "b", "t" },
 	[STORE_VOTE_ADD] = { "INSERT INTO vote VALUES(?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", VOTE_MARKED "b", "", .topic = "approval",
 	    .key = V_APPROVAL },
 	[STORE_VOTES] = { "SELECT approval, person, allow, by, reason, at, mac FROM vote WHERE approval = ? ORDER BY at", "t", VOTE_MARKED "b" },

@@ -22,7 +22,7 @@ enum store_statement {
 	STORE_SESSIONS_OF_TOKEN, /* token, gateway → how many of other gateways are live */
 	STORE_SESSION_END,       /* ended, why, text, operations, denied, rows, bytes, id */
 	STORE_SESSION_OPEN_IDS,  /* gateway, gateway or "" → id */
-	STORE_SESSION_LIST,      /* before, live only, user, target, issuer, subject, limit, and of those of `before` itself ids below, since, with a verdict (0 any, allow, deny, held), words (in small letters, as LIKE has them, or "") → the columns of a session */
+	STORE_SESSION_LIST,      /* before, live only, user, target, issuer, subject, limit, and of those of `before` itself ids below, since, with a verdict (0 any, allow, deny, held), words (in small letters, as LIKE has them, or ""), of a group or "" → the columns of a session */
 	STORE_SESSION_GET,       /* id → the columns of a session */
 	STORE_TOKEN_SEEN,        /* token, address, expires; does nothing when it is there */
 	STORE_TOKEN_GET,         /* token → address */
@@ -100,6 +100,12 @@ enum store_statement {
 	STORE_HOOK_AGAIN,        /* attempts, due, delivery */
 	STORE_HOOK_DONE,         /* delivery */
 	STORE_SIGNIN_LIVE,       /* identity, subject, now → the columns of a sign-in, newest first */
+	STORE_SHARE_PUT,         /* id, owner, value, until, mac; the same id: in place of what was there */
+	STORE_SHARE_GET,         /* id → these five */
+	STORE_SHARE_ROOM,        /* owner, how many may stay: those that last longest */
+	STORE_SHARE_FORGET,      /* until before */
+	STORE_GROUP_ADD,         /* name, session */
+	STORE_GROUPS,            /* session → name */
 	STORE_ESTIMATE_KEEP,     /* approval, text, mac */
 	STORE_ESTIMATE_GET,      /* approval → approval, text, mac */
 	STORE_STATEMENTS

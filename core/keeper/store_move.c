@@ -13,7 +13,7 @@
 
 /* All that gateways share: every table but those of a gateway's own (ledger, provider, renewal). */
 static const char *const tables[] = {
-	"session", "token", "revoked", "approval", "vote", "estimate", "grants", "ticket", "code", "signin", "hook", "gateway", "wish", "change",
+	"session", "token", "revoked", "approval", "vote", "estimate", "grants", "ticket", "code", "signin", "hook", "gateway", "wish", "change", "share", "session_group",
 };
 #define TABLES (sizeof(tables) / sizeof(*tables))
 /* The file keeps a copy: a gateway that is started on it again must not take what was revoked or used up. */

@@ -20,6 +20,7 @@ static const char *const frame_names[] = {
 	[FRAME_END] = "end",
 	[FRAME_TORN] = "torn",
 	[FRAME_WHY] = "why",
+	[FRAME_GROUP] = "group",
 };
 _Static_assert(sizeof(frame_names) / sizeof(*frame_names) == FRAMES, "a name per frame type");
 

@@ -38,6 +38,7 @@ enum frame_type {
 	FRAME_END,        /* the session ended in order */
 	FRAME_TORN,       /* written by the recorder: the worker died */
 	FRAME_WHY,        /* of a refusal or a hold: what each rule said, JSON in KEY_TEXT (policy_explain) */
+	FRAME_GROUP,      /* its operation, or with none the session, belongs to all others that say the same in KEY_TEXT */
 	FRAMES
 };
 

@@ -341,43 +341,6 @@ sp_pool_key_of(const struct sp_session *s)
 	return s->pool_key;
 }
 
-/* Whose, where and what, so that no text can be read in two ways: each part with its length. */
-static void
-claim_key(const struct sp_session *s, struct sp_bytes name, uint8_t key[16])
-{
-	const struct sp_bytes part[] = { SP_LIT("claim"), sp_str(s->target_name), sp_str(s->principal.issuer), sp_str(s->principal.subject), name };
-	struct buffer all = { 0 };
-	struct sp_writer w = buffer_writer(&all);
-	uint8_t hash[DIGEST_LEN];
-	for (size_t i = 0; i < sizeof(part) / sizeof(*part); i++) {
-		sp_wr_be32(&w, (uint32_t)part[i].len);
-		sp_wr_put(&w, part[i]);
-	}
-	if (buffer_written(&all, &w) != SP_OK)
-		abort();
-	digest_sha256(buffer_bytes(&all), hash);
-	memcpy(key, hash, 16);
-	buffer_free(&all);
-}
-
-int
-sp_claim(struct sp_session *s, struct sp_bytes name, uint64_t ms)
-{
-	const struct board_rate once = { 1, ms };
-	uint8_t key[16];
-	uint64_t retry;
-	claim_key(s, name, key);
-	return s->w->board != NULL && board_charge(s->w->board, key, &once, s->w->now, &retry) ? SP_OK : SP_EDENIED;
-}
-
-bool
-sp_claimed(const struct sp_session *s, struct sp_bytes name)
-{
-	uint8_t key[16];
-	claim_key(s, name, key);
-	return s->w->board != NULL && board_holds(s->w->board, key, s->w->now);
-}
-
 void
 sp_wake(struct sp_session *s)
 {

@@ -16,6 +16,7 @@
 #include "record.h"
 #include "rules.h"
 #include "session.h"
+#include "share.h"
 
 #define MASK_KEYS 64
 #define SIGN_MS 100
@@ -457,6 +458,7 @@ static const struct {
 } told[] = {
 	{ MSG_ADMITTED, on_admitted }, { MSG_PROVED, on_proved }, { MSG_CANCELLED, on_cancelled }, { MSG_HELD, on_held },
 	{ MSG_DECISION, on_decision }, { MSG_CONNECTED, on_connected }, { MSG_KILL, on_kill },	  { MSG_EXPIRES, on_expires },
+	{ MSG_SHARED, share_told },
 };
 
 static int
@@ -504,8 +506,10 @@ keeper_resume(struct worker *w, struct sp_session *s)
 	struct message m = { .type = MSG_RESUME, .f = { S(id_of(s)), Z(s->principal_json), Z(s->target_name), Z(s->part), Z(s->address),
 		Q(s->started), Q(s->expires) } };
 	struct message lost = { .type = MSG_RAN, .f = { S(id_of(s)), Q(0), Z(""), Q(RAN_FAILED) } };
-	if (keeper_say(w, &m) == SP_OK && (!s->unheard || keeper_say(w, &lost) == SP_OK) && (s->cancel.len == 0 || say_cancel_key(s) == SP_OK))
+	if (keeper_say(w, &m) == SP_OK && (!s->unheard || keeper_say(w, &lost) == SP_OK) && (s->cancel.len == 0 || say_cancel_key(s) == SP_OK)) {
+		share_again(s);
 		op_hold_again(s);
+	}
 }
 
 void

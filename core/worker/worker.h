@@ -72,6 +72,7 @@ struct sp_session {
 	struct principal principal;
 	const char *principal_json;
 	const char *login, *target_name, *part; /* login: in dialled */
+	struct share *share;              /* share.c; NULL: nothing was asked or grouped yet */
 	struct question *question;        /* what the keeper was asked, until it answers; NULL: nothing that another one could be asked */
 	bool challenged;                  /* in the middle of a mechanism: its keeper alone can go on */
 	const char *reached;              /* HOST:PORT: which of the target's servers this is connected to, or is to be; NULL: none yet, or a socket */

@@ -48,6 +48,7 @@ enum sp_rc {
 struct sp_session; /* one client connection with one principal to one target */
 struct sp_op;      /* one thing asked for */
 struct sp_mask;    /* how one column is hidden */
+struct sp_shared;  /* what the keeper says of a fact */
 
 enum sp_side { SP_CLIENT, SP_TARGET };
 #define SP_OTHER(side) ((side) == SP_CLIENT ? SP_TARGET : SP_CLIENT)
@@ -238,6 +239,8 @@ struct sp_module {
 	 * can't be told.  Nothing waits for it.  Called only where the target has a login for it.
 	 */
 	void (*estimate)(struct sp_session *s, struct sp_op *op, const char *request);
+	/* The answer to sp_share_put() or sp_share_get(); maybe before that returns. */
+	int (*shared)(struct sp_session *s, const struct sp_shared *f);
 };
 
 #if defined(__GNUC__)
@@ -444,17 +447,43 @@ void *sp_target_block(struct sp_session *s, size_t size, void (*end)(void *block
 int sp_pool_key(struct sp_session *s, struct sp_bytes key) SP_MUST;
 struct sp_bytes sp_pool_key_of(const struct sp_session *s); /* borrowed; empty where none was given */
 /*
- * A thing at the target that this principal made, by its name there, for so many ms: other principals
- * can't use it.  Over all workers, while the gateway runs.  SP_EDENIED: claimed already, or no room.
- */
-int sp_claim(struct sp_session *s, struct sp_bytes name, uint64_t ms) SP_MUST;
-bool sp_claimed(const struct sp_session *s, struct sp_bytes name);
-/*
  * Some other session of this worker: call its data() soon, for both sides that have bytes waiting,
  * and for a side session's target in any case.  Nobody else may write to it: sp_out(), sp_put() are
  * for the session whose callback runs.
  */
 void sp_wake(struct sp_session *s);
+
+/* ---- beside sessions ---- */
+
+/*
+ * Small facts across sessions, workers and restarts, kept by the keeper in the store.  Whose they are is no matter of trust in this
+ * worker: PRINCIPAL, of this principal at this target, and nobody else can read, replace or notice them; TARGET, of all who come
+ * to this target: whoever may put such a fact, may replace another's, so nothing may be allowed because of it.
+ *
+ * One question at a time: shared() answers, from the loop, or before these return where this session has put or read that fact in
+ * the last ten seconds (so long may pass until it notices that another has replaced it).  A put is on disk when it is answered.
+ * Of one owner 4096 facts are kept; the one that would end first makes room, so that a fact that is not there means nothing else.
+ * While the keeper is away the question waits for the next one: give the wait an end of your own.
+ * SP_EPROTO: one is asked already, or nobody is admitted; SP_ETOOBIG: the key (1 to 256 bytes), the value (1024), or ttl (a week).
+ */
+enum sp_share { SP_SHARE_PRINCIPAL, SP_SHARE_TARGET }; /* zero is the narrowest */
+#define SP_SHARE_KEY 256u
+#define SP_SHARE_VALUE 1024u
+#define SP_SHARE_TTL (7ull * 24 * 3600 * 1000) /* ms */
+struct sp_shared {
+	bool ok;               /* false: the keeper could not say, or keep it */
+	bool found;            /* get: it is there; put: it is kept */
+	struct sp_bytes value; /* borrowed for the call */
+};
+int sp_share_put(struct sp_session *s, enum sp_share scope, struct sp_bytes key, struct sp_bytes value, uint64_t ttl) SP_MUST;
+int sp_share_get(struct sp_session *s, enum sp_share scope, struct sp_bytes key) SP_MUST;
+/*
+ * This operation (NULL: all of the session) belongs to those of other sessions that say the same name, printable ASCII without
+ * spaces, at most 128 bytes, which the target has made or the module has found to be this principal's: they are shown and
+ * replayed as one.  Before sp_ask(), and as often as there are operations.  A session may belong to several.
+ */
+#define SP_GROUP_NAME 128u
+int sp_group(struct sp_session *s, const struct sp_op *op, struct sp_bytes name) SP_MUST;
 
 /* ---- operations ---- */
 

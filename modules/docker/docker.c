@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #define SEEN_MAX 16384u
-#define CLAIM_MS (24ull * 3600 * 1000)
+#define EXEC_LIFE SP_SHARE_TTL /* how long an exec is its creator's, ms */
 #define CONF(member) offsetof(struct docker_conf, member)
 
 static const struct sp_directive directives[] = {
@@ -209,14 +209,24 @@ unshown(struct sp_session *s, int rc, const char *why)
 	return rc;
 }
 
+/* An exec was made: its id is shown once the keeper has written down whose it is. */
 static int
-claim(struct sp_session *s, struct sp_bytes body)
+keep_exec(struct sp_session *s, struct sp_bytes body)
 {
+	struct docker *d = sp_state(s);
 	json_t *j = json_loadb((const char *)body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
 	const char *id = json_string_value(json_object_get(j, "Id"));
-	int rc = id == NULL || strlen(id) != 64 ? unshown(s, SP_EPROTO, "the target does not say which exec it has made") : sp_claim(s, sp_str(id), CLAIM_MS);
+	int rc = id != NULL && docker_id_ok(sp_str(id)) ? SP_OK : unshown(s, SP_EPROTO, "the target does not say which exec it has made");
+	if (rc == SP_OK && !d->r.asked_keeper) {
+		d->r.asked_keeper = true;
+		rc = sp_group(s, d->proxy.r.op, sp_str(id));
+		if (rc == SP_OK)
+			rc = sp_share_put(s, SP_SHARE_PRINCIPAL, sp_str(id), SP_LIT("exec"), EXEC_LIFE);
+	}
 	json_decref(j);
-	return rc;
+	if (rc != SP_OK || !d->r.told)
+		return rc != SP_OK ? rc : PROXY_LATER;
+	return d->r.kept ? SP_OK : unshown(s, SP_EIO, "whose exec that is could not be kept: try again in a few seconds");
 }
 
 static int
@@ -227,7 +237,7 @@ rewrite(struct sp_session *s, unsigned status, struct sp_bytes body, struct sp_w
 	(void)status;
 	if (d->r.route.row->flags & ROW_CLAIM) {
 		sp_wr_put(out, body);
-		return claim(s, body);
+		return keep_exec(s, body);
 	}
 	int rc = answer_hide_env(body, c->env, out);
 	return rc == SP_EPROTO ? unshown(s, rc, "the target's answer is no JSON") : rc;
@@ -285,4 +295,5 @@ SP_MODULE(docker) = {
 	.eof = proxy_eof,
 	.end = proxy_end,
 	.close = proxy_close,
+	.shared = docker_shared,
 };

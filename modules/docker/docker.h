@@ -60,6 +60,8 @@ struct route {
 struct route docker_route(struct sp_bytes method, struct sp_bytes path);
 /* Is it what Docker takes for a name or an id? */
 bool docker_name_ok(struct sp_bytes name);
+/* Is it a whole id, as the engine makes them? */
+bool docker_id_ok(struct sp_bytes id);
 
 /* ---- query.c: parameters, as the engine reads them ---- */
 
@@ -122,6 +124,8 @@ int answer_hide_env(struct sp_bytes body, const char *env, struct sp_writer *out
 
 int docker_prepare(struct sp_session *s);
 int docker_fetched(struct sp_session *s, unsigned status, struct sp_bytes body);
+/* What the keeper says of an exec: whose it is, or that it is kept. */
+int docker_shared(struct sp_session *s, const struct sp_shared *f);
 
 /* ---- stream.c ---- */
 
@@ -152,7 +156,9 @@ struct docker_request {
 	bool terminal;          /* the container's, or the exec's */
 	bool framed;            /* the answer is in frames */
 	bool client_upgrade;
-	bool asked_exec, claimed;
+	bool asked_exec;
+	bool asked_keeper, told, kept; /* whose the exec is: asked; answered; yes, or it is kept */
+	bool unsaid;            /* … but the keeper could not say */
 	char id[65];            /* of the container */
 	char exec[65];
 	struct demux demux;

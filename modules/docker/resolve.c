@@ -40,15 +40,21 @@ not_found(struct sp_session *s, const char *what, const char *name)
 	return proxy_refuse(s, 404, false, text);
 }
 
+bool
+docker_id_ok(struct sp_bytes id)
+{
+	for (size_t i = 0; i < id.len; i++)
+		if (!((id.p[i] >= '0' && id.p[i] <= '9') || (id.p[i] >= 'a' && id.p[i] <= 'f')))
+			return false;
+	return id.len == 64;
+}
+
 static bool
 copy_id(char to[65], const json_t *j)
 {
 	struct sp_bytes id = text_of(j);
-	if (id.len != 64)
+	if (!docker_id_ok(id))
 		return false;
-	for (size_t i = 0; i < 64; i++)
-		if (!((id.p[i] >= '0' && id.p[i] <= '9') || (id.p[i] >= 'a' && id.p[i] <= 'f')))
-			return false;
 	memcpy(to, id.p, 64);
 	to[64] = '\0';
 	return true;
@@ -249,6 +255,40 @@ own_labels(struct sp_session *s)
 }
 
 int
+docker_shared(struct sp_session *s, const struct sp_shared *f)
+{
+	struct docker *d = sp_state(s);
+	d->r.told = true;
+	d->r.unsaid = !f->ok;
+	d->r.kept = f->ok && f->found;
+	return proxy_again(s);
+}
+
+/* An exec belongs to who created it: others don't learn that it is there. */
+static int
+prepare_exec(struct sp_session *s, struct sp_bytes exec)
+{
+	struct docker *d = sp_state(s);
+	if (!docker_id_ok(exec))
+		return not_found(s, "exec instance", "an exec is named by its whole id");
+	memcpy(d->r.exec, exec.p, 64);
+	if (!d->r.asked_keeper) {
+		d->r.asked_keeper = true;
+		int rc = sp_share_get(s, SP_SHARE_PRINCIPAL, exec);
+		if (rc != SP_OK || !d->r.told)
+			return rc != SP_OK ? rc : PROXY_LATER;
+	}
+	if (d->r.unsaid)
+		return proxy_refuse(s, 503, true, "whose exec that is can't be looked up now: try again in a few seconds");
+	if (!d->r.kept)
+		return not_found(s, "exec instance", d->r.exec);
+	d->proxy.r.group = d->r.exec;
+	char target[100];
+	snprintf(target, sizeof(target), "/exec/%s/json", d->r.exec);
+	return proxy_fetch(s, sp_str(target));
+}
+
+int
 docker_prepare(struct sp_session *s)
 {
 	const struct docker_conf *c = sp_conf(s);
@@ -257,17 +297,8 @@ docker_prepare(struct sp_session *s)
 	struct sp_bytes exec = d->r.route.exec;
 	if (row == NULL)
 		return proxy_judge(s);
-	if (exec.p != NULL) {
-		if (exec.len != 64 || !docker_name_ok(exec))
-			return not_found(s, "exec instance", "an exec is named by its whole id");
-		memcpy(d->r.exec, exec.p, 64);
-		/* an exec belongs to who created it: others don't learn that it is there */
-		if (!sp_claimed(s, exec))
-			return not_found(s, "exec instance", d->r.exec);
-		char target[100];
-		snprintf(target, sizeof(target), "/exec/%s/json", d->r.exec);
-		return proxy_fetch(s, sp_str(target));
-	}
+	if (exec.p != NULL)
+		return prepare_exec(s, exec);
 	if (d->r.route.container.p != NULL)
 		return docker_name_ok(d->r.route.container) ? ask_container(s, d->r.route.container) : not_found(s, "container", "that is no name of one");
 	bool narrowed = c->select.n > 0 || c->owner[0] != '\0';

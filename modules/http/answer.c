@@ -301,22 +301,23 @@ proxy_answer_due(struct sp_session *s)
 	return p->r.down == DOWN_BODY && (p->r.filter != NULL || p->r.framed) ? show(s, (struct sp_bytes){ NULL, 0 }, true) : SP_OK;
 }
 
-/* The head that was held, and the body as it is shown; DOWN_SPOOL stays where it can't be, r.message says why. */
+/* The head that was held, and the body as it is shown; DOWN_SPOOL stays where it can't be, r.message says why, or yet (PROXY_LATER). */
 static int
 show_rewritten(struct sp_session *s, struct sp_writer *out)
 {
 	struct proxy *p = sp_state(s);
 	struct proxy_request *r = &p->r;
 	snprintf(r->message, sizeof(r->message), "the target's answer can't be shown");
-	if (p->hooks->rewrite(s, r->status, sp_written(&r->fetched), out) != SP_OK)
-		return SP_OK;
-	int rc = out->bad ? SP_ENOMEM : sp_put(s, SP_CLIENT, sp_written(&r->held));
+	int rc = p->hooks->rewrite(s, r->status, sp_written(&r->fetched), out);
+	if (rc != SP_OK)
+		return rc == PROXY_LATER ? PROXY_LATER : SP_OK;
+	rc = out->bad ? SP_ENOMEM : sp_put(s, SP_CLIENT, sp_written(&r->held));
 	r->down = DOWN_BODY;
 	return rc == SP_OK ? show(s, sp_written(out), false) : rc;
 }
 
-static int
-finish(struct sp_session *s)
+int
+proxy_answer_finish(struct sp_session *s)
 {
 	struct proxy *p = sp_state(s);
 	struct proxy_request *r = &p->r;
@@ -326,6 +327,8 @@ finish(struct sp_session *s)
 		struct sp_writer out = proxy_buffer();
 		rc = show_rewritten(s, &out);
 		proxy_free(&out);
+		if (rc == PROXY_LATER)
+			return proxy_wait(s);
 		if (rc == SP_OK && r->down == DOWN_SPOOL)
 			return proxy_refuse(s, 502, true, r->message);
 	}
@@ -367,7 +370,7 @@ relay_down(struct sp_session *s)
 	proxy_moved(s);
 	if (rc == SP_OK && !fits)
 		return proxy_refuse(s, 502, true, too_long);
-	return rc == SP_OK && what == HTTP_BODY_END ? finish(s) : rc;
+	return rc == SP_OK && what == HTTP_BODY_END ? proxy_answer_finish(s) : rc;
 }
 
 int
@@ -403,6 +406,6 @@ proxy_answer_eof(struct sp_session *s)
 	if (p->r.down == DOWN_HEAD)
 		return proxy_refuse(s, 502, true, "the target closed the connection without an answer");
 	if (http_body_eof(&p->r.down_body))
-		return finish(s);
+		return proxy_answer_finish(s);
 	return sp_fail(s, SP_EIO, "the target closed the connection amid its answer");
 }

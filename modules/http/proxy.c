@@ -8,7 +8,7 @@
 
 #define DRAIN_MAX (16u << 20) /* of a refused request's body */
 
-static const char *const state_name[] = { "hello", "keeper", "dialing", "login", "ready", "spool", "fetch", "asked", "exchange", "stream",
+static const char *const state_name[] = { "hello", "keeper", "dialing", "login", "ready", "spool", "fetch", "asked", "exchange", "stream", "wait",
 	"drain", "over" };
 _Static_assert(sizeof(state_name) / sizeof(*state_name) == PROXY_STATES, "a name for each state");
 
@@ -35,14 +35,21 @@ proxy_moved(struct sp_session *s)
 	p->since = proxy_now();
 }
 
+/* Is it somebody's turn, who may not be silent for ever? */
+static bool
+waits(const struct proxy *p)
+{
+	return p->state == PROXY_SPOOL || p->state == PROXY_FETCH || p->state == PROXY_WAIT || p->state == PROXY_DRAIN ||
+	    (p->state == PROXY_EXCHANGE && !p->r.unbounded);
+}
+
 /* One timer: what a filter holds, and how long somebody is silent. */
 static void
 arm(struct sp_session *s)
 {
 	const struct proxy_conf *c = sp_conf(s);
 	struct proxy *p = sp_state(s);
-	bool waits = p->state == PROXY_SPOOL || p->state == PROXY_FETCH || p->state == PROXY_DRAIN || (p->state == PROXY_EXCHANGE && !p->r.unbounded);
-	uint64_t now = proxy_now(), at = c->stall > 0 && waits ? p->since + c->stall : 0;
+	uint64_t now = proxy_now(), at = c->stall > 0 && waits(p) ? p->since + c->stall : 0;
 	if (p->r.hold_until != 0 && (at == 0 || p->r.hold_until < at))
 		at = p->r.hold_until;
 	sp_timer(s, at == 0 ? 0 : at > now ? at - now : 1);
@@ -310,6 +317,14 @@ is_foreign(const struct proxy *p, struct sp_bytes head, struct sp_bytes method)
 }
 
 static int
+prepare(struct sp_session *s)
+{
+	struct proxy *p = sp_state(s);
+	int rc = p->hooks->prepare(s);
+	return rc == PROXY_LATER ? proxy_wait(s) : rc;
+}
+
+static int
 begin_request(struct sp_session *s, struct sp_bytes head)
 {
 	struct proxy *p = sp_state(s);
@@ -346,7 +361,7 @@ begin_request(struct sp_session *s, struct sp_bytes head)
 	if (r->refused != 0)
 		return proxy_refuse(s, r->refused, false, r->message);
 	if (!r->spool || r->up_done)
-		return p->hooks->prepare(s);
+		return prepare(s);
 	proxy_enter(s, PROXY_SPOOL);
 	if (r->expects)
 		rc = sp_put(s, SP_CLIENT, SP_LIT("HTTP/1.1 100 Continue\r\n\r\n"));
@@ -399,7 +414,7 @@ spool(struct sp_session *s)
 		return SP_OK;
 	}
 	p->r.up_done = true;
-	return p->hooks->prepare(s);
+	return prepare(s);
 }
 
 /* The client's body goes on, framed anew and recorded. */
@@ -498,6 +513,28 @@ decided(struct sp_session *s)
 }
 
 int
+proxy_wait(struct sp_session *s)
+{
+	struct proxy *p = sp_state(s);
+	p->r.waits = p->state;
+	proxy_moved(s);
+	proxy_enter(s, PROXY_WAIT);
+	arm(s);
+	return SP_OK;
+}
+
+int
+proxy_again(struct sp_session *s)
+{
+	struct proxy *p = sp_state(s);
+	if (p->state != PROXY_WAIT)
+		return SP_OK;
+	proxy_moved(s);
+	proxy_enter(s, p->r.waits);
+	return p->state == PROXY_EXCHANGE ? proxy_answer_finish(s) : prepare(s);
+}
+
+int
 proxy_judge(struct sp_session *s)
 {
 	struct proxy *p = sp_state(s);
@@ -521,8 +558,11 @@ proxy_judge(struct sp_session *s)
 	if (r->op == NULL)
 		return SP_ENOMEM;
 	sp_timer(s, 0);
+	int rc = r->group == NULL ? SP_OK : sp_group(s, r->op, sp_str(r->group));
+	if (rc != SP_OK)
+		return rc;
 	r->asking = true;
-	int rc = sp_ask(r->op);
+	rc = sp_ask(r->op);
 	r->asking = false;
 	return rc != SP_OK || !r->decided ? rc : decided(s);
 }
@@ -696,11 +736,12 @@ due(struct sp_session *s)
 		p->r.hold_until = 0;
 		rc = p->state == PROXY_STREAM ? p->hooks->stream_due(s) : p->state == PROXY_EXCHANGE ? proxy_answer_due(s) : SP_OK;
 	}
-	bool waits = p->state == PROXY_SPOOL || p->state == PROXY_FETCH || p->state == PROXY_DRAIN || (p->state == PROXY_EXCHANGE && !p->r.unbounded);
-	if (rc != SP_OK || !waits || c->stall == 0 || now < p->since + c->stall)
+	if (rc != SP_OK || !waits(p) || c->stall == 0 || now < p->since + c->stall)
 		return rc;
 	if (p->state == PROXY_EXCHANGE && p->r.down == DOWN_HEAD)
 		return proxy_refuse(s, 504, true, "the target does not answer");
+	if (p->state == PROXY_WAIT)
+		return proxy_refuse(s, 503, true, "the keeper is away: try again in a few seconds");
 	if (p->state == PROXY_SPOOL)
 		return proxy_refuse(s, 408, true, "the request's body does not come");
 	return sp_fail(s, SP_ETIME, "nothing has moved for longer than `stall`");

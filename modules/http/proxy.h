@@ -9,6 +9,8 @@
  *                                           │                       └─ deny ─▶ DRAIN ─▶ READY
  *                                           └─ malformed ─▶ OVER
  *
+ * WAIT: a hook has asked the keeper, before the request is judged or before its answer is shown; it is called once more then.
+ *
  * Nothing goes on as it came: heads are written anew from what was parsed, bodies are framed anew.  A
  * request waits in the input until the one before it is answered (pipelining in order, back-pressure).
  * One connection is one principal's: the first request's proof has to come with each further one.
@@ -34,7 +36,7 @@ struct proxy_conf { /* a module's own conf begins with it */
 
 enum proxy_state {
 	PROXY_HELLO, PROXY_KEEPER, PROXY_DIALING, PROXY_LOGIN, PROXY_READY, PROXY_SPOOL, PROXY_FETCH, PROXY_ASKED, PROXY_EXCHANGE,
-	PROXY_STREAM, PROXY_DRAIN, PROXY_OVER, PROXY_STATES
+	PROXY_STREAM, PROXY_WAIT, PROXY_DRAIN, PROXY_OVER, PROXY_STATES
 };
 
 enum proxy_down { DOWN_HEAD, DOWN_BODY, DOWN_SPOOL, DOWN_DONE };
@@ -70,6 +72,8 @@ struct proxy_request {
 	const struct sp_strings *shown; /* begin() says: of the answer's fields only these go on, and those that are about the message alone; NULL: all */
 	bool framed;              /* begin() says: show() looks through the answer, not the filter here */
 	void *own;                /* the hooks', freed by their forget() */
+	const char *group;        /* prepare() says: with which operations of other sessions it belongs (sp_group()); NULL: with none */
+	enum proxy_state waits;   /* WAIT: and then? */
 
 	struct sp_op *op;
 	bool asking, decided;
@@ -79,16 +83,19 @@ struct proxy_request {
 	uint64_t hold_until;      /* ms; 0: the filter holds nothing */
 };
 
+#define PROXY_LATER 1 /* of a hook: it waits for the keeper */
+
 struct proxy;
 
 /* What a protocol on top of HTTP brings.  All are called with a request under way. */
 struct proxy_hooks {
 	/* The head is there: which kind of operation?  Or r.refused, and the words for it in r.message. */
 	int (*route)(struct sp_session *s, struct sp_bytes head);
-	/* The body is there, if it was to be spooled: proxy_fetch() to learn more, or proxy_judge(). */
+	/* The body is there, if it was to be spooled: proxy_fetch() to learn more, or proxy_judge(); PROXY_LATER: proxy_again() will follow. */
 	int (*prepare)(struct sp_session *s);
 	int (*fetched)(struct sp_session *s, unsigned status, struct sp_bytes body);
-	/* r.rewrite: the answer's body, whole; what goes to the client is appended to out.  An error: r.message says why, the client gets 502. */
+	/* r.rewrite: the answer's body, whole; what goes to the client is appended to out.  An error: r.message says why, the client gets 502.
+	   PROXY_LATER: as above, and what was appended is forgotten. */
 	int (*rewrite)(struct sp_session *s, unsigned status, struct sp_bytes body, struct sp_writer *out);
 	/* r.pieces: what of the next piece can be shown by now is appended to out.  An error: nothing more is, and the connection ends. */
 	int (*pieces)(struct sp_session *s, struct sp_bytes piece, bool last, struct sp_writer *out);
@@ -172,6 +179,9 @@ int proxy_fetch(struct sp_session *s, struct sp_bytes target) SP_MUST;
  * else it lives on, once the request's body is through.
  */
 int proxy_refuse(struct sp_session *s, unsigned status, bool fatal, const char *message) SP_MUST;
+/* In state WAIT: the hook that said PROXY_LATER is called again.  In another: nothing happens. */
+int proxy_again(struct sp_session *s) SP_MUST;
+int proxy_wait(struct sp_session *s) SP_MUST;
 /* The request is over, whoever answered it. */
 int proxy_finish(struct sp_session *s) SP_MUST;
 
@@ -194,6 +204,8 @@ int proxy_make_credential(struct sp_session *s, struct sp_bytes secret) SP_MUST;
 
 int proxy_answer(struct sp_session *s) SP_MUST;
 int proxy_answer_eof(struct sp_session *s) SP_MUST;
+/* Its body is whole: shown, recorded, done. */
+int proxy_answer_finish(struct sp_session *s) SP_MUST;
 /* What the filter held too long. */
 int proxy_answer_due(struct sp_session *s) SP_MUST;
 

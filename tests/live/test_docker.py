@@ -209,10 +209,10 @@ def sizes_and_exit_codes_are_recorded(w):
     text = w.recording("sizes")
     assert "97x31" in text and ", exit 7" in text, text
     ident = re.search(r"/exec/([0-9a-f]{64})/start", text)[1]  # created, started, resized and asked for its end on several connections
-    whole = w.command("replay", ident, "--together")
+    whole = w.command("replay", ident)
     at = [whole.out.find(what) for what in ("/containers/", f"/exec/{ident}/start", "97x31", ", exit 7")]
     assert -1 not in at and at == sorted(at) and whole.out.count(" header ") > 1, f"{at} {whole!r}"
-    cast = w.command("replay", ident, "--together", "--format", "asciicast").out.splitlines()
+    cast = w.command("replay", ident, "--format", "asciicast").out.splitlines()
     assert all(json.loads(line) for line in cast) and any(json.loads(line)[1:] == ["r", "97x31"] for line in cast[1:]), cast
     assert w.command("replay", "0" * 64, "--together").code == 1
     status, body = w.api("POST", "/containers/web/exec", {"Cmd": ["true"], "Tty": True, "AttachStdout": True}, user="console")

@@ -239,7 +239,7 @@ def store_away_for_long_ends_sessions(w):
 
 
 # What undoes the store's versions from that of session.token on, the last one first: append yours in front.
-UNDO = ["DROP INDEX session_token; ALTER TABLE session DROP COLUMN token"]
+UNDO = ["DROP INDEX session_token; ALTER TABLE session DROP COLUMN token", "DROP TABLE share; DROP TABLE session_group"]
 
 
 @test

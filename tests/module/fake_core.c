@@ -484,24 +484,39 @@ sp_target_block(struct sp_session *s, size_t size, void (*end)(void *))
 }
 
 int
-sp_claim(struct sp_session *s, struct sp_bytes name, uint64_t ms)
-{
-	(void)s;
-	return name.len > 0 && ms > 0 ? SP_OK : SP_EDENIED;
-}
-
-int
 sp_client_certificate(const struct sp_session *s, struct sp_writer *out)
 {
 	(void)s, (void)out;
 	return SP_OK;
 }
 
-bool
-sp_claimed(const struct sp_session *s, struct sp_bytes name)
+/* Whoever asks has put it. */
+static int
+say_shared(struct sp_session *s, struct sp_bytes key)
 {
-	(void)s;
-	return name.len > 0;
+	const struct sp_shared f = { .ok = true, .found = true, .value = SP_LIT("kept") };
+	return s->f->module->shared == NULL || key.len == 0 ? SP_EPROTO : s->f->module->shared(s, &f);
+}
+
+int
+sp_share_put(struct sp_session *s, enum sp_share scope, struct sp_bytes key, struct sp_bytes value, uint64_t ttl)
+{
+	(void)scope, (void)value, (void)ttl;
+	return say_shared(s, key);
+}
+
+int
+sp_share_get(struct sp_session *s, enum sp_share scope, struct sp_bytes key)
+{
+	(void)scope;
+	return say_shared(s, key);
+}
+
+int
+sp_group(struct sp_session *s, const struct sp_op *op, struct sp_bytes name)
+{
+	(void)s, (void)op;
+	return name.len > 0 ? SP_OK : SP_ETOOBIG;
 }
 
 void

@@ -213,6 +213,7 @@ function Body({ s, me, place, again }: { s: Session; me: Whoami; place: Place; a
         ["Database", s.part !== "" && <Shown text={s.part} />], ["Operations", !(live && s.operations === 0) && <>{s.operations.toLocaleString()}{s.denied > 0 && <> <Chip text={`${s.denied} denied`} tone="bad" /></>}</>],
         ["Rows", s.rows > 0 && s.rows.toLocaleString()], ["Bytes", s.bytes > 0 && bytes(s.bytes)], ["Gateway", <Shown text={s.gateway} />],
         ["Ended", s.text !== undefined && <Shown text={s.text} />], ["Session", <code class="hash">{s.id}</code>],
+        ["Together", s.group !== undefined && <a href={`/sessions?group=${encodeURIComponent(s.group)}`}><Shown text={s.group.slice(0, 12)} /></a>],
       ]} />
       {!auditor ? <Empty icon="eye" title="What was done is for auditors">You see that the session was, and how it ended. Recordings are read by the group of auditors.</Empty> : (
         <>

@@ -12,7 +12,7 @@ import { Chip, Empty, Icon, Loading, Shown, Time, Trouble } from "../ui/parts";
 import { LongList } from "../ui/long_list";
 
 // text: of who, where and how; done: of what was done, which is looked for in the recordings.
-const names = ["user", "target", "verdict", "since", "until", "text", "done"] as const;
+const names = ["user", "target", "verdict", "since", "until", "text", "group", "done"] as const;
 type Filter = Partial<Record<(typeof names)[number] | "live", string>>;
 const pageSize = 1000;
 
@@ -40,7 +40,7 @@ function useSessions(f: Filter): Listing {
   const [state, set] = useState<{ rows: Session[]; next?: string; loading: boolean; problem?: Problem }>({ rows: [], loading: true });
   const turn = useRef(0);
   const key = JSON.stringify(f);
-  const query = { user: f.user, target: f.target, since: asTime(f.since), until: asTime(f.until), live: f.live === "1" || undefined, verdict: f.verdict, text: f.text };
+  const query = { user: f.user, target: f.target, since: asTime(f.since), until: asTime(f.until), live: f.live === "1" || undefined, verdict: f.verdict, text: f.text, group: f.group };
   const fail = (mine: number) => (e: unknown) => {
     if (mine === turn.current) set((s) => ({ ...s, loading: false, problem: e instanceof Problem ? e : new Problem(-1, String(e)) }));
   };
@@ -170,6 +170,7 @@ export function Sessions({ me, place }: { me: Whoami; place: Place }) {
     <div class="tall">
       <header class="head"><h1>Sessions</h1><span class="grow" /><span class="soft" role="status">{!byText && list.rows.length > 0 && `${count(list.rows.length, "session")}${list.next !== undefined ? ", and more" : ""}`}</span></header>
       <Filters f={f} me={me} />
+      {f.group !== undefined && <p class="soft">Those that belong together as <code class="hash"><Shown text={f.group} /></code> <button class="quiet" onClick={() => go(addressOf({ ...f, group: undefined }), true)}>Show all</button></p>}
       {byText ? <Found f={f} /> : (
         <>
           {list.problem !== undefined && <Trouble problem={list.problem} again={list.again} />}
