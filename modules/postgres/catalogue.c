@@ -4,6 +4,7 @@
 #include "catalogue.h"
 
 #include "attributes.h"
+#include "defined.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -377,10 +378,29 @@ pg_catalogue_leave(struct pg *p)
 	p->joined = false;
 }
 
+struct pg_names *
+pg_catalogue_committed(const struct pg *p)
+{
+	return p->catalogue == NULL ? NULL : p->catalogue->names;
+}
+
+uint64_t
+pg_catalogue_base(const struct pg *p)
+{
+	return p->catalogue == NULL ? 0 : p->catalogue->known.base;
+}
+
+uint64_t
+pg_catalogue_number(void)
+{
+	return ++numbers;
+}
+
 const struct pg_names *
 pg_catalogue_names(const struct pg *p)
 {
-	return p->catalogue == NULL ? NULL : p->catalogue->names;
+	const struct pg_names *committed = pg_catalogue_committed(p);
+	return committed == NULL || !p->defined ? committed : pg_defined_names(p);
 }
 
 uint64_t
@@ -537,18 +557,18 @@ bool
 pg_catalogue_tells(struct pg *p, uint32_t table, int16_t attnum, struct sp_writer *w)
 {
 	struct told t = { p, w };
-	struct catalogue *c = catalogue_of(p);
-	return c != NULL && c->names != NULL && pg_names_sources(c->names, table, attnum, surely_tagged, &t) != 0;
+	const struct pg_names *names = pg_catalogue_names(p);
+	return names != NULL && pg_names_sources(names, table, attnum, surely_tagged, &t) != 0;
 }
 
 bool
 pg_catalogue_tagged(struct pg *p, struct sp_bytes schema, struct sp_bytes table)
 {
-	struct catalogue *c = catalogue_of(p);
-	const struct pg_relation *r = c == NULL || c->names == NULL || p->defined ? NULL : pg_names_find(c->names, schema, table);
+	const struct pg_names *names = pg_catalogue_names(p);
+	const struct pg_relation *r = names == NULL ? NULL : pg_names_find(names, schema, table);
 	if (!sp_column_tagged(p->s, SP_LIT("?.?.?")))
 		return false; /* none is */
-	return r == NULL || pg_names_sources(c->names, r->oid, 0, tagged_source, p) != 0;
+	return r == NULL || pg_names_sources(names, r->oid, 0, tagged_source, p) != 0;
 }
 
 /* A statement that writes may have put anything that it reads into the column that it returns. */
@@ -579,16 +599,18 @@ is_written(const struct sp_op *op, const struct pg_relation *r)
 int
 pg_catalogue_column(struct pg *p, const struct sp_op *op, uint32_t table, uint16_t attnum, struct sp_column *out)
 {
-	struct catalogue *c = catalogue_of(p);
+	const struct pg_names *names = pg_catalogue_names(p);
 	out->known = SP_SOURCE_UNKNOWN;
-	if (c == NULL)
+	if (p->catalogue == NULL)
 		return SP_OK;
 	if (table == 0) /* an expression: the core knows what the statement touches; FETCH touches what its cursor did */
 		return p->secret_cursor && sp_op_has(op, PG_A_VERB, "fetch") ? may_be_any(out) : SP_OK;
-	if (p->defined) /* a view may be another one by now, a table have other children */
+	if (p->defined && names == NULL) /* a view may be another one by now, a table have other children */
 		return may_be_any(out);
-	const struct pg_relation *r = c->names == NULL ? NULL : pg_names_relation(c->names, table);
+	const struct pg_relation *r = names == NULL ? NULL : pg_names_relation(names, table);
 	const struct pg_column *column = r == NULL ? NULL : pg_relation_column(r, (int16_t)attnum);
+	if (column == NULL && (int16_t)attnum > 0 && p->defined)
+		return may_be_any(out);
 	if (column == NULL && (int16_t)attnum > 0)
 		look_for(p, table);
 	if (column == NULL && (int16_t)attnum <= 0)
@@ -598,7 +620,7 @@ pg_catalogue_column(struct pg *p, const struct sp_op *op, uint32_t table, uint16
 	struct sp_writer w = sp_writer(sources.bytes, sizeof(sources.bytes));
 	sources.n = 0;
 	sources.more = false;
-	(void)pg_names_sources(c->names, table, (int16_t)attnum, add_source, &w);
+	(void)pg_names_sources(names, table, (int16_t)attnum, add_source, &w);
 	if (sources.more || sources.n == 0)
 		return may_be_any(out);
 	if (is_written(op, r))

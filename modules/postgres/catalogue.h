@@ -23,8 +23,12 @@
 /* Take part; PG_WAIT until a snapshot is there, PG_PASS once it is. */
 int pg_catalogue_join(struct pg *p) SP_MUST;
 void pg_catalogue_leave(struct pg *p); /* close(), of side sessions too */
+/* What names mean to this session: the committed ones, or in a transaction that has defined some, its own; NULL: not known. */
 const struct pg_names *pg_catalogue_names(const struct pg *p);
 uint64_t pg_catalogue_version(const struct pg *p); /* of those names; 0: none */
+struct pg_names *pg_catalogue_committed(const struct pg *p);
+uint64_t pg_catalogue_base(const struct pg *p); /* a transaction before which all had ended when the committed names were read */
+uint64_t pg_catalogue_number(void); /* for a version */
 /* The catalogue may have changed: read it again.  Returns a number for pg_catalogue_fresh(). */
 uint64_t pg_catalogue_stale(struct pg *p);
 /* It has changed, by this session's own DDL: that of temporary tables and views shows in no question but the whole one. */

@@ -15,6 +15,7 @@
 #include "postgres.h"
 
 #include "catalogue.h"
+#include "defined.h"
 #include "track.h"
 
 /* May the next message of a batch be looked at? */
@@ -348,7 +349,7 @@ execute_allowed(struct pg *p, struct pg_portal *portal)
 	p->block = p->block || (portal->statement->traits & PG_BEGINS) != 0 || (portal->statement->traits & PG_PLAIN) == 0;
 	if ((portal->statement->traits & PG_BEGINS) != 0)
 		p->began = true;
-	else if ((portal->statement->traits & PG_PLAIN) == 0 || portal->max_rows > 0)
+	else if ((portal->statement->traits & PG_PLAIN) == 0 || portal->max_rows > 0 || pg_defined_unseen(p))
 		p->barrier = true;
 	return PG_PASS;
 }
@@ -411,6 +412,7 @@ pg_execute_complete(struct pg *p, const struct pg_message *m)
 	int rc = SP_OK;
 	if (!portal->finished) {
 		portal->finished = true;
+		pg_defined_moved(p, portal->op, portal->statement->traits);
 		pg_track_answer(p, portal->statement->traits);
 		uint64_t rows = portal->shape.ncolumns > 0 ? portal->rows : pg_tag_rows(tag);
 		if (rc == SP_OK)

@@ -8,6 +8,7 @@
 
 #define MEMORY_MAX (256u << 20)
 #define DEPTH_MAX 32
+#define BUILT_IN_BELOW 16384u /* oids of what the server came with */
 #define IDENTIFIER_MAX 63u /* bytes; the server cuts longer ones short, and what they then name is another schema */
 
 /* The name of the extension that an object belongs to, or ''. */
@@ -26,11 +27,13 @@
 	"d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass) AND d.refobjid OPERATOR(pg_catalog.>=) 16384 AND " \
 	"(p.provolatile OPERATOR(pg_catalog.=) 'v' OR " EXTENSION_OF("p.oid", "pg_proc") " OPERATOR(pg_catalog.=) '')"
 
-/* The same of functions that run a text: built in, they leave no dependency. */
+/* The same of functions that run a text: built in, they leave no dependency.  Ranges, since these have an index. */
+#define NAMED_LIKE(START) "(p.proname OPERATOR(pg_catalog.>=) '" START "' AND p.proname OPERATOR(pg_catalog.<) '" START "~')"
 #define RUNS_TEXT \
 	"SELECT r.ev_class, 0, 0 FROM pg_catalog.pg_rewrite r, pg_catalog.pg_proc p WHERE r.oid OPERATOR(pg_catalog.>=) 16384 " \
-	"AND p.oid OPERATOR(pg_catalog.<) 16384 AND p.proname OPERATOR(pg_catalog.~) " \
-	"'^((query|table|cursor|schema|database)_to_xml.*|ts_stat|ts_rewrite|pg_read_.*|lo_get|loread)$' AND pg_catalog.strpos(r.ev_action::pg_catalog.text, " \
+	"AND p.oid OPERATOR(pg_catalog.<) 16384 AND (p.proname OPERATOR(pg_catalog.=) ANY (ARRAY['ts_stat', 'ts_rewrite', 'lo_get', 'loread']::pg_catalog.name[]) " \
+	"OR " NAMED_LIKE("query_to_xml") " OR " NAMED_LIKE("table_to_xml") " OR " NAMED_LIKE("cursor_to_xml") " OR " NAMED_LIKE("schema_to_xml") \
+	" OR " NAMED_LIKE("database_to_xml") " OR " NAMED_LIKE("pg_read_") ") AND pg_catalog.strpos(r.ev_action::pg_catalog.text, " \
 	"pg_catalog.concat(':funcid ', p.oid, ' ')) OPERATOR(pg_catalog.>) 0"
 
 /* A view that shows whole rows uses all columns of them, of which it names none: in its tree they are column 0. */
@@ -62,6 +65,7 @@
  */
 #define RECENT "pg_catalog.age(t.xmin) OPERATOR(pg_catalog.<=) (SELECT n FROM since)"
 #define VERSIONS "pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat(t.ctid, t.xmin), 0))"
+#define SINCE "WITH since(n) AS MATERIALIZED (SELECT pg_catalog.age('%u'::pg_catalog.xid)) "
 #define NAMES_THINGS(C) C ".relpersistence OPERATOR(pg_catalog.<>) 't' AND " C ".relkind OPERATOR(pg_catalog.<>) ALL (ARRAY['i','I','t']::\"char\"[])"
 #define WRITTEN(CATALOG, KEY) \
 	"(SELECT pg_catalog.concat(" VERSIONS ") FROM pg_catalog." CATALOG " t WHERE " RECENT " AND EXISTS (SELECT FROM pg_catalog.pg_class c " \
@@ -110,10 +114,31 @@ int
 pg_names_write(struct sp_writer *w, enum pg_names_query q, uint64_t base)
 {
 	char since[96];
-	int n = snprintf(since, sizeof(since), "WITH since(n) AS MATERIALIZED (SELECT pg_catalog.age('%u'::pg_catalog.xid)) ", (unsigned)(base & UINT32_MAX));
+	int n = snprintf(since, sizeof(since), SINCE, (unsigned)(base & UINT32_MAX));
 	if (q == PG_NAMES_STATE)
 		sp_wr_put(w, (struct sp_bytes){ (const uint8_t *)since, (size_t)n });
 	sp_wr_put(w, sp_str(pg_names_sql[q]));
+	return w->bad ? SP_ETOOBIG : SP_OK;
+}
+
+/* In a transaction: has it, or one that ended since, changed what is taken from the committed names? */
+#define BUILT_IN(CATALOG, KEY) "EXISTS (SELECT FROM pg_catalog." CATALOG " t WHERE t." KEY " OPERATOR(pg_catalog.<) 16384 AND " RECENT ")"
+static const char built_in_sql[] = "SELECT " BUILT_IN("pg_class", "oid") " OR " BUILT_IN("pg_attribute", "attrelid") " OR " BUILT_IN("pg_rewrite", "ev_class")
+				   " OR " BUILT_IN("pg_inherits", "inhrelid");
+
+int
+pg_names_write_over(struct sp_writer *w, enum pg_names_query q, uint64_t base)
+{
+	char since[96];
+	int n = snprintf(since, sizeof(since), SINCE, (unsigned)(base & UINT32_MAX));
+	if (q == PG_NAMES_STATE) {
+		sp_wr_put(w, (struct sp_bytes){ (const uint8_t *)since, (size_t)n });
+		sp_wr_put(w, SP_LIT(built_in_sql));
+		return w->bad ? SP_ETOOBIG : SP_OK;
+	}
+	sp_wr_put(w, SP_LIT("SELECT * FROM ("));
+	sp_wr_put(w, sp_str(pg_names_sql[q]));
+	sp_wr_put(w, SP_LIT(") q(a) WHERE q.a OPERATOR(pg_catalog.>=) 16384"));
 	return w->bad ? SP_ETOOBIG : SP_OK;
 }
 
@@ -122,9 +147,9 @@ struct column_row {
 	struct pg_column column;
 };
 
-struct link_row {          /* a view and what it uses; a child and its parent */
+struct link_row {          /* a view and what it uses; a child and its parent; where values were moved, and where from */
 	uint32_t from, to;
-	int16_t attnum;
+	int16_t attnum, column; /* of to; of from, 0: of all */
 };
 
 struct former_row {        /* what a column was called */
@@ -142,8 +167,9 @@ struct pg_names {
 	unsigned refs;
 	uint64_t version;
 	size_t size, max;
-	struct array strings, relations, columns, depends, generated, parents, children, functions, lists, former;
+	struct array strings, relations, columns, depends, generated, parents, children, moved, functions, lists, former;
 	const struct pg_relation **by_name;
+	struct pg_names *under;    /* counted: whose strings it uses; NULL: none */
 };
 
 struct pg_names_builder {
@@ -195,6 +221,56 @@ pg_names_begin(size_t max)
 	return b;
 }
 
+static bool
+share_links(struct pg_names *n, struct array *to, const struct array *from)
+{
+	const struct link_row *v = from->v;
+	for (size_t i = 0; i < from->n && v[i].from < BUILT_IN_BELOW; i++) {
+		struct link_row *l = grow(n, to, sizeof(*l));
+		if (l == NULL)
+			return false;
+		*l = v[i];
+	}
+	return true;
+}
+
+static bool
+share_built_in(struct pg_names *n, const struct pg_names *under)
+{
+	const struct pg_relation *r = under->relations.v;
+	for (size_t i = 0; i < under->relations.n && r[i].oid < BUILT_IN_BELOW; i++) {
+		struct pg_relation *copy = grow(n, &n->relations, sizeof(*copy));
+		if (copy == NULL)
+			return false;
+		*copy = r[i];
+		for (size_t k = 0; k < r[i].ncolumns; k++) {
+			struct column_row *c = grow(n, &n->columns, sizeof(*c));
+			if (c == NULL)
+				return false;
+			*c = (struct column_row){ r[i].oid, r[i].column[k] };
+		}
+	}
+	return share_links(n, &n->depends, &under->depends) && share_links(n, &n->generated, &under->generated);
+}
+
+struct pg_names_builder *
+pg_names_begin_over(struct pg_names *under, size_t max)
+{
+	struct pg_names_builder *b = pg_names_begin(max);
+	if (b == NULL)
+		return NULL;
+	b->names->under = pg_names_ref(under);
+	if (!share_built_in(b->names, under))
+		pg_names_abandon(&b);
+	return b;
+}
+
+const struct pg_relation *
+pg_names_built(const struct pg_names_builder *b, size_t i)
+{
+	return pg_names_at(b->names, i);
+}
+
 void
 pg_names_abandon(struct pg_names_builder **b)
 {
@@ -235,9 +311,11 @@ pg_names_free(struct pg_names **np)
 	free(n->generated.v);
 	free(n->parents.v);
 	free(n->children.v);
+	free(n->moved.v);
 	free(n->functions.v);
 	free(n->former.v);
 	free(n->by_name);
+	pg_names_free(&n->under);
 	free(n);
 }
 
@@ -269,7 +347,17 @@ add_link(struct pg_names *n, struct array *a, uint32_t from, uint32_t to, int16_
 	struct link_row *l = grow(n, a, sizeof(*l));
 	if (l == NULL)
 		return SP_ETOOBIG;
-	*l = (struct link_row){ from, to, attnum };
+	*l = (struct link_row){ .from = from, .to = to, .attnum = attnum };
+	return SP_OK;
+}
+
+int
+pg_names_add_moved(struct pg_names_builder *b, uint32_t relation, int16_t column, uint32_t from, int16_t attnum)
+{
+	struct link_row *l = grow(b->names, &b->names->moved, sizeof(*l));
+	if (l == NULL)
+		return SP_ETOOBIG;
+	*l = (struct link_row){ .from = relation, .column = column, .to = from, .attnum = attnum };
 	return SP_OK;
 }
 
@@ -474,6 +562,7 @@ pg_names_finish(struct pg_names_builder **bp, uint64_t version)
 	sort(&n->generated, sizeof(struct link_row), by_from);
 	sort(&n->parents, sizeof(struct link_row), by_from);
 	sort(&n->children, sizeof(struct link_row), by_from);
+	sort(&n->moved, sizeof(struct link_row), by_from);
 	sort(&n->functions, sizeof(struct pg_function), by_function);
 	n->by_name = calloc(n->relations.n + 1, sizeof(*n->by_name));
 	if ((*bp)->failed || n->by_name == NULL || !share_columns(n)) {
@@ -601,6 +690,12 @@ pg_names_relation(const struct pg_names *n, uint32_t oid)
 }
 
 const struct pg_relation *
+pg_names_at(const struct pg_names *n, size_t i)
+{
+	return i < n->relations.n ? (const struct pg_relation *)n->relations.v + i : NULL;
+}
+
+const struct pg_relation *
 pg_names_find(const struct pg_names *n, struct sp_bytes schema, struct sp_bytes name)
 {
 	char s[256], t[256];
@@ -649,6 +744,16 @@ pg_names_functions(const struct pg_names *n, struct sp_bytes name, size_t *n_r)
 		return &f[i];
 	}
 	return NULL;
+}
+
+bool
+pg_names_acts(const struct pg_names *n)
+{
+	const struct pg_function *f = n->functions.v;
+	for (size_t i = 0; i < n->functions.n; i++)
+		if (f[i].volatility == 'v')
+			return true;
+	return false;
 }
 
 #define VIEWS_MAX 1024 /* views one behind another that are looked into */
@@ -736,6 +841,23 @@ tell(struct sources *s, const struct pg_relation *r, const struct pg_column *c)
 	return rc;
 }
 
+/* What was moved into it is tagged by its own name: nothing behind that matters. */
+static int
+moved_sources(struct sources *s, const struct pg_relation *r, int16_t attnum)
+{
+	const struct array *a = &s->names->moved;
+	const struct link_row *end = a->n == 0 ? NULL : (const struct link_row *)a->v + a->n;
+	int rc = 0;
+	for (const struct link_row *from = links_of(a, r->oid); from < end && from->from == r->oid && rc == 0; from++) {
+		if (attnum != 0 && from->column != 0 && from->column != attnum)
+			continue;
+		const struct pg_relation *source = pg_names_relation(s->names, from->to);
+		const struct pg_column *c = source == NULL ? NULL : pg_relation_column(source, from->attnum);
+		rc = c == NULL ? s->each(s->owner, NULL, NULL) : tell(s, source, c);
+	}
+	return rc;
+}
+
 /* Rows of a parent are its children's, too, in the columns of the same name; partitions are the table itself. */
 static int
 child_sources(struct sources *s, uint32_t oid, const struct pg_column *c, unsigned depth)
@@ -747,9 +869,11 @@ child_sources(struct sources *s, uint32_t oid, const struct pg_column *c, unsign
 		return s->each(s->owner, NULL, NULL);
 	for (const struct link_row *down = links_of(a, oid); down < end && down->from == oid && rc == 0; down++) {
 		const struct pg_relation *child = pg_names_relation(s->names, down->to);
-		const struct pg_column *same = child == NULL || child->partition ? NULL : pg_relation_named(child, sp_str(c->name));
+		const struct pg_column *same = child == NULL || (child->partition && s->names->moved.n == 0) ? NULL : pg_relation_named(child, sp_str(c->name));
 		if (same != NULL)
 			rc = tell(s, child, same);
+		if (same != NULL && rc == 0)
+			rc = moved_sources(s, child, same->attnum);
 		if (same != NULL && rc == 0)
 			rc = view_sources(s, child->oid, depth + 1); /* a foreign table's are anything */
 		if (same != NULL && rc == 0)
@@ -762,6 +886,8 @@ static int
 column_sources(struct sources *s, const struct pg_relation *r, const struct pg_column *c, unsigned depth)
 {
 	int rc = tell(s, r, c);
+	if (rc == 0)
+		rc = moved_sources(s, r, c->attnum);
 	return rc != 0 ? rc : child_sources(s, r->oid, c, depth);
 }
 

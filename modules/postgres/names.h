@@ -41,6 +41,8 @@ struct pg_function {
 	const char *extension;  /* it belongs to, or "" */
 };
 
+/* Each relation, by number, and NULL behind the last. */
+const struct pg_relation *pg_names_at(const struct pg_names *n, size_t i);
 /* Every column's name, as sp_columns_known() wants it; owner: the names. */
 void pg_names_columns(void *owner, int (*take)(void *to, struct sp_bytes column), void *to);
 
@@ -65,8 +67,18 @@ extern const unsigned char pg_names_fields[PG_NAMES_QUERIES];
 /* The query; base: of PG_NAMES_STATE, a transaction before which all had ended when the names were read, at most 1e9 ago. */
 int pg_names_write(struct sp_writer *w, enum pg_names_query q, uint64_t base) SP_MUST;
 
+/*
+ * The same within a transaction, for pg_names_begin_over(): of what the server came with nothing is asked, but
+ * instead of PG_NAMES_STATE whether any of it was changed since base: if not, the answer is "f".
+ */
+int pg_names_write_over(struct sp_writer *w, enum pg_names_query q, uint64_t base) SP_MUST;
+
 /* max: bytes of memory the snapshot may take; 0: 256 MB. */
 struct pg_names_builder *pg_names_begin(size_t max);
+/* What the server came with is taken from another snapshot, which lives as long. */
+struct pg_names_builder *pg_names_begin_over(struct pg_names *under, size_t max);
+/* Each relation that was added so far, and NULL behind the last. */
+const struct pg_relation *pg_names_built(const struct pg_names_builder *b, size_t i);
 /* One row; a NULL field has p == NULL.  SP_EPROTO: not what the query gives; SP_ETOOBIG. */
 int pg_names_feed(struct pg_names_builder *b, enum pg_names_query q, const struct sp_bytes *field, size_t n) SP_MUST;
 /* Ends the builder; NULL when memory is out.  version: any number that differs from earlier ones. */
@@ -85,6 +97,8 @@ int pg_names_add_column(struct pg_names_builder *b, uint32_t relation, int16_t a
 int pg_names_add_depend(struct pg_names_builder *b, uint32_t view, uint32_t relation, int16_t attnum) SP_MUST;
 int pg_names_add_generated(struct pg_names_builder *b, uint32_t relation, int16_t attnum, int16_t from) SP_MUST;
 int pg_names_add_parent(struct pg_names_builder *b, uint32_t child, uint32_t parent) SP_MUST;
+/* Values of attnum of `from` (0: of nobody knows which) were written into that column (0: any) of the relation. */
+int pg_names_add_moved(struct pg_names_builder *b, uint32_t relation, int16_t column, uint32_t from, int16_t attnum) SP_MUST;
 int pg_names_add_function(struct pg_names_builder *b, const struct pg_function *f) SP_MUST;
 
 /* ---- asking ---- */
@@ -103,9 +117,12 @@ const struct pg_relation *pg_names_child(const struct pg_names *n, uint32_t pare
 /* Functions and operators of this name in any schema: an array of n_r, grouped by name. */
 const struct pg_function *pg_names_functions(const struct pg_names *n, struct sp_bytes name, size_t *n_r);
 
+/* Has somebody defined a function that can change anything, definitions too, when a statement runs it unseen? */
+bool pg_names_acts(const struct pg_names *n);
+
 /*
  * Every column behind this one: itself, under its former names too, the same column of its parents and of its children that are
- * no partitions, and for a view all that the view uses.  attnum 0: of all columns.  each() returns non-zero to stop; that is returned.  It is called with NULL, NULL
+ * no partitions, for a view all that the view uses, and what was moved into it.  attnum 0: of all columns.  each() returns non-zero to stop; that is returned.  It is called with NULL, NULL
  * where nobody can tell: anything may be behind it.
  */
 typedef int pg_source_fn(void *owner, const struct pg_relation *r, const struct pg_column *c);

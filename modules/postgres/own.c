@@ -2,11 +2,12 @@
 /*
  * Answers to the gateway's own statements: they never reach the client.
  *
- *   one of track.c    1 2 D… C 3 3    [Z when a Sync of ours ends it]
+ *   one of track.c, defined.c  1 2 D… C 3 3    [Z when a Sync of ours ends it]
  *   one of copy_mask.c  1 t T 3       [Z]
  *   one of catalogue.c, inspect.c, estimate.c  T D… C Z
  */
 #include "catalogue.h"
+#include "defined.h"
 #include "track.h"
 
 struct pg_answer *
@@ -32,6 +33,8 @@ pg_own_step(struct pg *p, const struct pg_message *m)
 	int rc = pg_answered(p);
 	if (own == OWN_CLAIM)
 		p->unclaimed = false;
+	if (rc == SP_OK && (own == OWN_MAY || own == OWN_DEFINED))
+		pg_defined_complete(p, own);
 	if (rc == SP_OK && (own == OWN_NAMES || own == OWN_PREPARED))
 		pg_track_complete(p, own);
 	return rc != SP_OK ? rc : PG_DROP;
@@ -42,7 +45,8 @@ pg_own_row(struct pg *p, const struct pg_message *m)
 {
 	const struct pg_answer *a = pg_head(p);
 	int rc = a->own == OWN_CATALOGUE ? pg_catalogue_row(p, m->body) : a->own == OWN_INSPECT ? pg_inspect_row(p, m->body)
-	    : a->own == OWN_ESTIMATE ? pg_estimate_row(p, m->body) : pg_track_row(p, (enum pg_own)a->own, m->body);
+	    : a->own == OWN_ESTIMATE ? pg_estimate_row(p, m->body) 
+	    : a->own == OWN_MAY || a->own == OWN_DEFINED ? pg_defined_row(p, (enum pg_own)a->own, m->body) : pg_track_row(p, (enum pg_own)a->own, m->body);
 	return rc != SP_OK ? rc : PG_DROP;
 }
 

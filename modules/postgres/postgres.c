@@ -15,6 +15,7 @@
 #include "analyse.h"
 #include "attributes.h"
 #include "catalogue.h"
+#include "defined.h"
 #include "settings_table.h"
 #include "track.h"
 
@@ -551,6 +552,7 @@ on_close(struct sp_session *s)
 	pg_queue_clear(p);
 	pg_objects_end(p);
 	pg_prepared_forget(p);
+	pg_defined_end(p);
 	pg_catalogue_leave(p);
 	pg_cancel_close(p);
 	pg_estimate_close(p);

@@ -249,6 +249,7 @@ struct pg {
 	bool dirty;           /* names may mean something else: ask before the next statement */
 	bool touched;         /* … and may do so again when the transaction ends */
 	bool defined;         /* DDL ran in it */
+	struct defined *definitions; /* what it has defined */
 	bool adopted;         /* the connection was logged in before the session came */
 	bool unclaimed;       /* … and has to be told whose it is, before the next statement */
 	size_t warm;          /* length of what a connection that waits keeps unread; 0: not yet whole */
@@ -385,7 +386,7 @@ void pg_objects_end(struct pg *p);      /* the session ended */
 int pg_finish(struct sp_op *op, uint64_t rows, const char *code, struct sp_bytes text) SP_MUST;
 
 /* ---- own.c: answers to the gateway's own statements ---- */
-enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_COPY, OWN_SYNC, OWN_CATALOGUE, OWN_INSPECT, OWN_CLAIM, OWN_ESTIMATE };
+enum pg_own { OWN_NAMES = 1, OWN_PREPARED, OWN_CLOSE, OWN_COPY, OWN_SYNC, OWN_CATALOGUE, OWN_INSPECT, OWN_CLAIM, OWN_ESTIMATE, OWN_MAY, OWN_DEFINED };
 struct pg_answer *pg_expect_own(struct pg *p, enum pg_own own, uint8_t last);
 int pg_own_step(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_own_row(struct pg *p, const struct pg_message *m) SP_MUST;

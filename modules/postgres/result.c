@@ -122,8 +122,8 @@ judge_columns(struct pg *p, struct sp_op *op, struct pg_shape *shape, struct sp_
 	if (pg_read_row_description(body, &n) != SP_OK)
 		return SP_EPROTO;
 	pg_shape_clear(shape);
-	/* what FETCH shows depends on cursors as well, and what was defined in an open transaction is in no version */
-	uint64_t version = p->secret_cursor || p->defined ? 0 : pg_catalogue_version(p);
+	/* what FETCH shows depends on cursors as well; what nobody knows is in no version */
+	uint64_t version = p->secret_cursor ? 0 : pg_catalogue_version(p);
 	bool again = version != 0 && sp_columns_again(op, body, version);
 	int rc = again ? SP_OK : describe_columns(p, op, body);
 	if (rc == SP_OK)

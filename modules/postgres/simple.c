@@ -9,6 +9,7 @@
 #include "postgres.h"
 
 #include "catalogue.h"
+#include "defined.h"
 #include "track.h"
 
 /* Denied: an error and ReadyForQuery.  An open transaction has to fail at the target, too. */
@@ -153,6 +154,8 @@ pg_ready(struct pg *p, const struct pg_message *m)
 	if (p->fail_next && status == 'T' && pg_behind(p, SP_TARGET))
 		return PG_AGAIN;
 	int rc = SP_OK;
+	if (a->op != NULL)
+		pg_defined_moved(p, a->op, p->traits);
 	if (a->op != NULL)
 		pg_track_answer(p, p->traits);
 	if (a->op != NULL)

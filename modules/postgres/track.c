@@ -4,6 +4,7 @@
 
 #include "attributes.h"
 #include "catalogue.h"
+#include "defined.h"
 
 #define PATH_MAX_SCHEMAS 32u
 #define TEMPORARY_MAX 64u
@@ -120,8 +121,7 @@ tell_view(struct pg *p, struct track *t)
 {
 	uint8_t memory[6144];
 	struct sp_writer w = sp_writer(memory, sizeof(memory));
-	/* In a transaction that defines things only the server knows what names mean, until it ends. */
-	const struct pg_names *names = p->defined ? NULL : pg_catalogue_names(p);
+	const struct pg_names *names = pg_catalogue_names(p);
 	t->names = names == NULL ? 0 : pg_names_version(names);
 	t->view.names = names;
 	t->view.path_unknown = t->unknown;
@@ -141,8 +141,8 @@ tell_view(struct pg *p, struct track *t)
 		sp_wr_cstr(&w, sp_str(t->path[i]));
 	for (size_t i = 0; i < t->view.ntemporary; i++)
 		sp_wr_cstr(&w, sp_str(t->temporary[i]));
-	/* with statements of its own by name, no other session's view equals this one */
-	bool own = w.bad || p->prepared != NULL;
+	/* with statements of its own by name, or definitions, no other session's view equals this one */
+	bool own = w.bad || p->prepared != NULL || p->defined;
 	sp_view(p->s, &t->view, pg_catalogue_scope(p, (struct sp_bytes){ memory, own ? SIZE_MAX : w.len }));
 	pg_catalogue_tell(p);
 	return sp_fact(p->s, "role", sp_str(t->role));
@@ -267,6 +267,16 @@ pg_track_ask(struct pg *p, enum pg_own own, struct sp_bytes text)
 	return rc != SP_OK ? rc : write_question(pg_out(p, SP_TARGET), text);
 }
 
+/* What was asked is answered at once; amid a batch of the client's without ending it. */
+static int
+ask_end(struct pg *p, bool amid)
+{
+	if (!amid && pg_expect_own(p, OWN_SYNC, 'Z') == NULL)
+		return SP_EINTERNAL;
+	int rc = pg_write_empty(pg_out(p, SP_TARGET), amid ? 'H' : 'S');
+	return rc != SP_OK ? rc : PG_WAIT;
+}
+
 static int
 ask_server(struct pg *p, struct track *t)
 {
@@ -280,11 +290,9 @@ ask_server(struct pg *p, struct track *t)
 		pg_prepared_forget(p);
 	if (rc == SP_OK && p->doubtful)
 		rc = pg_track_ask(p, OWN_PREPARED, SP_LIT(prepared_question));
-	if (rc == SP_OK && !amid && pg_expect_own(p, OWN_SYNC, 'Z') == NULL)
-		rc = SP_EINTERNAL;
-	if (rc == SP_OK)
-		rc = pg_write_empty(pg_out(p, SP_TARGET), amid ? 'H' : 'S');
-	return rc != SP_OK ? rc : PG_WAIT;
+	if (rc == SP_OK && p->defined)
+		rc = pg_defined_ask(p);
+	return rc != SP_OK ? rc : ask_end(p, amid);
 }
 
 /* A table that somebody made past us since the catalogue was read: read it again, once, before judging. */
@@ -302,12 +310,12 @@ pg_track_reads_again(struct pg *p)
 
 /*
  * Definitions change past us: what was read too long ago is asked for again before anything is judged by
- * it.  In a failed transaction, and after DDL in one, no name is believed anyway.
+ * it.  In a failed transaction no name is believed anyway.
  */
 static int
 check_names(struct pg *p)
 {
-	if (p->question.op != NULL || p->status == 'E' || p->defined)
+	if (p->question.op != NULL || p->status == 'E')
 		return PG_PASS;
 	if (!p->checking) {
 		uint64_t reading = pg_catalogue_aged(p);
@@ -319,7 +327,25 @@ check_names(struct pg *p)
 	if (!pg_catalogue_fresh(p, p->reading))
 		return PG_WAIT;
 	p->checking = false;
+	if (p->defined && pg_defined_old(p)) {
+		pg_defined_stale(p);
+		p->dirty = true;
+	}
 	return PG_PASS;
+}
+
+/* What the transaction has defined is read next. */
+static int
+ask_definitions(struct pg *p)
+{
+	if (!pg_settled(p))
+		return PG_WAIT;
+	if (pg_unsent(p, SP_CLIENT))
+		return PG_AGAIN;
+	bool amid = p->batch_sent;
+	int rc = pg_defined_look(p);
+	p->flushed = p->flushed || rc == SP_OK;
+	return rc == SP_OK ? ask_end(p, amid) : rc;
 }
 
 int
@@ -333,7 +359,8 @@ pg_track(struct pg *p)
 	const struct pg_names *names = pg_catalogue_names(p);
 	if (t == NULL)
 		return SP_ENOMEM;
-	if (!p->dirty && t->names == (names == NULL ? 0 : pg_names_version(names)))
+	bool asks = p->defined && p->status != 'E' && pg_defined_wanted(p);
+	if (!p->dirty && !asks && t->names == (names == NULL ? 0 : pg_names_version(names)))
 		return PG_PASS;
 	if (p->question.op != NULL)
 		return PG_PASS; /* asked under the old view; the core judges again on release */
@@ -341,6 +368,11 @@ pg_track(struct pg *p)
 		if (t->asking || !pg_settled(p))
 			return PG_WAIT;
 		return pg_unsent(p, SP_CLIENT) ? PG_AGAIN : ask_server(p, t);
+	}
+	if (!p->dirty && asks) {
+		int rc = ask_definitions(p);
+		if (rc != PG_PASS)
+			return rc;
 	}
 	if (p->dirty)
 		t->unknown = true; /* in a failed transaction only its end is of use; asked after that */
@@ -367,6 +399,7 @@ void
 pg_track_failed(struct pg *p)
 {
 	pg_prepared_forget(p);
+	pg_defined_failed(p);
 	p->track->asking = false;
 	p->track->unknown = true;
 	p->track->names = UINT64_MAX;
@@ -378,9 +411,25 @@ pg_track_failed(struct pg *p)
 
 /* ---- what happened ---- */
 
+static void
+define_again(struct pg *p)
+{
+	p->defined = p->dirty = p->touched = true;
+	pg_defined_stale(p);
+}
+
+void
+pg_track_moved(struct pg *p)
+{
+	if (p->defined)
+		define_again(p);
+}
+
 void
 pg_track_answer(struct pg *p, unsigned traits)
 {
+	if (p->defined && ((traits & (PG_PLAIN | PG_BEGINS)) == 0 || pg_defined_unseen(p)))
+		define_again(p);
 	if ((traits & PG_PLAIN) != 0)
 		return;
 	if ((traits & (PG_SETTINGS | PG_NAMES)) != 0 || p->touched)
@@ -390,7 +439,7 @@ pg_track_answer(struct pg *p, unsigned traits)
 	if ((traits & (PG_SETTINGS | PG_NAMES)) != 0)
 		p->touched = true;
 	if ((traits & PG_NAMES) != 0)
-		p->defined = true;
+		define_again(p);
 	if ((traits & PG_PREPARED) != 0)
 		p->dirty = p->doubtful = true;
 }
@@ -400,6 +449,8 @@ pg_track_error(struct pg *p)
 {
 	if (p->touched)
 		p->dirty = true;
+	if (p->defined)
+		define_again(p);
 }
 
 int
@@ -414,6 +465,7 @@ pg_track_status(struct pg *p, uint8_t status)
 			p->dirty = true; /* committed or rolled back, by Sync too: what was set in it may be gone */
 		if (p->defined)
 			p->reading = pg_catalogue_defined(p);
+		pg_defined_end(p);
 		p->touched = p->defined = false;
 	}
 	if (p->queue.n == 0) { /* else more is under way, and this is not the last word on it */
