@@ -143,6 +143,7 @@ const struct argument argument_table[] = {
 	{ CALL_EVENTS, "after", ARGUMENT_TEXT, "id of the last event that one has; the header Last-Event-ID says it, too" },
 	{ CALL_REPLAY, "format", ARGUMENT_TEXT, "jsonl (without it), text, asciicast, or terminal: what its screen was told, made harmless" },
 	{ CALL_REPLAY, "after", ARGUMENT_NUMBER, "go on behind this frame" },
+	{ CALL_REPLAY, "head", ARGUMENT_NUMBER, "of what each operation answered, printed or was sent, about so many bytes and no more; all of it without" },
 	{ CALL_REPLAY, "follow", ARGUMENT_FLAG, "of a live session: go on until it ends" },
 	{ CALL_REQUESTS, "all", ARGUMENT_FLAG, "those that are decided, too" },
 	{ CALL_REQUESTS, "limit", ARGUMENT_NUMBER, "at most so many; 200 without it" },

@@ -18,6 +18,7 @@
 
 #define SLICE_US 3000
 #define ROW_MAX (8u << 20) /* of a row that is put together */
+#define HEADS 64u          /* operations whose frames stand among one another's */
 
 struct replay {
 	struct job job;
@@ -29,6 +30,11 @@ struct replay {
 	struct show show;
 	struct buffer out;
 	bool follow, ended;  /* ended: its last frame was shown */
+	uint64_t head;       /* bytes of each operation's stream that are shown; 0: all */
+	struct {
+		uint32_t op;
+		uint64_t bytes;
+	} told[HEADS];
 };
 
 static const char *const types[] = { [SHOW_TEXT] = "text/plain; charset=utf-8", [SHOW_JSONL] = "application/x-ndjson",
@@ -93,6 +99,24 @@ at_end(struct replay *r)
 		fail(r, "out of memory");
 }
 
+/* It is behind the head of its operation.  Of more than HEADS at once some may show more than that. */
+static bool
+left_out(struct replay *r, const struct frame *f)
+{
+	if (r->head == 0 || (f->type != FRAME_ROWS && !frame_is_stream(f->type)))
+		return false;
+	uint32_t i = f->op % HEADS;
+	if (r->told[i].op != f->op) {
+		r->told[i].op = f->op;
+		r->told[i].bytes = 0;
+	}
+	bool out = r->told[i].bytes >= r->head;
+	if (out && f->type == FRAME_ROWS && r->show.op == f->op)
+		buffer_free(&r->show.rows); /* of a row that goes on behind it */
+	r->told[i].bytes += f->payload.len;
+	return out;
+}
+
 static bool
 show_one(struct replay *r, const struct frame *f)
 {
@@ -119,7 +143,7 @@ replay_step(struct job *job)
 			at_end(r);
 		else if (rc < 0)
 			fail(r, why);
-		else if (!show_one(r, &f))
+		else if (!left_out(r, &f) && !show_one(r, &f))
 			fail(r, "out of memory");
 		else
 			continue;
@@ -153,14 +177,15 @@ replay_begin(struct caller *c, struct sp_bytes token, json_t *args)
 {
 	const char *format = json_string_value(json_object_get(args, "format"));
 	enum show_form form = SHOW_JSONL;
-	json_int_t after = json_integer_value(json_object_get(args, "after"));
+	json_int_t after = json_integer_value(json_object_get(args, "after")), head = json_integer_value(json_object_get(args, "head"));
 	if (format != NULL && !show_form_named(format, &form)) {
 		json_decref(args);
 		caller_refuse(c, 400, "the format is jsonl, text, asciicast or terminal");
 		return;
 	}
 	struct replay *r = mem_alloc(sizeof(*r));
-	*r = (struct replay){ .job = { replay_step, replay_end }, .caller = c, .follow = json_is_true(json_object_get(args, "follow")) };
+	*r = (struct replay){ .job = { replay_step, replay_end }, .caller = c, .follow = json_is_true(json_object_get(args, "follow")),
+		.head = head > 0 ? (uint64_t)head : 0 };
 	r->show = (struct show){ .form = form, .rows = { .max = ROW_MAX }, .after = after > UINT32_MAX ? UINT32_MAX : (uint32_t)after };
 	r->token = secret_new(token);
 	caller_work(c, &r->job);

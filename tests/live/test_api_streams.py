@@ -146,6 +146,20 @@ def a_replay_streams_what_the_command_shows(world):
 
 
 @test
+def of_each_operation_only_the_head_is_sent_when_asked(world):
+    """What the console's timeline shows of a recording that may be long: every operation, and about so many bytes of each one's rows."""
+    mine = {s["id"] for s in world.sessions()}
+    assert world.psql(stdin="SELECT md5(g::text) FROM generate_series(1, 20000) g;\nSELECT 'the second';\n").code == 0
+    id = wait_for(lambda: [s["id"] for s in world.sessions() if s["id"] not in mine and s["state"] == "ended"], 20)[0]
+    whole, head = lines(world, f"recordings/{id}/replay"), lines(world, f"recordings/{id}/replay?head=5000")
+    told = lambda frames: [f for f in frames if f["type"] != "rows"]
+    assert told(head) == told(whole), (len(head), len(whole))
+    rows = {name: [r[0] for f in frames if f["type"] == "rows" for r in f["rows"]] for name, frames in (("whole", whole), ("head", head))}
+    assert len(rows["whole"]) == 20001 and 100 < len(rows["head"]) < 10000 and rows["head"][-1] == "the second", {k: len(v) for k, v in rows.items()}
+    assert rows["head"][:-1] == rows["whole"][: len(rows["head"]) - 1] and not any("unfinished" in f for f in head)
+
+
+@test
 def nothing_of_a_statement_reaches_a_terminal(world):
     """RC5: escapes, titles, OSC 52 and forged lines in SQL, in every form a replay has, and in the audit log."""
     evil = "SELECT '\x1b]52;c;cm0=\x07\x1b]0;title\x07\x1b[2J\x1bPq\x1b\\' AS \"x\n{\"\"time\"\":1}\u202e\""

@@ -25,7 +25,7 @@ def a_recording_plays_to_its_last_frame(w):
         await screen.click(); // it plays
         await page.waitForFunction(() => /the-last-words/.test(document.querySelector('.ap-player')?.textContent ?? ''));
         await page.getByLabel('Find in what was printed').fill('last-words');
-        const hit = page.locator('.hits-list li').first();
+        const hit = page.locator('.hits-list li', { has: page.locator('button') }).first();
         await hit.waitFor();
         const found = await hit.innerText();
         await hit.locator('button').click();
@@ -33,6 +33,33 @@ def a_recording_plays_to_its_last_frame(w):
     """)
     assert "the-last-words" in text[0] and "owned" not in text[2], text
     assert b.run("local", "return page.evaluate(() => document.querySelectorAll('.ap-player img, .ap-player a[href*=evil]').length)") == 0
+    assert b.run("local", "return noted") == []
+
+
+@test
+def what_was_denied_is_marked_and_gone_to(w):
+    """Marks stand at denied lines, lead there and back; a long pause is skipped, or not: the recording is asked for anew, and played from its beginning."""
+    b = open_console(w)
+    t = Terminal(w, user="dan")
+    for line in ("echo be''fore", "rm x", "echo af''ter", "exit"):
+        t.until("lines:~> ")
+        t.type(line + "\r")
+    t.end()
+    visit(w, "local", f"/sessions/{ended(w, 'dan')}?tab=terminal", ".ap-player")
+    said = b.run("local", """
+        const start = page.locator('.ap-overlay-start'), marks = page.getByRole('list', { name: 'Marks' }).locator('li');
+        const reads = (re, not) => page.waitForFunction(([re, not]) => new RegExp(re).test(document.querySelector('.ap-player')?.textContent ?? '') !== not, [re, not ?? false]);
+        await marks.first().waitFor();
+        await start.click();
+        await reads('after');
+        await marks.first().locator('button').click();
+        await reads('after', true);
+        await page.getByLabel('Skip idle time').uncheck();
+        await start.click();
+        await reads('after');
+        return [await marks.count(), await marks.first().innerText(), await page.locator('.ap-player .ap-marker, .ap-player .ap-marker-container').count()];
+    """)
+    assert said[0] == 1 and "deny by no-rm" in said[1] and said[2] >= 1, said
     assert b.run("local", "return noted") == []
 
 
@@ -78,4 +105,4 @@ def a_live_terminal_is_watched_and_ended(w):
     """)
 
 
-ssh_main(console=True)
+ssh_main(console=True, more=lambda w: w.ssh_target("lines", extra="shell exec;"))

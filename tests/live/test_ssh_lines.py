@@ -2,53 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`shell exec`: a line editor in the gateway, each line a command that is judged; `shell off`; and who waits in a terminal gives up."""
 
-import pty
+import fcntl
 import select
 import struct
-import fcntl
 import termios
 
 from ssh_world import *
-
-
-class Terminal:
-    """ssh in a terminal of ours, 24 rows of 80."""
-
-    def __init__(self, w, *command, name="lines", user="ann", groups="dev", options=()):
-        self.pid, self.fd = pty.fork()
-        if self.pid == 0:
-            os.environ.update(w.environment(w.token(user, groups)), TERM="xterm", LC_ALL="C.UTF-8")
-            os.execvp("ssh", w.ssh_argv(*command, name=name, options=["-tt", *options]))
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.seen = b""
-
-    def type(self, text):
-        os.write(self.fd, text.encode() if isinstance(text, str) else text)
-
-    def until(self, text):
-        """What came until this text did."""
-        text = text.encode()
-        end = time.monotonic() + 30 * SLOW
-        while text not in self.seen:
-            ready, _, _ = select.select([self.fd], [], [], max(0, end - time.monotonic()))
-            assert ready, f"{text!r} did not come: {self.seen!r}"
-            try:
-                more = os.read(self.fd, 65536)
-            except OSError:
-                more = b""
-            assert more, f"it ended without {text!r}: {self.seen!r}"
-            self.seen += more
-        before, _, self.seen = self.seen.partition(text)
-        return before.decode(errors="replace")
-
-    def end(self):
-        try:
-            while more := os.read(self.fd, 65536):
-                self.seen += more
-        except OSError:
-            pass
-        os.close(self.fd)
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
 
 @test

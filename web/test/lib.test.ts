@@ -2,11 +2,11 @@
 // What pages compute before they show it.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { castLine, Pace } from "../src/lib/cast";
+import { castLine, Finder, Pace, placeOf, Screening, type CastEvent, type Mark } from "../src/lib/cast";
 import { forms } from "../src/lib/connect";
 import { mayNot } from "../src/lib/decide";
 import { buckets, by, metrics, quantile, total } from "../src/lib/metrics";
-import { rowsKept, take, timeline, verdictOf } from "../src/lib/timeline";
+import { rowsKept, rowsMore, take, timeline, verdictOf } from "../src/lib/timeline";
 import { merged, rowsInSight } from "../src/lib/window";
 
 const me = { user: "lea", issuer: "i", groups: ["leads"], may: ["use", "approve"] };
@@ -50,7 +50,10 @@ test("frames become operations", () => {
   const o = t.operations.get(2)!;
   assert.deepEqual([o.text, o.events.map((e) => e.what), verdictOf(o), o.params], ["SELECT 1", ["held", "allow"], "allow", ["7", null]]);
   assert.deepEqual(o.columns, [{ name: "a", masked: true }, { name: "0xff", masked: false }]);
-  assert.deepEqual([o.rows.length, o.more, o.done?.rows, t.frames, t.end?.torn], [rowsKept, 4, 504, 10, false]);
+  assert.deepEqual([o.rows.length, rowsMore(o), o.done?.rows, t.frames, t.end?.torn], [rowsKept, 4, 504, 10, false]);
+  take(t, { type: "done", frame: 11, at_us: 41, op: 2, rows: 1504 }); // behind the head that was asked for
+  take(t, { type: "cut", frame: 12, at_us: 41, op: 2, rows: 900 });
+  assert.equal(rowsMore(o), 1504 - 900 - rowsKept);
 });
 
 test("a long pause is played as a short one", () => {
@@ -63,6 +66,76 @@ test("lines of an asciicast", () => {
   assert.deepEqual(castLine('[1.5, "o", "hi"]'), [1.5, "o", "hi"]);
   assert.equal(castLine(""), undefined);
   assert.equal(castLine('["x", 1]'), undefined);
+});
+
+test("where the player's keys lead", () => {
+  const marks: Mark[] = [[3, "a"], [7, "b"]];
+  const go = (where: Parameters<typeof placeOf>[0]) => placeOf(where, 5, 40, marks);
+  assert.deepEqual([go(12), go(-1), go("<<"), go(">>"), go("<<<"), go("50%"), go("nonsense")], [12, 0, 0, 10, 1, 20, undefined]);
+  assert.deepEqual([go({ marker: "prev" }), go({ marker: "next" }), go({ marker: 0 }), go({ marker: 9 })], [3, 7, 3, undefined]);
+});
+
+test("words are found over pieces and control sequences, once", () => {
+  const f = new Finder("Needle");
+  const events: CastEvent[] = [[1, "o", "a nee"], [2, "o", "\u001b[3"], [3, "o", "1mdl\u001b]0;title\u0007e in"], [4, "o", " the hay"], [5, "i", "needle"], [6, "o", "no need"]];
+  assert.deepEqual(events.map((e) => f.look(e)?.at), [undefined, undefined, 3, undefined, undefined, undefined]);
+  assert.equal(new Finder("dle").look([1, "o", "\u001b[1mneedle\u001b[0m"])?.text, "needle");
+});
+
+// Where a recording has come to, from what its player was told.
+async function screened(lines: string[], act: (driver: ReturnType<Screening["source"]>, heard: string[], until: (what: string) => Promise<void>) => Promise<void>, fetched: (n: number) => Response = () => new Response(lines.join("\n"))): Promise<string[]> {
+  const heard: string[] = [];
+  const was = globalThis.fetch;
+  let times = 0;
+  globalThis.fetch = () => Promise.resolve(fetched(++times));
+  const until = async (what: string) => {
+    for (let i = 0; i < 1000 && !heard.includes(what); i++) await new Promise((done) => setTimeout(done, 5));
+    assert.ok(heard.includes(what), `${what} in ${heard.join(" ")}`);
+  };
+  const s = new Screening("/x", false, 0.01, (why) => heard.push(`failed ${String(why)}`));
+  const driver = s.source({ dispatch: (event, data) => { if (event !== "timing" && event !== "metadata") heard.push(event === "output" ? String(data) : event); } });
+  try {
+    driver.init();
+    await act(driver, heard, until);
+  } finally {
+    driver.stop();
+    globalThis.fetch = was;
+  }
+  return heard;
+}
+const cast = ['{"version": 2, "width": 80, "height": 24}', '[0, "o", "one"]', '[500, "o", "two"]', '[900, "r", "100x30"]', '[1000, "o", "three"]', ""];
+
+test("a recording is played, gone back in, and passed over", async () => {
+  const heard = await screened(cast, async (driver, heard, until) => {
+    await until("reset");
+    assert.deepEqual(heard, ["reset"]); // nothing before it is played
+    driver.play();
+    await until("ended");
+    assert.deepEqual(heard.splice(0).filter((h) => h !== "play" && h !== "playing"), ["reset", "one", "two", "resize", "three", "ended"]);
+    driver.seek!(600);
+    await until("seeked");
+    assert.equal(driver.getTiming().time, 600);
+    assert.deepEqual(heard.splice(0).filter((h) => h !== "play" && h !== "loading"), ["reset", "one", "two", "pause", "seeked"]);
+    driver.seek!(950); // on, still paused
+    await until("seeked");
+  });
+  assert.deepEqual(heard.filter((h) => h !== "play" && h !== "loading"), ["resize", "pause", "seeked"]);
+});
+
+test("a stream that breaks is begun anew where it was, as long as it gets further", async () => {
+  const broken = (n: number) => new Response(new ReadableStream({
+    start(c) {
+      c.enqueue(new TextEncoder().encode(cast.slice(0, n === 1 ? 2 : 3).join("\n") + "\n"));
+      if (n === 1) setTimeout(() => c.error(new Error("cut")), 100);
+      else setTimeout(() => c.error(new Error("cut again")), 200);
+    },
+  }));
+  const heard = await screened(cast, async (driver, _heard, until) => {
+    driver.play();
+    await until("error");
+  }, broken);
+  assert.equal(heard.filter((h) => h === "reset").length, 3);
+  assert.match(heard.find((h) => h.startsWith("failed"))!, /cut again/);
 });
 
 test("numbers of /metrics", () => {

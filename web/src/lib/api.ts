@@ -85,8 +85,8 @@ export async function text(path: string): Promise<string> {
   return (await call(path, {})).text();
 }
 
-// JSON objects, a line each, as they come.
-export async function lines(path: string, each: (o: Record<string, unknown>) => void, signal: AbortSignal): Promise<void> {
+// What comes, line by line; no faster than it is taken.
+export async function* textLines(path: string, signal: AbortSignal): AsyncGenerator<string> {
   const r = await call(path, { signal });
   const reader = r.body!.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
@@ -94,9 +94,14 @@ export async function lines(path: string, each: (o: Record<string, unknown>) => 
     const { done, value } = await reader.read();
     const parts = (rest + (value ?? "")).split("\n");
     rest = done ? "" : parts.pop()!;
-    for (const part of parts) if (part !== "") each(JSON.parse(part) as Record<string, unknown>);
+    yield* parts;
     if (done) return;
   }
+}
+
+// JSON objects, a line each, as they come.
+export async function lines(path: string, each: (o: Record<string, unknown>) => void, signal: AbortSignal): Promise<void> {
+  for await (const line of textLines(path, signal)) if (line !== "") each(JSON.parse(line) as Record<string, unknown>);
 }
 
 export async function whoami(): Promise<Whoami> {

@@ -134,3 +134,8 @@ export function take(t: Timeline, f: Frame): void {
 export function verdictOf(o: Operation): string {
   return o.events[o.events.length - 1]?.what ?? "";
 }
+
+// Rows that the recording has and this does not: those behind the head that was asked for, too.
+export function rowsMore(o: Operation): number {
+  return o.columns.length === 0 ? 0 : Math.max(o.more, (o.done?.rows ?? 0) - (o.cut?.rows ?? 0) - o.rows.length);
+}

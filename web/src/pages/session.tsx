@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // One session: what was done in it, in order; as a terminal where it was one; whether the record is whole.
 import { useEffect, useRef, useState } from "preact/hooks";
-import { get, lines, Problem, post, type Session, type Whoami } from "../lib/api";
+import { address, get, lines, Problem, post, type Session, type Whoami } from "../lib/api";
 import { useLive } from "../lib/live";
 import type { Place } from "../lib/route";
 import { bytes, count, plain } from "../lib/text";
 import { measured, span, utc } from "../lib/time";
-import { take, timeline, verdictOf, type Operation, type Timeline } from "../lib/timeline";
+import { rowsMore, take, timeline, verdictOf, type Operation, type Timeline } from "../lib/timeline";
 import { useAsk, useNow } from "../lib/use";
 import { Chip, Code, Empty, Facts, Field, Hash, Icon, Loading, Sheet, Shown, Tabs, Time, Trouble } from "../ui/parts";
 import { Player } from "../ui/player";
@@ -21,7 +21,7 @@ function Rows({ o }: { o: Operation }) {
         <thead><tr>{o.columns.map((c, i) => <th key={i} scope="col"><Shown text={c.name} />{c.masked && <Chip text="masked" />}</th>)}</tr></thead>
         <tbody>{o.rows.map((r, i) => <tr key={i}>{r.map((v, j) => <td key={j} class={o.columns[j]?.masked ? "masked" : ""}>{v === null ? <span class="soft">NULL</span> : <Shown text={v} />}</td>)}</tr>)}</tbody>
       </table>
-      {o.more > 0 && <p class="soft">{count(o.more, "row")} more: the export has them.</p>}
+      {rowsMore(o) > 0 && <p class="soft">{count(rowsMore(o), "row")} more: the export has them.</p>}
       {o.cut !== undefined && <p class="soft">The recording keeps only the head of this answer{o.cut.rows !== undefined && ` of ${count(o.cut.rows, "row")}`}; its SHA-256 is kept.</p>}
     </div>
   );
@@ -89,6 +89,8 @@ interface Replay {
   problem?: Problem;
 }
 
+const headOfEach = 256 << 10; // bytes of what an operation printed or answered: a page shows no more of it
+
 function useReplay(id: string, follow: boolean, wanted: boolean): Replay {
   const t = useRef<Timeline>(timeline());
   const [s, set] = useState<Omit<Replay, "t">>({ turn: 0, state: "reading" });
@@ -100,7 +102,7 @@ function useReplay(id: string, follow: boolean, wanted: boolean): Replay {
     t.current = timeline();
     set({ turn: 0, state: "reading" });
     const each = (f: Record<string, unknown>) => { take(t.current, f); frame = frame || requestAnimationFrame(draw); };
-    lines(`/api/v1/recordings/${id}/replay${follow ? "?follow=1" : ""}`, each, stop.signal).then(
+    lines(address(`/api/v1/recordings/${id}/replay`, undefined, { head: headOfEach, follow: follow && "1" }), each, stop.signal).then(
       () => set((x) => ({ turn: x.turn + 1, state: "done" })),
       (e: unknown) => stop.signal.aborted || set((x) => ({ turn: x.turn + 1, state: "done", problem: e instanceof Problem ? e : new Problem(-1, String(e)) })));
     return () => { stop.abort(); cancelAnimationFrame(frame); };
@@ -218,7 +220,7 @@ function Body({ s, me, place, again }: { s: Session; me: Whoami; place: Place; a
       {!auditor ? <Empty icon="eye" title="What was done is for auditors">You see that the session was, and how it ended. Recordings are read by the group of auditors.</Empty> : (
         <>
           {terminal && <Tabs now={tab} all={[["operations", `/sessions/${s.id}`, "Operations"], ["terminal", `/sessions/${s.id}?tab=terminal`, "Terminal"]]} />}
-          {tab === "terminal" && terminal ? <Player id={s.id} live={live} t={r.t} /> : <Operations r={r} op={Number(place.query.get("op") ?? 0)} session={s.id} />}
+          {tab === "terminal" && terminal ? <Player id={s.id} live={live} t={r.t} seconds={live ? 0 : Math.max(r.t.last / 1e6, (Date.parse(s.ended ?? s.started) - Date.parse(s.started)) / 1000)} /> : <Operations r={r} op={Number(place.query.get("op") ?? 0)} session={s.id} />}
         </>
       )}
       {killing && <Kill s={s} close={() => kill(false)} done={again} />}
