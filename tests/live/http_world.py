@@ -31,7 +31,7 @@ rule "no-admin" { doc = "Administration is not done here.", on = "http.request",
 rule "uploads" {
   doc   = "Files may be sent to /upload.",
   on    = "http.request",
-  when  = { path = "/upload" },
+  when  = { path = { "/upload", "/trailers", "/echo", "/count" } },
   allow = { unclear = "body", name = "application/octet-stream" },
 }
 rule "end" { doc = "The end of it.", on = "http.request", when = { path = "/kill" }, kill = "Goodbye." }
@@ -103,7 +103,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             while (n := int(self.rfile.readline(), 16)) > 0:
                 body += self.rfile.read(n)
                 self.rfile.readline()
-            self.rfile.readline()
+            while (line := self.rfile.readline()) not in (b"\r\n", b""):
+                self.server.trailers.append(line)
             return body
         return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
@@ -120,7 +121,34 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
         self.wfile.flush()
 
+    def count(self):
+        """How long the body was, and nothing of it kept."""
+        n = 0
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            while (size := int(self.rfile.readline(), 16)) > 0:
+                n += len(self.rfile.read(size))
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            while n < int(self.headers.get("Content-Length", 0)):
+                n += len(self.rfile.read1(1 << 20))
+        self.say(200, json.dumps({"length": n}).encode(), ("Content-Type", "application/json"))
+
+    def echo(self):
+        """Each chunk back as it comes."""
+        self.send_response(200)
+        self.send_header("Content-Type", "application/octet-stream")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        while (n := int(self.rfile.readline(), 16)) > 0:
+            self.chunk(self.rfile.read(n))
+            self.rfile.readline()
+        self.rfile.readline()
+        self.wfile.write(b"0\r\n\r\n")
+
     def do(self):
+        if self.path in ("/echo", "/count"):
+            return self.echo() if self.path == "/echo" else self.count()
         body = self.read_body()
         self.server.got.append((self.command, self.path, dict(self.headers.items()), body))
         path = self.path.split("?")[0]
@@ -154,6 +182,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.chunk(part)
                 time.sleep(0.01)
             self.wfile.write(b"0\r\n\r\n")
+        elif path == "/trailers":
+            self.send_response(200)
+            self.send_header("Content-Type", "application/octet-stream")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Trailer", "X-Note")
+            self.end_headers()
+            self.chunk(body)
+            self.wfile.write(b"0\r\nX-Note: secret-of-the-target\r\n\r\n")
         elif path == "/cards":
             self.say(200, b"a 4111 1111 1111 1111 b")
         elif path == "/away":
@@ -211,7 +247,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 class Server:
     def __init__(self, tls=None, clients=None):
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.got, self.server.step = [], threading.Event()
+        self.server.got, self.server.trailers, self.server.step = [], [], threading.Event()
         self.server.handle_error = lambda *_: None  # a client that was refused is gone
         self.port = self.server.server_address[1]
         if tls:
