@@ -20,6 +20,9 @@ static const struct sp_directive directives[] = {
 	    "A label that names who may use a container: set when one is created, wanted of each other, so that everybody sees their own." },
 	{ "env", SP_TYPE_STRING, SP_IN_MODULE | SP_IN_TARGET, CONF(env), "secrets",
 	    "Values of variables in what inspect shows: shown, masked, or secrets: masked where the name sounds like one." },
+	{ "stream_idle", SP_TYPE_DURATION, SP_IN_MODULE | SP_IN_TARGET, CONF(stream_idle), "off",
+	    "A terminal, an attached container, followed logs or events through which nothing went for so long, in either direction, end; a "
+	    "command without a terminal does not: it may have nothing to say." },
 	{ .name = NULL }
 };
 
@@ -66,6 +69,7 @@ route(struct sp_session *s, struct sp_bytes head)
 	r->unseen = !r->up_done && !r->spool;
 	r->unbounded = (flags & ROW_ENDLESS) != 0;
 	r->hijack = (flags & ROW_HIJACK) != 0;
+	r->progress = (flags & ROW_PROGRESS) != 0;
 	const char *protocol = flags & ROW_OPAQUE ? "h2c" : "tcp"; /* BuildKit's streams are HTTP/2, which nobody looks into */
 	r->upgrade = r->hijack && d->proxy.head.upgrade && http_name_is(http_field(&d->proxy.head, head, "upgrade"), protocol) ? protocol : NULL;
 	r->hijack = r->hijack && (r->upgrade != NULL || !(flags & ROW_OPAQUE));
@@ -178,14 +182,28 @@ pieces(struct sp_session *s, struct sp_bytes piece, bool last, struct sp_writer 
 	return SP_OK;
 }
 
+/* Is somebody looking on, for whom nothing is a reason to end it?  A command without a terminal works for its own sake. */
+static bool
+is_watched(const struct docker *d)
+{
+	static const char *const actions[] = { "attach", "logs", "events", "stats" };
+	const struct row *row = d->r.route.row;
+	bool watched = row != NULL && strcmp(row->kind, "docker.exec") == 0 && d->r.terminal;
+	for (size_t i = 0; row != NULL && i < sizeof(actions) / sizeof(*actions); i++)
+		watched = watched || strcmp(row->action, actions[i]) == 0;
+	return watched;
+}
+
 /* The answer's head is there. */
 static int
 begin(struct sp_session *s)
 {
+	const struct docker_conf *conf = sp_conf(s);
 	struct docker *d = sp_state(s);
 	const struct row *row = d->r.route.row;
 	d->r.framed = d->proxy.r.framed = row != NULL && (row->flags & ROW_FRAMES) && !d->r.terminal && d->proxy.r.status < 300;
-	d->proxy.r.rewrite = d->proxy.r.rewrite && (d->proxy.r.status == 200 || d->proxy.r.status == 201);
+	d->proxy.r.rewrite = d->proxy.r.early ? d->proxy.r.status >= 300 : d->proxy.r.rewrite && (d->proxy.r.status == 200 || d->proxy.r.status == 201);
+	d->proxy.r.silence = is_watched(d) ? conf->stream_idle : 0;
 	d->proxy.r.pieces = row != NULL && (row->flags & ROW_EXIT) && d->proxy.r.status == 200;
 	int rc = record_size(s);
 	for (unsigned i = 0; i < 3 && rc == SP_OK; i++)
@@ -229,12 +247,40 @@ keep_exec(struct sp_session *s, struct sp_bytes body)
 	return d->r.kept ? SP_OK : unshown(s, SP_EIO, "whose exec that is could not be kept: try again in a few seconds");
 }
 
+/* A line of progress, as Docker's clients read them. */
+static void
+announce(struct sp_writer *out, bool failed, const char *text)
+{
+	if (failed) {
+		sp_wr_put(out, SP_LIT("{\"errorDetail\":{\"message\":"));
+		proxy_put_json(out, text);
+		sp_wr_put(out, SP_LIT("},\"error\":"));
+	} else {
+		sp_wr_put(out, SP_LIT("{\"status\":"));
+	}
+	proxy_put_json(out, text);
+	sp_wr_put(out, SP_LIT("}\r\n"));
+}
+
+/* The target refuses, and the client was told 200: {"message": …} in the words of progress. */
+static int
+fail_early(struct sp_bytes body, struct sp_writer *out)
+{
+	json_t *j = json_loadb((const char *)body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
+	const char *message = json_string_value(json_object_get(j, "message"));
+	announce(out, true, message == NULL ? "the target refuses, and does not say why" : message);
+	json_decref(j);
+	return SP_OK;
+}
+
 static int
 rewrite(struct sp_session *s, unsigned status, struct sp_bytes body, struct sp_writer *out)
 {
 	const struct docker_conf *c = sp_conf(s);
 	const struct docker *d = sp_state(s);
 	(void)status;
+	if (d->proxy.r.early)
+		return fail_early(body, out);
 	if (d->r.route.row->flags & ROW_CLAIM) {
 		sp_wr_put(out, body);
 		return keep_exec(s, body);
@@ -263,7 +309,8 @@ refusal(struct sp_writer *out, unsigned status, const char *message)
 }
 
 static const struct proxy_hooks hooks = { .route = route, .prepare = prepare, .fetched = docker_fetched, .begin = begin, .show = stream_show, .holds = holds,
-	.rewrite = rewrite, .pieces = pieces, .stream = stream_data, .stream_eof = stream_eof, .stream_due = stream_due, .forget = forget, .refusal = refusal };
+	.rewrite = rewrite, .pieces = pieces, .stream = stream_data, .stream_eof = stream_eof, .stream_due = stream_due,
+	.stream_say = stream_say, .announce = announce, .forget = forget, .refusal = refusal };
 
 static int
 docker_accept(struct sp_session *s)

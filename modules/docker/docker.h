@@ -24,6 +24,7 @@ struct docker_conf {
 	struct sp_strings select;   /* labels, all of which a container has to have */
 	const char *owner;          /* a label whose value is the principal */
 	const char *env;            /* of inspect: shown, secrets, masked */
+	uint64_t stream_idle;       /* ms; 0: none */
 };
 
 enum row_flags {
@@ -39,6 +40,7 @@ enum row_flags {
 	ROW_ALL = 1024,     /* its answer tells of all containers, also of those that are not selected */
 	ROW_EXIT = 2048,    /* its answer may say how a command ended */
 	ROW_SIZE = 4096,    /* it is about the size of a terminal */
+	ROW_PROGRESS = 8192, /* its answer is lines of JSON about how far it is */
 	ROW_CLAIM = 512     /* its answer is the id of an exec, which is this principal's alone */
 };
 
@@ -146,6 +148,8 @@ void demux_free(struct demux *d);
 int stream_data(struct sp_session *s, enum sp_side from);
 int stream_eof(struct sp_session *s, enum sp_side from);
 int stream_due(struct sp_session *s);
+/* A line of the gateway's own, on stderr where there is one. */
+int stream_say(struct sp_session *s, const char *text);
 int stream_show(struct sp_session *s, struct sp_bytes piece, bool last, struct sp_writer *out, struct sp_writer *plain);
 
 /* ---- of one session ---- */

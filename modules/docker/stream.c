@@ -139,6 +139,7 @@ stream_data(struct sp_session *s, enum sp_side from)
 	struct sp_bytes in = sp_peek(s, from);
 	if (sp_full(s, SP_OTHER(from)))
 		return SP_OK;
+	proxy_moved(s);
 	if (from == SP_TARGET) {
 		int rc = to_client(s, in, false);
 		return rc == SP_OK ? sp_drop(s, from, in.len) : rc;
@@ -146,6 +147,26 @@ stream_data(struct sp_session *s, enum sp_side from)
 	/* what is typed is recorded as the terminal echoes it: a password is not (RC6) */
 	int rc = d->r.terminal || in.len == 0 ? SP_OK : sp_record(s, d->proxy.r.op, SP_REC_INPUT, in);
 	return rc == SP_OK ? sp_pass(s, from, in.len) : rc;
+}
+
+int
+stream_say(struct sp_session *s, const char *text)
+{
+	struct docker *d = sp_state(s);
+	if (d->r.route.row->flags & ROW_OPAQUE)
+		return SP_OK; /* HTTP/2: no place for words */
+	struct sp_writer line = proxy_buffer(), out = proxy_buffer();
+	sp_wr_put(&line, d->r.framed ? SP_LIT("") : SP_LIT("\r\n"));
+	sp_wr_put(&line, sp_str(text));
+	sp_wr_put(&line, d->r.framed ? SP_LIT("\n") : SP_LIT("\r\n"));
+	if (d->r.framed)
+		put_frame(&out, 2, sp_written(&line));
+	int rc = line.bad || out.bad ? SP_ENOMEM : sp_record(s, d->proxy.r.op, SP_REC_NOTICE, sp_written(&line));
+	if (rc == SP_OK)
+		rc = sp_put(s, SP_CLIENT, sp_written(d->r.framed ? &out : &line));
+	proxy_free(&line);
+	proxy_free(&out);
+	return rc;
 }
 
 int

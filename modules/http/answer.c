@@ -230,6 +230,10 @@ begin_answer(struct sp_session *s, size_t n)
 	http_body_begin(&r->down_body, &p->answer.framing);
 	r->rewrite = r->rewrite && p->answer.framing.kind != HTTP_NO_BODY;
 	r->down = r->rewrite ? DOWN_SPOOL : DOWN_BODY;
+	if (r->early) { /* its head is out */
+		r->close = !p->answer.keep_alive || !r->up_done;
+		return sp_drop(s, SP_TARGET, n);
+	}
 	struct sp_writer *w = r->rewrite ? &r->held : sp_out(s, SP_CLIENT);
 	http_put_status(w, r->status);
 	int rc = put_fields(s, w, head);

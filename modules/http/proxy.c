@@ -43,13 +43,21 @@ waits(const struct proxy *p)
 	    (p->state == PROXY_EXCHANGE && !p->r.unbounded);
 }
 
+/* The longest silence now, ms; 0: none is too long. */
+static uint64_t
+silence(const struct proxy *p, const struct proxy_conf *c)
+{
+	bool endless = p->state == PROXY_STREAM || (p->state == PROXY_EXCHANGE && p->r.unbounded);
+	return waits(p) ? c->stall : endless ? p->r.silence : 0;
+}
+
 /* One timer: what a filter holds, and how long somebody is silent. */
 static void
 arm(struct sp_session *s)
 {
 	const struct proxy_conf *c = sp_conf(s);
 	struct proxy *p = sp_state(s);
-	uint64_t now = proxy_now(), at = c->stall > 0 && waits(p) ? p->since + c->stall : 0;
+	uint64_t now = proxy_now(), most = silence(p, c), at = most > 0 ? p->since + most : 0;
 	if (p->r.hold_until != 0 && (at == 0 || p->r.hold_until < at))
 		at = p->r.hold_until;
 	sp_timer(s, at == 0 ? 0 : at > now ? at - now : 1);
@@ -130,6 +138,8 @@ static int
 put_refusal(struct sp_session *s, unsigned status, bool close, const char *message)
 {
 	struct proxy *p = sp_state(s);
+	if (p->r.early)
+		return proxy_announce(s, true, message);
 	struct sp_writer body = proxy_buffer(), *w = sp_out(s, SP_CLIENT);
 	p->hooks->refusal(&body, status, message);
 	http_put_status(w, status);
@@ -579,13 +589,48 @@ proxy_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v
 	return p->r.asking ? SP_OK : decided(s);
 }
 
-/* HTTP has no word for it: the client waits, and closes when it has waited enough. */
+int
+proxy_announce(struct sp_session *s, bool failed, const char *text)
+{
+	struct proxy *p = sp_state(s);
+	struct sp_writer line = proxy_buffer(), *w = sp_out(s, SP_CLIENT);
+	p->hooks->announce(&line, failed, text);
+	http_put_chunk(w, sp_written(&line));
+	if (failed)
+		http_put_last_chunk(w);
+	int rc = line.bad || w->bad ? SP_ENOMEM : sp_record(s, p->r.op, SP_REC_NOTICE, sp_written(&line));
+	proxy_free(&line);
+	return rc;
+}
+
+/* Its answer is lines of progress, whose head can't say anything yet: out with it, so that the client hears what it waits for. */
+static int
+begin_early(struct sp_session *s)
+{
+	struct proxy *p = sp_state(s);
+	struct sp_writer *w = sp_out(s, SP_CLIENT);
+	http_put_status(w, 200);
+	http_put_field(w, "Content-Type", SP_LIT("application/json"));
+	http_put_field(w, "Transfer-Encoding", SP_LIT("chunked"));
+	http_put_end(w);
+	p->r.early = p->r.chunked = true;
+	return w->bad ? SP_ENOMEM : SP_OK;
+}
+
+/* Else HTTP has no word for it: the client waits, and closes when it has waited enough. */
 int
 proxy_held(struct sp_session *s, struct sp_op *op, const struct sp_hold *h)
 {
-	(void)op;
+	struct proxy *p = sp_state(s);
+	char text[500];
+	int rc = SP_OK;
+	if (op == p->r.op && p->r.progress && p->r.up_done && p->r.chunks_ok && !p->r.head_only) {
+		(void)snprintf(text, sizeof(text), "held by rule \"%s\": request %s waits for %s", h->rule, h->id, h->by);
+		rc = p->r.early ? SP_OK : begin_early(s);
+		rc = rc == SP_OK ? proxy_announce(s, false, text) : rc;
+	}
 	sp_log(s, SP_INFO, "held by rule \"%s\": request %s waits for %s", h->rule, h->id, h->by);
-	return SP_OK;
+	return rc;
 }
 
 /* ---- questions of the gateway's own ---- */
@@ -724,6 +769,15 @@ proxy_proved(struct sp_session *s, const struct sp_answer *a)
 	return rc == SP_OK ? ready(s) : sp_fail(s, rc, "the target's secret does not fit into a header field");
 }
 
+static int
+silent(struct sp_session *s)
+{
+	struct proxy *p = sp_state(s);
+	static const char text[] = "nothing went through this for too long";
+	int rc = p->state == PROXY_STREAM && p->hooks->stream_say != NULL ? p->hooks->stream_say(s, text) : SP_OK;
+	return rc != SP_OK ? rc : sp_fail(s, SP_ETIME, "%s", text);
+}
+
 /* The timer: what a filter held, or too long a silence. */
 static int
 due(struct sp_session *s)
@@ -736,8 +790,11 @@ due(struct sp_session *s)
 		p->r.hold_until = 0;
 		rc = p->state == PROXY_STREAM ? p->hooks->stream_due(s) : p->state == PROXY_EXCHANGE ? proxy_answer_due(s) : SP_OK;
 	}
-	if (rc != SP_OK || !waits(p) || c->stall == 0 || now < p->since + c->stall)
+	uint64_t most = silence(p, c);
+	if (rc != SP_OK || most == 0 || now < p->since + most)
 		return rc;
+	if (!waits(p))
+		return silent(s);
 	if (p->state == PROXY_EXCHANGE && p->r.down == DOWN_HEAD)
 		return proxy_refuse(s, 504, true, "the target does not answer");
 	if (p->state == PROXY_WAIT)
@@ -826,6 +883,8 @@ int
 proxy_end(struct sp_session *s, enum sp_why why, const char *text)
 {
 	struct proxy *p = sp_state(s);
+	if (p->state == PROXY_STREAM && why != SP_END_EOF && why != SP_END_RECORDER && p->hooks->stream_say != NULL)
+		return p->hooks->stream_say(s, text);
 	bool begun = p->state == PROXY_OVER || p->state == PROXY_STREAM || p->state == PROXY_DRAIN ||
 	    (p->state == PROXY_EXCHANGE && (p->r.down == DOWN_BODY || p->r.down == DOWN_DONE));
 	if (begun || why == SP_END_EOF || why == SP_END_IDLE || p->state == PROXY_READY || !p->proven)

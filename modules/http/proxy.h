@@ -70,6 +70,9 @@ struct proxy_request {
 	bool unbounded;           /* … its answer may take for ever */
 	char said[48];            /* the hooks' word for how it ended, for the recording: "exit 3"; "": none */
 	const struct sp_strings *shown; /* begin() says: of the answer's fields only these go on, and those that are about the message alone; NULL: all */
+	uint64_t silence;         /* prepare() says: of a stream, or an answer that may take for ever: the longest, ms; 0: none is too long */
+	bool progress;            /* route() says: its answer is JSON, line by line, in which the client may be told that it waits (announce()) */
+	bool early;               /* … and was: the answer's head is out */
 	bool framed;              /* begin() says: show() looks through the answer, not the filter here */
 	void *own;                /* the hooks', freed by their forget() */
 	const char *group;        /* prepare() says: with which operations of other sessions it belongs (sp_group()); NULL: with none */
@@ -110,6 +113,10 @@ struct proxy_hooks {
 	/* The timer of stream(): what a filter held. */
 	int (*stream_due)(struct sp_session *s);
 	void (*forget)(struct sp_session *s);
+	/* A stream is open: a line of the gateway's own in it. */
+	int (*stream_say)(struct sp_session *s, const char *text);
+	/* r.progress: a line about something that waits, or (failed) that ends it. */
+	void (*announce)(struct sp_writer *out, bool failed, const char *text);
 	/* The body of a refusal. */
 	void (*refusal)(struct sp_writer *out, unsigned status, const char *message);
 };
@@ -204,6 +211,8 @@ int proxy_make_credential(struct sp_session *s, struct sp_bytes secret) SP_MUST;
 
 int proxy_answer(struct sp_session *s) SP_MUST;
 int proxy_answer_eof(struct sp_session *s) SP_MUST;
+/* r.early: a line, in its chunk. */
+int proxy_announce(struct sp_session *s, bool failed, const char *text) SP_MUST;
 /* Its body is whole: shown, recorded, done. */
 int proxy_answer_finish(struct sp_session *s) SP_MUST;
 /* What the filter held too long. */
