@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Session files, written from blocks that stand in the journal already.
+ * Session files, written from blocks that stand in the journal already; a flood's are placed before (files_place()).
  *
  *   file_add(): in memory ─(256 KB, 2 s, the end)─▶ file_flush(): in the file
  *      ─(a segment is full)─▶ files_progress(): on disk ─▶ the segment may go
@@ -33,6 +33,16 @@ complain(const struct recorder *r, const uint8_t session[ID_LEN], const char *wh
 	return SP_EIO;
 }
 
+static void
+is_unsynced(struct recorder *r, struct session *s)
+{
+	if (!s->unsynced) {
+		TAILQ_INSERT_TAIL(&r->unsynced, s, in_unsynced);
+		s->segment = r->journal.segment;
+	}
+	s->unsynced = true;
+}
+
 void
 file_add(struct recorder *r, struct session *s, struct sp_bytes block)
 {
@@ -44,11 +54,8 @@ file_add(struct recorder *r, struct session *s, struct sp_bytes block)
 	}
 	if (!s->buffered)
 		TAILQ_INSERT_TAIL(&r->buffered, s, in_buffered);
-	if (!s->unsynced) {
-		TAILQ_INSERT_TAIL(&r->unsynced, s, in_unsynced);
-		s->segment = r->journal.segment;
-	}
-	s->buffered = s->unsynced = true;
+	s->buffered = true;
+	is_unsynced(r, s);
 }
 
 static int
@@ -83,6 +90,55 @@ file_flush(struct recorder *r, struct session *s)
 		return complain(r, s->id, "written");
 	s->in_file += s->file.len;
 	buffer_free(&s->file);
+	return SP_OK;
+}
+
+static int
+write_placed(struct recorder *r, struct session *s, struct placement *p, const uint8_t *bytes)
+{
+	if (file_flush(r, s) != SP_OK)
+		return SP_EIO;
+	is_unsynced(r, s);
+	if (store_write(&r->store, s->id, p->offset, (struct sp_bytes){ bytes, p->len }) != SP_OK)
+		return complain(r, s->id, "written");
+	s->in_file = p->offset + p->len;
+	p->written = true;
+	return SP_OK;
+}
+
+static struct placement *
+placements(const struct recorder *r, size_t *n_r)
+{
+	*n_r = r->batch.places.len / sizeof(struct placement);
+	return (void *)(uintptr_t)buffer_bytes(&r->batch.places).p;
+}
+
+void
+files_begin(struct recorder *r, struct session *s)
+{
+	size_t n;
+	struct placement *p = placements(r, &n) + n - 1;
+	struct sp_bytes all = buffer_bytes(&r->batch.placed);
+	if (!r->failing && write_placed(r, s, p, all.p + all.len - p->len) == SP_OK)
+		store_start(&r->store, s->id, p->offset, p->len);
+}
+
+int
+files_place(struct recorder *r)
+{
+	size_t n;
+	struct placement *p = placements(r, &n);
+	const uint8_t *bytes = buffer_bytes(&r->batch.placed).p;
+	for (size_t i = 0; i < n; bytes += p[i++].len)
+		if (!p[i].written && write_placed(r, session_find(r, p[i].session), &p[i], bytes) != SP_OK)
+			return SP_EIO;
+	for (size_t i = 0; i < n; i++) {
+		if (file_sync(r, session_find(r, p[i].session)) == SP_OK)
+			continue;
+		for (size_t k = 0; k < n; k++) /* the kernel may have dropped what it could not write */
+			p[k].written = false;
+		return SP_EIO;
+	}
 	return SP_OK;
 }
 

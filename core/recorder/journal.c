@@ -23,7 +23,9 @@ batch_begin(struct batch *b)
 {
 	buffer_drop(&b->records, b->records.len);
 	buffer_drop(&b->blocks, b->blocks.len);
-	b->records.max = b->blocks.max = BATCH_MAX;
+	buffer_drop(&b->places, b->places.len);
+	buffer_drop(&b->placed, b->placed.len);
+	b->records.max = b->blocks.max = b->places.max = b->placed.max = BATCH_MAX;
 	b->entries = 0;
 }
 
@@ -32,17 +34,26 @@ batch_free(struct batch *b)
 {
 	buffer_free(&b->records);
 	buffer_free(&b->blocks);
+	buffer_free(&b->places);
+	buffer_free(&b->placed);
 }
 
 /* Our own small records: without memory for them nothing can be promised any more. */
 static void
-put_record(struct batch *b, const uint8_t *record, size_t len)
+put_record(struct buffer *into, struct sp_bytes record)
 {
-	uint8_t *into = buffer_room(&b->records, len);
-	if (into == NULL)
+	if (buffer_put(into, record) != SP_OK)
 		abort();
-	memcpy(into, record, len);
-	buffer_added(&b->records, len);
+}
+
+void
+batch_boot(struct batch *b, uint64_t boot)
+{
+	uint8_t bytes[JOURNAL_BOOT];
+	struct sp_writer w = sp_writer(bytes, sizeof(bytes));
+	sp_wr_u8(&w, 'K');
+	sp_wr_be64(&w, boot);
+	put_record(&b->records, sp_written(&w));
 }
 
 void
@@ -53,7 +64,7 @@ batch_ring(struct batch *b, uint64_t identity, uint64_t position)
 	sp_wr_u8(&w, 'R');
 	sp_wr_be64(&w, identity);
 	sp_wr_be64(&w, position);
-	put_record(b, bytes, w.len);
+	put_record(&b->records, sp_written(&w));
 }
 
 static void
@@ -71,21 +82,36 @@ write_state(struct sp_writer *w, const struct journal_state *s)
 	sp_wr_be64(w, s->last_at);
 }
 
-void
-batch_entry(struct batch *b, const struct journal_entry *e)
+static void
+put_entry(struct batch *b, char what, const struct journal_entry *e, size_t len)
 {
 	uint8_t bytes[JOURNAL_ENTRY];
 	struct sp_writer w = sp_writer(bytes, sizeof(bytes));
-	sp_wr_u8(&w, 'S');
+	sp_wr_u8(&w, (uint8_t)what);
 	sp_wr_put(&w, (struct sp_bytes){ e->session, ID_LEN });
 	sp_wr_be64(&w, e->ring);
 	sp_wr_be64(&w, e->offset);
-	sp_wr_be32(&w, (uint32_t)e->block.len);
+	sp_wr_be32(&w, (uint32_t)len);
 	write_state(&w, &e->state);
 	sp_wr_put(&w, (struct sp_bytes){ e->previous, DIGEST_LEN });
 	sp_wr_put(&w, (struct sp_bytes){ e->hash, DIGEST_LEN });
-	put_record(b, bytes, w.len);
+	put_record(&b->records, sp_written(&w));
 	b->entries++;
+}
+
+void
+batch_entry(struct batch *b, const struct journal_entry *e)
+{
+	put_entry(b, 'S', e, e->block.len);
+}
+
+void
+batch_place(struct batch *b, const struct journal_entry *e)
+{
+	struct placement p = { .offset = e->offset, .len = e->placed };
+	memcpy(p.session, e->session, ID_LEN);
+	put_record(&b->places, (struct sp_bytes){ (const uint8_t *)&p, sizeof(p) });
+	put_entry(b, 'F', e, e->placed);
 }
 
 const char *

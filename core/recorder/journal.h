@@ -5,12 +5,15 @@
  * Segment = "SLPJNL01" | be64 number | batch*            STORE/journal/NNNNNNNN.jnl
  * Batch   = be32 magic | be32 bytes of records | be32 bytes of blocks | be64 batch number | be64 wall µs |
  *           be64 batch up to which the audit log is on disk | records | SHA-256 of all that | blocks
- * Record  = 'R' | ring: be64 identity, be64 position                     frames before it are in the journal
+ * Record  = 'K' | be64 the kernel's run that it was written in
+ *         | 'R' | ring: be64 identity, be64 position                     frames before it are in the journal
  *         | 'S' | session[16] | be64 ring | be64 offset in the session's file | be32 length of the block |
  *           state as it is after the block (struct journal_state) | previous hash[32] | hash[32]
+ *         | 'F' | as 'S', but the block is not among the batch's: it is on disk in the session's file already
  *
  * A batch is there whole or not at all: a torn one is found by its hashes.  So frames and ring
- * positions can't disagree, and nothing is lost or written twice by a crash.  The first batch of a
+ * positions can't disagree, and nothing is lost or written twice by a crash.  What a file has beyond the
+ * last 'F' counts only after a power loss: else the rings have those frames still.  The first batch of a
  * segment names every ring and, with empty blocks, every session that is not finished; older
  * segments may then go once the session files hold what they held.
  */
@@ -38,19 +41,32 @@ struct journal_entry {
 	struct journal_state state;
 	uint8_t previous[DIGEST_LEN], hash[DIGEST_LEN];
 	struct sp_bytes block; /* empty: only says that the session is there */
+	uint32_t placed;       /* …or that so many bytes are in its file */
+};
+
+/* Bytes for a session's file, before the batch that tells of them. */
+struct placement {
+	uint8_t session[ID_LEN];
+	uint64_t offset;
+	size_t len;
+	bool written; /* not yet on disk */
 };
 
 struct batch {
 	uint64_t number, wall, audited;
 	struct buffer records, blocks;
+	struct buffer places, placed; /* struct placement, one after the other; their bytes, likewise */
 	unsigned entries;
 };
 
 void batch_begin(struct batch *b);
 void batch_free(struct batch *b);
+void batch_boot(struct batch *b, uint64_t boot);
 void batch_ring(struct batch *b, uint64_t identity, uint64_t position);
 /* e->block must be the last bytes put into b->blocks, or empty. */
 void batch_entry(struct batch *b, const struct journal_entry *e);
+/* e->placed are the last bytes put into b->placed. */
+void batch_place(struct batch *b, const struct journal_entry *e);
 /* Each entry of a batch that batch_entry() made, in their order; a negative answer ends it. */
 int batch_each(const struct batch *b, int (*entry)(void *owner, const struct batch *b, const struct journal_entry *e),
     void *owner) SP_MUST;
@@ -77,6 +93,7 @@ struct journal_reader {
 	int (*ring)(void *owner, uint64_t identity, uint64_t position);
 	int (*entry)(void *owner, const struct batch *b, const struct journal_entry *e);
 	void *owner;
+	uint64_t *boot_r; /* the kernel's run of the last whole batch; NULL: nobody asks */
 };
 /*
  * All whole batches of all segments in their order.  A torn batch ends its segment; in any but the

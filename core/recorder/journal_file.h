@@ -10,6 +10,7 @@
 #define JOURNAL_BATCH_MAGIC 0x534a4254u /* "SJBT" */
 #define JOURNAL_BATCH 36
 #define JOURNAL_RING 17
+#define JOURNAL_BOOT 9
 #define JOURNAL_STATE (1 + 4 + 4 + 7 * 8)
 #define JOURNAL_ENTRY (1 + ID_LEN + 8 + 8 + 4 + JOURNAL_STATE + 2 * DIGEST_LEN)
 #define JOURNAL_NAME 32

@@ -60,7 +60,7 @@ read_array(struct sp_reader *r, uint8_t *into, size_t n)
 }
 
 static void
-read_entry(struct sp_reader *records, struct sp_reader *blocks, struct journal_entry *e)
+read_entry(struct sp_reader *records, struct sp_reader *blocks, bool placed, struct journal_entry *e)
 {
 	*e = (struct journal_entry){ 0 };
 	read_array(records, e->session, ID_LEN);
@@ -70,10 +70,11 @@ read_entry(struct sp_reader *records, struct sp_reader *blocks, struct journal_e
 	read_state(records, &e->state);
 	read_array(records, e->previous, DIGEST_LEN);
 	read_array(records, e->hash, DIGEST_LEN);
-	e->block = sp_rd_take(blocks, len);
+	e->block = sp_rd_take(blocks, placed ? 0 : len);
+	e->placed = placed ? len : 0;
 }
 
-/* The block is whole: its hash is the one that the records, which have a hash of their own, name. */
+/* The block is whole: its hash is the one that the records, which have a hash of their own, name.  One in a file is for `verify` to read. */
 static bool
 entry_holds(const struct journal_entry *e)
 {
@@ -95,9 +96,13 @@ read_records(const struct batch *b, struct sp_reader records, struct sp_reader b
 			uint64_t identity = sp_rd_be64(&records), position = sp_rd_be64(&records);
 			if (!records.bad)
 				rc = reader->ring(reader->owner, identity, position);
-		} else if (what == 'S') {
+		} else if (what == 'K') {
+			uint64_t boot = sp_rd_be64(&records);
+			if (!records.bad && reader->boot_r != NULL)
+				*reader->boot_r = boot;
+		} else if (what == 'S' || what == 'F') {
 			struct journal_entry e;
-			read_entry(&records, &blocks, &e);
+			read_entry(&records, &blocks, what == 'F', &e);
 			if (!records.bad && !blocks.bad)
 				rc = reader->entry(reader->owner, b, &e);
 		} else {
@@ -127,7 +132,7 @@ check_entry(void *owner, const struct batch *b, const struct journal_entry *e)
 int
 batch_each(const struct batch *b, int (*entry)(void *owner, const struct batch *b, const struct journal_entry *e), void *owner)
 {
-	const struct journal_reader reader = { any_ring, entry, owner };
+	const struct journal_reader reader = { any_ring, entry, owner, NULL };
 	return read_records(b, sp_reader(buffer_bytes(&b->records)), sp_reader(buffer_bytes(&b->blocks)), &reader);
 }
 
@@ -159,7 +164,7 @@ next_batch(struct replay *p)
 	(void)sp_rd_take(&h, JOURNAL_BATCH);
 	struct sp_reader records = sp_reader(sp_rd_rest(&h));
 	/* Twice over the records: all must hold before any counts. */
-	const struct journal_reader check = { any_ring, check_entry, NULL };
+	const struct journal_reader check = { any_ring, check_entry, NULL, NULL };
 	if (read_records(&p->batch, records, sp_reader(blocks), &check) != SP_OK)
 		return 0;
 	p->j->batch = p->batch.number;

@@ -15,6 +15,7 @@
 
 #define TICK_US 12000  /* P1: on disk within 20 ms, the sync itself included: from tick to tick, so a long one is followed soon */
 #define PAUSE_US 2000  /* the least of it for others */
+#define FLOOD_US 500   /* …in a flood, which is not to be older than 20 ms either */
 #define REST_US 250000 /* asleep: signing, retention */
 
 /* ---- the loop ---- */
@@ -51,7 +52,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	bool work = recorder_tick(&p->recorder);
 	uint64_t used = clock_mono_us() - begun;
-	unsigned pause = used < TICK_US - PAUSE_US ? TICK_US - (unsigned)used : PAUSE_US;
+	unsigned pause = p->recorder.straight > 0 ? FLOOD_US : used < TICK_US - PAUSE_US ? TICK_US - (unsigned)used : PAUSE_US;
 	if (recorder_pressed(&p->recorder))
 		tick_after(p, 0);
 	else if (work || !recorder_sleep(&p->recorder))
@@ -67,7 +68,7 @@ on_bell(evutil_socket_t fd, short what, void *arg)
 	uint64_t rung;
 	(void)what;
 	if (read(fd, &rung, sizeof(rung)) > 0)
-		tick_within(p, pause_of(p, TICK_US / 4));
+		tick_within(p, pause_of(p, p->recorder.straight > 0 ? FLOOD_US : TICK_US / 4));
 }
 
 /* ---- the keeper ---- */
@@ -162,7 +163,7 @@ int
 recorder_process_open(struct recorder_process *p, const struct settings *s, const char **err_r)
 {
 	struct options o;
-	const struct paths paths = { s->record.store, "", "", s->record.anchor };
+	const struct paths paths = { s->record.store, "", "", s->record.anchor, "/proc/sys/kernel/random/boot_id" };
 	int rc = options_from(s, &o, err_r);
 	if (rc == SP_OK)
 		rc = recorder_open(&p->recorder, &paths, &o, err_r);

@@ -34,12 +34,12 @@ options_from(const struct settings *s, struct options *o_r, const char **err_r)
 }
 
 static uint64_t
-boot_name(void)
+boot_name(const char *path)
 {
 	uint8_t hash[DIGEST_LEN];
 	char text[64];
 	uint64_t name = 0;
-	FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+	FILE *f = fopen(path, "re");
 	if (f == NULL || fgets(text, sizeof(text), f) == NULL)
 		text[0] = '\0';
 	if (f != NULL)
@@ -71,7 +71,7 @@ recorder_open(struct recorder *r, const struct paths *p, const struct options *o
 	r->batch.records.max = SIZE_MAX / 4;
 	r->retention = retention_new();
 	r->counts = counts_new();
-	r->boot = boot_name();
+	r->boot = boot_name(p->boot);
 	/* "": master hands the files in a moment, and lines wait for them */
 	if ((p->audit[0] != '\0' && lines_open(&r->audit, p->audit) != SP_OK) ||
 	    (p->access[0] != '\0' && lines_open(&r->access, p->access) != SP_OK)) {

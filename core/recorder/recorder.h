@@ -7,7 +7,7 @@
  *                 ▼
  *          session: this tick's frames ─▶ blocks ─▶ tick.c: one batch ─▶ journal, fdatasync
  *                                                     │                     └▶ rings: taken, synced, wake
- *                                                     ├▶ files.c: session files, some time later
+ *                                                     ├▶ files.c: session files, some time later (a flood: before)
  *                                                     └▶ sign.c: checkpoints by the keeper ─▶ ledger, anchor
  *
  * One thread.  What was taken from a ring is released there only after it stands in the journal; a
@@ -88,6 +88,7 @@ struct session {
 	bool buffered, unsynced;      /* …is in that queue */
 	bool fresh;                   /* the file's name is not yet on disk */
 	bool doubtful;                /* a sync of the file failed */
+	bool straight;                /* this batch's blocks of it go into the file first */
 	uint64_t segment;             /* the oldest that holds blocks which the file has not on disk; 0: none */
 	struct {                      /* after a crash: offsets of blocks; 0: none */
 		uint64_t lines;       /* whose lines may be missing in the audit log */
@@ -157,6 +158,7 @@ struct recorder {
 	struct store store;
 	struct journal journal;
 	struct batch batch;
+	unsigned straight;           /* sessions whose blocks of this batch go into their files first */
 	struct block_maker *maker;
 	struct buffer frame;         /* the one just taken */
 
@@ -207,6 +209,7 @@ struct recorder {
 /* recorder.c */
 struct paths {
 	const char *store, *audit, *access, *anchor; /* access, anchor: NULL or "" for none */
+	const char *boot; /* what the kernel says which run of it this is */
 };
 /* Opens everything and recovers what a crash left. */
 int recorder_open(struct recorder *r, const struct paths *p, const struct options *o, const char **err_r) SP_MUST;
@@ -294,6 +297,10 @@ struct audit_seen *audit_seen_load(int audit, int access);
 void audit_seen_free(struct audit_seen **a);
 
 /* files.c */
+/* The block of the batch that was placed last: on its way to the disk while the next one is made. */
+void files_begin(struct recorder *r, struct session *s);
+/* Blocks of the batch that the journal is only to tell of: in their files, and on disk.  Again after a failure: the same bytes. */
+int files_place(struct recorder *r) SP_MUST;
 /* The batch stands in the journal: its blocks go to their sessions' files. */
 int files_take(struct recorder *r) SP_MUST;
 void file_add(struct recorder *r, struct session *s, struct sp_bytes block);

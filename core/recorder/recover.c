@@ -22,6 +22,7 @@ struct recovered {
 	struct { uint64_t ring, position; } at[RINGS_MAX];
 	size_t n;
 	uint64_t audited; /* the last batch whose audit lines are known to be on disk */
+	uint64_t boot;    /* the kernel's run that the journal's last batch was written in; 0: it does not say */
 };
 
 bool
@@ -101,6 +102,21 @@ first_entry(void *owner, const struct batch *b, const struct journal_entry *e)
 	return SP_OK;
 }
 
+/* The file has it: what the journal has of it goes before. */
+static int
+placed(struct recorder *r, struct session *s, const struct journal_entry *e)
+{
+	char id[ID_TEXT];
+	if (file_flush(r, s) != SP_OK)
+		return SP_EIO;
+	s->bytes = s->in_file = e->offset + e->placed;
+	memcpy(s->chain, e->hash, DIGEST_LEN);
+	if (store_size(&r->store, s->id) < (int64_t)s->bytes)
+		log_error("session %s: its file ends before byte %llu, which was on disk: `sallyport verify` will name what is missing",
+		    id_format(s->id, id), (unsigned long long)s->bytes);
+	return SP_OK;
+}
+
 static int
 on_entry(void *owner, const struct batch *b, const struct journal_entry *e)
 {
@@ -112,7 +128,7 @@ on_entry(void *owner, const struct batch *b, const struct journal_entry *e)
 		s->fresh = true;
 		memcpy(s->chain, e->previous, DIGEST_LEN);
 	}
-	if (e->block.len > 0 && b->number > r->recovered->audited && s->again.lines == 0) {
+	if (e->block.len + e->placed > 0 && b->number > r->recovered->audited && s->again.lines == 0) {
 		s->again.lines = e->offset;
 		s->again.facts = s->state.from;
 	}
@@ -127,6 +143,8 @@ on_entry(void *owner, const struct batch *b, const struct journal_entry *e)
 		s->bytes = s->in_file = e->offset;
 		memcpy(s->chain, e->previous, DIGEST_LEN);
 	}
+	if (e->placed > 0)
+		return placed(r, s, e);
 	if (e->block.len == 0)
 		return SP_OK;
 	file_add(r, s, e->block);
@@ -155,12 +173,17 @@ read_frames(struct recorder *r, struct session *s, const struct block *b, uint64
 	}
 }
 
-/* With `sync write` a power loss may spare more of the file than of the journal: what fits the chain is kept. */
+/*
+ * A power loss may spare more of the file than of the journal: what fits the chain is kept.  Without one,
+ * it is what a batch was to tell of that never came to be (files_place()): the ring has those frames still.
+ */
 static int
 adopt_rest(struct recorder *r, struct session *s, struct block_file *f)
 {
 	struct block b;
 	struct buffer plain = { .max = BLOCK_PLAIN_MAX };
+	if (r->recovered->boot == r->boot)
+		return store_truncate(&r->store, s->id, f->at);
 	if (s->again.lines == 0)
 		s->again.lines = s->again.facts = f->at;
 	while (block_file_next(f, &b) == 1) {
@@ -225,11 +248,12 @@ recorder_recover_lines(struct recorder *r)
 int
 recorder_recover(struct recorder *r, const char **err_r)
 {
-	const struct journal_reader first = { first_ring, first_entry, r }, second = { on_ring, on_entry, r };
 	bool damaged = false;
 	struct journal again = r->journal;
 	r->recovered = mem_alloc(sizeof(*r->recovered));
 	*r->recovered = (struct recovered){ .n = 0 };
+	const struct journal_reader first = { first_ring, first_entry, r, &r->recovered->boot };
+	const struct journal_reader second = { on_ring, on_entry, r, NULL };
 	int rc = journal_replay(&again, &first, &damaged);
 	if (rc == SP_OK)
 		rc = journal_replay(&r->journal, &second, &damaged);

@@ -9,6 +9,8 @@
 #include "../base/log.h"
 
 #define KEEP_CAP (64u << 10) /* more than this of buffer is given back after a tick */
+#define STRAIGHT_FROM (128u << 10)
+#define STRAIGHT_MOST 4
 
 static size_t
 bucket_of(const uint8_t id[ID_LEN])
@@ -123,6 +125,24 @@ empty(struct frames *f)
 	f->n = 0;
 }
 
+/*
+ * A flood goes into its file first, and the journal only tells of it: written once, not twice.  For few
+ * sessions of a batch, since each is one more sync.  Never for the first block of a file: a file
+ * whose session no batch names could not be told from another's.
+ */
+static bool
+goes_straight(struct recorder *r, struct session *s, const struct frames *f)
+{
+	if (s->straight)
+		return true;
+	if (f->bytes.len < STRAIGHT_FROM || r->straight == STRAIGHT_MOST || r->options.sync == SYNC_WRITE || s->doubtful)
+		return false;
+	if (s->in_file <= RECORDING_HEAD || s->in_file + s->file.len != s->bytes)
+		return false;
+	r->straight++;
+	return s->straight = true;
+}
+
 static void
 close_block(struct recorder *r, struct session *s, struct frames *f, const struct seal *seal)
 {
@@ -131,7 +151,9 @@ close_block(struct recorder *r, struct session *s, struct frames *f, const struc
 	if (f->n == 0)
 		return;
 	session_entry(s, &e);
-	if (block_make(r->maker, seal, s->id, buffer_bytes(&f->bytes), &b, s->chain, &r->batch.blocks) != SP_OK) {
+	bool straight = goes_straight(r, s, f);
+	struct buffer *out = straight ? &r->batch.placed : &r->batch.blocks;
+	if (block_make(r->maker, seal, s->id, buffer_bytes(&f->bytes), &b, s->chain, out) != SP_OK) {
 		/* Only without memory; what was published must not be lost: the next recorder does better. */
 		log_error("no memory for a block of %zu bytes: starting anew", f->bytes.len);
 		abort();
@@ -139,11 +161,16 @@ close_block(struct recorder *r, struct session *s, struct frames *f, const struc
 	s->state.blocks = b.number;
 	s->state.frames += f->n;
 	s->bytes += b.whole.len;
-	e.block = b.whole;
 	e.state = s->state;
 	e.state.from = operations_from(s);
 	memcpy(e.hash, s->chain, DIGEST_LEN);
-	batch_entry(&r->batch, &e);
+	if (straight)
+		e.placed = (uint32_t)b.whole.len;
+	else
+		e.block = b.whole;
+	(straight ? batch_place : batch_entry)(&r->batch, &e);
+	if (straight)
+		files_begin(r, s);
 	empty(f);
 }
 

@@ -133,6 +133,17 @@ store_write(struct store *s, const uint8_t id[ID_LEN], uint64_t offset, struct s
 	return rc;
 }
 
+void
+store_start(struct store *s, const uint8_t id[ID_LEN], uint64_t offset, size_t len)
+{
+	int fd = open_for(s, id, O_WRONLY), error = errno;
+	if (fd < 0)
+		return;
+	(void)sync_file_range(fd, (off_t)offset, (off_t)len, SYNC_FILE_RANGE_WRITE); /* a hint */
+	close(fd);
+	errno = error;
+}
+
 int
 store_sync(struct store *s, const uint8_t id[ID_LEN], bool fresh)
 {

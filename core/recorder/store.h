@@ -24,6 +24,8 @@ int store_open(struct store *s, const char *path, const char **err_r) SP_MUST;
 void store_close(struct store *s);
 /* Writes at an offset of the session's file, which is made when the offset is 0. */
 int store_write(struct store *s, const uint8_t id[ID_LEN], uint64_t offset, struct sp_bytes b) SP_MUST;
+/* What was written there may go to the disk now; nobody waits for it. */
+void store_start(struct store *s, const uint8_t id[ID_LEN], uint64_t offset, size_t len);
 /* The file, and with `fresh` its name too, are on disk. */
 int store_sync(struct store *s, const uint8_t id[ID_LEN], bool fresh) SP_MUST;
 /* After a sync failed nobody knows what the disk has: the file is written anew beside, and takes its place. */

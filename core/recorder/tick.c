@@ -97,12 +97,14 @@ make_batch(struct recorder *r)
 {
 	size_t bytes = 0;
 	batch_begin(&r->batch);
+	batch_boot(&r->batch, r->boot);
+	r->straight = 0;
 	recorder_clock(r);
 	r->batch.wall = r->wall;
 	take_all(r);
 	for (struct session *s = r->touched; s != NULL; s = s->next_touched)
 		bytes += s->clear.bytes.len + s->sealed.bytes.len;
-	block_maker_level(r->maker, level_for(bytes + r->batch.blocks.len));
+	block_maker_level(r->maker, level_for(bytes + r->batch.blocks.len + r->batch.placed.len));
 	for (struct session *s = r->touched; s != NULL; s = s->next_touched)
 		session_close_blocks(r, s);
 	if (r->batch.entries == 0)
@@ -131,7 +133,7 @@ stage_write(struct recorder *r)
 	if (r->doubtful && rotate(r) != SP_OK)
 		return SP_EIO;
 	r->batch.audited = r->audited;
-	if (journal_append(&r->journal, &r->batch) != SP_OK)
+	if (files_place(r) != SP_OK || journal_append(&r->journal, &r->batch) != SP_OK)
 		return SP_EIO;
 	r->stage = STAGE_SYNC;
 	return SP_OK;
@@ -196,6 +198,7 @@ take_census(struct recorder *r)
 {
 	uint64_t before = r->journal.size;
 	batch_begin(&r->batch);
+	batch_boot(&r->batch, r->boot);
 	r->batch.wall = clock_wall_us();
 	r->batch.audited = r->audited;
 	for (struct source *src = r->sources; src != NULL; src = src->next)
@@ -343,7 +346,7 @@ keep_house(struct recorder *r)
 		return SP_EIO;
 	for (struct session *s = r->touched, *next; s != NULL; s = next) {
 		next = s->next_touched;
-		s->touched = false;
+		s->touched = s->straight = false;
 		s->next_touched = NULL;
 	}
 	r->touched = NULL;

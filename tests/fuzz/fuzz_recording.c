@@ -213,7 +213,7 @@ read_journal(struct sp_bytes in)
 {
 	struct journal j = { .dir = folder(), .fd = -1 };
 	unsigned n = 0;
-	const struct journal_reader reader = { on_ring, on_entry, &n };
+	const struct journal_reader reader = { on_ring, on_entry, &n, NULL };
 	bool damaged;
 	put("00000001.jnl", in);
 	(void)!journal_replay(&j, &reader, &damaged);
@@ -228,7 +228,7 @@ read_records(struct sp_bytes in)
 	struct batch b = { .number = 1 };
 	struct sp_reader r = sp_reader(in);
 	unsigned n = 0;
-	const struct journal_reader reader = { on_ring, on_entry, &n };
+	const struct journal_reader reader = { on_ring, on_entry, &n, NULL };
 	bool damaged;
 	(void)unlinkat(folder(), "00000001.jnl", 0);
 	batch_begin(&b);

@@ -20,7 +20,7 @@
 
 struct world {
 	char dir[64];
-	char audit[96], access[96], anchor[128];
+	char audit[96], access[96], anchor[128], boot[96];
 	struct options options;
 	struct recorder *r;
 	int memory[4]; /* rings, which outlive recorders */
@@ -130,7 +130,7 @@ world_say(void *owner, const struct message *m)
 static inline int
 world_try(struct world *w, const char **err_r)
 {
-	const struct paths p = { w->dir, w->audit, w->access, w->anchor };
+	const struct paths p = { w->dir, w->audit, w->access, w->anchor, w->boot };
 	w->r = mem_alloc(sizeof(*w->r));
 	memset(w->r, 0, sizeof(*w->r));
 	return recorder_open(w->r, &p, &w->options, err_r);
@@ -156,6 +156,15 @@ world_start(struct world *w)
 	world_keeper(w);
 }
 
+/* Which run of the kernel it is. */
+static inline void
+world_boots(const struct world *w, unsigned n)
+{
+	int fd = open(w->boot, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	CU_ASSERT_FATAL(fd >= 0 && dprintf(fd, "%u\n", n) > 0);
+	close(fd);
+}
+
 static inline struct world *
 world_new(void)
 {
@@ -167,6 +176,8 @@ world_new(void)
 	(void)snprintf(w->audit, sizeof(w->audit), "%s/audit", w->dir);
 	(void)snprintf(w->access, sizeof(w->access), "%s/access", w->dir);
 	(void)snprintf(w->anchor, sizeof(w->anchor), "file:%s/anchor", w->dir);
+	(void)snprintf(w->boot, sizeof(w->boot), "%s/boot", w->dir);
+	world_boots(w, 1);
 	w->options = (struct options){ .head = UINT64_MAX, .sync = SYNC_GROUP };
 	CU_ASSERT_EQUAL_FATAL(digest_keypair(w->seed, w->public), SP_OK);
 	for (unsigned i = 0; i < 4; i++)

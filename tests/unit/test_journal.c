@@ -39,7 +39,7 @@ static int
 replayed(int dir, struct got *g, bool *damaged)
 {
 	struct journal j = { .dir = dir, .fd = -1 };
-	const struct journal_reader reader = { on_ring, on_entry, g };
+	const struct journal_reader reader = { on_ring, on_entry, g, NULL };
 	*g = (struct got){ .rings = 0 };
 	return journal_replay(&j, &reader, damaged);
 }
