@@ -47,6 +47,18 @@ make_room(struct pending *p, size_t more)
 	return SP_OK;
 }
 
+static int
+keep(struct pending *p, struct sp_bytes b)
+{
+	if (b.len == 0)
+		return SP_OK;
+	if (make_room(p, b.len) != SP_OK)
+		return SP_ENOMEM;
+	memcpy(p->p + p->len, b.p, b.len);
+	p->len += b.len;
+	return SP_OK;
+}
+
 /*
  * Whatever is read, libssh opens the peer's window again to 1.28 MB, however much else of the peer's it
  * still has.  Piece by piece a slow reader's channel would hold ever more; so all of it is taken at once,
@@ -176,6 +188,24 @@ grow(struct sp_writer *w, size_t more)
 	return rc;
 }
 
+/* Nothing looks at it: recorded, and on, without being kept but for what did not fit. */
+static int
+pass(struct channel *c, unsigned stream, struct sp_bytes in, size_t *n_r)
+{
+	struct pending *p = &c->pending[stream];
+	size_t room = leg_room(sp_state(c->s), SP_CLIENT, c->leg[SP_CLIENT]), written = 0;
+	in.len = *n_r = in.len < room ? in.len : room;
+	if (in.len == 0)
+		return SP_OK;
+	int rc = c->purpose == FOR_FORWARD ? SP_OK : sp_record(c->s, c->op, SP_REC_OUTPUT, in);
+	if (rc == SP_OK && c->purpose != FOR_FORWARD)
+		rc = record_typed(c, in);
+	if (rc == SP_OK)
+		rc = flow_write(c, SP_CLIENT, stream == 1, in, &written);
+	c->bytes[SP_CLIENT] += in.len;
+	return rc == SP_OK ? keep(p, (struct sp_bytes){ in.p + written, in.len - written }) : rc;
+}
+
 /* What a stream's filter lets out now: recorded, and waiting for the client. */
 static int
 filter(struct channel *c, unsigned stream, struct sp_bytes in, bool last)
@@ -246,8 +276,12 @@ from_target(struct channel *c, unsigned stream, bool *moved_r)
 		size_t n = in->len - in->at < CHUNK ? in->len - in->at : CHUNK;
 		if (rc != SP_OK || n == 0)
 			break;
-		*moved_r = true;
-		rc = filter(c, stream, (struct sp_bytes){ in->p + in->at, n }, false);
+		bool plain = c->filter[stream] == NULL && c->lines == NULL;
+		struct sp_bytes piece = { in->p + in->at, n };
+		rc = plain ? pass(c, stream, piece, &n) : filter(c, stream, piece, false);
+		*moved_r = *moved_r || n > 0;
+		if (rc == SP_OK && n == 0)
+			break;
 		if (rc == SP_OK)
 			taken(in, n);
 		if (rc == SP_OK)
@@ -336,13 +370,9 @@ at_end(struct channel *c, bool *moved_r)
 int
 flow_show(struct channel *c, const struct sp_op *op, struct sp_bytes b)
 {
-	struct pending *p = &c->pending[0];
-	if (make_room(p, b.len) != SP_OK)
-		return SP_ENOMEM;
-	memcpy(p->p + p->len, b.p, b.len);
-	p->len += b.len;
-	c->bytes[SP_CLIENT] += b.len;
-	return sp_record(c->s, op, SP_REC_OUTPUT, b);
+	int rc = keep(&c->pending[0], b);
+	c->bytes[SP_CLIENT] += rc == SP_OK ? b.len : 0;
+	return rc == SP_OK ? sp_record(c->s, op, SP_REC_OUTPUT, b) : rc;
 }
 
 bool

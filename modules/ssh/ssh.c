@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define ROUNDS 64 /* of one turn: then others' sessions have theirs */
+#define ROUNDS 16 /* of one turn: then others' sessions have theirs */
+#define READS 32 /* of 4 KB, in one round */
 
 #define CONF(member) offsetof(struct ssh_conf, member)
 static const struct sp_directive directives[] = {
@@ -176,13 +177,25 @@ leg_lives(const struct leg *l)
 	return l->ssh == NULL || !l->added || (ssh_is_connected(l->ssh) && (ssh_get_status(l->ssh) & (SSH_CLOSED | SSH_CLOSED_ERROR)) == 0);
 }
 
+static uint64_t
+read_of(const struct ssh *h)
+{
+	return h->leg[SP_CLIENT].socket.in_bytes + h->leg[SP_TARGET].socket.in_bytes;
+}
+
 static int
-poll_once(struct sp_session *s)
+poll_legs(struct sp_session *s)
 {
 	static const char *const names[] = { "client", "target" };
 	struct ssh *h = sp_state(s);
-	if (h->leg[SP_CLIENT].added || h->leg[SP_TARGET].added)
+	uint64_t before = read_of(h) - 1;
+	/* libssh reads 4 KB of a leg at a time, and polls for each */
+	for (unsigned i = 0; i < READS && read_of(h) != before && (h->leg[SP_CLIENT].added || h->leg[SP_TARGET].added); i++) {
+		before = read_of(h);
 		(void)ssh_event_dopoll(h->event, 0);
+		if (h->state != READY)
+			break;
+	}
 	for (unsigned i = 0; i < 2; i++) {
 		ssh_session leg = h->leg[i].ssh;
 		if (leg_lives(&h->leg[i]))
@@ -200,16 +213,16 @@ static int
 turn(struct sp_session *s, bool *moved_r)
 {
 	struct ssh *h = sp_state(s);
-	const uint64_t before = h->leg[SP_CLIENT].socket.in_bytes + h->leg[SP_TARGET].socket.in_bytes;
+	const uint64_t before = read_of(h);
 	int rc = SP_OK;
 	for (unsigned i = 0; i < 2 && rc == SP_OK; i++)
 		rc = leg_feed(s, (enum sp_side)i, moved_r);
 	if (rc == SP_OK)
-		rc = poll_once(s);
+		rc = poll_legs(s);
 	if (rc == SP_OK && steps[h->state] != NULL)
 		rc = steps[h->state](s, moved_r);
 	/* a part of a packet counts, too: the rest of it may be in the pair, and nobody else looks there */
-	*moved_r = *moved_r || h->leg[SP_CLIENT].socket.in_bytes + h->leg[SP_TARGET].socket.in_bytes != before;
+	*moved_r = *moved_r || read_of(h) != before;
 	for (unsigned i = 0; i < 2; i++) { /* also what was said before an error */
 		int taken = leg_take(s, (enum sp_side)i, moved_r);
 		rc = rc == SP_OK ? taken : rc;

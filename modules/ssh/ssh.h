@@ -27,7 +27,7 @@
 #define ENVIRONMENT 32        /* names of one channel */
 #define GLOBALS 32            /* requests of a connection, not answered yet */
 #define LOGIN_MAX 64
-#define CHUNK (32u << 10)     /* read from a channel at once */
+#define CHUNK (4 * 32758u)    /* read from a channel at once: whole packets, as libssh fills OpenSSH's 32 KB */
 #define UNSENT (256u << 10)   /* written to a libssh session and not yet taken from it */
 #define BUFFERED (2u << 20)   /* more than this in libssh from a peer that had a window of 1.28 MB: it cheats */
 
