@@ -1041,7 +1041,7 @@ decide(struct keeper *k, const struct approval *a, struct decision *d, const cha
 		refuse(d, 409, "it was decided, withdrawn or expired a moment ago");
 		return;
 	}
-	metrics_decided(k, clock_wall_us() - a->created);
+	metrics_decided(k, now > a->created ? now - a->created : 0);
 	if (a->kind == APPROVAL_GRANT && d->allow)
 		grant_begin(k, a, text);
 	else if (a->kind == APPROVAL_INCIDENT)

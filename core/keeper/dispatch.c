@@ -34,6 +34,8 @@
 #include "ticket.h"
 #include "webhook.h"
 
+#define CLOCK_STEP_US 1000000 /* between two ticks; who keeps a clock right by and by changes it by less */
+
 /* By helper: what it was asked for has no answer any more. */
 static void (*const helper_lost[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_lost, [ROLE_FETCH] = outside_lost, [ROLE_SAML] = saml_lost };
 /* …and it can be asked again. */
@@ -352,12 +354,33 @@ forget_old(struct keeper *k)
 	share_forget(k);
 }
 
+/*
+ * The wall's clock was put forward or back, or this machine slept.  Limits go on by the monotonic clock; what ends at a time that
+ * somebody was told (tokens, grants, requests) ends when the wall's says so, so people have to know that it was changed.
+ */
+static void
+clock_tick(struct keeper *k)
+{
+	int64_t ahead = (int64_t)clock_wall_us() - (int64_t)clock_mono_us(), by = ahead - k->clock_ahead;
+	char was[32], is[32];
+	k->clock_ahead = ahead;
+	if (by < CLOCK_STEP_US && by > -CLOCK_STEP_US)
+		return;
+	uint64_t now = clock_wall_us();
+	(void)clock_format((uint64_t)((int64_t)now - by), was);
+	(void)clock_format(now, is);
+	log_warn("the clock was stepped by %+.1f s, from %s to %s: tokens, grants and requests end by the new time", (double)by / 1e6, was, is);
+	audit(k, "clock stepped", json_pack("{s:f,s:s,s:s}", "seconds", (double)(by / 1000) / 1e3, "from", was, "to", is));
+	metrics_clock_stepped(k);
+}
+
 static void
 on_tick(evutil_socket_t fd, short what, void *owner)
 {
 	(void)fd, (void)what;
 	struct keeper *k = owner;
-	uint64_t now = clock_mono_ms(), age = clock_wall_us() - k->started, grace = keeper_settings(k)->store_grace * 1000;
+	uint64_t now = clock_mono_ms();
+	clock_tick(k);
 	approval_tick(k);
 	gateways_tick(k);
 	events_tick(k);
@@ -373,7 +396,7 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	caller_forget(k, now > CALLER_LIFE ? now - CALLER_LIFE : 0);
 	api_parked(k, false);
 	saml_tick(k);
-	if (!k->settled && age >= grace) {
+	if (!k->settled && now - k->started_mono >= keeper_settings(k)->store_grace) {
 		k->settled = true;
 		live_settle(k);
 	}
@@ -404,6 +427,8 @@ keeper_open(struct keeper *k, struct event_base *base, struct epoch *e, const ch
 	k->base = base;
 	k->epoch = e;
 	k->started = clock_wall_us();
+	k->started_mono = clock_mono_ms();
+	k->clock_ahead = (int64_t)clock_wall_us() - (int64_t)clock_mono_us();
 	char *folder = k->trial ? NULL : folder_of(e->settings.store.file);
 	int rc = keys_open(folder, &k->keys, err_r);
 	free(folder);

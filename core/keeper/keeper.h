@@ -111,7 +111,8 @@ struct keeper {
 	struct event *tick;              /* every second */
 	struct live *deriving;           /* sessions whose SCRAM keys are being made (proof.c) */
 	struct event *derive;
-	uint64_t started;                /* wall µs */
+	uint64_t started, started_mono;  /* wall µs; mono ms */
+	int64_t clock_ahead;             /* µs that the wall's clock is ahead of the monotonic one, at the last tick */
 	uint64_t ticks;
 	bool leaving;                    /* leave.c */
 	uint64_t leaving_since;          /* mono ms */

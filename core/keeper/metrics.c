@@ -28,6 +28,7 @@ struct metrics {
 	struct board *board;
 	uint64_t admitted, turned_away, refused;
 	struct histogram waited, committed;
+	uint64_t stepped;
 	struct asked asked[ASKED_MAX]; /* for the recorder's answer */
 	size_t nasked;
 };
@@ -95,6 +96,13 @@ metrics_committed(struct keeper *k, uint64_t us)
 {
 	if (k->metrics != NULL)
 		observe(&k->metrics->committed, committed_us, us);
+}
+
+void
+metrics_clock_stepped(struct keeper *k)
+{
+	if (k->metrics != NULL)
+		k->metrics->stepped++;
 }
 
 void
@@ -198,6 +206,7 @@ put_own(struct buffer *b, struct keeper *k)
 	(void)buffer_printf(b, "sallyport_logins_total{result=\"admitted\"} %llu\nsallyport_logins_total{result=\"refused\"} %llu\n",
 	    (unsigned long long)m->admitted, (unsigned long long)m->turned_away);
 	put_number(b, "api_refused_total", "counter", "Calls of the API without a proof that is good.", m->refused);
+	put_number(b, "clock_steps_total", "counter", "Times that the clock was put forward or back by a second or more.", m->stepped);
 	if (approval_list(k, APPROVAL_WAITING, INT32_MAX, count_one, &waiting) == SP_OK)
 		put_number(b, "requests_waiting", "gauge", "Requests that wait for a person.", waiting);
 	put_head(b, "approval_wait_seconds", "histogram", "From a request to a person's decision.");

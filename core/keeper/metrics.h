@@ -15,6 +15,7 @@ struct board *metrics_shared(struct keeper *k); /* it, or NULL until it came */
 void metrics_login(struct keeper *k, bool admitted);
 void metrics_decided(struct keeper *k, uint64_t waited_us); /* a request, by a person */
 void metrics_committed(struct keeper *k, uint64_t us);
+void metrics_clock_stepped(struct keeper *k);
 void metrics_refused(struct keeper *k);                     /* a call without a proof */
 
 /* CALL_METRICS; the recorder's numbers come by MSG_MEASURED. */

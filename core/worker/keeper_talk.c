@@ -369,7 +369,7 @@ on_admitted(struct worker *w, struct sp_session *s, const struct message *m)
 			return SP_EPROTO;
 		s->target_name = arena_string(s->arena, m->f[5].s);
 		s->login_as = arena_string(s->arena, m->f[6].s);
-		s->expires = m->f[7].q;
+		session_set_expires(s, m->f[7].q);
 		s->reports = m->f[9].q == 1;
 		a.principal = s->principal.name != NULL && s->principal.name[0] != '\0' ? s->principal.name : s->principal.user;
 		a.login = s->principal.user;
@@ -446,8 +446,7 @@ static int
 on_expires(struct worker *w, struct sp_session *s, const struct message *m)
 {
 	(void)w;
-	s->expires = m->f[1].q;
-	s->warned = 0;
+	session_set_expires(s, m->f[1].q);
 	return SP_OK;
 }
 

@@ -93,7 +93,7 @@ sp_op_stands(const struct sp_op *op)
 	const struct sp_session *s = op->s;
 	uint64_t now = s->w->wall;
 	return op->plan != NULL && op->epoch == s->epoch->epoch->number && op->plan->decision.valid_until > now &&
-	    (s->expires == 0 || s->expires > now);
+	    session_expired_us(s) == 0;
 }
 
 void
@@ -381,7 +381,7 @@ bool
 op_may_finish(const struct sp_session *s)
 {
 	uint64_t drain = s->epoch->epoch->settings.drain * 1000;
-	if (drain == 0 || s->w->wall - s->expires >= drain)
+	if (drain == 0 || session_expired_us(s) > drain)
 		return false;
 	for (const struct list_node *n = s->ops.node.next; n != &s->ops.node; n = n->next)
 		if (LIST_OF(n, const struct sp_op, all)->state == OP_DECIDED)
@@ -443,7 +443,7 @@ sp_ask(struct sp_op *op)
 	if (op->record.p == NULL || !fits_recorder(op, op->record.len)) /* what stands for hidden values may be longer than they are */
 		return deny_oversize(op);
 	record_operation(op);
-	if (s->expires != 0 && s->w->wall >= s->expires) {
+	if (session_expired_us(s) > 0) {
 		if (!op_may_finish(s))
 			session_finish(s, SP_END_EXPIRED, expired_text);
 		return op_deny(op, SP_BY_ERROR, "", expired_text, 0);
@@ -463,7 +463,7 @@ op_judge_again(struct sp_op *op)
 	plan_unref(&op->plan);
 	op->plan = plan_find(op);
 	op->state = OP_ASKED;
-	if (s->expires != 0 && s->w->wall >= s->expires)
+	if (session_expired_us(s) > 0)
 		return op_deny(op, SP_BY_ERROR, "", expired_text, 0);
 	return op_judge(op);
 }

@@ -584,6 +584,27 @@ session_warn_expiry(struct sp_session *s, uint64_t now)
 }
 
 void
+session_set_expires(struct sp_session *s, uint64_t expires)
+{
+	uint64_t wall = clock_wall_us();
+	s->expires = expires;
+	s->ends = clock_mono_us() + (expires > wall ? expires - wall : 0);
+	s->warned = 0;
+}
+
+uint64_t
+session_expired_us(const struct sp_session *s)
+{
+	if (s->expires == 0)
+		return 0;
+	uint64_t wall = clock_wall_us(), mono = clock_mono_us();
+	if (wall < s->expires && mono < s->ends)
+		return 0;
+	uint64_t by_wall = wall < s->expires ? 0 : wall - s->expires, by_mono = mono < s->ends ? 0 : mono - s->ends;
+	return 1 + (by_wall > by_mono ? by_wall : by_mono);
+}
+
+void
 session_tick(struct sp_session *s)
 {
 	uint64_t wall = clock_wall_us();
@@ -604,7 +625,7 @@ session_tick(struct sp_session *s)
 		s->paused_until = 0;
 		session_kick(s);
 	}
-	if (s->expires != 0 && wall >= s->expires) {
+	if (session_expired_us(s) > 0) {
 		if (!op_may_finish(s))
 			session_finish(s, SP_END_EXPIRED, "your access has expired: log in again, or ask for another grant");
 		return;
@@ -613,7 +634,7 @@ session_tick(struct sp_session *s)
 		session_finish(s, SP_END_IDLE, "the session was idle for too long");
 		return;
 	}
-	if (s->expires != 0)
+	if (s->expires > wall)
 		session_warn_expiry(s, wall);
 }
 

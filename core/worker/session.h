@@ -42,6 +42,10 @@ void session_fail(struct sp_session *s, int rc, const char *text);
 /* The farewell, then the end. */
 void session_finish(struct sp_session *s, enum sp_why why, const char *text);
 /* Every tick: deadlines, idleness, expiry. */
+/* Until when its access is good, wall µs; 0: for ever. */
+void session_set_expires(struct sp_session *s, uint64_t expires);
+/* For how long, µs, it has been over, by whichever clock says so first; 0: it is not. */
+uint64_t session_expired_us(const struct sp_session *s);
 void session_tick(struct sp_session *s);
 /* At the next turn of the loop: data() for what was waiting. */
 void session_kick(struct sp_session *s);

@@ -77,7 +77,8 @@ struct sp_session {
 	bool challenged;                  /* in the middle of a mechanism: its keeper alone can go on */
 	const char *reached;              /* HOST:PORT: which of the target's servers this is connected to, or is to be; NULL: none yet, or a socket */
 	const char *login_as; /* what the target is told: login, or the role that was made for this session */
-	uint64_t expires;                 /* wall µs, of the principal */
+	uint64_t expires;                 /* wall µs, of the principal; 0: never */
+	uint64_t ends;                    /* mono µs: when as much time has gone as was left then, wherever the clock on the wall was put since */
 	struct { uint32_t pid; size_t len; uint8_t secret[64]; } cancel; /* told again to a new keeper; len 0: none */
 	uint64_t started, started_mono;
 	uint64_t deadline;                /* mono ms, of the state; 0: none */

@@ -618,7 +618,8 @@ def _check_end(world, keep):
     return clean and not loud
 
 
-def main(**conf):
+def main(before=None, **conf):
+    """before(world): what has to be done before the gateway is started."""
     args = [a for a in sys.argv[1:] if not a.startswith("-")]
     verbose, keep = "-v" in sys.argv, "--keep" in sys.argv
     chosen = [t for t in _tests if not args or t.__name__ in args]
@@ -629,6 +630,8 @@ def main(**conf):
     try:
         world = World(**conf)
         atexit.register(world.end, keep=True)
+        if before is not None:
+            before(world)
         world.start()
     except Skip as why:
         for t in chosen:
