@@ -66,6 +66,19 @@ def grew(world, name, before, by=1):
 
 
 @test
+def alerts_are_of_numbers_that_there_are(world):
+    rules = (world.stage / "share" / "sallyport" / "prometheus.rules.yml").read_text()
+    there = {re.sub(r"\{.*", "", name) for name in read(world)}
+    asked = set(re.findall(r"\bsallyport_[a-z_]+", rules))
+    assert len(asked) > 5 and asked <= there, asked - there
+    if shutil.which("promtool"):
+        path = world.dir / "rules.yml"
+        path.write_text(rules)
+        done = run(["promtool", "check", "rules", path])
+        assert done.code == 0, repr(done)
+
+
+@test
 def only_for_whom_it_is_meant(world):
     for user, groups, want in (("ann", "dev", 403), ("prom", "metrics", 200), ("aud", "auditor", 200), ("opa", "admin", 200)):
         assert scrape(world, world.token(user, groups, api=True))[0] == want, user

@@ -431,12 +431,32 @@ test_expired(void)
 	world_run(&v);
 	world_say(&v, "update x\n");
 	world_held(&v, 2, "a1");
-	v.s->expires = clock_wall_us() - 1;
+	session_set_expires(v.s, clock_wall_us() - 1);
 	world_decide(&v, 2, "a1", true); /* agreed to, too late */
 	CU_ASSERT(v.what == SP_DENY && strstr(v.message, "expired") != NULL);
 	world_say(&v, "select 1\n");
 	CU_ASSERT(v.closed == 1 && v.why == SP_END_EXPIRED);
 	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_end(&v);
+}
+
+/* The wall's clock was put back: what was left then is over all the same; and forward: so is what ends by it. */
+static void
+test_expired_by_either_clock(void)
+{
+	world_begin(&v, WRITE, NO_DELETE);
+	world_run(&v);
+	session_set_expires(v.s, clock_wall_us() + 3600 * UINT64_C(1000000));
+	CU_ASSERT_EQUAL(session_expired_us(v.s), 0);
+	uint64_t ends = v.s->ends;
+	v.s->ends = clock_mono_us() - 5;
+	CU_ASSERT(session_expired_us(v.s) > 5);
+	v.s->ends = ends;
+	v.s->expires = clock_wall_us() - 5;
+	CU_ASSERT(session_expired_us(v.s) > 5);
+	session_tick(v.s);
+	world_turn(&v);
+	CU_ASSERT(v.closed == 1 && v.why == SP_END_EXPIRED);
 	world_end(&v);
 }
 
@@ -466,12 +486,12 @@ test_notices(void)
 {
 	world_begin(&v, WRITE, NO_DELETE);
 	world_run(&v);
-	v.s->expires = clock_wall_us() + 299u * 1000000u;
+	session_set_expires(v.s, clock_wall_us() + 299u * 1000000u);
 	session_tick(v.s);
 	session_tick(v.s);
 	CU_ASSERT_EQUAL(v.notices, 1);
 	CU_ASSERT_STRING_EQUAL(world_read(v.client), "your access expires in 5 minutes");
-	v.s->expires = clock_wall_us() + 30u * 1000000u; /* said too late, it would not be true */
+	session_set_expires(v.s, clock_wall_us() + 30u * 1000000u); /* said too late, it would not be true */
 	session_tick(v.s);
 	CU_ASSERT(v.notices == 1 && v.s->warned == 2);
 	world_end(&v);
@@ -770,7 +790,7 @@ main(void)
 		{ "killed by new rules", test_killed_by_new_rules },
 		{ "withdrawn", test_withdrawn },
 		{ "held, and the keeper went away", test_held_by_another_keeper },
-		{ "expired", test_expired },
+		{ "expired", test_expired }, { "expired by either clock", test_expired_by_either_clock },
 		{ "expired while something runs", test_expired_while_running },
 		{ "notices", test_notices },
 		{ "idle", test_idle },
