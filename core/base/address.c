@@ -7,7 +7,9 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <strings.h>
+#include <unistd.h>
 
 struct range4 {
 	uint32_t net;
@@ -139,16 +141,47 @@ address_refused(const struct settings *s, const char *host, const struct sockadd
 	return s != NULL && is_ours(s, a, here || is_loopback(a)) ? "its address is one where this gateway itself listens" : NULL;
 }
 
+static const struct settings *ours;
+
+void
+address_ours(const struct settings *s)
+{
+	ours = s;
+}
+
+/* Is it an address of this machine's?  Nothing is sent: the system says from where it would be. */
+static bool
+is_here(const struct addrinfo *to)
+{
+	struct sockaddr_storage own = { .ss_family = AF_UNSPEC };
+	socklen_t len = sizeof(own);
+	int fd = socket(to->ai_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool found = fd >= 0 && connect(fd, to->ai_addr, to->ai_addrlen) == 0 && getsockname(fd, (struct sockaddr *)&own, &len) == 0 &&
+	    own.ss_family == to->ai_family;
+	if (fd >= 0)
+		(void)close(fd);
+	if (!found)
+		return false;
+	if (own.ss_family == AF_INET)
+		return ((const struct sockaddr_in *)(const void *)&own)->sin_addr.s_addr == ((const struct sockaddr_in *)(const void *)to->ai_addr)->sin_addr.s_addr;
+	return memcmp(&((const struct sockaddr_in6 *)(const void *)&own)->sin6_addr, &((const struct sockaddr_in6 *)(const void *)to->ai_addr)->sin6_addr,
+	    sizeof(struct in6_addr)) == 0;
+}
+
 int
 address_find(const char *server, struct hostport *h_r, char digits_r[ADDRESS_DIGITS], const char **why_r)
 {
 	const struct addrinfo want = { .ai_socktype = SOCK_STREAM };
 	struct addrinfo *list = NULL, *i;
+	char port[8];
 	digits_r[0] = '\0';
 	*why_r = "the server's name is not known";
-	if (settings_hostport(server, h_r) != SP_OK || getaddrinfo(h_r->host, NULL, &want, &list) != 0)
+	if (settings_hostport(server, h_r) != SP_OK)
 		return SP_EIO;
-	for (i = list; i != NULL && (*why_r = address_refused(NULL, h_r->host, i->ai_addr, false)) != NULL; i = i->ai_next)
+	(void)snprintf(port, sizeof(port), "%u", h_r->port);
+	if (getaddrinfo(h_r->host, port, &want, &list) != 0)
+		return SP_EIO;
+	for (i = list; i != NULL && (*why_r = address_refused(ours, h_r->host, i->ai_addr, ours != NULL && is_here(i))) != NULL; i = i->ai_next)
 		continue;
 	int rc = i == NULL ? SP_EDENIED : getnameinfo(i->ai_addr, i->ai_addrlen, digits_r, ADDRESS_DIGITS, NULL, 0, NI_NUMERICHOST) == 0 ? SP_OK : SP_EIO;
 	freeaddrinfo(list);

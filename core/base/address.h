@@ -25,6 +25,8 @@ enum reach address_reach(const struct sockaddr *address);
 const char *address_refused(const struct settings *s, const char *host, const struct sockaddr *a, bool here);
 
 #define ADDRESS_DIGITS 64
+/* Whose listeners address_find() keeps away from; borrowed until the next call, NULL: nobody's. */
+void address_ours(const struct settings *s);
 /*
  * "HOST:PORT", as the operator wrote it, by the first address of that name that is not refused, in digits; waits for the resolver, so
  * for helpers only.  SP_EIO: no such name.  SP_EDENIED: *why_r, a text that stays, says what is wrong with its addresses.

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../base/address.h"
 #include "../base/clock.h"
 #include "../base/log.h"
 
@@ -354,6 +355,7 @@ lend_start(struct helper *h, const char **err_r)
 	static struct lend own;
 	struct addrinfo *list = NULL;
 	h->own = &own;
+	address_ours(&h->epoch->settings);
 	own.tick = event_new(h->process.base, -1, EV_PERSIST, on_tick, h);
 	*err_r = "no timer, or no libcurl";
 	if (vault_open() != SP_OK || own.tick == NULL || event_add(own.tick, &(struct timeval){ 0, 200000 }) != 0)
@@ -371,6 +373,7 @@ static void
 lend_epoch(struct helper *h)
 {
 	struct lend *own = h->own;
+	address_ours(&h->epoch->settings);
 	own->outdated = !command_same(h);
 }
 

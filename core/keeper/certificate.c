@@ -88,7 +88,8 @@ claim_names(json_t *claims, gnutls_x509_crt_t crt)
 			int got = gnutls_x509_crt_get_dn_by_oid(crt, part[p].oid, i, 0, text, &len);
 			if (got == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE)
 				break;
-			rc = got < 0 || i >= VALUES_MAX ? SP_EDENIED : claim_add(claims, part[p].claim, text, len);
+			/* '#': GnuTLS's way to show what is no text, a NUL in it */
+			rc = got < 0 || i >= VALUES_MAX || text[0] == '#' ? SP_EDENIED : claim_add(claims, part[p].claim, text, len);
 		}
 	return rc;
 }

@@ -360,6 +360,31 @@ test_helpers(void)
 	}
 }
 
+/* … and not where this gateway itself listens: at one address, or at all of this machine's. */
+static void
+test_helpers_own(void)
+{
+	static const struct {
+		const char *server;
+		bool found;
+	} row[] = { { "127.0.0.1:6001", false }, { "localhost:6001", false }, { "127.0.0.2:6001", true }, { "127.0.0.1:6002", false }, { "127.0.0.2:6002", false },
+		{ "127.0.0.1:6003", false }, { "127.0.0.1:6004", true }, { "192.0.2.7:6002", true } };
+	struct listener all = { .listen = "0.0.0.0:6002" }, one = { .b.next = &all.b, .listen = "127.0.0.1:6001" };
+	const struct settings s = { .listeners = &one, .console.listen = "127.0.0.1:6003" };
+	address_ours(&s);
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct hostport h;
+		char digits[ADDRESS_DIGITS];
+		const char *why;
+		int rc = address_find(row[i].server, &h, digits, &why);
+		if ((rc == SP_OK) != row[i].found)
+			printf("%s: %d, %s\n", row[i].server, rc, why == NULL ? "fine" : why);
+		CU_ASSERT_EQUAL(rc == SP_OK, row[i].found);
+		CU_ASSERT(row[i].found || strstr(why, "this gateway itself listens") != NULL);
+	}
+	address_ours(NULL);
+}
+
 /* A target's address, by how the operator wrote it (ID9). */
 static void
 test_targets(void)
@@ -445,7 +470,7 @@ main(void)
 		{ "odd answers", test_odd_answers },
 		{ "deadlines and crowds", test_deadline },
 		{ "odd jobs, and places that are not asked", test_odd_jobs },
-		{ "addresses", test_reach }, { "targets", test_targets }, { "where helpers go", test_helpers },
+		{ "addresses", test_reach }, { "targets", test_targets }, { "where helpers go", test_helpers }, { "helpers and our own listeners", test_helpers_own },
 		CU_TEST_INFO_NULL,
 	};
 	log_init("test", open("/dev/null", O_WRONLY | O_CLOEXEC), SP_ERROR);
