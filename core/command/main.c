@@ -223,7 +223,7 @@ const struct command commands[] = {
 		    "Include ~/.config/sallyport/ssh/config. The certificate ends with its time, your sign-in, or `sallyport end ID`; every\n"
 		    "later `sallyport login` gets another." },
 	{ .name = "scan-hostkey", .words = "HOST[:PORT]", .min = 1, .max = 1, .run = run_scan_hostkey, .alone = true,
-	    .help = "Ask an SSH host for its keys, and print the `host_key` line that pins them.",
+	    .help = "Ask an SSH host for its keys and certificates, and print the `host_key` and `host_ca` lines that know it by them.",
 	    .more = "The network says which keys these are: compare them with what the host itself says, on its console or by whoever set it\n"
 		    "up (ssh-keygen -l -f /etc/ssh/ssh_host_ed25519_key.pub), before they stand in the configuration." },
 	{ .name = "tickets", .words = "", .run = run_tickets, .help = "List live tickets." },

@@ -89,6 +89,7 @@ GIVES(const char *, "", sp_principal, const struct sp_session *s)
 GIVES(const char *, "", sp_session_id, const struct sp_session *s)
 GIVES(const char *, "", sp_target_name, const struct sp_session *s)
 GIVES(const char *, "", sp_target_part, const struct sp_session *s)
+GIVES(const char *, "", sp_server, const struct sp_session *s)
 GIVES(bool, false, sp_pin, const struct sp_session *s, size_t i, struct sp_setting *pin_r)
 REFUSES(sp_ready, struct sp_session *s)
 

@@ -213,6 +213,16 @@ sp_target_part(const struct sp_session *s)
 	return s->part == NULL ? "" : s->part;
 }
 
+const char *
+sp_server(const struct sp_session *s)
+{
+	struct hostport at;
+	const char *server = s->reached != NULL ? s->reached : s->home == NULL ? "" : s->home->server;
+	if (settings_hostport(server, &at) != SP_OK)
+		return "";
+	return arena_string(s->arena, sp_str(at.host));
+}
+
 bool
 sp_pin(const struct sp_session *s, size_t i, struct sp_setting *pin_r)
 {

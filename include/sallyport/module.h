@@ -383,6 +383,11 @@ const char *sp_session_id(const struct sp_session *s);
 const char *sp_target_name(const struct sp_session *s);
 const char *sp_target_part(const struct sp_session *s);
 /*
+ * The name of the target's server that this session is connected to, or its address where the operator gave that, without the
+ * port; "": a socket of this machine's, or none yet.  Borrowed until the session ends.
+ */
+const char *sp_server(const struct sp_session *s);
+/*
  * Settings that rules pin for this session, from open() on: the module gives them to the target with
  * the log-in, and the core refuses what sp_op_changes() says of them.  False: there is no i-th; texts
  * are borrowed until the session ends.

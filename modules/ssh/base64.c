@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Base64 (RFC 4648), as libssh takes and gives keys. */
-#include "ssh.h"
+/* See base64.h. */
+#include "base64.h"
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* How many bytes; 0 when it is no base64 or does not fit. */
 size_t
 base64_decode(const char *text, uint8_t *out, size_t max)
 {

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "host_ca.h"
+
 #define ROUNDS 16 /* of one turn: then others' sessions have theirs */
 #define READS 32 /* of 4 KB, in one round */
 
@@ -18,6 +20,10 @@ static const struct sp_directive directives[] = {
 	    "What clients may open: exec, shell, sftp, scp, direct-tcpip (-L, -J, -W), tcpip-forward (-R), x11, agent.  What is not named needs a rule that allows it." },
 	{ "host_key", SP_TYPE_STRINGS, SP_IN_TARGET, CONF(host_key), "",
 	    "Fingerprints of the target's host keys, as `ssh-keygen -l` prints them: SHA256:…; any other is refused." },
+	{ "host_ca", SP_TYPE_STRINGS, SP_IN_TARGET, CONF(host_ca), "",
+	    "Fingerprints of authorities, as `ssh-keygen -l` prints them: a host key is known, too, where a certificate of theirs says so." },
+	{ "host_name", SP_TYPE_STRING, SP_IN_TARGET, CONF(host_name), "",
+	    "The name that such a certificate has to be for; unless it is said, that of `server`." },
 	{ "environment", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(environment), "LANG,LC_*,TERM,COLORTERM",
 	    "Variables that clients may set, `*` at the end stands for any rest; their values are printable." },
 	{ "contents", SP_TYPE_STRINGS, SP_IN_MODULE | SP_IN_TARGET, CONF(contents), "",
@@ -57,6 +63,15 @@ ssh_fits(const struct sp_strings *set, const char *word)
 	return false;
 }
 
+static bool
+are_prints(const struct sp_strings *set)
+{
+	for (size_t i = 0; i < set->n; i++)
+		if (strncmp(set->v[i], "SHA256:", 7) != 0 || strlen(set->v[i]) != 7 + 43)
+			return false;
+	return true;
+}
+
 static int
 ssh_check(void *conf, const char **err_r)
 {
@@ -72,13 +87,14 @@ ssh_check(void *conf, const char **err_r)
 	for (size_t i = 0; i < c->contents.n; i++)
 		if (c->contents.v[i][0] != '/' && strcmp(c->contents.v[i], "*") != 0)
 			return SP_ECONF;
-	*err_r = "host_key is missing: the fingerprint of the target's host key, SHA256:… (`sallyport scan-hostkey HOST:PORT` prints it; compare it with what the host itself says)";
-	for (size_t i = 0; i < c->host_key.n; i++)
-		if (strncmp(c->host_key.v[i], "SHA256:", 7) != 0 || strlen(c->host_key.v[i]) != 7 + 43) {
-			*err_r = "host_key takes fingerprints: SHA256: and 43 characters";
-			return SP_ECONF;
-		}
-	if (c->host_key.n == 0)
+	*err_r = "host_key and host_ca take fingerprints: SHA256: and 43 characters";
+	if (!are_prints(&c->host_key) || !are_prints(&c->host_ca))
+		return SP_ECONF;
+	*err_r = "host_name is the name in a host's certificate: host_ca is missing";
+	if (c->host_name[0] != '\0' && c->host_ca.n == 0)
+		return SP_ECONF;
+	*err_r = "host_key is missing: the fingerprint of the target's host key, SHA256:…, or host_ca: that of the authority of its certificate (`sallyport scan-hostkey HOST:PORT` prints them; compare them with what the host itself says)";
+	if (c->host_key.n == 0 && c->host_ca.n == 0)
 		return SP_ECONF;
 	if (strcmp(c->shell, "login") != 0 && strcmp(c->shell, "exec") != 0 && strcmp(c->shell, "off") != 0) {
 		*err_r = "shell is login, exec or off";
@@ -98,7 +114,7 @@ ssh_now(void)
 
 /* ---- states ---- */
 
-static const char *const state_name[] = { "hello", "auth", "keeper", "dialing", "connect", "proof", "login", "ready" };
+static const char *const state_name[] = { "hello", "auth", "keeper", "dialing", "vouch", "connect", "proof", "login", "ready" };
 _Static_assert(sizeof(state_name) / sizeof(*state_name) == STATES, "a name for each state");
 
 void
@@ -167,7 +183,7 @@ say_goodbye(struct sp_session *s, const char *text)
 
 /* By state. */
 static int (*const steps[STATES])(struct sp_session *s, bool *moved_r) = {
-	[HELLO] = login_step, [AUTH] = login_step, [CONNECT] = target_step, [LOGIN] = target_step, [READY] = channels_step,
+	[HELLO] = login_step, [AUTH] = login_step, [VOUCH] = target_step, [CONNECT] = target_step, [LOGIN] = target_step, [READY] = channels_step,
 };
 
 /* After an error libssh reads on and does nothing: it has to be asked. */
@@ -282,6 +298,13 @@ ssh_pump(struct sp_session *s)
 
 /* ---- the core's callbacks ---- */
 
+/* A connection without a client. */
+static bool
+is_side(const struct sp_session *s)
+{
+	return sp_purpose(s)[0] != '\0';
+}
+
 static int
 ssh_accept_client(struct sp_session *s)
 {
@@ -311,6 +334,8 @@ ssh_admitted(struct sp_session *s, const struct sp_admission *a)
 static int
 ssh_open(struct sp_session *s)
 {
+	if (is_side(s))
+		return strcmp(sp_purpose(s), HOST_CA) == 0 ? host_ca_open(s) : sp_fail(s, SP_EPROTO, "SSH has no log-in without a client");
 	return ssh_ended(s, target_begin(s));
 }
 
@@ -323,21 +348,22 @@ ssh_proved(struct sp_session *s, const struct sp_answer *a)
 static int
 ssh_data(struct sp_session *s, enum sp_side from)
 {
-	(void)from;
-	return ssh_pump(s);
+	return is_side(s) ? host_ca_data(s, from) : ssh_pump(s);
 }
 
 static int
 ssh_drained(struct sp_session *s, enum sp_side side)
 {
 	(void)side;
-	return ssh_pump(s);
+	return is_side(s) ? SP_OK : ssh_pump(s);
 }
 
 static int
 ssh_eof(struct sp_session *s, enum sp_side side)
 {
 	struct ssh *h = sp_state(s);
+	if (is_side(s))
+		return sp_shut(s, SP_TARGET);
 	h->leg[side].gone = true;
 	int rc = ssh_pump(s);
 	return rc == SP_OK && side == SP_CLIENT ? sp_shut(s, SP_CLIENT) : rc;
@@ -374,13 +400,19 @@ static int
 ssh_end(struct sp_session *s, enum sp_why why, const char *text)
 {
 	(void)why;
-	return say_goodbye(s, text);
+	return is_side(s) ? SP_OK : say_goodbye(s, text);
 }
 
 static void
 ssh_close_session(struct sp_session *s)
 {
 	struct ssh *h = sp_state(s);
+	if (is_side(s)) {
+		if (strcmp(sp_purpose(s), HOST_CA) == 0)
+			host_ca_close(s);
+		return;
+	}
+	host_ca_forget(s);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		if (h->channel[i] != NULL && h->channel[i]->state != CH_FREE)
 			channel_drop(h->channel[i]);

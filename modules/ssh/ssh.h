@@ -5,7 +5,7 @@
  *   client ══ core ── socketpair ── libssh server ─┐            ┌─ libssh client ── socketpair ── core ══ target
  *              └ guard.c             └ login.c      └ channel.c ┘   └ target.c
  *
- *   HELLO ─▶ AUTH ─▶ KEEPER ─▶ DIALING ─▶ CONNECT ─▶ PROOF ─▶ LOGIN ─▶ READY        (ssh_enter())
+ *   HELLO ─▶ AUTH ─▶ KEEPER ─▶ DIALING ─▶ VOUCH ─▶ CONNECT ─▶ PROOF ─▶ LOGIN ─▶ READY        (ssh_enter())
  *
  * One function drives all of it, ssh_pump(): bytes in, libssh, states, channels, bytes out, until nothing
  * moves any more.  libssh's callbacks only note what came.
@@ -20,6 +20,7 @@
 #include <libssh/libssh.h>
 #include <libssh/server.h>
 
+#include "base64.h"
 #include "guard.h"
 
 #define CHANNELS 32
@@ -33,7 +34,8 @@
 
 struct ssh_conf {
 	struct sp_strings channels;
-	struct sp_strings host_key;
+	struct sp_strings host_key, host_ca;
+	const char *host_name;
 	struct sp_strings environment;
 	struct sp_strings contents;
 	bool keys;
@@ -43,7 +45,7 @@ struct ssh_conf {
 	const char *shell;
 };
 
-enum ssh_state { HELLO, AUTH, KEEPER, DIALING, CONNECT, PROOF, LOGIN, READY, STATES };
+enum ssh_state { HELLO, AUTH, KEEPER, DIALING, VOUCH, CONNECT, PROOF, LOGIN, READY, STATES };
 
 struct leg {
 	ssh_session ssh;
@@ -137,10 +139,20 @@ struct channel {
 	struct lines *lines;           /* FOR_SHELL: the gateway reads its lines */
 };
 
+struct ssh;
+struct vouching { /* for the target's host certificate */
+	struct sp_session *s;
+	struct ssh *next;
+	bool waits;
+	char *why;    /* once it does not wait: what went wrong, "" when nothing did; NULL: no memory */
+};
+
 struct ssh {
 	enum ssh_state state;
 	ssh_event event;
 	struct leg leg[2];
+	struct vouching vouching;
+	bool vouched;        /* the target was asked in this session */
 	bool pumping, over;
 	unsigned tries, questions;
 	bool browser;        /* a person is asked to let it in with one */
@@ -296,9 +308,5 @@ bool sftp_has_output(const struct sftp *sftp);
 void sftp_free(struct sftp **sftp);
 /* The attribute, with the path as it goes to the target: absolute where `home` was known, no . or .. or // in it. */
 int sftp_put_path(struct sp_op *op, unsigned attr, struct sp_bytes path);
-
-/* base64.c */
-size_t base64_decode(const char *text, uint8_t *out, size_t max);
-bool base64_encode(struct sp_bytes in, char *out, size_t max);
 
 #endif

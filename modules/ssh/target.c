@@ -2,7 +2,8 @@
 /*
  * The target's side until we are logged in: keys, its host key against the pinned ones, our proof.
  *
- *   CONNECT ─ host key pinned ─▶ PROOF ─ the keeper certifies our key, or gives the password ─▶ LOGIN ─▶ READY
+ *   VOUCH ─ where `host_ca` alone says who it is: its certificate (host_ca.c) ─▶ CONNECT
+ *   CONNECT ─ host key pinned, or vouched for ─▶ PROOF ─ the keeper certifies our key, or gives the password ─▶ LOGIN ─▶ READY
  *                                  └ or signs with one of its own, twice there and back (agent.c)
  *
  * An unknown or changed host key ends the session before anything is proved (SS13).
@@ -12,11 +13,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "host_ca.h"
+
 static const char *
 login_of(struct sp_session *s)
 {
 	const struct ssh *h = sp_state(s);
 	return h->login[0] != '\0' ? h->login : sp_login(s);
+}
+
+/* All of them; or those of the key that a certificate vouches for, where nothing else counts. */
+static const char *
+host_keys(struct sp_session *s)
+{
+	static const char all[] = "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256";
+	const struct ssh_conf *conf = sp_conf(s);
+	const char *plain = conf->host_key.n == 0 ? host_ca_plain(s) : NULL;
+	return plain == NULL ? all : plain;
 }
 
 static bool
@@ -32,7 +45,7 @@ set_options(struct sp_session *s, ssh_session c, int fd)
 		{ SSH_OPTIONS_PUBKEY_AUTH, &one }, { SSH_OPTIONS_CIPHERS_C_S, ssh_ciphers }, { SSH_OPTIONS_CIPHERS_S_C, ssh_ciphers },
 		{ SSH_OPTIONS_KEY_EXCHANGE, ssh_exchanges }, { SSH_OPTIONS_HMAC_C_S, ssh_macs }, { SSH_OPTIONS_HMAC_S_C, ssh_macs },
 		{ SSH_OPTIONS_COMPRESSION_C_S, "none" }, { SSH_OPTIONS_COMPRESSION_S_C, "none" },
-		{ SSH_OPTIONS_HOSTKEYS, "ssh-ed25519,ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,ecdsa-sha2-nistp521,rsa-sha2-512,rsa-sha2-256" },
+		{ SSH_OPTIONS_HOSTKEYS, host_keys(s) },
 	};
 	for (size_t i = 0; i < sizeof(option) / sizeof(*option); i++)
 		if (ssh_options_set(c, option[i].option, option[i].value) != SSH_OK)
@@ -41,8 +54,8 @@ set_options(struct sp_session *s, ssh_session c, int fd)
 	return true;
 }
 
-int
-target_begin(struct sp_session *s)
+static int
+begin_connect(struct sp_session *s)
 {
 	struct ssh *h = sp_state(s);
 	int fd;
@@ -55,30 +68,20 @@ target_begin(struct sp_session *s)
 	return SP_OK;
 }
 
-/* ---- the host key ---- */
-
 static int
-check_host_key(struct sp_session *s)
+ask_certificate_of_host(struct sp_session *s)
 {
 	struct ssh *h = sp_state(s);
+	ssh_enter(s, VOUCH);
+	h->vouched = true;
+	return host_ca_ask(s);
+}
+
+int
+target_begin(struct sp_session *s)
+{
 	const struct ssh_conf *conf = sp_conf(s);
-	ssh_key key = NULL;
-	unsigned char *hash = NULL;
-	size_t len = 0;
-	int rc = ssh_get_server_publickey(h->leg[SP_TARGET].ssh, &key);
-	if (rc == SSH_OK)
-		rc = ssh_get_publickey_hash(key, SSH_PUBLICKEY_HASH_SHA256, &hash, &len);
-	char *print = rc == SSH_OK ? ssh_get_fingerprint_hash(SSH_PUBLICKEY_HASH_SHA256, hash, len) : NULL;
-	bool known = print != NULL && ssh_listed(&conf->host_key, print);
-	if (known)
-		rc = SP_OK;
-	else
-		rc = ssh_fail(s, SP_EDENIED, "the target's host key %s is not the one that its configuration pins (host_key): "
-					     "if it was changed on purpose, an operator has to enter the new one", print == NULL ? "?" : print);
-	ssh_string_free_char(print);
-	ssh_clean_pubkey_hash(&hash);
-	ssh_key_free(key);
-	return rc;
+	return conf->host_key.n == 0 && host_ca_plain(s) == NULL ? ask_certificate_of_host(s) : begin_connect(s);
 }
 
 /* ---- the proof ---- */
@@ -160,6 +163,50 @@ target_proved(struct sp_session *s, const struct sp_answer *a)
 	return h->key != NULL ? take_certificate(s, a->bytes) : take_password(s, a->bytes);
 }
 
+/* ---- the host key ---- */
+
+static int
+refuse_host_key(struct sp_session *s, const char *print)
+{
+	const struct ssh *h = sp_state(s);
+	const struct ssh_conf *conf = sp_conf(s);
+	const char *why = h->vouching.why == NULL || h->vouching.why[0] == '\0' ? "its host certificate vouches for another key" : h->vouching.why;
+	if (conf->host_ca.n > 0)
+		return ssh_fail(s, SP_EDENIED, "the target's host key %s is not known%s: %s", print,
+		    conf->host_key.n > 0 ? " (host_key, host_ca)" : " (host_ca)", why);
+	return ssh_fail(s, SP_EDENIED, "the target's host key %s is not the one that its configuration pins (host_key): "
+				       "if it was changed on purpose, an operator has to enter the new one", print);
+}
+
+/* Known: on to the proof.  Where a certificate may say more, it is asked for, once. */
+static int
+judge_host_key(struct sp_session *s, const char *print)
+{
+	const struct ssh *h = sp_state(s);
+	const struct ssh_conf *conf = sp_conf(s);
+	if (ssh_listed(&conf->host_key, print) || (conf->host_ca.n > 0 && host_ca_vouches(s, print)))
+		return ask(s);
+	return conf->host_ca.n > 0 && !h->vouched ? ask_certificate_of_host(s) : refuse_host_key(s, print);
+}
+
+static int
+check_host_key(struct sp_session *s)
+{
+	struct ssh *h = sp_state(s);
+	ssh_key key = NULL;
+	unsigned char *hash = NULL;
+	size_t len = 0;
+	int rc = ssh_get_server_publickey(h->leg[SP_TARGET].ssh, &key);
+	if (rc == SSH_OK)
+		rc = ssh_get_publickey_hash(key, SSH_PUBLICKEY_HASH_SHA256, &hash, &len);
+	char *print = rc == SSH_OK ? ssh_get_fingerprint_hash(SSH_PUBLICKEY_HASH_SHA256, hash, len) : NULL;
+	rc = judge_host_key(s, print == NULL ? "?" : print);
+	ssh_string_free_char(print);
+	ssh_clean_pubkey_hash(&hash);
+	ssh_key_free(key);
+	return rc;
+}
+
 /* ---- step by step ---- */
 
 static int
@@ -175,9 +222,23 @@ step_connect(struct sp_session *s, bool *moved_r)
 	*moved_r = true;
 	leg_add(h, SP_TARGET);
 	rc = leg_check(s, SP_TARGET);
-	if (rc == SP_OK)
-		rc = check_host_key(s);
-	return rc == SP_OK ? ask(s) : rc;
+	return rc == SP_OK ? check_host_key(s) : rc;
+}
+
+/* The target's certificate is there, or why there is none: before libssh's connection, or once that has shown a key. */
+static int
+step_vouch(struct sp_session *s, bool *moved_r)
+{
+	const struct ssh *h = sp_state(s);
+	if (h->vouching.waits)
+		return SP_OK;
+	*moved_r = true;
+	if (h->leg[SP_TARGET].ssh != NULL)
+		return check_host_key(s);
+	const char *why = h->vouching.why;
+	if (why == NULL || why[0] != '\0')
+		return ssh_fail(s, SP_EDENIED, "the target is not known (host_ca): %s", why == NULL ? "no memory" : why);
+	return begin_connect(s);
 }
 
 static int
@@ -221,6 +282,8 @@ int
 target_step(struct sp_session *s, bool *moved_r)
 {
 	const struct ssh *h = sp_state(s);
+	if (h->state == VOUCH)
+		return step_vouch(s, moved_r);
 	if (h->state == CONNECT)
 		return step_connect(s, moved_r);
 	return h->state == LOGIN ? step_login(s, moved_r) : SP_OK;

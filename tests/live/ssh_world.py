@@ -117,7 +117,8 @@ def make_login():
 class Sshd:
     """OpenSSH's server on 127.0.0.1, which trusts the gateway's authority."""
 
-    def __init__(self, folder, extra=""):
+    def __init__(self, folder, extra="", before=None):
+        """before: is given this before it is started, to change `conf` and files."""
         self.dir = pathlib.Path(folder)
         self.dir.mkdir(parents=True)
         self.dir.chmod(0o755)
@@ -148,6 +149,8 @@ MaxStartups 200
 LogLevel VERBOSE
 {extra}
 """)
+        if before is not None:
+            before(self)
         self.start()
 
     def start(self):
@@ -185,6 +188,7 @@ class SshWorld(World):
             self.pg.make_orders()
         self.gateway = Gateway(self.dir / "gateway", self.stage, self.pg, **conf)
         self.sshd = Sshd(self.dir / "sshd", sshd_extra)
+        self.others = []  # of a test's own, to be stopped with it
         self.ssh_port = free_port()
         self.listener_extra, self.ssh_policy, self.ssh_target_extra = listener_extra, policy, target_extra
         g = self.gateway
@@ -222,7 +226,8 @@ class SshWorld(World):
 
     def end(self, keep=False):
         clean = super().end(keep=True)
-        self.sshd.stop()
+        for server in [self.sshd, *self.others]:
+            server.stop()
         if not keep:
             shutil.rmtree(self.dir, ignore_errors=True)
         return clean

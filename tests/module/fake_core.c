@@ -355,6 +355,13 @@ sp_target_part(const struct sp_session *s)
 	return s->part;
 }
 
+const char *
+sp_server(const struct sp_session *s)
+{
+	(void)s;
+	return "db.example";
+}
+
 int
 sp_ready(struct sp_session *s)
 {
