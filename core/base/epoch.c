@@ -14,6 +14,7 @@
 
 #include "digest.h"
 #include "log.h"
+#include "openssh.h"
 
 static const char magic[4] = { 'S', 'P', 'E', '1' };
 enum { ALL_SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE };
@@ -59,6 +60,12 @@ epoch_find_file(const struct epoch *e, const char *path)
 		if (strcmp(e->files[i].path, path) == 0)
 			return &e->files[i];
 	return NULL;
+}
+
+const char *
+epoch_public_path(struct arena *a, const char *host_key)
+{
+	return arena_printf(a, "%s.pub", host_key);
 }
 
 static const struct policy_source *
@@ -138,6 +145,26 @@ gather_file(struct gather *g, const char *path, unsigned private)
 	return SP_OK;
 }
 
+/* For all to see, beside the private key that only workers have; a key in another format than OpenSSH's has none. */
+static int
+gather_public(struct gather *g, const char *path)
+{
+	struct epoch *e = g->e;
+	struct buffer line = { 0 };
+	const char *public = epoch_public_path(e->arena, path);
+	const struct epoch_file *key = epoch_find_file(e, path);
+	if (key == NULL || public == NULL || epoch_find_file(e, public) != NULL || openssh_public(key->content, &line) != SP_OK) {
+		buffer_free(&line);
+		return public == NULL ? SP_ENOMEM : SP_OK;
+	}
+	const char *text = arena_string(e->arena, buffer_bytes(&line));
+	buffer_free(&line);
+	if (text == NULL || e->nfiles == EPOCH_ITEMS)
+		return SP_ENOMEM;
+	e->files[e->nfiles++] = (struct epoch_file){ .path = public, .content = sp_str(text) };
+	return SP_OK;
+}
+
 static int
 gather_tls(struct gather *g, const struct tls_settings *tls, unsigned whose)
 {
@@ -201,6 +228,8 @@ gather_all(struct epoch *e, const char **err_r)
 		rc = gather_tls(&g, &l->tls, EPOCH_WORKERS);
 		if (rc == SP_OK)
 			rc = gather_file(&g, l->host_key, EPOCH_WORKERS);
+		if (rc == SP_OK)
+			rc = gather_public(&g, l->host_key);
 	}
 	const struct conf_node *console = conf_find(e->tree, "console");
 	const struct conf_block at = { .file = console == NULL ? "" : console->file, .line = console == NULL ? 0 : console->line };

@@ -59,6 +59,8 @@ int epoch_open(int fd, uint64_t number, struct epoch **e_r, const char **err_r) 
 int epoch_unpack(struct sp_bytes in, uint64_t number, struct epoch **e_r, const char **err_r) SP_MUST;
 void epoch_free(struct epoch **e);
 const struct epoch_file *epoch_find_file(const struct epoch *e, const char *path);
+/* The name of the file with the public half of a listener's `host_key`, a line; there may be no such file. */
+const char *epoch_public_path(struct arena *a, const char *host_key);
 const struct policy_source *epoch_find_policy(const struct epoch *e, const char *path);
 /* The tests that belong to a policy file, or NULL. */
 const struct policy_source *epoch_find_test(const struct epoch *e, const char *policy_path);

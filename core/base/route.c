@@ -282,7 +282,7 @@ const struct answer_row answer_table[] = {
 	{ CALL_TICKET, "id password target protocol host? port:number? tls:flag? window:time until:time" },
 	{ CALL_TICKETS, "tickets:ticket[]" },
 	{ CALL_TICKET_END, "id state" },
-	{ CALL_SSH_CERTIFICATE, "id certificate authority host? port:number? window:time until:time" },
+	{ CALL_SSH_CERTIFICATE, "id certificate authority host_key? host? port:number? window:time until:time" },
 	{ CALL_TOKEN, "token expires:time audience" },
 	{ CALL_REVOKE, "user ended:number" },
 	{ CALL_TARGETS, "targets:target[]" },

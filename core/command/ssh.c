@@ -4,6 +4,7 @@
  *
  *     ~/.config/sallyport/ssh/    key, key.pub      ssh-keygen makes them, once
  *                                 key-cert.pub      what the gateway signed, good for hours
+ *                                 known_hosts       the gateway's own key, as it was told by TLS
  *                                 config            a Host for each SSH target: `Include` it in ~/.ssh/config
  */
 #include <config.h>
@@ -25,7 +26,7 @@
 #define CIPHERS "^aes128-gcm@openssh.com,aes256-gcm@openssh.com"
 
 struct ssh_place {
-	char folder[4100], key[PATH_ROOM], public[PATH_ROOM], certificate[PATH_ROOM], config[PATH_ROOM];
+	char folder[4100], key[PATH_ROOM], public[PATH_ROOM], certificate[PATH_ROOM], known[PATH_ROOM], config[PATH_ROOM];
 };
 
 static int
@@ -42,6 +43,7 @@ find_place(struct ssh_place *p)
 	(void)snprintf(p->key, sizeof(p->key), "%s/key", p->folder);
 	(void)snprintf(p->public, sizeof(p->public), "%s/key.pub", p->folder);
 	(void)snprintf(p->certificate, sizeof(p->certificate), "%s/key-cert.pub", p->folder);
+	(void)snprintf(p->known, sizeof(p->known), "%s/known_hosts", p->folder);
 	(void)snprintf(p->config, sizeof(p->config), "%s/config", p->folder);
 	return rc;
 }
@@ -148,6 +150,9 @@ write_config(const struct run *r, const struct ssh_place *p, const json_t *answe
 		rc = rc != SP_OK ? rc : buffer_printf(&text, "\nHost %s\n    HostName %s\n    Port %lld\n    User %s\n    HostKeyAlias sallyport-%s-%lld\n"
 				"    IdentityFile \"%s\"\n    CertificateFile \"%s\"\n    IdentitiesOnly yes\n    PreferredAuthentications publickey\n    Ciphers " CIPHERS "\n",
 				member(t, "name"), host, port, member(t, "name"), host, port, p->key, p->certificate);
+		if (member(answer, "host_key")[0] != '\0')
+			rc = rc != SP_OK ? rc : buffer_printf(&text, "    UserKnownHostsFile \"%s\"\n    GlobalKnownHostsFile none\n    StrictHostKeyChecking yes\n"
+					"    UpdateHostKeys no\n", p->known);
 	}
 	if (rc == SP_OK)
 		rc = buffer_put(&text, (struct sp_bytes){ (const uint8_t *)"", 1 });
@@ -156,6 +161,18 @@ write_config(const struct run *r, const struct ssh_place *p, const json_t *answe
 	if (rc == DONE)
 		(void)printf("%u host%s in %s\n", n, n == 1 ? "" : "s", p->config);
 	return rc;
+}
+
+/* For all hosts of the configuration that names the file. */
+static int
+write_known(const struct ssh_place *p, const char *key)
+{
+	char text[4096];
+	for (const char *c = key; *c != '\0'; c++)
+		if ((*c < '0' || *c > '9') && (*c < 'a' || *c > 'z') && (*c < 'A' || *c > 'Z') && strchr("+/=-@. ", *c) == NULL)
+			return failed("the gateway's answer has no host key");
+	int n = snprintf(text, sizeof(text), "* %s\n", key);
+	return key[0] == '\0' ? DONE : (size_t)n < sizeof(text) ? write_file(p->known, text) : failed("the gateway's host key is too long");
 }
 
 static int
@@ -168,6 +185,9 @@ certify(const struct run *r, const struct ssh_place *p, const char *line, uint64
 	if (rc != DONE)
 		return rc;
 	char text[8192];
+	rc = write_known(p, member(*answer_r, "host_key"));
+	if (rc != DONE)
+		return rc;
 	int n = snprintf(text, sizeof(text), "%s\n", member(*answer_r, "certificate"));
 	return n > 1 && (size_t)n < sizeof(text) ? write_file(p->certificate, text) : failed("the gateway's answer has no certificate");
 }

@@ -51,6 +51,17 @@ api_door(const struct api *a, json_t *into, const char *protocol, const char *ta
 		(void)json_object_set_new(into, "tls", json_boolean(l->tls.cert[0] != '\0'));
 }
 
+/* What clients of the gateway's SSH have to see, of its file's name in the epoch. */
+static void
+set_host_key(struct api *a)
+{
+	const struct listener *l = door_of(keeper_settings(a->k), "ssh", "");
+	const char *path = l == NULL ? NULL : epoch_public_path(a->arena, l->host_key);
+	const struct epoch_file *f = path == NULL ? NULL : epoch_find_file(a->k->epoch, path);
+	if (f != NULL)
+		api_set(a, "host_key", json_stringn((const char *)f->content.p, f->content.len));
+}
+
 int
 ticket_answer(struct api *a, struct ticket_made *made, const struct target *t)
 {
@@ -101,6 +112,7 @@ api_ssh_certificate(struct api *a)
 		api_set(a, "certificate", json_stringn((const char *)buffer_bytes(&line).p, line.len));
 		api_set(a, "authority", json_stringn((const char *)buffer_bytes(&authority).p, authority.len));
 		api_door(a, a->answer, "ssh", "");
+		set_host_key(a);
 		api_set_time(a->answer, "window", made.window);
 		api_set_time(a->answer, "until", made.until);
 	}

@@ -21,11 +21,7 @@ def certified(w, user="ann", groups="dev", *args):
 
 def by_config(w, folder, *command, name="host", options=()):
     """ssh with nothing but what `ssh-config` wrote."""
-    alias = f"sallyport-127.0.0.1-{w.ssh_port} " + " ".join((w.gateway.dir / "tls" / "ssh_host_key.pub").read_text().split()[:2]) + "\n"
-    known = folder / "known"
-    known.write_text(alias)
-    return run(["ssh", "-F", folder / "config", "-o", f"UserKnownHostsFile={known}", "-o", "GlobalKnownHostsFile=none", "-o", "BatchMode=yes",
-                "-o", "IdentityAgent=none", *options, name, *command], env={"SSH_AUTH_SOCK": ""})
+    return run(["ssh", "-F", folder / "config", "-o", "BatchMode=yes", "-o", "IdentityAgent=none", *options, name, *command], env={"SSH_AUTH_SOCK": ""})
 
 
 def by_key(w, key, certificate=None, *command, name="host"):
@@ -50,6 +46,20 @@ def ssh_config_is_all_that_ssh_needs(w):
     session = [s for s in w.sessions() if s["user"] == "ann"][0]
     assert session["target"] == "host", session
     wait_for(lambda: any(e.get("event") == "ticket" and e.get("text") == "an SSH certificate" for e in w.gateway.audit()), said="no audit line")
+
+
+@test
+def ss13_the_gateways_own_key_is_known_by_what_it_writes(w):
+    folder, _ = certified(w, "kim")
+    known = folder / "known_hosts"
+    assert known.read_text().split()[1:3] == (w.gateway.dir / "tls" / "ssh_host_key.pub").read_text().split()[:2], known.read_text()
+    assert by_config(w, folder, "true").code == 0
+    known.write_text("* " + (w.sshd.dir / "host_key.pub").read_text())
+    got = by_config(w, folder, "true")
+    assert got.code == 255 and "HOST IDENTIFICATION HAS CHANGED" in got.err, repr(got)
+    known.unlink()
+    got = by_config(w, folder, "true")
+    assert got.code == 255 and "Host key verification failed" in got.err, repr(got)
 
 
 @test
