@@ -11,6 +11,9 @@
 
 #define V1_MAX 107 /* with its CRLF, as its specification says */
 
+#define UNIX_PATHS 216u
+enum { TCP4 = 0x11, TCP6 = 0x21, UNIX_STREAM = 0x31 };
+
 static const uint8_t signature[12] = "\r\n\r\n\0\r\nQUIT\n";
 
 static bool
@@ -98,9 +101,11 @@ parse_v2(struct sp_bytes in, char address_r[64])
 	struct sp_reader body = sp_reader(sp_rd_take(&r, len));
 	if (r.bad)
 		return 0;
-	size_t size = family == 0x11 ? 4 : family == 0x21 ? 16 : 0;
+	size_t size = family == TCP4 ? 4 : family == TCP6 ? 16 : 0;
 	if ((command & 15) == 0 || family == 0) /* LOCAL; UNSPEC */
 		return (long)(16 + len);
+	if (family == UNIX_STREAM) /* paths, which are no address of a client's */
+		return len >= UNIX_PATHS ? (long)(16 + len) : SP_EPROTO;
 	struct sp_bytes from = sp_rd_take(&body, size);
 	(void)sp_rd_take(&body, size + 4); /* to whom, and both ports */
 	if (size == 0 || body.bad || inet_ntop(size == 4 ? AF_INET : AF_INET6, from.p, address_r, 64) == NULL)

@@ -370,7 +370,7 @@ static const struct directive console_limit[] = {
 	END,
 };
 static const struct directive console_table[] = {
-	{ .name = "listen", .type = DIR_STRING, .offset = C(listen), .dflt = "", .help = "address and port of the API and its pages: `0.0.0.0:8443`" },
+	{ .name = "listen", .type = DIR_STRING, .offset = C(listen), .dflt = "", .help = "address and port of the API and its pages: `0.0.0.0:8443`; `unix:PATH`, `systemd:NAME` as listeners have them, with TLS, too" },
 	{ .name = "tls", .type = DIR_PARAMS, .offset = C(tls), .dflt = "", .params = console_tls, .help = "its certificate; there is no HTTP without TLS" },
 	{ .name = "url", .type = DIR_STRING, .offset = C(url), .dflt = "",
 	    .help = "how browsers and `sallyport --server` reach it: `https://gate.example.com:8443`; requests that name another host are refused" },

@@ -787,8 +787,10 @@ check_console(struct check *c)
 		    QUOTE(s->url));
 	if (s->listen[0] == '\0')
 		return SP_OK;
-	if (settings_hostport(s->listen, &at) != SP_OK || !at.literal)
-		return FAIL_TOP(c, "console", "\"listen\" takes an address and a port, 0.0.0.0:8443 or [::1]:8443, not \"%s\"", QUOTE(s->listen));
+	const char *path = settings_unix(s->listen);
+	if (path != NULL ? path[0] != '/' : settings_systemd(s->listen) == NULL && (settings_hostport(s->listen, &at) != SP_OK || !at.literal))
+		return FAIL_TOP(c, "console", "\"listen\" takes an address and a port, 0.0.0.0:8443 or [::1]:8443, unix:/PATH or systemd:NAME, not \"%s\"",
+		    QUOTE(s->listen));
 	if (s->tls.cert[0] == '\0' || s->tls.key[0] == '\0')
 		return FAIL_TOP(c, "console", "\"listen\" needs \"tls cert=… key=…\": tokens and cookies pass through it");
 	if (s->url[0] == '\0')

@@ -33,8 +33,10 @@ door_leave(struct door **at)
 }
 
 static void
-visitor_of(const struct sockaddr_storage *a, struct visitor *v_r)
+visitor_of(int fd, const struct sockaddr_storage *a, struct visitor *v_r)
 {
+	struct ucred who = { .uid = (uid_t)-1 };
+	socklen_t len = sizeof(who);
 	*v_r = (struct visitor){ .address = "" };
 	if (a->ss_family == AF_INET) {
 		const struct in_addr *v4 = &((const struct sockaddr_in *)(const void *)a)->sin_addr;
@@ -45,6 +47,8 @@ visitor_of(const struct sockaddr_storage *a, struct visitor *v_r)
 		const struct in6_addr *v6 = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
 		(void)inet_ntop(AF_INET6, v6, v_r->address, sizeof(v_r->address));
 		memcpy(v_r->net, v6, 8);
+	} else if (a->ss_family == AF_UNIX && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len) == 0) {
+		(void)snprintf(v_r->address, sizeof(v_r->address), "uid=%u", (unsigned)who.uid);
 	}
 }
 
@@ -87,7 +91,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 			continue;
 		}
 		(void)setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-		visitor_of(&peer, &v);
+		visitor_of(client, &peer, &v);
 		caller_visit(c, client, &v);
 	}
 }

@@ -8,6 +8,7 @@
 #include <event2/util.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pwd.h>
@@ -27,6 +28,7 @@
 #define LOCK_WAIT_MS 5000
 #define LOCK_STEP_MS 50
 #define NOBODY "nobody"
+#define SEVERAL INT_MAX
 #define CONSOLE "console" /* its listener's name */
 
 /* ---- listeners ---- */
@@ -114,7 +116,7 @@ bind_systemd(const char *name)
 {
 	const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS"), *names = getenv("LISTEN_FDNAMES");
 	size_t len = strlen(name);
-	int listens = 0;
+	int listens = 0, found = -1;
 	socklen_t size = sizeof(listens);
 	errno = ENOENT;
 	if (pid == NULL || count == NULL || names == NULL || strtol(pid, NULL, 10) != (long)getpid())
@@ -123,11 +125,11 @@ bind_systemd(const char *name)
 		const char *next = strchr(names, ':');
 		if (strncmp(names, name, len) == 0 && (names[len] == ':' || names[len] == '\0') &&
 		    getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0)
-			return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+			found = found < 0 ? fd : SEVERAL;
 		names = next == NULL ? NULL : next + 1;
 	}
-	errno = ENOENT;
-	return -1;
+	errno = found == SEVERAL ? ENOTUNIQ : ENOENT;
+	return found < 0 || found == SEVERAL ? -1 : fcntl(found, F_DUPFD_CLOEXEC, 3);
 }
 
 static int
@@ -135,7 +137,9 @@ bind_address(const char *listen_at, char *why, size_t len)
 {
 	const char *path = settings_unix(listen_at), *name = settings_systemd(listen_at);
 	int fd = path != NULL ? bind_unix(path) : name != NULL ? bind_systemd(name) : bind_ip(listen_at);
-	if (fd < 0 && name != NULL)
+	if (fd < 0 && name != NULL && errno == ENOTUNIQ)
+		snprintf(why, len, "cannot listen on %s: systemd hands over several sockets of that name: give each a unit, and a FileDescriptorName=, of its own", listen_at);
+	else if (fd < 0 && name != NULL)
 		snprintf(why, len, "cannot listen on %s: systemd hands no listening socket of that name to this process (FileDescriptorName=, and start it with -f)", listen_at);
 	else if (fd < 0)
 		snprintf(why, len, "cannot listen on %s: %s", listen_at, strerror(errno));

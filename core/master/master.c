@@ -75,10 +75,10 @@ master_enter(struct master *m, enum master_phase phase)
 	m->phase_since = clock_mono_ms();
 	if (phase >= MASTER_DRAINING)
 		notify("STOPPING=1");
-	if (phase == MASTER_DRAINING || phase == MASTER_STOPPING) {
+	if (phase >= MASTER_DRAINING)
 		bind_close(m);
+	if (phase == MASTER_DRAINING || phase == MASTER_STOPPING)
 		tell_quit(m, ROLE_WORKER, phase == MASTER_DRAINING);
-	}
 	if (phase == MASTER_LAST) {
 		tell_quit(m, ROLE_WORKER, false);
 		tell_quit(m, ROLE_CONSOLE, false);

@@ -88,6 +88,11 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 	ssize_t n = recv(fd, a->had + a->len, sizeof(a->had) - a->len, MSG_PEEK | MSG_DONTWAIT);
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
+	if (n <= 0 && a->len == 0) { /* a balancer that looks whether anybody is there */
+		log_debug("listener %s: %s came and went", a->listener, a->peer);
+		arriving_free(a);
+		return;
+	}
 	if (n <= 0) {
 		refuse(a, "left before its PROXY header was whole");
 		return;

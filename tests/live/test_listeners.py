@@ -17,9 +17,10 @@ s = socket.socket(socket.AF_UNIX)
 s.bind(sys.argv[1])
 os.chmod(sys.argv[1], 0o666)
 s.listen()
-os.dup2(s.fileno(), 3)
-os.set_inheritable(3, True)  # also when it was 3 before
-os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="pg.socket")
+for fd in (3, 4, 5):
+    os.dup2(s.fileno(), fd)
+    os.set_inheritable(fd, True)  # also when it was that before
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="3", LISTEN_FDNAMES="pg.socket:twice.socket:twice.socket")
 os.execv(sys.argv[2], sys.argv[2:])"""
 
 
@@ -73,8 +74,29 @@ def a_socket_that_systemd_does_not_hand_over_is_said(w):
     g.write(text.replace("systemd:pg.socket", "systemd:other.socket"))
     done = g.reload()
     assert done.code == 1 and "no listening socket of that name" in done.err, repr(done)
+    g.write(text.replace("systemd:pg.socket", "systemd:twice.socket"))  # of two, one would be left unheard
+    done = g.reload()
+    assert done.code == 1 and "several sockets of that name" in done.err, repr(done)
     g.write(text)
     assert g.reload().code == 0
+
+
+@test
+def the_console_on_a_socket_of_this_machine(w):
+    g = w.gateway
+    text, path = g.conf_text(), g.sockets / "console"
+    g.write(text + f"console {{ listen unix:{path}; tls cert={g.dir}/tls/cert.pem key={g.dir}/tls/key.pem; url https://localhost; }}\n")
+    done = g.reload()
+    assert done.code == 0, repr(done)
+
+    def whoami(*more):
+        return run(["curl", "-sS", "--cacert", g.dir / "tls" / "cert.pem", "--unix-socket", path, *more, "https://localhost/api/v1/whoami"])
+    got = wait_for(lambda: (r := whoami("-H", f"Authorization: Bearer {w.token('ann', 'dev', api=True)}")).code == 0 and r, 20, said="the console does not answer")
+    assert got.json["user"] == "ann", repr(got)
+    assert '"user"' not in whoami().out, repr(whoami())
+    g.write(text)
+    assert g.reload().code == 0
+    wait_for(lambda: not path.exists(), 20, said="the path of a socket that nobody listens on is left")
 
 
 def start_packet():
@@ -121,6 +143,24 @@ def id2_who_is_listed_must_say_it_and_others_may_not(w):
     for header in (V1, V2):
         assert by_hand(w, PORTS["others"], header)[:1] != b"R", "a stranger's header was believed"
     assert by_hand(w, PORTS["others"], b"")[:1] == b"R" and last_address(w) == "127.0.0.1"
+
+
+@test
+def who_only_looks_whether_anybody_is_there(w):
+    """A balancer's checks: a connection that says nothing, and one for itself. Nothing of it is a warning. What is said at length is passed over."""
+    before = len(warnings(w))
+    for header in (b"", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"):
+        with socket.create_connection(("127.0.0.1", PORTS["listed"]), timeout=30 * SLOW) as s:
+            s.sendall(header)
+    more = V2[:14] + struct.pack("!H", 12 + 3 + 2000) + V2[16:] + b"\x04" + struct.pack("!H", 2000) + b"\0" * 2000
+    assert by_hand(w, PORTS["listed"], more)[:1] == b"R" and last_address(w) == CLIENT, last_address(w)
+    local = V2[:13] + b"\x31" + struct.pack("!H", 216) + b"/run/a".ljust(108, b"\0") + b"/run/b".ljust(108, b"\0")
+    assert by_hand(w, PORTS["listed"], local)[:1] == b"R" and last_address(w) == "127.0.0.1", last_address(w)
+    assert len(warnings(w)) == before, warnings(w)[before:]
+
+
+def warnings(w):
+    return [x for x in (w.gateway.dir / "log" / "error.log").read_text().splitlines() if re.search(r" (warn|error) ", x) and "listed" in x]
 
 
 @test
@@ -210,6 +250,13 @@ def silent_ends_are_asked_on_both_legs(w):
         # One end is the client's or the target's, with the kernel's two hours; the other is the gateway's.
         wait_for(lambda: any(jiffies <= 61 * hz for jiffies in keepalive(port)), 20, said=f"nobody asks at port {port}")
     one.result()
+
+
+@test
+def no_path_is_left(w):
+    assert (w.gateway.sockets / ".s.PGSQL.5432").exists()  # after the upgrade, too
+    assert w.gateway.stop()
+    assert not (w.gateway.sockets / ".s.PGSQL.5432").exists()
 
 
 class Ready(World):

@@ -30,6 +30,7 @@ static const struct row {
 	ROW(SIGNATURE "\x11\x11\0\x0c" "0123456789ab", NULL),
 	ROW(SIGNATURE "\x22\x11\0\x0c" "0123456789ab", NULL),
 	ROW(SIGNATURE "\x21\x31\0\x0c" "0123456789ab", NULL),
+	ROW(SIGNATURE "\x21\x32\0\x0c" "0123456789ab", NULL),
 	ROW(SIGNATURE "\x21\x11\0\x04" "0123", NULL),
 	ROW(SIGNATURE "\x21\x11\xff\xff" "0123", NULL),
 };
@@ -52,6 +53,26 @@ says(void)
 	}
 }
 
+/* What a balancer says besides, up to what is looked at; and who came to its own machine's socket. */
+static void
+long_ones(void)
+{
+	static uint8_t text[PROXY_HEADER_MAX + 1];
+	char address[64];
+	static const uint8_t first[] = SIGNATURE "\x21\x11\x0f\xf0" "\xc0\0\2\7" "\x7f\0\0\1" "\x12\x67\x15\x38";
+	memcpy(text, first, sizeof(first) - 1);
+	CU_ASSERT_EQUAL(proxy_header_parse((struct sp_bytes){ text, PROXY_HEADER_MAX - 1 }, address), 0);
+	CU_ASSERT_EQUAL(proxy_header_parse((struct sp_bytes){ text, PROXY_HEADER_MAX }, address), PROXY_HEADER_MAX);
+	CU_ASSERT_STRING_EQUAL(address, "192.0.2.7");
+	text[15]++;
+	CU_ASSERT_EQUAL(proxy_header_parse((struct sp_bytes){ text, PROXY_HEADER_MAX + 1 }, address), SP_EPROTO);
+	static const uint8_t here[] = SIGNATURE "\x21\x31\0\xd8/run/balancer";
+	memcpy(text, here, sizeof(here) - 1);
+	CU_ASSERT_EQUAL(proxy_header_parse((struct sp_bytes){ text, 16 + 215 }, address), 0);
+	CU_ASSERT_EQUAL(proxy_header_parse((struct sp_bytes){ text, 16 + 216 }, address), 16 + 216);
+	CU_ASSERT_STRING_EQUAL(address, "");
+}
+
 static void
 no_end(void)
 {
@@ -65,6 +86,6 @@ no_end(void)
 int
 main(void)
 {
-	static CU_TestInfo tests[] = { { "what they say", says }, { "one without an end", no_end }, CU_TEST_INFO_NULL };
+	static CU_TestInfo tests[] = { { "what they say", says }, { "one without an end", no_end }, { "long ones", long_ones }, CU_TEST_INFO_NULL };
 	return cunit_main("proxy header", tests);
 }

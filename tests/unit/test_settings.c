@@ -56,7 +56,7 @@ test_console(void)
 	refused(CONSOLE(CONSOLE_TLS), "t:1: \"listen\" needs \"url https://HOST:PORT\": how browsers and `sallyport --server` reach it");
 	refused(CONSOLE("url https://a;"), "t:1: \"listen\" needs \"tls cert=… key=…\": tokens and cookies pass through it");
 	refused("console { listen gate:8443; tls cert=c key=k; url https://a; }",
-	    "t:1: \"listen\" takes an address and a port, 0.0.0.0:8443 or [::1]:8443, not \"gate:8443\"");
+	    "t:1: \"listen\" takes an address and a port, 0.0.0.0:8443 or [::1]:8443, unix:/PATH or systemd:NAME, not \"gate:8443\"");
 	refused(CONSOLE(CONSOLE_TLS "url https://a; limit per_address=0;"), "t:1: \"limit\" takes connections= from 1 to 10000, and per_address= from 1");
 	refused("load_module postgres;\n" CONSOLE(CONSOLE_TLS "url https://a;") "\nlistener pg { listen 0.0.0.0:8443; protocol postgres; tls cert=c key=k; }",
 	    "t:3: \"console\" has the same address: 0.0.0.0:8443");
