@@ -4,6 +4,8 @@
 
 #include "try.h"
 
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +141,46 @@ module_of(const struct sp_module *const *modules, const char *protocol, const st
 	return m;
 }
 
+/* OpenSSH's own form, which GnuTLS does not read: how it begins, and that no passphrase is needed. */
+static bool
+is_openssh_key(struct sp_bytes pem)
+{
+	static const uint8_t start[] = "openssh-key-v1\0\0\0\0\4none";
+	const gnutls_datum_t text = { (unsigned char *)(uintptr_t)pem.p, (unsigned)pem.len };
+	gnutls_datum_t key = { NULL, 0 };
+	bool good = gnutls_pem_base64_decode2("OPENSSH PRIVATE KEY", &text, &key) == 0 && key.size > sizeof(start) &&
+	    memcmp(key.data, start, sizeof(start) - 1) == 0;
+	if (key.data != NULL)
+		mem_wipe(key.data, key.size);
+	gnutls_free(key.data);
+	return good;
+}
+
+static bool
+is_key(struct sp_bytes pem)
+{
+	const gnutls_datum_t text = { (unsigned char *)(uintptr_t)pem.p, (unsigned)pem.len };
+	gnutls_x509_privkey_t key = NULL;
+	if (gnutls_x509_privkey_init(&key) != 0)
+		return false;
+	bool good = gnutls_x509_privkey_import(key, &text, GNUTLS_X509_FMT_PEM) == 0;
+	gnutls_x509_privkey_deinit(key);
+	return good || is_openssh_key(pem);
+}
+
+/* A listener whose workers can't read it would turn everybody away. */
+static void
+try_host_key(const struct epoch *e, const struct listener *l, struct trial *t)
+{
+	const struct epoch_file *f = l->host_key[0] == '\0' ? NULL : epoch_find_file(e, l->host_key);
+	char text[512];
+	if (f == NULL || is_key(f->content))
+		return;
+	(void)snprintf(text, sizeof(text), "%s:%u: listener %s: host_key %s holds no private key without a passphrase (ssh-keygen -t ed25519 -N '' makes one)",
+	    l->b.file, l->b.line, l->b.name, l->host_key);
+	problem(t, text);
+}
+
 /* Without TLS the protocol itself has to hide what clients send; only its module knows whether it does. */
 static void
 try_secrecy(const struct sp_module *m, const struct listener *l, struct trial *t)
@@ -192,6 +234,7 @@ trial_run(const struct epoch *e, struct trial *t)
 		if (m == NULL)
 			continue;
 		try_secrecy(m, l, t);
+		try_host_key(e, l, t);
 		try_conf(e, m, l, NULL, t);
 		try_door(e, &l->tls, t);
 	}

@@ -200,6 +200,31 @@ def who_reads_xml_has_no_secret(w):
 
 
 @test
+def the_providers_key_is_read_anew(w):
+    """Metadata with another key: a reload, and nothing else, makes it count; who signed in before stays in."""
+    start_provider(w)
+    be(id="00u1", uid="ann", groups=["dev"])
+    cookie, _ = sign_in(w)
+    path, tls = w.gateway.dir / "okta.xml", w.gateway.dir / "tls"
+    run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=other", "-keyout", tls / "other.key", "-out", tls / "other.pem"],
+        check=True)
+    old = path.read_text()
+    in_metadata = re.search(r"X509Certificate>([^<]+)<", old).group(1)
+    path.write_text(old.replace(in_metadata, "".join((tls / "other.pem").read_text().split("-----")[2].split())))
+    sign_in(w)
+    assert w.gateway.reload().code == 0
+    flow, form = to_provider(w)
+    status, headers, text = ask(w, "POST", "/saml/acs/okta", form, flow)
+    assert status == 403 and cookie_of(headers, "__Host-sallyport")[0] is None, (status, text)
+    assert whoami(w, cookie)[0] == 200
+    path.write_text("nothing")
+    assert w.gateway.reload().code == 1
+    path.write_text(old)
+    assert w.gateway.reload().code == 0
+    sign_in(w)
+
+
+@test
 def nothing_secret_is_written_down(w):
     start_provider(w)
     cookie, _ = sign_in(w)

@@ -85,6 +85,33 @@ def a_password_for_each_session(w):
 
 
 @test
+def the_listeners_host_key_is_read_anew(w):
+    """Clients see the new one after a reload; sessions that are there go on; what is no key leaves the old one."""
+    key = w.gateway.dir / "tls" / "ssh_host_key"
+    old = key.read_text()
+
+    def shown():
+        said = run(["ssh-keyscan", "-T", "30", "-t", "ed25519", "-p", w.ssh_port, "127.0.0.1"]).out.split()
+        return said[2] if len(said) > 2 else ""
+    first = shown()
+    assert first == key.with_suffix(".pub").read_text().split()[1]
+    going = w.ssh_start("cat", name="keyed", stdin=subprocess.PIPE)
+    wait_for(lambda: w.sessions(live=True), 30, said="no live session")
+    fresh = keygen(w.dir / "fresh_host_key")
+    key.write_text(fresh.read_text())
+    assert shown() == first, "without a reload"
+    assert w.gateway.reload().code == 0, w.gateway.logs()
+    wait_for(lambda: shown() == (w.dir / "fresh_host_key.pub").read_text().split()[1], 30, said="the old host key is shown")
+    assert going.communicate("lives\n", timeout=60 * SLOW)[0] == "lives\n"
+    key.write_text("no key\n")
+    done = w.gateway.reload()
+    assert done.code == 1 and "holds no private key" in done.err, repr(done)
+    key.write_text(old)
+    assert w.gateway.reload().code == 0
+    wait_for(lambda: shown() == first, 30, said="the first host key does not come back")
+
+
+@test
 def what_is_no_key_is_refused(w):
     for proof, said in ((f"key=file:{secret(w, 'bad_key')}", "not an Ed25519 private key"), (f"{w.ca_proof()} key=file:{w.gateway.dir}/keeper/login_key", "one of ca="),
                         (f"key=file:{w.gateway.dir}/keeper/login_key cert={w.gateway.dir}/tls/cert.pem", "is for TLS")):

@@ -130,6 +130,28 @@ def odd_hooks_are_refused(w):
     w.gateway.write()
 
 
+@test
+def another_secret_signs_after_a_reload(w):
+    """The file's contents count, under the name that it had; before the reload the old one signs on."""
+    def signed_by(key):
+        before = len(w.receiver.of("/desk", "asked"))
+        known = {r["id"] for r in w.requests()}
+        held = w.psql_waiting("UPDATE orders SET state = 'r' WHERE id = 6")
+        r = wait_for(lambda: [r for r in w.requests() if r["id"] not in known], 30, said="no request came")[0]
+        _, headers, body, _ = wait_for(lambda: w.receiver.of("/desk", "asked")[before:], 30, said="nobody was told")[0]
+        assert w.command("deny", r["id"], token=w.token("kim", "leads", api=True)).code == 0 and held.result().code != 0
+        text = f"v1:{headers['Sallyport-Timestamp']}:{headers['Sallyport-Nonce']}:".encode() + body
+        return headers["Sallyport-Signature"] == "v1=" + hmac.new(key.encode(), text, hashlib.sha256).hexdigest()
+    other = "other-" + os.urandom(12).hex()
+    (w.gateway.dir / "keeper" / "hook.key").write_text(other + "\n")
+    assert signed_by(KEY), "a new secret without a reload"
+    assert w.gateway.reload().code == 0
+    assert signed_by(other)
+    (w.gateway.dir / "keeper" / "hook.key").write_text(KEY + "\n")
+    assert w.gateway.reload().code == 0
+    assert signed_by(KEY)
+
+
 class Hooked(World):
     def start(self):
         g = self.gateway
