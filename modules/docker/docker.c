@@ -194,6 +194,27 @@ is_watched(const struct docker *d)
 	return watched;
 }
 
+/* Are its streams in no frames?  Of an exec its start says so, and the engine goes by that, whatever it was made with. */
+static bool
+is_raw(const struct docker *d)
+{
+	if (strcmp(d->r.route.row->kind, "docker.exec") != 0)
+		return d->r.terminal;
+	json_t *body = json_loadb((const char *)d->proxy.r.body.p, d->proxy.r.body.len, 0, NULL);
+	bool raw = json_is_true(json_object_get(body, "Tty"));
+	json_decref(body);
+	return raw;
+}
+
+/* What is in a container is told in a field, too: of a link where it leads. */
+static int
+record_stat(struct sp_session *s)
+{
+	const struct docker *d = sp_state(s);
+	struct sp_bytes stat = http_field(&d->proxy.answer, sp_peek(s, SP_TARGET), "x-docker-container-path-stat");
+	return stat.len == 0 ? SP_OK : sp_record(s, d->proxy.r.op, SP_REC_NOTICE, stat);
+}
+
 /* The answer's head is there. */
 static int
 begin(struct sp_session *s)
@@ -201,11 +222,13 @@ begin(struct sp_session *s)
 	const struct docker_conf *conf = sp_conf(s);
 	struct docker *d = sp_state(s);
 	const struct row *row = d->r.route.row;
-	d->r.framed = d->proxy.r.framed = row != NULL && (row->flags & ROW_FRAMES) && !d->r.terminal && d->proxy.r.status < 300;
+	d->r.framed = d->proxy.r.framed = row != NULL && (row->flags & ROW_FRAMES) && !is_raw(d) && d->proxy.r.status < 300;
 	d->proxy.r.rewrite = d->proxy.r.early ? d->proxy.r.status >= 300 : d->proxy.r.rewrite && (d->proxy.r.status == 200 || d->proxy.r.status == 201);
 	d->proxy.r.silence = is_watched(d) ? conf->stream_idle : 0;
 	d->proxy.r.pieces = row != NULL && (row->flags & ROW_EXIT) && d->proxy.r.status == 200;
 	int rc = record_size(s);
+	if (rc == SP_OK)
+		rc = record_stat(s);
 	for (unsigned i = 0; i < 3 && rc == SP_OK; i++)
 		if (d->r.framed || (d->proxy.r.hijack && i == 0))
 			rc = sp_stream_filter(d->proxy.r.op, &d->r.demux.filter[i]);

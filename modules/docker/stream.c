@@ -157,7 +157,8 @@ stream_say(struct sp_session *s, const char *text)
 		return SP_OK; /* HTTP/2: no place for words */
 	struct sp_writer line = proxy_buffer(), out = proxy_buffer();
 	sp_wr_put(&line, d->r.framed ? SP_LIT("") : SP_LIT("\r\n"));
-	sp_wr_put(&line, sp_str(text));
+	for (size_t i = 0; text[i] != '\0'; i++) /* others' words on a terminal */
+		sp_wr_u8(&line, (uint8_t)text[i] < ' ' || text[i] == 0x7f ? '?' : (uint8_t)text[i]);
 	sp_wr_put(&line, d->r.framed ? SP_LIT("\n") : SP_LIT("\r\n"));
 	if (d->r.framed)
 		put_frame(&out, 2, sp_written(&line));

@@ -134,6 +134,24 @@ drain(struct sp_session *s)
 
 /* ---- answers of the gateway's own ---- */
 
+/* What was refused before it was an operation is told with it: nobody's try leaves no trace. */
+static int
+record_refusal(struct sp_session *s, struct sp_bytes body)
+{
+	const struct proxy *p = sp_state(s);
+	struct sp_writer said = proxy_buffer();
+	if (p->r.op == NULL && p->r.method[0] != '\0') {
+		sp_wr_put(&said, sp_str(p->r.method));
+		sp_wr_u8(&said, ' ');
+		sp_wr_put(&said, sp_written(&p->r.target));
+		sp_wr_u8(&said, '\n');
+	}
+	sp_wr_put(&said, body);
+	int rc = said.bad ? SP_ENOMEM : sp_record(s, p->r.op, SP_REC_NOTICE, sp_written(&said));
+	proxy_free(&said);
+	return rc;
+}
+
 static int
 put_refusal(struct sp_session *s, unsigned status, bool close, const char *message)
 {
@@ -156,8 +174,8 @@ put_refusal(struct sp_session *s, unsigned status, bool close, const char *messa
 	if (!p->r.head_only)
 		sp_wr_put(w, sp_written(&body));
 	int rc = body.bad || w->bad ? SP_ENOMEM : SP_OK;
-	if (rc == SP_OK && p->r.op != NULL)
-		rc = sp_record(s, p->r.op, SP_REC_NOTICE, sp_written(&body));
+	if (rc == SP_OK && p->state >= PROXY_READY)
+		rc = record_refusal(s, sp_written(&body));
 	proxy_free(&body);
 	return rc;
 }

@@ -89,6 +89,7 @@ target {name} {{
     tls      off;
     allow    groups=dev,leads;
     label    env=prod;
+    hold     2s;
     policy   {dir}/policies/docker.lua;
     {extra}
 }}

@@ -58,6 +58,8 @@ def an_exec_is_its_creators_after_a_restart(w):
         for method, path in (("GET", "json"), ("POST", "start"), ("POST", "resize?h=1&w=1")):
             status, body = one(w, "bob", method, f"/exec/{ident}/{path}", {} if path == "start" else None)
             assert status == 404 and "No such exec" in body, (status, body)
+    text = w.recording("bob")  # a try leaves its trace
+    assert f"POST /exec/{ident}/start" in text and "No such exec" in text, text
 
 
 @test
@@ -109,6 +111,68 @@ def only_what_is_of_the_exec_is_replayed_of_a_connection_that_lives_on(w):
         assert idents[1 - i] not in text and ("first", "second")[i] in text and ("second", "first")[i] not in text, text
     both = w.command("replay", session["id"], "--together").out
     assert all(f"/exec/{ident}/json" in both for ident in idents), both
+
+
+@test
+def frames_are_there_where_the_start_asks_for_them(w):
+    """Whatever the exec was made with: the engine goes by what its start says."""
+    def output(base, ident, tty):
+        done = subprocess.run(["curl", "-sS", "-m", "30", *base[:-1], "-H", "Content-Type: application/json", "-d", json.dumps({"Tty": tty}), f"{base[-1]}/exec/{ident}/start"],
+                              capture_output=True)
+        assert done.returncode == 0, done
+        return done.stdout
+    body = {"Cmd": ["sh", "-c", "printf 'a ann@exa'; sleep 0.1; printf 'mple.com b'"], "AttachStdout": True}
+    straight = ["--unix-socket", str(w.engine.sock), "http://x"]
+    for made_tty in (False, True):
+        for tty in (False, True):
+            ident = run(["curl", "-sS", *straight[:-1], "-H", "Content-Type: application/json", "-d", json.dumps(dict(body, Tty=made_tty)), "http://x/containers/web/exec"]).json["Id"]
+            direct = output(straight, ident, tty)
+            shown = []
+            for user in ("hal", "mails"):
+                through = ["-H", f"Authorization: Bearer {w.token(user)}", f"http://127.0.0.1:{w.docker_port}"]
+                shown.append(output(through, made(w, user, **dict(body, Tty=made_tty)), tty))
+            plain = [re.sub(rb"[\0-\2]\0\0\0\0\0\0.", b"", s, flags=re.S) for s in (direct, *shown)]
+            assert plain == [b"a ann@example.com b"] * 2 + [b"a **** b"], (made_tty, tty, direct, shown)
+            assert all((s[:1] == b"\1") == (not tty) for s in (direct, *shown)), (made_tty, tty, direct, shown)
+    text = w.recording("hal")
+    assert text.count("a ann@exa") >= 4 and "\\x01" not in text and "mple" not in w.recording("mails").replace("'mple.com b'", ""), text
+
+
+@test
+def what_a_field_tells_is_recorded(w):
+    c = Connection(w, "stat")
+    c.send("HEAD", "/containers/web/archive?path=/etc/passwd")
+    r = c.c.getresponse()
+    told = r.getheader("X-Docker-Container-Path-Stat")
+    c.close()
+    assert json.loads(base64.b64decode(told))["name"] == "passwd"
+    assert told in w.recording("stat")
+
+
+@test
+def events_are_ones_own(w):
+    for user in ("ann", "bob"):
+        done = w.docker("run", "-d", "--network", "none", "--name", f"of-{user}", "test:1", "sleep", "1000", own=True, user=user)
+        assert done.code == 0, repr(done)
+    seen = {}
+    ps = {user: w.docker_start("events", "--format", "{{.Actor.Attributes.name}}", own=True, user=user) for user in ("ann", "bob")}
+
+    def look(user):
+        seen[user] = [ps[user].stdout.readline().strip() for _ in range(8)]
+    threads = [threading.Thread(target=look, args=(user,), daemon=True) for user in ps]
+    for t in threads:
+        t.start()
+
+    def happen():
+        for user in ps:
+            w.direct("exec", f"of-{user}", "true")
+        return not any(t.is_alive() for t in threads)
+    wait_for(happen, 40, said="too few events came")
+    for user, p in ps.items():
+        p.terminate()
+        p.communicate()
+        assert set(seen[user]) == {f"of-{user}"}, seen
+        w.direct("rm", "-f", f"of-{user}")
 
 
 @test

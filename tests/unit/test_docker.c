@@ -67,6 +67,42 @@ routes(void)
 	CU_ASSERT(docker_name_ok(SP_LIT("web_1.a-b")) && !docker_name_ok(SP_LIT("..")) && !docker_name_ok(SP_LIT("a%2fb")) && !docker_name_ok(SP_LIT("")));
 }
 
+/* Every endpoint that the engine's reference names from 1.24 to 1.47, with or without a version: none is left to chance. */
+static void
+endpoints(void)
+{
+	static const char *const all[] = { "GET /_ping", "HEAD /_ping", "GET /version", "GET /info", "GET /events", "GET /system/df", "POST /auth", "POST /session", "POST /grpc",
+		"GET /containers/json", "POST /containers/create", "GET /containers/a/json", "GET /containers/a/top", "GET /containers/a/logs", "GET /containers/a/changes",
+		"GET /containers/a/export", "GET /containers/a/stats", "POST /containers/a/resize", "POST /containers/a/start", "POST /containers/a/stop",
+		"POST /containers/a/restart", "POST /containers/a/kill", "POST /containers/a/update", "POST /containers/a/rename", "POST /containers/a/pause",
+		"POST /containers/a/unpause", "POST /containers/a/attach", "GET /containers/a/attach/ws", "POST /containers/a/wait", "DELETE /containers/a",
+		"HEAD /containers/a/archive", "GET /containers/a/archive", "PUT /containers/a/archive", "POST /containers/prune", "POST /containers/a/exec",
+		"POST /exec/a/start", "POST /exec/a/resize", "GET /exec/a/json", "GET /images/json", "POST /build", "POST /build/prune", "POST /images/create",
+		"GET /images/a/b:1/json", "GET /images/a/history", "POST /images/a/push", "POST /images/a/tag", "DELETE /images/a", "GET /images/search", "POST /images/prune",
+		"POST /commit", "GET /images/a/get", "GET /images/get", "POST /images/load", "GET /distribution/a/json", "GET /networks", "GET /networks/a", "DELETE /networks/a",
+		"POST /networks/create", "POST /networks/a/connect", "POST /networks/a/disconnect", "POST /networks/prune", "GET /volumes", "POST /volumes/create",
+		"GET /volumes/a", "PUT /volumes/a", "DELETE /volumes/a", "POST /volumes/prune", "GET /plugins", "GET /plugins/privileges", "POST /plugins/pull",
+		"GET /plugins/a/json", "DELETE /plugins/a", "POST /plugins/a/enable", "POST /plugins/a/disable", "POST /plugins/a/upgrade", "POST /plugins/create",
+		"POST /plugins/a/push", "POST /plugins/a/set", "GET /nodes", "GET /nodes/a", "DELETE /nodes/a", "POST /nodes/a/update", "GET /swarm", "POST /swarm/init",
+		"POST /swarm/join", "POST /swarm/leave", "POST /swarm/update", "GET /swarm/unlockkey", "POST /swarm/unlock", "GET /services", "POST /services/create",
+		"GET /services/a", "DELETE /services/a", "POST /services/a/update", "GET /services/a/logs", "GET /tasks", "GET /tasks/a", "GET /tasks/a/logs", "GET /secrets",
+		"POST /secrets/create", "GET /secrets/a", "DELETE /secrets/a", "POST /secrets/a/update", "GET /configs", "POST /configs/create", "GET /configs/a",
+		"DELETE /configs/a", "POST /configs/a/update" };
+	static const char *const prefix[] = { "", "/v1.24", "/v1.30", "/v1.41", "/v1.47" }, *const strange[] = { "/v1.23", "/v1.48", "/v1.100", "/v2.30", "/v01.30", "/V1.30", "/1.30", "/v1.30.0" };
+	char method[8], path[64], whole[96];
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
+		CU_ASSERT_EQUAL_FATAL(sscanf(all[i], "%7s %63s", method, path), 2);
+		for (size_t k = 0; k < sizeof(prefix) / sizeof(*prefix) + sizeof(strange) / sizeof(*strange); k++) {
+			bool known = k < sizeof(prefix) / sizeof(*prefix);
+			(void)snprintf(whole, sizeof(whole), "%s%s", known ? prefix[k] : strange[k - sizeof(prefix) / sizeof(*prefix)], path);
+			bool found = action_of(method, whole)[0] != '\0';
+			if (found != known)
+				printf("%s %s\n", method, whole);
+			CU_ASSERT_EQUAL(found, known);
+		}
+	}
+}
+
 #define CREATE "docker.container.create", "POST /containers/create\n\n"
 #define EXEC "docker.exec.create", "POST /containers/abc/exec\ncontainer: web\n\n"
 
@@ -307,7 +343,8 @@ bodies_are_changed(void)
 int
 main(void)
 {
-	CU_TestInfo tests[] = { { "routes", routes }, { "what is not known is unclear", what_is_not_known_is_unclear },
+	CU_TestInfo tests[] = { { "routes", routes },
+		{ "every endpoint of the reference", endpoints }, { "what is not known is unclear", what_is_not_known_is_unclear },
 		{ "attributes", attributes }, { "parameters are read as the engine reads them", parameters_are_read_as_the_engine_reads_them },
 		{ "a query is written anew", a_query_is_written_anew }, { "names are the engine's", names_are_the_engines },
 		{ "lines of shells are read", lines_of_shells_are_read },
