@@ -6,6 +6,13 @@ test "delete where true or something" {
   send = sql "DELETE FROM orders WHERE id = 7 OR true", expect = "deny by no-unbounded-write",
 }
 test "delete where id = id" { send = sql "DELETE FROM orders WHERE id = id", expect = "deny by no-unbounded-write" }
+test "Liquibase: its own lock" { send = sql "DELETE FROM public.databasechangeloglock", expect = "not by no-unbounded-write" }
+test "Liquibase: no more than that" {
+  send = sql "WITH x AS (DELETE FROM orders RETURNING 1) DELETE FROM public.databasechangeloglock", expect = "deny by no-unbounded-write",
+}
+test "Liquibase: nor beside it" {
+  send = sql "DELETE FROM public.databasechangeloglock; DELETE FROM orders", expect = "deny by no-unbounded-write",
+}
 test "update without where" { send = sql "UPDATE orders SET price = 0", expect = "deny by no-unbounded-write" }
 test "update of one row" { send = sql "UPDATE orders SET price = 0 WHERE id = 7", expect = "not by no-unbounded-write" }
 test "delete of one row" { send = sql "DELETE FROM orders WHERE id = $1", expect = "not by no-unbounded-write" }

@@ -322,6 +322,13 @@ setting_of_row(struct analysis *a, const PgQuery__FuncCall *call)
 	return analyse_constant(a, WALK(e->rexpr));
 }
 
+/* Of the client's own text; inside of PREPARE or a function it is whatever somebody computes. */
+static bool
+is_parameter(const struct analysis *a, const ProtobufCMessage *m)
+{
+	return m != NULL && a->depth == 0 && !a->quiet && a->stmt->parent == NULL && walk_case_of(m) == PG_QUERY__NODE__NODE_PARAM_REF;
+}
+
 static void
 special_call(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes name, struct pg_function_class class)
 {
@@ -333,7 +340,9 @@ special_call(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes 
 		if (setting.p == NULL)
 			setting = setting_of_row(a, call);
 		value = analyse_constant(a, argument(call, 1));
+		a->bound = is_parameter(a, argument(call, 1));
 		note_setting(a, setting, value, value.p != NULL);
+		a->bound = false;
 		break;
 	case PG_RUNS:
 		text_argument(a, call, name);

@@ -183,6 +183,7 @@ struct analysis {
 	bool secret;            /* every literal is one */
 	bool like;              /* other texts may be like this one, see analyse_like.c */
 	bool mattered;          /* the value of a literal was looked at */
+	bool bound;             /* the value of a setting is a parameter of the protocol: a constant that comes with Bind */
 	bool pinned;            /* changes what must not change */
 	struct change *changes; /* of settings that rules may pin */
 	struct prepared_text *executed;

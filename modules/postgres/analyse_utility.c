@@ -44,7 +44,7 @@ is_current_role(const struct analysis *a, struct sp_bytes name, struct sp_bytes 
 
 /*
  * value.p NULL and known: back to the default.  A value that is not known is unclear whatever the
- * setting: it may be a column's, which SHOW then shows.
+ * setting: it may be a column's, which SHOW then shows.  Not so a parameter of the protocol, where any will do.
  */
 void
 note_setting(struct analysis *a, struct sp_bytes name, struct sp_bytes value, bool known)
@@ -62,7 +62,9 @@ note_setting(struct analysis *a, struct sp_bytes name, struct sp_bytes value, bo
 		note_text(a, PG_A_ROLES, known && value.p != NULL ? value : sp_str("?"));
 	}
 	enum pg_setting_answer answer = PG_SETTING_REFUSED;
-	if (low.len > 0 && known)
+	if (value.p == NULL && !known && a->bound && low.len > 0)
+		answer = pg_setting_any(low);
+	else if (low.len > 0 && known)
 		answer = pg_setting_check(low, value, PG_BY_SET);
 	else if (low.len > 0 && pg_setting_check(low, none, PG_BY_SET) == PG_SETTING_PINNED)
 		answer = PG_SETTING_PINNED;

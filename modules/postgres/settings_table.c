@@ -182,6 +182,13 @@ pinned(struct sp_bytes name)
 }
 
 enum pg_setting_answer
+pg_setting_any(struct sp_bytes name)
+{
+	const struct pg_setting *s = pg_setting_find(name);
+	return s != NULL && s->tracked && !s->pinnable && s->check == plain ? PG_SETTING_FINE : PG_SETTING_REFUSED;
+}
+
+enum pg_setting_answer
 pg_setting_check(struct sp_bytes name, struct sp_bytes value, enum pg_setting_where where)
 {
 	const struct pg_setting *s = pg_setting_find(name);

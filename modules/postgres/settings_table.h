@@ -34,6 +34,8 @@ const struct pg_setting *pg_setting_find(struct sp_bytes name);
  * session began with, which was checked then; "all" for RESET ALL, which leaves roles alone.
  */
 enum pg_setting_answer pg_setting_check(struct sp_bytes name, struct sp_bytes value, enum pg_setting_where where);
+/* FINE: any value may be set, and the server is asked what names mean behind it. */
+enum pg_setting_answer pg_setting_any(struct sp_bytes name);
 /*
  * Splits a startup message's `options` as the server does: -c NAME=VALUE and --NAME=VALUE with \ as
  * escape.  Anything else, or too long: SP_EPROTO.  name, value are borrowed until each() returns;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What database tools in Java do: DatabaseMetaData over a pool of ten, and Liquibase's run.
+// What database tools in Java do: DatabaseMetaData over a pool of ten, Liquibase's run and Flyway's.
 // Prints one line per step, which must be equal direct and through.
 
 import com.zaxxer.hikari.*;
@@ -69,9 +69,18 @@ public class Tools {
         }
     }
 
+    static void flyway(String folder) throws Exception {
+        java.util.logging.LogManager.getLogManager().reset();
+        org.flywaydb.core.Flyway f = org.flywaydb.core.Flyway.configure().dataSource(url, user, password).locations("filesystem:" + folder).load();
+        System.out.println("ran " + f.migrate().migrationsExecuted);
+        f.validate();
+        for (org.flywaydb.core.api.MigrationInfo i : f.info().all()) System.out.println(i.getVersion() + " " + i.getDescription() + " " + i.getState());
+    }
+
     public static void main(String[] args) throws Exception {
         if (args[0].equals("pool")) pool();
         if (args[0].equals("liquibase")) liquibase(args[1], args[2]);
+        if (args[0].equals("flyway")) flyway(args[1]);
         System.out.println("end");
     }
 }
