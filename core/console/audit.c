@@ -3,6 +3,7 @@
  * The audit log, line by line, for whom the keeper gave its file: filtered here, slice by slice, and followed.
  *
  *   the keeper's answer, with the file ─▶ where `since` or the cursor says ─▶ lines that fit ─▶ the end
+ *       ├─ last: only remembered where they stand, and told at the end
  *       └─ follow: wait for more (watch.c); after a rotation the keeper is asked for the next file, once this one is read
  *
  * Lines: {"entry": {…}, "cursor": "…"}, and last {"done": {"looked": N, "next": "…"}} or {"error": "…"}.  A cursor is
@@ -28,6 +29,9 @@
 #define DISORDER_US 5000000 /* events come from the keeper, decisions from workers: so far apart may neighbours be */
 #define LIMIT_DEFAULT 1000
 #define LIMIT_MAX 100000
+#define LAST_MAX 10000
+#define TEXT_MAX 200u
+#define BACK_FIRST (1u << 20)
 #define TRIES 3
 #define TURN_MS 1000
 
@@ -47,6 +51,13 @@ struct audit {
 	uint64_t since, until; /* wall µs */
 	uint64_t limit, told, looked;
 	bool follow, begun, over_long; /* over_long: in a line that is too long to be one */
+	struct spot {
+		uint64_t at;
+		uint32_t len;
+	} *spot;               /* the last ones that fit, in a ring; NULL: all are told as they come */
+	uint64_t last, nspots, spots_told;
+	uint64_t begin, end, back; /* of the file, what is asked for; how far before the end one looks for the last ones */
+	bool ended;            /* all was looked at: now they are told */
 };
 
 static void
@@ -62,6 +73,7 @@ audit_end(struct job *job)
 	if (a->next >= 0)
 		close(a->next);
 	buffer_free(&a->in);
+	free(a->spot);
 	free(a);
 }
 
@@ -79,10 +91,10 @@ place(const struct audit *a)
 }
 
 static json_t *
-cursor(const struct audit *a)
+cursor(const struct audit *a, uint64_t behind)
 {
 	char text[64];
-	(void)snprintf(text, sizeof(text), "%" PRIu64 "-%" PRIu64, a->inode, place(a));
+	(void)snprintf(text, sizeof(text), "%" PRIu64 "-%" PRIu64, a->inode, behind);
 	return json_string(text);
 }
 
@@ -93,7 +105,7 @@ finish(struct audit *a, bool more)
 	watch_free(&a->watch);
 	json_t *done = json_pack("{s:I}", "looked", (json_int_t)a->looked);
 	if (more)
-		(void)json_object_set_new(done, "next", cursor(a));
+		(void)json_object_set_new(done, "next", cursor(a, place(a)));
 	caller_line(a->caller, json_pack("{s:o}", "done", done));
 	caller_lines_end(a->caller);
 }
@@ -103,55 +115,59 @@ fail(struct audit *a, const char *why)
 {
 	caller_work_ready(a->caller, false);
 	watch_free(&a->watch);
-	caller_line(a->caller, json_pack("{s:s,s:o}", "error", why, "cursor", cursor(a)));
+	caller_line(a->caller, json_pack("{s:s,s:o}", "error", why, "cursor", cursor(a, place(a))));
 	caller_lines_end(a->caller);
 }
 
-/* ---- which lines ---- */
+/* ---- lines ---- */
 
+/* When it was, of a line as they are written; false: it is none of those. */
 static bool
-is(const json_t *entry, const char *member, const char *wanted)
+time_of(struct sp_bytes line, uint64_t *when_r)
 {
-	const char *value = json_string_value(json_object_get(entry, member));
-	return value != NULL && strcmp(value, wanted) == 0;
+	static const char before[] = "{\"time\":\"";
+	struct sp_reader r = sp_reader(line);
+	char text[40];
+	*when_r = 0;
+	if (!sp_bytes_is(sp_rd_take(&r, sizeof(before) - 1), before))
+		return false;
+	struct sp_bytes time = sp_rd_until(&r, '"');
+	(void)snprintf(text, sizeof(text), "%.*s", r.bad ? 0 : (int)(time.len < 32 ? time.len : 32), (const char *)time.p);
+	return clock_parse(text, when_r);
 }
 
-static bool
-fits(const struct audit *a, const json_t *entry)
+static void
+tell(struct audit *a, json_t *entry, uint64_t behind)
 {
-	const char *user = arg(a, "user"), *event = arg(a, "event"), *session = arg(a, "session"), *id;
-	static const char *const same[] = { "target", "verdict" };
-	for (size_t i = 0; i < sizeof(same) / sizeof(*same); i++)
-		if (arg(a, same[i]) != NULL && !is(entry, same[i], arg(a, same[i])))
-			return false;
-	if (user != NULL && !is(entry, "user", user) && !is(entry, "by", user))
-		return false;
-	if (event != NULL && !(strcmp(event, "decision") == 0 ? json_object_get(entry, "verdict") != NULL : is(entry, "event", event)))
-		return false;
-	const char *would = arg(a, "would");
-	if (would != NULL && !is(entry, "would", would) && (strcmp(would, "any") != 0 || json_object_get(entry, "would") == NULL))
-		return false;
-	id = json_string_value(json_object_get(entry, "session"));
-	return session == NULL || (id != NULL && strncmp(id, session, strlen(session)) == 0);
+	a->told++;
+	caller_line(a->caller, json_pack("{s:O,s:o}", "entry", entry, "cursor", cursor(a, behind)));
+}
+
+/* Only the last ones are told: until the end is reached, that is where they stand. */
+static void
+keep(struct audit *a, uint64_t at, size_t len)
+{
+	a->spot[a->nspots++ % a->last] = (struct spot){ at, (uint32_t)len };
 }
 
 /* false: nothing behind it is of the time that was asked for. */
 static bool
 take_line(struct audit *a, struct sp_bytes line)
 {
-	uint64_t when = 0;
-	json_t *entry = json_loadb((const char *)line.p, line.len, 0, NULL);
-	const char *time = json_string_value(json_object_get(entry, "time"));
-	bool timed = time != NULL && clock_parse(time, &when), last = timed && when > a->until && when - a->until > DISORDER_US;
-	bool told = timed && when >= a->since && when < a->until && fits(a, entry);
+	uint64_t when, at = place(a);
+	bool timed = time_of(line, &when), past = timed && when > a->until && when - a->until > DISORDER_US;
+	bool might = timed && when >= a->since && when < a->until && audit_might_fit(a->args, line);
+	json_t *entry = might ? json_loadb((const char *)line.p, line.len, 0, NULL) : NULL;
 	a->looked++;
-	buffer_drop(&a->in, line.len + 1);
-	if (told) {
-		a->told++;
-		caller_line(a->caller, json_pack("{s:O,s:o}", "entry", entry, "cursor", cursor(a)));
+	if (entry != NULL && audit_fits(a->args, entry)) {
+		if (a->spot != NULL)
+			keep(a, at, line.len);
+		else
+			tell(a, entry, at + line.len + 1);
 	}
 	json_decref(entry);
-	return !last;
+	buffer_drop(&a->in, line.len + 1);
+	return !past;
 }
 
 /* ---- the file ---- */
@@ -160,25 +176,19 @@ take_line(struct audit *a, struct sp_bytes line)
 static bool
 time_behind(const struct audit *a, uint64_t at, uint64_t *when_r)
 {
-	static const char before[] = "{\"time\":\"";
 	static char piece[CHUNK];
 	ssize_t n = pread(a->fd, piece, sizeof(piece), (off_t)at);
 	struct sp_reader r = sp_reader((struct sp_bytes){ (const uint8_t *)piece, n < 0 ? 0 : (size_t)n });
-	char text[40];
 	if (at > 0)
 		(void)sp_rd_until(&r, '\n');
-	if (r.bad || !sp_bytes_is(sp_rd_take(&r, sizeof(before) - 1), before))
-		return false;
-	struct sp_bytes time = sp_rd_until(&r, '"');
-	(void)snprintf(text, sizeof(text), "%.*s", r.bad ? 0 : (int)(time.len < 32 ? time.len : 32), (const char *)time.p);
-	return clock_parse(text, when_r);
+	return time_of(sp_rd_rest(&r), when_r);
 }
 
-/* Lines stand in the order of time, but for DISORDER_US: halving finds where `since` begins. */
+/* Lines stand in the order of time, but for DISORDER_US: halving finds where a moment begins. */
 static uint64_t
-place_of(const struct audit *a, uint64_t size)
+place_of(const struct audit *a, uint64_t moment, uint64_t size)
 {
-	uint64_t low = 0, high = size, when, wanted = a->since < DISORDER_US ? 0 : a->since - DISORDER_US;
+	uint64_t low = 0, high = size, when, wanted = moment < DISORDER_US ? 0 : moment - DISORDER_US;
 	while (high - low > CHUNK) {
 		uint64_t middle = low + (high - low) / 2;
 		if (!time_behind(a, middle, &when))
@@ -273,10 +283,6 @@ at_end(struct audit *a)
 	const struct watch_use use = { look, over, a };
 	struct stat st;
 	caller_work_ready(a->caller, false);
-	if (!a->follow) {
-		finish(a, false);
-		return;
-	}
 	if (next_is_due(a) && fstat(a->next, &st) == 0) {
 		use_file(a, a->next, &st);
 		a->next = -1;
@@ -291,39 +297,96 @@ at_end(struct audit *a)
 
 /* ---- the walk ---- */
 
+/* One of the last ones; false: there is no more of them. */
+static bool
+tell_spot(struct audit *a)
+{
+	uint64_t first = a->nspots > a->last ? a->nspots - a->last : 0;
+	if (first + a->spots_told >= a->nspots)
+		return false;
+	const struct spot *s = &a->spot[(first + a->spots_told++) % a->last];
+	struct buffer line = { 0 };
+	uint8_t *room = buffer_room(&line, s->len);
+	ssize_t n = room == NULL ? -1 : pread(a->fd, room, s->len, (off_t)s->at);
+	json_t *entry = n == (ssize_t)s->len ? json_loadb((const char *)room, s->len, 0, NULL) : NULL;
+	if (entry != NULL)
+		tell(a, entry, s->at + s->len + 1);
+	json_decref(entry);
+	buffer_free(&line);
+	return true;
+}
+
+/* The last ones stand near the end, as a rule: one begins there, and then further and further back. */
+static void
+walk_back(struct audit *a)
+{
+	a->back = a->back == 0 ? BACK_FIRST : 4 * a->back;
+	a->at = a->end - a->begin > a->back ? a->end - a->back : a->begin;
+	a->over_long = a->at > 0; /* in the middle of a line */
+	a->nspots = 0;
+	buffer_free(&a->in);
+}
+
+/* All behind a->at was looked at. */
+static void
+walked(struct audit *a, bool more)
+{
+	if (a->spot == NULL)
+		finish(a, more);
+	else if (a->nspots < a->last && a->end - a->begin > a->back)
+		walk_back(a);
+	else
+		a->ended = true;
+}
+
+/* false: there is nothing more to do now. */
+static bool
+step_on(struct audit *a)
+{
+	if (a->ended && tell_spot(a))
+		return true;
+	if (a->ended) {
+		finish(a, false);
+		return false;
+	}
+	if (a->over_long)
+		skip_line(a);
+	struct sp_reader r = sp_reader(buffer_bytes(&a->in));
+	struct sp_bytes line = sp_rd_until(&r, '\n');
+	if (!r.bad && !a->follow && a->spot == NULL && a->told == a->limit) {
+		walked(a, true);
+		return false;
+	}
+	if (!r.bad) {
+		if (take_line(a, line) || a->follow)
+			return true;
+		walked(a, false);
+		return a->spot != NULL;
+	}
+	if (a->in.len > LINE_MAX) {
+		a->over_long = true;
+		return true;
+	}
+	int rc = fill(a);
+	if (rc == 1)
+		return true;
+	if (rc < 0)
+		fail(a, "the audit log can't be read");
+	else if (a->follow)
+		at_end(a);
+	else
+		walked(a, false);
+	return rc == 0 && a->spot != NULL;
+}
+
 static void
 audit_step(struct job *job)
 {
 	struct audit *a = (struct audit *)job;
 	uint64_t until = clock_mono_us() + SLICE_US;
-	while (!caller_full(a->caller) && clock_mono_us() < until) {
-		if (a->over_long)
-			skip_line(a);
-		struct sp_reader r = sp_reader(buffer_bytes(&a->in));
-		struct sp_bytes line = sp_rd_until(&r, '\n');
-		if (!r.bad && !a->follow && a->told == a->limit) {
-			finish(a, true);
+	while (!caller_full(a->caller) && clock_mono_us() < until)
+		if (!step_on(a))
 			return;
-		}
-		if (!r.bad && !take_line(a, line) && !a->follow) {
-			finish(a, false);
-			return;
-		}
-		if (!r.bad)
-			continue;
-		if (a->in.len > LINE_MAX) {
-			a->over_long = true;
-			continue;
-		}
-		int rc = fill(a);
-		if (rc == 1)
-			continue;
-		if (rc == 0)
-			at_end(a);
-		else
-			fail(a, "the audit log can't be read");
-		return;
-	}
 }
 
 /* Where to begin.  false: the cursor is of another file. */
@@ -338,7 +401,14 @@ begin_at(struct audit *a, const struct stat *st)
 		return good;
 	}
 	if (a->since > 0)
-		a->at = place_of(a, size);
+		a->at = place_of(a, a->since, size);
+	if (a->spot != NULL) {
+		a->begin = a->at;
+		a->end = a->until >= INT64_MAX ? size : place_of(a, a->until + 3 * DISORDER_US, size) + CHUNK;
+		a->end = a->end < a->begin ? a->begin : a->end;
+		walk_back(a);
+		return true;
+	}
 	a->over_long = a->at > 0; /* in the middle of a line */
 	return true;
 }
@@ -391,15 +461,24 @@ void
 audit_begin(struct caller *c, struct sp_bytes token, json_t *args)
 {
 	const json_t *limit = json_object_get(args, "limit");
+	json_int_t last = json_integer_value(json_object_get(args, "last"));
 	struct audit *a = mem_alloc(sizeof(*a));
 	*a = (struct audit){ .job = { audit_step, audit_end }, .caller = c, .args = args, .fd = -1, .next = -1, .until = INT64_MAX,
 		.limit = LIMIT_DEFAULT, .follow = json_is_true(json_object_get(args, "follow")), .reopened = caller_console(c)->reopened };
 	if (json_integer_value(limit) > 0)
 		a->limit = json_integer_value(limit) < LIMIT_MAX ? (uint64_t)json_integer_value(limit) : LIMIT_MAX;
+	if (last > 0 && !a->follow) {
+		a->last = last < LAST_MAX ? (uint64_t)last : LAST_MAX;
+		a->spot = mem_alloc(a->last * sizeof(*a->spot));
+	}
 	if (a->follow && arg(a, "since") == NULL && arg(a, "cursor") == NULL)
 		a->since = clock_wall_us();
 	a->token = secret_new(token);
 	caller_work(c, &a->job);
+	if (arg(a, "text") != NULL && strlen(arg(a, "text")) > TEXT_MAX) {
+		caller_refuse(c, 400, "\"text\" has at most %u bytes", TEXT_MAX);
+		return;
+	}
 	if (!take_moment(a, "since", &a->since) || !take_moment(a, "until", &a->until))
 		return;
 	const struct question q = { caller_connection(c), token, CALL_AUDIT, args };

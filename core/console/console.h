@@ -216,6 +216,9 @@ void verify_call_step(struct verify_call *v); /* replies once it is done */
 void verify_call_free(struct verify_call **v);
 /* The keeper's answer to CALL_EXPLAIN: fd and op. */
 void explain_answer(struct caller *c, struct answer *a);
+/* The line's bytes may be of an entry that fits; and whether the entry does. */
+bool audit_might_fit(const json_t *args, struct sp_bytes line);
+bool audit_fits(const json_t *args, const json_t *entry);
 void audit_begin(struct caller *c, struct sp_bytes token, json_t *args); /* takes over a reference */
 void replay_begin(struct caller *c, struct sp_bytes token, json_t *args); /* takes over a reference */
 

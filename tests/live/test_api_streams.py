@@ -5,6 +5,7 @@
 import http.client
 import ssl
 import threading
+import urllib.parse
 
 from harness import *
 
@@ -205,6 +206,17 @@ def audit_lines_by_what_they_say(world):
     assert entries("?event=decision&user=bob") == [] and entries("?target=nowhere") == []
     assert all(e["target"] == "orders" for e in entries("?target=orders"))
     assert entries("?event=revoke&user=nobody-there") and entries("?since=2030-01-01T00:00:00Z") == []
+    whole = entries("?event=decision")
+    assert entries("?event=decision&last=1") == whole[-1:] and entries("?event=decision&last=100000") == whole and len(whole) > 1
+    assert entries(f"?event=decision&last=1&until={whole[-1]['time']}") == [e for e in whole if e["time"] < whole[-1]["time"]][-1:]
+    assert entries("?text=no-unbounded")[0]["rule"] == "no-unbounded-write" and entries("?text=NO-UNBOUNDED") == entries("?text=no-unbounded")
+    assert entries("?text=nobody-there&event=revoke")[0]["user"] == "nobody-there" and entries("?text=nothing-has-this") == []
+    assert entries("?text=verdict") == [], "names of members are no content"
+    odd = 'od"d \\ \u00fcml\u0001\u202e'
+    assert world.command("revoke", "--user", odd).code == 0
+    wait_for(lambda: [e["user"] for e in entries("?text=" + urllib.parse.quote('D"D \\ \u00fcml'))] == [odd], 10, said="what JSON escapes is not found")
+    assert [e["user"] for e in entries("?user=" + urllib.parse.quote(odd))] == [odd]
+    assert get(world, "audit?text=" + "x" * 201)[0] == 400
     last = entries("")[-1]
     assert last["time"] >= entries("")[0]["time"]
     assert entries(f"?until={entries('')[0]['time']}") == []

@@ -46,6 +46,19 @@ export function useNow(): number {
   return now;
 }
 
+// A phone, as the style sheet has it.
+const phone = "(max-width: 820px)";
+export function useNarrow(): boolean {
+  const [narrow, set] = useState(matchMedia(phone).matches);
+  useEffect(() => {
+    const of = matchMedia(phone);
+    const look = () => set(of.matches);
+    of.addEventListener("change", look);
+    return () => of.removeEventListener("change", look);
+  }, []);
+  return narrow;
+}
+
 // Keys that work while nobody types.
 export function useKeys(keys: Record<string, () => void>): void {
   const now = useRef(keys);
