@@ -152,6 +152,7 @@ GIVES(bool, false, sp_pins, const struct sp_session *s, const char *setting, con
 DOES_NOTHING(sp_columns_known, struct sp_session *s, sp_columns_fn *each, void *owner)
 
 REFUSES(sp_stream_filter, struct sp_op *op, struct sp_filter **filter_r)
+REFUSES(sp_file_filter, struct sp_op *op, bool all, struct sp_filter **filter_r)
 REFUSES(sp_filter_feed, struct sp_filter *filter, struct sp_bytes in, bool last, struct sp_writer *out)
 GIVES(bool, false, sp_filter_holds, const struct sp_filter *filter)
 DOES_NOTHING(sp_filter_free, struct sp_filter **filter)

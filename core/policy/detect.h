@@ -44,6 +44,8 @@ size_t detect_token_end(struct sp_bytes in);
 struct detect_stream;
 struct detect_stream *detect_stream_new(uint32_t wanted);
 void detect_stream_free(struct detect_stream **s);
+/* What is hidden keeps its length: a `*` for each byte, of a terminal's sequences inside of it, too.  `last` is the end of it all, then. */
+void detect_stream_keep_length(struct detect_stream *s);
 /*
  * Feeds a chunk and appends what can be shown to `out`, findings replaced.  What may be the beginning
  * of a finding is held back until more comes, or until `last`: at most DETECT_HELD bytes.  `last` may come

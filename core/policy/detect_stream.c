@@ -25,6 +25,7 @@ struct detect_stream {
 	size_t shown;  /* of what is held: the client has it */
 	bool in_key;   /* hidden until -----END … */
 	bool in_token; /* a finding longer than what is held: its further characters are hidden too */
+	bool same_length;
 };
 
 struct detect_stream *
@@ -34,6 +35,12 @@ detect_stream_new(uint32_t wanted)
 
 	s->wanted = wanted;
 	return s;
+}
+
+void
+detect_stream_keep_length(struct detect_stream *s)
+{
+	s->same_length = true;
 }
 
 void
@@ -55,31 +62,53 @@ drop(struct detect_stream *s, size_t n)
 	s->shown = s->shown > n ? s->shown - n : 0;
 }
 
-/* Drops the rest of a finding that began earlier.  True: its end is not there yet. */
-static bool
-swallow(struct detect_stream *s, bool last)
+static int
+put_stars(size_t n, struct buffer *out)
+{
+	static const char stars[] = "****************************************************************";
+	int rc = SP_OK;
+
+	for (size_t some; n > 0 && rc == SP_OK; n -= some) {
+		some = n < sizeof(stars) - 1 ? n : sizeof(stars) - 1;
+		rc = buffer_put(out, (struct sp_bytes){ (const uint8_t *)stars, some });
+	}
+	return rc;
+}
+
+/* So much more of a finding that began earlier. */
+static int
+hide(struct detect_stream *s, size_t n, struct buffer *out)
+{
+	int rc = s->same_length ? put_stars(n, out) : SP_OK;
+
+	drop(s, n);
+	return rc;
+}
+
+/* Hides the rest of a finding that began earlier; *open_r: its end is not there yet. */
+static int
+swallow(struct detect_stream *s, bool last, struct buffer *out, bool *open_r)
 {
 	enum { MARK = 80 }; /* room for the line that ends a key */
 	struct sp_bytes in = buffer_bytes(&s->held);
 
+	*open_r = false;
 	if (s->in_token) {
 		size_t n = detect_token_end(in);
-		drop(s, n);
-		s->in_token = n == in.len;
-		return s->in_token;
+		s->in_token = *open_r = n == in.len;
+		return hide(s, n, out);
 	}
 	if (!s->in_key)
-		return false;
+		return SP_OK;
 	const uint8_t *end = in.len == 0 ? NULL : memmem(in.p, in.len, "-----END ", 9);
 	const uint8_t *line = end == NULL ? NULL : memchr(end, '\n', (size_t)(in.p + in.len - end));
 	if (line != NULL || (end != NULL && (last || in.p + in.len - end > MARK))) {
-		drop(s, line != NULL ? (size_t)(line - in.p) : in.len);
 		s->in_key = false;
-		return false;
+		return hide(s, line != NULL ? (size_t)(line - in.p) : in.len, out);
 	}
 	size_t keep = end != NULL ? (size_t)(in.p + in.len - end) : in.len < 9 ? in.len : 9;
-	drop(s, last ? in.len : in.len - keep);
-	return true;
+	*open_r = true;
+	return hide(s, last ? in.len : in.len - keep, out);
 }
 
 /* ---- one look at what is held ---- */
@@ -196,6 +225,9 @@ put(const struct detect_stream *s, const struct look *l, size_t from, size_t to,
 static int
 put_hidden(const struct detect_stream *s, const struct look *l, const struct span *span, struct buffer *out)
 {
+	size_t from = span->from > s->shown ? span->from : s->shown;
+	if (s->same_length)
+		return from < span->to ? put_stars(span->to - from, out) : SP_OK;
 	int rc = span->to > s->shown ? buffer_put(out, SP_LIT("****")) : SP_OK;
 
 	for (size_t i = span->from; l->screen.text != NULL && i < span->to && rc == SP_OK; i++)
@@ -245,13 +277,16 @@ detect_stream_holds(const struct detect_stream *s)
 	return s->held.len > s->shown;
 }
 
-int
-detect_stream_feed(struct detect_stream *s, struct sp_bytes chunk, bool last, struct buffer *out)
+static int
+feed(struct detect_stream *s, struct sp_bytes chunk, bool last, struct buffer *out)
 {
 	static struct look look; /* one thread */
+	bool open;
 	int rc = buffer_put(&s->held, chunk);
 
-	if (rc != SP_OK || swallow(s, last) || s->held.len == 0)
+	if (rc == SP_OK)
+		rc = swallow(s, last, out, &open);
+	if (rc != SP_OK || open || s->held.len == 0)
 		return rc;
 	rc = look_at(s->wanted, buffer_bytes(&s->held), &look);
 	if (rc != SP_OK)
@@ -260,4 +295,17 @@ detect_stream_feed(struct detect_stream *s, struct sp_bytes chunk, bool last, st
 	if (safe < s->shown)
 		safe = s->shown;
 	return safe == 0 ? SP_OK : put_settled(s, &look, safe, out);
+}
+
+int
+detect_stream_feed(struct detect_stream *s, struct sp_bytes chunk, bool last, struct buffer *out)
+{
+	int rc = feed(s, chunk, last, out);
+
+	if (last && s->same_length) {
+		buffer_drop(&s->held, s->held.len);
+		s->shown = 0;
+		s->in_key = s->in_token = false;
+	}
+	return rc;
 }

@@ -264,10 +264,21 @@ make_masks(struct judging *j, struct answer *a)
 	return SP_OK;
 }
 
+/* Contents of files are not shown to a person, and may be no text: a rule has to ask for them by something of the operation's own. */
+static bool
+asks_for_files(const struct rule *r)
+{
+	for (size_t i = 0; i < r->when.n; i++)
+		if (r->when.condition[i].attribute.source == FROM_NODE)
+			return true;
+	return false;
+}
+
 /* The second net: what is shown is looked through, as far as it is text. */
 static int
 make_detectors(struct judging *j, struct answer *a, struct decision *d)
 {
+	const bool file = a->n > 0 && a->column[0].known == SP_SOURCE_FILE;
 	const struct method *method = NULL;
 	const char *rule = "";
 	uint32_t bits = 0;
@@ -275,10 +286,11 @@ make_detectors(struct judging *j, struct answer *a, struct decision *d)
 	a->masks->looks = arena_alloc(a->masks->arena, (j->p->nrules + 1) * sizeof(*a->masks->looks));
 	if (a->masks->looks == NULL)
 		return SP_ENOMEM;
+	j->q.node = j->q.op == NULL || j->q.op->shape == NULL ? NULL : j->q.op->shape->node;
 	for (size_t i = 0; i < j->p->nrules; i++) {
 		const struct rule *r = j->p->rule[i];
 		struct reason why;
-		if (r->class != KIND_OUTPUT)
+		if (r->class != KIND_OUTPUT || (file && !asks_for_files(r)))
 			continue;
 		judging_edges(j, r);
 		if (!rule_applies(j, r, &why))

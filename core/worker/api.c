@@ -405,10 +405,10 @@ struct sp_filter {
 	struct detect_stream *stream;
 };
 
-int
-sp_stream_filter(struct sp_op *op, struct sp_filter **filter_r)
+static int
+make_filter(struct sp_op *op, enum sp_source source, struct sp_filter **filter_r)
 {
-	const struct sp_column output = { .name = SP_LIT("output"), .known = SP_SOURCE_NONE, .text = true };
+	const struct sp_column output = { .name = SP_LIT("output"), .known = source, .text = true };
 	const struct sp_verdict *denied = NULL;
 	*filter_r = NULL;
 	int rc = sp_columns_begin(op, 1);
@@ -428,6 +428,21 @@ sp_stream_filter(struct sp_op *op, struct sp_filter **filter_r)
 	f->stream = detect_stream_new(m->detect);
 	*filter_r = f;
 	return SP_OK;
+}
+
+int
+sp_stream_filter(struct sp_op *op, struct sp_filter **filter_r)
+{
+	return make_filter(op, SP_SOURCE_NONE, filter_r);
+}
+
+int
+sp_file_filter(struct sp_op *op, bool all, struct sp_filter **filter_r)
+{
+	int rc = make_filter(op, all ? SP_SOURCE_NONE : SP_SOURCE_FILE, filter_r);
+	if (rc == SP_OK && *filter_r != NULL)
+		detect_stream_keep_length((*filter_r)->stream);
+	return rc;
 }
 
 int

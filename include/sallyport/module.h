@@ -624,7 +624,7 @@ int sp_own_statement(struct sp_session *s, struct sp_bytes text) SP_MUST;
 
 /* ---- masks ---- */
 
-enum sp_source { SP_SOURCE_UNKNOWN, SP_SOURCE_COLUMN, SP_SOURCE_NONE }; /* zero hides */
+enum sp_source { SP_SOURCE_UNKNOWN, SP_SOURCE_COLUMN, SP_SOURCE_NONE, SP_SOURCE_FILE }; /* zero hides; FILE: see sp_file_filter() */
 
 struct sp_column {
 	struct sp_bytes name;    /* as the client sees it */
@@ -691,6 +691,11 @@ void sp_columns_known(struct sp_session *s, sp_columns_fn *each, void *owner);
  */
 struct sp_filter;
 int sp_stream_filter(struct sp_op *op, struct sp_filter **filter_r) SP_MUST;
+/*
+ * The same for the contents of a file, where what is hidden keeps its length, and `last` is the file's end.  Only rules count
+ * that say something of the operation's own (`path`): files may be no text.  all: the others, too.
+ */
+int sp_file_filter(struct sp_op *op, bool all, struct sp_filter **filter_r) SP_MUST;
 int sp_filter_feed(struct sp_filter *filter, struct sp_bytes in, bool last, struct sp_writer *out) SP_MUST;
 /* Is something held back now?  When the peer waits for it, `last` lets it out before the end too. */
 bool sp_filter_holds(const struct sp_filter *filter);

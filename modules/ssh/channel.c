@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "scp.h"
+
 #define TYPED 4096 /* bytes that a client may type ahead while it waits for a person */
 
 /* ---- libssh's callbacks: they only note, since they run amid its reading ---- */
@@ -132,6 +134,8 @@ channel_drop(struct channel *c)
 	}
 	for (unsigned i = 0; i < 3; i++)
 		free(c->come[i].p);
+	free(c->scp);
+	sp_filter_free(&c->unrecorded);
 	sftp_free(&c->sftp);
 	lines_free(&c->lines);
 	free(c->typed);
@@ -339,6 +343,25 @@ record_size(struct channel *c)
 	return known ? sp_record_size(c->s, c->op, c->columns, c->rows) : SP_OK;
 }
 
+/* What detectors look through: output, or the files that scp sends, or what is recorded of those that it takes. */
+static int
+filter_output(struct channel *c)
+{
+	const struct sp_bytes command = sp_str(c->command);
+	const bool scp = c->purpose == FOR_EXEC && !c->pty && c->lines == NULL && scp_command(command);
+	if (!scp)
+		return sp_stream_filter(c->op, &c->filter[0]);
+	if (!scp_downloads(command)) {
+		int rc = sp_file_filter(c->op, false, &c->unrecorded);
+		return rc == SP_OK ? sp_stream_filter(c->op, &c->filter[0]) : rc;
+	}
+	int rc = sp_file_filter(c->op, true, &c->filter[0]);
+	if (rc != SP_OK || c->filter[0] == NULL)
+		return rc;
+	c->scp = calloc(1, sizeof(*c->scp));
+	return c->scp == NULL ? SP_ENOMEM : SP_OK;
+}
+
 static int
 step_starting(struct channel *c, bool *moved_r)
 {
@@ -358,7 +381,7 @@ step_starting(struct channel *c, bool *moved_r)
 		return SP_EIO;
 	if (c->purpose == FOR_SFTP)
 		return sftp_begin(c);
-	rc = sp_stream_filter(c->op, &c->filter[0]);
+	rc = filter_output(c);
 	return rc == SP_OK ? sp_stream_filter(c->op, &c->filter[1]) : rc;
 }
 

@@ -31,9 +31,9 @@ const struct sp_attr ssh_attrs[] = {
 	[A_OPERATION] = { "operation", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.sftp",
 	    "start, open (write, or read and write), read (open for reading), list, stat, setstat, remove, mkdir, rmdir, rename, symlink, "
 	    "hardlink, readlink, realpath." },
-	[A_PATH] = { "path", SP_TYPE_STRINGS, SP_OF_OPERATION, "ssh.sftp ssh.scp",
+	[A_PATH] = { "path", SP_TYPE_STRINGS, SP_OF_OPERATION, "ssh.sftp ssh.scp output",
 	    "The files that it names, without . and .. and double slashes, by SFTP absolute; two of rename, symlink and hardlink; and, by SFTP, "
-	    "each once more as the target knows it without links, where that differs." },
+	    "each once more as the target knows it without links, where that differs.  On output: the file whose contents are read." },
 	[A_TO] = { "to", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.sftp", "The new name of rename and hardlink; where a symlink leads." },
 	[A_DIRECTION] = { "direction", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.scp", "`upload` to the target, `download` from it." },
 	[A_CHANNEL] = { "channel", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.exec ssh.shell ssh.scp ssh.sftp ssh.forward",
@@ -189,6 +189,13 @@ scp_command(struct sp_bytes command)
 {
 	struct scp scp = { .scp = false };
 	return read_scp(command, &scp);
+}
+
+bool
+scp_downloads(struct sp_bytes command)
+{
+	struct scp scp = { .scp = false };
+	return read_scp(command, &scp) && scp.download;
 }
 
 /* ---- the others ---- */

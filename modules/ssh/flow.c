@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "scp.h"
 #include "typed.h"
 
 #define HOLD_COMMAND 10 /* times `hold` for what nobody types into, but may speak with */
@@ -102,6 +103,16 @@ flow_write(struct channel *c, enum sp_side side, bool errors, struct sp_bytes b,
 	return SP_OK;
 }
 
+static int
+grow(struct sp_writer *w, size_t more)
+{
+	struct pending p = { .p = w->p, .len = w->len, .cap = w->cap };
+	int rc = make_room(&p, more < CHUNK ? CHUNK : more);
+	w->p = p.p;
+	w->cap = p.cap;
+	return rc;
+}
+
 /* ---- what is typed in a terminal ---- */
 
 static int
@@ -133,6 +144,20 @@ record_typed(struct channel *c, struct sp_bytes shown)
 
 /* ---- to the target ---- */
 
+/* As it is; or what is uploaded, as detectors leave it. */
+static int
+record_input(struct channel *c, struct sp_bytes in, bool last)
+{
+	if (c->unrecorded == NULL)
+		return in.len == 0 ? SP_OK : sp_record(c->s, c->op, SP_REC_INPUT, in);
+	struct sp_writer w = { .p = NULL, .grow = grow };
+	int rc = sp_filter_feed(c->unrecorded, in, last, &w);
+	if (rc == SP_OK && w.len > 0)
+		rc = sp_record(c->s, c->op, SP_REC_INPUT, sp_written(&w));
+	free(w.p);
+	return rc;
+}
+
 static int
 to_target(struct channel *c, bool *moved_r)
 {
@@ -153,7 +178,7 @@ to_target(struct channel *c, bool *moved_r)
 			break;
 		/* what is typed is recorded as the terminal echoes it: a password is not (RC6) */
 		if (!c->pty && c->purpose != FOR_FORWARD && n > c->noted)
-			rc = sp_record(c->s, c->op, SP_REC_INPUT, (struct sp_bytes){ in->p + in->at + c->noted, n - c->noted });
+			rc = record_input(c, (struct sp_bytes){ in->p + in->at + c->noted, n - c->noted }, false);
 		c->noted = n > c->noted ? n : c->noted;
 		size_t written = 0;
 		if (rc == SP_OK)
@@ -169,6 +194,9 @@ to_target(struct channel *c, bool *moved_r)
 		taken(in, written);
 	}
 	if (!c->eof_sent[SP_TARGET] && empty(in) && ssh_channel_is_eof(c->leg[SP_CLIENT])) {
+		int rc = record_input(c, (struct sp_bytes){ NULL, 0 }, true);
+		if (rc != SP_OK)
+			return rc;
 		(void)ssh_channel_send_eof(c->leg[SP_TARGET]);
 		c->eof_sent[SP_TARGET] = true;
 		*moved_r = true;
@@ -177,16 +205,6 @@ to_target(struct channel *c, bool *moved_r)
 }
 
 /* ---- to the client ---- */
-
-static int
-grow(struct sp_writer *w, size_t more)
-{
-	struct pending p = { .p = w->p, .len = w->len, .cap = w->cap };
-	int rc = make_room(&p, more < CHUNK ? CHUNK : more);
-	w->p = p.p;
-	w->cap = p.cap;
-	return rc;
-}
 
 /* Nothing looks at it: recorded, and on, without being kept but for what did not fit. */
 static int
@@ -217,13 +235,17 @@ filter(struct channel *c, unsigned stream, struct sp_bytes in, bool last)
 		return in.len == 0 ? SP_OK : sp_record(c->s, c->op, SP_REC_OUTPUT, in);
 	if (c->filter[stream] == NULL)
 		sp_wr_put(&w, in);
+	else if (stream == 0 && c->scp != NULL)
+		rc = scp_feed(c->scp, c->filter[stream], in, last, &w);
 	else
 		rc = sp_filter_feed(c->filter[stream], in, last, &w);
 	*p = (struct pending){ .p = w.p, .len = w.bad ? 0 : w.len, .cap = w.cap };
+	if (rc == SP_EPROTO)
+		return ssh_fail(c->s, rc, "what the target sends is no scp, and can't be looked through");
 	if (rc != SP_OK || w.bad)
 		return rc != SP_OK ? rc : SP_ENOMEM;
 	const struct ssh_conf *conf = sp_conf(c->s);
-	bool holds = c->filter[stream] != NULL && sp_filter_holds(c->filter[stream]);
+	bool holds = c->filter[stream] != NULL && (stream == 1 || c->scp == NULL) && sp_filter_holds(c->filter[stream]);
 	if (!holds || p->len > 0 || c->hold_until[stream] == 0)
 		c->hold_until[stream] = holds ? ssh_now() + conf->hold * (c->pty ? 1 : HOLD_COMMAND) + 1 : 0;
 	c->bytes[SP_CLIENT] += p->len;

@@ -10,7 +10,8 @@
  * the target, too (look_up()), rules see both names, and the request goes on with the one that has no links.
  * After a hold it asks once more, and other names than those that were approved are refused.  What the target does not
  * find it can only create.  All that is worth what the target's REALPATH is: one that follows no links protects from none.
- * Size and SHA-256 of contents are recorded, contents themselves where `contents` names the file.
+ * Size and SHA-256 of contents are recorded, contents themselves where `contents` names the file.  Where a rule asks, contents are
+ * looked through: what is read (masked.h), and what is recorded of what is written.
  */
 #include "ssh.h"
 
@@ -18,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "masked.h"
 #include "sftp.h"
 
 #define FILES 128    /* open at once */
@@ -36,6 +38,8 @@ struct file {
 	bool kept;         /* its contents are recorded */
 	uint64_t up, down, next;
 	struct sha256_ctx hash;
+	struct masked *masked;        /* what is read of it; NULL: as it is */
+	struct sp_filter *unrecorded; /* looks through what is recorded of what is written; NULL: nothing does */
 };
 
 struct requested {
@@ -70,6 +74,7 @@ struct sftp {
 	struct sp_op *asked;
 	struct looking look, approved; /* approved: before it was held */
 	bool held;
+	bool reading; /* of a masked file: the client's request waits for what the target has */
 	uint8_t home[SFTP_PATH_MAX];
 	size_t home_len;
 	uint8_t version[1024]; /* what the client will be told */
@@ -149,6 +154,8 @@ file_free(struct file *f)
 	sp_op_free(&f->op);
 	free(f->path);
 	free(f->real);
+	masked_free(&f->masked);
+	sp_filter_free(&f->unrecorded);
 	*f = (struct file){ .used = false };
 }
 
@@ -261,23 +268,44 @@ done(struct sp_op *op, uint32_t status, const char *text)
 	return sp_done(op, &o);
 }
 
-/* A file is closed: what went through it is said once, and recorded. */
-static int
-file_close(struct file *f)
+static void
+print_hash(const struct sha256_ctx *hash, bool whole, char print[80])
 {
 	static const char hex[] = "0123456789abcdef";
+	struct sha256_ctx h = *hash;
 	uint8_t sum[SHA256_DIGEST_SIZE];
-	char text[200], print[2 * SHA256_DIGEST_SIZE + 1] = "unknown: not read or written in one go";
-	sha256_digest(&f->hash, sizeof(sum), sum);
-	for (size_t i = 0; f->whole && i < sizeof(sum); i++) {
-		print[2 * i] = hex[sum[i] >> 4];
-		print[2 * i + 1] = hex[sum[i] & 15];
-	}
-	if (f->whole)
-		print[2 * sizeof(sum)] = '\0';
-	snprintf(text, sizeof(text), "%s of %llu bytes, sha256 %s", f->up > 0 ? "upload" : "download",
-	    (unsigned long long)(f->up > 0 ? f->up : f->down), print);
-	int rc = f->op == NULL ? SP_OK : done(f->op, FX_OK, f->listing ? "list" : text);
+	sha256_digest(&h, sizeof(sum), sum);
+	snprintf(print, 80, "unknown: not read or written in one go");
+	for (size_t i = 0; whole && i < sizeof(sum); i++)
+		snprintf(print + 2 * i, 3, "%c%c", hex[sum[i] >> 4], hex[sum[i] & 15]);
+}
+
+/* What was written goes into the recording as detectors leave it: in one go, or what is out of order is left out of it. */
+static int
+record_written(struct file *f, const struct channel *c, struct sp_bytes data, bool last)
+{
+	struct pending out = { .p = NULL };
+	struct sp_writer w = bytes_writer(&out);
+	int rc = sp_filter_feed(f->unrecorded, data, last, &w);
+	if (rc == SP_OK && w.len > 0)
+		rc = sp_record(c->s, f->op, SP_REC_INPUT, sp_written(&w));
+	free(w.p);
+	return rc;
+}
+
+/* A file is closed: what went through it is said once, and recorded. */
+static int
+file_close(const struct channel *c, struct file *f)
+{
+	char text[320], print[80], theirs[80] = "";
+	int rc = f->unrecorded != NULL && f->up > 0 && f->op != NULL ? record_written(f, c, (struct sp_bytes){ NULL, 0 }, true) : SP_OK;
+	print_hash(&f->hash, f->whole, print);
+	if (f->masked != NULL)
+		print_hash(&f->masked->theirs, f->whole && f->up == 0, theirs);
+	snprintf(text, sizeof(text), "%s of %llu bytes, sha256 %s%s%s", f->up > 0 ? "upload" : "download",
+	    (unsigned long long)(f->up > 0 ? f->up : f->down), print, f->masked == NULL ? "" : " as sent, looked through; the target's ", theirs);
+	if (rc == SP_OK && f->op != NULL)
+		rc = done(f->op, FX_OK, f->listing ? "list" : text);
 	file_free(f);
 	return rc;
 }
@@ -291,7 +319,11 @@ file_flow(const struct channel *c, struct file *f, struct sp_bytes data, uint64_
 		sha256_update(&f->hash, data.len, data.p);
 	f->next = offset + data.len;
 	*(from == SP_CLIENT ? &f->up : &f->down) += data.len;
-	return f->kept ? sp_record(c->s, f->op, from == SP_CLIENT ? SP_REC_INPUT : SP_REC_OUTPUT, data) : SP_OK;
+	if (!f->kept)
+		return SP_OK;
+	if (from == SP_CLIENT && f->unrecorded != NULL)
+		return f->whole ? record_written(f, c, data, false) : SP_OK;
+	return sp_record(c->s, f->op, from == SP_CLIENT ? SP_REC_INPUT : SP_REC_OUTPUT, data);
 }
 
 /* ---- to the client ---- */
@@ -388,21 +420,6 @@ ask(struct channel *c, const struct sftp_request *q, const struct paths *p)
 	return rc == SP_OK ? sp_ask(f->asked) : rc;
 }
 
-/* A request on an open file: its own, or none. */
-static int
-pass_handle(struct channel *c, const struct sftp_request *q)
-{
-	struct sftp *f = c->sftp;
-	struct file *file = file_open(f, q->handle);
-	if (file == NULL)
-		return answer(f, q->id, FX_FAILURE, "no such file is open here");
-	struct requested *r = requested_add(f, q);
-	r->file = file;
-	file->closing = q->type == FXP_CLOSE;
-	int rc = q->type == FXP_WRITE ? file_flow(c, file, q->data, q->offset, SP_CLIENT) : SP_OK;
-	return rc == SP_OK ? pass_request(f, q, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 }) : rc;
-}
-
 static int
 begin(struct channel *c, const struct sftp_request *q)
 {
@@ -414,15 +431,90 @@ begin(struct channel *c, const struct sftp_request *q)
 	return pass_request(f, &init, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 });
 }
 
+/* A number for a request of the gateway's own, which the client has not used, and does not wait with. */
+static uint32_t
+own_id(struct sftp *f, uint32_t waits)
+{
+	uint32_t id = UINT32_MAX;
+	while (id == waits || requested_find(f, id) != NULL)
+		id--;
+	return id;
+}
+
+/* ---- files that are looked through ---- */
+
+static int
+masked_ask(struct sftp *f, struct file *file, uint32_t waits)
+{
+	const struct sftp_request q = { .type = FXP_READ, .id = own_id(f, waits), .handle = { file->handle, file->handle_len },
+		.offset = file->masked->asked, .length = MASKED_READ };
+	if (file->masked->waiting)
+		return SP_OK;
+	struct requested *r = requested_add(f, &q);
+	r->ours = true;
+	r->file = file;
+	file->masked->waiting = true;
+	return pass_request(f, &q, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 });
+}
+
+static int
+masked_request(struct channel *c, struct file *file, const struct sftp_request *q, bool *taken_r)
+{
+	static const char order[] = "this file is looked through on its way: it can be read once, from its beginning to its end";
+	struct sftp *f = c->sftp;
+	struct sp_bytes data;
+	enum masked_answer what = masked_read(file->masked, q->offset, q->length, &data);
+	f->reading = what == MASKED_WAIT;
+	*taken_r = !f->reading;
+	if (what == MASKED_WAIT)
+		return masked_ask(f, file, q->id);
+	if (what != MASKED_DATA)
+		return answer(f, q->id, what == MASKED_END ? FX_EOF : what == MASKED_FAILED ? file->masked->status : FX_OP_UNSUPPORTED,
+		    what == MASKED_REFUSED ? order : "");
+	int rc = file_flow(c, file, data, q->offset, SP_TARGET);
+	if (rc != SP_OK)
+		return rc;
+	struct sp_writer w = bytes_writer(&f->out[SP_CLIENT]);
+	sftp_write_data(&w, q->id, data);
+	masked_given(file->masked, data.len);
+	return bytes_written(&f->out[SP_CLIENT], &w);
+}
+
+static int
+masked_reply(struct channel *c, const struct requested *r, const struct sftp_reply *y)
+{
+	const bool data = y->type == FXP_DATA;
+	if (r->file == NULL)
+		return SP_OK; /* it is closed */
+	if ((data && (y->data.len == 0 || y->data.len > MASKED_READ)) || (!data && (y->type != FXP_STATUS || y->status == FX_OK)))
+		return ssh_fail(c->s, SP_EPROTO, "the target's answer to a read is none");
+	return masked_take(r->file->masked, data ? y->data : (struct sp_bytes){ NULL, 0 }, data || y->status == FX_EOF ? FX_OK : y->status);
+}
+
+/* A request on an open file: its own, or none. */
+static int
+pass_handle(struct channel *c, const struct sftp_request *q, bool *taken_r)
+{
+	struct sftp *f = c->sftp;
+	struct file *file = file_open(f, q->handle);
+	if (file == NULL)
+		return answer(f, q->id, FX_FAILURE, "no such file is open here");
+	if (q->type == FXP_READ && file->masked != NULL)
+		return masked_request(c, file, q, taken_r);
+	struct requested *r = requested_add(f, q);
+	r->file = file;
+	file->closing = q->type == FXP_CLOSE;
+	int rc = q->type == FXP_WRITE ? file_flow(c, file, q->data, q->offset, SP_CLIENT) : SP_OK;
+	return rc == SP_OK ? pass_request(f, q, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 }) : rc;
+}
+
 /* ---- links ---- */
 
 /* Asks the target what this is without links: all of it, or all but its last part. */
 static int
 look_ask(struct sftp *f, uint32_t waits, struct sp_bytes path, bool follow)
 {
-	struct sftp_request q = { .type = FXP_REALPATH, .id = UINT32_MAX };
-	while (q.id == waits || requested_find(f, q.id) != NULL)
-		q.id--;
+	struct sftp_request q = { .type = FXP_REALPATH, .id = own_id(f, waits) };
 	struct sp_bytes folder = follow ? path : folder_of(path);
 	if (!follow) {
 		f->look.last = strndup((const char *)path.p + folder.len, path.len - folder.len);
@@ -632,7 +724,7 @@ take_request(struct channel *c, struct sp_bytes packet, bool *taken_r)
 		return rc;
 	}
 	if (q.handle.len > 0)
-		return pass_handle(c, &q);
+		return pass_handle(c, &q, taken_r);
 	(void)requested_add(f, &q); /* limits@openssh.com */
 	return pass_request(f, &q, (struct sp_bytes){ NULL, 0 }, (struct sp_bytes){ NULL, 0 });
 }
@@ -680,6 +772,14 @@ take_home(struct channel *c, const struct sftp_reply *y)
 	return pass_reply(f, (struct sp_bytes){ f->version, f->version_len });
 }
 
+/* What rules ask of its contents: on their way to the client, and into the recording. */
+static int
+look_through(struct file *file)
+{
+	int rc = masked_begin(file->op, &file->masked);
+	return rc == SP_OK && file->masked != NULL && file->kept ? sp_file_filter(file->op, false, &file->unrecorded) : rc;
+}
+
 static int
 take_opened(struct channel *c, struct requested *r, const struct sftp_reply *y)
 {
@@ -697,9 +797,9 @@ take_opened(struct channel *c, struct requested *r, const struct sftp_reply *y)
 		sha256_init(&file->hash);
 		r->op = NULL;
 		r->path = r->real = NULL;
-		return SP_OK;
+		return file->listing ? SP_OK : look_through(file);
 	}
-	return SP_ETOOBIG;
+	return ssh_fail(c->s, SP_ETOOBIG, "more than %d files are open in one SFTP channel", FILES);
 }
 
 static int
@@ -707,14 +807,12 @@ take_reply_of(struct channel *c, struct requested *r, const struct sftp_reply *y
 {
 	struct sftp *f = c->sftp;
 	if (r->ours)
-		return looked(c, y);
+		return r->type == FXP_READ ? masked_reply(c, r, y) : looked(c, y);
 	bool opens = r->type == FXP_OPEN || r->type == FXP_OPENDIR;
 	if (y->type == FXP_HANDLE) {
 		if (!opens || file_find(f, y->handle) != NULL)
 			return ssh_fail(c->s, SP_EPROTO, "the target opens a file that nobody asked for");
-		if (take_opened(c, r, y) != SP_OK)
-			return ssh_fail(c->s, SP_ETOOBIG, "more than %d files are open in one SFTP channel", FILES);
-		return SP_OK;
+		return take_opened(c, r, y);
 	}
 	if (y->type == FXP_DATA) {
 		if (r->type != FXP_READ || r->file == NULL)
@@ -722,7 +820,7 @@ take_reply_of(struct channel *c, struct requested *r, const struct sftp_reply *y
 		return file_flow(c, r->file, y->data, r->offset, SP_TARGET);
 	}
 	if (r->type == FXP_CLOSE && r->file != NULL)
-		return file_close(r->file);
+		return file_close(c, r->file);
 	return r->op == NULL ? SP_OK : done(r->op, y->type == FXP_STATUS ? y->status : FX_OK, "");
 }
 
@@ -891,7 +989,7 @@ sftp_step(struct channel *c, bool *moved_r)
 		rc = pass_errors(c, moved_r);
 	if (rc != SP_OK)
 		return rc;
-	if (!c->eof_sent[SP_TARGET] && f->asked == NULL && !f->look.begun && !waits(f, SP_TARGET) && ssh_channel_is_eof(c->leg[SP_CLIENT])) {
+	if (!c->eof_sent[SP_TARGET] && f->asked == NULL && !f->look.begun && !f->reading && !waits(f, SP_TARGET) && ssh_channel_is_eof(c->leg[SP_CLIENT])) {
 		(void)ssh_channel_send_eof(c->leg[SP_TARGET]);
 		c->eof_sent[SP_TARGET] = *moved_r = true;
 	}

@@ -63,6 +63,7 @@ bool sftp_extension_known(struct sp_bytes name);
 
 /* Whole packets, appended.  `path` and `to` stand for those of the request. */
 void sftp_write_request(struct sp_writer *w, const struct sftp_request *r, struct sp_bytes path, struct sp_bytes to);
+void sftp_write_data(struct sp_writer *w, uint32_t id, struct sp_bytes data);
 void sftp_write_status(struct sp_writer *w, uint32_t id, uint32_t status, const char *text);
 
 /* Paths in an operation's text: newlines part them, so that one in a path is \n, and \ is \\. */

@@ -245,6 +245,15 @@ sftp_write_status(struct sp_writer *w, uint32_t id, uint32_t status, const char 
 	sp_wr_patch32(w, at, w->len - at - 4);
 }
 
+void
+sftp_write_data(struct sp_writer *w, uint32_t id, struct sp_bytes data)
+{
+	sp_wr_be32(w, (uint32_t)(1 + 4 + 4 + data.len));
+	sp_wr_u8(w, FXP_DATA);
+	sp_wr_be32(w, id);
+	wr_string(w, data);
+}
+
 /* ---- replies ---- */
 
 bool

@@ -85,6 +85,7 @@ struct variable {
 };
 
 struct sftp;
+struct scp_stream;
 struct lines;
 struct typed;
 
@@ -122,6 +123,8 @@ struct channel {
 	bool pty_sent;
 
 	struct sp_filter *filter[2];   /* of stdout, stderr */
+	struct scp_stream *scp;        /* stdout is files, looked through; NULL: it is not */
+	struct sp_filter *unrecorded;  /* of an upload: looks through what is recorded; NULL: nothing does */
 	struct pending pending[2];     /* for the client: filtered and recorded */
 	struct pending come[3];        /* stdout, stderr, stdin: as libssh had it */
 	size_t noted;                  /* of stdin's: recorded, and not sent yet */
@@ -299,6 +302,7 @@ extern const char *const ssh_kinds[];
 int ssh_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text);
 /* `scp -t DIR` and its like, which a client sends as a command; false: it is none. */
 bool scp_command(struct sp_bytes command);
+bool scp_downloads(struct sp_bytes command); /* `scp -f FILE`, and nothing else */
 
 /* sftp.c */
 int sftp_begin(struct channel *c) SP_MUST;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Detectors over any bytes: findings in order and within; a stream shows nothing that the whole would hide. */
+/*
+ * Detectors over any bytes: findings in order and within; a stream shows nothing that the whole would hide.  Where what is hidden
+ * keeps its length, each byte is itself or a star.
+ */
 #include <config.h>
 
 #include <stdlib.h>
@@ -19,6 +22,25 @@ stream(struct sp_bytes in, size_t at)
 	if (detect_stream_feed(s, (struct sp_bytes){ in.p, at }, false, &out) != SP_OK
 	    || detect_stream_feed(s, (struct sp_bytes){ in.p + at, in.len - at }, true, &out) != SP_OK)
 		abort();
+	buffer_free(&out);
+	detect_stream_free(&s);
+}
+
+static void
+same_length(struct sp_bytes in, size_t at)
+{
+	struct detect_stream *s = detect_stream_new(ALL);
+	struct buffer out = { 0 };
+
+	detect_stream_keep_length(s);
+	if (detect_stream_feed(s, (struct sp_bytes){ in.p, at }, false, &out) != SP_OK
+	    || detect_stream_feed(s, (struct sp_bytes){ in.p + at, in.len - at }, true, &out) != SP_OK)
+		abort();
+	if (out.len != in.len || detect_stream_holds(s))
+		abort();
+	for (size_t i = 0; i < in.len; i++)
+		if (buffer_bytes(&out).p[i] != in.p[i] && buffer_bytes(&out).p[i] != '*')
+			abort();
 	buffer_free(&out);
 	detect_stream_free(&s);
 }
@@ -51,5 +73,6 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (s[i].from >= s[i].to || s[i].to > size || (i > 0 && s[i].from < s[i - 1].to))
 			abort();
 	stream((struct sp_bytes){ data, size }, size == 0 ? 0 : data[0] % (size + 1));
+	same_length((struct sp_bytes){ data, size }, size == 0 ? 0 : data[0] % (size + 1));
 	return 0;
 }
