@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests through http.so and docker.so, on a core made of memory.  The first byte chooses the module; then
- * pieces: a byte whose lowest bit is the side, two of length, and what that side sends.
+ * Requests through http.so and docker.so, on a core made of memory.  The first byte chooses the module, whether the keeper takes its
+ * time over whose an exec is, and whether it is nobody's; then pieces: a byte whose lowest bit is the side, two of length, and what that side sends.
  *
  * Whatever comes: what reaches the target before the connection becomes a stream is whole requests that the
- * strict parser takes, with the field of nobody's identity, and none of them before somebody was admitted.
+ * strict parser takes, with the field of nobody's identity, and none of them before somebody was admitted; and an exec that is
+ * nobody's is not even asked about.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,21 @@ must(bool true_here)
 		abort();
 }
 
+static bool nobodys; /* every exec */
+
+/* /exec/… or /v1.41/exec/… */
+static bool
+is_exec(struct sp_bytes target)
+{
+	struct sp_reader r = sp_reader(target);
+	struct sp_bytes first;
+	(void)sp_rd_u8(&r);
+	first = sp_rd_until(&r, '/');
+	if (!r.bad && first.len > 1 && first.p[0] == 'v' && first.p[1] == '1')
+		first = sp_rd_until(&r, '/');
+	return !r.bad && sp_bytes_is(first, "exec");
+}
+
 /* One request of the target's input; false: it is not whole, or what follows is no HTTP. */
 static bool
 check_request(struct sp_reader *r)
@@ -38,6 +54,7 @@ check_request(struct sp_reader *r)
 		return false;
 	must(http_field(&head, in, "authorization").p == NULL && http_field(&head, in, "proxy-authorization").p == NULL);
 	must(http_field(&head, in, "x-forwarded-user").p == NULL && http_field(&head, in, "x-remote-user").p == NULL);
+	must(!nobodys || !is_exec(http_span(in, head.target)));
 	(void)sp_rd_take(r, (size_t)n);
 	if (head.upgrade)
 		return false;
@@ -64,15 +81,22 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct sp_reader r = sp_reader((struct sp_bytes){ data, size });
-	bool docker = sp_rd_u8(&r) & 1;
+	uint8_t how = sp_rd_u8(&r);
+	bool docker = how & 1;
 	struct fake *f = fake_new(docker ? &sallyport_module_docker : &sallyport_module_http);
+	nobodys = (how & 6) == 6;
+	if (how & 2)
+		fake_shares_later(f);
 	fake_rule(f, "denied", FAKE_DENY, 0);
 	fake_rule(f, "held", FAKE_HOLD, 0);
 	while (!r.bad && r.left > 3 && !fake_ended(f)) {
 		enum sp_side from = sp_rd_u8(&r) & 1 ? SP_TARGET : SP_CLIENT;
 		size_t n = sp_rd_be16(&r);
 		struct sp_bytes piece = sp_rd_take(&r, n < r.left ? n : r.left);
+		bool shares = fake_waits_for(f, "share");
 		(void)fake_input(f, from, piece.p, piece.len);
+		if (shares && !fake_ended(f)) /* after something has come meanwhile */
+			(void)fake_shared(f, !(piece.len & 4), !nobodys);
 		if (fake_waits_for(f, "keeper")) {
 			must(fake_output(f, SP_TARGET).len == 0);
 			(void)fake_admit(f, SP_ADMIT, NULL);

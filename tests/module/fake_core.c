@@ -87,6 +87,7 @@ struct fake {
 	fake_side_fn *side;
 	void *side_owner;
 	bool stands, authenticating, proving, record_fails;
+	bool shares_later, sharing;
 	void *block;
 	size_t block_size;
 	void (*block_end)(void *);
@@ -501,6 +502,10 @@ sp_client_certificate(const struct sp_session *s, struct sp_writer *out)
 static int
 say_shared(struct sp_session *s, struct sp_bytes key)
 {
+	if (s->f->shares_later) {
+		s->f->sharing = true;
+		return s->f->module->shared == NULL || key.len == 0 ? SP_EPROTO : SP_OK;
+	}
 	const struct sp_shared f = { .ok = true, .found = true, .value = SP_LIT("kept") };
 	return s->f->module->shared == NULL || key.len == 0 ? SP_EPROTO : s->f->module->shared(s, &f);
 }
@@ -1327,6 +1332,21 @@ fake_decide(struct fake *f, bool allow)
 }
 
 int
+fake_shared(struct fake *f, bool ok, bool found)
+{
+	const struct sp_shared said = { .ok = ok, .found = ok && found, .value = SP_LIT("kept") };
+	f->sharing = false;
+	after(f->main, f->module->shared(f->main, &said));
+	return fake_run(f);
+}
+
+void
+fake_shares_later(struct fake *f)
+{
+	f->shares_later = true;
+}
+
+int
 fake_cancel(struct fake *f)
 {
 	after(f->main, f->module->cancel(f->main));
@@ -1554,6 +1574,8 @@ fake_waits_for(const struct fake *f, const char *what)
 {
 	if (strcmp(what, "keeper") == 0)
 		return f->authenticating;
+	if (strcmp(what, "share") == 0)
+		return f->sharing;
 	return strcmp(what, "proof") == 0 ? f->proving : f->main->held != NULL;
 }
 

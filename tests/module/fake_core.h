@@ -36,6 +36,7 @@ void fake_tls(struct fake *f, enum sp_side side, enum sp_tls_mode mode);
 void fake_binding(struct fake *f, const char *binding);
 void fake_side(struct fake *f, fake_side_fn *answer, void *owner);
 void fake_stands(struct fake *f, bool stands);
+void fake_shares_later(struct fake *f);               /* by fake_shared(), not at once */
 void fake_full(struct fake *f, enum sp_side side, bool full);
 /* Later calls of sp_record() fail. */
 void fake_record_fails(struct fake *f);
@@ -47,6 +48,7 @@ int fake_dial(struct fake *f);                       /* the target is connected:
 int fake_secured(struct fake *f, enum sp_side side, const char *alpn);
 int fake_proved(struct fake *f, bool ok, struct sp_bytes bytes);
 int fake_decide(struct fake *f, bool allow);
+int fake_shared(struct fake *f, bool ok, bool found); /* the keeper's answer about a fact */
 int fake_cancel(struct fake *f);
 int fake_notice(struct fake *f, const char *text);
 int fake_end(struct fake *f, enum sp_why why, const char *text);
@@ -59,7 +61,7 @@ int fake_error(const struct fake *f);                /* the callback's error, or
 const char *fake_why(const struct fake *f);          /* text of sp_fail() */
 /* One line per thing that was recorded, asked, done …; see fake_core.c. */
 const char *fake_log(const struct fake *f);
-bool fake_waits_for(const struct fake *f, const char *what); /* "keeper", "proof", "person" */
+bool fake_waits_for(const struct fake *f, const char *what); /* "keeper", "proof", "share", "person" */
 bool fake_securing(const struct fake *f, enum sp_side side); /* a handshake was asked for */
 const char *fake_state_proof(const struct fake *f);  /* the secret of the last sp_authenticate() */
 /* Runs data() of every session until nothing moves. */
