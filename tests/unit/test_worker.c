@@ -634,6 +634,117 @@ test_cancel_key(void)
 	world_end(&v);
 }
 
+static struct {
+	unsigned n;
+	bool ok, found;
+	char value[16];
+} fact;
+
+static int
+take_fact(struct sp_session *s, const struct sp_shared *f)
+{
+	(void)s;
+	fact.n++;
+	fact.ok = f->ok;
+	fact.found = f->found;
+	(void)snprintf(fact.value, sizeof(fact.value), "%.*s", (int)f->value.len, f->value.p == NULL ? "" : (const char *)f->value.p);
+	return SP_OK;
+}
+
+static void
+answer_fact(uint32_t id, bool ok, bool found, const char *value, uint64_t ms)
+{
+	struct message m = { .type = MSG_SHARED, .id = id, .f = { S(((struct sp_bytes){ v.s->id, ID_LEN })), Q(ok), Q(found), Z(value), Q(ms) } };
+	world_tell(&v, &m);
+}
+
+/* One question at a time; late answers are nobody's; what was read is known for a while; a new keeper is asked anew. */
+static void
+test_share(void)
+{
+	static const uint8_t long_key[SP_SHARE_KEY + 1] = { 1 }, long_value[SP_SHARE_VALUE + 1] = { 1 };
+	world_begin(&v, WRITE, NO_DELETE);
+	world_run(&v);
+	CU_ASSERT_EQUAL(sp_share_get(v.s, SP_SHARE_PRINCIPAL, SP_LIT("k")), SP_EPROTO); /* nobody to answer */
+	toy.shared = take_fact;
+	memset(&fact, 0, sizeof(fact));
+	CU_ASSERT_EQUAL(sp_share_get(v.s, SP_SHARE_PRINCIPAL, SP_LIT("")), SP_ETOOBIG);
+	CU_ASSERT_EQUAL(sp_share_get(v.s, SP_SHARE_PRINCIPAL, (struct sp_bytes){ long_key, sizeof(long_key) }), SP_ETOOBIG);
+	CU_ASSERT_EQUAL(sp_share_put(v.s, SP_SHARE_PRINCIPAL, SP_LIT("k"), (struct sp_bytes){ long_value, sizeof(long_value) }, 1), SP_ETOOBIG);
+	CU_ASSERT_EQUAL(sp_share_put(v.s, SP_SHARE_PRINCIPAL, SP_LIT("k"), SP_LIT("v"), 0), SP_ETOOBIG);
+	CU_ASSERT_EQUAL(sp_share_put(v.s, SP_SHARE_PRINCIPAL, SP_LIT("k"), SP_LIT("v"), SP_SHARE_TTL + 1), SP_ETOOBIG);
+	CU_ASSERT_EQUAL(sp_share_get(v.s, (enum sp_share)2, SP_LIT("k")), SP_EPROTO);
+
+	CU_ASSERT_EQUAL(sp_share_get(v.s, SP_SHARE_PRINCIPAL, SP_LIT("k")), SP_OK);
+	CU_ASSERT_EQUAL(sp_share_get(v.s, SP_SHARE_PRINCIPAL, SP_LIT("other")), SP_EPROTO); /* one at a time */
+	world_turn(&v);
+	const struct message *m = world_heard(&v, MSG_SHARE_GET);
+	CU_ASSERT_FATAL(m != NULL && m->f[1].q == SP_SHARE_PRINCIPAL && sp_bytes_is(m->f[2].s, "k"));
+	uint32_t id = m->id;
+	answer_fact(id - 1, true, true, "old", 60000);
+	CU_ASSERT_EQUAL(fact.n, 0);
+	answer_fact(id, true, false, "", 0);
+	CU_ASSERT(fact.n == 1 && fact.ok && !fact.found);
+	answer_fact(id, true, true, "again", 60000); /* it was answered */
+	CU_ASSERT_EQUAL(fact.n, 1);
+
+	/* what was put is known at once, of that key and scope alone */
+	CU_ASSERT_EQUAL(sp_share_put(v.s, SP_SHARE_TARGET, SP_LIT("k"), SP_LIT("mine"), 60000), SP_OK);
+	world_turn(&v);
+	m = world_heard(&v, MSG_SHARE_PUT);
+	CU_ASSERT_FATAL(m != NULL && m->f[1].q == SP_SHARE_TARGET && sp_bytes_is(m->f[3].s, "mine") && m->f[4].q == 60000);
+	answer_fact(m->id, true, false, "", 0);
+	CU_ASSERT(fact.n == 2 && fact.ok && fact.found);
+	world_hear_anew(&v);
+	CU_ASSERT_EQUAL(sp_share_get(v.s, SP_SHARE_TARGET, SP_LIT("k")), SP_OK);
+	CU_ASSERT(fact.n == 3 && fact.found && strcmp(fact.value, "mine") == 0);
+	world_turn(&v);
+	CU_ASSERT_EQUAL(world_heard_times(&v, MSG_SHARE_GET), 0);
+	CU_ASSERT_EQUAL(sp_share_get(v.s, SP_SHARE_PRINCIPAL, SP_LIT("k")), SP_OK);
+	CU_ASSERT_EQUAL(fact.n, 3);
+
+	/* the keeper goes between question and answer */
+	world_keeper_away(&v);
+	world_keeper(&v);
+	m = world_heard(&v, MSG_SHARE_GET);
+	CU_ASSERT_FATAL(m != NULL && world_heard_times(&v, MSG_RESUME) == 1);
+	answer_fact(m->id, true, true, "short", 1); /* … for one ms */
+	CU_ASSERT(fact.n == 4 && fact.found && strcmp(fact.value, "short") == 0);
+	v.w->now += 2;
+	world_hear_anew(&v);
+	CU_ASSERT_EQUAL(sp_share_get(v.s, SP_SHARE_PRINCIPAL, SP_LIT("k")), SP_OK);
+	world_turn(&v);
+	CU_ASSERT_EQUAL(world_heard_times(&v, MSG_SHARE_GET), 1);
+	CU_ASSERT_EQUAL(fact.n, 4);
+	toy.shared = NULL;
+	world_end(&v);
+}
+
+/* Each operation says so in the recording; the keeper hears of a name once. */
+static void
+test_group(void)
+{
+	static const uint8_t long_name[SP_GROUP_NAME + 1] = { 'x' };
+	world_begin(&v, WRITE, NO_DELETE);
+	world_run(&v);
+	world_forget(&v);
+	CU_ASSERT_EQUAL(sp_group(v.s, NULL, SP_LIT("")), SP_ETOOBIG);
+	CU_ASSERT_EQUAL(sp_group(v.s, NULL, (struct sp_bytes){ long_name, sizeof(long_name) }), SP_ETOOBIG);
+	CU_ASSERT_EQUAL(sp_group(v.s, NULL, SP_LIT("two words")), SP_EPROTO);
+	CU_ASSERT_EQUAL(sp_group(v.s, NULL, SP_LIT("line\n")), SP_EPROTO);
+	CU_ASSERT_EQUAL(sp_group(v.s, NULL, SP_LIT("one")), SP_OK);
+	CU_ASSERT_EQUAL(sp_group(v.s, NULL, SP_LIT("one")), SP_OK);
+	world_turn(&v);
+	const struct message *m = world_heard(&v, MSG_GROUP);
+	CU_ASSERT(m != NULL && sp_bytes_is(m->f[1].s, "one") && world_heard_times(&v, MSG_GROUP) == 1);
+	CU_ASSERT_EQUAL(sp_group(v.s, NULL, SP_LIT("two")), SP_OK);
+	world_turn(&v);
+	CU_ASSERT_EQUAL(world_heard_times(&v, MSG_GROUP), 2);
+	record_publish(v.w);
+	CU_ASSERT_STRING_EQUAL(world_recorded(&v), "group group group");
+	world_end(&v);
+}
+
 /* A connection of the gateway's own: told to the keeper, not recorded, gone when nobody needs it. */
 static void
 test_side_session(void)
@@ -799,6 +910,7 @@ main(void)
 		{ "the keeper hangs", test_keeper_hangs },
 		{ "the keeper is silent", test_keeper_silent },
 		{ "a cancel key", test_cancel_key },
+		{ "facts beside sessions", test_share }, { "what belongs together", test_group },
 		{ "a side session", test_side_session },
 		{ "killed by a person", test_killed_by_person },
 		{ "no target", test_no_target },
