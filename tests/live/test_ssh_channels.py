@@ -189,6 +189,14 @@ def ss14_no_agent_and_no_display_at_the_target(w):
 
 
 @test
+def ss8_subsystems_other_than_sftp_are_refused_by_name(w):
+    done = w.ssh("netconf", options=["-s"], user="subs")
+    assert done.code != 0 and "subsystem request failed" in done.err, repr(done)
+    text = w.recording("subs")
+    assert "refused: subsystem netconf" in text, text
+
+
+@test
 def ss13_a_host_key_that_is_not_pinned_ends_it(w):
     done = w.ssh("true", name="changed", options=LOUDLY)
     assert done.code == 255 and "is not the one that its configuration pins" in done.err and w.sshd.fingerprint() in done.err, repr(done)

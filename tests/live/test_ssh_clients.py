@@ -3,6 +3,7 @@
 """Other clients than OpenSSH's, and tools on top of it: the same through the gateway as past it."""
 
 import npm
+from pypi import python_path
 from ssh_world import *
 
 
@@ -126,6 +127,64 @@ print("let in")
         skip("paramiko is not installed (apt-get install python3-paramiko)")
     assert done.out.startswith("refused"), repr(done)
     wait_for(lambda: "strict key exchange" in w.gateway.logs(200), said="nobody said why")
+
+
+@test
+def a_paramiko_of_today_does_the_same_direct_and_through(w):
+    """Commands with their status, streams and halves, a shell's terminal, files by SFTP, two at once on one connection."""
+    path = python_path()
+    code = w.client / "with_paramiko.py"
+    code.write_text("""
+import hashlib, os, sys, threading
+import paramiko
+
+port, user, secret, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
+c = paramiko.SSHClient()
+c.load_host_keys(sys.argv[5])
+how = {"key_filename": secret} if os.path.exists(secret) else {"password": secret}
+c.connect("127.0.0.1", port, user, look_for_keys=False, allow_agent=False, timeout=30, **how)
+print("strict", c.get_transport().packetizer is not None, paramiko.__version__)
+stdin, stdout, stderr = c.exec_command("cat; echo err >&2; exit 7")
+stdin.write("given\\n" * 50000)
+stdin.channel.shutdown_write()
+out = stdout.read()
+print(hashlib.sha256(out).hexdigest(), stderr.read(), stdout.channel.recv_exit_status())
+s = c.open_sftp()
+data = os.urandom(1) * 3000000 + b"end"
+with s.open(folder + "/up", "wb") as f:
+    f.set_pipelined(True)
+    f.write(data)
+print(s.stat(folder + "/up").st_size, sorted(s.listdir(folder)))
+back = os.path.join(os.path.dirname(sys.argv[5]), "back")
+s.get(folder + "/up", back)
+print(open(back, "rb").read() == data)
+s.rename(folder + "/up", folder + "/moved")
+s.remove(folder + "/moved")
+said = {}
+def one(n):
+    _, out, _ = c.exec_command(f"sleep 0.2; echo {n}")
+    said[n] = out.read()
+many = [threading.Thread(target=one, args=(n,)) for n in range(8)]
+[t.start() for t in many]
+[t.join() for t in many]
+print(sorted(said.items()))
+shell = c.invoke_shell(width=77, height=33)
+shell.send("stty size; exit 3\\n")
+text = b""
+while more := shell.recv(4096):
+    text += more
+print(b"33 77" in text, shell.recv_exit_status())
+c.close()
+""")
+    there = w.dir / "paramiko"
+    there.mkdir(exist_ok=True)
+    there.chmod(0o777)
+    answers = []
+    for port, user, secret in ((w.sshd.port, LOGIN, w.sshd.user_key), (w.ssh_port, "host", w.token())):
+        done = run(["/usr/bin/python3", "-W", "ignore", code, port, user, secret, there, w.known], env={"PYTHONPATH": str(path)}, timeout=120)
+        assert done.code == 0, f"{done!r}\n{w.gateway.logs()}"
+        answers.append(done.out)
+    assert answers[0] == answers[1] and "b'err\\n' 7" in answers[0] and "True 3" in answers[0], answers
 
 
 ssh_main()
