@@ -135,15 +135,17 @@ side_login(const struct target *t, const char *purpose)
 }
 
 struct sp_session *
-session_trial(struct worker *w, const struct target_use *t, const void *conf, const char *part, const char *purpose)
+session_trial(struct worker *w, const struct target_use *t, const void *conf, const struct trial_of *of)
 {
 	struct sp_session *s = session_new(w, t->module);
 	s->epoch = epoch_use_ref(w->epoch);
 	s->dialled = epoch_use_ref(w->epoch);
 	s->target = s->home = t->target;
 	s->conf = conf;
-	s->login = side_login(t->target, purpose);
-	session_begin_side(s, t->target->b.name, part, purpose);
+	s->login = side_login(t->target, of->purpose);
+	if (of->server != NULL)
+		s->reached = arena_string(s->arena, sp_str(of->server));
+	session_begin_side(s, t->target->b.name, of->part, of->purpose);
 	return s;
 }
 

@@ -18,7 +18,11 @@ void session_accept(struct worker *w, const struct listener *l, int fd, const ch
 /* A connection of the gateway's own, without a client. */
 struct sp_session *session_side(struct sp_session *like, const char *purpose, void *cookie);
 /* One of trial.c's, with no client's session beside it. */
-struct sp_session *session_trial(struct worker *w, const struct target_use *t, const void *conf, const char *part, const char *purpose);
+struct trial_of {
+	const char *part, *purpose;
+	const char *server; /* HOST:PORT; NULL: the target's */
+};
+struct sp_session *session_trial(struct worker *w, const struct target_use *t, const void *conf, const struct trial_of *of);
 struct sp_session *session_find(struct worker *w, struct sp_bytes id);
 
 void session_enter(struct sp_session *s, enum session_state to);

@@ -24,8 +24,10 @@ say(struct worker *w, const char *target, bool refuse, const char *text)
 static void
 say_of(struct sp_session *s, bool refuse, const char *text)
 {
-	char what[512];
-	(void)snprintf(what, sizeof(what), "%s login \"%s\": %s", strcmp(s->purpose, "login") == 0 ? "data" : s->purpose, s->login, text);
+	char what[768];
+	bool several = s->home->standby.n > 0 && s->reached != NULL;
+	(void)snprintf(what, sizeof(what), "%s login \"%s\"%s%s: %s", strcmp(s->purpose, "login") == 0 ? "data" : s->purpose, s->login,
+	    several ? " at " : "", several ? s->reached : "", text);
 	say(s->w, s->target_name, refuse, what);
 }
 
@@ -37,6 +39,20 @@ listener_for(struct worker_epoch *u, const struct target_use *t)
 		if (u->listener[i].module == t->module)
 			return u->listener[i].listener;
 	return NULL;
+}
+
+/* At each of its servers: a standby that does not let one in is found out when it is needed, else. */
+static void
+begin(struct worker *w, const struct target_use *t, const void *conf, const struct trial_of *of)
+{
+	for (size_t i = 0; i <= t->target->standby.n; i++) {
+		struct trial_of at = *of;
+		if (t->target->standby.n > 0)
+			at.server = i == 0 ? t->target->server : t->target->standby.v[i - 1];
+		struct sp_session *s = session_trial(w, t, conf, &at);
+		s->trial = true;
+		w->trials++;
+	}
 }
 
 static void
@@ -59,9 +75,7 @@ try_part(struct worker *w, struct target_use *t, const char *part)
 	for (size_t i = 0; i < sizeof(purposes) / sizeof(*purposes); i++) {
 		if (purposes[i] == NULL)
 			continue;
-		struct sp_session *s = session_trial(w, t, conf, part, purposes[i]);
-		s->trial = true;
-		w->trials++;
+		begin(w, t, conf, &(struct trial_of){ part, purposes[i], NULL });
 	}
 }
 

@@ -42,6 +42,23 @@ def a_login_with_connect_alone_is_good(w):
 
 
 @test
+def every_server_of_a_target(w):
+    """A standby that does not let one in is found out now, and not when it is needed; the servers are named."""
+    catalogue(w)
+    extra, dead = w.gateway.target_extra, free_port()
+    try:
+        for standby, code in ((f"[::1]:{dead}", 1), (f"localhost:{w.pg.port}", 0)):
+            w.gateway.target_extra = f"{extra} standby {standby};"
+            w.gateway.write()
+            got = connect(w)
+            assert got.code == code and f'data login "app_gw" at {standby}: ' in got.err and f'data login "app_gw" at 127.0.0.1:{w.pg.port}: it owns' in got.err, repr(got)
+            assert (f"at {standby}: cannot reach" in got.err) == (code == 1), repr(got)
+    finally:
+        w.gateway.target_extra = extra
+        w.gateway.write()
+
+
+@test
 def powers_are_refused(w):
     for grant, said, back in (
             ("ALTER ROLE app_catalogue SUPERUSER", "is a superuser", "ALTER ROLE app_catalogue NOSUPERUSER"),
