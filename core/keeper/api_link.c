@@ -120,6 +120,18 @@ refuse_link(struct api *a, const char *log)
 	return api_refuse(a, 400, "this link was used before, or is older than two minutes: `sallyport console --open` makes another");
 }
 
+/* For the page that asks whether to open it: nothing is used up, and whether it is still good is found when it is. */
+static int
+look_at_link(struct api *a, const struct link_found *f)
+{
+	struct verified who;
+	if (identity_unix(keeper_settings(a->k), f->account, a->arena, &who) != SP_OK)
+		return api_refuse(a, 503, "the gateway could not read the link: make another one");
+	api_set(a, "user", json_string(who.principal.user));
+	api_set_time(a->answer, "expires", f->until);
+	return SP_OK;
+}
+
 int
 api_link_use(struct api *a)
 {
@@ -127,6 +139,11 @@ api_link_use(struct api *a)
 	struct verified who;
 	struct buffer secret = { 0 };
 	int rc = open_link(a->k, api_text(a, "link"), &f);
+	if (rc == SP_OK && api_flag(a, "look")) {
+		rc = look_at_link(a, &f);
+		buffer_free(&f.plain);
+		return rc;
+	}
 	const struct field used[] = { Z(f.id), Z(PURPOSE), Q(f.until) };
 	long n = rc == SP_OK ? keeper_write(a->k, STORE_TOKEN_SEEN, used) : 0;
 	if (rc != SP_OK || n == 0) {

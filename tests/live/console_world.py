@@ -71,6 +71,12 @@ def open_console(w, who="local"):
     return b
 
 
+def as_user(w, user, groups, who="local"):
+    """The browser is that person's, by a token of the local issuer in place of a sign-in."""
+    browser(w).run(who, "await page.context().addCookies([{ name: '__Host-sallyport', value: arg[0], url: arg[1], secure: true, httpOnly: true }])",
+                   [w.token(user, groups, api=True), console(w)])
+
+
 def visit(w, who, path, wait="main h1"):
     browser(w).run(who, "await page.goto(arg[0]); await page.locator(arg[1]).first().waitFor()", [console(w) + path, wait])
 

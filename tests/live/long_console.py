@@ -30,12 +30,6 @@ def look(w, name):
     return browser(w).run("local", LOOK, {"widths": WIDTHS, "picture": None if PICTURES is None else str(PICTURES / name)})
 
 
-def as_user(w, user, groups):
-    """The browser is that person's, by a token of the local issuer in place of a sign-in."""
-    browser(w).run("local", "await page.context().addCookies([{ name: '__Host-sallyport', value: arg[0], url: arg[1], secure: true, httpOnly: true }])",
-                   [w.token(user, groups, api=True), console(w)])
-
-
 def filled(w):
     """People at work: what waits, what was denied, masked, printed; ids of each."""
     assert w.psql("SELECT name, email, card_number FROM customers").code == 0

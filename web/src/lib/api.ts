@@ -50,7 +50,7 @@ async function problemOf(r: Response): Promise<Problem> {
 async function call(path: string, how: RequestInit): Promise<Response> {
   let r: Response;
   try {
-    r = await fetch(path, { ...how, credentials: "same-origin", cache: "no-store" });
+    r = await fetch(path, { credentials: "same-origin", ...how, cache: "no-store" });
   } catch (why) {
     if (why instanceof DOMException && why.name === "AbortError") throw why;
     throw new Problem(0, "The gateway was not reached.");
@@ -108,4 +108,11 @@ export async function whoami(): Promise<Whoami> {
   const who = await get("/api/v1/whoami");
   csrf = "csrf" in who ? String(who.csrf) : "";
   return who;
+}
+
+// Whose link it is that one was given; nobody's cookie goes with it.
+export async function linkOwner(link: string): Promise<string> {
+  if (link === "") return "";
+  const r = await call("/api/v1/signin/link", { method: "POST", credentials: "omit", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ link, look: true }) });
+  return ((await r.json()) as { user: string }).user;
 }

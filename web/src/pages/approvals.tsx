@@ -217,7 +217,7 @@ export function Approvals({ me, place, requests }: { me: Whoami; place: Place; r
     <>
       <header class="head">
         <h1>Approvals</h1>
-        <Tabs now={history ? "history" : "waiting"} all={[["waiting", "/approvals", <>Waiting {requests.data !== undefined && <b class="badge">{requests.data.requests.length}</b>}</>], ["history", "/approvals?all", "History"]]} />
+        <Tabs now={history ? "history" : "waiting"} all={[["waiting", "/approvals", <>Waiting {requests.data !== undefined && requests.data.requests.length > 0 && <b class="badge">{requests.data.requests.length}</b>}</>], ["history", "/approvals?all", "History"]]} />
         <span class="grow" />
         <Notify on={notify === "on"} set={(on) => setNotify(on ? "on" : "off")} />
       </header>
