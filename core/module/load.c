@@ -213,6 +213,20 @@ check_attributes(struct load *l, const struct sp_module *m)
 	return n > 0 ? SP_OK : FAIL(l, "not loaded: it names no kind of operation");
 }
 
+/* Rules hide columns "on" such a kind: without one nobody could write a mask, and all would be shown. */
+static int
+check_masks(struct load *l, const struct sp_module *m)
+{
+	static const char end[] = ".result";
+	bool there = false;
+	for (unsigned n = 0; m->kinds != NULL && m->kinds[n] != NULL; n++) {
+		size_t len = strlen(m->kinds[n]);
+		there = there || (len >= sizeof(end) && strcmp(m->kinds[n] + len - (sizeof(end) - 1), end) == 0);
+	}
+	return there || (m->caps & SP_CAP_MASK) == 0 ? SP_OK
+		: FAIL(l, "not loaded: it hides columns (SP_CAP_MASK), and has no kind NAME.result for rules that mask");
+}
+
 static int
 check_callbacks(struct load *l, const struct sp_module *m)
 {
@@ -257,7 +271,7 @@ copy_table(struct load *l, const struct sp_module *theirs, const struct sp_modul
 		m->attrs = no_attrs;
 	if (m->conf_size > MAX_CONF || m->session_size > MAX_SESSION)
 		return FAIL(l, "not loaded: it wants blocks of more than 1 MB");
-	int (*const checks[])(struct load *, const struct sp_module *) = { check_name, check_callbacks, check_directives, check_attributes };
+	int (*const checks[])(struct load *, const struct sp_module *) = { check_name, check_callbacks, check_directives, check_attributes, check_masks };
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
 		int rc = checks[i](l, m);
 		if (rc != SP_OK)

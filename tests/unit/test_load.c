@@ -188,6 +188,11 @@ test_table(void)
 		table[wrong[i].at] = before;
 		refused(name, "and its note says otherwise");
 	}
+	memcpy(table, head, sizeof(head));
+	CU_ASSERT_EQUAL(mkdir(in_folder("masks"), 0755), 0);
+	table[offsetof(struct sp_module, caps)] = SP_CAP_MASK; /* and no kind of answers */
+	put("masks/echo.so", (struct sp_bytes){ copy, good.len }, 0644);
+	refused("masks/echo.so", "has no kind NAME.result for rules that mask");
 	free(copy);
 }
 
