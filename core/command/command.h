@@ -177,6 +177,7 @@ int run_explain(struct run *r);
 int run_report(struct run *r);
 int run_doctor(struct run *r);
 int run_store_migrate(struct run *r);
+int run_store_ledger(struct run *r);
 int run_init(struct run *r);
 int run_secret_set(struct run *r);
 int run_secret_list(struct run *r);

@@ -292,6 +292,10 @@ const struct command commands[] = {
 	    .help = "Move the store from its SQLite file to the PostgreSQL server that `store` names now.",
 	    .more = "For root, while the gateway is stopped. All of it or nothing; the server's database has to be empty. The ledger stays in the file;\n"
 		    "what the file was is kept beside it as state.db.moved." },
+	{ .name = "store new-ledger", .words = "", .options = secret_options, .run = run_store_ledger, .alone = true,
+	    .help = "End the ledger and its signing key: the next start makes new ones.",
+	    .more = "For root, while the gateway is stopped. Grants, tickets, requests and sign-ins stay. It says what to do with the recordings, which\n"
+		    "belong to the old ledger and verify by the old public key." },
 	{ .name = "secret set", .words = "NAME", .min = 1, .max = 1, .options = secret_options, .run = run_secret_set, .alone = true,
 	    .help = "Seal a secret of the keeper's, for `sealed:NAME` in the configuration.",
 	    .more = "Reads it from the terminal, without showing it, or from a pipe. For root, or the keeper's user: it writes the files\n"

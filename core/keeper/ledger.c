@@ -19,6 +19,8 @@ struct ledger {
 	uint64_t wall;
 	uint64_t anchored; /* number of the last one that the audit log has */
 	uint8_t hash[DIGEST_LEN];
+	const uint8_t *key;
+	bool foreign; /* the last entry is another key's */
 };
 
 static int
@@ -37,6 +39,7 @@ take_last(void *owner, const struct field *row)
 		return rc;
 	g->number = e.number;
 	g->wall = e.wall;
+	g->foreign = !ledger_signed_by(row[0].s.p, g->key);
 	ledger_hash(row[0].s.p, g->hash);
 	return SP_OK;
 }
@@ -45,11 +48,15 @@ int
 ledger_open(struct keeper *k, const char **err_r)
 {
 	k->ledger = mem_alloc(sizeof(*k->ledger));
+	k->ledger->key = k->keys.signing.public;
 	ledger_first(k->keys.signing.public, k->ledger->hash);
 	int rc = store_read(k->store, STORE_LEDGER_LAST, NULL, take_last, k->ledger);
 	if (rc != SP_OK)
 		*err_r = "the ledger's last entry in the store cannot be read";
-	return rc;
+	if (rc != SP_OK || !k->ledger->foreign)
+		return rc;
+	*err_r = "the ledger in the store is of another signing.key: bring that one back, or end that ledger by `sallyport store new-ledger`";
+	return SP_ECONF;
 }
 
 void

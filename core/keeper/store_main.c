@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sallyport-store CONF: moves the store to the PostgreSQL server that the configuration names.
+ * sallyport-store CONF new-ledger: ends the ledger and its signing key; the next start makes new ones.
  *
- * `sallyport store migrate` starts it: as root, from then on as the keeper's user, whose files and secrets they are.
+ * `sallyport store …` starts it: as root, from then on as the keeper's user, whose files and secrets they are.
  */
 #include <config.h>
 
@@ -12,6 +13,7 @@
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "../base/conf.h"
@@ -19,12 +21,13 @@
 #include "../base/role.h"
 #include "keys.h"
 #include "proof.h"
+#include "store_engine.h"
 #include "store_move.h"
 
 static int
 failed(const char *what, const char *why)
 {
-	(void)fprintf(stderr, "sallyport store migrate: %s%s%s\n", what, *why == '\0' ? "" : ": ", why);
+	(void)fprintf(stderr, "sallyport store: %s%s%s\n", what, *why == '\0' ? "" : ": ", why);
 	return 1;
 }
 
@@ -112,6 +115,39 @@ move_to(struct arena *a, const struct settings *s)
 	return 0;
 }
 
+/* The ledger first: when it stops between the two, the old key is there still and nothing is signed by it. */
+static int
+end_ledger(struct arena *a, const struct settings *s)
+{
+	struct keys keys;
+	struct engine *e = NULL;
+	char public[2 * DIGEST_LEN + 1];
+	const char *err = "no memory";
+	if (access(s->store.file, F_OK) != 0)
+		return failed(s->store.file, "there is no such store");
+	if (open_keys(a, s->store.file, &keys) != 0)
+		return 1;
+	text_hex((struct sp_bytes){ keys.signing.public, sizeof(keys.signing.public) }, public);
+	const char *path = arena_printf(a, "%s/signing.key", keys.folder);
+	keys_close(&keys);
+	int rc = path == NULL ? SP_ENOMEM : store_sqlite_open(s->store.file, &e, &err);
+	if (rc == SP_EIO)
+		err = "it is in use by another keeper: stop the gateway first; or it can't be read";
+	if (rc == SP_OK && (rc = store_sqlite_empty(e, "ledger")) != SP_OK)
+		err = "the ledger can't be ended: nothing was changed";
+	if (e != NULL)
+		e->kind->close(e);
+	if (rc == SP_OK && unlink(path) != 0) {
+		err = strerror(errno);
+		rc = SP_EIO;
+	}
+	if (rc != SP_OK)
+		return failed(s->store.file, err);
+	(void)printf("done: the next start makes a new signing.key and a new ledger.\nBefore that, move all of %s away: `sallyport verify FOLDER --key %s` proves it.\n",
+	    s->record.store, public);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -119,15 +155,16 @@ main(int argc, char **argv)
 	struct settings s = { 0 };
 	struct conf_node *tree;
 	const char *err = "no memory";
-	if (argc != 2 || a == NULL)
-		return failed("usage: sallyport store migrate [--conf FILE]", "");
+	bool ledger = argc == 3 && strcmp(argv[2], "new-ledger") == 0;
+	if ((argc != 2 && !ledger) || a == NULL)
+		return failed("usage: sallyport store migrate|new-ledger [--conf FILE]", "");
 	log_init("store", STDERR_FILENO, SP_WARN);
 	role_no_dumps();
 	s.folder = conf_folder(a, argv[1]);
 	int rc = conf_read(a, argv[1], &tree, &err);
 	if (rc == SP_OK)
 		rc = settings_fill(a, tree, &s, &err);
-	int status = rc != SP_OK ? failed(err, "") : become_keeper(&s) != 0 ? 1 : move_to(a, &s);
+	int status = rc != SP_OK ? failed(err, "") : become_keeper(&s) != 0 ? 1 : ledger ? end_ledger(a, &s) : move_to(a, &s);
 	arena_free(&a);
 	return status;
 }

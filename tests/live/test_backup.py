@@ -132,4 +132,58 @@ def all_keys_anew_and_the_old_recordings_still_verify(w):
     assert session in "".join(str(p) for p in (archive / "sessions").rglob("*"))
 
 
+@test
+def a_new_master_key_alone(w):
+    """What it vouched for is over, and may be asked for anew; recordings, their keys and local tokens stay."""
+    token, key, session = w.token("ann", "dev", ttl="2h", fresh=True), public_key(w), w.last_session()
+    asked = w.command("request", "crm", "--for", "1h", "--reason", "ticket 8", "--json", token=w.token("ann", "dev", api=True))
+    assert asked.code == 0 and w.command("approve", asked.json["id"], token=lea(w)).code == 0, repr(asked)
+    ticket = ticket_of(w)
+    assert w.psql("SELECT 42", database="crm").out == "42"
+    assert w.gateway.stop()
+    (w.gateway.dir / "keeper" / "master.key").unlink()
+    w.gateway.start()
+    assert public_key(w) == key and w.psql("SELECT 1", token=token).out == "1"
+    assert with_ticket(w, ticket).code != 0
+    assert w.psql("SELECT 42", database="crm").code != 0, "a grant under the old key is good"
+    done = w.command("verify", session)
+    assert done.code == 0, repr(done)
+    asked = w.command("request", "crm", "--for", "1h", "--reason", "ticket 9", "--json", token=w.token("ann", "dev", api=True))
+    assert asked.code == 0 and w.command("approve", asked.json["id"], token=lea(w)).code == 0, repr(asked)
+    assert w.psql("SELECT 42", database="crm").out == "42"
+
+
+@test
+def a_new_signing_key_alone(w):
+    """Grants and tickets stay; new recordings are of a new ledger, the old ones verify where they were moved to."""
+    key, keeper, ticket = public_key(w), w.gateway.dir / "keeper", ticket_of(w)
+    busy = w.command("store", "new-ledger", "--conf", w.gateway.conf_file)
+    assert busy.code == 1 and "stop the gateway first" in busy.err, repr(busy)
+    assert public_key(w) == key
+    old = w.last_session()
+    wait_for(lambda: w.signed(old), 30, said="the recording does not end")
+    assert w.gateway.stop()
+    (keeper / "signing.key").rename(keeper / "aside")
+    w.gateway.process = None
+    refused = run([w.stage / "sbin" / "sallyportd", "-f", "-c", w.gateway.conf_file], timeout=60 * SLOW)
+    assert refused.code != 0 and "of another signing.key" in w.gateway.logs(100) + refused.err, repr(refused)
+    (keeper / "aside").rename(keeper / "signing.key")
+    done = w.command("store", "new-ledger", "--conf", w.gateway.conf_file)
+    assert done.code == 0 and key in done.out, repr(done)
+    archive = w.dir / "older"
+    archive.mkdir()
+    for path in (w.gateway.dir / "sessions", *(w.gateway.dir / "anchor").iterdir()):
+        run(["mv", path, archive], check=True)
+    w.gateway.start()
+    assert public_key(w) != key
+    assert w.psql("SELECT 42", database="crm").out == "42" and with_ticket(w, ticket).out == "7"
+    new = w.last_session()
+    wait_for(lambda: w.signed(new), 30, said="the new recording does not verify")
+    assert w.command("verify", w.gateway.dir / "sessions", "--key", public_key(w)).code == 0
+    there = w.command("verify", archive / "sessions", "--key", key)
+    assert there.code == 0, repr(there)
+    assert w.command("verify", archive / "sessions", "--key", public_key(w)).code != 0
+    assert old in "".join(str(p) for p in (archive / "sessions").rglob("*"))
+
+
 main()
