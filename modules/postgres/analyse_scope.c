@@ -150,13 +150,25 @@ touch_table(void *owner, const struct pg_relation *r, const struct pg_column *c)
 	return t->a->failed;
 }
 
+/* What is behind a column, or with 0 behind any: read there what is read here, and written what is written. */
+static void
+touch_behind(struct analysis *a, const struct pg_relation *r, int16_t attnum, pg_source_fn *each, unsigned effects)
+{
+	struct touch reads = { a, effects & ~(unsigned)PG_WRITE, NULL }, writes = { a, effects, NULL };
+
+	if ((effects & PG_WRITE) != 0)
+		(void)pg_names_targets(a->view->names, r->oid, attnum, each, &writes);
+	if ((effects & PG_WRITE) == 0 || (effects & PG_READ) != 0)
+		(void)pg_names_sources(a->view->names, r->oid, attnum, each, &reads);
+}
+
 /* What else is reached by this name: tables behind a view, parents, children that are no partitions. */
 static void
 add_behind(struct analysis *a, const struct pg_relation *r, bool children, unsigned effects)
 {
 	struct touch t = { a, effects, NULL };
 
-	(void)pg_names_sources(a->view->names, r->oid, 0, touch_table, &t);
+	touch_behind(a, r, 0, touch_table, effects);
 	const struct pg_relation *child;
 	for (size_t i = 0; children && (child = pg_names_child(a->view->names, r->oid, i)) != NULL && !a->failed; i++)
 		if (!child->partition)
@@ -398,8 +410,6 @@ scope_output(struct analysis *a, const struct range *r, size_t i)
 void
 scope_all(struct analysis *a, const struct range *r, unsigned effects)
 {
-	struct touch t = { a, effects, NULL };
-
 	if (r->joined != NULL) {
 		for (const struct range *j = r->joined; j != NULL && j != r->joined_end; j = j->next)
 			scope_all(a, j, effects);
@@ -410,7 +420,7 @@ scope_all(struct analysis *a, const struct range *r, unsigned effects)
 	else if (r->relation == NULL || r->relation->ncolumns == 0)
 		add_part(a, r, star, effects);
 	else
-		(void)pg_names_sources(a->view->names, r->relation->oid, 0, touch_column, &t);
+		touch_behind(a, r->relation, 0, touch_column, effects);
 }
 
 /* The columns of a joined range of this name. */
@@ -429,8 +439,6 @@ joined_named(struct analysis *a, const struct range *r, struct sp_bytes name, un
 void
 scope_named(struct analysis *a, const struct range *r, struct sp_bytes name, unsigned effects)
 {
-	struct touch t = { a, effects, NULL };
-
 	if (r->joined != NULL) {
 		joined_named(a, r, name, effects);
 		return;
@@ -448,7 +456,7 @@ scope_named(struct analysis *a, const struct range *r, struct sp_bytes name, uns
 	}
 	const struct pg_column *c = known_column(r, name);
 	if (c != NULL)
-		(void)pg_names_sources(a->view->names, r->relation->oid, c->attnum, touch_column, &t);
+		touch_behind(a, r->relation, c->attnum, touch_column, effects);
 	else
 		add_part(a, r, name, effects);
 }

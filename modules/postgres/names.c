@@ -760,6 +760,7 @@ pg_names_acts(const struct pg_names *n)
 
 struct sources {
 	const struct pg_names *names;
+	bool targets;           /* of writing: what was moved is not one */
 	pg_source_fn *each;
 	void *owner;
 	size_t nseen;
@@ -848,6 +849,8 @@ moved_sources(struct sources *s, const struct pg_relation *r, int16_t attnum)
 	const struct array *a = &s->names->moved;
 	const struct link_row *end = a->n == 0 ? NULL : (const struct link_row *)a->v + a->n;
 	int rc = 0;
+	if (s->targets)
+		return 0;
 	for (const struct link_row *from = links_of(a, r->oid); from < end && from->from == r->oid && rc == 0; from++) {
 		if (attnum != 0 && from->column != 0 && from->column != attnum)
 			continue;
@@ -913,6 +916,13 @@ int
 pg_names_sources(const struct pg_names *n, uint32_t oid, int16_t attnum, pg_source_fn *each, void *owner)
 {
 	struct sources s = { .names = n, .each = each, .owner = owner, .nseen = 0 };
+	return sources_of(&s, oid, attnum, 0);
+}
+
+int
+pg_names_targets(const struct pg_names *n, uint32_t oid, int16_t attnum, pg_source_fn *each, void *owner)
+{
+	struct sources s = { .names = n, .each = each, .owner = owner, .targets = true, .nseen = 0 };
 	return sources_of(&s, oid, attnum, 0);
 }
 

@@ -127,6 +127,8 @@ bool pg_names_acts(const struct pg_names *n);
  */
 typedef int pg_source_fn(void *owner, const struct pg_relation *r, const struct pg_column *c);
 int pg_names_sources(const struct pg_names *n, uint32_t oid, int16_t attnum, pg_source_fn *each, void *owner);
+/* … as far as a statement that writes to it writes there, too: not what was moved into it. */
+int pg_names_targets(const struct pg_names *n, uint32_t oid, int16_t attnum, pg_source_fn *each, void *owner);
 /* The i-th column that pg_names_follow() found under another name than before, as it was; its oid and attnum are today's. */
 const struct pg_column *pg_names_renamed(const struct pg_names *n, size_t i, const struct pg_relation **was_r);
 

@@ -808,11 +808,16 @@ def unplain(columns, why):
     return [Col(c.name, c.kind, c.secret, False, c.why | {why}) for c in columns]
 
 
+def made_of(g, columns):
+    """Columns of a relation that the session makes of a query: nothing is masked where the query reads nothing tagged or unknown."""
+    return unplain(columns, "relation of the session's own") if g.touched else [Col(c.name, c.kind, c.secret, True) for c in columns]
+
+
 def relation_made(g, create, drop, inside):
     q = g.query(1)
-    made = unplain(q.cols, "relation of the session's own")
+    made = made_of(g, q.cols)
     e = Grammar.returning(g, Rel("made", "made", made))
-    steps = [ask(create.format(q.sql)), ask("SELECT * FROM made", made), ask(f"SELECT {e[0]} FROM made", unplain(e[1], "relation of the session's own")),
+    steps = [ask(create.format(q.sql)), ask("SELECT * FROM made", made), ask(f"SELECT {e[0]} FROM made", e[1]),
              ask("COPY (SELECT * FROM made) TO STDOUT", made, "copy"), ask(f"DROP {drop} made")]
     return [ask("BEGIN"), *steps[:-1], ask("ROLLBACK")] if inside else steps
 
@@ -827,15 +832,29 @@ def w_temp_view(g):
 
 def w_select_into(g):
     q = g.query(0)
-    made = unplain(q.cols, "relation of the session's own")
+    made = made_of(g, q.cols)
     return [ask("BEGIN"), ask(q.sql.replace(" FROM ", " INTO TEMP made FROM ", 1)), ask("SELECT * FROM made", made), ask("ROLLBACK")]
 
 
 def w_made_for_good(g):
     q = g.query(1)
     what = g.c.of(["TABLE", "VIEW", "MATERIALIZED VIEW"])
-    made = unplain(q.cols, "relation of the session's own")
+    made = made_of(g, q.cols)
     return [ask("BEGIN"), ask(f"CREATE {what} made AS {q.sql}"), ask("SELECT * FROM made", made), ask("ROLLBACK")]
+
+
+def w_moved(g):
+    """Copies of what is tagged, as long as the transaction that made them lasts."""
+    q = g.query(1)
+    made = made_of(g, q.cols)
+    column = g.c.of([c.name for c in made])
+    e = g.expr("text", [Rel("kept", "kept", made)], 1)
+    how = g.c.of(["CREATE TABLE kept AS {}", "CREATE TEMP TABLE kept AS {}", "CREATE TABLE kept AS {} WITH NO DATA"])
+    steps = [ask(how.format(q.sql)), ask(f"INSERT INTO kept {q.sql}"), ask("SELECT * FROM kept", made), ask(f"SELECT {e.sql} AS x FROM kept", [Col("x", "text", e.secret, False, e.why)]),
+             ask("CREATE TABLE kept1 AS SELECT * FROM kept"), ask("SELECT * FROM kept1", made), ask("SAVEPOINT a"), ask(f'ALTER TABLE kept RENAME "{column}" TO renamed_one'),
+             ask("ALTER TABLE kept RENAME TO kept2"), ask("SELECT * FROM kept2", [Col("renamed_one" if c.name == column else c.name, c.kind, c.secret, c.plain, c.why) for c in made]),
+             ask("ROLLBACK TO a"), ask("CREATE TEMP VIEW kept3 AS SELECT * FROM kept"), ask("SELECT * FROM kept3", made), ask("COPY (SELECT * FROM kept) TO STDOUT", made, "copy")]
+    return [ask("BEGIN"), *steps, ask("ROLLBACK")]
 
 
 def w_insert_select(g):
@@ -1053,7 +1072,7 @@ def w_shadow_temp(g):
     kind = g.c.of(["VIEW", "TABLE"])
     q = g.c.of(["SELECT id, c_text AS label FROM people", "SELECT id, name AS label FROM people", "SELECT id, word AS label FROM things", "SELECT 1 AS id, 'x' AS label"])
     secret = "c_text" in q
-    made = [Col("id", "int", False, False, ("relation of the session's own",)), Col("label", "text", secret, False, ("relation of the session's own",))]
+    made = [Col("id", "int", False, not secret, ("view",) if secret else ()), Col("label", "text", secret, not secret)]
     asked = g.c.of([f"SELECT id, label FROM {name}", f"SELECT id, label || '' FROM {name}", f"SELECT * FROM pg_temp.{name}", f"COPY (SELECT id, label FROM {name}) TO STDOUT"])
     after = g.c.of([f"DROP {kind} pg_temp.{name}", "DISCARD TEMP"])
     return [ask(f"CREATE TEMP {kind} {name} AS {q}"), ask(asked, made, "copy" if "COPY" in asked else "rows"), ask(after),
@@ -1064,12 +1083,12 @@ def w_temp_of(g):
     """A view of the session's own over whatever, asked in many ways."""
     q = g.query(1)
     inside = g.c.chance(40)
-    made = unplain(q.cols, "relation of the session's own")
+    made = made_of(g, q.cols)
     e = g.expr("text", [Rel("made", "made", made)], 2)
     kind = g.c.of(["TEMP VIEW", "VIEW"]) if inside else "TEMP VIEW"
-    steps = [ask(f"CREATE {kind} made AS {q.sql}"), ask(f"SELECT {e.sql} AS x FROM made", [Col("x", "text", e.secret, False, e.why | {"relation of the session's own"})]),
+    steps = [ask(f"CREATE {kind} made AS {q.sql}"), ask(f"SELECT {e.sql} AS x FROM made", [Col("x", "text", e.secret, False, e.why)]),
              ask("CREATE TEMP VIEW more AS SELECT * FROM made"), ask("SELECT * FROM more", made), ask("COPY (SELECT * FROM more) TO STDOUT", made, "copy"),
-             ask("SELECT to_jsonb(m) FROM more m", [Col("j", "json", any(c.secret for c in made), False, ("relation of the session's own",))])]
+             ask("SELECT to_jsonb(m) FROM more m", [Col("j", "json", any(c.secret for c in made), False, frozenset().union(*(c.why for c in made)))])]
     return [ask("BEGIN"), *steps, ask("ROLLBACK")] if inside else steps + [ask("DROP VIEW more"), ask("DROP VIEW made")]
 
 
@@ -1155,11 +1174,11 @@ def w_statistics(g):
 
 
 WAYS = [(w_simple, 22), (w_extended, 8), (w_binary, 8), (w_named, 5), (w_piecewise, 5), (w_flushed, 4), (w_several, 2), (w_cursor, 6), (w_copy, 6), (w_copy_table, 1),
-        (w_table, 1), (w_prepare, 4), (w_temp_table, 4), (w_temp_view, 2), (w_select_into, 1), (w_made_for_good, 2), (w_insert_select, 3), (w_update, 3), (w_delete, 1),
+        (w_table, 1), (w_prepare, 4), (w_temp_table, 4), (w_temp_view, 2), (w_select_into, 1), (w_made_for_good, 2), (w_moved, 3), (w_insert_select, 3), (w_update, 3), (w_delete, 1),
         (w_violation, 3), (w_committed, 3), (w_mistake, 12), (w_explain, 3), (w_notice, 1), (w_notify, 1), (w_opened, 1), (w_statistics, 1),
         (w_path, 3), (w_pipeline, 3), (w_portal_by_sql, 2), (w_define, 3), (w_temp_of, 4), (w_merge, 3), (w_redefined, 4), (w_shadow_temp, 3),
         (w_trigger, 4), (w_copy_in, 3), (w_do, 1)]
-WRITING = (w_trigger, w_copy_in, w_do, w_committed, w_redefined, w_merge, w_define, w_insert_select, w_update, w_delete, w_violation)
+WRITING = (w_moved, w_trigger, w_copy_in, w_do, w_committed, w_redefined, w_merge, w_define, w_insert_select, w_update, w_delete, w_violation)
 WEIGHTED = [way for way, weight in WAYS for _ in range(weight) if os.environ.get("WAY", way.__name__) == way.__name__]
 
 

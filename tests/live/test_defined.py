@@ -24,6 +24,7 @@ CREATE FUNCTION swaps() RETURNS int LANGUAGE plpgsql AS $$BEGIN
 POLICY = """
 tag "canary" { "*.ssn" }
 rule "hide" { doc = "Nobody sees it.", on = "sql.result", when = { column = tagged "canary" }, mask = mask.redact }
+rule "untouched" { doc = "Nobody writes there.", on = "sql.statement", when = { tables_written = "public.secret", verb = "update" }, deny = "No." }
 rule "code" { doc = "They may run code.", on = "sql.statement", when = { groups = "dev" }, allow = { unclear = "code", name = matches "." } }
 rule "functions" { doc = "They may run code.", on = "sql.statement", when = { groups = "dev" }, allow = { unclear = "function", name = matches "." } }
 """
@@ -66,6 +67,7 @@ CASES = {
     "selected into": ["SELECT ssn AS a INTO made FROM secret", ("SELECT a FROM made", "*")],
     "moved by an update": ["ALTER TABLE open ADD x text", "UPDATE open SET x = (SELECT ssn FROM secret LIMIT 1)", ("SELECT x FROM open", "*")],
     "moved by a conversion": ["ALTER TABLE secret ALTER note TYPE text USING ssn", ("SELECT note FROM secret", "*")],
+    "where it is written to": ["CREATE TABLE made AS SELECT ssn AS a FROM secret", "INSERT INTO made VALUES ('zqCANARY')", "UPDATE made SET a = a || '' WHERE a <> ''", ("SELECT a FROM made", "*")],
     "copied on": ["CREATE TABLE made AS SELECT ssn AS a FROM secret", "CREATE TABLE more AS SELECT a AS b FROM made", ("SELECT b FROM more", "*"), "ALTER TABLE more RENAME TO most",
                   ("SELECT b FROM most", "*"), "CREATE VIEW w AS SELECT b AS c FROM most", ("SELECT c FROM w", "*")],
 }

@@ -575,6 +575,47 @@ test_names_chain(void)
 	CU_ASSERT_PTR_NULL(names);
 }
 
+/* Over committed names: built-in ones stay, others are as they are read, and what was moved is behind what it was moved into. */
+static void
+test_names_over(void)
+{
+	enum { BUILT_IN = 1259, SECRET = 20001, GONE = 20002, MADE = 20003 };
+	struct pg_names_builder *b = pg_names_begin(0);
+	CU_ASSERT_EQUAL(pg_names_add_relation(b, BUILT_IN, "pg_catalog", "pg_class", 'r'), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_column(b, BUILT_IN, 1, "oid", 26), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_relation(b, SECRET, "public", "secret", 'r'), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_column(b, SECRET, 1, "ssn", 25), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_relation(b, GONE, "public", "gone", 'r'), SP_OK);
+	struct pg_names *under = pg_names_finish(&b, 1);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(under);
+
+	b = pg_names_begin_over(under, 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(b);
+	CU_ASSERT_EQUAL(pg_names_add_relation(b, SECRET, "public", "secret", 'r'), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_column(b, SECRET, 1, "renamed", 25), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_relation(b, MADE, "public", "made", 'r'), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_column(b, MADE, 1, "a", 25), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_column(b, MADE, 2, "b", 25), SP_OK);
+	CU_ASSERT_EQUAL(pg_names_add_moved(b, MADE, 1, SECRET, 1), SP_OK);
+	struct pg_names *names = pg_names_finish(&b, 2);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(names);
+	CU_ASSERT_EQUAL(pg_names_follow(names, under), SP_OK);
+	pg_names_free(&under); /* its strings live on */
+	CU_ASSERT_PTR_NULL(pg_names_relation(names, GONE));
+	CU_ASSERT_STRING_EQUAL(pg_names_find(names, SP_LIT("pg_catalog"), SP_LIT("pg_class"))->column[0].name, "oid");
+	unsigned moved = 0, other = 0, targets = 0, renamed = 0;
+	(void)pg_names_sources(names, MADE, 1, count_source, &moved);
+	(void)pg_names_sources(names, MADE, 2, count_source, &other);
+	(void)pg_names_targets(names, MADE, 1, count_source, &targets);
+	(void)pg_names_sources(names, SECRET, 1, count_source, &renamed);
+	CU_ASSERT_EQUAL(moved, 3); /* itself, the column it was moved from, and that one's former name */
+	CU_ASSERT_EQUAL(other, 1);
+	CU_ASSERT_EQUAL(targets, 1);
+	CU_ASSERT_EQUAL(renamed, 2);
+	CU_ASSERT_FALSE(pg_names_acts(names));
+	pg_names_free(&names);
+}
+
 static void
 test_names_find(void)
 {
@@ -842,6 +883,7 @@ main(int argc, char **argv)
 		{ "generated columns and views over code", test_names_made },
 		{ "MK8: columns that are renamed", test_names_renamed },
 		{ "views behind views", test_names_chain },
+		{ "names of a transaction", test_names_over },
 		{ "finding names", test_names_find },
 		{ "bad rows of the catalogue", test_names_bad_rows },
 		{ "search_path", test_path },
