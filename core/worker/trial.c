@@ -55,6 +55,13 @@ begin(struct worker *w, const struct target_use *t, const void *conf, const stru
 	}
 }
 
+/* Of SSH, a part is a login name, and there is nothing to be read beside it. */
+static bool
+has_catalogue(const struct target_use *t)
+{
+	return (t->module->caps & SP_CAP_OWNS_TRANSPORT) == 0;
+}
+
 static void
 try_part(struct worker *w, struct target_use *t, const char *part)
 {
@@ -66,7 +73,7 @@ try_part(struct worker *w, struct target_use *t, const char *part)
 		say(w, t->target->b.name, l != NULL, err);
 		return;
 	}
-	if (!separate)
+	if (!separate && has_catalogue(t))
 		say(w, t->target->b.name, false, "no `catalogue user=`: the data login reads the catalogue, too, where one with CONNECT alone would do");
 	bool lent = settings_lends(t->target);
 	if (lent)
@@ -87,7 +94,7 @@ trial_start(struct worker *w)
 	for (size_t i = 0; i < w->epoch->ntargets; i++) {
 		struct target_use *t = &w->epoch->target[i];
 		const struct target *c = t->target;
-		try_part(w, t, c->database[0] != '\0' ? c->database : c->b.name);
+		try_part(w, t, has_catalogue(t) ? c->database[0] != '\0' ? c->database : c->b.name : "");
 		for (size_t k = 0; k < c->databases.n; k++)
 			if (strcmp(c->databases.v[k], "*") != 0)
 				try_part(w, t, c->databases.v[k]);

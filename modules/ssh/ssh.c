@@ -298,11 +298,11 @@ ssh_pump(struct sp_session *s)
 
 /* ---- the core's callbacks ---- */
 
-/* A connection without a client. */
+/* A connection that asks a target for its host certificate, and no more. */
 static bool
-is_side(const struct sp_session *s)
+is_asking(const struct sp_session *s)
 {
-	return sp_purpose(s)[0] != '\0';
+	return strcmp(sp_purpose(s), HOST_CA) == 0;
 }
 
 static int
@@ -334,8 +334,11 @@ ssh_admitted(struct sp_session *s, const struct sp_admission *a)
 static int
 ssh_open(struct sp_session *s)
 {
-	if (is_side(s))
-		return strcmp(sp_purpose(s), HOST_CA) == 0 ? host_ca_open(s) : sp_fail(s, SP_EPROTO, "SSH has no log-in without a client");
+	struct ssh *h = sp_state(s);
+	if (is_asking(s))
+		return host_ca_open(s);
+	if (sp_purpose(s)[0] != '\0') /* a trial of the log-in: nobody was accepted */
+		h->leg[SP_CLIENT].fd = h->leg[SP_TARGET].fd = -1;
 	return ssh_ended(s, target_begin(s));
 }
 
@@ -348,21 +351,21 @@ ssh_proved(struct sp_session *s, const struct sp_answer *a)
 static int
 ssh_data(struct sp_session *s, enum sp_side from)
 {
-	return is_side(s) ? host_ca_data(s, from) : ssh_pump(s);
+	return is_asking(s) ? host_ca_data(s, from) : ssh_pump(s);
 }
 
 static int
 ssh_drained(struct sp_session *s, enum sp_side side)
 {
 	(void)side;
-	return is_side(s) ? SP_OK : ssh_pump(s);
+	return is_asking(s) ? SP_OK : ssh_pump(s);
 }
 
 static int
 ssh_eof(struct sp_session *s, enum sp_side side)
 {
 	struct ssh *h = sp_state(s);
-	if (is_side(s))
+	if (is_asking(s))
 		return sp_shut(s, SP_TARGET);
 	h->leg[side].gone = true;
 	int rc = ssh_pump(s);
@@ -400,18 +403,19 @@ static int
 ssh_end(struct sp_session *s, enum sp_why why, const char *text)
 {
 	(void)why;
-	return is_side(s) ? SP_OK : say_goodbye(s, text);
+	return is_asking(s) ? SP_OK : say_goodbye(s, text);
 }
 
 static void
 ssh_close_session(struct sp_session *s)
 {
 	struct ssh *h = sp_state(s);
-	if (is_side(s)) {
-		if (strcmp(sp_purpose(s), HOST_CA) == 0)
-			host_ca_close(s);
+	if (is_asking(s)) {
+		host_ca_close(s);
 		return;
 	}
+	if (sp_purpose(s)[0] != '\0' && h->state == HELLO) /* it was not reached: nothing was begun */
+		return;
 	host_ca_forget(s);
 	for (unsigned i = 0; i < CHANNELS; i++)
 		if (h->channel[i] != NULL && h->channel[i]->state != CH_FREE)

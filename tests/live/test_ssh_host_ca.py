@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Targets that are known by their host's certificate (`host_ca`), and certificates that are none (SS6, SS7, SS13)."""
 
+import concurrent.futures
 import select
 import socketserver
 
@@ -86,7 +87,7 @@ class Repeats(socketserver.ThreadingTCPServer):
 
     def __init__(self, port, silent=False):
         super().__init__((HOST, 0), None)
-        self.to, self.silent, self.said = port, silent, None
+        self.to, self.silent, self.said, self.listens = port, silent, None, False
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -102,7 +103,7 @@ class Repeats(socketserver.ThreadingTCPServer):
                 for end in select.select([request, server], [], [], 30 * SLOW)[0]:
                     more = end.recv(65536)
                     if not more:
-                        self.said = said if asked.startswith(b"SSH-2.0-sallyport\r\n") else self.said
+                        self.said = said if self.listens and asked.startswith(b"SSH-2.0-sallyport\r\n") else self.said
                         return
                     (request if end is server else server).sendall(more)
                     said, asked = (said + more, asked) if end is server else (said, asked + more)
@@ -123,6 +124,7 @@ def more(w):
         w.hosts = {name: Certified(w, name, kind, ca, sign) for name, (kind, ca, sign) in GOOD.items()}
         w.hosts |= {name: Certified(w, name, sign=sign or (), user=sign is None) for name, (sign, _) in BAD.items()}
         w.hosts |= {"renewed": Certified(w, "renewed"), "liar": Certified(w, "liar", other_key=True), "none": Certified(w, "none", none=True)}
+        w.bare = Certified(w, "bare", none=True)
         w.repeats, w.silent = Repeats(w.hosts["plain"].sshd.port), Repeats(None, silent=True)
         w.others += [w.repeats, w.silent]
     for name, host in w.hosts.items():
@@ -131,7 +133,7 @@ def more(w):
     return (text + plain.target("repeated", port=w.repeats.port) + plain.target("again", port=w.repeats.port) + plain.target("silent", port=w.silent.port)
             + w.hosts["another"].target("renamed", "host_name 127.0.0.2;")
             + plain.target("both", f"host_key {w.sshd.fingerprint()};")
-            + w.hosts["none"].target("pinned", f"host_key {w.hosts['none'].sshd.fingerprint()};")
+            + w.bare.target("pinned", f"host_key {w.bare.sshd.fingerprint()};")
             + w.hosts["none"].target("unpinned", f"host_key {w.sshd.fingerprint()};"))
 
 
@@ -142,15 +144,17 @@ def refused(w, name, why):
         assert "Accepted" not in w.hosts[name].sshd.log(), f"{name}: something was proved to a stranger"
 
 
-def silent(w):
-    """A client of a server that says nothing; begun early, since it waits for ten seconds."""
-    w.quiet = getattr(w, "quiet", None) or w.ssh_start("true", name="silent", options=LOUDLY)
-    return w.quiet
+def slow(w):
+    """A client of a server that says nothing, and a trial of all targets; begun early, since each waits for ten seconds."""
+    if not hasattr(w, "quiet"):
+        w.quiet = w.ssh_start("true", name="silent", options=LOUDLY)
+        w.trial = concurrent.futures.ThreadPoolExecutor(1).submit(w.gateway.daemon, "-t", "--connect")
+    return w
 
 
 @test
 def keys_and_authorities_of_every_kind_are_known(w):
-    silent(w)
+    slow(w)
     for name in GOOD:
         done = w.ssh("echo", name, name=name)
         assert done.code == 0 and done.out.strip() == name, f"{name}: {done!r}\n{w.gateway.logs()}"
@@ -161,7 +165,7 @@ def what_a_certificate_says_is_remembered(w):
     host = w.hosts["plain"]
     for _ in range(4):
         assert w.ssh("true", name="plain").code == 0
-    assert 1 <= host.asked() <= w.gateway.workers + 1, host.sshd.log()  # each worker once, and the way of `repeated`
+    assert 1 <= host.asked() <= w.gateway.workers + 2, host.sshd.log()  # each worker once, the way of `repeated`, and a trial
 
 
 @test
@@ -196,15 +200,25 @@ def the_certificate_may_be_for_a_name_that_the_operator_says(w):
 
 @test
 def what_another_server_said_is_no_proof(w):
-    assert w.ssh("true", name="repeated").code == 0
+    w.repeats.listens = True
+    done = w.ssh("true", name="repeated")
+    assert done.code == 0, f"{done!r}\n{w.gateway.logs()}"
     wait_for(lambda: w.repeats.said is not None, said="what the server said is not there")
     refused(w, "again", "does not have its key")
 
 
 @test
 def a_server_that_says_nothing_is_not_waited_for_long(w):
-    out, err = silent(w).communicate(timeout=60 * SLOW)
+    out, err = slow(w).quiet.communicate(timeout=60 * SLOW)
     assert w.quiet.returncode == 255 and "in time" in err, (out, err)
+
+
+@test
+def a_trial_of_the_configuration_asks_for_certificates(w):
+    done = slow(w).trial.result(60 * SLOW)
+    text = done.out + done.err
+    assert f'target plain, data login "{LOGIN}": the host key is known, and it logs in' in text, text
+    assert f'target another, data login "{LOGIN}": the target is not known (host_ca): its host certificate is refused: it is for another host' in text, text
 
 
 @test

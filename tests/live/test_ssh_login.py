@@ -45,6 +45,15 @@ def many_at_once(w):
 
 
 @test
+def a_trial_of_the_configuration_logs_in(w):
+    done = w.gateway.daemon("-t", "--connect")
+    text = done.out + done.err
+    for name in ("host", "keyed"):
+        assert f'target {name}, data login "{LOGIN}": the host key is known, and it logs in' in text, text
+    assert f'target stranger, data login "{LOGIN}": the target does not let the gateway in' in text and "target host, no `catalogue" not in text, text
+
+
+@test
 def a_key_that_the_target_does_not_know(w):
     done = w.ssh("true", name="stranger", options=LOUDLY)
     assert done.code == 255 and "does not let the gateway in" in done.err and "authorized_keys" in done.err, repr(done)
