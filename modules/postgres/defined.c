@@ -3,6 +3,7 @@
 #include "defined.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "attributes.h"
 #include "catalogue.h"
@@ -26,6 +27,8 @@ struct defined {
 	enum stage stage;
 	unsigned query;         /* enum pg_names_query: its rows come */
 	bool failed;            /* … and were not what it gives */
+	char counted[24], heard[24]; /* rows of the catalogue that the transaction had written when names were read; … now */
+	bool surely;            /* names are read, however many these are */
 	uint64_t base;          /* version of the committed names below */
 	struct pg_names *names, *before; /* counted; before: of this transaction, until a statement ago */
 	struct pg_names_builder *builder;
@@ -36,11 +39,15 @@ struct defined {
 
 /*
  * A login that may not read one of these would fail the client's transaction by asking.  Only READ
- * COMMITTED sees, by each new query, what the server goes by.
+ * COMMITTED sees, by each new query, what the server goes by.  Rows are counted by the server itself, those of
+ * savepoints that were taken back as well, and never less within a transaction.
  */
+#define WRITTEN(HOW) "pg_catalog.pg_stat_get_xact_tuples_" HOW "(c.name::pg_catalog.regclass)"
 static const char may_question[] =
-	"SELECT pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) ANY (ARRAY['read committed', 'read uncommitted']) "
-	"AND pg_catalog.bool_and(pg_catalog.has_table_privilege(c.name, 'SELECT')) FROM pg_catalog.unnest(ARRAY['pg_catalog.pg_class', "
+	"SELECT pg_catalog.concat(pg_catalog.current_setting('transaction_isolation') OPERATOR(pg_catalog.=) ANY (ARRAY['read committed', 'read uncommitted']) "
+	"AND pg_catalog.bool_and(pg_catalog.has_table_privilege(c.name, 'SELECT')), ' ', CASE WHEN pg_catalog.current_setting('track_counts') "
+	"OPERATOR(pg_catalog.=) 'on' THEN pg_catalog.sum(" WRITTEN("inserted") " OPERATOR(pg_catalog.+) " WRITTEN("updated") " OPERATOR(pg_catalog.+) "
+	WRITTEN("deleted") ") END) FROM pg_catalog.unnest(ARRAY['pg_catalog.pg_class', "
 	"'pg_catalog.pg_namespace', 'pg_catalog.pg_attribute', 'pg_catalog.pg_attrdef', 'pg_catalog.pg_depend', 'pg_catalog.pg_rewrite', "
 	"'pg_catalog.pg_inherits', 'pg_catalog.pg_proc', 'pg_catalog.pg_operator', 'pg_catalog.pg_extension']) c(name)";
 
@@ -60,7 +67,7 @@ definitions_of(struct pg *p)
 }
 
 void
-pg_defined_stale(struct pg *p)
+pg_defined_stale(struct pg *p, bool surely)
 {
 	struct defined *d = definitions_of(p);
 	if (d == NULL)
@@ -71,6 +78,7 @@ pg_defined_stale(struct pg *p)
 		d->names = NULL;
 	}
 	pg_names_abandon(&d->builder);
+	d->surely = d->surely || surely;
 	d->stage = d->lost ? UNKNOWN : STALE;
 }
 
@@ -261,6 +269,27 @@ pg_defined_look(struct pg *p)
 
 /* ---- answers ---- */
 
+/* "t 12": yes, and that many rows are written; as many as when `before` was read, and nothing else has changed it. */
+static void
+may_be_read(struct pg *p, struct defined *d, struct sp_bytes answer)
+{
+	const struct pg_names *committed = pg_catalogue_committed(p);
+	struct sp_reader r = sp_reader(answer);
+	bool may = sp_bytes_is(sp_rd_until(&r, ' '), "t") && !r.bad;
+	struct sp_bytes count = sp_rd_rest(&r);
+	d->stage = may ? MAY : UNKNOWN;
+	d->heard[0] = '\0';
+	if (!may || count.len == 0 || count.len >= sizeof(d->heard))
+		return;
+	memcpy(d->heard, count.p, count.len);
+	d->heard[count.len] = '\0';
+	if (d->surely || d->before == NULL || committed == NULL || d->base != pg_names_version(committed) || strcmp(d->heard, d->counted) != 0)
+		return;
+	d->names = d->before;
+	d->before = NULL;
+	d->stage = KNOWN;
+}
+
 int
 pg_defined_row(struct pg *p, enum pg_own own, struct sp_bytes body)
 {
@@ -275,7 +304,8 @@ pg_defined_row(struct pg *p, enum pg_own own, struct sp_bytes body)
 		field[i] = v.null ? (struct sp_bytes){ NULL, 0 } : v.bytes;
 	}
 	if (own == OWN_MAY) {
-		d->stage = d->stage == ASKED && n == 1 && sp_bytes_is(field[0], "t") ? MAY : UNKNOWN;
+		if (d->stage == ASKED)
+			may_be_read(p, d, n == 1 ? field[0] : (struct sp_bytes){ NULL, 0 });
 		return SP_OK;
 	}
 	if (d->query == BUILT_IN)
@@ -299,6 +329,8 @@ reading_end(struct pg *p, struct defined *d)
 	if (!follows)
 		pg_names_free(&d->names);
 	d->stage = follows ? KNOWN : UNKNOWN;
+	d->surely = !follows;
+	memcpy(d->counted, d->heard, sizeof(d->counted));
 }
 
 void
@@ -320,4 +352,5 @@ pg_defined_failed(struct pg *p)
 	pg_names_abandon(&d->builder);
 	pg_names_free(&d->names);
 	d->stage = UNKNOWN;
+	d->surely = true;
 }

@@ -6,7 +6,8 @@
  *                                        └─no, an error─▶ UNKNOWN (every name is, as long as nothing else runs)
  *
  * Whatever defined it (a statement, a function, DO, an event trigger, another savepoint's end) shows in the
- * server's own catalogue, which nothing has to be guessed from.  What the server itself came with is taken from
+ * server's own catalogue, which nothing has to be guessed from.  Where code ran that nobody sees, the server is asked first
+ * how many rows of the catalogue the transaction has written: as many as before, and what was read stands.  What the server itself came with is taken from
  * the committed names.  A snapshot of REPEATABLE READ does not show what the server goes by: there nothing is known.
  */
 #ifndef PG_DEFINED_H
@@ -17,8 +18,8 @@
 
 /* NULL: not known; good until the next statement's end. */
 const struct pg_names *pg_defined_names(const struct pg *p);
-/* A statement ended that may have changed definitions. */
-void pg_defined_stale(struct pg *p);
+/* A statement ended that may have changed definitions; surely: they are read again even if no row of the catalogue was written. */
+void pg_defined_stale(struct pg *p, bool surely);
 /* May code that no statement shows have changed them, while any statement ran? */
 bool pg_defined_unseen(const struct pg *p);
 /*

@@ -460,6 +460,7 @@ enum pg_trait {         /* of a statement's text, looked up once */
 	PG_PREPARED = 64, /* prepared statements may have come or gone */
 	PG_ENDS = 128,    /* ends a transaction */
 	PG_RESETS = 256,  /* settings may be what the connection began with */
+	PG_UNDOES = 1024, /* takes back what was defined, or lets it stand for good */
 	PG_WRITES = 512,  /* may write, or lock: until the transaction ends others may wait for it */
 };
 unsigned pg_traits(const struct sp_op *op);

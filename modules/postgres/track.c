@@ -80,6 +80,7 @@ unsigned
 pg_traits(const struct sp_op *op)
 {
 	static const char *const begin[] = { "begin", "start transaction", "savepoint", "release" };
+	static const char *const undo[] = { "rollback", "rollback to", "commit", "prepare transaction" };
 	static const char *const end[] = { "commit", "rollback", "prepare transaction" };
 	bool hidden = sp_op_is_unclear(op) || has_effect(op, "opaque") || has_effect(op, "execute");
 	bool writes = hidden || has_effect(op, "write") || has_effect(op, "ddl") || has_effect(op, "dcl") || sp_op_has(op, PG_A_LOCKING, "true");
@@ -92,6 +93,9 @@ pg_traits(const struct sp_op *op)
 	for (size_t i = 0; i < sizeof(end) / sizeof(*end); i++)
 		if (sp_op_has(op, PG_A_VERB, end[i]))
 			traits |= PG_ENDS;
+	for (size_t i = 0; i < sizeof(undo) / sizeof(*undo); i++)
+		if (sp_op_has(op, PG_A_VERB, undo[i]))
+			traits |= PG_UNDOES;
 	if (sp_op_has(op, PG_A_COPY, "in"))
 		traits = (traits & ~(unsigned)PG_PLAIN) | PG_COPIES_IN;
 	if (sp_op_has(op, PG_A_COPY, "out"))
@@ -328,7 +332,7 @@ check_names(struct pg *p)
 		return PG_WAIT;
 	p->checking = false;
 	if (p->defined && pg_defined_old(p)) {
-		pg_defined_stale(p);
+		pg_defined_stale(p, true);
 		p->dirty = true;
 	}
 	return PG_PASS;
@@ -412,24 +416,24 @@ pg_track_failed(struct pg *p)
 /* ---- what happened ---- */
 
 static void
-define_again(struct pg *p)
+define_again(struct pg *p, bool surely)
 {
 	p->defined = p->dirty = p->touched = true;
-	pg_defined_stale(p);
+	pg_defined_stale(p, surely);
 }
 
 void
 pg_track_moved(struct pg *p)
 {
 	if (p->defined)
-		define_again(p);
+		define_again(p, true);
 }
 
 void
 pg_track_answer(struct pg *p, unsigned traits)
 {
 	if (p->defined && ((traits & (PG_PLAIN | PG_BEGINS)) == 0 || pg_defined_unseen(p)))
-		define_again(p);
+		define_again(p, (traits & PG_UNDOES) != 0);
 	if ((traits & PG_PLAIN) != 0)
 		return;
 	if ((traits & (PG_SETTINGS | PG_NAMES)) != 0 || p->touched)
@@ -439,7 +443,7 @@ pg_track_answer(struct pg *p, unsigned traits)
 	if ((traits & (PG_SETTINGS | PG_NAMES)) != 0)
 		p->touched = true;
 	if ((traits & PG_NAMES) != 0)
-		define_again(p);
+		define_again(p, false);
 	if ((traits & PG_PREPARED) != 0)
 		p->dirty = p->doubtful = true;
 }
@@ -450,7 +454,7 @@ pg_track_error(struct pg *p)
 	if (p->touched)
 		p->dirty = true;
 	if (p->defined)
-		define_again(p);
+		define_again(p, true);
 }
 
 int

@@ -18,6 +18,7 @@ CREATE FUNCTION redefines() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
   CREATE OR REPLACE VIEW v AS SELECT id, ssn AS label FROM secret; RETURN NEW; END$$;
 CREATE TABLE watched (id int);
 CREATE TRIGGER t BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION redefines();
+CREATE FUNCTION nothing() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
 CREATE FUNCTION swaps() RETURNS int LANGUAGE plpgsql AS $$BEGIN
   ALTER TABLE secret RENAME COLUMN ssn TO x; RETURN 1; END$$;
 """
@@ -148,6 +149,31 @@ def prepared_before_and_run_after(w):
     c.values("ROLLBACK TO a")
     assert [row(b) for k, b in c.ask(*run) if k == "D"] == [[b"plain1", b"plain1"]]
     assert c.values("EXECUTE q") == [[b"plain1"]]
+    c.values("ROLLBACK")
+    c.close()
+
+
+@test
+def code_that_defines_nothing_costs_no_reading(w):
+    """As many rows of the catalogue as before: what was read stands.  What a savepoint takes back is read all the same."""
+    def readings():
+        return w.pg.log().count("SELECT * FROM (SELECT inhrelid, inhparent")
+    c = Wire.through(w)
+    c.values("BEGIN; CREATE TABLE made (n int)")
+    assert c.values("SELECT label FROM v") == [[b"plain1"]]
+    before = readings()
+    for _ in range(3):
+        c.values("SELECT nothing()")
+        c.values("INSERT INTO open VALUES (3, 'x')")
+        c.values("DELETE FROM open WHERE id = 3")
+        assert c.values("SELECT label FROM v") == [[b"plain1"]]
+    assert readings() == before, readings() - before
+    c.values("SAVEPOINT a")
+    c.values(f"DO $$BEGIN {REPLACE}; END$$")
+    assert c.values("SELECT label FROM v")[0] == [b"****"]
+    c.values("ROLLBACK TO a; SELECT nothing()")
+    assert c.values("SELECT label FROM v") == [[b"plain1"]]
+    assert readings() == before + 2, readings() - before
     c.values("ROLLBACK")
     c.close()
 
