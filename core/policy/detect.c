@@ -68,12 +68,6 @@ is_domain(uint8_t c)
 }
 
 static bool
-is_token(uint8_t c) /* base64 of either kind, and what joins its pieces */
-{
-	return is_alnum(c) || c == '-' || c == '.' || c == '_' || c == '~' || c == '+' || c == '/' || c == '=';
-}
-
-static bool
 is_word(uint8_t c)
 {
 	return is_alnum(c) || c == '_';
@@ -377,8 +371,8 @@ find_aws_key(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 	*seen_r = s->to;
 	if (s->to - s->from == 20)
 		return true;
-	s->from = back(in, end, is_token, 40);
-	s->to = forth(in, end, is_token, 64);
+	s->from = back(in, end, detect_in_token, 40);
+	s->to = forth(in, end, detect_in_token, 64);
 	return s->to - s->from == 40;
 }
 
@@ -409,8 +403,8 @@ find_private_key(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 static bool
 find_bearer(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 {
-	s->from = back(in, end, is_token, LOOK);
-	s->to = forth(in, end, is_token, LOOK);
+	s->from = back(in, end, detect_in_token, LOOK);
+	s->to = forth(in, end, detect_in_token, LOOK);
 	*seen_r = s->to;
 	return true;
 }
@@ -429,12 +423,6 @@ find_prefixed(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 	s->to = forth(in, end, is_prefixed, LOOK);
 	*seen_r = s->to;
 	return true;
-}
-
-size_t
-detect_token_end(struct sp_bytes in)
-{
-	return forth(in, 0, is_token, in.len);
 }
 
 /* ---- the automata ---- */

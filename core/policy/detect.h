@@ -36,7 +36,8 @@ uint32_t detect_may(uint32_t wanted, struct sp_bytes in);
 void detect_may_prepare(void);
 /* detect_find() without that: what tests hold it against. */
 size_t detect_find_slowly(uint32_t wanted, struct sp_bytes in, struct span *span, size_t max);
-/* Where the characters of a token end that `in` begins with. */
+/* Characters of a token; where those end that `in` begins with. */
+bool detect_in_token(uint8_t c);
 size_t detect_token_end(struct sp_bytes in);
 
 /* ---- streams: the same across chunks ---- */

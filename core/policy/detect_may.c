@@ -34,13 +34,29 @@ is_letter(uint8_t c)
 	return (uint8_t)((c | 0x20) - 'a') <= 'z' - 'a';
 }
 
+/* Base64 of either kind, and what joins its pieces. */
+bool
+detect_in_token(uint8_t c)
+{
+	return is_letter(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~' || c == '+' || c == '/' || c == '=';
+}
+
+size_t
+detect_token_end(struct sp_bytes in)
+{
+	size_t n = 0;
+	while (n < in.len && detect_in_token(in.p[n]))
+		n++;
+	return n;
+}
+
 void
 detect_may_prepare(void)
 {
 	for (unsigned c = 0; c < 256; c++) {
 		const uint8_t byte = (uint8_t)c;
 		adds[c] = is_digit(byte) ? ONE(DIGITS) + ONE(ALNUM) : is_letter(byte) ? ONE(ALNUM) : 0;
-		token[c] = detect_token_end((struct sp_bytes){ &byte, 1 }) == 1;
+		token[c] = detect_in_token(byte);
 	}
 	adds['@'] = ONE(AT);
 	adds['-'] = ONE(DASHES);
@@ -112,8 +128,10 @@ detect_may(uint32_t wanted, struct sp_bytes in)
 {
 	uint32_t n[COUNTS] = { 0 }, may = 0;
 
-	if (in.len > UINT32_MAX || (!prepared && detect_prepare() != SP_OK))
+	if (in.len > UINT32_MAX)
 		return wanted;
+	if (!prepared)
+		detect_may_prepare();
 	count(in, n);
 	if (n[AT] > 0)
 		may |= BIT(DETECT_EMAIL);
