@@ -182,7 +182,7 @@ class DockerWorld(World):
         self.docker_port, self.docker_tls_port, self.own_port, self.unix_port = (free_port() for _ in range(4))
         g.extra = DOCKER_CONF.format(modules=g.modules(), dir=g.dir, port=self.docker_port, tls_port=self.docker_tls_port, own_port=self.own_port,
                                     unix_port=self.unix_port, ca=self.authority.cert)
-        g.more_targets = self.docker_target("engine") + self.docker_target("own", "select team=blue; owner sallyport.owner; stream_idle 1500ms;") + self.docker_target("local", server=f"unix:{self.engine.sock}")
+        g.more_targets = self.docker_target("engine") + self.docker_target("own", "select team=blue; owner sallyport.owner; stream_idle 5s;") + self.docker_target("local", server=f"unix:{self.engine.sock}")
         (g.dir / "policies" / "docker.lua").write_text(policy)
         g.write()
 

@@ -125,19 +125,19 @@ def what_is_looked_at_in_silence_ends(w):
 
     def look(name, *words):
         shown[name] = w.tty(w.env(own=True), ("exec", "-it", "blue", *words), say=[])
-    still = "; sleep 0.7; ".join(["echo still"] * 6) + "; exit 9"
+    still = "; sleep 0.7; ".join(["echo still"] * 11) + "; exit 9"
     threads = [threading.Thread(target=look, args=words) for words in (("silent", "sh"), ("moving", "sh", "-c", still))]
     for t in threads:
         t.start()
     attached = w.api_start("POST", "/containers/talks/attach?stream=1&stdin=1&stdout=1", own=True)
     followed = [w.docker_start(*words, own=True) for words in (("logs", "-f", "blue"), ("events",))]
     # a command has its own time
-    assert w.docker("exec", "blue", "sh", "-c", "sleep 4; echo over", own=True).out == "over"
+    assert w.docker("exec", "blue", "sh", "-c", "sleep 8; echo over", own=True).out == "over"
     for t in threads:
         t.join(60 * SLOW)
     assert "nothing went through this for too long" in shown["silent"][0], shown
     text, code = shown["moving"]
-    assert text.count("still") == 6 and code == 9 and "too long" not in text, shown
+    assert text.count("still") == 11 and code == 9 and "too long" not in text, shown
     assert "nothing went through this for too long" in attached.communicate(timeout=30 * SLOW)[0]
     for p in followed:
         p.communicate(timeout=30 * SLOW)
