@@ -6,6 +6,8 @@
 """
 
 import queue
+import random
+import sqlite3
 
 from harness import *
 from npm import node_folder
@@ -86,3 +88,17 @@ def held(w, sql, token=None, **more):
     before = {r["id"] for r in w.requests()}
     waiting = w.psql_waiting(sql, groups="dev", token=token, **more)
     return waiting, wait_for(lambda: [r["id"] for r in w.requests() if r["state"] == "waiting" and r["id"] not in before], 45, said="it is not held")[0]
+
+
+def fill_sessions(path, n):
+    """So many sessions of 500 users in the store's file, of a gateway that is down."""
+    db = sqlite3.connect(path)
+    principal = json.dumps({"groups": ["g" * 20] * 20, "claims": "x" * 200})
+    now = 1795000000000000
+    rows = ((random.randbytes(16), principal, "https://idp.example.com", f"subject-{i % 500}", f"user{i % 500}", f"target{i % 40}", "orders",
+             f"192.0.2.{i % 250}:{1024 + i % 60000}", "postgres", now - i * 30_000_000, now - i * 30_000_000 + 5_000_000, 0, "", i % 100, i % 7, i, i * 100)
+            for i in range(n))
+    db.executemany("INSERT INTO session(id, principal, issuer, subject, user, target, part, address, protocol, started, ended, why, text, operations,"
+                   " denied, rows, bytes) VALUES(" + ", ".join("?" * 17) + ")", rows)
+    db.commit()
+    db.close()

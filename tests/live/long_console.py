@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """How every page of the console looks: axe-core finds nothing serious on any, in light and dark, at 1440, 390 and 360 px; none is wider than its
-window. Pictures of 1440 and 390 px are left in $SALLYPORT_PICTURES, a folder."""
+window; a hundred thousand sessions are scrolled through and few are drawn. Pictures of 1440 and 390 px are left in $SALLYPORT_PICTURES, a folder."""
 
 from ssh_world import *
 from console_world import *
@@ -95,6 +95,48 @@ def what_goes_wrong_looks_as_meant(w):
         wrong[name] = look(w, name)
     wrong = {name: found for name, found in wrong.items() if found}
     assert not wrong, json.dumps(wrong, indent=1)
+
+
+SCROLLED = """
+    const rows = page.locator('.long [role=listitem]'), drawn = [];
+    const size = () => page.evaluate(() => Number(document.querySelector('.long [role=listitem]')?.getAttribute('aria-setsize') ?? 0));
+    const place = (part) => page.evaluate((part) => { const l = document.querySelector('.long'); l.scrollTop = part * l.scrollHeight; }, part);
+    await rows.first().waitFor();
+    for (let have = await size(); have < arg.rows; have = await size()) {
+        await place(1);
+        await page.waitForFunction((have) => Number(document.querySelector('.long [role=listitem]').getAttribute('aria-setsize')) > have, have);
+        drawn.push(await rows.count());
+    }
+    const all = await size();
+    await place(1);
+    await page.locator(`.long [aria-posinset="${all}"]`).waitFor();
+    const last = await page.locator(`.long [aria-posinset="${all}"]`).innerText();
+    await place(0.5);
+    const middle = page.locator(`.long [aria-posinset="${Math.floor(all / 2)}"]`);
+    await middle.waitFor();
+    drawn.push(await rows.count());
+    const href = await middle.locator('a').getAttribute('href');
+    await place(0);
+    await page.locator('.long [aria-posinset="1"]').waitFor();
+    await page.getByLabel('User, target or address').fill('user42 target2');
+    await page.waitForFunction((all) => Number(document.querySelector('.long [role=listitem]')?.getAttribute('aria-setsize') ?? all) < all, all);
+    return { all, last, href, most: Math.max(...drawn), filtered: await rows.allInnerTexts() };
+"""
+
+
+@test
+def a_hundred_thousand_sessions_are_scrolled_through(w):
+    """To the end, to the middle and back: every one can be reached, and no more than those in sight are in the document."""
+    w.gateway.stop()
+    fill_sessions(w.gateway.dir / "keeper" / "state.db", 100000)
+    w.gateway.start()
+    b = open_console(w)
+    visit(w, "local", "/sessions")
+    said = b.run("local", SCROLLED, {"rows": 100000})
+    assert said["all"] >= 100000 and said["most"] < 80, {k: v for k, v in said.items() if k != "filtered"}
+    assert "user499" in said["last"] and said["href"].startswith("/sessions/"), said["last"]
+    assert said["filtered"] and all("user42" in r and "target2" in r for r in said["filtered"]), said["filtered"][:3]
+    assert b.run("local", "return noted") == []
 
 
 ssh_main(postgres=True, console=True)

@@ -64,6 +64,26 @@ def what_was_denied_is_marked_and_gone_to(w):
 
 
 @test
+def transfers_stand_with_their_hashes(w):
+    """A file's way up, in the list of what was done: which way, how much, and the SHA-256 of what went."""
+    b = open_console(w)
+    sent, there = w.dir / "sent.bin", pathlib.Path(f"/tmp/{w.dir.name}.bin")
+    sent.write_bytes(os.urandom(50000))
+    done = run(["sftp", *w.gate_options(), "-o", "BatchMode=no", "-b", "-", "host@127.0.0.1"], env=w.environment(w.token("fay")), stdin=f"put {sent} {there}\n")
+    assert done.code == 0, repr(done)
+    there.unlink()
+    visit(w, "local", f"/sessions/{ended(w, 'fay')}", "details.op")
+    said = b.run("local", """
+        const op = page.locator('details.op', { hasText: 'upload' }).first();
+        await op.waitFor();
+        const short = await op.locator('summary').innerText();
+        await op.locator('summary').click();
+        return [short, await op.locator('.op-done').innerText()];
+    """)
+    assert there.name in said[0] and "upload" in said[0] and said[1] == f"upload of 50000 bytes, sha256 {hashlib.sha256(sent.read_bytes()).hexdigest()}", said
+
+
+@test
 def what_was_done_is_found(w):
     """By its text, over all recordings; from there one step to the operation."""
     b = open_console(w)

@@ -38,7 +38,11 @@ function Events({ o }: { o: Operation }) {
   );
 }
 
-const transfers: Record<string, string> = { "sftp.read": "download", "sftp.write": "upload", "file.read": "download", "file.write": "upload", "scp.read": "download", "scp.write": "upload" };
+// What the gateway says at a file's end: "upload of 5 bytes, sha256 …".
+function Transfer({ o }: { o: Operation }) {
+  const m = /^(upload|download) of (\d+) bytes/.exec(o.done?.tag ?? "");
+  return m === null ? null : <><Chip text={m[1]!} tone="calm" /><span class="soft num">{bytes(Number(m[2]))}</span></>;
+}
 
 function Op({ o, open, session }: { o: Operation; open: boolean; session: string }) {
   const at = useRef<HTMLDetailsElement>(null);
@@ -57,7 +61,7 @@ function Op({ o, open, session }: { o: Operation; open: boolean; session: string
         <span class="op-verdict"><Chip text={verdict || "…"} /></span>
         <span class="op-text one-line"><code><Shown text={plain(text, 240)} /></code></span>
         <span class="op-end">
-          {transfers[o.kind] !== undefined && <Chip text={transfers[o.kind]!} />}
+          <Transfer o={o} />
           {rule !== undefined && <Chip text={rule} tone="rule" />}
           {approver !== undefined && <span class="soft" title="approved by"><Shown text={approver} /></span>}
           {o.done?.rows !== undefined && (o.done.rows > 0 || o.columns.length > 0) && <span class="soft num">{count(o.done.rows, "row")}</span>}
@@ -71,6 +75,7 @@ function Op({ o, open, session }: { o: Operation; open: boolean; session: string
           <Events o={o} />
           {o.params.length > 0 && <table class="params"><caption>Parameters</caption><tbody>{o.params.map((p, i) => <tr key={i}><th scope="row">${i + 1}</th><td>{p === null || p === undefined ? <span class="soft">NULL</span> : <Shown text={p} />}</td></tr>)}</tbody></table>}
           {o.done?.error !== undefined && o.done.error !== "" && <p class="note bad"><Shown text={o.done.error} /></p>}
+          {o.done?.tag !== undefined && o.done.tag !== "" && !o.kind.startsWith("sql.") && <p class="op-done"><Shown text={o.done.tag} /></p>}
           <Rows o={o} />
           {o.output !== "" && <Code text={o.output} label="Output" />}
           <div class="op-foot">{o.facts.map((f) => <Chip key={f} text={f} tone="table" />)}{o.text !== "" && o.sha256 !== "" && <Hash hex={o.sha256} />}<span class="soft">sallyport explain {session.slice(0, 8)} {o.op}</span></div>
