@@ -18,6 +18,8 @@ def environment(name):
 
 def make_locales(w):
     global LOCALE_DIR
+    if SANITIZED:
+        raise Skip("where LOCPATH is set, libc loses a copy of it at each newlocale(), which counts as a leak")
     LOCALE_DIR = w.dir / "locales"
     LOCALE_DIR.mkdir()
     for name in LOCALES:
