@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """The console in a real browser when something is not as one would like it: refusals that the gateway itself gives, a lost stream, no network, an ended
-sign-in; and what leaves the page: notifications, exports, and links that sign in (P6, ID10)."""
+sign-in; and what leaves the page: notifications, exports, and links that sign in (P6, ID10, RC5)."""
 
 from console_world import *
 
@@ -197,6 +197,37 @@ def recordings_are_exported_from_the_page(w):
         here = w.command("replay", id, "--format", form, token=w.token("aud", "auditor", api=True))
         assert (w.dir / got[name]).read_text().strip() == here.out.strip() and "to be exported" in here.out, name
     assert w.command("verify", w.dir / got["Recording itself"]).code == 0
+
+
+HOSTILE = "<img src=x onerror=alert(1)>\x1b]0;title\x07\x1b]8;;http://evil.example\x07\u202egnp.exe</pre><svg onload=alert(2)>"
+
+
+@test
+def what_people_write_is_text(w):
+    """RC5: the comments of who decides, and the reason of who ends a session: markup, OSC, bidi; on every page that shows them. The local issuer lets nobody
+    be called so."""
+    b = browser(w)
+    lead = w.token("max", "leads", api=True)
+    allowed, id = held(w, "UPDATE orders SET price = 6 WHERE id = 1", user="gus")
+    waiting, other = held(w, "UPDATE orders SET price = 7 WHERE id = 1", user="gus")
+    assert w.command("approve", id, "--comment", HOSTILE, token=lead).code == 0 and allowed.result().code == 0
+    session = next(r["session"] for r in w.requests() if r["id"] == other)
+    assert w.command("kill", session, "--reason", HOSTILE, token=w.token("opa", "admin", api=True)).code == 0
+    assert waiting.result().code != 0
+    wait_for(lambda: not [s for s in w.sessions() if s["id"] == session and s["state"] == "live"], 30)
+    as_user(w, "aud", "auditor", "reads")
+    seen = ""
+    for path in (f"/approvals/{id}", "/approvals?all", "/sessions", f"/sessions/{session}", "/audit", "/audit?event=kill", "/audit?text=evil.example"):
+        visit(w, "reads", path)
+        text, odd = b.run("reads", """
+            await page.locator('.loading').first().waitFor({ state: 'detached' });
+            await page.locator('.request, .row, .line, details.op').first().waitFor();
+            return [await page.locator('main').innerText(), await page.evaluate(() => document.querySelectorAll('main img, svg[onload], [onerror], a[href*=evil]').length)];
+        """)
+        assert odd == 0 and not set(text) & set("\x1b\x07\u202e"), (path, odd)
+        seen += text
+    assert seen.count("<img src=x") >= 5 and "<svg onload" in seen, seen[:2000]
+    assert b.run("reads", "return [noted, await page.title()]")[0] == []
 
 
 @test
