@@ -20,7 +20,9 @@ export function LongList<T extends { id: string }>({ rows, height, label, row, e
     let frame = 0;
     const look = () => {
       frame = 0;
-      see({ scrolled: el.scrollTop, sight: el.clientHeight });
+      const scrolled = el.scrollTop - (el.scrollTop % (height * 6)); // of twelve rows around, six are left: most frames draw nothing anew
+      const sight = el.clientHeight + height * 6;
+      see((s) => (s.scrolled === scrolled && s.sight === sight ? s : { scrolled, sight }));
     };
     const soon = () => { frame = frame || requestAnimationFrame(look); };
     const size = new ResizeObserver(soon);
@@ -32,7 +34,7 @@ export function LongList<T extends { id: string }>({ rows, height, label, row, e
       size.disconnect();
       cancelAnimationFrame(frame);
     };
-  }, []);
+  }, [height]);
   const w = rowsInSight(rows.length, height, seen.scrolled, seen.sight);
   const near = w.to >= rows.length - 20;
   useEffect(() => {
