@@ -97,6 +97,8 @@ scope_new_name(struct analysis *a, const PgQuery__RangeVar *v)
 		return analyse_dotted(a, sp_str("pg_temp"), sp_str(v->relname), none);
 	if (v->schemaname[0] != '\0' || view == NULL)
 		return table_name(a, v->schemaname[0] != '\0' ? sp_str(v->schemaname) : sp_str("public"), sp_str(v->relname), &there);
+	if (view->creates != NULL && !view->path_unknown)
+		return analyse_dotted(a, view->creates[0] == '\0' ? unknown : sp_str(view->creates), sp_str(v->relname), none);
 	for (size_t i = 0; i < view->npath && !view->path_unknown; i++)
 		if (strcmp(view->path[i], "pg_catalog") != 0)
 			return analyse_dotted(a, sp_str(view->path[i]), sp_str(v->relname), none);

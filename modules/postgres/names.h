@@ -143,6 +143,7 @@ struct pg_view {
 	const struct pg_names *names;   /* NULL: not known */
 	const char *const *path;        /* schemas in order of search, pg_catalog where it is searched; see pg_path_parse() */
 	size_t npath;
+	const char *creates;            /* schema of what is made without one, "": none that is known; NULL: the first of the path */
 	bool path_unknown;              /* someone may have changed it unseen: unqualified names are "?.name" */
 	const char *const *temporary;   /* names of temporary tables of this session */
 	size_t ntemporary;

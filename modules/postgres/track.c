@@ -25,7 +25,7 @@ static const char names_question[] =
 	"SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) "
 	"pg_catalog.pg_my_temp_schema() AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','p','v','S']::\"char\"[]) "
 	"ORDER BY 1), E'\\n'), coalesce((SELECT n.nspname FROM pg_catalog.pg_namespace n WHERE n.oid OPERATOR(pg_catalog.=) "
-	"pg_catalog.pg_my_temp_schema()), '')";
+	"pg_catalog.pg_my_temp_schema()), ''), coalesce(pg_catalog.current_schema(), '')";
 
 /* What SQL's PREPARE and DEALLOCATE, or code that we can't see, made of the statements we know by text. */
 static const char prepared_question[] = "SELECT name, statement FROM pg_catalog.pg_prepared_statements";
@@ -36,7 +36,7 @@ struct track {
 	uint64_t names;             /* version of the names in the view */
 	struct pg_view view;
 	const char *path[PATH_MAX_SCHEMAS], *temporary[TEMPORARY_MAX];
-	char role[PG_NAME_MAX + 1], temporary_schema[PG_NAME_MAX + 1];
+	char role[PG_NAME_MAX + 1], temporary_schema[PG_NAME_MAX + 1], creates[PG_NAME_MAX + 1];
 	uint8_t path_bytes[1024], temporary_bytes[4096];
 };
 
@@ -132,6 +132,7 @@ tell_view(struct pg *p, struct track *t)
 	t->view.path = t->path;
 	t->view.temporary = t->temporary;
 	t->view.role = t->role;
+	t->view.creates = t->creates;
 	t->view.prepared = pg_prepared_text;
 	t->view.missing = table_missing;
 	t->view.owner = p;
@@ -140,6 +141,7 @@ tell_view(struct pg *p, struct track *t)
 	sp_wr_u8(&w, t->unknown);
 	sp_wr_cstr(&w, sp_str(t->role));
 	sp_wr_cstr(&w, sp_str(t->temporary_schema));
+	sp_wr_cstr(&w, sp_str(t->creates));
 	sp_wr_be32(&w, (uint32_t)t->view.npath);
 	for (size_t i = 0; i < t->view.npath; i++)
 		sp_wr_cstr(&w, sp_str(t->path[i]));
@@ -202,14 +204,15 @@ names_row(struct pg *p, struct sp_bytes body)
 {
 	struct track *t = p->track;
 	struct sp_reader r = sp_reader(body);
-	if (!pg_row_fits(body, 4))
+	if (!pg_row_fits(body, 5))
 		return SP_EPROTO;
 	(void)sp_rd_be16(&r);
 	struct pg_value path = pg_next_value(&r), role = pg_next_value(&r), temporary = pg_next_value(&r);
-	struct pg_value schema = pg_next_value(&r);
+	struct pg_value schema = pg_next_value(&r), creates = pg_next_value(&r);
 	struct sp_writer w = sp_writer(t->path_bytes, sizeof(t->path_bytes));
 	t->view.npath = 0;
-	t->unknown = !take_name(t->role, role.bytes) || !take_name(t->temporary_schema, schema.bytes) || !take_temporary(t, temporary.bytes)
+	t->unknown = !take_name(t->role, role.bytes) || !take_name(t->temporary_schema, schema.bytes)
+	    || !take_name(t->creates, creates.bytes) || !take_temporary(t, temporary.bytes)
 	    || pg_path_parse(path.bytes, t->role, t->path, PATH_MAX_SCHEMAS, &t->view.npath, &w) != SP_OK
 	    || places_temporary(&t->view);
 	return sp_fact(p->s, "search_path", path.bytes);

@@ -80,8 +80,8 @@ static void
 answer_row(struct sp_writer *w, bool names)
 {
 	size_t at = pg_begin(w, 'D');
-	sp_wr_be16(w, names ? 3 : 1);
-	for (unsigned i = 0; i < (names ? 3u : 1u); i++) {
+	sp_wr_be16(w, names ? 5 : 1);
+	for (unsigned i = 0; i < (names ? 5u : 1u); i++) {
 		sp_wr_be32(w, 1);
 		sp_wr_u8(w, '1');
 	}

@@ -26,6 +26,7 @@ POLICY = """
 tag "canary" { "*.ssn" }
 rule "hide" { doc = "Nobody sees it.", on = "sql.result", when = { column = tagged "canary" }, mask = mask.redact }
 rule "untouched" { doc = "Nobody writes there.", on = "sql.statement", when = { tables_written = "public.secret", verb = "update" }, deny = "No." }
+rule "plans" { doc = "None is made there.", on = "sql.statement", when = { objects = "public.plans" }, deny = "No plans." }
 rule "code" { doc = "They may run code.", on = "sql.statement", when = { groups = "dev" }, allow = { unclear = "code", name = matches "." } }
 rule "functions" { doc = "They may run code.", on = "sql.statement", when = { groups = "dev" }, allow = { unclear = "function", name = matches "." } }
 """
@@ -233,6 +234,25 @@ def what_the_server_came_with(w):
         c.close()
     finally:
         w.pg.sql("ALTER ROLE app_gw NOSUPERUSER")
+
+
+@test
+def what_is_made_is_judged_in_the_schema_that_the_server_makes_it_in(w):
+    c = Wire.through(w)
+
+    def said(text):
+        return [fields(body)["M"] for kind, body in c.ask(query(text)) if kind == "E"]
+
+    for text in ("CREATE TABLE plans (a int)", "SELECT 1 AS a INTO plans", "CREATE VIEW plans AS SELECT 1 AS a"):
+        assert "No plans." in str(said(text)), text  # "$user" comes first in the path, and there is no such schema
+    w.pg.sql("GRANT CREATE ON DATABASE orders TO app_gw")
+    assert said("CREATE SCHEMA app_gw") == [] and said("CREATE TABLE plans (a int)") == []
+    assert w.pg.sql("SELECT relnamespace::regnamespace FROM pg_class WHERE relname = 'plans'").strip() == "app_gw"
+    assert said("DROP SCHEMA app_gw CASCADE") == []
+    assert "No plans." in str(said("CREATE TABLE plans (a int)"))
+    assert w.pg.sql("SELECT count(*) FROM pg_class WHERE relname = 'plans'").strip() == "0"
+    w.pg.sql("REVOKE CREATE ON DATABASE orders FROM app_gw")
+    c.close()
 
 
 main(sql=SQL, policy=POLICY, target_extra="catalogue recheck=0s;")
