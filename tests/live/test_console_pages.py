@@ -8,8 +8,9 @@ import saml_world
 from oidc_world import *
 from console_world import *
 
-PEOPLE = {user: {"email": f"{user}@example.com", "groups": groups, "oid": f"o-{user}"}
-          for user, groups in (("lea", ["leads"]), ("opa", ["ops", "leads"]), ("max", ["leads"]), ("dora", ["dev"]))}
+PEOPLE = {user: {"email": email, "groups": groups, "oid": f"o-{user}"}
+          for user, email, groups in (("lea", "lea@example.com", ["leads"]), ("opa", "opa@example.com", ["ops", "leads"]), ("max", "max@example.com", ["leads"]),
+                                      ("dora", "<img src=x onerror=alert(7)>\u202e\x1b]0;dora\x07@example.com", ["dev"]))}
 IDENTITY = """\
 identity corp {{
     oidc     issuer={corp} client=gate secret=file:{dir}/keeper/client.secret audience=sallyport api_audience=sallyport-api ca={dir}/tls/cert.pem;
@@ -130,25 +131,33 @@ def what_is_held_appears_and_an_approval_lets_it_go(w):
 
 @test
 def access_is_asked_for_and_granted(w):
-    """The form of the first page: a request as `sallyport request` makes it, granted on another's page, and used."""
+    """The form of the first page: a request as `sallyport request` makes it, granted on another's page, and used. Who asks has a hostile name at the
+    provider, and writes a hostile reason: both are text to who decides."""
+    reason = "INC-42 <img src=x onerror=alert(1)><script>alert(2)</script>\x1b[31mred\x1b]0;t\x07\u202egnp.exe\u200b</p>"
     ready(w)
     sign_in(w, "dora", "/")
     sign_in(w, "lea")
-    token = corp.token(sub="dora", groups=["dev"], oid="o-dora", email="dora@example.com")
+    token = corp.token(sub="dora", groups=["dev"], oid="o-dora", email=PEOPLE["dora"]["email"])
     assert w.psql("SELECT 1", database="vault", user="dora", token=token).code != 0
     b.run("dora", """
         const target = page.locator('article.target').filter({ has: page.getByRole('heading', { name: 'vault', exact: true }) });
         await target.getByRole('button', { name: 'Request access' }).click();
         const sheet = page.locator('form').filter({ has: page.getByLabel('Why') });
-        await sheet.getByLabel('Why').fill('INC-42');
+        await sheet.getByLabel('Why').fill(arg);
         await sheet.getByRole('button', { name: 'Ask' }).click();
         await sheet.waitFor({ state: 'detached' });
         await target.getByText('asked', { exact: true }).waitFor();
-    """)
+    """, reason)
     asked = [r for r in w.requests() if r["state"] == "waiting" and r["target"] == "vault"]
-    assert len(asked) == 1 and asked[0]["user"] == "dora" and asked[0]["text"].endswith(": INC-42"), asked
-    b.run("lea", "await page.locator(arg).getByText('INC-42').first().waitFor(); await page.locator(arg + ' .approve').click(); await page.locator(arg).waitFor({ state: 'detached' })",
-          card(asked[0]["id"]))
+    assert len(asked) == 1 and asked[0]["user"] == "dora" and ": INC-42 <img src=x" in asked[0]["text"], asked
+    text, odd, policy = b.run("lea", """
+        await page.locator(arg).getByText('INC-42').first().waitFor();
+        const seen = [await page.locator(arg).innerText(), await page.evaluate(() => document.querySelectorAll('main img, main script, svg[onload], [onerror]').length), noted];
+        await page.locator(arg + ' .approve').click();
+        await page.locator(arg).waitFor({ state: 'detached' });
+        return seen;
+    """, card(asked[0]["id"]))
+    assert odd == 0 and policy == [] and "<script>alert(2)" in text and not set(text) & set("\x1b\x07\u202e\u200b"), (text, odd, policy)
     b.run("dora", "await page.locator('article.target').filter({ has: page.getByRole('heading', { name: 'vault', exact: true }) }).getByText('granted', { exact: true }).waitFor()")
     done = w.psql("SELECT 1", database="vault", user="dora", token=token)
     assert done.code == 0 and done.out == "1", repr(done)
