@@ -231,6 +231,35 @@ def what_people_write_is_text(w):
 
 
 @test
+def keys_decide_and_what_is_copied_connects(w):
+    b = browser(w)
+    as_user(w, "kay", "leads", "keys")
+    visit(w, "keys", "/approvals")
+    waiting, id = held(w, "UPDATE orders SET price = 8 WHERE id = 1", user="gus")
+    when = b.run("keys", """
+        await page.locator(arg).waitFor();
+        const when = await page.locator(arg + ' time').first().getAttribute('title');
+        await page.locator('body').press('j');
+        await page.locator('body').press('a');
+        await page.keyboard.press('Enter');
+        await page.locator(arg).waitFor({ state: 'detached' });
+        return when;
+    """, card(id))
+    assert waiting.result().code == 0 and "UTC" in when, when
+    as_user(w, "ann", "dev", "copies")
+    visit(w, "copies", "/")
+    copied = b.run("copies", """
+        await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+        await page.locator('article.target').getByRole('button', { name: 'Connect' }).first().click();
+        await page.getByRole('button', { name: 'Copy psql' }).click();
+        await page.getByText('copied').waitFor();
+        return page.evaluate(() => navigator.clipboard.readText());
+    """)
+    done = run(["sh", "-c", copied + " -XAtc 'SELECT 40 + 2'"])
+    assert copied.startswith("psql 'postgresql://") and done.out.strip() == "42", (copied, done)
+
+
+@test
 def a_link_says_whose_it_is_before_it_is_opened(w):
     """ID10: who was sent somebody else's link sees so, and loses nothing by looking; without scripts there is a form."""
     b = browser(w)
