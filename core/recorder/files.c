@@ -101,7 +101,8 @@ write_placed(struct recorder *r, struct session *s, struct placement *p, const u
 	is_unsynced(r, s);
 	if (store_write(&r->store, s->id, p->offset, (struct sp_bytes){ bytes, p->len }) != SP_OK)
 		return complain(r, s->id, "written");
-	s->in_file = p->offset + p->len;
+	if (s->in_file < p->offset + p->len) /* one that failed before may come behind later ones */
+		s->in_file = p->offset + p->len;
 	p->written = true;
 	return SP_OK;
 }

@@ -101,6 +101,18 @@ read_strings(struct sp_op *op, unsigned attr, const json_t *j, const char *name)
 	return rc;
 }
 
+/* By these a program runs what no argument shows: a shell a file or a text, the loader a library. */
+static bool
+runs_unseen(struct sp_bytes name)
+{
+	static const char *const variables[] = { "BASH_ENV", "ENV", "PS4", "SHELLOPTS", "BASHOPTS", "LD_PRELOAD", "LD_AUDIT", "LD_LIBRARY_PATH" };
+	static const char function[] = "BASH_FUNC_";
+	for (size_t i = 0; i < sizeof(variables) / sizeof(*variables); i++)
+		if (sp_bytes_is(name, variables[i]))
+			return true;
+	return name.len >= sizeof(function) - 1 && memcmp(name.p, function, sizeof(function) - 1) == 0;
+}
+
 /* NAME=VALUE or NAME: the names. */
 static int
 read_env(struct sp_op *op, const json_t *j)
@@ -113,6 +125,8 @@ read_env(struct sp_op *op, const json_t *j)
 		const uint8_t *cut = text.len == 0 ? NULL : memchr(text.p, '=', text.len);
 		struct sp_bytes name = { text.p, cut == NULL ? text.len : (size_t)(cut - text.p) };
 		rc = name.len > 0 ? sp_op_add(op, A_ENV, name) : unclear_field(op, "Env");
+		if (rc == SP_OK && runs_unseen(name))
+			rc = sp_op_unclear(op, "program", name);
 		if (rc != SP_OK)
 			return rc;
 	}

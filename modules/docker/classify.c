@@ -66,7 +66,7 @@ docker_is_root(struct sp_bytes user)
 		name = sp_rd_rest(&rest);
 	bool zero = true;
 	for (size_t i = 0; i < name.len; i++)
-		zero = zero && (name.p[i] == '0' || (i == 0 && name.p[i] == '+'));
+		zero = zero && (name.p[i] == '0' || (i == 0 && (name.p[i] == '+' || name.p[i] == '-'))); /* as Go reads a number */
 	return zero || sp_bytes_is(name, "root");
 }
 

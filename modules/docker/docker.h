@@ -38,6 +38,7 @@ enum row_flags {
 	ROW_ENV = 128,      /* its answer shows variables */
 	ROW_FRAMES = 256,   /* its answer is in frames, unless the container has a terminal */
 	ROW_ALL = 1024,     /* its answer tells of all containers, also of those that are not selected */
+	ROW_ALL_ONCE = 16384, /* … before version 1.28 */
 	ROW_EXIT = 2048,    /* its answer may say how a command ended */
 	ROW_SIZE = 4096,    /* it is about the size of a terminal */
 	ROW_PROGRESS = 8192, /* its answer is lines of JSON about how far it is */
@@ -54,6 +55,7 @@ struct row {
 struct route {
 	const struct row *row;       /* NULL: there is none */
 	bool version_known;
+	unsigned minor;              /* 24 of v1.24; 0: none is said, the engine's own */
 	struct sp_bytes prefix;      /* "/v1.41", or empty */
 	struct sp_bytes container, exec, image, other; /* as the path has them */
 };

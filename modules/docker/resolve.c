@@ -302,7 +302,8 @@ docker_prepare(struct sp_session *s)
 	if (d->r.route.container.p != NULL)
 		return docker_name_ok(d->r.route.container) ? ask_container(s, d->r.route.container) : not_found(s, "container", "that is no name of one");
 	bool narrowed = c->select.n > 0 || c->owner[0] != '\0';
-	if ((row->flags & ROW_ALL) && narrowed)
+	bool all = (row->flags & ROW_ALL) || ((row->flags & ROW_ALL_ONCE) && d->r.route.minor != 0 && d->r.route.minor < 28);
+	if (all && narrowed)
 		return proxy_refuse(s, 403, false, "this tells of containers that are not there for who comes through here");
 	if ((row->flags & ROW_LABELS) && narrowed)
 		return narrow(s);

@@ -59,7 +59,7 @@ static const struct row rows[] = {
 	{ "GET", "/images/:i/json", I, "inspect", ROW_READ | ROW_ENV },
 	{ "GET", "/images/:i/history", I, "history", ROW_READ | ROW_OPAQUE },
 	{ "GET", "/images/:i/get", I, "save", ROW_READ | ROW_ENDLESS },
-	{ "GET", "/distribution/:i/json", I, "inspect", ROW_READ },
+	{ "GET", "/distribution/:i/json", I, "inspect", ROW_READ | ROW_OPAQUE }, /* the engine asks any registry */
 	{ "POST", "/images/:i/push", I, "push", ROW_ENDLESS | ROW_PROGRESS },
 	{ "POST", "/images/:i/tag", I, "tag", ROW_OPAQUE },
 	{ "DELETE", "/images/:i", I, "remove", 0 },
@@ -68,7 +68,7 @@ static const struct row rows[] = {
 	{ "POST", "/build/cancel", I, "cancel", 0 },
 	{ "POST", "/commit", I, "commit", ROW_OPAQUE },
 
-	{ "GET", "/networks", N, "list", ROW_READ },
+	{ "GET", "/networks", N, "list", ROW_READ | ROW_ALL_ONCE },
 	{ "GET", "/networks/:x", N, "inspect", ROW_READ | ROW_ALL },
 	{ "POST", "/networks/create", N, "create", ROW_JSON },
 	{ "POST", "/networks/prune", N, "prune", 0 },
@@ -147,16 +147,17 @@ cut(struct sp_bytes path, struct sp_bytes segment[SEGMENTS])
 }
 
 static bool
-take_version(struct sp_bytes segment)
+take_version(struct sp_bytes segment, unsigned *minor_r)
 {
-	uint64_t minor = 0;
+	unsigned minor = 0;
 	if (segment.len < 4 || segment.len > 5 || memcmp(segment.p, "v1.", 3) != 0)
 		return false;
 	for (size_t i = 3; i < segment.len; i++) {
 		if (segment.p[i] < '0' || segment.p[i] > '9')
 			return false;
-		minor = minor * 10 + (uint64_t)(segment.p[i] - '0');
+		minor = minor * 10 + (unsigned)(segment.p[i] - '0');
 	}
+	*minor_r = minor;
 	return minor >= VERSION_MIN && minor <= VERSION_MAX;
 }
 
@@ -200,7 +201,7 @@ docker_route(struct sp_bytes method, struct sp_bytes path)
 	size_t n = cut(path, segment), first = 0;
 	if (n > 0 && segment[0].len > 1 && segment[0].p[0] == 'v' && segment[0].p[1] >= '0' && segment[0].p[1] <= '9') {
 		none.prefix = (struct sp_bytes){ path.p, segment[0].len + 1 };
-		none.version_known = take_version(segment[0]);
+		none.version_known = take_version(segment[0], &none.minor);
 		first = 1;
 	}
 	if (!none.version_known || n <= first)

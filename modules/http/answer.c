@@ -40,7 +40,7 @@ put_cookie(struct sp_writer *w, struct sp_bytes value)
 			part = sp_rd_rest(&rest);
 			r = rest;
 		}
-		while (part.len > 0 && part.p[0] == ' ')
+		while (part.len > 0 && (part.p[0] == ' ' || part.p[0] == '\t')) /* RFC 6265, 5.2 */
 			part = (struct sp_bytes){ part.p + 1, part.len - 1 };
 		if (!first && begins(part, "domain"))
 			continue;
@@ -59,18 +59,21 @@ contained(struct sp_session *s, struct sp_bytes to)
 {
 	const struct proxy_conf *c = sp_conf(s);
 	struct sp_bytes host = sp_str(c->host[0] != '\0' ? c->host : sp_target_name(s)), none = { NULL, 0 };
-	if (to.len > 0 && to.p[0] == '/' && !begins(to, "//") && !begins(to, "/\\"))
-		return to;
+	for (size_t i = 0; i < to.len; i++) /* browsers take a backslash for a slash, and nothing for a tab */
+		if (to.p[i] == '\\' || to.p[i] <= ' ')
+			return none;
+	if (to.len > 0 && to.p[0] == '/')
+		return begins(to, "//") ? none : to;
 	size_t scheme = begins(to, "http://") ? 7 : begins(to, "https://") ? 8 : 0;
 	if (scheme > 0 && to.len > scheme + host.len && memcmp(to.p + scheme, host.p, host.len) == 0 && to.p[scheme + host.len] == '/')
-		return (struct sp_bytes){ to.p + scheme + host.len, to.len - scheme - host.len };
+		return contained(s, (struct sp_bytes){ to.p + scheme + host.len, to.len - scheme - host.len });
 	for (size_t i = 0; i < to.len; i++) {
-		if (to.p[i] == ':' || to.p[i] == '\\')
+		if (to.p[i] == ':')
 			return none;
 		if (to.p[i] == '/' || to.p[i] == '?')
 			break;
 	}
-	return begins(to, "//") ? none : to;
+	return to;
 }
 
 static bool

@@ -156,12 +156,13 @@ http_encode(struct sp_bytes in, struct sp_writer *w)
 	}
 }
 
-/* One segment as the file system would see it: -1 when it hides a separator. */
+/* One segment as the file system would see it: -1 when it hides a separator.  Parameters behind a ';' some servers leave out. */
 static int
 segment_dots(struct sp_bytes segment)
 {
 	uint8_t plain[4];
 	size_t n = 0;
+	bool over = false;
 	struct sp_reader r = sp_reader(segment);
 	while (r.left > 0) {
 		uint8_t c = sp_rd_u8(&r);
@@ -173,7 +174,8 @@ segment_dots(struct sp_bytes segment)
 		}
 		if (c == '/' || c == '\\')
 			return -1;
-		if (n < sizeof(plain))
+		over = over || c == ';';
+		if (n < sizeof(plain) && !over)
 			plain[n++] = c;
 	}
 	if (n == 1 && plain[0] == '.')

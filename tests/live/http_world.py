@@ -194,6 +194,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.say(200, b"a 4111 1111 1111 1111 b")
         elif path == "/away":
             self.say(302, b"", ("Location", "http://169.254.169.254/latest/meta-data"))
+        elif path.startswith("/away/"):
+            self.say(302, b"", ("Location", ["http://api.internal//evil.example/x", "/\\evil.example/x", "/\t/evil.example", "//evil.example", "\\\\evil.example",
+                                             "http:evil.example"][int(path.split("/")[2])]))
         elif path == "/home":
             self.say(302, b"", ("Location", "http://api.internal/elsewhere"))
         elif path == "/people":
@@ -230,7 +233,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/cookies":
             self.say(200, b"", ("Set-Cookie", "wide=1; Domain=gate.test; Path=/"), ("Set-Cookie", "own=2; Path=/; HttpOnly"))
         elif path == "/cookie":
-            self.say(200, b"", ("Set-Cookie", "a=1; Domain=example.com; Path=/; HttpOnly"))
+            self.say(200, b"", ("Set-Cookie", "a=1; Domain=example.com; Path=/; HttpOnly"), ("Set-Cookie", "b=2;\tDomain=example.com"))
         elif path == "/two":
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc")
         elif path == "/short":

@@ -159,6 +159,7 @@ def everybody_sees_their_own(w):
         done = w.docker("exec", name, "id", own=True, user=user)
         assert done.code != 0 and "No such container" in done.err, repr(done)
     assert w.api("GET", "/system/df", own=True)[0] == 403
+    assert w.api("GET", "/v1.24/networks", own=True)[0] == 403 and w.api("GET", "/v1.41/networks", own=True)[0] == 200
     # the filter of this target holds in every spelling of the client's own
     for query in ("all=1&%66ilters={}", "%66ilters=%7B%7D&all=1", "all=1&filters=%7B%7D"):
         status, body = w.api("GET", f"/containers/json?{query}".replace("{}", "%7B%7D"), own=True)

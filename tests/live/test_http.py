@@ -241,6 +241,8 @@ def streams_are_masked_by_tags(w):
 @test
 def answers_are_contained(w):  # ID9, ID10
     assert w.curl("/away").status == "502"
+    for i in range(6):
+        assert w.curl(f"/away/{i}").status == "502", i
     done = w.curl("/home", "-D", "-")
     assert "location: /elsewhere" in done.body.lower() and done.status == "302", repr(done)
     assert w.curl("/gzip").status == "502"

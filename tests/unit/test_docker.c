@@ -127,6 +127,10 @@ what_is_not_known_is_unclear(void)
 	CU_ASSERT(is_unclear("docker.archive", "GET /containers/a/archive?path=/x/../y\ncontainer: a\n", "path", ".."));
 	CU_ASSERT(is_clear(CREATE "{\"Image\":\"a\",\"HostConfig\":{\"MaskedPaths\":null,\"Memory\":1}}"));
 	CU_ASSERT(is_clear(EXEC "{\"Cmd\":[\"id\"],\"Tty\":true,\"Env\":[\"A=b\"]}"));
+	CU_ASSERT(is_unclear(EXEC "{\"Cmd\":[\"bash\",\"-c\",\"ls\"],\"Env\":[\"BASH_ENV=$(id)\"]}", "program", "BASH_ENV"));
+	CU_ASSERT(is_unclear(EXEC "{\"Cmd\":[\"sh\",\"-xc\",\"ls\"],\"Env\":[\"A=b\",\"PS4=$(id)\"]}", "program", "PS4"));
+	CU_ASSERT(is_unclear(EXEC "{\"Cmd\":[\"bash\",\"-c\",\"ls\"],\"Env\":[\"BASH_FUNC_ls%%=() { id; }\"]}", "program", "BASH_FUNC_ls%%"));
+	CU_ASSERT(is_unclear(CREATE "{\"Image\":\"a\",\"Env\":[\"LD_PRELOAD=/x.so\"]}", "program", "LD_PRELOAD"));
 	CU_ASSERT(is_clear("docker.archive", "PUT /containers/a/archive?path=/x\ncontainer: a\n!body: unseen\n"));
 	/* a text of another kind is no text of this one */
 	struct shape *s = shape_of("docker.system", "POST /containers/create\n\n{}");
@@ -282,6 +286,7 @@ attributes(void)
 	CU_ASSERT(v[A_ROOT].known && v[A_ROOT].number != 0 && v[A_PRIVILEGED].number != 0);
 	shape_free(&s);
 	CU_ASSERT(docker_is_root(SP_LIT("")) && docker_is_root(SP_LIT("0:5")) && docker_is_root(SP_LIT("root:x")) && docker_is_root(SP_LIT("000")));
+	CU_ASSERT(docker_is_root(SP_LIT("-0")) && docker_is_root(SP_LIT("-00:7")) && docker_is_root(SP_LIT("+0")));
 	CU_ASSERT(!docker_is_root(SP_LIT("web")) && !docker_is_root(SP_LIT("1000:0")) && !docker_is_root(SP_LIT("rooty")));
 }
 

@@ -328,8 +328,8 @@ test_targets(void)
 		http_decode(sp_str(odd[i]), true, &w);
 		CU_ASSERT(w.bad);
 	}
-	static const char *const plain[] = { "/", "/a", "/a/", "/a/..b/...", "/%41" };
-	static const char *const tricky[] = { "", "a", "/./a", "/a/..", "/a//b", "/%2e%2E/a", "/a%2fb", "/a%5cb", "/a/.%2e" };
+	static const char *const plain[] = { "/", "/a", "/a/", "/a/..b/...", "/%41", "/a;b=1/c" };
+	static const char *const tricky[] = { "", "a", "/./a", "/a/..", "/a//b", "/%2e%2E/a", "/a%2fb", "/a%5cb", "/a/.%2e", "/a/..;/b", "/..;x=1", "/a/..%3b/b", "/.;" };
 	for (size_t i = 0; i < sizeof(plain) / sizeof(*plain); i++)
 		CU_ASSERT(http_path_is_plain(sp_str(plain[i])));
 	for (size_t i = 0; i < sizeof(tricky) / sizeof(*tricky); i++)

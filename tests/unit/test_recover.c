@@ -377,6 +377,30 @@ test_flood(void)
 	}
 }
 
+/* The first of two places failed and the second did not: what comes next stands behind both. */
+static void
+test_flood_in_parts(void)
+{
+	struct world *w = world_new();
+	world_start(w);
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_tick(w);
+	CU_ASSERT_EQUAL(file_flush(w->r, session_find(w->r, id)), SP_OK);
+	for (uint32_t op = 2; op <= 5; op++)
+		flood(w, op);
+	no_journal(w);
+	struct placement *p = (void *)(uintptr_t)buffer_bytes(&w->r->batch.places).p;
+	CU_ASSERT_EQUAL_FATAL(w->r->batch.places.len / sizeof(*p), 2);
+	p[0].written = false;
+	w->r->retry_at = 0;
+	world_tick(w);
+	say_statement(w, id, 6, "SELECT 6");
+	say_end(w, id);
+	check_all(w, "HOVRDOVRDOVRDOVRDOVRDOVRDE", 6, 1);
+	world_free(&w);
+}
+
 /* …and the whole machine dies, rings and all: what its file has is kept. */
 static void
 test_flood_and_power(void)
@@ -674,7 +698,7 @@ main(void)
 		{ "each point (P8)", test_each_point }, { "line across", test_line_across }, { "line swallowed", test_line_swallowed },
 		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },
 		{ "torn batch (RC7)", test_torn_batch }, { "file ahead", test_file_ahead }, { "file torn", test_file_torn },
-		{ "flood", test_flood }, { "flood and power", test_flood_and_power }, { "flood gone", test_flood_gone },
+		{ "flood", test_flood }, { "flood in parts", test_flood_in_parts }, { "flood and power", test_flood_and_power }, { "flood gone", test_flood_gone },
 		{ "after rotation", test_after_rotation },
 		{ "two deaths", test_twice }, { "a torn line of the audit log", test_line_torn }, { "parted (P8)", test_parted },
 		{ "parted and rotated", test_parted_and_rotated }, { "damaged journal", test_damaged_journal },
