@@ -26,13 +26,15 @@ begins(struct sp_bytes in, const char *word)
 
 /* ---- the head ---- */
 
-/* Without `Domain`: the cookie stays with the name under which the client knows the target. */
+/* Without `Domain`: the cookie stays with the name under which the client knows the target.  None is the console's. */
 static void
 put_cookie(struct sp_writer *w, struct sp_bytes value)
 {
 	struct sp_writer kept = proxy_buffer();
 	struct sp_reader r = sp_reader(value);
 	bool first = true;
+	if (proxy_is_consoles(value))
+		return;
 	while (r.left > 0) {
 		struct sp_reader rest = r;
 		struct sp_bytes part = sp_rd_until(&r, ';');

@@ -122,6 +122,36 @@ put_lower(struct sp_writer *w, struct sp_bytes name)
 		sp_wr_u8(w, name.p[i] >= 'A' && name.p[i] <= 'Z' ? (uint8_t)(name.p[i] + 'a' - 'A') : name.p[i]);
 }
 
+/* The console's: browsers send it to every port of its host, and take it from every one. */
+bool
+proxy_is_consoles(struct sp_bytes pair)
+{
+	static const char name[] = "__Host-sallyport";
+	while (pair.len > 0 && (pair.p[0] == ' ' || pair.p[0] == '\t'))
+		pair = (struct sp_bytes){ pair.p + 1, pair.len - 1 };
+	return pair.len >= sizeof(name) - 1 && memcmp(pair.p, name, sizeof(name) - 1) == 0;
+}
+
+static void
+put_cookies(struct sp_writer *w, struct sp_bytes value)
+{
+	struct sp_reader r = sp_reader(value);
+	bool first = true;
+	while (r.left > 0) {
+		struct sp_reader rest = r;
+		struct sp_bytes pair = sp_rd_until(&r, ';');
+		if (r.bad) {
+			pair = sp_rd_rest(&rest);
+			r = rest;
+		}
+		if (proxy_is_consoles(pair))
+			continue;
+		sp_wr_put(w, first ? SP_LIT("") : SP_LIT(";"));
+		sp_wr_put(w, pair);
+		first = false;
+	}
+}
+
 int
 proxy_put_fields(struct sp_session *s, struct sp_bytes head)
 {
@@ -136,7 +166,10 @@ proxy_put_fields(struct sp_session *s, struct sp_bytes head)
 			continue;
 		put_lower(&p->r.fields, name);
 		sp_wr_put(&p->r.fields, SP_LIT(": "));
-		sp_wr_put(&p->r.fields, value);
+		if (http_name_is(name, "cookie"))
+			put_cookies(&p->r.fields, value);
+		else
+			sp_wr_put(&p->r.fields, value);
 		sp_wr_put(&p->r.fields, SP_LIT("\r\n"));
 		if (!http_name_is(name, "content-type") && !listed(&c->judged, name))
 			continue;

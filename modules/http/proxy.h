@@ -201,6 +201,7 @@ int proxy_finish(struct sp_session *s) SP_MUST;
 int proxy_find_proof(struct proxy *p, struct sp_bytes head, struct sp_proof *proof_r, struct sp_writer *space) SP_MUST;
 void proxy_hash_proof(const struct sp_proof *proof, uint8_t hash[32]);
 /* Does a field of this name say who somebody is, or where a request came from? */
+bool proxy_is_consoles(struct sp_bytes pair); /* of a Cookie or Set-Cookie field */
 bool proxy_is_identity(struct sp_bytes name);
 /* The client's fields that go on, and those that belong to the operation. */
 int proxy_put_fields(struct sp_session *s, struct sp_bytes head) SP_MUST;

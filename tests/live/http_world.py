@@ -233,7 +233,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif path == "/cookies":
             self.say(200, b"", ("Set-Cookie", "wide=1; Domain=gate.test; Path=/"), ("Set-Cookie", "own=2; Path=/; HttpOnly"))
         elif path == "/cookie":
-            self.say(200, b"", ("Set-Cookie", "a=1; Domain=example.com; Path=/; HttpOnly"), ("Set-Cookie", "b=2;\tDomain=example.com"))
+            self.say(200, b"", ("Set-Cookie", "a=1; Domain=example.com; Path=/; HttpOnly"), ("Set-Cookie", "b=2;\tDomain=example.com"), ("Set-Cookie", "__Host-sallyport=sps_x; Secure; Path=/"))
         elif path == "/two":
             self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc")
         elif path == "/short":

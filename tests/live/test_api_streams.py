@@ -76,7 +76,10 @@ def ended_session(world, sql):
 def a_list_by_time_user_target_and_verdict(world):
     begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 1))
     first, denied = ended_session(world, "SELECT 'one'"), ended_session(world, "DELETE FROM orders")
-    world.psql_waiting("UPDATE orders SET price = 2 WHERE id = 1").interrupt()
+    waiting = world.psql_waiting("UPDATE orders SET price = 2 WHERE id = 1")
+    wait_for(lambda: any(r["state"] == "waiting" for r in world.requests()), 20)  # psql hears no interrupt while it connects
+    waiting.interrupt()
+    waiting.result()
     ids = lambda query: [r["id"] for r in answer(world, "recordings" + query)["recordings"]]
     wait_for(lambda: len(ids(f"?since={begun}")) >= 2, 10)
     assert first in ids("?user=ann&target=orders") and denied in ids("?user=ann")

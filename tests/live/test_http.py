@@ -247,7 +247,9 @@ def answers_are_contained(w):  # ID9, ID10
     assert "location: /elsewhere" in done.body.lower() and done.status == "302", repr(done)
     assert w.curl("/gzip").status == "502"
     done = w.curl("/cookie", "-D", "-")
-    assert "a=1; Path=/; HttpOnly" in done.body and "example.com" not in done.body, repr(done)
+    assert "a=1; Path=/; HttpOnly" in done.body and "example.com" not in done.body and "sallyport" not in done.body, repr(done)
+    said = json.loads(w.curl("/x", "-H", "Cookie: a=1; __Host-sallyport=sps_secret; b=2; __Host-sallyport-flow=x").body)
+    assert said["headers"]["cookie"] == "a=1; b=2", said
     assert w.curl("/two").status == "502"
     assert w.curl("/short").code != 0
     done = w.curl("/hello", "-H", "Accept-Encoding: gzip", name="web")
