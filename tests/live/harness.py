@@ -620,6 +620,7 @@ def _check_end(world, keep):
 
 def main(before=None, **conf):
     """before(world): what has to be done before the gateway is started."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # where it is ignored, so it is by all that is started: ssh would hear no ^C
     args = [a for a in sys.argv[1:] if not a.startswith("-")]
     verbose, keep = "-v" in sys.argv, "--keep" in sys.argv
     chosen = [t for t in _tests if not args or t.__name__ in args]
