@@ -17,6 +17,7 @@
 
 #define COUNT_DEFAULT 5
 #define COUNT_MAX 20
+#define WRONG_TARGET 200 /* bytes of what anybody says */
 #define DAY (24ull * 3600 * 1000)
 
 /* ---- making ---- */
@@ -130,9 +131,10 @@ find_code(struct api *a, struct code *c)
 	int rc = code_find(a->k, sp_str(api_text(a, "code")), a->arena, c);
 	if (rc != SP_EPROTO)
 		return rc;
+	const char *target = api_text(a, "target");
 	code_wrong(a->k, address);
 	log_warn("a wrong break-glass code came from %s", address[0] == '\0' ? "the control socket" : log_quote(sp_str(address)));
-	audit(a->k, "code refused", json_pack("{s:s,s:s}", "address", address, "target", api_text(a, "target")));
+	audit(a->k, "code refused", json_pack("{s:s,s:s#}", "address", address, "target", target, audit_cut(target, WRONG_TARGET)));
 	return api_refuse(a, 400, "this is no code, or it was used, ended or revoked, or its time is over");
 }
 

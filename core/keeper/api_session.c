@@ -17,7 +17,7 @@
 
 #define LIST_DEFAULT 100
 #define LIST_MAX 1000
-#define KILL_REASON 200    /* bytes that the session's user reads of it */
+#define KILL_REASON 200    /* bytes that the session's user and auditors read of it */
 #define RECORDINGS_MAX 200 /* each is a question to the store besides */
 
 static const char *const why_names[] = {
@@ -318,16 +318,6 @@ end_one(struct api *a, const uint8_t id[ID_LEN], const char *gateway, const char
 	return SP_OK;
 }
 
-/* At most that many bytes of it, and not into the midst of a character. */
-static int
-whole_characters(const char *text, int max)
-{
-	int n = (int)strnlen(text, (size_t)max);
-	while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
-		n--;
-	return n;
-}
-
 int
 api_kill(struct api *a)
 {
@@ -344,13 +334,13 @@ api_kill(struct api *a)
 	if (!live || gateway == NULL)
 		return api_refuse(a, 409, "the session has ended");
 	const char *reason = api_text(a, "reason");
-	char *text = arena_printf(a->arena, "ended by %s%s%.*s", a->who.principal.name, reason[0] == '\0' ? "" : ": ",
-	    whole_characters(reason, KILL_REASON), reason);
+	int cut = audit_cut(reason, KILL_REASON);
+	char *text = arena_printf(a->arena, "ended by %s%s%.*s", a->who.principal.name, reason[0] == '\0' ? "" : ": ", cut, reason);
 	rc = end_one(a, id, gateway, text == NULL ? "ended by an operator" : text);
 	if (rc != SP_OK)
 		return rc;
-	audit(a->k, "kill", json_pack("{s:s,s:s,s:s,s:s}", "session", id_format(id, name), "by", a->who.principal.user, "issuer",
-	    a->who.principal.issuer, "reason", reason));
+	audit(a->k, "kill", json_pack("{s:s,s:s,s:s,s:s#}", "session", id_format(id, name), "by", a->who.principal.user, "issuer",
+	    a->who.principal.issuer, "reason", reason, cut));
 	api_set(a, "killed", json_integer(1));
 	api_set(a, "id", json_string(id_format(id, name)));
 	return SP_OK;

@@ -169,8 +169,10 @@ void reply(struct keeper *k, struct link *l, const struct message *m);
 void reply_forget(struct keeper *k, const struct link *l);
 void reply_open(struct keeper *k);
 void reply_close(struct keeper *k);
-/* One line of the audit log.  Takes the object over; adds when. */
+/* One line of the audit log.  Takes the object over; adds when; cuts what is long, so that every line can be read. */
 void audit(struct keeper *k, const char *event, json_t *members);
+/* How many bytes of the text to keep: at most `max`, and no part of a character. */
+int audit_cut(const char *text, int max);
 void audit_flush(struct keeper *k);
 
 #endif

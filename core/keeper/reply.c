@@ -23,6 +23,8 @@
 #include "metrics.h"
 
 #define AUDIT_WAITING (4u << 20)
+#define AUDIT_TEXT 1000 /* bytes of one member of a line, and of one of a list */
+#define AUDIT_LIST 100  /* of those in a line */
 #define COMMIT_LATEST 20000 /* µs after the first write: what nobody waits for, or a busy disk */
 #define COMMIT_REST 8       /* of what a commit took: the disk is left alone for as long … */
 #define COMMIT_CREDIT 50000 /* … but for this much, in µs: one who comes alone does not wait */
@@ -187,13 +189,46 @@ reply_close(struct keeper *k)
 
 /* ---- audit ---- */
 
+int
+audit_cut(const char *text, int max)
+{
+	int n = (int)strnlen(text, (size_t)max);
+	while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
+/* Callers' texts come in at any length.  A new reference. */
+static json_t *
+bounded(json_t *value)
+{
+	const char *text = json_string_value(value);
+	json_t *list, *one;
+	size_t i;
+	if (text != NULL && json_string_length(value) > AUDIT_TEXT)
+		return json_sprintf("%.*s\xe2\x80\xa6", audit_cut(text, AUDIT_TEXT), text);
+	if (!json_is_array(value))
+		return json_incref(value);
+	list = json_array();
+	json_array_foreach(value, i, one)
+		if (i < AUDIT_LIST)
+			(void)json_array_append_new(list, bounded(one));
+	if (json_array_size(value) > AUDIT_LIST)
+		(void)json_array_append_new(list, json_string("\xe2\x80\xa6"));
+	return list;
+}
+
 /* Lines are kept, each with its NUL, while the recorder is away: it is started again in a moment. */
 void
 audit(struct keeper *k, const char *event, json_t *members)
 {
 	char when[32];
-	json_t *line = json_pack("{s:s,s:s}", "time", clock_format(clock_wall_us(), when), "event", event);
-	if (line == NULL || members == NULL || json_object_update(line, members) != 0)
+	const char *name;
+	json_t *value, *line = json_pack("{s:s,s:s}", "time", clock_format(clock_wall_us(), when), "event", event);
+	bool good = line != NULL && members != NULL;
+	json_object_foreach(members, name, value)
+		good = good && json_object_set_new(line, name, bounded(value)) == 0;
+	if (!good)
 		log_error("no memory for a line of the audit log");
 	json_decref(members);
 	char *text = json_dumps(line, JSON_COMPACT | JSON_ENSURE_ASCII);

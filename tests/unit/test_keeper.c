@@ -1257,6 +1257,54 @@ test_kill(void)
 	stop();
 }
 
+/* ---- the audit log ---- */
+
+/* How long that member of the last line is, if it ends as it should; the line has to be JSON, and short. */
+static size_t
+audited(const char *event, const char *name, const char *end)
+{
+	const struct message *m = fake_heard(&f.recorder, MSG_AUDIT);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(m);
+	CU_ASSERT(m->f[0].s.len < 10000);
+	json_t *line = json_loadb((const char *)m->f[0].s.p, m->f[0].s.len, 0, NULL);
+	CU_ASSERT_STRING_EQUAL(json_string_value(json_object_get(line, "event")), event);
+	const char *text = json_string_value(json_object_get(line, name));
+	CU_ASSERT_PTR_NOT_NULL_FATAL(text);
+	size_t n = strlen(text), more = strlen(end);
+	CU_ASSERT(n >= more && strcmp(text + n - more, end) == 0);
+	json_decref(line);
+	fake_forget(&f.recorder);
+	return n;
+}
+
+/* No caller makes a line too long to be read. */
+static void
+test_audit_cut(void)
+{
+	static char args[4][20100];
+	char name[ID_TEXT], text[20001] = "";
+	start();
+	new_ids();
+	caller(1, "ops");
+	CU_ASSERT(admitted(0, token_of("ann", "dba", AUDIENCE_DATA), "ann", "orders"));
+	for (size_t i = 0; i < 5000; i++)
+		memcpy(text + 4 * i, "\xf0\x9f\x94\x91", 5);
+	(void)snprintf(args[0], sizeof(args[0]), "{\"id\":\"%s\",\"reason\":\"x%s\"}", id_format(id(0).p, name), text);
+	(void)snprintf(args[1], sizeof(args[1]), "{\"code\":\"zzzz\",\"address\":\"10.0.0.9\",\"reason\":\"r\",\"target\":\"x%s\"}", text);
+	(void)snprintf(args[2], sizeof(args[2]), "{\"user\":\"x%s\"}", text);
+	(void)snprintf(args[3], sizeof(args[3]), "{\"user\":\"%.996s\"}", text);
+	fake_forget(&f.recorder);
+	expect_call("", 1, CALL_KILL, args[0], 200);
+	CU_ASSERT_EQUAL(audited("kill", "reason", "\xf0\x9f\x94\x91"), 197);
+	expect_call("", 0, CALL_CODE_SPEND, args[1], 400);
+	CU_ASSERT_EQUAL(audited("code refused", "target", "\xf0\x9f\x94\x91"), 197);
+	expect_call("", 1, CALL_REVOKE, args[2], 200);
+	CU_ASSERT_EQUAL(audited("revoke", "user", "\xf0\x9f\x94\x91\xe2\x80\xa6"), 1000);
+	expect_call("", 1, CALL_REVOKE, args[3], 200);
+	CU_ASSERT_EQUAL(audited("revoke", "user", "\xf0\x9f\x94\x91"), 996); /* whole */
+	stop();
+}
+
 /* ---- the ledger ---- */
 
 static const struct message *
@@ -1761,6 +1809,7 @@ main(void)
 		{ "revocation and clocks", test_revoke_clocks },
 		{ "a fresh token", test_renew },
 		{ "kill", test_kill },
+		{ "long texts of callers in the audit log", test_audit_cut },
 		{ "the ledger", test_ledger },
 		{ "whoami", test_whoami },
 		{ "calls before their caller", test_parked },
