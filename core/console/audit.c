@@ -6,6 +6,8 @@
  *       ├─ last: only remembered where they stand, and told at the end
  *       └─ follow: wait for more (watch.c); after a rotation the keeper is asked for the next file, once this one is read
  *
+ * A line that can't be taken apart is told of as one, with its place: what it says nobody here has seen.
+ *
  * Lines: {"entry": {…}, "cursor": "…"}, and last {"done": {"looked": N, "next": "…"}} or {"error": "…"}.  A cursor is
  * the file's number and a place in it: another file's is refused, so that nothing is passed over unseen.
  *
@@ -50,10 +52,11 @@ struct audit {
 	struct buffer in;
 	uint64_t since, until; /* wall µs */
 	uint64_t limit, told, looked;
-	bool follow, begun, over_long; /* over_long: in a line that is too long to be one */
+	bool follow, begun;
+	enum { NO, REST, LONG } skip; /* to the line's end: the rest of one that began before, or one that is too long */
+	uint64_t long_at, long_when;  /* of that one; when is 0 if it doesn't say */
 	struct spot {
-		uint64_t at;
-		uint32_t len;
+		uint64_t at, len;
 	} *spot;               /* the last ones that fit, in a ring; NULL: all are told as they come */
 	uint64_t last, nspots, spots_told;
 	uint64_t begin, end, back; /* of the file, what is asked for; how far before the end one looks for the last ones */
@@ -145,9 +148,25 @@ tell(struct audit *a, json_t *entry, uint64_t behind)
 
 /* Only the last ones are told: until the end is reached, that is where they stand. */
 static void
-keep(struct audit *a, uint64_t at, size_t len)
+keep(struct audit *a, uint64_t at, uint64_t len)
 {
-	a->spot[a->nspots++ % a->last] = (struct spot){ at, (uint32_t)len };
+	a->spot[a->nspots++ % a->last] = (struct spot){ at, len };
+}
+
+static void
+tell_unreadable(struct audit *a, uint64_t when, uint64_t at, uint64_t len)
+{
+	char time[32];
+	json_t *entry = json_pack("{s:s*,s:s,s:I,s:I,s:s}", "time", when == 0 ? NULL : clock_format(when, time), "event", "unreadable line", "at",
+	    (json_int_t)at, "bytes", (json_int_t)len, "text", "too long, or torn: look at this place of the audit log's file");
+	tell(a, entry, at + len + 1);
+	json_decref(entry);
+}
+
+static json_t *
+entry_of(struct sp_bytes line)
+{
+	return json_loadb((const char *)line.p, line.len, JSON_ALLOW_NUL, NULL);
 }
 
 /* false: nothing behind it is of the time that was asked for. */
@@ -157,11 +176,13 @@ take_line(struct audit *a, struct sp_bytes line)
 	uint64_t when, at = place(a);
 	bool timed = time_of(line, &when), past = timed && when > a->until && when - a->until > DISORDER_US;
 	bool might = timed && when >= a->since && when < a->until && audit_might_fit(a->args, line);
-	json_t *entry = might ? json_loadb((const char *)line.p, line.len, 0, NULL) : NULL;
+	json_t *entry = might ? entry_of(line) : NULL;
 	a->looked++;
-	if (entry != NULL && audit_fits(a->args, entry)) {
+	if (might && (entry == NULL || audit_fits(a->args, entry))) {
 		if (a->spot != NULL)
 			keep(a, at, line.len);
+		else if (entry == NULL)
+			tell_unreadable(a, when, at, line.len);
 		else
 			tell(a, entry, at + line.len + 1);
 	}
@@ -201,14 +222,38 @@ place_of(const struct audit *a, uint64_t moment, uint64_t size)
 	return low;
 }
 
-/* The rest of a line whose beginning was passed over. */
+/* Whatever was asked for: only its time is known. */
+static void
+take_long(struct audit *a, uint64_t len)
+{
+	a->looked++;
+	if (a->long_when != 0 && (a->long_when < a->since || a->long_when >= a->until))
+		return;
+	if (a->spot != NULL)
+		keep(a, a->long_at, len);
+	else
+		tell_unreadable(a, a->long_when, a->long_at, len);
+}
+
+/* To the line's end, once it is there. */
 static void
 skip_line(struct audit *a)
 {
 	struct sp_reader r = sp_reader(buffer_bytes(&a->in));
 	struct sp_bytes rest = sp_rd_until(&r, '\n');
-	a->over_long = r.bad;
+	if (!r.bad && a->skip == LONG)
+		take_long(a, place(a) + rest.len - a->long_at);
+	if (!r.bad)
+		a->skip = NO;
 	buffer_drop(&a->in, r.bad ? a->in.len : rest.len + 1);
+}
+
+static void
+skip_long(struct audit *a)
+{
+	a->skip = LONG;
+	a->long_at = place(a);
+	(void)time_of(buffer_bytes(&a->in), &a->long_when);
 }
 
 /* 1: more is in the buffer; 0: there is no more now. */
@@ -233,7 +278,7 @@ use_file(struct audit *a, int fd, const struct stat *st)
 	a->inode = (uint64_t)st->st_ino;
 	a->at = 0;
 	buffer_free(&a->in);
-	a->over_long = false;
+	a->skip = NO;
 }
 
 /* ---- following ---- */
@@ -306,11 +351,16 @@ tell_spot(struct audit *a)
 		return false;
 	const struct spot *s = &a->spot[(first + a->spots_told++) % a->last];
 	struct buffer line = { 0 };
-	uint8_t *room = buffer_room(&line, s->len);
-	ssize_t n = room == NULL ? -1 : pread(a->fd, room, s->len, (off_t)s->at);
-	json_t *entry = n == (ssize_t)s->len ? json_loadb((const char *)room, s->len, 0, NULL) : NULL;
+	size_t len = s->len < LINE_MAX + CHUNK ? (size_t)s->len : LINE_MAX + CHUNK;
+	uint8_t *room = buffer_room(&line, len);
+	ssize_t n = room == NULL ? -1 : pread(a->fd, room, len, (off_t)s->at);
+	const struct sp_bytes read = { room, n < 0 ? 0 : (size_t)n };
+	json_t *entry = entry_of(read);
+	uint64_t when;
 	if (entry != NULL)
 		tell(a, entry, s->at + s->len + 1);
+	else
+		tell_unreadable(a, time_of(read, &when) ? when : 0, s->at, s->len);
 	json_decref(entry);
 	buffer_free(&line);
 	return true;
@@ -322,7 +372,7 @@ walk_back(struct audit *a)
 {
 	a->back = a->back == 0 ? BACK_FIRST : 4 * a->back;
 	a->at = a->end - a->begin > a->back ? a->end - a->back : a->begin;
-	a->over_long = a->at > 0; /* in the middle of a line */
+	a->skip = a->at > 0 ? REST : NO;
 	a->nspots = 0;
 	buffer_free(&a->in);
 }
@@ -349,11 +399,12 @@ step_on(struct audit *a)
 		finish(a, false);
 		return false;
 	}
-	if (a->over_long)
+	if (a->skip != NO)
 		skip_line(a);
 	struct sp_reader r = sp_reader(buffer_bytes(&a->in));
 	struct sp_bytes line = sp_rd_until(&r, '\n');
-	if (!r.bad && !a->follow && a->spot == NULL && a->told == a->limit) {
+	bool too_long = r.bad && a->in.len > LINE_MAX;
+	if ((!r.bad || too_long) && !a->follow && a->spot == NULL && a->told == a->limit) {
 		walked(a, true);
 		return false;
 	}
@@ -363,8 +414,8 @@ step_on(struct audit *a)
 		walked(a, false);
 		return a->spot != NULL;
 	}
-	if (a->in.len > LINE_MAX) {
-		a->over_long = true;
+	if (too_long) {
+		skip_long(a);
 		return true;
 	}
 	int rc = fill(a);
@@ -409,7 +460,7 @@ begin_at(struct audit *a, const struct stat *st)
 		walk_back(a);
 		return true;
 	}
-	a->over_long = a->at > 0; /* in the middle of a line */
+	a->skip = a->at > 0 ? REST : NO;
 	return true;
 }
 

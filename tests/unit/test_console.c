@@ -324,6 +324,75 @@ test_recording(void)
 	end();
 }
 
+/* ---- the audit log ---- */
+
+/* What a caller is told who asks so. */
+static const char *
+audit_of(int fd, const char *query)
+{
+	char text[256];
+	int c = connect_caller(1);
+	(void)snprintf(text, sizeof(text), "GET /api/v1/audit%s HTTP/1.1\r\nHost: l\r\n\r\n", query);
+	fake.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	CU_ASSERT(strstr(say(c, text), "{\"done\":") != NULL);
+	close(fake.fd);
+	close(c);
+	return reply;
+}
+
+static unsigned
+count_of(const char *in, const char *what)
+{
+	unsigned n = 0;
+	for (; (in = strstr(in, what)) != NULL; in++)
+		n++;
+	return n;
+}
+
+static void
+test_audit_long(void)
+{
+	static const struct {
+		const char *query;
+		unsigned entries, unreadable;
+	} row[] = {
+		{ "", 5, 2 },
+		{ "?user=ann", 3, 1 }, /* it may be about ann, and the torn one isn't */
+		{ "?until=2026-01-01T00:00:02Z", 1, 0 },
+		{ "?since=2026-01-01T00:00:03Z", 3, 1 },
+		{ "?last=4", 4, 2 },
+		{ "?last=1", 1, 0 },
+		{ "?limit=1", 1, 0 },
+		{ "?limit=2", 2, 1 },
+	};
+	static char big[3u << 19];
+	int fd = memfd_create("audit", MFD_CLOEXEC);
+	begin();
+	memset(big, 'x', sizeof(big));
+	big[sizeof(big) - 1] = '\n';
+	memcpy(big, "{\"time\":\"2026-01-01T00:00:02.000Z\",", 36);
+	unsigned first = (unsigned)dprintf(fd, "{\"time\":\"2026-01-01T00:00:01.000Z\",\"event\":\"first\",\"user\":\"ann\"}\n");
+	CU_ASSERT_EQUAL(write(fd, big, sizeof(big)), (ssize_t)sizeof(big));
+	dprintf(fd, "{\"time\":\"2026-01-01T00:00:03.000Z\",\"event\":\"zero\",\"why\":\"\\u0000\"}\n");
+	dprintf(fd, "{\"time\":\"2026-01-01T00:00:04.000Z\",\"event\":\"to\n");
+	dprintf(fd, "{\"time\":\"2026-01-01T00:00:05.000Z\",\"event\":\"last\",\"user\":\"ann\"}\n");
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		const char *all = audit_of(fd, row[i].query);
+		CU_ASSERT_EQUAL(count_of(all, "{\"entry\":"), row[i].entries);
+		CU_ASSERT_EQUAL(count_of(all, "\"unreadable line\""), row[i].unreadable);
+	}
+	char told[128];
+	(void)snprintf(told, sizeof(told), "{\"time\":\"2026-01-01T00:00:02.000Z\",\"event\":\"unreadable line\",\"at\":%u,\"bytes\":%zu,", first, sizeof(big) - 1);
+	CU_ASSERT_PTR_NOT_NULL(strstr(audit_of(fd, "?last=4"), told));
+	const char *said = strstr(audit_of(fd, "?limit=2"), "\"next\":\"");
+	CU_ASSERT_PTR_NOT_NULL_FATAL(said);
+	char query[64];
+	(void)snprintf(query, sizeof(query), "?cursor=%.*s", (int)strcspn(said + 8, "\""), said + 8);
+	CU_ASSERT_EQUAL(count_of(audit_of(fd, query), "{\"entry\":"), 3);
+	end();
+	close(fd);
+}
+
 static void
 test_keeper_gone(void)
 {
@@ -535,6 +604,7 @@ main(void)
 		{ "refused", test_refused },
 		{ "limits", test_limits },
 		{ "recording", test_recording },
+		{ "lines of the audit log that can't be read", test_audit_long },
 		{ "keeper gone", test_keeper_gone },
 		{ "quit", test_quit },
 		{ "links", test_links },
