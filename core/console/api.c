@@ -13,6 +13,7 @@
 #include "console.h"
 
 #define ID_MAX 64
+#define WORD_MAX 200u
 
 /* ---- arguments ---- */
 
@@ -316,6 +317,20 @@ static const struct {
 	void (*begin)(struct caller *c, struct sp_bytes token, json_t *args);
 } streams[] = { { CALL_SEARCH, search_begin }, { CALL_REPLAY, replay_begin }, { CALL_AUDIT, audit_begin }, { CALL_EVENTS, events_begin } };
 
+/* What is looked for in many lines and frames: a long text would take the time of everybody. */
+static bool
+words_fit(struct caller *c, json_t *args)
+{
+	const char *name;
+	json_t *value;
+	json_object_foreach(args, name, value)
+		if (json_string_length(value) > WORD_MAX) {
+			caller_refuse(c, 400, "\"%s\" has at most %u bytes", name, WORD_MAX);
+			return false;
+		}
+	return true;
+}
+
 void
 api_begin(struct caller *c, const struct request *r)
 {
@@ -344,7 +359,10 @@ api_begin(struct caller *c, const struct request *r)
 	for (size_t i = 0; i < sizeof(streams) / sizeof(*streams); i++) {
 		if (streams[i].call != route->call)
 			continue;
-		streams[i].begin(c, p.token, args);
+		if (words_fit(c, args))
+			streams[i].begin(c, p.token, args);
+		else
+			json_decref(args);
 		return;
 	}
 	ask_begin(c, route->call, &p, args);

@@ -32,7 +32,6 @@
 #define LIMIT_DEFAULT 1000
 #define LIMIT_MAX 100000
 #define LAST_MAX 10000
-#define TEXT_MAX 200u
 #define BACK_FIRST (1u << 20)
 #define TRIES 3
 #define TURN_MS 1000
@@ -526,10 +525,6 @@ audit_begin(struct caller *c, struct sp_bytes token, json_t *args)
 		a->since = clock_wall_us();
 	a->token = secret_new(token);
 	caller_work(c, &a->job);
-	if (arg(a, "text") != NULL && strlen(arg(a, "text")) > TEXT_MAX) {
-		caller_refuse(c, 400, "\"text\" has at most %u bytes", TEXT_MAX);
-		return;
-	}
 	if (!take_moment(a, "since", &a->since) || !take_moment(a, "until", &a->until))
 		return;
 	const struct question q = { caller_connection(c), token, CALL_AUDIT, args };

@@ -253,6 +253,30 @@ test_refused(void)
 	end();
 }
 
+/* What lines and frames are compared with is short: else one caller has the time of all. */
+static void
+test_long_words(void)
+{
+	static const char *const words[] = { "audit?text", "audit?user", "audit?target", "audit?event", "audit?verdict", "audit?would", "audit?session",
+		"audit?cursor", "search?text", "search?text=a&user", "search?text=a&target" };
+	char long_one[256] = "", text[512];
+	begin();
+	memset(long_one, 'a', 201);
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++) {
+		int fd = connect_caller(i);
+		(void)snprintf(text, sizeof(text), "GET /api/v1/%s=%s HTTP/1.1\r\n" HOST "\r\n", words[i], long_one);
+		CU_ASSERT(begins(say(fd, text), "HTTP/1.1 400"));
+		CU_ASSERT_PTR_NOT_NULL(strstr(reply, "has at most 200 bytes"));
+		CU_ASSERT_EQUAL(fake.asked, i);
+		(void)snprintf(text, sizeof(text), "GET /api/v1/%s=%.200s HTTP/1.1\r\n" HOST "\r\n", words[i], long_one);
+		(void)say(fd, text);
+		CU_ASSERT_EQUAL(fake.asked, i + 1);
+		close(fd);
+		loop();
+	}
+	end();
+}
+
 static void
 test_limits(void)
 {
@@ -603,6 +627,7 @@ main(void)
 		{ "forms", test_form },
 		{ "refused", test_refused },
 		{ "limits", test_limits },
+		{ "long words", test_long_words },
 		{ "recording", test_recording },
 		{ "lines of the audit log that can't be read", test_audit_long },
 		{ "keeper gone", test_keeper_gone },
