@@ -5,7 +5,8 @@
  *   GROUP ─▶ its sessions ─▶ their operations that say GROUP ─▶ their frames ─▶ by time ─▶ shown
  *
  * A docker exec is created, started, resized and asked for its end on connections of their own; each of these operations says the
- * exec's id in its recording.  A session's id in GROUP's place stands for all groups that it belongs to.
+ * exec's id in its recording.  A session's id in GROUP's place stands for all groups that it belongs to: those of its target, its part
+ * and its user.  The names are what targets say, so that one may say another's.
  */
 #include <config.h>
 
@@ -30,8 +31,10 @@ struct piece {
 struct together {
 	json_t *groups;       /* their names: true */
 	json_t *sessions;     /* id: true */
-	const char *user, *target; /* of the first session, borrowed from `answers` */
+	const char *user, *target, *part; /* of the session that was named, or the first; borrowed from `answers` */
 	json_t *answers;
+	bool named;           /* a session was */
+	size_t others;        /* other users' sessions there, left out */
 	bool more;
 	struct buffer pieces; /* of struct piece, never dropped from */
 	size_t n, bytes;
@@ -42,17 +45,22 @@ static int
 take_row(struct together *t, const json_t *row)
 {
 	const char *id = json_string_value(json_object_get(row, "id")), *user = json_string_value(json_object_get(row, "user")),
-		   *target = json_string_value(json_object_get(row, "target"));
-	if (id == NULL || user == NULL || target == NULL)
+		   *target = json_string_value(json_object_get(row, "target")), *part = json_string_value(json_object_get(row, "part"));
+	if (id == NULL || user == NULL || target == NULL || part == NULL)
 		return failed("the gateway's answer is not understood");
 	if (t->user == NULL) {
 		t->user = user;
 		t->target = target;
+		t->part = part;
 	}
-	if (strcmp(user, t->user) != 0 || strcmp(target, t->target) != 0)
-		return failed("that is the name of more than one group, of %s at %s and of %s at %s: name a session of the one that is meant", t->user, t->target,
-		    user, target);
-	return json_object_set_new(t->sessions, id, json_true()) == 0 ? DONE : failed("out of memory");
+	bool there = strcmp(target, t->target) == 0 && strcmp(part, t->part) == 0, theirs = strcmp(user, t->user) == 0;
+	if (there && theirs)
+		return json_object_set_new(t->sessions, id, json_true()) == 0 ? DONE : failed("out of memory");
+	t->others += there;
+	if (t->named)
+		return DONE;
+	return failed("that is the name of more than one group, of %s at %s and of %s at %s: replay a session of the one that is meant with --together "
+		      "(`sallyport sessions --group` lists them)", t->user, t->target, user, target);
 }
 
 static int
@@ -60,7 +68,8 @@ take_group(struct together *t, const struct run *r, const char *group)
 {
 	json_t *answer, *row;
 	size_t i;
-	int rc = client_call(r, "GET", "/api/v1/sessions", json_pack("{s:s,s:i}", "group", group, "limit", SESSIONS_MAX), &answer);
+	int rc = client_call(r, "GET", "/api/v1/sessions", json_pack("{s:s,s:i,s:s*}", "group", group, "limit", SESSIONS_MAX, "target",
+	    t->named ? t->target : NULL), &answer);
 	if (rc != DONE)
 		return rc;
 	(void)json_array_append_new(t->answers, answer);
@@ -71,30 +80,49 @@ take_group(struct together *t, const struct run *r, const char *group)
 	return rc;
 }
 
-/* The word is a group's name, or a session of some. */
+/* The session that the word names; NULL: none. */
 static int
-find_groups(struct together *t, const struct run *r)
+find_session(struct together *t, const struct run *r, const json_t **session_r)
 {
-	json_t *answer, *name;
-	size_t i;
+	json_t *answer;
 	unsigned status;
 	char path[256];
-	if (json_object_set_new(t->groups, r->word[0], json_true()) != 0)
-		return failed("out of memory");
-	int rc = take_group(t, r, r->word[0]);
-	if (rc != DONE || json_object_size(t->sessions) > 0)
-		return rc;
-	rc = client_path("sessions", r->word[0], "", path);
+	size_t len = strlen(r->word[0]);
+	*session_r = NULL;
+	if (len >= ID_TEXT || strspn(r->word[0], "0123456789abcdefghijklmnopqrstuvwxyz") != len)
+		return DONE; /* no session's id */
+	int rc = client_path("sessions", r->word[0], "", path);
 	if (rc == DONE)
 		rc = client_try(r, "GET", path, NULL, &status, &answer);
 	if (rc != DONE)
 		return rc;
 	(void)json_array_append_new(t->answers, answer);
-	json_array_foreach(json_object_get(answer, "groups"), i, name)
+	if (status != 200)
+		return DONE;
+	*session_r = answer;
+	t->named = true;
+	t->user = json_string_value(json_object_get(answer, "user"));
+	t->target = json_string_value(json_object_get(answer, "target"));
+	t->part = json_string_value(json_object_get(answer, "part"));
+	return t->user == NULL || t->target == NULL || t->part == NULL ? failed("the gateway's answer is not understood") : DONE;
+}
+
+/* The word is a session of some groups, or the name of one: a name that is like a session's id is none. */
+static int
+find_groups(struct together *t, const struct run *r)
+{
+	const json_t *session, *name;
+	const char *group;
+	json_t *yes;
+	size_t i;
+	int rc = find_session(t, r, &session);
+	if (rc == DONE && session == NULL)
+		(void)json_object_set_new(t->groups, r->word[0], json_true());
+	json_array_foreach(json_object_get(session, "groups"), i, name)
 		(void)json_object_set_new(t->groups, json_string_value(name), json_true());
-	json_array_foreach(json_object_get(answer, "groups"), i, name)
+	json_object_foreach(t->groups, group, yes)
 		if (rc == DONE)
-			rc = take_group(t, r, json_string_value(name));
+			rc = take_group(t, r, group);
 	return rc == DONE && json_object_size(t->sessions) == 0 ? failed("%s is no group, and no session that belongs to one", r->word[0]) : rc;
 }
 
@@ -244,6 +272,8 @@ recordings_together(const struct run *r, bool one_header, int (*each)(void *owne
 	}
 	if (rc == DONE && t.more)
 		(void)fprintf(stderr, "sallyport: more than %d sessions belong to it; the oldest are left out\n", SESSIONS_MAX);
+	if (rc == DONE && t.others > 0)
+		(void)fprintf(stderr, "sallyport: %zu sessions of others there say that they belong to it, too: they are left out\n", t.others);
 	buffer_free(&t.pieces);
 	json_decref(t.sessions);
 	json_decref(t.groups);

@@ -280,6 +280,32 @@ test_search(void)
 	command_expect(1, NULL, "holds no X25519 private key");
 }
 
+#define SESSION_OF(id, user, target) "{\"id\":\"" id "\",\"user\":\"" user "\",\"target\":\"" target "\",\"part\":\"\"}"
+
+/* Another target's engine may say the same name: whose session was named is shown, and no refusal. */
+static void
+test_together(void)
+{
+	static const char no[] = "HTTP/1.1 503 No\r\nContent-Length: 21\r\n\r\n{\"error\":\"that far\"}\n\n";
+	static const char *const exec = "0123456789012345678901234567890123456789";
+	const char *one = good("{\"id\":\"" ID "\",\"user\":\"ann\",\"target\":\"engine\",\"part\":\"\",\"groups\":[\"e1\"]}");
+	const char *list = good("{\"sessions\":[" SESSION_OF("b", "eve", "other") "," SESSION_OF("c", "eve", "engine") "," SESSION_OF(ID, "ann", "engine") "]}");
+	const char *none = "HTTP/1.1 404 No\r\nContent-Length: 2\r\n\r\n{}", *empty = good("{\"sessions\":[]}");
+	RUN(ANSWER(one, list, no), "replay", ID, "--together");
+	command_expect(1, NULL, "that far");
+	CU_ASSERT_EQUAL(command.asked, 3);
+	CU_ASSERT_PTR_NOT_NULL(strstr(command.question[1], "group=e1"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(command.question[1], "target=engine"));
+	CU_ASSERT_PTR_NOT_NULL(strstr(command.question[2], "/sessions/" ID "/recording"));
+	RUN(ANSWER(list), "replay", exec);
+	command_expect(1, NULL, "more than one group, of eve at other and of eve at engine: replay a session of the one that is meant with --together");
+	CU_ASSERT_PTR_NULL(strstr(command.question[0], "target="));
+	RUN(ANSWER(none, empty), "replay", ID, "--together");
+	command_expect(1, NULL, "no group, and no session that belongs to one");
+	RUN(ANSWER(empty), "replay", "A name", "--together");
+	command_expect(1, NULL, "no group, and no session that belongs to one");
+}
+
 static void
 test_recordings(void)
 {
@@ -417,7 +443,7 @@ main(void)
 		{ "misused: 2, and what to do", test_misused }, { "help", test_help }, { "safe text (AP2, RC5)", test_safe },
 		{ "tables", test_table }, { "JSON (AP2)", test_json }, { "a request, shown (AP2)", test_request },
 		{ "a request, whole (AP1)", test_request_whole }, { "a gateway that lies", test_lies }, { "as whom", test_caller },
-		{ "search", test_search }, { "recordings", test_recordings }, { "policies", test_policies },
+		{ "search", test_search }, { "recordings", test_recordings }, { "groups of several targets", test_together }, { "policies", test_policies },
 		{ "explanations (AP2)", test_explain }, { "the manual", test_manual }, { "options have places", options_have_places }, CU_TEST_INFO_NULL,
 	};
 	command_begin();
