@@ -134,13 +134,11 @@ share_group(struct keeper *k, struct link *l, struct message *m)
 		return SP_OK;
 	if (!is_name(m->f[1].s))
 		return SP_EPROTO;
-	if (++s->groups > SHARE_GROUPS_MAX) {
-		if (s->groups == SHARE_GROUPS_MAX + 1)
-			log_warn("session %s belongs to more than %d groups: further ones stand in its recording only", s->name, SHARE_GROUPS_MAX);
+	if (s->groups >= SHARE_GROUPS_MAX)
 		return SP_OK;
-	}
 	const struct field row[] = { m->f[1], S(((struct sp_bytes){ s->id, ID_LEN })) };
-	(void)keeper_write(k, STORE_GROUP_ADD, row);
+	if (keeper_write(k, STORE_GROUP_ADD, row) > 0 && ++s->groups == SHARE_GROUPS_MAX) /* a new one: it may say the same often */
+		log_warn("session %s belongs to %d groups: further ones stand in its recording only", s->name, SHARE_GROUPS_MAX);
 	return SP_OK;
 }
 

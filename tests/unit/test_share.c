@@ -209,6 +209,10 @@ test_groups(void)
 	CU_ASSERT_EQUAL(listed("ann", "{\"group\":\"exec-1\"}", NULL), 2);
 	CU_ASSERT_EQUAL(listed("ann", "{\"group\":\"exec\"}", NULL), 0);
 	CU_ASSERT_EQUAL(listed("bob", "{\"group\":\"exec-1\"}", NULL), 0); /* not his to see */
+	for (unsigned i = 0; i < SHARE_GROUPS_MAX + 10; i++) /* the same ones, by turns */
+		group(BOB, i % 2 == 0 ? "even" : "odd");
+	group(BOB, "later");
+	CU_ASSERT_EQUAL(listed("bob", "{\"group\":\"later\"}", "[\"even\",\"later\",\"odd\"]"), 1);
 	for (unsigned i = 0; i < SHARE_GROUPS_MAX + 10; i++) {
 		char name[16];
 		(void)snprintf(name, sizeof(name), "many-%u", i);
