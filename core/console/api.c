@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../../modules/http/http.h"
+#include "../base/digest.h"
 #include "../base/log.h"
 #include "console.h"
 
@@ -217,17 +218,34 @@ take_recording(struct caller *c, struct answer *a)
 
 /* ---- how often one may try ---- */
 
+/* Whose bucket it is: the address's; behind a proxy, where all have one, that of the sign-in or token.  NULL: nobody's. */
+static const struct visitor *
+payer(const struct visitor *v, const struct proof *p, struct visitor *own)
+{
+	uint8_t hash[DIGEST_LEN];
+	if (v == NULL || !v->local)
+		return v;
+	if (p == NULL || p->carrier == CARRIER_NONE)
+		return NULL;
+	digest_sha256(p->token, hash);
+	memcpy(own->net, hash, sizeof(own->net));
+	return own;
+}
+
 bool
 api_may_ask(struct caller *c, enum call call, const struct proof *p, json_t *args)
 {
 	const struct visitor *v = caller_visitor(c);
+	struct visitor own = { .local = true };
 	bool anybody = false;
 	unsigned seconds;
 	for (const struct route *r = route_table; r->method != NULL; r++)
 		anybody = anybody || (r->call == call && r->role == MAY_ANYBODY);
 	bool tries = (anybody && call != CALL_IDENTITIES) || call == CALL_DEVICE_LOOK || call == CALL_DEVICE_CONFIRM;
-	if (!attempts_charge(caller_console(c), v, call == CALL_DEVICE_POLL || call == CALL_SLACK ? ATTEMPTS_POLL : tries ? ATTEMPTS_SIGN_IN : 0, &seconds) &&
-	    (tries || p->carrier != CARRIER_NONE)) {
+	unsigned cost = call == CALL_DEVICE_POLL || call == CALL_SLACK ? ATTEMPTS_POLL : tries ? ATTEMPTS_SIGN_IN : 0;
+	/* Whoever shares the address of somebody who tries: their sign-in is looked up, which costs little, and can't be guessed. */
+	bool held_up = tries || p->carrier == CARRIER_BEARER;
+	if (!attempts_charge(caller_console(c), payer(v, p, &own), cost, &seconds) && held_up) {
 		caller_retry_after(c, seconds);
 		return false;
 	}
@@ -241,7 +259,7 @@ api_was_told(struct caller *c, unsigned status)
 {
 	unsigned seconds;
 	if (status == 401)
-		(void)attempts_charge(caller_console(c), caller_visitor(c), ATTEMPTS_SIGN_IN, &seconds);
+		(void)attempts_charge(caller_console(c), payer(caller_visitor(c), NULL, NULL), ATTEMPTS_SIGN_IN, &seconds);
 }
 
 /* ---- answers ---- */

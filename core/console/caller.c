@@ -791,8 +791,8 @@ caller_visit(struct console *console, int fd, const struct visitor *v)
 	static const struct tls_start start = { .alpn = "http/1.1" };
 	const struct console_settings *s = &console->epoch->settings.console;
 	unsigned same = 0;
-	for (const struct caller *o = console->callers; o != NULL; o = o->next)
-		same += o->door != NULL && memcmp(o->visitor.net, v->net, sizeof(v->net)) == 0;
+	for (const struct caller *o = console->callers; o != NULL && !v->local; o = o->next)
+		same += o->door != NULL && !o->visitor.local && memcmp(o->visitor.net, v->net, sizeof(v->net)) == 0;
 	if (console->nvisitors >= s->limit.connections || same >= s->limit.per_address || console->quitting) {
 		log_info("%s: refused, it has %u connections of %u", v->address, same, console->nvisitors);
 		close(fd);

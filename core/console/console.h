@@ -35,6 +35,7 @@ struct door { /* a certificate: of one epoch, and of who came in by it */
 struct visitor { /* over HTTPS */
 	char address[64];
 	uint8_t net[16]; /* IPv4-mapped, or the first 64 bits of IPv6: what one may be taken for one's own */
+	bool local;      /* of a Unix socket: a proxy of one's own, which brings everybody */
 };
 
 struct console {

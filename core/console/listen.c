@@ -37,7 +37,7 @@ visitor_of(int fd, const struct sockaddr_storage *a, struct visitor *v_r)
 {
 	struct ucred who = { .uid = (uid_t)-1 };
 	socklen_t len = sizeof(who);
-	*v_r = (struct visitor){ .address = "" };
+	*v_r = (struct visitor){ .address = "", .local = a->ss_family == AF_UNIX };
 	if (a->ss_family == AF_INET) {
 		const struct in_addr *v4 = &((const struct sockaddr_in *)(const void *)a)->sin_addr;
 		(void)inet_ntop(AF_INET, v4, v_r->address, sizeof(v_r->address));

@@ -122,17 +122,19 @@ turn(void)
 		event_base_loop(console.role.base, EVLOOP_NONBLOCK);
 }
 
+static bool behind_proxy; /* who visits comes by a Unix socket */
+
 static void
 visit(const char *address)
 {
 	const struct tls_start start = { .alpn = "http/1.1", .name = "gate.test", .verify = true };
-	struct visitor v = { .net = { 0 } };
+	struct visitor v = { .net = { 0 }, .local = behind_proxy };
 	int fd[2], rc = 0;
 	bool wants_write;
 	const char *why = "";
 	CU_ASSERT_EQUAL_FATAL(link_pair(fd), SP_OK);
 	(void)snprintf(v.address, sizeof(v.address), "%s", address);
-	v.net[15] = (uint8_t)atoi(strrchr(address, '.') + 1);
+	v.net[15] = behind_proxy ? 0 : (uint8_t)atoi(strrchr(address, '.') + 1);
 	(void)evutil_make_socket_nonblocking(fd[1]);
 	caller_visit(&console, fd[0], &v);
 	browser_fd = fd[1];
@@ -552,9 +554,44 @@ test_attempts(void)
 	CU_ASSERT(n >= 25 && n <= 35);
 	CU_ASSERT(has("Retry-After: "));
 	CU_ASSERT(ask(GET("/signin", "")) && is(200)); /* to look is free */
+	CU_ASSERT(ask(GET("/api/v1/whoami", COOKIE)) && is(200)); /* who is signed in goes on */
+	CU_ASSERT(ask(GET("/api/v1/whoami", "Authorization: Bearer a.b.c\r\n")) && is(429)); /* a token takes work to look at */
 	leave();
 	visit("192.0.2.9");
 	CU_ASSERT(ask(GET("/signin/with/corp", "")) && is(400)); /* another address */
+	end();
+}
+
+/* Behind a proxy all have one address: nobody uses up what others may try, nor their connections. */
+static void
+test_behind_proxy(void)
+{
+	int fd[2];
+	struct visitor v = { .address = "uid=33", .local = true };
+	unsigned n = 0;
+	begin();
+	leave();
+	behind_proxy = true;
+	visit("uid=33");
+	says(CALL_SIGNIN_BEGIN, 400, "{\"error\":\"no\"}");
+	for (unsigned i = 0; i < 100; i++)
+		n += ask(GET("/signin/with/corp", "")) != NULL && strncmp(page, "HTTP/1.1 400", 12) == 0;
+	CU_ASSERT_EQUAL(n, 100);
+	CU_ASSERT(ask(GET("/api/v1/whoami", "Authorization: Bearer a.b.c\r\n")) && is(200));
+	/* Codes of machines are looked for by somebody who is signed in: each has a bucket of their own. */
+	says(CALL_DEVICE_LOOK, 404, "{\"error\":\"no\"}");
+	for (n = 0; n < 100 && ask(GET("/device?code=AAAA-BBBB", COOKIE)) && strncmp(page, "HTTP/1.1 429", 12) != 0;)
+		n++;
+	CU_ASSERT(n >= 25 && n <= 35);
+	CU_ASSERT(ask(GET("/device?code=AAAA-BBBB", "Cookie: __Host-sallyport=sps_other\r\n")) && is(404));
+	for (unsigned i = 0; i < 50; i++) {
+		CU_ASSERT_EQUAL_FATAL(link_pair(fd), SP_OK);
+		caller_visit(&console, fd[0], &v);
+		close(fd[1]);
+	}
+	CU_ASSERT_EQUAL(console.nvisitors, 51);
+	turn();
+	behind_proxy = false;
 	end();
 }
 
@@ -594,6 +631,7 @@ main(void)
 		{ "sign out", test_sign_out },
 		{ "refused before the keeper hears of it", test_guard },
 		{ "a bucket for each address", test_attempts },
+		{ "behind a proxy", test_behind_proxy },
 		{ "a share of connections", test_share },
 		CU_TEST_INFO_NULL,
 	};
