@@ -324,7 +324,7 @@ execute_renew(struct pg *p, struct pg_portal *portal)
 	sp_op_free(&portal->op);
 	portal->max_rows = p->question.max_rows;
 	portal->op = pg_question_take(p);
-	portal->described = portal->finished = false;
+	portal->described = portal->finished = portal->ran = false;
 	pg_shape_clear(&portal->shape);
 	return rc;
 }
@@ -399,6 +399,16 @@ cut_execute(struct pg *p)
 	return rc == PG_AGAIN ? SP_EINTERNAL : rc;
 }
 
+/* All of it or some rows: what it changes may be changed by now, and each further row may change more. */
+static void
+portal_ran(struct pg *p, struct pg_portal *portal)
+{
+	if (!portal->ran) /* what writes does all of that for its first row */
+		pg_defined_moved(p, portal->op, portal->statement->traits);
+	portal->ran = true;
+	pg_track_answer(p, portal->statement->traits);
+}
+
 int
 pg_execute_complete(struct pg *p, const struct pg_message *m)
 {
@@ -410,10 +420,9 @@ pg_execute_complete(struct pg *p, const struct pg_message *m)
 	if (a->cut && pg_behind(p, SP_TARGET))
 		return PG_AGAIN;
 	int rc = SP_OK;
+	portal_ran(p, portal);
 	if (!portal->finished) {
 		portal->finished = true;
-		pg_defined_moved(p, portal->op, portal->statement->traits);
-		pg_track_answer(p, portal->statement->traits);
 		uint64_t rows = portal->shape.ncolumns > 0 ? portal->rows : pg_tag_rows(tag);
 		if (rc == SP_OK)
 			rc = pg_finish(portal->op, rows, a->cut ? p->refusal.code : "", tag);
@@ -444,8 +453,12 @@ int
 pg_suspended(struct pg *p, const struct pg_message *m)
 {
 	(void)m;
-	if (pg_head(p)->cut)
-		return pg_behind(p, SP_TARGET) ? PG_AGAIN : cut_execute(p);
+	struct pg_answer *a = pg_head(p);
+	if (a->cut && pg_behind(p, SP_TARGET))
+		return PG_AGAIN;
+	portal_ran(p, a->portal);
+	if (a->cut)
+		return cut_execute(p);
 	int rc = pg_answered(p);
 	return rc != SP_OK ? rc : PG_PASS;
 }

@@ -117,6 +117,7 @@ struct pg_portal {
 	bool listed, confirmed, closing;
 	bool described;              /* a Describe went out, the client's or ours */
 	bool finished;               /* its operation is done with */
+	bool ran;                    /* … or some rows of it have come */
 	unsigned refs;
 	uint32_t batch;
 	struct pg_statement *statement; /* counted */

@@ -137,6 +137,19 @@ def in_one_batch_of_the_protocol(w):
 
 
 @test
+def what_was_moved_by_an_execute_that_suspends(w):
+    """All of an INSERT … RETURNING runs at its first Execute, however few rows that one asks for."""
+    c = Wire.through(w)
+    c.values("BEGIN; CREATE TABLE made (a text)")
+    assert c.values("SELECT a FROM made") == []
+    seen = c.ask(parse("", "INSERT INTO made SELECT ssn FROM secret RETURNING 1"), bind(), execute("", 1), SYNC)
+    assert [kind for kind, _ in seen] == ["1", "2", "D", "s", "Z"], seen
+    judged(c, "SELECT a FROM made", "*", lambda text: [query(text)])
+    c.values("ROLLBACK")
+    c.close()
+
+
+@test
 def prepared_before_and_run_after(w):
     c = Wire.through(w)
     c.ask(parse("s", "SELECT label, label || '' FROM v"), SYNC)

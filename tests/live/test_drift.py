@@ -208,6 +208,49 @@ def mk8_search_path_changes_between_parse_and_execute(w):
         c.close()
 
 
+SETS = "SELECT set_config('search_path', 'there', false)"
+AFTER = "SELECT upper(value) FROM t"
+
+# What changes the path: texts of queries, or the messages of a batch.  After it t is there.t.
+SUSPENDED = {
+    "suspended": [(parse("", SETS), bind(), execute("", 1), SYNC)],
+    "suspended and closed": [(parse("", SETS), bind("p"), execute("p", 1), close("P", "p"), SYNC)],
+    "suspended, in a transaction": ["BEGIN", (parse("", SETS), bind(), execute("", 1), SYNC)],
+    "suspended, and its transaction ended": ["BEGIN", (parse("", SETS), bind(), execute("", 1), SYNC), "COMMIT"],
+}
+
+
+def path_left(w, steps):
+    """What t shows after these, and after the same prepared before them: as queries, and in batches."""
+    found = []
+    for way, ask in (("simple", lambda: (query(AFTER),)), ("parsed", lambda: (parse("", AFTER), bind(), execute(), SYNC)),
+                     ("prepared", lambda: (bind("", "before"), execute(), SYNC)), ("by name", lambda: (query("EXECUTE q"),))):
+        anew(w)
+        c = Wire.through(w)
+        c.values("SET search_path = here, there" if "REVOKE" in str(steps) else "SET search_path = here")
+        c.values(f"PREPARE q AS {AFTER}")
+        c.ask(parse("before", AFTER), SYNC)
+        assert [row(body) for kind, body in c.ask(query(AFTER)) if kind == "D"] == [[b"PLAIN %d" % n] for n in (1, 2, 3)]
+        for step in steps:
+            seen = c.ask(*((query(step),) if isinstance(step, str) else step))
+            assert "E" not in [kind for kind, _ in seen], f"{step}: {shape(seen)}"
+        rows = [row(body) for kind, body in c.ask(*ask()) if kind == "D"]
+        if rows != [[b"****"]] * 3:
+            found.append(f"{way}: {rows}")
+        c.close()
+    return found
+
+
+def paths_left(w, ways):
+    found = {name: path_left(w, steps) for name, steps in ways.items()}
+    assert not any(found.values()), json.dumps({k: v for k, v in found.items() if v}, indent=1)
+
+
+@test
+def mk8_an_execute_that_suspends_has_run(w):
+    paths_left(w, SUSPENDED)
+
+
 # Each is another meaning of some name, or of nothing that statements can name.
 CHANGES = """
     ALTER TABLE secret RENAME note TO remark
