@@ -164,11 +164,12 @@ has_setting(const struct stmt *s)
 static void
 names_change(struct analysis *a, const struct stmt *s)
 {
-	static const char *const ends[] = { "commit", "rollback", "rollback to", "prepare transaction", "discard", "reset" };
+	/* what FETCH runs is in another text, or in front of it */
+	static const char *const verb[] = { "commit", "rollback", "rollback to", "prepare transaction", "discard", "reset", "fetch", "move" };
 	bool defines = (s->effects & (PG_DDL | PG_OPAQUE | PG_EXECUTE)) != 0, other_path = defines || has_setting(s);
 
-	for (size_t i = 0; i < sizeof(ends) / sizeof(*ends); i++)
-		other_path = other_path || strcmp(s->verb, ends[i]) == 0;
+	for (size_t i = 0; i < sizeof(verb) / sizeof(*verb); i++)
+		other_path = other_path || strcmp(s->verb, verb[i]) == 0;
 	/* What is committed stays what it was, but for temporary tables that are dropped then. */
 	bool keeps = !defines && strcmp(s->verb, "commit") == 0 && a->view != NULL && !a->view->path_unknown && a->view->ntemporary == 0;
 	a->renames = a->renames || s->unclear != NULL || (other_path && !keeps);

@@ -46,7 +46,7 @@ bool pg_catalogue_fresh(const struct pg *p, uint64_t since);
 int pg_catalogue_column(struct pg *p, const struct sp_op *op, uint32_t table, uint16_t attnum, struct sp_column *c) SP_MUST;
 /*
  * It was let through: cursors that it opens may hold columns that are masked, and FETCH does not say
- * which.  named: by a portal of the protocol's, which FETCH reads like a cursor of DECLARE.
+ * which; it changes what their queries change.  named: by a portal of the protocol's, which FETCH reads like a cursor of DECLARE.
  */
 void pg_cursor_note(struct pg *p, const struct sp_op *op, bool named);
 /* May a column of schema.table, or one behind it, be tagged?  True where nobody knows. */

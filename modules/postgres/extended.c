@@ -349,7 +349,7 @@ execute_allowed(struct pg *p, struct pg_portal *portal)
 	p->block = p->block || (portal->statement->traits & PG_BEGINS) != 0 || (portal->statement->traits & PG_PLAIN) == 0;
 	if ((portal->statement->traits & PG_BEGINS) != 0)
 		p->began = true;
-	else if ((portal->statement->traits & PG_PLAIN) == 0 || portal->max_rows > 0 || pg_defined_unseen(p))
+	else if ((portal->statement->traits & (PG_PLAIN | PG_FETCHES)) != PG_PLAIN || portal->max_rows > 0 || pg_defined_unseen(p))
 		p->barrier = true;
 	return PG_PASS;
 }

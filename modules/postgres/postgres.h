@@ -257,6 +257,7 @@ struct pg {
 	bool unrecorded;      /* the end of an operation could not be written: P8 */
 	bool doubtful;        /* prepared statements may have come or gone by SQL */
 	bool secret_cursor;   /* one was opened over columns that are masked for this principal */
+	unsigned cursor_traits; /* of what cursors were opened for in this transaction: PG_NAMES, PG_SETTINGS, PG_PREPARED */
 };
 
 /* ---- postgres.c ---- */
@@ -462,6 +463,7 @@ enum pg_trait {         /* of a statement's text, looked up once */
 	PG_ENDS = 128,    /* ends a transaction */
 	PG_RESETS = 256,  /* settings may be what the connection began with */
 	PG_UNDOES = 1024, /* takes back what was defined, or lets it stand for good */
+	PG_FETCHES = 2048, /* runs an open cursor, which does what its query does */
 	PG_WRITES = 512,  /* may write, or lock: until the transaction ends others may wait for it */
 };
 unsigned pg_traits(const struct sp_op *op);

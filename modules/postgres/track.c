@@ -104,6 +104,8 @@ pg_traits(const struct sp_op *op)
 		traits |= PG_NAMES | PG_SETTINGS;
 	if (sets_names(op))
 		traits |= PG_SETTINGS;
+	if (sp_op_has(op, PG_A_VERB, "fetch") || sp_op_has(op, PG_A_VERB, "move"))
+		traits |= PG_FETCHES;
 	if (sp_op_has(op, PG_A_VERB, "reset") || sp_op_has(op, PG_A_VERB, "discard"))
 		traits |= PG_RESETS;
 	if (hidden || sp_op_has(op, PG_A_VERB, "deallocate") || sp_op_has(op, PG_A_VERB, "discard")
@@ -435,6 +437,8 @@ pg_track_moved(struct pg *p)
 void
 pg_track_answer(struct pg *p, unsigned traits)
 {
+	if ((traits & PG_FETCHES) != 0 && p->cursor_traits != 0)
+		traits = (traits & ~(unsigned)PG_PLAIN) | p->cursor_traits;
 	if (p->defined && ((traits & (PG_PLAIN | PG_BEGINS)) == 0 || pg_defined_unseen(p)))
 		define_again(p, (traits & PG_UNDOES) != 0);
 	if ((traits & PG_PLAIN) != 0)
@@ -477,6 +481,8 @@ pg_track_status(struct pg *p, uint8_t status)
 	}
 	if (p->queue.n == 0) { /* else more is under way, and this is not the last word on it */
 		p->block = false;
+		if (status == 'I')
+			p->cursor_traits = 0; /* one WITH HOLD has run */
 		if (status == 'I')
 			sp_wrote(p->s, false);
 	}

@@ -11,7 +11,7 @@ from wire import *
 POLICY_DRIFT = """\
 tag "pii" { "*.secret.value", "there.t.value" }
 rule "hide" { doc = "Masked for all.", on = "sql.result", when = { column = tagged "pii" }, mask = mask.redact }
-rule "tells" { doc = "A function of somebody.", on = "sql.statement", when = { verb = "select" }, allow = { unclear = "function", name = "public.tells" } }
+rule "tells" { doc = "Functions of somebody.", on = "sql.statement", when = { groups = "dev" }, allow = { unclear = "function", name = matches "." } }
 """
 
 SQL = """
@@ -25,6 +25,9 @@ CREATE FUNCTION anew() RETURNS void LANGUAGE sql AS $$
   CREATE TABLE there.t (id int, value text);
   CREATE VIEW shown AS SELECT id, note AS text FROM secret;
 $$;
+CREATE FUNCTION moves() RETURNS text LANGUAGE plpgsql AS $$BEGIN RETURN set_config('search_path', 'there', false); END$$;
+CREATE FUNCTION opens() RETURNS text LANGUAGE plpgsql AS
+  $$DECLARE c refcursor := 'c'; BEGIN OPEN c FOR SELECT set_config('search_path', 'there', false); RETURN c; END$$;
 """
 
 FILL = """
@@ -218,6 +221,20 @@ SUSPENDED = {
     "suspended, in a transaction": ["BEGIN", (parse("", SETS), bind(), execute("", 1), SYNC)],
     "suspended, and its transaction ended": ["BEGIN", (parse("", SETS), bind(), execute("", 1), SYNC), "COMMIT"],
 }
+DECLARE = f"DECLARE c CURSOR FOR {SETS}"
+CURSORS = {
+    "fetched": ["BEGIN", DECLARE, "FETCH c"],
+    "fetched by messages": ["BEGIN", DECLARE, (parse("", "FETCH c"), bind(), execute(), SYNC)],
+    "moved": ["BEGIN", DECLARE, "MOVE ALL IN c"],
+    "fetched, and its transaction ended": ["BEGIN", DECLARE, "FETCH c", "COMMIT"],
+    "held": [f"DECLARE c CURSOR WITH HOLD FOR {SETS}"],
+    "fetch prepared first": [(parse("f", "FETCH c"), SYNC), "BEGIN", DECLARE, (bind("", "f"), execute(), SYNC)],
+    "a portal": ["BEGIN", (parse("", SETS), bind("p"), SYNC), "FETCH p"],
+    "a portal of no block": [(parse("", SETS), bind("p"), query("FETCH p"))],
+    "a portal, by messages": [(parse("", SETS), bind("p"), parse("", "MOVE p"), bind(), execute(), SYNC)],
+    "of a function": ["BEGIN", "DECLARE c CURSOR FOR SELECT public.moves()", "FETCH c"],
+    "opened by a function": ["BEGIN", "SELECT public.opens()", "FETCH c"],
+}
 
 
 def path_left(w, steps):
@@ -225,9 +242,8 @@ def path_left(w, steps):
     found = []
     for way, ask in (("simple", lambda: (query(AFTER),)), ("parsed", lambda: (parse("", AFTER), bind(), execute(), SYNC)),
                      ("prepared", lambda: (bind("", "before"), execute(), SYNC)), ("by name", lambda: (query("EXECUTE q"),))):
-        anew(w)
         c = Wire.through(w)
-        c.values("SET search_path = here, there" if "REVOKE" in str(steps) else "SET search_path = here")
+        c.values("SET search_path = here")
         c.values(f"PREPARE q AS {AFTER}")
         c.ask(parse("before", AFTER), SYNC)
         assert [row(body) for kind, body in c.ask(query(AFTER)) if kind == "D"] == [[b"PLAIN %d" % n] for n in (1, 2, 3)]
@@ -242,6 +258,7 @@ def path_left(w, steps):
 
 
 def paths_left(w, ways):
+    anew(w)
     found = {name: path_left(w, steps) for name, steps in ways.items()}
     assert not any(found.values()), json.dumps({k: v for k, v in found.items() if v}, indent=1)
 
@@ -249,6 +266,30 @@ def paths_left(w, ways):
 @test
 def mk8_an_execute_that_suspends_has_run(w):
     paths_left(w, SUSPENDED)
+
+
+@test
+def mk8_a_cursor_that_changes_nothing_costs_nothing(w):
+    anew(w)
+    c = Wire.through(w)
+    for step in ("SET search_path = here", "BEGIN", "DECLARE c CURSOR FOR SELECT upper(value) FROM t", AFTER):
+        c.values(step)
+    before = w.pg.log().count("has_schema_privilege")
+    assert [c.values("FETCH c") for _ in range(3)] == [[[b"PLAIN %d" % n]] for n in (1, 2, 3)] and len(c.values(AFTER)) == 3
+    assert before > 0 and w.pg.log().count("has_schema_privilege") == before
+    c.close()
+
+
+@test
+def mk8_a_cursor_runs_when_it_is_fetched(w):
+    paths_left(w, CURSORS)
+    c = Wire.through(w)  # the fetch and what follows it in one text
+    for step in ("SET search_path = here", "BEGIN", DECLARE):
+        c.values(step)
+    seen = c.ask(query(f"FETCH c; {AFTER}"))
+    assert b"CANARY" not in told(seen), seen
+    assert [row(body) for kind, body in seen if kind == "D"][1:] == [[b"****"]] * 3, shape(seen)
+    c.close()
 
 
 # Each is another meaning of some name, or of nothing that statements can name.
