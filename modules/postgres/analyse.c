@@ -149,15 +149,22 @@ one_statement(struct analysis *a, const PgQuery__RawStmt *raw)
 }
 
 static bool
-has_setting(const struct stmt *s)
+has_one(const struct set *set, const char *const *texts, size_t n)
 {
-	static const char *const names[] = { "search_path", "role", "session_authorization", "all", "?" };
-
-	for (size_t i = 0; i < s->set[PG_A_SETTING].n; i++)
-		for (size_t k = 0; k < sizeof(names) / sizeof(*names); k++)
-			if (sp_bytes_is(s->set[PG_A_SETTING].v[i]->text, names[k]))
+	for (size_t i = 0; i < set->n; i++)
+		for (size_t k = 0; k < n; k++)
+			if (sp_bytes_is(set->v[i]->text, texts[k]))
 				return true;
 	return false;
+}
+
+/* What it sets, or what nobody knows of behind a view, is another path. */
+static bool
+sets_path(const struct stmt *s)
+{
+	static const char *const names[] = { "search_path", "role", "session_authorization", "all", "?" }, *const unseen[] = { "?.?" };
+
+	return has_one(&s->set[PG_A_SETTING], names, sizeof(names) / sizeof(*names)) || has_one(&s->set[PG_A_TABLES], unseen, 1);
 }
 
 /* What follows in the same text runs under the names that this statement leaves: not those that we know. */
@@ -166,7 +173,7 @@ names_change(struct analysis *a, const struct stmt *s)
 {
 	/* what FETCH runs is in another text, or in front of it */
 	static const char *const verb[] = { "commit", "rollback", "rollback to", "prepare transaction", "discard", "reset", "fetch", "move" };
-	bool defines = (s->effects & (PG_DDL | PG_OPAQUE | PG_EXECUTE)) != 0, other_path = defines || has_setting(s);
+	bool defines = (s->effects & (PG_DDL | PG_OPAQUE | PG_EXECUTE)) != 0, other_path = defines || sets_path(s);
 
 	for (size_t i = 0; i < sizeof(verb) / sizeof(*verb); i++)
 		other_path = other_path || strcmp(s->verb, verb[i]) == 0;

@@ -27,11 +27,11 @@
 	"d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass) AND d.refobjid OPERATOR(pg_catalog.>=) 16384 AND " \
 	"(p.provolatile OPERATOR(pg_catalog.=) 'v' OR " EXTENSION_OF("p.oid", "pg_proc") " OPERATOR(pg_catalog.=) '')"
 
-/* The same of functions that run a text: built in, they leave no dependency.  Ranges, since these have an index. */
+/* The same of functions that run a text or set the path: built in, they leave no dependency.  Ranges, since these have an index. */
 #define NAMED_LIKE(START) "(p.proname OPERATOR(pg_catalog.>=) '" START "' AND p.proname OPERATOR(pg_catalog.<) '" START "~')"
 #define RUNS_TEXT \
 	"SELECT r.ev_class, 0, 0 FROM pg_catalog.pg_rewrite r, pg_catalog.pg_proc p WHERE r.oid OPERATOR(pg_catalog.>=) 16384 " \
-	"AND p.oid OPERATOR(pg_catalog.<) 16384 AND (p.proname OPERATOR(pg_catalog.=) ANY (ARRAY['ts_stat', 'ts_rewrite', 'lo_get', 'loread']::pg_catalog.name[]) " \
+	"AND p.oid OPERATOR(pg_catalog.<) 16384 AND (p.proname OPERATOR(pg_catalog.=) ANY (ARRAY['set_config', 'ts_stat', 'ts_rewrite', 'lo_get', 'loread']::pg_catalog.name[]) " \
 	"OR " NAMED_LIKE("query_to_xml") " OR " NAMED_LIKE("table_to_xml") " OR " NAMED_LIKE("cursor_to_xml") " OR " NAMED_LIKE("schema_to_xml") \
 	" OR " NAMED_LIKE("database_to_xml") " OR " NAMED_LIKE("pg_read_") ") AND pg_catalog.strpos(r.ev_action::pg_catalog.text, " \
 	"pg_catalog.concat(':funcid ', p.oid, ' ')) OPERATOR(pg_catalog.>) 0"

@@ -76,6 +76,13 @@ sets_names(const struct sp_op *op)
 	return false;
 }
 
+/* Behind a view of it is what nobody knows, code too. */
+bool
+pg_runs_view(const struct sp_op *op)
+{
+	return sp_op_has(op, PG_A_TABLES, "?.?");
+}
+
 unsigned
 pg_traits(const struct sp_op *op)
 {
@@ -102,6 +109,8 @@ pg_traits(const struct sp_op *op)
 		traits = (traits & ~(unsigned)PG_PLAIN) | PG_COPIES_OUT;
 	if (hidden || has_effect(op, "ddl"))
 		traits |= PG_NAMES | PG_SETTINGS;
+	if (pg_runs_view(op))
+		traits = (traits & ~(unsigned)PG_PLAIN) | PG_SETTINGS;
 	if (sets_names(op))
 		traits |= PG_SETTINGS;
 	if (sp_op_has(op, PG_A_VERB, "fetch") || sp_op_has(op, PG_A_VERB, "move"))

@@ -25,9 +25,12 @@ CREATE FUNCTION anew() RETURNS void LANGUAGE sql AS $$
   CREATE TABLE there.t (id int, value text);
   CREATE VIEW shown AS SELECT id, note AS text FROM secret;
 $$;
+CREATE VIEW sets AS SELECT set_config('search_path', 'there', false) AS s;
+CREATE VIEW more_sets AS SELECT * FROM sets;
 CREATE FUNCTION moves() RETURNS text LANGUAGE plpgsql AS $$BEGIN RETURN set_config('search_path', 'there', false); END$$;
 CREATE FUNCTION opens() RETURNS text LANGUAGE plpgsql AS
   $$DECLARE c refcursor := 'c'; BEGIN OPEN c FOR SELECT set_config('search_path', 'there', false); RETURN c; END$$;
+CREATE VIEW calls AS SELECT moves();
 """
 
 FILL = """
@@ -235,6 +238,14 @@ CURSORS = {
     "of a function": ["BEGIN", "DECLARE c CURSOR FOR SELECT public.moves()", "FETCH c"],
     "opened by a function": ["BEGIN", "SELECT public.opens()", "FETCH c"],
 }
+VIEWS = {
+    "a view": ["TABLE public.sets"],
+    "a view by messages": [(parse("", "TABLE public.sets"), bind(), execute(), SYNC)],
+    "in a transaction": ["BEGIN", "SELECT * FROM public.sets", "COMMIT"],
+    "a view of a view": ["SELECT count(s) FROM public.more_sets"],
+    "a view with somebody's function": ["SELECT * FROM public.calls"],
+    "fetched": ["BEGIN", "DECLARE c CURSOR FOR TABLE public.sets", "FETCH c"],
+}
 
 
 def path_left(w, steps):
@@ -287,6 +298,17 @@ def mk8_a_cursor_runs_when_it_is_fetched(w):
     for step in ("SET search_path = here", "BEGIN", DECLARE):
         c.values(step)
     seen = c.ask(query(f"FETCH c; {AFTER}"))
+    assert b"CANARY" not in told(seen), seen
+    assert [row(body) for kind, body in seen if kind == "D"][1:] == [[b"****"]] * 3, shape(seen)
+    c.close()
+
+
+@test
+def mk8_a_view_sets_the_path(w):
+    paths_left(w, VIEWS)
+    c = Wire.through(w)  # the view and what follows it in one text
+    c.values("SET search_path = here")
+    seen = c.ask(query(f"TABLE public.sets; {AFTER}"))
     assert b"CANARY" not in told(seen), seen
     assert [row(body) for kind, body in seen if kind == "D"][1:] == [[b"****"]] * 3, shape(seen)
     c.close()
