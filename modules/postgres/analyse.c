@@ -173,7 +173,8 @@ names_change(struct analysis *a, const struct stmt *s)
 {
 	/* what FETCH runs is in another text, or in front of it */
 	static const char *const verb[] = { "commit", "rollback", "rollback to", "prepare transaction", "discard", "reset", "fetch", "move" };
-	bool defines = (s->effects & (PG_DDL | PG_OPAQUE | PG_EXECUTE)) != 0, other_path = defines || sets_path(s);
+	bool defines = (s->effects & (PG_DDL | PG_OPAQUE | PG_EXECUTE)) != 0;
+	bool other_path = defines || (s->effects & PG_DCL) != 0 || sets_path(s);
 
 	for (size_t i = 0; i < sizeof(verb) / sizeof(*verb); i++)
 		other_path = other_path || strcmp(s->verb, verb[i]) == 0;

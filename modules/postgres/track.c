@@ -111,7 +111,7 @@ pg_traits(const struct sp_op *op)
 		traits |= PG_NAMES | PG_SETTINGS;
 	if (pg_runs_view(op))
 		traits = (traits & ~(unsigned)PG_PLAIN) | PG_SETTINGS;
-	if (sets_names(op))
+	if (sets_names(op) || has_effect(op, "dcl")) /* a schema that the role may no longer use is not in the path */
 		traits |= PG_SETTINGS;
 	if (sp_op_has(op, PG_A_VERB, "fetch") || sp_op_has(op, PG_A_VERB, "move"))
 		traits |= PG_FETCHES;
