@@ -33,7 +33,8 @@ const struct sp_attr ssh_attrs[] = {
 	    "hardlink, readlink, realpath." },
 	[A_PATH] = { "path", SP_TYPE_STRINGS, SP_OF_OPERATION, "ssh.sftp ssh.scp output",
 	    "The files that it names, without . and .. and double slashes, by SFTP absolute; two of rename, symlink and hardlink; and, by SFTP, "
-	    "each once more as the target knows it without links, where that differs.  On output: the file whose contents are read." },
+	    "each once more as the target knows it without links, where that differs.  By scp also what is not known: with -r or -d all that is "
+	    "in the folder, and of a name without a leading / where it begins.  On output: the file whose contents are read." },
 	[A_TO] = { "to", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.sftp", "The new name of rename and hardlink; where a symlink leads." },
 	[A_DIRECTION] = { "direction", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.scp", "`upload` to the target, `download` from it." },
 	[A_CHANNEL] = { "channel", SP_TYPE_STRING, SP_OF_OPERATION, "ssh.exec ssh.shell ssh.scp ssh.sftp ssh.forward",
@@ -131,6 +132,7 @@ classify_line(struct sp_op *op, struct sp_bytes line)
 
 struct scp {
 	bool scp, upload, download, other;
+	bool folder; /* the path stands for what is in it */
 	unsigned commands;
 	struct sp_bytes path;
 	uint8_t space[1024];
@@ -146,13 +148,20 @@ scp_opaque(void *owner, const char *what, struct sp_bytes name)
 	return 0;
 }
 
+/* Another program of that name is a command as any. */
+static bool
+is_scp(struct sp_bytes program)
+{
+	return sp_bytes_is(program, "scp") || sp_bytes_is(program, "/usr/bin/scp") || sp_bytes_is(program, "/bin/scp");
+}
+
 /* scp [-r] [-p] [-d] [-v] [-q] -t|-f [--] PATH */
 static int
 scp_words(void *owner, const struct shell_command *c)
 {
 	struct scp *scp = owner;
 	bool options = true;
-	scp->scp = ++scp->commands == 1 && c->nwords > 2 && c->nredirects == 0 && sp_bytes_is(shell_base_name(c->word[0]), "scp");
+	scp->scp = ++scp->commands == 1 && c->nwords > 2 && c->nredirects == 0 && is_scp(c->word[0]);
 	for (size_t i = 1; i < c->nwords && scp->scp; i++) {
 		struct sp_bytes w = c->word[i];
 		if (options && sp_bytes_is(w, "--")) {
@@ -161,6 +170,7 @@ scp_words(void *owner, const struct shell_command *c)
 			for (size_t k = 1; k < w.len; k++) {
 				scp->upload = scp->upload || w.p[k] == 't';
 				scp->download = scp->download || w.p[k] == 'f';
+				scp->folder = scp->folder || w.p[k] == 'r' || w.p[k] == 'd';
 				scp->other = scp->other || memchr("rpdvqtf", w.p[k], 7) == NULL;
 			}
 		} else {
@@ -233,6 +243,8 @@ classify_scp(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes tex
 		rc = sp_op_unseen(op);
 	if (rc == SP_OK)
 		rc = sftp_put_path(op, A_PATH, scp.path);
+	if (rc == SP_OK && (scp.folder || scp.path.p[0] != '/')) /* restrictions on paths apply: what comes may be any file */
+		rc = sp_op_unknown(op, A_PATH);
 	return rc == SP_OK ? classify_line(op, text) : rc;
 }
 

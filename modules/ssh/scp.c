@@ -18,6 +18,26 @@ rd_number(struct sp_reader *r, unsigned base, uint64_t *n_r)
 	return !r->bad && digits.len > 0;
 }
 
+/* "T1700000000 0 1700000000 0\n", "E\n": nothing that could be more than that passes as it is. */
+static int
+bare_line(const struct scp_stream *x, struct sp_writer *out)
+{
+	uint8_t numbers[80];
+	uint64_t n;
+	bool good = x->line[0] == 'E' ? x->len == 2 : x->len <= sizeof(numbers);
+	if (good && x->line[0] == 'T') {
+		memcpy(numbers, x->line + 1, x->len - 2);
+		numbers[x->len - 2] = ' '; /* behind the last one, too */
+		struct sp_reader r = sp_reader((struct sp_bytes){ numbers, x->len - 1 });
+		for (unsigned i = 0; i < 4 && good; i++)
+			good = rd_number(&r, 10, &n);
+		good = good && r.left == 0;
+	}
+	if (good)
+		sp_wr_put(out, (struct sp_bytes){ x->line, x->len });
+	return good ? SP_OK : SP_EPROTO;
+}
+
 /* "C0644 12 name\n", "D0755 0 name\n": numbers as they are, the name looked through. */
 static int
 named_line(struct scp_stream *x, struct sp_filter *filter, struct sp_writer *out)
@@ -46,10 +66,8 @@ end_of_line(struct scp_stream *x, struct sp_filter *filter, struct sp_writer *ou
 		return named_line(x, filter, out);
 	if (first != 1 && first != 2 && first != 'T' && first != 'E')
 		return SP_EPROTO;
-	if (first == 'T' || first == 'E') {
-		sp_wr_put(out, (struct sp_bytes){ x->line, x->len });
-		return SP_OK;
-	}
+	if (first == 'T' || first == 'E')
+		return bare_line(x, out);
 	sp_wr_u8(out, first);
 	return sp_filter_feed(filter, (struct sp_bytes){ x->line + 1, x->len - 1 }, true, out);
 }

@@ -198,6 +198,23 @@ def mk9_scp_as_it_was(w):
 
 
 @test
+def mk9_scp_of_a_folder_above_and_by_a_name_in_the_home(w):
+    """No path on the command line is one that the rule names; what comes may be."""
+    text, hidden = b"to ann@example.org\n", b"to " + b"*" * len("ann@example.org") + b"\n"
+    one = exported(w, "one", text, "above/lists")
+    to = w.client / "above"
+    shutil.rmtree(to, ignore_errors=True)
+    done = scp(w, "-O", "-r", f"host@127.0.0.1:{one.parent.parent}", to, user="above")
+    assert done.code == 0 and (to / "lists" / "one").read_bytes() == hidden, f"{done!r}: {(to / 'lists' / 'one').read_bytes()}"
+    home = w.ssh("pwd", user="home").out.strip()
+    two = exported(w, "two", text, "above")
+    done = scp(w, "-O", f"host@127.0.0.1:{os.path.relpath(two, home)}", to / "relative", user="home")
+    assert done.code == 0 and (to / "relative").read_bytes() == hidden, f"{done!r}: {(to / 'relative').read_bytes()}"
+    done = scp(w, "-O", f"host@127.0.0.1:{two}", to / "absolute", user="home")
+    assert done.code == 0 and (to / "absolute").read_bytes() == text, repr(done)
+
+
+@test
 def mk9_scp_to_somebody_who_waits(w):
     """Where the file ends is known: nothing is let out early, and nobody waits for the rest."""
     path = exported(w, "waits", b"a" * 70000 + b" " + CARD)
@@ -247,6 +264,12 @@ rule "cards-in-exports" {
   doc  = "No card leaves in an export.",
   on   = "output",
   when = { detect = { "card" }, path = matches "/exports(/|$)" },
+  mask = mask.redact,
+}
+rule "addresses-in-lists" {
+  doc  = "No address leaves in a list.",
+  on   = "output",
+  when = { detect = { "email" }, path = matches "/lists(/|$)" },
   mask = mask.redact,
 }
 """

@@ -6,6 +6,7 @@
 
 #include "../../modules/ssh/edit.h"
 #include "../../modules/ssh/guard.h"
+#include "../../modules/ssh/scp.h"
 #include "../../modules/ssh/sftp.h"
 #include "../../modules/ssh/typed.h"
 #include "cunit_main.h"
@@ -363,6 +364,38 @@ any_bytes_on_a_screen(void)
 	}
 }
 
+/* In place of the core's: a star for each byte, so that what was looked through can be told from what was not. */
+int
+sp_filter_feed(struct sp_filter *filter, struct sp_bytes in, bool last, struct sp_writer *out)
+{
+	(void)filter, (void)last;
+	for (size_t i = 0; i < in.len; i++)
+		sp_wr_u8(out, '*');
+	return SP_OK;
+}
+
+static void
+scp_lines_hold_nothing_else(void)
+{
+	static const struct {
+		const char *in, *out; /* NULL: refused */
+	} row[] = {
+		{ "T1700000000 0 1700000001 0\n", "T1700000000 0 1700000001 0\n" }, { "E\n", "E\n" }, { "C0644 3 abc\n", "C0644 3 ***\n" },
+		{ "D0755 0 d\nE\n", "D0755 0 *\nE\n" }, { "\1no such file\n", "\1*************" },
+		{ "Tpay 4111 1111 1111 1111\n", NULL }, { "T4111 1111 1111 1111 0\n", NULL }, { "T1 2 3\n", NULL }, { "T1 0 1 \n", NULL },
+		{ "T1 0 1 0x\n", NULL }, { "T\n", NULL }, { "E4111 1111 1111 1111\n", NULL },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		static struct scp_stream x;
+		uint8_t space[256];
+		struct sp_writer w = sp_writer(space, sizeof(space));
+		memset(&x, 0, sizeof(x));
+		const int rc = scp_feed(&x, NULL, sp_str(row[i].in), true, &w);
+		CU_ASSERT_EQUAL(rc, row[i].out == NULL ? SP_EPROTO : SP_OK);
+		CU_ASSERT(row[i].out == NULL ? w.len == 0 : sp_bytes_is(sp_written(&w), row[i].out));
+	}
+}
+
 int
 main(void)
 {
@@ -371,7 +404,7 @@ main(void)
 		{ "paths are clean", paths_are_clean }, { "SFTP: names in a text come back", names_in_a_text_come_back },
 		{ "requests are whole or malformed", requests_are_whole_or_malformed },
 		{ "SFTP: an open follows links", an_open_follows_links },
-		{ "lengths of packets", lengths_of_packets }, { "SSH: lines as they are typed", lines_as_they_are_typed },
+		{ "lengths of packets", lengths_of_packets }, { "scp: lines hold nothing else", scp_lines_hold_nothing_else }, { "SSH: lines as they are typed", lines_as_they_are_typed },
 		{ "SSH: keys that end a line", keys_that_end },
 		{ "SSH: long lines scroll", long_lines_scroll }, { "SSH: commands from the screen", commands_from_the_screen },
 		{ "SSH: what is not echoed is no command", what_is_not_echoed_is_no_command }, { "SSH: any bytes on a screen", any_bytes_on_a_screen },

@@ -12,6 +12,12 @@ test "shadow by a link" { send = ssh.sftp "read /srv/x\n= /etc/shadow", expect =
 test "a link to a link" { send = ssh.sftp "rename /srv/x\n/srv/y\n= /srv/z\n= /etc/ssl/private/y", expect = "deny by secret-files" }
 test "a link elsewhere" { send = ssh.sftp "rename /srv/x\n/srv/y\n= /data/x\n= /data/y", expect = "allow" }
 test "a key by scp" { send = ssh.scp "scp -f /home/ann/.ssh/id_ed25519", expect = "deny by secret-files" }
+test "a key by a name in the home" { send = ssh.scp "scp -f .ssh/id_ed25519", expect = "deny by secret-files" }
+test "a whole folder may hold one" { send = ssh.scp "scp -r -f /home/ann", expect = "deny by secret-files" }
+test "so may the root, upwards from the home" { send = ssh.scp "scp -f ../../etc/shadow", expect = "deny by secret-files" }
+test "files into a folder" { send = ssh.scp "scp -d -t /etc/ssl", expect = "deny by secret-files" }
+test "a key by a command in the home" { send = ssh.exec "cat .ssh/id_ed25519", expect = "deny by secret-files-by-command" }
+test "a file" { send = ssh.scp "scp -f /home/ann/notes", expect = "allow" }
 test "its public half" { send = ssh.scp "scp -f /home/ann/.ssh/id_ed25519.pub", expect = "allow" }
 test "shadow by cat" { send = ssh.exec "cat /etc/shadow", expect = "deny by secret-files-by-command" }
 test "what can't be seen" { send = ssh.exec "cat /etc/sh*", expect = "deny" }

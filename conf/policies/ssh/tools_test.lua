@@ -10,6 +10,9 @@ test "git: push" { send = ssh.exec "git-receive-pack '/srv/x.git'", expect = "al
 test "git: another program by -c" { send = ssh.exec "git -c core.pager=id log", expect = "deny" }
 test "scp: to, as it was" { send = ssh.scp "scp -t /srv/x", expect = "allow" }
 test "scp: from, as it was" { send = ssh.scp "scp -r -f /srv/x", expect = "allow" }
+test "scp: in the home" { send = ssh.scp "scp -t notes", expect = "allow" }
+test "scp: by its folder" { send = ssh.scp "/usr/bin/scp -f /srv/x", expect = "allow" }
+test "scp: another program of that name" { send = ssh.scp "/tmp/scp -f /srv/x", expect = "deny" }
 test "sftp: begins" { send = ssh.sftp "start", expect = "allow" }
 test "sftp: writes" { send = ssh.sftp "open /srv/x", expect = "allow" }
 
