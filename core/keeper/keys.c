@@ -68,6 +68,18 @@ sync_folder(const char *folder)
 	return rc;
 }
 
+int
+keys_rename(const char *folder, const char *from, const char *to)
+{
+	int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int rc = fd >= 0 && renameat(fd, from, fd, to) == 0 && fsync(fd) == 0 ? SP_OK : SP_EIO;
+	int why = errno;
+	if (fd >= 0)
+		(void)close(fd);
+	errno = why;
+	return rc;
+}
+
 static int
 write_seed(const char *folder, const char *path, const uint8_t seed[SEED_LEN])
 {

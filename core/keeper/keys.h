@@ -29,6 +29,8 @@ int keys_open(const char *folder, struct keys *k_r, const char **err_r) SP_MUST;
 /* Makes the issuer's key unless it is there. */
 int keys_issuer(struct keys *k, const char **err_r) SP_MUST;
 void keys_close(struct keys *k);
+/* A key's file goes by another name, on disk as well when this returns; what had that name is gone. */
+int keys_rename(const char *folder, const char *from, const char *to) SP_MUST;
 int keys_sign(const struct key_pair *k, struct sp_bytes in, uint8_t out[SIGNATURE_LEN]) SP_MUST;
 void keys_derive(const struct keys *k, const char *purpose, struct sp_bytes name, uint8_t out[DIGEST_LEN]);
 

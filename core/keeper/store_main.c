@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sallyport-store CONF: moves the store to the PostgreSQL server that the configuration names.
- * sallyport-store CONF new-ledger: ends the ledger and its signing key; the next start makes new ones.
+ * sallyport-store CONF new-ledger: ends the ledger and its signing key; the next start makes new ones.  It may be stopped
+ * anywhere: nothing starts with half of it, and run again, it finishes.
  *
  * `sallyport store …` starts it: as root, from then on as the keeper's user, whose files and secrets they are.
  */
@@ -19,6 +20,7 @@
 #include "../base/conf.h"
 #include "../base/log.h"
 #include "../base/role.h"
+#include "../record/recording.h"
 #include "keys.h"
 #include "proof.h"
 #include "store_engine.h"
@@ -115,37 +117,92 @@ move_to(struct arena *a, const struct settings *s)
 	return 0;
 }
 
-/* The ledger first: when it stops between the two, the old key is there still and nothing is signed by it. */
+/* ---- a new ledger ---- */
+
+#define SIGNING "signing.key"
+#define ENDED SIGNING ".ended" /* there only while this runs, or where it was stopped */
+
+struct signer {
+	const uint8_t *public;
+	bool other; /* the ledger's last entry is another key's */
+};
+
+static int
+take_signer(void *owner, const struct field *row)
+{
+	struct signer *s = owner;
+	if (row[0].s.len != LEDGER_ENTRY)
+		return SP_EPROTO;
+	s->other = !ledger_signed_by(row[0].s.p, s->public);
+	return SP_OK;
+}
+
+/* Where it was stopped before, the ledger's key is aside; a start since then made one that has signed nothing. */
+static int
+ledger_key(struct arena *a, const struct settings *set, const char *folder, struct engine *e, char hex_r[2 * DIGEST_LEN + 1])
+{
+	struct keys keys;
+	struct signer s = { 0 };
+	const char *path = arena_printf(a, "%s/" SIGNING, folder), *aside = arena_printf(a, "%s/" ENDED, folder);
+	if (path == NULL || aside == NULL)
+		return failed("no memory", "");
+	bool ended = access(aside, F_OK) == 0;
+	if (ended && access(path, F_OK) != 0 && keys_rename(folder, ENDED, SIGNING) != SP_OK)
+		return failed(aside, strerror(errno));
+	for (unsigned tries = 0; tries < 2; tries++) {
+		if (open_keys(a, set->store.file, &keys) != 0)
+			return 1;
+		s.public = keys.signing.public;
+		int rc = e->kind->read(e, STORE_LEDGER_LAST, NULL, take_signer, &s);
+		text_hex((struct sp_bytes){ keys.signing.public, sizeof(keys.signing.public) }, hex_r);
+		keys_close(&keys);
+		if (rc != SP_OK)
+			return failed(set->store.file, "the ledger can't be read");
+		ended = ended && access(aside, F_OK) == 0;
+		if (!s.other || !ended)
+			break;
+		if (keys_rename(folder, ENDED, SIGNING) != SP_OK)
+			return failed(aside, strerror(errno));
+	}
+	return 0;
+}
+
+/* The key first: when it stops between the two, a ledger without its key is there, by which nothing starts. */
+static int
+end_both(struct arena *a, const char *folder, struct engine *e)
+{
+	const char *aside = arena_printf(a, "%s/" ENDED, folder);
+	if (aside == NULL)
+		return failed("no memory", "");
+	if (keys_rename(folder, SIGNING, ENDED) != SP_OK)
+		return failed(aside, arena_printf(a, SIGNING " can't be renamed: %s; nothing was changed", strerror(errno)));
+	if (store_sqlite_empty(e, "ledger") != SP_OK) {
+		int rc = keys_rename(folder, ENDED, SIGNING);
+		return failed(folder, rc == SP_OK ? "the ledger can't be ended: nothing was changed" : "the ledger can't be ended: run this once more");
+	}
+	return unlink(aside) == 0 ? 0 : failed(aside, arena_printf(a, "%s: remove it yourself, all else is done", strerror(errno)));
+}
+
 static int
 end_ledger(struct arena *a, const struct settings *s)
 {
-	struct keys keys;
 	struct engine *e = NULL;
 	char public[2 * DIGEST_LEN + 1];
-	const char *err = "no memory";
-	if (access(s->store.file, F_OK) != 0)
+	const char *err = "no memory", *slash = strrchr(s->store.file, '/');
+	const char *folder = slash == NULL ? NULL : arena_printf(a, "%.*s", (int)(slash - s->store.file), s->store.file);
+	if (access(s->store.file, F_OK) != 0 || folder == NULL)
 		return failed(s->store.file, "there is no such store");
-	if (open_keys(a, s->store.file, &keys) != 0)
-		return 1;
-	text_hex((struct sp_bytes){ keys.signing.public, sizeof(keys.signing.public) }, public);
-	const char *path = arena_printf(a, "%s/signing.key", keys.folder);
-	keys_close(&keys);
-	int rc = path == NULL ? SP_ENOMEM : store_sqlite_open(s->store.file, &e, &err);
-	if (rc == SP_EIO)
-		err = "it is in use by another keeper: stop the gateway first; or it can't be read";
-	if (rc == SP_OK && (rc = store_sqlite_empty(e, "ledger")) != SP_OK)
-		err = "the ledger can't be ended: nothing was changed";
-	if (e != NULL)
-		e->kind->close(e);
-	if (rc == SP_OK && unlink(path) != 0) {
-		err = strerror(errno);
-		rc = SP_EIO;
-	}
+	int rc = store_sqlite_open(s->store.file, &e, &err);
 	if (rc != SP_OK)
-		return failed(s->store.file, err);
-	(void)printf("done: the next start makes a new signing.key and a new ledger.\nBefore that, move all of %s away: `sallyport verify FOLDER --key %s` proves it.\n",
-	    s->record.store, public);
-	return 0;
+		return failed(s->store.file, rc == SP_EIO ? "it is in use by another keeper: stop the gateway first; or it can't be read" : err);
+	int status = ledger_key(a, s, folder, e, public);
+	if (status == 0)
+		status = end_both(a, folder, e);
+	e->kind->close(e);
+	if (status == 0)
+		(void)printf("done: the next start makes a new signing.key and a new ledger.\nBefore that, move all of %s away: `sallyport verify FOLDER --key %s` proves it.\n",
+		    s->record.store, public);
+	return status;
 }
 
 int

@@ -277,6 +277,23 @@ session_signed(struct recorder *r, const struct ledger_entry *e)
 		s->sign.closed = true;
 }
 
+/* Sent again: the answer was lost, not the entry.  Another one of that number is a keeper's whose ledger was begun anew. */
+static int
+answered_again(struct recorder *r, const struct ledger_entry *e, const uint8_t bytes[LEDGER_ENTRY])
+{
+	uint8_t had[LEDGER_ENTRY];
+	if (e->number == 0)
+		return SP_EPROTO;
+	if (read_at(r->ledger.fd, had, sizeof(had), LEDGER_HEAD + (e->number - 1) * LEDGER_ENTRY) == SP_OK && memcmp(had, bytes, sizeof(had)) == 0) {
+		session_signed(r, e);
+		return SP_OK;
+	}
+	log_error("ledger: the keeper's entry %llu is not the one on file: its ledger was begun anew with the same key, and nothing is signed. "
+	    "Stop the gateway and bring its store back; or run `sallyport store new-ledger` and move the recordings away", (unsigned long long)e->number);
+	r->send = NULL;
+	return SP_OK;
+}
+
 int
 sign_answer(struct recorder *r, struct sp_bytes entry, struct sp_bytes signature)
 {
@@ -289,10 +306,8 @@ sign_answer(struct recorder *r, struct sp_bytes entry, struct sp_bytes signature
 	memcpy(bytes + LEDGER_SIGNED, signature.p, SIGNATURE_LEN);
 	if (ledger_decode((struct sp_bytes){ bytes, sizeof(bytes) }, &e) != SP_OK || !ledger_signed_by(bytes, l->key))
 		return SP_EPROTO;
-	if (e.number <= l->number) {
-		session_signed(r, &e); /* sent again: the answer was lost, not the entry */
-		return SP_OK;
-	}
+	if (e.number <= l->number)
+		return answered_again(r, &e, bytes);
 	if (e.number != l->number + 1 || memcmp(e.previous, l->previous, DIGEST_LEN) != 0) {
 		log_warn("ledger: entry %llu comes after entry %llu: asking for what is between",
 		    (unsigned long long)e.number, (unsigned long long)l->number);

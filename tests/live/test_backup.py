@@ -154,6 +154,41 @@ def a_new_master_key_alone(w):
 
 
 @test
+def a_new_ledger_that_was_not_whole(w):
+    """The old key is aside before the ledger ends: never is there an empty ledger that the old key would sign anew."""
+    key, keeper = public_key(w), w.gateway.dir / "keeper"
+    key_file, aside = keeper / "signing.key", keeper / "signing.key.ended"
+    assert w.psql("SELECT 9").out == "9"
+    old = w.last_session()
+    wait_for(lambda: w.signed(old), 30, said="the recording does not end")
+    assert w.gateway.stop()
+    (aside / "in the way").mkdir(parents=True)
+    stopped = w.command("store", "new-ledger", "--conf", w.gateway.conf_file)
+    assert stopped.code == 1 and "nothing was changed" in stopped.err and key_file.exists(), repr(stopped)
+    shutil.rmtree(aside)
+    w.gateway.start()
+    assert public_key(w) == key
+    done = w.command("verify", old)
+    assert done.code == 0, repr(done)
+    assert w.gateway.stop()
+    key_file.rename(aside)  # as far as one came that was stopped there
+    w.gateway.process = None
+    refused = run([w.stage / "sbin" / "sallyportd", "-f", "-c", w.gateway.conf_file], timeout=60 * SLOW)
+    assert refused.code != 0 and "of another signing.key" in w.gateway.logs(100) + refused.err, repr(refused)
+    assert aside.exists() and key_file.exists()  # which that start made
+    done = w.command("store", "new-ledger", "--conf", w.gateway.conf_file)
+    assert done.code == 0 and key in done.out and not aside.exists() and not key_file.exists(), repr(done)
+    archive = w.dir / "not-whole"
+    archive.mkdir()
+    for path in (w.gateway.dir / "sessions", *(w.gateway.dir / "anchor").iterdir()):
+        run(["mv", path, archive], check=True)
+    w.gateway.start()
+    assert public_key(w) != key and w.psql("SELECT 9").out == "9"
+    there = w.command("verify", archive / "sessions", "--key", key)
+    assert there.code == 0, repr(there)
+
+
+@test
 def a_new_signing_key_alone(w):
     """Grants and tickets stay; new recordings are of a new ledger, the old ones verify where they were moved to."""
     key, keeper, ticket = public_key(w), w.gateway.dir / "keeper", ticket_of(w)

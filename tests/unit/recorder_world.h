@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "core/recorder/recorder.h"
 
 #define RING_SIZE (4u << 20)
+#define WORLD_ENTRIES 4096
 
 struct world {
 	char dir[64];
@@ -27,7 +29,7 @@ struct world {
 	struct ring *ring[4];
 	uint8_t seed[32], public[32];
 	/* the keeper */
-	uint8_t entry[4096][LEDGER_ENTRY];
+	uint8_t (*entry)[LEDGER_ENTRY]; /* shared with a recorder that is killed: it outlives that */
 	unsigned entries;
 	unsigned removes, refuse; /* refuse: tombstones not given */
 	bool deaf;                /* asked, it does not answer */
@@ -64,6 +66,14 @@ world_append(struct world *w, struct ledger_entry *e)
 	CU_ASSERT_EQUAL_FATAL(digest_sign(w->seed, (struct sp_bytes){ at, LEDGER_SIGNED }, e->signature), SP_OK);
 	ledger_encode(e, at);
 	w->entries++;
+}
+
+/* What it signed for a recorder in another process, it has. */
+static inline void
+world_keeper_knows(struct world *w)
+{
+	while (w->entries < WORLD_ENTRIES && w->entry[w->entries][8] != 0)
+		w->entries++;
 }
 
 static inline void
@@ -170,6 +180,8 @@ world_new(void)
 {
 	struct world *w = mem_alloc(sizeof(*w));
 	memset(w, 0, sizeof(*w));
+	w->entry = mmap(NULL, WORLD_ENTRIES * sizeof(*w->entry), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CU_ASSERT_FATAL(w->entry != MAP_FAILED);
 	log_level(SP_ERROR);
 	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/sallyport-recorder-XXXXXX");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(w->dir));
@@ -235,6 +247,7 @@ world_free(struct world **w)
 		if ((*w)->memory[i] >= 0)
 			world_drop_ring(*w, i);
 	(void)nftw((*w)->dir, world_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)munmap((*w)->entry, WORLD_ENTRIES * sizeof(*(*w)->entry));
 	free(*w);
 	*w = NULL;
 }
@@ -256,6 +269,7 @@ world_crash(struct world *w, void (*work)(struct world *w))
 	int status = -1;
 	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
 	CU_ASSERT_EQUAL(status, 0);
+	world_keeper_knows(w);
 	for (unsigned i = 0; i < 4; i++) { /* what the other process put, this one did not */
 		if (w->memory[i] < 0)
 			continue;

@@ -461,6 +461,35 @@ test_keeper_away(void)
 	world_free(&w);
 }
 
+/* A keeper that lost its ledger and has its key signs 1, 2, 3 anew: that is no answer that comes again. */
+static void
+test_keeper_without_its_ledger(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], again[LEDGER_ENTRY], on_file[LEDGER_ENTRY];
+	world_start(w);
+	say_header(w, id);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(w->r->ledger.number, 1);
+	memcpy(again, w->entry[0], sizeof(again));
+	world_answer(w, 0);
+	CU_ASSERT_PTR_NOT_NULL(w->r->send);
+	struct ledger_entry e = { .kind = LEDGER_OPEN, .blocks = 1, .frames = 1, .bytes = 100 };
+	id_new(e.session);
+	w->entries = 0;
+	world_append(w, &e);
+	world_answer(w, 0);
+	CU_ASSERT_PTR_NULL(w->r->send);
+	say_statement(w, id, 1, "SELECT 1");
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(w->entries, 1);
+	CU_ASSERT_EQUAL(w->r->nsessions, 1);
+	CU_ASSERT_EQUAL(read_at(w->r->ledger.fd, on_file, sizeof(on_file), LEDGER_HEAD), SP_OK);
+	CU_ASSERT(memcmp(on_file, again, sizeof(again)) == 0);
+	world_free(&w);
+}
+
 /* A recording is handed out with all that is journaled. */
 static void
 test_fetch(void)
@@ -731,7 +760,7 @@ main(void)
 		{ "failing journal (P8, RC2)", test_failing_journal },
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
-		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },
+		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "a keeper without its ledger", test_keeper_without_its_ledger }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },
 		{ "reopen", test_reopen }, { "hostile text (RC5)", test_hostile_text }, { "segments", test_segments },
 		{ "parted", test_parted }, { "parted and removed", test_parted_and_removed }, { "segment synced (P1)", test_segment_synced },
 		{ "full disk gives back (P8, RC2)", test_cramped }, { "second recorder", test_second_recorder }, { "options", test_options }, CU_TEST_INFO_NULL,

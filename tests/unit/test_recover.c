@@ -517,6 +517,7 @@ without_rings(struct world *w)
 	}
 	CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
 	CU_ASSERT_EQUAL(status, 0);
+	world_keeper_knows(w);
 }
 
 /* Two deaths in a row, the second one early: where the rings were taken to is not forgotten. */
