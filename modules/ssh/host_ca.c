@@ -89,11 +89,19 @@ host_ca_ask(struct sp_session *s)
 	struct host_ca *home = home_of(s);
 	if (home == NULL)
 		return SP_ENOMEM;
-	h->vouching = (struct vouching){ .s = s, .waits = true, .next = home->waiting };
+	const bool other = !h->vouching.other && home->side != NULL && sp_conf(home->side) != sp_conf(s); /* at most once */
+	h->vouching = (struct vouching){ .s = s, .waits = true, .other = other, .next = home->waiting };
 	home->waiting = h;
 	if (home->side == NULL)
 		home->side = sp_side_session(s, HOST_CA, NULL);
 	return home->side == NULL ? ssh_fail(s, SP_EIO, "the target could not be asked for its host certificate") : SP_OK;
+}
+
+bool
+host_ca_missed(struct sp_session *s)
+{
+	const struct ssh *h = sp_state(s);
+	return h->vouching.other && host_ca_plain(s) == NULL;
 }
 
 void

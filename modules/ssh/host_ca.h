@@ -13,6 +13,8 @@ bool host_ca_vouches(struct sp_session *s, const char *print);
 const char *host_ca_plain(struct sp_session *s);
 /* Ask the target: h->vouching says when there is an answer, and the session's data() is called. */
 int host_ca_ask(struct sp_session *s) SP_MUST;
+/* There is an answer, but to what another configuration asked, and it is none to this one: ask once more. */
+bool host_ca_missed(struct sp_session *s);
 /* The session ends, or waits no more. */
 void host_ca_forget(struct sp_session *s);
 

@@ -147,6 +147,7 @@ struct vouching { /* for the target's host certificate */
 	struct sp_session *s;
 	struct ssh *next;
 	bool waits;
+	bool other;   /* by another configuration's connection: its answer is no answer to this session */
 	char *why;    /* once it does not wait: what went wrong, "" when nothing did; NULL: no memory */
 };
 

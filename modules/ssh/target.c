@@ -232,6 +232,8 @@ step_vouch(struct sp_session *s, bool *moved_r)
 	const struct ssh *h = sp_state(s);
 	if (h->vouching.waits)
 		return SP_OK;
+	if (host_ca_missed(s))
+		return host_ca_ask(s);
 	*moved_r = true;
 	if (h->leg[SP_TARGET].ssh != NULL)
 		return check_host_key(s);

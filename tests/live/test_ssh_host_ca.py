@@ -118,6 +118,31 @@ class Repeats(socketserver.ThreadingTCPServer):
         self.server_close()
 
 
+class Holds(socketserver.ThreadingTCPServer):
+    """Passes connections on to a server, but none before it may."""
+    allow_reuse_address = daemon_threads = True
+
+    def __init__(self, port):
+        super().__init__((HOST, 0), None)
+        self.to, self.came, self.may, self.port = port, 0, threading.Event(), self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def finish_request(self, request, client_address):
+        self.came += 1
+        self.may.wait(30 * SLOW)
+        with contextlib.suppress(OSError), socket.create_connection((HOST, self.to)) as server:
+            while True:
+                for end in select.select([request, server], [], [], 30 * SLOW)[0]:
+                    if not (more := end.recv(65536)):
+                        return
+                    (request if end is server else server).sendall(more)
+
+    def stop(self):
+        self.may.set()
+        self.shutdown()
+        self.server_close()
+
+
 def more(w):
     text = ""
     if not hasattr(w, "hosts"):
@@ -127,11 +152,12 @@ def more(w):
                     "liar": Certified(w, "liar", other_key=True), "none": Certified(w, "none", none=True)}
         w.bare, w.named = Certified(w, "bare", none=True), Certified(w, "named", sign=["-n", "127.0.0.2"])
         w.repeats, w.silent = Repeats(w.hosts["plain"].sshd.port), Repeats(None, silent=True)
-        w.others += [w.repeats, w.silent]
+        w.holds, w.holds_by = Holds(w.hosts["plain"].sshd.port), w.hosts["several"].ca
+        w.others += [w.repeats, w.silent, w.holds]
     for name, host in w.hosts.items():
         text += host.target(name, ca=w.hosts["plain"].ca if name == "stranger" else None)
     plain = w.hosts["plain"]
-    return (text + plain.target("repeated", port=w.repeats.port) + plain.target("again", port=w.repeats.port) + plain.target("silent", port=w.silent.port)
+    return (text + plain.target("held", ca=w.holds_by, port=w.holds.port) + plain.target("repeated", port=w.repeats.port) + plain.target("again", port=w.repeats.port) + plain.target("silent", port=w.silent.port)
             + w.named.target("renamed", "host_name 127.0.0.2;")
             + plain.target("both", f"host_key {w.sshd.fingerprint()};")
             + w.bare.target("pinned", f"host_key {w.bare.sshd.fingerprint()};")
@@ -242,6 +268,24 @@ def a_new_key_with_a_new_certificate_is_known_at_once(w):
     for _ in range(w.gateway.workers + 1):
         done = w.ssh("true", name="renewed")
         assert done.code == 0, f"{done!r}\n{w.gateway.logs()}"
+
+
+@test
+def who_waits_reads_no_verdict_by_an_older_configuration(w):
+    """Sessions before a reload and after it wait for one connection that asks, which knows what was listed before."""
+    before = [w.ssh_start("true", name="held", options=LOUDLY) for _ in range(3 * w.gateway.workers)]
+    wait_for(lambda: w.holds.came > 0, 30, said="nobody asks")
+    waiting = lambda: sum(x["target"] == "held" for x in w.sessions())
+    wait_for(lambda: waiting() == len(before), 30, said="not all are there")
+    w.holds_by = w.hosts["plain"].ca
+    w.write(more(w) + w.ssh_target())
+    assert w.gateway.reload().code == 0, w.gateway.logs()
+    after = [w.ssh_start("true", name="held", options=LOUDLY) for _ in range(3 * w.gateway.workers)]
+    wait_for(lambda: waiting() == len(before + after), 30, said="not all are there after the reload")
+    w.holds.may.set()
+    for p in before + after:
+        out, err = p.communicate(timeout=60 * SLOW)
+        assert p in before or p.returncode == 0, f"{out} {err}\n{w.gateway.logs()}"
 
 
 @test
