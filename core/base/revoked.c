@@ -10,8 +10,10 @@
 #define DEPTH_MAX 16u
 #define LISTS_MAX 256u
 #define SERIAL_MAX 30u /* RFC 5280 allows 20 */
+#define KEY_ID 32u     /* SHA-256 */
 
 struct list {
+	uint8_t key[KEY_ID];   /* of who signed it: authorities may have one name, a new key after the old one */
 	gnutls_datum_t issuer; /* DER */
 	time_t from, until;
 };
@@ -108,15 +110,31 @@ is_partial(gnutls_x509_crl_t crl)
 	}
 }
 
+static bool
+key_of(gnutls_x509_crt_t crt, uint8_t key_r[KEY_ID])
+{
+	size_t n = KEY_ID;
+	return gnutls_x509_crt_get_key_id(crt, GNUTLS_KEYID_USE_SHA256, key_r, &n) == 0 && n == KEY_ID;
+}
+
+static bool
+is_by(gnutls_x509_crl_t crl, gnutls_x509_crt_t ca)
+{
+	const unsigned dates = GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED | GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE; /* looked at later */
+	unsigned status = GNUTLS_CERT_INVALID;
+	return gnutls_x509_crl_verify(crl, &ca, 1, 0, &status) >= 0 && (status & ~(dates | GNUTLS_CERT_INVALID)) == 0 &&
+	    ((status & GNUTLS_CERT_INVALID) == 0 || (status & dates) != 0);
+}
+
 static int
 take_list(struct revoked *r, gnutls_x509_crl_t crl, const char **err_r)
 {
-	const unsigned dates = GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED | GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE; /* looked at later */
 	struct list *l = &r->list[r->nlists];
-	unsigned status = GNUTLS_CERT_INVALID;
+	unsigned by = 0;
 	*err_r = "holds a list that none of the authorities of ca= has signed: put the certificate of who signed it into ca=";
-	if (gnutls_x509_crl_verify(crl, r->ca, (int)r->nca, 0, &status) < 0 || (status & ~(dates | GNUTLS_CERT_INVALID)) != 0 ||
-	    ((status & GNUTLS_CERT_INVALID) != 0 && (status & dates) == 0))
+	while (by < r->nca && !is_by(crl, r->ca[by]))
+		by++;
+	if (by == r->nca || !key_of(r->ca[by], l->key))
 		return SP_ECONF;
 	*err_r = "holds a list of a part of its issuer's certificates only: a whole one is needed";
 	if (is_partial(crl))
@@ -201,19 +219,21 @@ is_listed(const struct revoked *r, unsigned list, const uint8_t *serial, size_t 
 }
 
 static int
-check_one(const struct revoked *r, gnutls_x509_crt_t crt, time_t now, const char **err_r)
+check_one(const struct revoked *r, gnutls_x509_crt_t crt, gnutls_x509_crt_t by, time_t now, const char **err_r)
 {
+	uint8_t key[KEY_ID];
 	gnutls_datum_t issuer = { NULL, 0 };
 	uint8_t serial[64];
 	size_t n = sizeof(serial);
 	bool known = false, fresh = false, listed = false;
 	*err_r = "the certificate has an odd issuer or serial number";
-	if (gnutls_x509_crt_get_raw_issuer_dn(crt, &issuer) < 0)
+	if (!key_of(by, key) || gnutls_x509_crt_get_raw_issuer_dn(crt, &issuer) < 0)
 		return SP_EDENIED;
 	bool odd = gnutls_x509_crt_get_serial(crt, serial, &n) < 0;
 	for (unsigned i = 0; i < r->nlists && !odd; i++) {
 		const struct list *l = &r->list[i];
-		if (!sp_bytes_eq((struct sp_bytes){ l->issuer.data, l->issuer.size }, (struct sp_bytes){ issuer.data, issuer.size }))
+		if (memcmp(l->key, key, KEY_ID) != 0 ||
+		    !sp_bytes_eq((struct sp_bytes){ l->issuer.data, l->issuer.size }, (struct sp_bytes){ issuer.data, issuer.size }))
 			continue;
 		known = true;
 		fresh = fresh || (l->from <= now && now < l->until);
@@ -227,13 +247,21 @@ check_one(const struct revoked *r, gnutls_x509_crt_t crt, time_t now, const char
 	return odd || listed || !fresh ? SP_EDENIED : SP_OK;
 }
 
+/* Of several with that name the one whose key signed it. */
 static gnutls_x509_crt_t
 issuer_of(const struct revoked *r, gnutls_x509_crt_t crt)
 {
-	for (unsigned i = 0; i < r->nca; i++)
-		if (gnutls_x509_crt_check_issuer(crt, r->ca[i]) == 1)
+	const unsigned others = GNUTLS_CERT_SIGNATURE_FAILURE | GNUTLS_CERT_SIGNER_NOT_FOUND;
+	gnutls_x509_crt_t named = NULL;
+	for (unsigned i = 0; i < r->nca; i++) {
+		unsigned status = 0;
+		if (gnutls_x509_crt_check_issuer(crt, r->ca[i]) != 1)
+			continue;
+		if (gnutls_x509_crt_verify(crt, &r->ca[i], 1, GNUTLS_VERIFY_DISABLE_TIME_CHECKS, &status) == 0 && (status & others) == 0)
 			return r->ca[i];
-	return NULL;
+		named = named == NULL ? r->ca[i] : named;
+	}
+	return named;
 }
 
 int
@@ -249,7 +277,7 @@ revoked_check(const struct revoked *r, gnutls_x509_crt_t leaf, uint64_t now, con
 			return SP_EDENIED;
 		if (gnutls_x509_crt_equals(issuer, at) != 0)
 			return SP_OK;
-		int rc = check_one(r, at, (time_t)now, err_r);
+		int rc = check_one(r, at, issuer, (time_t)now, err_r);
 		if (rc != SP_OK)
 			return rc;
 		at = issuer;

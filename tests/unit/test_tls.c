@@ -37,7 +37,7 @@ struct party {
 	char cert[4096], pem[2048]; /* PEM; pem: the key */
 };
 
-static struct party authority, other_authority, good, expired, future, stray, client;
+static struct party authority, other_authority, good, expired, future, stray, client, twin;
 
 static void
 pem_of(gnutls_datum_t d, char *to, size_t room)
@@ -73,6 +73,12 @@ party_make(struct party *id, const struct party *issuer, const char *name, int f
 	}
 	(void)gnutls_x509_crt_set_key(id->crt, id->key);
 	const struct party *by = name[0] == '\0' ? id : issuer;
+	uint8_t key_id[32];
+	size_t n = sizeof(key_id);
+	CU_ASSERT_EQUAL_FATAL(gnutls_x509_privkey_get_key_id(by->key, 0, key_id, &n), 0);
+	(void)gnutls_x509_crt_set_authority_key_id(id->crt, key_id, n);
+	if (by == id)
+		(void)gnutls_x509_crt_set_subject_key_id(id->crt, key_id, n);
 	CU_ASSERT_EQUAL_FATAL(gnutls_x509_crt_sign2(id->crt, by->crt, by->key, GNUTLS_DIG_SHA384, 0), 0);
 	CU_ASSERT_EQUAL_FATAL(gnutls_x509_crt_export2(id->crt, GNUTLS_X509_FMT_PEM, &d), 0);
 	pem_of(d, id->cert, sizeof(id->cert));
@@ -90,12 +96,13 @@ test_setup(void)
 	party_make(&future, &authority, "db.test", 2, 3);
 	party_make(&stray, &other_authority, "db.test", -1, 1);
 	party_make(&client, &authority, "gate", -1, 1);
+	party_make(&twin, NULL, "", -10, 10);
 }
 
 static void
 test_clean(void)
 {
-	struct party *const all[] = { &authority, &other_authority, &good, &expired, &future, &stray, &client };
+	struct party *const all[] = { &authority, &other_authority, &good, &expired, &future, &stray, &client, &twin };
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
 		gnutls_x509_crt_deinit(all[i]->crt);
 		gnutls_x509_privkey_deinit(all[i]->key);
@@ -359,6 +366,36 @@ test_revoked(void)
 			CU_ASSERT(server.rc < 0 && !tls_ready(server.tls));
 			CU_ASSERT_EQUAL(tls_write(us.tls, "secret", 6), -2);
 		}
+		both_close();
+	}
+	lists = NULL;
+}
+
+/* An authority that gets a new key keeps its name: each one's list is about its own certificates alone. */
+static void
+test_twins(void)
+{
+	const struct { const struct party *by[2], *revoked; const char *why; } row[] = {
+		{ { &authority, &twin }, NULL, NULL }, { { &twin, &authority }, &good, NULL }, { { &authority, NULL }, NULL, NULL },
+		{ { &twin, NULL }, NULL, "no list of revoked certificates (crl=) of the certificate's issuer" },
+		{ { &twin, &authority }, &client, NULL },
+	};
+	char ca[sizeof(twin.cert) * 2], both_lists[8192];
+	for (size_t i = 0; i < 2 * sizeof(row) / sizeof(*row); i++) {
+		const size_t k = i / 2;
+		(void)snprintf(ca, sizeof(ca), "%s%s", i % 2 == 0 ? twin.cert : authority.cert, i % 2 == 0 ? authority.cert : twin.cert);
+		both_lists[0] = '\0';
+		for (size_t j = 0; j < 2 && row[k].by[j] != NULL; j++) {
+			const size_t at = strlen(both_lists);
+			lists_make(row[k].by[j], row[k].by[j] == &twin ? row[k].revoked : NULL, -1, 1);
+			(void)snprintf(both_lists + at, sizeof(both_lists) - at, "%s", lists);
+		}
+		lists = both_lists;
+		both(&good, PLAIN, ca, VERIFY("db.test"));
+		if (row[k].why == NULL)
+			CU_ASSERT(server.rc == 1 && us.rc == 1);
+		if (row[k].why != NULL)
+			says(&us, row[k].why);
 		both_close();
 	}
 	lists = NULL;
@@ -753,7 +790,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "setup", test_setup }, { "certificates that cannot be used", test_credentials }, { "a good one", test_good },
 		{ "not trusted", test_not_trusted }, { "revoked", test_revoked },
-		{ "lists of revoked ones", test_lists }, { "to verify nobody", test_no_name }, { "ALPN", test_alpn }, { "versions", test_versions },
+		{ "lists of revoked ones", test_lists }, { "lists of two of one name", test_twins }, { "to verify nobody", test_no_name }, { "ALPN", test_alpn }, { "versions", test_versions },
 		{ "no second handshake", test_renegotiation }, { "no TLS at all, and half of it", test_garbage },
 		{ "a changed byte", test_tampered }, { "byte by byte", test_bytewise }, { "read before the handshake", test_early },
 		{ "a key that is the keeper's", test_certified }, { "wiped", test_wiped }, { "clean", test_clean }, CU_TEST_INFO_NULL,
