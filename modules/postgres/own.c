@@ -45,7 +45,7 @@ pg_own_row(struct pg *p, const struct pg_message *m)
 {
 	const struct pg_answer *a = pg_head(p);
 	int rc = a->own == OWN_CATALOGUE ? pg_catalogue_row(p, m->body) : a->own == OWN_INSPECT ? pg_inspect_row(p, m->body)
-	    : a->own == OWN_ESTIMATE ? pg_estimate_row(p, m->body) 
+	    : a->own == OWN_ESTIMATE ? pg_estimate_row(p, m->body)
 	    : a->own == OWN_MAY || a->own == OWN_DEFINED ? pg_defined_row(p, (enum pg_own)a->own, m->body) : pg_track_row(p, (enum pg_own)a->own, m->body);
 	return rc != SP_OK ? rc : PG_DROP;
 }
