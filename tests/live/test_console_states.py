@@ -272,6 +272,7 @@ def a_link_says_whose_it_is_before_it_is_opened(w):
     """, made)
     assert said == [account, 0], said
     b.run("opened", "await page.goto('about:blank'); await page.goto(arg); await page.getByText('used before').waitFor()", made[:-6])
+    b.run("opened", "await page.goto(arg); await page.getByRole('button', { name: 'Open' }).waitFor()", made)  # in the same tab: only what is behind the # is new
     said = b.run("opened", """
         const context = await page.context().browser().newContext({ ignoreHTTPSErrors: true, javaScriptEnabled: false });
         const plain = await context.newPage();

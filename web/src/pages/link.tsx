@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where `sallyport console` leads: what stands behind the # signs in, once, when its owner says so.
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { linkOwner } from "../lib/api";
 import { useAsk } from "../lib/use";
 import { Shown } from "../ui/parts";
@@ -16,6 +16,11 @@ export function OpenLink() {
   const [link] = useState(take);
   const [busy, setBusy] = useState(false);
   const owner = useAsk(() => linkOwner(link), link);
+  useEffect(() => { // another link in the same tab changes but what stands behind the #
+    const anew = () => location.hash !== "" && location.reload();
+    addEventListener("hashchange", anew);
+    return () => removeEventListener("hashchange", anew);
+  }, []);
   return (
     <div class="lone">
       <main class="card">
