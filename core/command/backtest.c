@@ -14,6 +14,7 @@
 
 #include "../base/clock.h"
 #include "../base/directive.h"
+#include "../record/text.h"
 #include "recordings.h"
 
 #define PENDING 1024 /* operations of a session whose verdict has not come */
@@ -37,25 +38,48 @@ struct backtest {
 	struct who who;
 	struct pending pending[PENDING];
 	struct pending *column; /* whose columns are told of */
+	struct buffer half;     /* the clear one of a sealed operation, until the other comes */
+	uint32_t half_of;
 };
 
 /* ---- differences ---- */
 
+/* Names are others': what is no UTF-8 is marked, and never a reason to leave a difference out. */
+static json_t *
+json_of(const char *text)
+{
+	struct buffer b = { 0 };
+	struct sp_writer w = buffer_writer(&b);
+	text_json(&w, sp_str(text));
+	json_t *o = buffer_written(&b, &w) != SP_OK ? NULL : json_loadb((const char *)buffer_bytes(&b).p, b.len, JSON_DECODE_ANY, NULL);
+	buffer_free(&b);
+	return o == NULL ? json_string("?") : o;
+}
+
 static void
 differ(struct backtest *b, const struct pending *p, const char *was, const char *now)
 {
-	char key[1024], example[96];
-	const char *user = b->who.principal.user;
-	(void)snprintf(key, sizeof(key), "%.200s\n%.200s\n%.100s\n%.250s", was, now, user, judged_text(p->judged));
-	json_t *o = json_object_get(b->differences, key);
+	static const char *const names[] = { "was", "now", "user", "statement" };
+	const char *const text[] = { was, now, b->who.principal.user, judged_text(p->judged) };
+	json_t *fresh = json_object();
+	struct buffer key = { 0 };
+	char example[96];
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
+		(void)json_object_set_new(fresh, names[i], json_of(text[i]));
+		(void)buffer_printf(&key, "%s\n", json_string_value(json_object_get(fresh, names[i])));
+	}
+	(void)buffer_printf(&key, "%c", '\0');
+	const char *name = (const char *)buffer_bytes(&key).p;
+	json_t *o = json_object_get(b->differences, name);
 	if (o == NULL) {
 		(void)snprintf(example, sizeof(example), "%.40s.%u", b->who.session, p->op);
-		o = json_pack("{s:s,s:s,s:s,s:s,s:i,s:s}", "was", was, "now", now, "user", user, "statement", judged_text(p->judged), "n", 0, "example", example);
-		if (o == NULL)
-			return;
-		(void)json_object_set_new(b->differences, key, o);
+		(void)json_object_set_new(fresh, "example", json_of(example));
+		(void)json_object_set(b->differences, name, fresh);
+		o = fresh;
 	}
 	(void)json_object_set_new(o, "n", json_integer(json_integer_value(json_object_get(o, "n")) + 1));
+	json_decref(fresh);
+	buffer_free(&key);
 }
 
 static void
@@ -75,6 +99,8 @@ compare(struct backtest *b, struct pending *p, const struct told *was)
 		return;
 	say(before, was);
 	say(after, &p->now);
+	if (judged_cut(p->judged))
+		(void)strncat(after, ", perhaps", sizeof(after) - strlen(after) - 1);
 	differ(b, p, before, after);
 }
 
@@ -125,20 +151,49 @@ pending_find(struct backtest *b, uint32_t op)
 	return p->op == op && p->judged != NULL ? p : NULL;
 }
 
+static void
+take_operation(struct backtest *b, const struct frame *f)
+{
+	struct pending *p = &b->pending[f->op % PENDING];
+	*p = (struct pending){ .op = f->op };
+	p->judged = judges_ask(b->judges, &b->who, f, &p->now);
+	b->operations += p->judged != NULL;
+}
+
+/* Of a sealed one the clear half says too little to be judged by: both together are what was recorded. */
+static void
+take_half(struct backtest *b, const struct frame *f)
+{
+	struct frame whole = *f;
+	if ((f->flags & FRAME_PART) == 0) {
+		buffer_drop(&b->half, b->half.len);
+		b->pending[f->op % PENDING] = (struct pending){ .op = f->op };
+		b->half_of = buffer_put(&b->half, f->payload) == SP_OK ? f->op : 0;
+		return;
+	}
+	if (b->half_of != f->op || buffer_put(&b->half, f->payload) != SP_OK) {
+		b->unreadable++;
+		return;
+	}
+	whole.flags = 0;
+	whole.payload = buffer_bytes(&b->half);
+	take_operation(b, &whole);
+	b->half_of = 0;
+}
+
 /* The first verdict is the rules'; what comes later is a person's, or a limit's. */
 static void
 take_frame(struct backtest *b, const struct frame *f)
 {
-	struct pending *p = &b->pending[f->op % PENDING];
+	struct pending *p;
 	struct told was;
 	b->who.now = b->who.started + f->at;
 	switch (f->type) {
 	case FRAME_OPERATION:
-		if ((f->flags & FRAME_PART) != 0)
-			return;
-		*p = (struct pending){ .op = f->op };
-		p->judged = judges_ask(b->judges, &b->who, f, &p->now);
-		b->operations += p->judged != NULL;
+		if ((f->flags & FRAME_PART) != 0 || frame_get(f, KEY_TEXT).p == NULL)
+			take_half(b, f);
+		else
+			take_operation(b, f);
 		return;
 	case FRAME_VERDICT:
 	case FRAME_HELD:
@@ -206,13 +261,19 @@ take_recording(void *owner, int fd, const char *name)
 	}
 	b->who = (struct who){ .arena = arena_new(1u << 20) };
 	memset(b->pending, 0, sizeof(b->pending));
-	bool wanted = recording_next(rec, &f, &err) == 1 && f.type == FRAME_HEADER && take_header(b, &f);
+	rc = recording_next(rec, &f, &err);
+	bool wanted = rc == 1 && f.type == FRAME_HEADER && take_header(b, &f);
 	b->sessions += wanted;
+	b->half_of = 0;
 	while (wanted && (rc = recording_next(rec, &f, &err)) == 1)
 		take_frame(b, &f);
 	b->sealed += wanted && recording_sealed(rec) && !b->have_key;
-	if (rc < 0 && !b->r->json)
-		(void)fprintf(stderr, "sallyport: %s: %s\n", name, err);
+	if (rc < 0 && !b->r->json) {
+		print_progress_end();
+		(void)fprintf(stderr, "sallyport: ");
+		print_safe(stderr, sp_str(name), 0);
+		(void)fprintf(stderr, ": %s\n", err);
+	}
 	b->unreadable += rc < 0;
 	recording_close(&rec);
 	arena_free(&b->who.arena);
@@ -268,10 +329,10 @@ static int
 tell(const struct backtest *b)
 {
 	json_t *list = sorted(b->differences);
-	int rc = json_array_size(list) > 0 || b->unreadable > 0 ? FAILED : DONE;
+	int rc = json_array_size(list) > 0 || b->unreadable + b->sealed > 0 ? FAILED : DONE;
 	if (b->r->json) {
-		json_t *o = json_pack("{s:O,s:I,s:I,s:I}", "differences", list, "sessions", (json_int_t)b->sessions, "operations", (json_int_t)b->operations,
-		    "unreadable", (json_int_t)b->unreadable);
+		json_t *o = json_pack("{s:O,s:I,s:I,s:I,s:I}", "differences", list, "sessions", (json_int_t)b->sessions, "operations", (json_int_t)b->operations,
+		    "unreadable", (json_int_t)b->unreadable, "sealed", (json_int_t)b->sealed);
 		if (print_json(o) != DONE)
 			rc = FAILED;
 		json_decref(o);
@@ -283,6 +344,9 @@ tell(const struct backtest *b)
 		if (b->unreadable > 0)
 			(void)fprintf(stderr, "sallyport: %llu recordings could not be read to their end: `sallyport verify` says why\n",
 			    (unsigned long long)b->unreadable);
+		if (b->sealed > 0)
+			(void)fprintf(stderr, "sallyport: %llu recordings are sealed to an auditor, and were not judged: --key FILE opens them\n",
+			    (unsigned long long)b->sealed);
 	}
 	json_decref(list);
 	return rc;
@@ -330,6 +394,7 @@ run_policy_backtest(struct run *r)
 		judges_free(&b.judges);
 	}
 	mem_wipe(b.key, sizeof(b.key));
+	buffer_free(&b.half);
 	json_decref(b.differences);
 	policies_end(&b.p);
 	epoch_free(&b.epoch);

@@ -32,6 +32,8 @@ struct judges *judges_new(const struct policies *p);
 void judges_free(struct judges **j);
 /* By the payload of its FRAME_OPERATION.  NULL: it is none that is judged (a statement that is only prepared). */
 struct judged *judges_ask(struct judges *j, const struct who *who, const struct frame *operation, struct told *told_r);
+/* Not all that rules may read of it was recorded: what is missing was unknown to them. */
+bool judged_cut(const struct judged *o);
 /* Is this limit one of those that count it? */
 bool judged_limits(const struct judged *o, const char *rule);
 /* Which of the columns of its FRAME_COLUMNS would be hidden, and by which rule: calls each() for every column. */

@@ -14,8 +14,8 @@
 #include "backtest.h"
 
 #define SLOTS (1u << 16)
-#define KEPT (1u << 20) /* operations; beyond, all is forgotten */
-#define FACTS 32
+#define KEPT (1u << 18) /* operations; beyond, all is forgotten */
+#define NODES 64        /* as many statements of a text are recorded */
 #define COLUMNS 1664
 
 struct judged {
@@ -23,8 +23,11 @@ struct judged {
 	uint8_t digest[DIGEST_LEN];
 	struct shape *shape;
 	char kind[64], text[256];
+	bool cut;    /* not all that rules read was recorded: what is missing is unknown */
 	struct told told;
 	struct decision decision;
+	struct fact *fact; /* its shape's */
+	size_t nfacts;
 	bool stands; /* whatever its parameters and the time */
 	struct masks_of {
 		struct masks_of *next;
@@ -38,25 +41,29 @@ struct judged {
 struct judges {
 	const struct policies *p;
 	struct policy_run *run;
+	bool texts;              /* there are functions, which may read texts */
 	struct sp_module module; /* the real one, but for classify() */
 	struct judged *slot[SLOTS];
 	size_t n;
-	struct fact fact[FACTS];
-	size_t nfacts;
-	struct op op;
 };
 
 const char *const said_name[SAIDS] = { [SAID_NONE] = "nothing", [SAID_ALLOW] = "allow", [SAID_DENY] = "deny", [SAID_HELD] = "held", [SAID_KILL] = "kill" };
 
 /* ---- what was said of it, said again ---- */
 
-static size_t
-number_of(struct sp_bytes digits)
+static bool
+number_of(struct sp_bytes digits, uint64_t *n_r)
 {
-	size_t n = 0;
-	for (size_t i = 0; i < digits.len && i < 6; i++)
-		n = n * 10 + (size_t)(digits.p[i] - '0') % 10;
-	return n;
+	uint64_t n = 0;
+	*n_r = 0;
+	for (size_t i = 0; i < digits.len; i++) {
+		unsigned d = (unsigned)digits.p[i] - '0';
+		if (d > 9 || n > (UINT64_MAX - d) / 10)
+			return false;
+		n = n * 10 + d;
+	}
+	*n_r = n;
+	return digits.len > 0;
 }
 
 static int
@@ -69,27 +76,38 @@ say_set(struct sp_op *op, unsigned attr, struct sp_bytes list)
 	return rc;
 }
 
+/* Of what was cut, or hidden, nobody knows what it was: restrictions fit that, and exceptions don't. */
+static bool
+is_whole(struct sp_bytes value)
+{
+	static const char cut[] = RECORD_CUT, hidden[] = "{hidden}";
+	size_t n = sizeof(cut) - 1;
+	return (value.len < n || memcmp(value.p + value.len - n, cut, n) != 0) &&
+	    (value.len == 0 || memmem(value.p, value.len, hidden, sizeof(hidden) - 1) == NULL);
+}
+
 static int
 say_attribute(struct sp_op *op, const struct sp_module *m, struct sp_bytes name, struct sp_bytes value)
 {
-	for (unsigned i = 0; m->attrs[i].name != NULL; i++) {
-		if (!sp_bytes_is(name, m->attrs[i].name))
-			continue;
-		if (sp_bytes_is(value, "?"))
-			return sp_op_unknown(op, i);
-		switch (m->attrs[i].type) {
-		case SP_TYPE_STRING:
-			return sp_op_str(op, i, value);
-		case SP_TYPE_STRINGS:
-		case SP_TYPE_COLUMNS:
-			return say_set(op, i, value);
-		case SP_TYPE_BOOL:
-			return sp_op_bool(op, i, number_of(value) != 0);
-		default:
-			return sp_op_int(op, i, number_of(value));
-		}
+	uint64_t n;
+	unsigned i = 0;
+	while (m->attrs[i].name != NULL && !sp_bytes_is(name, m->attrs[i].name))
+		i++;
+	if (m->attrs[i].name == NULL)
+		return SP_OK; /* of a newer version */
+	if (sp_bytes_is(value, "?") || !is_whole(value))
+		return sp_op_unknown(op, i);
+	switch (m->attrs[i].type) {
+	case SP_TYPE_STRING:
+		return sp_op_str(op, i, value);
+	case SP_TYPE_STRINGS:
+	case SP_TYPE_COLUMNS:
+		return say_set(op, i, value);
+	case SP_TYPE_BOOL:
+		return number_of(value, &n) ? sp_op_bool(op, i, n != 0) : sp_op_unknown(op, i);
+	default:
+		return number_of(value, &n) ? sp_op_int(op, i, n) : sp_op_unknown(op, i);
 	}
-	return SP_OK; /* of a newer version */
 }
 
 /* The reasons are the module's words, which outlive everything; these are the record's. */
@@ -107,41 +125,90 @@ kept_word(struct sp_bytes why)
 	return word[i];
 }
 
-/* The text is the payload of a FRAME_OPERATION. */
+struct saying { /* the payload of a FRAME_OPERATION */
+	struct sp_bytes payload;
+	bool *cut_r;
+};
+
+/* "3:verb=select" */
+static bool
+read_line(struct sp_bytes v, uint64_t *node_r, struct sp_bytes *name_r, struct sp_bytes *value_r)
+{
+	struct sp_reader r = sp_reader(v);
+	bool good = number_of(sp_rd_until(&r, ':'), node_r) && *node_r < NODES;
+	*name_r = sp_rd_until(&r, '=');
+	*value_r = sp_rd_rest(&r);
+	return good && !r.bad;
+}
+
+/* How many statements there are; 0: it is no record of ours, or not all of it. */
+static uint64_t
+count_nodes(const struct saying *said)
+{
+	struct sp_reader r = sp_reader(said->payload);
+	struct sp_bytes v, name, value;
+	unsigned key;
+	uint64_t node, last = 0;
+	while (frame_next_field(&r, &key, &v)) {
+		if (key != KEY_ATTRIBUTE && key != KEY_UNCLEAR)
+			continue;
+		bool good = read_line(v, &node, &name, &value), cut = good && sp_bytes_is(name, RECORD_CUT);
+		*said->cut_r = *said->cut_r || cut || (good && !is_whole(value));
+		if (!good || cut || (key == KEY_UNCLEAR && sp_bytes_is(name, "failed")))
+			return 0;
+		last = node > last ? node : last;
+	}
+	return last + 1;
+}
+
 static int
 say_again(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 {
-	const struct sp_module *m = scope->view;
-	struct sp_reader r = sp_reader(text);
-	struct sp_bytes v;
-	unsigned key;
-	size_t node = 0;
-	int rc = SP_OK;
-	while (rc == SP_OK && frame_next_field(&r, &key, &v)) {
-		struct sp_reader line = sp_reader(v);
-		if (key != KEY_ATTRIBUTE && key != KEY_UNCLEAR)
-			continue;
-		size_t at = number_of(sp_rd_until(&line, ':'));
-		struct sp_bytes name = sp_rd_until(&line, '='), value = sp_rd_rest(&line);
-		if (line.bad)
-			continue;
-		for (; rc == SP_OK && key == KEY_ATTRIBUTE && node < at; node++)
-			rc = sp_op_node(op);
-		if (key == KEY_UNCLEAR && sp_bytes_is(name, "failed"))
-			return SP_EPROTO;
-		if (rc == SP_OK)
-			rc = key == KEY_UNCLEAR ? sp_op_unclear(op, kept_word(name), value) : say_attribute(op, m, name, value);
+	const struct saying *said = scope->conf;
+	uint64_t nodes = count_nodes(said), at;
+	int rc = nodes == 0 ? SP_EPROTO : SP_OK;
+	(void)text;
+	for (uint64_t node = 0; node < nodes && rc == SP_OK; node++) {
+		struct sp_reader r = sp_reader(said->payload);
+		struct sp_bytes v, name, value;
+		unsigned key;
+		rc = node == 0 ? SP_OK : sp_op_node(op);
+		while (rc == SP_OK && frame_next_field(&r, &key, &v)) {
+			if ((key != KEY_ATTRIBUTE && key != KEY_UNCLEAR) || !read_line(v, &at, &name, &value) || at != node)
+				continue;
+			rc = key == KEY_UNCLEAR ? sp_op_unclear(op, kept_word(name), value) : say_attribute(op, scope->view, name, value);
+		}
 	}
 	return rc;
 }
 
 /* ---- keeping ---- */
 
+static bool
+are_functions(const struct policy *p)
+{
+	static const char *const clauses[] = { "when", "unless" };
+	struct buffer json = { 0 };
+	json_t *o = policy_describe(p, &json) != SP_OK ? NULL : json_loadb((const char *)buffer_bytes(&json).p, json.len, 0, NULL);
+	const json_t *rule;
+	size_t i;
+	bool found = o == NULL;
+	json_array_foreach(json_object_get(o, "rules"), i, rule)
+		for (unsigned k = 0; k < 2; k++) {
+			const char *first = json_string_value(json_array_get(json_object_get(rule, clauses[k]), 0));
+			found = found || (first != NULL && strcmp(first, "function") == 0);
+		}
+	json_decref(o);
+	buffer_free(&json);
+	return found;
+}
+
 struct judges *
 judges_new(const struct policies *p)
 {
 	struct judges *j = mem_alloc(sizeof(*j));
 	j->p = p;
+	j->texts = are_functions(p->policy);
 	j->run = policy_run_new(p->policy);
 	j->module = *p->module;
 	j->module.classify = say_again;
@@ -150,16 +217,23 @@ judges_new(const struct policies *p)
 }
 
 static void
+forget_masks(struct judged *o)
+{
+	for (struct masks_of *m = o->masks, *next; m != NULL; m = next) {
+		next = m->next;
+		policy_masks_free(&m->masks);
+		free(m);
+	}
+	o->masks = NULL;
+}
+
+static void
 forget(struct judges *j)
 {
 	for (size_t i = 0; i < SLOTS; i++) {
 		for (struct judged *o = j->slot[i], *next; o != NULL; o = next) {
 			next = o->next;
-			for (struct masks_of *m = o->masks, *after; m != NULL; m = after) {
-				after = m->next;
-				policy_masks_free(&m->masks);
-				free(m);
-			}
+			forget_masks(o);
 			shape_free(&o->shape);
 			decision_free(&o->decision);
 			free(o);
@@ -181,9 +255,9 @@ judges_free(struct judges **jp)
 	free(j);
 }
 
-/* All that rules may read, but parameters and the time. */
+/* All that rules may read, but parameters and the time; functions read texts, too. */
 static void
-digest_of(const struct who *who, const struct frame *f, uint8_t digest_r[DIGEST_LEN])
+digest_of(const struct judges *j, const struct who *who, const struct frame *f, uint8_t digest_r[DIGEST_LEN])
 {
 	struct sp_reader r = sp_reader(f->payload);
 	struct sp_bytes v;
@@ -193,7 +267,7 @@ digest_of(const struct who *who, const struct frame *f, uint8_t digest_r[DIGEST_
 	while (frame_next_field(&r, &key, &v)) {
 		uint8_t head[5];
 		struct sp_writer w = sp_writer(head, sizeof(head));
-		if (key == KEY_TEXT || key == KEY_TEXT_HASH || key == KEY_PARAM)
+		if ((key == KEY_TEXT && !j->texts) || key == KEY_TEXT_HASH || key == KEY_PARAM)
 			continue;
 		sp_wr_u8(&w, (uint8_t)key);
 		sp_wr_be32(&w, (uint32_t)v.len);
@@ -205,28 +279,33 @@ digest_of(const struct who *who, const struct frame *f, uint8_t digest_r[DIGEST_
 
 /* ---- judging ---- */
 
+/* They are in the digest: whatever is like this operation has the same. */
 static void
-take_facts(struct judges *j, const struct frame *f, struct arena *a)
+take_facts(struct judged *o, const struct frame *f)
 {
 	struct sp_reader r = sp_reader(f->payload);
+	struct arena *a = o->shape->arena;
 	struct sp_bytes v;
 	unsigned key;
-	j->nfacts = 0;
-	while (frame_next_field(&r, &key, &v)) {
+	size_t n = 0;
+	while (frame_next_field(&r, &key, &v))
+		n += key == KEY_FACT;
+	o->fact = arena_alloc(a, (n + 1) * sizeof(*o->fact));
+	for (r = sp_reader(f->payload); o->fact != NULL && frame_next_field(&r, &key, &v);) {
 		struct sp_reader line = sp_reader(v);
-		if (key != KEY_FACT || j->nfacts == FACTS)
-			continue;
-		struct sp_bytes name = sp_rd_until(&line, '=');
-		if (!line.bad)
-			j->fact[j->nfacts++] = (struct fact){ arena_string(a, name), sp_rd_rest(&line) };
+		struct sp_bytes name = key == KEY_FACT ? sp_rd_until(&line, '=') : v, value = sp_rd_rest(&line);
+		const char *kept = key != KEY_FACT || line.bad || !is_whole(value) ? NULL : arena_string(a, name);
+		o->cut = o->cut || (key == KEY_FACT && !is_whole(value));
+		if (kept != NULL)
+			o->fact[o->nfacts++] = (struct fact){ kept, arena_bytes(a, value) };
 	}
 }
 
 static struct subject
-subject_of(const struct judges *j, const struct who *who)
+subject_of(const struct judges *j, const struct who *who, const struct judged *o)
 {
 	return (struct subject){ .principal = &who->principal, .target = &who->target, .session = who->session, .address = who->address,
-		.module = j->p->module->name, .fact = j->fact, .nfacts = j->nfacts, .now = who->now };
+		.module = j->p->module->name, .fact = o->fact, .nfacts = o->nfacts, .now = who->now };
 }
 
 static void
@@ -264,9 +343,8 @@ judge(struct judges *j, const struct who *who, const struct frame *f, struct jud
 	o->decision = (struct decision){ .what = SP_DENY };
 	o->told = (struct told){ SAID_DENY, "it could not be judged" };
 	if (a != NULL) {
-		take_facts(j, f, a);
 		take_params(f, a, &op);
-		struct subject s = subject_of(j, who);
+		struct subject s = subject_of(j, who, o);
 		if (policy_judge_whole(j->run, &s, &op, &o->decision, NULL, NULL) == SP_OK)
 			set_told(&o->told, &o->decision);
 	}
@@ -293,11 +371,14 @@ describe(struct judged *o, const struct frame *f)
 static struct judged *
 make(struct judges *j, const struct frame *f)
 {
-	const struct sp_scope scope = { NULL, j->p->module };
 	struct judged *o = mem_alloc(sizeof(*o));
+	const struct saying said = { f->payload, &o->cut };
+	const struct sp_scope scope = { &said, j->p->module };
 	struct sp_bytes kind = frame_get(f, KEY_KIND);
 	(void)snprintf(o->kind, sizeof(o->kind), "%.*s", (int)(kind.len < 63 ? kind.len : 63), (const char *)kind.p);
-	o->shape = shape_make(&j->module, &scope, o->kind, f->payload);
+	o->shape = shape_make(&j->module, &scope, o->kind, frame_get(f, KEY_TEXT));
+	if (o->shape != NULL)
+		take_facts(o, f);
 	describe(o, f);
 	return o;
 }
@@ -312,7 +393,7 @@ judges_ask(struct judges *j, const struct who *who, const struct frame *f, struc
 	if (kind.len == 0 || sp_bytes_is(kind, "session") ||
 	    (kind.len > sizeof(prepare) && memcmp(kind.p + kind.len - (sizeof(prepare) - 1), prepare, sizeof(prepare) - 1) == 0))
 		return NULL;
-	digest_of(who, f, digest);
+	digest_of(j, who, f, digest);
 	size_t slot = ((size_t)digest[0] << 8 | digest[1]) % SLOTS;
 	struct judged *o = j->slot[slot];
 	while (o != NULL && memcmp(o->digest, digest, DIGEST_LEN) != 0)
@@ -334,6 +415,12 @@ judges_ask(struct judges *j, const struct who *who, const struct frame *f, struc
 		judge(j, who, f, o);
 	*told_r = o->told;
 	return o;
+}
+
+bool
+judged_cut(const struct judged *o)
+{
+	return o->cut;
 }
 
 bool
@@ -381,7 +468,7 @@ mask_anew(struct judges *j, const struct who *who, struct judged *o, const struc
 	struct sp_column *c = mem_alloc(COLUMNS * sizeof(*c));
 	struct op op = { .shape = o->shape, .kind = o->kind };
 	struct decision d = { .what = SP_DENY };
-	struct subject s = subject_of(j, who);
+	struct subject s = subject_of(j, who, o);
 	struct sp_reader r = sp_reader(f->payload);
 	struct sp_bytes v;
 	unsigned key;
@@ -422,7 +509,9 @@ judges_columns(struct judges *j, const struct who *who, struct judged *o, const 
 	unsigned key;
 	size_t n = 0;
 	digest_sha256(f->payload, digest);
-	struct masks_of *m = o->stands ? o->masks : NULL;
+	if (!o->stands)
+		forget_masks(o);
+	struct masks_of *m = o->masks;
 	while (m != NULL && memcmp(m->digest, digest, DIGEST_LEN) != 0)
 		m = m->next;
 	if (m == NULL) {

@@ -22,11 +22,20 @@ static struct {
 	int rc;
 } walk;
 
-/* By its first bytes, not by its name. */
+/* By its first bytes, not by its name; but what is called so and begins otherwise is one that can't be read. */
+static bool
+is_recording(int fd, const char *path)
+{
+	static const char end[] = ".spr";
+	char magic[8];
+	size_t n = strlen(path), m = sizeof(end) - 1;
+	ssize_t got = pread(fd, magic, sizeof(magic), 0);
+	return got > 0 && ((got == (ssize_t)sizeof(magic) && memcmp(magic, "SLPREC01", sizeof(magic)) == 0) || (n > m && strcmp(path + n - m, end) == 0));
+}
+
 static int
 visit(const char *path, const struct stat *st, int flag, struct FTW *at)
 {
-	char magic[8];
 	(void)at;
 	if (flag != FTW_F || !S_ISREG(st->st_mode) || walk.rc != DONE)
 		return 0;
@@ -40,7 +49,7 @@ visit(const char *path, const struct stat *st, int flag, struct FTW *at)
 		walk.rc = failed("cannot open %s: %s", path, strerror(errno));
 		return 0;
 	}
-	if (pread(fd, magic, sizeof(magic), 0) != (ssize_t)sizeof(magic) || memcmp(magic, "SLPREC01", sizeof(magic)) != 0)
+	if (!is_recording(fd, path))
 		(void)close(fd);
 	else
 		walk.rc = walk.take(walk.owner, fd, path);

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#define RECORDED_MAX 400 /* a longer list was cut when it was recorded */
+#include "../record/frame.h"
 
 static const char *
 text_of(const json_t *o, const char *name)
@@ -61,7 +61,7 @@ put_keys(FILE *out, const json_t *o)
 static bool
 take_names(const char *list, json_t *names)
 {
-	if (strcmp(list, "?") == 0 || strlen(list) > RECORDED_MAX || strstr(list, "{hidden}") != NULL)
+	if (strcmp(list, "?") == 0 || strstr(list, RECORD_CUT) != NULL || strstr(list, "{hidden}") != NULL)
 		return false;
 	while (*list != '\0') {
 		size_t n = strcspn(list, ",");

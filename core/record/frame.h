@@ -63,6 +63,8 @@ struct frame {
 	uint32_t number; /* on reading: position in the recording, from 1 */
 };
 
+#define RECORD_CUT "\xe2\x80\xa6" /* ends the value of an attribute or a fact that was too long; alone, as an attribute's name: there were more */
+
 #define FRAME_HEAD 20
 #define FRAME_MAX (20u << 20)
 #define FRAME_ROW_NULL 0xffffffffu

@@ -24,6 +24,11 @@
 #define SCOPES 256
 #define PARAMS 65536u            /* that are told apart; others are hidden */
 #define SPANS_MAX (64u << 20)
+/* Bytes of what is recorded: of one attribute, of one of its elements, and of all of an operation's, beyond which each is short. */
+#define ATTRIBUTE 4000u
+#define ELEMENT 400u
+#define ATTRIBUTES (64u << 10)
+#define NODES 64u
 
 /* ---- scopes ---- */
 
@@ -187,34 +192,68 @@ shown(struct hiding *h, struct sp_bytes value)
 }
 
 static void
+put_number(struct sp_writer *w, uint64_t n)
+{
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n);
+	sp_wr_put(w, (struct sp_bytes){ (uint8_t *)digits, len < 0 ? 0 : (size_t)len });
+}
+
+/* As much of it as there is room for, ended by a mark when that is not all; no character is cut in two. */
+static void
+put_cut(struct sp_writer *w, struct sp_bytes text, size_t most)
+{
+	size_t n = text.len < most ? text.len : most;
+	while (n < text.len && n > 0 && (text.p[n] & 0xc0) == 0x80)
+		n--;
+	sp_wr_put(w, (struct sp_bytes){ text.p, n });
+	if (n < text.len)
+		sp_wr_put(w, SP_LIT(RECORD_CUT));
+}
+
+static void
+put_value(struct hiding *h, enum sp_type type, const struct value *v, size_t most, struct sp_writer *w)
+{
+	size_t end = w->len + most;
+	if (v->known == UNKNOWN)
+		sp_wr_u8(w, '?');
+	else if (type == SP_TYPE_STRING)
+		put_cut(w, shown(h, v->text), most);
+	else if (type != SP_TYPE_STRINGS && type != SP_TYPE_COLUMNS)
+		put_number(w, v->number);
+	for (size_t i = 0; v->known != UNKNOWN && i < v->n; i++) {
+		struct sp_bytes one = shown(h, v->set[i]);
+		bool last = one.len > ELEMENT || one.len + 1 > end - w->len;
+		if (i > 0)
+			sp_wr_u8(w, ',');
+		put_cut(w, one, last ? 0 : one.len);
+		if (last)
+			return;
+	}
+}
+
+static void
 record_attributes(struct hiding *h, const struct shape *shape, struct sp_writer *w)
 {
-	char line[512];
-	for (size_t i = 0; i < shape->nnodes && i < 64; i++) {
+	uint8_t line[ATTRIBUTE + 256];
+	size_t begin = w->len;
+	for (size_t i = 0; i < shape->nnodes && i < NODES; i++) {
 		for (unsigned k = 0; k < shape->nattrs; k++) {
 			const struct value *v = &shape->node[i].value[k];
 			const struct sp_attr *a = &shape->module->attrs[k];
+			struct sp_writer l = sp_writer(line, sizeof(line));
 			if (v->known == ABSENT || (shape->alike && k == shape->length))
 				continue;
-			int n = snprintf(line, sizeof(line), "%zu:%s=", i, a->name);
-			size_t len = n < 0 ? 0 : (size_t)n;
-			if (v->known == UNKNOWN)
-				n = snprintf(line + len, sizeof(line) - len, "?");
-			else if (a->type == SP_TYPE_STRING) {
-				struct sp_bytes text = shown(h, v->text);
-				n = snprintf(line + len, sizeof(line) - len, "%.*s", (int)(text.len < 400 ? text.len : 400), (const char *)text.p);
-			}
-			else if (a->type != SP_TYPE_STRINGS && a->type != SP_TYPE_COLUMNS)
-				n = snprintf(line + len, sizeof(line) - len, "%llu", (unsigned long long)v->number);
-			for (size_t j = 0; v->n > 0 && j < v->n && len < sizeof(line) - 2; j++) {
-				struct sp_bytes text = shown(h, v->set[j]);
-				n = snprintf(line + len, sizeof(line) - len, "%s%.*s", j > 0 ? "," : "", (int)(text.len < 128 ? text.len : 128),
-				    (const char *)text.p);
-				len += n < 0 || (size_t)n >= sizeof(line) - len ? sizeof(line) - len - 1 : (size_t)n;
-			}
-			frame_field(w, KEY_ATTRIBUTE, (struct sp_bytes){ (uint8_t *)line, strnlen(line, sizeof(line)) });
+			put_number(&l, i);
+			sp_wr_u8(&l, ':');
+			sp_wr_put(&l, sp_str(a->name));
+			sp_wr_u8(&l, '=');
+			put_value(h, a->type, v, w->len - begin < ATTRIBUTES ? ATTRIBUTE : ELEMENT, &l);
+			frame_field(w, KEY_ATTRIBUTE, sp_written(&l));
 		}
 	}
+	if (shape->nnodes > NODES)
+		frame_field(w, KEY_ATTRIBUTE, SP_LIT("63:" RECORD_CUT "="));
 }
 
 static void
@@ -249,7 +288,7 @@ static void
 record_length(struct sp_writer *w, const struct shape *shape)
 {
 	char line[64];
-	for (size_t i = 0; shape->alike && i < shape->nnodes && i < 64; i++) {
+	for (size_t i = 0; shape->alike && i < shape->nnodes && i < NODES; i++) {
 		const struct value *v = &shape->node[i].value[shape->length];
 		if (v->known != PRESENT)
 			continue;
@@ -271,10 +310,12 @@ plan_record(struct plan *p, struct sp_session *s, const struct shape *shape, con
 	record_attributes(hiding_new(policy, shape, a), shape, &w);
 	arena_free(&a);
 	for (size_t i = 0; i < s->nfacts; i++) {
-		char line[256];
-		int n = snprintf(line, sizeof(line), "%s=%.*s", s->fact[i].name, (int)(s->fact[i].value.len < 200 ? s->fact[i].value.len : 200),
-		    (const char *)s->fact[i].value.p);
-		frame_field(&w, KEY_FACT, (struct sp_bytes){ (uint8_t *)line, n < 0 ? 0 : strnlen(line, sizeof(line)) });
+		uint8_t line[ELEMENT + 256];
+		struct sp_writer l = sp_writer(line, sizeof(line));
+		sp_wr_put(&l, sp_str(s->fact[i].name));
+		sp_wr_u8(&l, '=');
+		put_cut(&l, s->fact[i].value, ELEMENT);
+		frame_field(&w, KEY_FACT, sp_written(&l));
 	}
 	record_unclear(shape, &w);
 	p->rest_len = w.len - p->rest;

@@ -4,7 +4,7 @@
 
 from harness import *
 
-WORK = ("SELECT id, email FROM customers ORDER BY id", "SELECT count(*) FROM orders", "UPDATE customers SET name = 'Grace' WHERE id = 2",
+WORK = ("SELECT * FROM wide", "SELECT id, email FROM customers ORDER BY id", "SELECT count(*) FROM orders", "UPDATE customers SET name = 'Grace' WHERE id = 2",
         "SELECT name FROM customers WHERE email = 'ada@example.com'")
 
 
@@ -26,6 +26,8 @@ def differences(done):
 
 @test
 def work_is_recorded(world):
+    world.pg.sql(f"CREATE TABLE wide ({', '.join(f'column_of_a_wide_table_{n} int' for n in range(90))})")
+    world.pg.sql("GRANT SELECT ON wide TO app_gw")
     for sql in WORK:
         assert world.psql(sql).code == 0, sql
     assert world.psql("SELECT count(*) FROM numbers", user="bob").code == 0
@@ -51,6 +53,7 @@ def what_would_change_is_told_by_rule_user_and_statement(world):
     new = world.gateway.policy.replace('"no-unbounded-write"', '"all-rows"') + """
 rule "bob-reads-nothing" { doc = "", on = "sql.statement", when = { user = "bob" }, deny = "Not bob." }
 rule "hide-names" { doc = "", on = "sql.result", when = { column = "public.customers.name" }, mask = mask.redact }
+rule "far-column" { doc = "", on = "sql.statement", when = { verb = "select", columns = "public.wide.column_of_a_wide_table_89" }, deny = "The last one." }
 rule "some-code" { doc = "", on = "sql.statement", when = { user = "ann" }, allow = { unclear = "code", name = present } }
 """
     done = backtest(world, new)
@@ -59,6 +62,7 @@ rule "some-code" { doc = "", on = "sql.statement", when = { user = "ann" }, allo
     assert ("allow", "deny by bob-reads-nothing", "bob") in found and "public.numbers" in found["allow", "deny by bob-reads-nothing", "bob"]["statement"], found
     assert ("deny by no-unbounded-write", "deny by all-rows", "ann") in found, found
     assert ("show name", "mask name by hide-names", "ann") in found, found
+    assert ("allow", "deny by far-column", "ann") in found, found
     code = [k for k in found if k[1] == "allow"]
     assert [k[2] for k in code] == ["ann"] and "code" in code[0][0], found
     assert all(d["n"] == 1 for d in found.values()), found

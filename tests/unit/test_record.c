@@ -121,6 +121,34 @@ test_nowhere(void)
 	world_end(&v);
 }
 
+/* Attributes are recorded as they are, or said not to be whole: backtest takes what is cut for unknown. */
+static void
+test_attributes(void)
+{
+	char text[4600] = "";
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	world_say(&v, "columns 200\n"); /* as a wide table has */
+	CU_ASSERT(stands("0:columns_written=public.wide.c0000,") && stands(",public.wide.c0199") && !stands(RECORD_CUT));
+	world_forget(&v);
+	world_say(&v, "columns 300\n");
+	CU_ASSERT(stands(",public.wide.c0199,") && stands("," RECORD_CUT) && !stands("public.wide.c0299") && !stands("public.wide." RECORD_CUT));
+	world_forget(&v);
+	memset(text, 'v', 1);
+	for (size_t n = 1; n < 4500; n += 2)
+		memcpy(text + n, "\xc3\xa4", 3); /* no character is cut in two */
+	text[4501] = '\n';
+	world_say(&v, text);
+	CU_ASSERT(stands("0:verb=v\xc3\xa4") && stands("\xc3\xa4" RECORD_CUT) && !stands("\xc3" RECORD_CUT));
+	world_forget(&v);
+	world_say(&v, "nodes 63\n");
+	CU_ASSERT(stands("63:verb=node") && !stands(RECORD_CUT));
+	world_forget(&v);
+	world_say(&v, "nodes 64\n");
+	CU_ASSERT(stands("63:verb=node") && stands("63:" RECORD_CUT "="));
+	world_end(&v);
+}
+
 /* What never fits the ring is refused, and known by a keyed hash: of a plain one its secret could be guessed. */
 static void
 test_longer_than_the_ring(void)
@@ -249,6 +277,7 @@ main(void)
 		{ "any spans", test_any_spans },
 		{ "keyed", test_keyed },
 		{ "nowhere else", test_nowhere },
+		{ "attributes", test_attributes },
 		{ "longer than the ring", test_longer_than_the_ring },
 		{ "long work is a sign", test_long_work_is_a_sign },
 		{ "no room in the ring", test_no_room },

@@ -74,9 +74,26 @@ static const struct sp_attr attrs[] = {
 static const char *const kinds[] = { "toy.statement", "toy.prepare", "toy.result", NULL };
 static const struct sp_directive directives[] = { { .name = NULL } };
 
+static int
+toy_many(struct sp_op *op, bool columns, struct sp_bytes digits)
+{
+	char name[32];
+	unsigned n = 0;
+	int rc = SP_OK;
+	for (size_t i = 0; i < digits.len; i++)
+		n = n * 10 + (unsigned)(digits.p[i] - '0');
+	for (unsigned i = 0; i < n && rc == SP_OK; i++) {
+		(void)snprintf(name, sizeof(name), "public.wide.c%04u", i);
+		rc = columns ? sp_op_add(op, 2, sp_str(name)) : sp_op_node(op);
+		if (rc == SP_OK && !columns)
+			rc = sp_op_str(op, 0, SP_LIT("node"));
+	}
+	return rc;
+}
+
 /*
  * The verb is the first word, and only "select" is known to be harmless; what stands between quotes is hidden.
- * "set COLUMN 'value'" writes a column.
+ * "set COLUMN 'value'" writes a column, "columns N" so many, and "nodes N" has so many statements more.
  */
 static int
 toy_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
@@ -87,6 +104,8 @@ toy_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes tex
 	int rc = sp_op_str(op, 0, r.bad ? text : verb);
 	if (rc == SP_OK && sp_bytes_is(verb, "select"))
 		rc = sp_op_add(op, 1, SP_LIT("read"));
+	if (!r.bad && rc == SP_OK && (sp_bytes_is(verb, "columns") || sp_bytes_is(verb, "nodes")))
+		rc = toy_many(op, sp_bytes_is(verb, "columns"), sp_rd_rest(&r));
 	bool sets = !r.bad && sp_bytes_is(verb, "set");
 	struct sp_bytes column = sets ? sp_rd_until(&r, ' ') : (struct sp_bytes){ NULL, 0 };
 	char name[64];
