@@ -80,6 +80,7 @@ is_log(const char *line)
 	return strspn(line, "0123456789-") == 10 && line[10] == 'T';
 }
 
+/* What begins with a target's name goes on with what that target said: no word of it makes the line another (P12). */
 static void
 take_line(struct doctor *d, char *line)
 {
@@ -90,12 +91,19 @@ take_line(struct doctor *d, char *line)
 	const char *text = warned ? line + sizeof(warning) - 1 : line;
 	if (strncmp(text, program, sizeof(program) - 1) == 0)
 		text += sizeof(program) - 1;
-	bool ok = strstr(text, ": syntax is ok, ") != NULL || strstr(text, ": all targets answered") != NULL;
-	if (text[0] == '\0' || is_log(text) || is_other(d, text) || strstr(text, ": test failed: ") != NULL)
+	if (strncmp(text, "target ", 7) == 0) {
+		static const char observe[] = " is in observe mode: ";
+		const char *after = strchr(text + 7, ' ');
+		warned = warned || (after != NULL && strncmp(after, observe, sizeof(observe) - 1) == 0);
+		if (!is_other(d, text))
+			doctor_say(d, is_danger(text) || !warned ? DANGER : WARNING, "target", "%s", text);
+		else
+			d->others += !warned;
 		return;
-	bool observes = strstr(text, "is in observe mode") != NULL;
-	bool login = strncmp(text, "target ", 7) == 0;
-	doctor_say(d, ok ? GOOD : is_danger(text) ? DANGER : warned || observes ? WARNING : DANGER, login ? "target" : "configuration", "%s", text);
+	}
+	bool ok = strstr(text, ": syntax is ok, ") != NULL || strstr(text, ": all targets answered") != NULL;
+	if (text[0] != '\0' && !is_log(text) && strstr(text, ": test failed: ") == NULL)
+		doctor_say(d, ok ? GOOD : is_danger(text) || !warned ? DANGER : WARNING, "configuration", "%s", text);
 }
 
 static pid_t
@@ -118,7 +126,8 @@ doctor_daemon(struct doctor *d)
 	size_t room = 0;
 	int fd[2], status = 0;
 	if (!beside(places, path, sizeof(path)) || pipe(fd) != 0) {
-		doctor_say(d, WARNING, "configuration", "sallyportd is not beside this program, so that its own check is missing: run `sallyportd -t --connect`");
+		doctor_say(d, d->s == NULL ? DANGER : WARNING, "configuration", "%s%ssallyportd is not beside this program, so that its own check is missing: run `sallyportd -t --connect`",
+		    d->s == NULL && d->wrong != NULL ? d->wrong : "", d->s == NULL && d->wrong != NULL ? "; and " : "");
 		return;
 	}
 	pid_t pid = start(path, d->conf, fd[1]);
@@ -130,7 +139,7 @@ doctor_daemon(struct doctor *d)
 	if (f != NULL)
 		(void)fclose(f);
 	bool ended = pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status);
-	if (!ended || WEXITSTATUS(status) > 1 || (WEXITSTATUS(status) == 1 && d->dangers == 0 && d->only == NULL))
+	if (!ended || WEXITSTATUS(status) > 1 || (WEXITSTATUS(status) == 1 && d->dangers == 0 && d->others == 0))
 		doctor_say(d, DANGER, "configuration", "%s -t --connect could not be run to its end", path);
 }
 
@@ -165,9 +174,8 @@ run_doctor(struct run *r)
 	struct doctor d = { .r = r, .conf = option(r, "conf") == NULL ? DEFAULT_CONF : option(r, "conf"), .only = r->nwords > 0 ? r->word[0] : NULL,
 		.found = json_array() };
 	struct epoch *e = NULL;
-	const char *err = NULL;
 	int rc = DONE;
-	if (epoch_read(d.conf, &e, &err) == SP_OK)
+	if (epoch_read(d.conf, &e, &d.wrong) == SP_OK)
 		d.s = &e->settings;
 	if (d.s != NULL && d.only != NULL && settings_target(d.s, d.only) == NULL)
 		rc = failed("%s has no target \"%s\"", d.conf, d.only);

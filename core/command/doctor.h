@@ -13,8 +13,10 @@ struct doctor {
 	const char *conf;
 	const char *only;           /* the target that was named, or NULL */
 	const struct settings *s;   /* NULL: the configuration can't be read */
+	const char *wrong;          /* why, or NULL */
 	json_t *found;              /* of { finding, about, text } */
 	unsigned dangers, warnings;
+	unsigned others;            /* lines about targets that were not asked for */
 };
 
 void doctor_say(struct doctor *d, enum finding what, const char *about, const char *fmt, ...) SP_PRINTF(4, 5);

@@ -95,8 +95,6 @@ look_at_target(struct doctor *d, const struct target *t)
 	}
 	for (size_t i = 0; i < t->policy.n; i++)
 		look_at(d, "policy", t->policy.v[i], PUBLIC);
-	if (t->policy.n == 0)
-		doctor_say(d, DANGER, "policy", "target %s has no policy: whoever it allows may do all that its login may", t->b.name);
 	if (t->tls.mode == TLS_OFF)
 		doctor_say(d, WARNING, "target", "target %s is spoken to without TLS: whoever is between reads and changes what it says", t->b.name);
 	else if (t->tls.mode == TLS_REQUIRE)

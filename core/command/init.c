@@ -10,9 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../base/settings.h"
+#include "../base/epoch.h"
+#include "../base/url.h"
 
 #define DEFAULT_FOLDER SYSCONFDIR "/sallyport"
+#define NOT_IN_A_WORD " \t\n\"'\\;{}#*?[]" /* nor in a folder whose files are included by a pattern */
 
 struct question {
 	const char *option, *text, *otherwise;
@@ -32,10 +34,9 @@ static const struct question question[] = {
 };
 
 static int
-take(const struct init *i, const struct question *q, const char *answer, char *into)
+take(const struct init *i, const struct question *q, const char *answer, size_t n, char *into)
 {
-	size_t n = strlen(answer);
-	if (n == 0 || n >= q->room || strspn(answer, q->letters) != n)
+	if (n == 0 || n != strlen(answer) || n >= q->room || strspn(answer, q->letters) != n)
 		return misused(i->r, "\"%s\" is no answer to: %s", answer, q->text);
 	memcpy(into, answer, n + 1);
 	return DONE;
@@ -44,29 +45,50 @@ take(const struct init *i, const struct question *q, const char *answer, char *i
 static int
 ask(struct init *i, const struct question *q)
 {
-	char line[512], *into = (char *)i + q->offset;
+	char *line = NULL, *into = (char *)i + q->offset;
+	size_t room = 0;
 	if (option(i->r, q->option) != NULL)
-		return take(i, q, option(i->r, q->option), into);
+		return take(i, q, option(i->r, q->option), strlen(option(i->r, q->option)), into);
 	if (flag(i->r, "yes"))
-		return take(i, q, q->otherwise, into);
+		return take(i, q, q->otherwise, strlen(q->otherwise), into);
 	(void)fprintf(stderr, "%s [%s] ", q->text, q->otherwise);
 	(void)fflush(stderr);
-	if (fgets(line, sizeof(line), stdin) == NULL)
-		return failed("no answer came: say --%s, or --yes for the defaults", q->option);
-	line[strcspn(line, "\n")] = '\0';
-	return take(i, q, line[0] == '\0' ? q->otherwise : line, into);
+	ssize_t got = getline(&line, &room, stdin);
+	size_t n = got <= 0 ? 0 : (size_t)got - (line[got - 1] == '\n');
+	if (got > 0)
+		line[n] = '\0';
+	int rc = got <= 0 ? failed("no answer came: say --%s, or --yes for the defaults", q->option)
+	    : n == 0 ? take(i, q, q->otherwise, strlen(q->otherwise), into) : take(i, q, line, n, into);
+	free(line);
+	return rc;
+}
+
+/* A target's name has small letters, and begins with one, a digit or '_'; its database keeps its own. */
+static int
+name_target(struct init *i)
+{
+	size_t n = 0;
+	for (const char *c = i->database; *c != '\0' && n + 1 < sizeof(i->target); c++)
+		i->target[n++] = *c == '.' ? '-' : *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+	i->target[n] = '\0';
+	return i->target[0] != '-' ? DONE : misused(i->r, "a database whose name begins with '%c' needs a target by another name, written by hand", i->database[0]);
 }
 
 static int
-check_answers(const struct init *i)
+check_answers(struct init *i)
 {
 	struct hostport h;
 	if (settings_hostport(i->server, &h) != SP_OK)
 		return misused(i->r, "the server is HOST:PORT, not \"%s\"", i->server);
+	if (name_target(i) != DONE)
+		return MISUSED;
 	if (settings_hostport(i->listen, &h) != SP_OK || !h.literal)
 		return misused(i->r, "--listen is ADDRESS:PORT, such as 0.0.0.0:5432, not \"%s\"", i->listen);
-	if (strcmp(i->issuer, "local") != 0 && strncmp(i->issuer, "https://", 8) != 0)
+	if (strcmp(i->issuer, "local") != 0 && !url_fits(i->issuer, false))
 		return misused(i->r, "an issuer is https://…, or \"local\", not \"%s\"", i->issuer);
+	size_t n = strlen(i->groups);
+	if (i->groups[0] == ',' || i->groups[n - 1] == ',' || strstr(i->groups, ",,") != NULL)
+		return misused(i->r, "groups stand with one comma between two: \"%s\"", i->groups);
 	return DONE;
 }
 
@@ -80,6 +102,8 @@ find_parts(struct init *i)
 		return failed("the shipped policies are not beside this program (../share/sallyport/policies)");
 	if (!beside(modules, i->module, sizeof(i->module)) || strncmp(i->module, "/usr/lib/", 9) == 0 || strncmp(i->module, "/usr/local/lib/", 15) == 0)
 		(void)snprintf(i->module, sizeof(i->module), "postgres");
+	if (strpbrk(i->policies, NOT_IN_A_WORD) != NULL || strpbrk(i->module, NOT_IN_A_WORD) != NULL)
+		return failed("a configuration can't name what stands in a folder whose name needs quotes: %s", i->policies);
 	return DONE;
 }
 
@@ -88,22 +112,37 @@ find_folder(struct init *i)
 {
 	const char *named = i->r->nwords > 0 ? i->r->word[0] : DEFAULT_FOLDER;
 	char real[PATH_MAX];
-	if (mkdir(named, 0755) != 0 && errno != EEXIST)
+	bool made = mkdir(named, 0755) == 0;
+	if ((!made && errno != EEXIST) || (made && chmod(named, 0755) != 0)) /* whatever the umask */
 		return failed("cannot make %s: %s", named, strerror(errno));
 	if (realpath(named, real) == NULL || strlen(real) >= sizeof(i->folder))
 		return failed("cannot use %s: %s", named, strerror(errno));
-	if (strpbrk(real, " \t\n\"'\\;{}#") != NULL)
+	if (strpbrk(real, NOT_IN_A_WORD) != NULL)
 		return failed("a configuration can't stand in a folder whose name needs quotes: %s", real);
 	memcpy(i->folder, real, strlen(real) + 1);
 	i->system = geteuid() == 0 && strcmp(real, DEFAULT_FOLDER) == 0;
 	return DONE;
 }
 
+/* Every answer was looked at; that all of it together is right is not taken for granted. */
+static int
+read_again(const struct init *i)
+{
+	char path[PATH_MAX];
+	const char *err = NULL;
+	struct epoch *e = NULL;
+	(void)snprintf(path, sizeof(path), "%s/sallyport.conf", i->folder);
+	int rc = epoch_read(path, &e, &err) == SP_OK && settings_target(&e->settings, i->target) != NULL ? DONE
+	    : failed("what was written is not good: %s", err == NULL ? "its target is not there" : err);
+	epoch_free(&e);
+	return rc;
+}
+
 int
 run_init(struct run *r)
 {
 	static struct init i;
-	i.r = r;
+	i = (struct init){ .r = r };
 	int rc = find_folder(&i);
 	(void)snprintf(i.listen, sizeof(i.listen), "%s", option(r, "listen") == NULL ? "127.0.0.1:6432" : option(r, "listen"));
 	if (rc == DONE)
@@ -112,5 +151,7 @@ run_init(struct run *r)
 		rc = ask(&i, &question[k]);
 	if (rc == DONE)
 		rc = check_answers(&i);
-	return rc == DONE ? init_write(&i) : rc;
+	if (rc == DONE)
+		rc = init_write(&i);
+	return rc == DONE ? read_again(&i) : rc;
 }

@@ -11,6 +11,7 @@ struct init {
 	const struct run *r;
 	char folder[PATH_MAX / 2]; /* absolute */
 	char server[300], database[64], login[64], issuer[300], groups[300], listen[300];
+	char target[64];           /* the database's name, as a target may be called */
 	char policies[PATH_MAX], module[PATH_MAX]; /* the shipped ones; module: a path or a name */
 	bool system;               /* root, at the usual place: logs and state go where they do */
 };

@@ -41,7 +41,7 @@ static int
 give(const char *path, const char *user)
 {
 	const struct passwd *pw = user == NULL || geteuid() != 0 ? NULL : getpwnam(user);
-	if (pw != NULL && chown(path, pw->pw_uid, pw->pw_gid) != 0)
+	if (pw != NULL && lchown(path, pw->pw_uid, pw->pw_gid) != 0)
 		return failed("cannot give %s to %s: %s", path, user, strerror(errno));
 	return DONE;
 }
@@ -50,10 +50,18 @@ static int
 make_folder(const struct init *i, const char *name, mode_t mode, const char *user)
 {
 	char path[PATH_MAX];
+	struct stat st;
 	int rc = path_in(i, name, path);
-	if (rc == DONE && mkdir(path, mode) != 0 && errno != EEXIST)
+	if (rc != DONE)
+		return rc;
+	bool made = mkdir(path, mode) == 0;
+	if (!made && errno != EEXIST)
 		return failed("cannot make %s: %s", path, strerror(errno));
-	return rc == DONE ? give(path, user) : rc;
+	if (!made && (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
+		return failed("%s is no folder: move it away first", path);
+	if (made && chmod(path, mode) != 0) /* whatever the umask */
+		return failed("cannot make %s: %s", path, strerror(errno));
+	return give(path, user);
 }
 
 static int
@@ -188,7 +196,7 @@ put_target(FILE *f, const struct init *i)
 			 "    tls       cert=%s/tls/gateway.pem key=%s/tls/gateway.key;   # signed by itself, for a year\n}\n\n", i->listen, i->folder, i->folder);
 	(void)fprintf(f, "target %s {\n    protocol  postgres;\n    server    %s;\n    tls       %s;\n    login     user=%s secret=file:%s/secrets/%s;\n"
 			 "    database  %s;\n    allow     groups=%s;\n    label     env=prod;                                 # policies read it\n",
-	    i->database, i->server, at.loopback ? "off" : "verify-full ca=/etc/ssl/certs/ca-certificates.crt", i->login, i->folder, i->database, i->database, i->groups);
+	    i->target, i->server, at.loopback ? "off" : "verify-full ca=/etc/ssl/certs/ca-certificates.crt", i->login, i->folder, i->target, i->database, i->groups);
 	for (size_t k = 0; k < sizeof(policy) / sizeof(*policy); k++)
 		(void)fprintf(f, "%s%s/%s.lua%s\n", k == 0 ? "    policy    " : "              ", i->policies, policy[k],
 		    k + 1 == sizeof(policy) / sizeof(*policy) ? ";" : "");
@@ -232,8 +240,8 @@ int
 init_write(const struct init *i)
 {
 	char name[128], secret[128];
-	(void)snprintf(name, sizeof(name), "conf.d/%s.conf", i->database);
-	(void)snprintf(secret, sizeof(secret), "secrets/%s", i->database);
+	(void)snprintf(name, sizeof(name), "conf.d/%s.conf", i->target);
+	(void)snprintf(secret, sizeof(secret), "secrets/%s", i->target);
 	int rc = make_folders(i);
 	if (rc == DONE)
 		rc = write_text(i, "sallyport.conf", put_main);
@@ -251,6 +259,6 @@ init_write(const struct init *i)
 		     "  3. sallyport doctor --conf %s/sallyport.conf\n"
 		     "  4. sallyportd -c %s/sallyport.conf\n"
 		     "  5. psql 'host=… port=… dbname=%s user=YOU sslmode=verify-full sslrootcert=%s/tls/gateway.pem', with a token as password\n",
-	    i->folder, i->login, i->folder, secret, i->folder, i->folder, i->folder, i->database, i->folder);
+	    i->folder, i->login, i->folder, secret, i->folder, i->folder, i->folder, i->target, i->folder);
 	return DONE;
 }

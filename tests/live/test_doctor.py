@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`sallyport init` writes what passes, and `sallyport doctor` says in plain sentences what is a danger."""
 
+from authority import Authority
 from harness import *
 
 OVER = """\
@@ -93,6 +94,23 @@ def a_certificate_that_ends(world):
 
 
 @test
+def a_list_of_revoked_certificates(world):
+    g, a = world.gateway, Authority(world.gateway.dir / "tls", "targets")
+    text = g.conf_text()
+    lists = a.crl()
+    g.write(text.replace("tls       off;", f"tls       verify-full ca={a.cert} crl={lists} name=localhost;"))
+    try:
+        assert said(doctor(world), "ok", "crl.pem is good for"), "a good one"
+        a.crl(hours=-2)
+        assert said(doctor(world), "danger", "crl.pem is out of date"), "an old one"
+        lists.write_text("nothing of the kind\n")
+        done = doctor(world)
+        assert done.code == 1 and said(done, "danger", "crl.pem"), repr(done)
+    finally:
+        g.write(text)
+
+
+@test
 def a_configuration_that_is_wrong_or_observes(world):
     g = world.gateway
     text = g.conf_text()
@@ -147,6 +165,9 @@ def init_asks_five_questions(world):
         assert text in target, target
     assert "issuer=https://idp.example.com" in (folder / "sallyport.conf").read_text()
     assert run([world.stage / "sbin" / "sallyportd", "-c", folder / "sallyport.conf", "-t"]).code == 0
+    other = world.dir / "other"
+    assert world.command("init", other, "--yes", "--database", "Shop.V2").code == 0
+    assert run([world.stage / "sbin" / "sallyportd", "-c", other / "sallyport.conf", "-t"]).code == 0, "a name with capital letters and a dot"
     for bad in (["--server", "db"], ["--groups", "a;b"], ["--issuer", "http://x"], ["--listen", "here"]):
         wrong = world.command("init", world.dir / "wrong", "--yes", *bad)
         assert wrong.code == 2, (bad, wrong)
