@@ -23,6 +23,8 @@ struct report {
 	json_t *groups; /* by a key of target, verdict, rule and text */
 	json_t *next;
 	uint64_t since, until, looked;
+	bool told;      /* the gateway's answer came to its end */
+	bool torn;      /* something was not read */
 };
 
 static const char *
@@ -41,16 +43,21 @@ count_one(json_t *o, const char *name)
 static json_t *
 group_of(struct report *p, const json_t *entry)
 {
-	const char *rule = text_of(entry, "rule"), *text = rule[0] == '\0' ? text_of(entry, "text") : "";
-	char key[1024];
-	(void)snprintf(key, sizeof(key), "%.100s\n%.20s\n%.200s\n%.400s", text_of(entry, "target"), text_of(entry, "would"), rule, text);
-	json_t *group = json_object_get(p->groups, key);
-	if (group != NULL)
-		return group;
-	group = json_pack("{s:s,s:s,s:s,s:s,s:i,s:{},s:[]}", "target", text_of(entry, "target"), "would", text_of(entry, "would"), "rule", rule,
-	    "text", text_of(entry, "text"), "n", 0, "users", "examples");
-	(void)json_object_set_new(p->groups, key, group);
-	return json_object_get(p->groups, key);
+	static const char *const names[] = { "target", "would", "rule", "text" };
+	const char *rule = text_of(entry, "rule");
+	struct buffer key = { 0 };
+	for (size_t i = 0; i < sizeof(names) / sizeof(*names) - (rule[0] != '\0'); i++)
+		(void)buffer_printf(&key, "%s\n", text_of(entry, names[i]));
+	(void)buffer_printf(&key, "%c", '\0');
+	const char *name = (const char *)buffer_bytes(&key).p;
+	json_t *group = json_object_get(p->groups, name);
+	if (group == NULL) {
+		group = json_pack("{s:s,s:s,s:s,s:s,s:i,s:{},s:[]}", "target", text_of(entry, "target"), "would", text_of(entry, "would"), "rule", rule,
+		    "text", text_of(entry, "text"), "n", 0, "users", "examples");
+		(void)json_object_set_new(p->groups, name, group);
+	}
+	buffer_free(&key);
+	return group;
 }
 
 /* A statement that was only prepared is told of when it runs. */
@@ -79,6 +86,7 @@ take_line(void *owner, json_t *line)
 	const json_t *error = json_object_get(line, "error"), *done = json_object_get(line, "done"), *entry = json_object_get(line, "entry");
 	if (error != NULL)
 		return failed("%s", json_is_string(error) ? json_string_value(error) : "the log could not be read to its end");
+	p->told = p->told || done != NULL;
 	if (done != NULL)
 		p->next = json_incref(json_object_get(done, "next"));
 	if (entry != NULL)
@@ -105,7 +113,10 @@ from_gateway(struct report *p)
 			(void)json_object_set_new(args, "since", json_string(option(p->r, "since") == NULL ? "7d" : option(p->r, "since")));
 		json_decref(cursor);
 		p->next = NULL;
+		p->told = false;
 		rc = client_lines(p->r, "/api/v1/audit", args, take_line, p);
+		if (rc == DONE && !p->told)
+			rc = failed("the gateway's answer is not whole");
 		cursor = p->next;
 	} while (rc == DONE && json_is_string(cursor));
 	json_decref(cursor);
@@ -135,7 +146,7 @@ from_file(struct report *p, const char *path)
 		return failed("cannot open %s: %s", path, strerror(errno));
 	for (ssize_t n; (n = getline(&line, &room, f)) > 0;) {
 		json_t *entry = json_loadb(line, (size_t)n, JSON_REJECT_DUPLICATES, NULL);
-		bad += entry == NULL;
+		bad += entry == NULL && line[n - 1] == '\n'; /* the last line may be on its way */
 		if (entry != NULL && is_wanted(p, entry))
 			take_entry(p, entry);
 		json_decref(entry);
@@ -144,7 +155,8 @@ from_file(struct report *p, const char *path)
 	free(line);
 	(void)fclose(f);
 	if (bad > 0)
-		(void)fprintf(stderr, "sallyport: %u lines of %s are no lines of an audit log (unpack it first, if it is packed)\n", bad, path);
+		(void)failed("%u lines of %s are no lines of an audit log (unpack it first, if it is packed)", bad, path);
+	p->torn = p->torn || bad > 0;
 	return rc;
 }
 
@@ -221,6 +233,8 @@ run_report(struct run *r)
 	print_progress_end();
 	if (rc == DONE)
 		rc = tell(r, p.groups);
+	if (rc == DONE && p.torn)
+		rc = FAILED; /* what was not read may be what matters */
 	json_decref(p.groups);
 	return rc;
 }

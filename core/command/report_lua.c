@@ -7,6 +7,7 @@
 
 #include "report.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "../record/frame.h"
@@ -159,6 +160,23 @@ has_function(const json_t *rule, const char *clause)
 	return first != NULL && strcmp(first, "function") == 0;
 }
 
+/*
+ * Two conditions of an `unless` have to hold both, so that another one would narrow it.  Of a result, whose exceptions are
+ * by user alone, it can stand in the `when`, turned round.
+ */
+static bool
+takes_when(const json_t *rule)
+{
+	const json_t *one;
+	size_t i;
+	bool fits = true;
+	json_array_foreach(json_object_get(rule, "on"), i, one)
+		fits = fits && json_is_string(one) && strcmp(json_string_value(one), "sql.result") == 0;
+	json_array_foreach(json_object_get(rule, "when"), i, one)
+		fits = fits && json_is_string(one) && strncmp(json_string_value(one), "user ", 5) != 0;
+	return fits;
+}
+
 /* NULL: it can be written again with an exception. */
 static const char *
 obstacle(const json_t *rule)
@@ -167,7 +185,7 @@ obstacle(const json_t *rule)
 		return "it is no rule of the gateway's any more";
 	if (has_function(rule, "when") || has_function(rule, "unless"))
 		return "it is written as a function";
-	if (json_array_size(json_object_get(rule, "unless")) > 0)
+	if (json_array_size(json_object_get(rule, "unless")) > 0 && !takes_when(rule))
 		return "it has an `unless` already, which another condition would narrow";
 	const char *on = json_string_value(json_array_get(json_object_get(rule, "on"), 0));
 	if (!json_is_string(json_object_get(rule, "decides")) || on == NULL || strcmp(on, "output") == 0)
@@ -190,6 +208,24 @@ put_list(FILE *out, const json_t *list, bool quoted)
 	(void)fputs(i == 0 ? "{}" : " }", out);
 }
 
+/* `user = none_of { "ann" }` */
+static json_t *
+users_but(const json_t *users)
+{
+	char *text = NULL;
+	size_t n = 0;
+	FILE *f = open_memstream(&text, &n);
+	if (f == NULL)
+		return NULL;
+	(void)fputs("user = none_of {", f);
+	put_keys(f, users);
+	(void)fputs("}", f);
+	(void)fclose(f);
+	json_t *o = json_stringn(text, n);
+	free(text);
+	return o;
+}
+
 /* Tags that its conditions name must be there when the file is loaded by itself. */
 static void
 put_rule(FILE *out, const json_t *rule, const struct asked *a)
@@ -201,9 +237,21 @@ put_rule(FILE *out, const json_t *rule, const struct asked *a)
 	put_string(out, text_of(rule, "doc"));
 	(void)fprintf(out, ",\n  on     = ");
 	put_list(out, json_object_get(rule, "on"), true);
-	if (json_array_size(json_object_get(rule, "when")) > 0) {
+	bool turned = json_array_size(json_object_get(rule, "unless")) > 0;
+	json_t *when = json_object_get(rule, "when") == NULL ? json_array() : json_copy(json_object_get(rule, "when"));
+	if (turned) {
+		(void)json_array_append_new(when, users_but(a->users));
+		(void)fprintf(out, ",\n  unless = ");
+		put_list(out, json_object_get(rule, "unless"), false);
+	}
+	if (json_array_size(when) > 0) {
 		(void)fprintf(out, ",\n  when   = ");
-		put_list(out, json_object_get(rule, "when"), false);
+		put_list(out, when, false);
+	}
+	json_decref(when);
+	if (turned) {
+		(void)fprintf(out, ",\n  %s,\n}\n\n", text_of(rule, "decides"));
+		return;
 	}
 	(void)fprintf(out, ",\n  unless = { user = any_of {");
 	put_keys(out, a->users);
@@ -242,7 +290,16 @@ put_lifted(FILE *out, const json_t *group, const struct asked *a, unsigned *numb
 /* ---- tags ---- */
 
 static void
-put_tags(FILE *out, const json_t *policies, const char *target)
+put_elsewhere(FILE *out, const char *target)
+{
+	(void)fputs("-- At ", out);
+	put_comment(out, target, 80);
+	(void)fputs(" this tag has other columns, ask with --target: ", out);
+}
+
+/* One name may be other columns at another target: they can't stand in one file. */
+static void
+put_tags(FILE *out, const json_t *policies, const char *target, json_t *told)
 {
 	const json_t *policy, *tag;
 	size_t i, k;
@@ -250,68 +307,127 @@ put_tags(FILE *out, const json_t *policies, const char *target)
 		if (strcmp(text_of(policy, "target"), target) != 0)
 			continue;
 		json_array_foreach(json_object_get(policy, "tags"), k, tag) {
+			const json_t *columns = json_object_get(tag, "columns"), *known = json_object_get(told, text_of(tag, "tag"));
+			if (known != NULL && json_equal(known, columns))
+				continue;
+			if (known != NULL)
+				put_elsewhere(out, target);
 			(void)fprintf(out, "tag ");
 			put_string(out, text_of(tag, "tag"));
 			(void)fputc(' ', out);
-			put_list(out, json_object_get(tag, "columns"), true);
+			put_list(out, columns, true);
 			(void)fprintf(out, "\n");
+			(void)json_object_set(told, text_of(tag, "tag"), (json_t *)(uintptr_t)columns);
 		}
 	}
-	(void)fprintf(out, "\n");
+}
+
+/* ---- groups, by what they are about ---- */
+
+/* The same rule may have been met at several targets, and with several verdicts: one exception has to fit all of it. */
+static json_t *
+gather(const json_t *groups, const json_t *policies)
+{
+	json_t *all = json_object(), *group, *one;
+	const char *key;
+	json_object_foreach((json_t *)(uintptr_t)groups, key, group) {
+		const char *target = text_of(group, "target"), *name = text_of(group, "rule");
+		const json_t *rule = name[0] == '\0' ? NULL : rule_named(policies, target, name);
+		struct buffer b = { 0 };
+		(void)buffer_printf(&b, "%s\n%s:%lld%c", name[0] == '\0' ? key : name, text_of(rule, "file"), json_integer_value(json_object_get(rule, "line")), '\0');
+		const char *place = (const char *)buffer_bytes(&b).p;
+		if ((one = json_object_get(all, place)) == NULL) {
+			one = json_pack("{s:s,s:s,s:s,s:i,s:{},s:[],s:[]}", "target", target, "rule", name, "text", text_of(group, "text"), "n", 0, "users",
+			    "examples", "groups");
+			(void)json_object_set_new(all, place, one);
+		}
+		buffer_free(&b);
+		json_int_t n = json_integer_value(json_object_get(one, "n")) + json_integer_value(json_object_get(group, "n"));
+		(void)json_object_set_new(one, "n", json_integer(n));
+		(void)json_object_update_missing(json_object_get(one, "users"), json_object_get(group, "users"));
+		(void)json_array_extend(json_object_get(one, "examples"), json_object_get(group, "examples"));
+		(void)json_array_append(json_object_get(one, "groups"), group);
+	}
+	return all;
 }
 
 static void
-put_group(const struct run *r, const json_t *group, const json_t *policies, FILE *out, unsigned *number)
+put_head(FILE *out, const json_t *one, const json_t *rule)
 {
-	const char *name = text_of(group, "rule");
-	struct asked a;
-	(void)fprintf(out, "-- %lld × %s at %s", json_integer_value(json_object_get(group, "n")), text_of(group, "would"), text_of(group, "target"));
-	(void)fprintf(out, name[0] == '\0' ? ", by no rule: " : " by rule ");
-	put_comment(out, name[0] == '\0' ? text_of(group, "text") : name, 200);
-	ask_examples(r, group, &a);
-	if (name[0] == '\0') {
-		(void)fprintf(out, json_object_size(a.unclear) == 0 ? ".  No exception is suggested: see what its examples are.\n\n" : "\n");
-		put_lifted(out, group, &a, number);
-		asked_end(&a);
+	const json_t *group;
+	size_t i;
+	json_array_foreach(json_object_get(one, "groups"), i, group) {
+		(void)fprintf(out, "%s%lld × ", i == 0 ? "-- " : ", ", json_integer_value(json_object_get(group, "n")));
+		put_comment(out, text_of(group, "would"), 40);
+		(void)fputs(" at ", out);
+		put_comment(out, text_of(group, "target"), 80);
+	}
+	bool named = text_of(one, "rule")[0] != '\0';
+	(void)fputs(named ? " by rule " : ", by no rule: ", out);
+	put_comment(out, text_of(one, named ? "rule" : "text"), 200);
+	if (rule != NULL) {
+		(void)fputs(", ", out);
+		put_comment(out, text_of(rule, "file"), 200);
+		(void)fprintf(out, ":%lld", json_integer_value(json_object_get(rule, "line")));
+	}
+}
+
+/* told: names of rules that stand in the file already, of another policy. */
+static void
+put_one(FILE *out, const json_t *one, const json_t *policies, const struct asked *a, json_t *told)
+{
+	const char *name = text_of(one, "rule");
+	const json_t *rule = rule_named(policies, text_of(one, "target"), name);
+	const char *why = json_object_get(told, name) != NULL ? "a rule of this name stands above, of another policy (--target asks for one)" : obstacle(rule);
+	put_head(out, one, rule);
+	if (why != NULL) {
+		(void)fprintf(out, ".  Change it by hand: %s.\n\n", why);
 		return;
 	}
-	const json_t *rule = rule_named(policies, text_of(group, "target"), name);
-	const char *why = obstacle(rule);
-	if (rule != NULL)
-		(void)fprintf(out, ", %s:%lld", text_of(rule, "file"), json_integer_value(json_object_get(rule, "line")));
-	if (why != NULL)
-		(void)fprintf(out, ".  Change it by hand: %s.\n\n", why);
-	else
-		(void)fprintf(out, ".  In its place:\n");
-	if (why == NULL)
-		put_rule(out, rule, &a);
-	asked_end(&a);
+	(void)json_object_set_new(told, name, json_true());
+	(void)fprintf(out, ".  In its place:\n");
+	size_t n = json_array_size(json_object_get(one, "examples"));
+	if (a->all && (json_int_t)n < json_integer_value(json_object_get(one, "n")))
+		(void)fprintf(out, "-- Its tables are those of %zu of them; what others asked for may meet it still.\n", n);
+	put_rule(out, rule, a);
+}
+
+static void
+put_unruled(FILE *out, const json_t *one, const struct asked *a, unsigned *number)
+{
+	put_head(out, one, NULL);
+	(void)fprintf(out, json_object_size(a->unclear) == 0 ? ".  No exception is suggested: see what its examples are.\n\n" : "\n");
+	put_lifted(out, one, a, number);
 }
 
 int
 report_suggest(const struct run *r, const json_t *groups, bool alone, FILE *out)
 {
-	const char *key, *last = "";
-	json_t *group, *policies = NULL, *told = json_object();
+	const char *key;
+	json_t *group, *policies = NULL, *told = json_object(), *tags = json_object(), *all;
 	unsigned number = 0;
-	if (alone) {
+	int rc = DONE;
+	if (alone)
 		(void)fprintf(out, "-- Files tell no rules: exceptions are suggested where the gateway is asked.\n");
-		json_decref(told);
-		return DONE;
+	else
+		rc = client_call(r, "GET", "/api/v1/policies", NULL, &policies);
+	all = alone || rc != DONE ? json_object() : gather(groups, policies);
+	if (json_object_size(all) > 0) {
+		json_object_foreach((json_t *)(uintptr_t)groups, key, group)
+			put_tags(out, policies, text_of(group, "target"), tags);
+		(void)fputc('\n', out);
 	}
-	int rc = client_call(r, "GET", "/api/v1/policies", NULL, &policies);
-	json_object_foreach((json_t *)(uintptr_t)groups, key, group) {
-		const char *rule = text_of(group, "rule");
-		if (rc != DONE || (rule[0] != '\0' && json_object_get(told, rule) != NULL))
-			continue; /* the same rule of another target, or with another verdict */
-		if (strcmp(last, text_of(group, "target")) != 0 && json_object_get(told, "\n") == NULL)
-			put_tags(out, policies, text_of(group, "target"));
-		last = text_of(group, "target");
-		(void)json_object_set_new(told, "\n", json_true());
-		if (rule[0] != '\0')
-			(void)json_object_set_new(told, rule, json_true());
-		put_group(r, group, policies, out, &number);
+	json_object_foreach(all, key, group) {
+		struct asked a;
+		ask_examples(r, group, &a);
+		if (text_of(group, "rule")[0] == '\0')
+			put_unruled(out, group, &a, &number);
+		else
+			put_one(out, group, policies, &a, told);
+		asked_end(&a);
 	}
+	json_decref(all);
+	json_decref(tags);
 	json_decref(told);
 	json_decref(policies);
 	return rc;

@@ -115,7 +115,7 @@ def suggested_exceptions_pass_and_work(world):
     checked = world.command("policy", "check", path, "--json")
     assert checked.code == 0, f"{checked!r}\n{lua}"
     names = {r["rule"] for r in checked.json["rules"]}
-    assert {"no-unbounded-write", "price-needs-lead", "ddl-needs-dba", "few-selects"} <= names and any(n.startswith("from-observe") for n in names), lua
+    assert {"no-unbounded-write", "price-needs-lead", "ddl-needs-dba", "few-selects", "no-card-answers", "hide-pii"} <= names and any(n.startswith("from-observe") for n in names), lua
     world.gateway.policy = lua
     observe(world, False)
     assert world.psql("BEGIN; DELETE FROM scratch; COMMIT").code == 0, lua
@@ -124,6 +124,16 @@ def suggested_exceptions_pass_and_work(world):
     assert world.psql("UPDATE orders SET price = 4 WHERE id = 1").code == 0
     assert world.psql("DO $$ BEGIN PERFORM 1; END $$").code == 0
     assert world.psql("DO $$ BEGIN PERFORM 1; END $$", user="bob").code != 0
+    world.pg.sql("DROP TABLE scratch")
+    assert world.psql("CREATE TABLE scratch (a int)", timeout=20 * SLOW).code == 0, lua
+    world.both("SELECT id, email FROM customers ORDER BY id")
+    world.both("SELECT born FROM customers WHERE id = 1")
+    for _ in range(4):
+        world.both("SELECT count(*) FROM numbers")
+    seen = world.psql("SELECT id, email FROM customers ORDER BY id", user="bob")
+    assert seen.code == 0 and "ada@example.com" not in seen.out, repr(seen)
+    assert world.psql("SELECT born FROM customers WHERE id = 1", user="bob").code != 0
+    assert [world.psql("SELECT count(*) FROM numbers", user="bob").code == 0 for _ in range(3)] == [True, True, False]
 
 
 main()
