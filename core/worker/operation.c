@@ -49,7 +49,6 @@ op_new(struct sp_session *s, unsigned channel, const char *kind, struct shape *s
 	op->op.shape = shape;
 	op->op.kind = kind;
 	op->s = s;
-	op->view = s->view;
 	op->view_version = s->view_version;
 	op->channel = (uint16_t)channel;
 	op->number = ++s->op_last;
@@ -74,7 +73,7 @@ sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind)
 	if (known == NULL)
 		return NULL;
 	struct shape *shape = model->op.shape;
-	if (model->view == s->view && model->view_version == s->view_version)
+	if (model->view_version == s->view_version)
 		shape->refs++;
 	else /* names may mean something else by now */
 		shape = shape_find(s, known, shape->text);

@@ -55,8 +55,7 @@ struct sp_op {
 	struct plan *plan;       /* counted */
 	struct sp_bytes record;  /* as the plan's, of this text; borrowed from it or in the operation's arena */
 	struct result_plan *result;
-	const void *view;        /* what names meant when it was made */
-	uint64_t view_version;
+	uint64_t view_version;   /* what names meant when it was made */
 	uint64_t epoch;          /* in which it was decided */
 	unsigned ncolumns;
 	struct buffer columns;   /* the description of the answer, encoded: also its plan's key */

@@ -57,7 +57,6 @@ scope_key(const struct sp_session *s, struct sp_writer *w)
 	const char *const who[] = { p->identity, p->issuer, p->subject, p->user, p->person, p->class, s->target_name, s->part, s->login, s->address };
 	sp_wr_be64(w, (uintptr_t)s->epoch);
 	sp_wr_be64(w, s->epoch->epoch->number);
-	sp_wr_be64(w, (uintptr_t)s->view);
 	sp_wr_be64(w, s->view_version);
 	sp_wr_be64(w, (uintptr_t)s->conf);
 	for (size_t i = 0; i < sizeof(who) / sizeof(*who); i++)

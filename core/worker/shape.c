@@ -50,7 +50,7 @@ shape_hash(struct sp_bytes b, uint64_t seed)
 struct kept_shape {
 	struct kept_shape *next;
 	struct shape *shape;
-	const void *view, *conf;
+	const void *conf;
 	uint64_t version, epoch, hash; /* epoch: where conf is */
 };
 
@@ -87,7 +87,7 @@ generation_find(struct generation *g, const struct sp_session *s, const char *ki
 	struct kept_shape **at = &g->bucket[hash % SHAPES];
 	for (; *at != NULL; at = &(*at)->next) {
 		const struct kept_shape *k = *at;
-		if (k->hash == hash && k->version == s->view_version && k->view == s->view && k->conf == s->conf &&
+		if (k->hash == hash && k->version == s->view_version && k->conf == s->conf &&
 		    k->epoch == s->dialled->epoch->number && k->shape->module == s->module && sp_bytes_eq(k->shape->text, text) &&
 		    kind_reads_alike(k->shape->kind, kind))
 			return at;
@@ -109,7 +109,7 @@ generation_add(struct generation *g, struct kept_shape *k)
 struct model {
 	struct model *next;
 	struct shape *shape;
-	const void *view, *conf;
+	const void *conf;
 	uint64_t version, epoch, hash;
 	struct sp_bytes key;
 	struct sp_span span[LITERALS];
@@ -147,7 +147,7 @@ static struct model *
 model_find(const struct sp_session *s, const struct skeleton *k)
 {
 	struct model *m = models.bucket[k->hash % MODELS];
-	while (m != NULL && !(m->hash == k->hash && m->version == s->view_version && m->view == s->view && m->conf == s->conf &&
+	while (m != NULL && !(m->hash == k->hash && m->version == s->view_version && m->conf == s->conf &&
 	    m->epoch == s->dialled->epoch->number && m->shape->module == s->module && sp_bytes_eq(m->key, (struct sp_bytes){ k->key, k->len })))
 		m = m->next;
 	return m;
@@ -172,7 +172,7 @@ model_add(const struct sp_session *s, struct shape *shape, const struct skeleton
 	if (models.n >= MODELS)
 		models_clear();
 	struct model *m = mem_alloc(sizeof(*m));
-	*m = (struct model){ .next = models.bucket[k->hash % MODELS], .shape = shape, .view = s->view, .conf = s->conf, .version = s->view_version,
+	*m = (struct model){ .next = models.bucket[k->hash % MODELS], .shape = shape, .conf = s->conf, .version = s->view_version,
 		.epoch = s->dialled->epoch->number, .hash = k->hash, .key = { (uint8_t *)mem_string((struct sp_bytes){ k->key, k->len }), k->len },
 		.nspans = k->nspans };
 	memcpy(m->span, k->span, k->nspans * sizeof(*k->span));
@@ -234,7 +234,7 @@ shape_classify(struct sp_session *s, const char *kind, struct sp_bytes text, uin
 	if (shape == NULL)
 		return NULL;
 	struct kept_shape *k = mem_alloc(sizeof(*k));
-	*k = (struct kept_shape){ .shape = shape, .view = s->view, .conf = s->conf, .version = s->view_version,
+	*k = (struct kept_shape){ .shape = shape, .conf = s->conf, .version = s->view_version,
 		.epoch = s->dialled->epoch->number, .hash = hash };
 	return k;
 }

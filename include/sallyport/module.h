@@ -496,6 +496,8 @@ int sp_group(struct sp_session *s, const struct sp_op *op, struct sp_bytes name)
  * What names mean from here on, and facts that policies, approvals and recordings see (database,
  * role, search_path, transaction …).  Every change is a new scope: remembered verdicts do not cross.
  * The view is the module's, and lives until another is given or the session ends; facts are copied.
+ * version: sessions of a target whose views have the same one share what was found under it; so equal
+ * numbers must mean equal views, which numbers from one counter of the module's do.
  * SP_ETOOBIG: more than twelve names of facts.
  */
 void sp_view(struct sp_session *s, const void *view, uint64_t version);

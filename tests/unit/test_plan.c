@@ -195,6 +195,24 @@ test_prepared(void)
 	world_end(&v);
 }
 
+/* Views are alike by their version, whosever they are. */
+static void
+test_other_views(void)
+{
+	begin(NO_DELETE);
+	int client = v.client, target = v.target;
+	sp_view(v.s, "one", 7);
+	const struct sp_op *a = ask("select 1\n");
+	another();
+	another_runs();
+	sp_view(v.s, "its own", 7);
+	CU_ASSERT(ask("select 1\n")->plan == a->plan);
+	sp_view(v.s, "its own", 8);
+	const struct sp_op *b = ask("select 1\n");
+	CU_ASSERT(b->plan != a->plan && b->op.shape != a->op.shape);
+	end(client, target);
+}
+
 /* The same text again carries its parameters, and is classified anew when names mean something else. */
 static void
 test_again(void)
@@ -416,6 +434,7 @@ main(void)
 	CU_TestInfo tests[] = {
 		{ "one text, one scope, one plan", test_scope },
 		{ "other sessions", test_other_sessions },
+		{ "other views", test_other_views },
 		{ "a rule on the session", test_rule_on_session },
 		{ "what is asked each time", test_not_remembered },
 		{ "prepared", test_prepared },
