@@ -15,11 +15,13 @@
 
 #define JWKS_MAX (512u << 10) /* bytes of a set */
 #define JWKS_KEYS 64
+#define JWK_GOOD 64
 
 struct jwk {
 	const struct jwk_algorithm *algorithm;
 	char *kid; /* "" when it has none */
 	gnutls_pubkey_t key;
+	struct jwk_good *good; /* signatures that it verified before */
 };
 
 struct jwks {
@@ -34,7 +36,7 @@ void jwks_free(struct jwks **set);
 /* The key of that name; without a name, the only key there is.  NULL: none. */
 const struct jwk *jwks_find(const struct jwks *set, const char *kid);
 const char *jwk_algorithm_name(const struct jwk *k);
-/* True when sig is k's signature of data, in the form that RFC 7518 gives it. */
+/* True when sig is k's signature of data, in the form that RFC 7518 gives it.  Of the same again only a hash is taken: tokens come often. */
 bool jwk_verify(const struct jwk *k, struct sp_bytes data, struct sp_bytes sig);
 
 #endif

@@ -217,6 +217,7 @@ test_bits_flipped(void)
 		const struct signer *s = &signers[some[i]];
 		struct jwks *set = keys(set_of(s));
 		const char *right = token(s, header_of(s), "{" CLAIMS "}");
+		CU_ASSERT(good(right, set)); /* … and its signature is remembered */
 		for (size_t at = 0; at < strlen(right); at++) {
 			char *text = arena_string(arena, sp_str(right));
 			text[at] = text[at] == 'A' ? 'B' : 'A';
@@ -232,6 +233,28 @@ test_bits_flipped(void)
 		CU_ASSERT(!good(arena_printf(arena, "%s\n", right), set));
 		jwks_free(&set);
 	}
+}
+
+/* A signature is remembered by the key that verified it, not by the key's name, and of a token nothing else is. */
+static void
+test_remembered(void)
+{
+	const char *text = token(&signers[ES256], header_of(&signers[ES256]), "{" CLAIMS "}"), *why = NULL;
+	struct jwks *set = keys(set_of(&signers[ES256])), *other = keys(set_of(&signers[EDDSA]));
+	struct jwt_rules r = rules(set);
+	struct jwt t;
+	CU_ASSERT(good(text, set) && good(text, set));
+	CU_ASSERT(!good(text, other));
+	r.now = (NOW + 101) * 1000000;
+	CU_ASSERT_EQUAL(jwt_verify(sp_str(text), &r, &t, &why), SP_EDENIED);
+	CU_ASSERT_STRING_EQUAL(why, "it has expired");
+	jwks_free(&set);
+	jwks_free(&other);
+	gnutls_privkey_deinit(signers[ES256].key);
+	make_key(&signers[ES256]); /* the issuer has another one, of the same kid */
+	set = keys(set_of(&signers[ES256]));
+	CU_ASSERT(!good(text, set));
+	jwks_free(&set);
 }
 
 /* ---- headers ---- */
@@ -525,6 +548,7 @@ main(void)
 		{ "every algorithm", test_algorithms },
 		{ "a token by libjwt", test_libjwt },
 		{ "flipped, cut, continued", test_bits_flipped },
+		{ "remembered", test_remembered },
 		{ "algorithm confusion", test_algorithm_confusion },
 		{ "headers", test_headers },
 		{ "claims", test_claims },
