@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -92,6 +93,9 @@ child_limits(enum role role)
 	limit(RLIMIT_MEMLOCK, MEMLOCK_BYTES);
 	if (role == ROLE_WORKER || role == ROLE_CHECK)
 		limit(RLIMIT_STACK, STACK_BYTES);
+	/* These two do more at a time when they don't take the processor from whom they just woke, or wait for. */
+	if (role == ROLE_WORKER || role == ROLE_RECORDER)
+		(void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 });
 }
 
 int
