@@ -146,6 +146,8 @@ one_statement(struct analysis *a, const PgQuery__RawStmt *raw)
 	analyse_statement(a, WALK(raw->stmt), NULL);
 	if (a->hide_settings)
 		note_hide_text(a, a->begin, a->end, false);
+	if (a->stmt != NULL && (a->stmt->effects & ~(unsigned)PG_SESSION) != 0 && a->view != NULL && a->view->names != NULL && pg_names_types_act(a->view->names))
+		note_runs_code(a);
 }
 
 static bool
@@ -164,7 +166,7 @@ sets_path(const struct stmt *s)
 {
 	static const char *const names[] = { "search_path", "role", "session_authorization", "all", "?" }, *const unseen[] = { "?.?" };
 
-	return has_one(&s->set[PG_A_SETTING], names, sizeof(names) / sizeof(*names)) || has_one(&s->set[PG_A_TABLES], unseen, 1);
+	return has_one(&s->set[PG_A_SETTING], names, sizeof(names) / sizeof(*names)) || has_one(&s->set[PG_A_TABLES], unseen, 1) || s->runs_code != 0;
 }
 
 /* What follows in the same text runs under the names that this statement leaves: not those that we know. */

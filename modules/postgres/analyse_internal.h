@@ -59,7 +59,7 @@ struct stmt {               /* becomes a node of the operation */
 	struct sp_bytes language;
 	unsigned effects;       /* enum pg_effect, or-ed */
 	struct set set[PG_ATTRS]; /* of the attributes that are sets */
-	int8_t where, analyze, temporary, locking; /* 0 absent, 1 false, 2 true */
+	int8_t where, analyze, temporary, locking, runs_code; /* 0 absent, 1 false, 2 true */
 	bool nested, prepared, limited, limit_unknown;
 	uint64_t limit, rows;
 	const PgQuery__SelectStmt *select; /* the statement's own query: where and limit are of it */
@@ -217,6 +217,7 @@ void note_executed(struct analysis *a, struct sp_bytes name, struct sp_bytes tex
 #define READ_ONLY "default_transaction_read_only"
 void note_option(struct analysis *a, const char *word);
 void note_flag(int8_t *flag, bool value);
+void note_runs_code(struct analysis *a); /* that no statement shows */
 void note_set_add(struct analysis *a, struct set *s, const struct name *name);
 /* A literal at this place of the text (or a parameter): joins the groups under way. */
 void note_literal(struct analysis *a, int32_t location);

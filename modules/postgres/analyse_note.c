@@ -247,6 +247,13 @@ note_effects(struct analysis *a, unsigned effects)
 }
 
 void
+note_runs_code(struct analysis *a)
+{
+	for (struct stmt *s = a->stmt; s != NULL; s = s->parent)
+		note_flag(&s->runs_code, true);
+}
+
+void
 note_add(struct analysis *a, enum pg_attr attr, const struct name *name)
 {
 	if (name == NULL)
@@ -544,6 +551,8 @@ emit_scalars(const struct analysis *a, const struct stmt *s)
 		rc = emit_flag(op, PG_A_TEMPORARY, s->temporary);
 	if (rc == SP_OK)
 		rc = emit_flag(op, PG_A_LOCKING, s->locking);
+	if (rc == SP_OK)
+		rc = emit_flag(op, PG_A_RUNS_CODE, s->runs_code);
 	if (rc == SP_OK)
 		rc = sp_op_bool(op, PG_A_NESTED, s->nested);
 	if (rc == SP_OK)

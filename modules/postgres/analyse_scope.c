@@ -132,6 +132,14 @@ add_table(struct analysis *a, const struct name *table, unsigned effects)
 		catalogue_written(a, table->text);
 }
 
+/* What runs then may set the path, or anything. */
+static void
+note_table_runs(struct analysis *a, const struct pg_relation *r, unsigned effects)
+{
+	if (r != NULL && (r->acts_read || (r->acts_written && (effects & PG_WRITE) != 0)))
+		note_runs_code(a);
+}
+
 struct touch {              /* for callbacks */
 	struct analysis *a;
 	unsigned effects;
@@ -148,6 +156,8 @@ touch_table(void *owner, const struct pg_relation *r, const struct pg_column *c)
 		add_table(t->a, analyse_dotted(t->a, unknown, unknown, none), t->effects);
 	else if (r != t->last) /* a table's columns come one after another */
 		add_table(t->a, analyse_dotted(t->a, pg_schema_name(r), sp_str(r->name), none), t->effects);
+	if (r != t->last)
+		note_table_runs(t->a, r, t->effects);
 	t->last = r;
 	return t->a->failed;
 }
@@ -184,6 +194,7 @@ note_table(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects, con
 	const struct name *table = scope_table(a, v, &r);
 
 	add_table(a, table, effects);
+	note_table_runs(a, r, effects);
 	if (r != NULL)
 		add_behind(a, r, v->inh, effects);
 	if (relation_r != NULL)
@@ -199,6 +210,7 @@ note_table_named(struct analysis *a, struct sp_bytes schema, struct sp_bytes nam
 
 	range.relation = r;
 	add_table(a, range.table, effects);
+	note_table_runs(a, r, effects);
 	if (r != NULL)
 		add_behind(a, r, true, effects);
 	if (whole && range.table != NULL)

@@ -11,8 +11,8 @@
 
 #define SCOPES 32u        /* different views of the names that are told apart and shared */
 #define SCOPE_MAX 1024u
-#define QUERY_MAX 8192u
-#define STATE_MAX 512u
+#define QUERY_MAX 16384u
+#define STATE_MAX 1024u
 #define SNAPSHOT_MAX 1024u
 #define BASE_MAX 1000000000u /* transactions: ages are told for twice as many */
 #define ANSWER_MS 10000u /* for the question whether anything changed */
@@ -31,6 +31,7 @@ struct scope {
 struct known {
 	char state[STATE_MAX];       /* as of base */
 	char snapshot[SNAPSHOT_MAX]; /* "": does not tell all */
+	char rights[STATE_MAX];      /* who may use which schema; "": not asked */
 	uint64_t base;               /* all transactions before it had ended */
 };
 
@@ -40,6 +41,8 @@ struct catalogue {
 	enum stage stage;
 	unsigned query;              /* enum pg_names_query under way */
 	struct known known, heard;   /* of names; the answers of this reading */
+	char told[STATE_MAX];        /* who may use which schema … */
+	uint64_t rights;             /* … and a version of it */
 	bool anew;                   /* what is asked is for a new base */
 	uint64_t looked, good;       /* ms: when the last reading began, and the last that ended well */
 	struct sp_session *side;     /* NULL: none */
@@ -221,7 +224,7 @@ pg_catalogue_row(struct pg *p, struct sp_bytes body)
 	if (c->query == PG_NAMES_SNAPSHOT)
 		return take_snapshot(&c->heard, field[0], !sp_bytes_is(field[1], "f"));
 	if (c->query == PG_NAMES_STATE)
-		return take_text(c->heard.state, STATE_MAX, field[0]);
+		return take_text(c->heard.state, STATE_MAX, field[0]) == SP_OK ? take_text(c->heard.rights, STATE_MAX, field[1]) : SP_EPROTO;
 	return pg_names_feed(c->builder, (enum pg_names_query)c->query, field, n);
 }
 
@@ -282,8 +285,18 @@ nothing_changed(struct catalogue *c)
 	}
 	c->anew = !comparable || c->query == PG_NAMES_STATE;
 	c->query = PG_NAMES_STATE;
-	c->heard.state[0] = '\0';
+	c->heard.state[0] = c->heard.rights[0] = '\0';
 	return false;
+}
+
+/* No name means anything else by that, but which of them a session can use may. */
+static void
+compare_rights(struct catalogue *c)
+{
+	if (c->heard.rights[0] == '\0' || same_text(c->heard.rights, c->told))
+		return;
+	memcpy(c->told, c->heard.rights, STATE_MAX);
+	c->rights = ++numbers;
 }
 
 int
@@ -304,6 +317,7 @@ pg_catalogue_next(struct pg *p)
 		memcpy(c->known.snapshot, c->heard.snapshot, SNAPSHOT_MAX);
 	}
 	bool ok = same || reading_finish(p, c);
+	compare_rights(c);
 	reading_end(c, ok);
 	if (sp_inspects(p->s))
 		return ok ? pg_inspect(p) : SP_ENOMEM;
@@ -388,6 +402,12 @@ uint64_t
 pg_catalogue_base(const struct pg *p)
 {
 	return p->catalogue == NULL ? 0 : p->catalogue->known.base;
+}
+
+uint64_t
+pg_catalogue_rights(const struct pg *p)
+{
+	return p->catalogue == NULL ? 0 : p->catalogue->rights;
 }
 
 uint64_t

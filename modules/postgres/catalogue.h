@@ -29,6 +29,7 @@ uint64_t pg_catalogue_version(const struct pg *p); /* of those names; 0: none */
 struct pg_names *pg_catalogue_committed(const struct pg *p);
 uint64_t pg_catalogue_base(const struct pg *p); /* a transaction before which all had ended when the committed names were read */
 uint64_t pg_catalogue_number(void); /* for a version */
+uint64_t pg_catalogue_rights(const struct pg *p); /* another whenever who may use which schema may have changed */
 /* The catalogue may have changed: read it again.  Returns a number for pg_catalogue_fresh(). */
 uint64_t pg_catalogue_stale(struct pg *p);
 /* It has changed, by this session's own DDL: that of temporary tables and views shows in no question but the whole one. */

@@ -11,7 +11,7 @@
 
 #define MEMORY (64u << 20)
 #define MOVES_MAX 1024u
-#define QUERY_MAX 8192u
+#define QUERY_MAX 16384u
 #define BUILT_IN PG_NAMES_STATE /* in its place is asked whether that is what it was */
 
 enum stage { UNKNOWN, STALE, ASKED, MAY, READING, KNOWN };
@@ -49,7 +49,8 @@ static const char may_question[] =
 	"OPERATOR(pg_catalog.=) 'on' THEN pg_catalog.sum(" WRITTEN("inserted") " OPERATOR(pg_catalog.+) " WRITTEN("updated") " OPERATOR(pg_catalog.+) "
 	WRITTEN("deleted") ") END) FROM pg_catalog.unnest(ARRAY['pg_catalog.pg_class', "
 	"'pg_catalog.pg_namespace', 'pg_catalog.pg_attribute', 'pg_catalog.pg_attrdef', 'pg_catalog.pg_depend', 'pg_catalog.pg_rewrite', "
-	"'pg_catalog.pg_inherits', 'pg_catalog.pg_proc', 'pg_catalog.pg_operator', 'pg_catalog.pg_extension']) c(name)";
+	"'pg_catalog.pg_inherits', 'pg_catalog.pg_proc', 'pg_catalog.pg_operator', 'pg_catalog.pg_extension', 'pg_catalog.pg_trigger', "
+	"'pg_catalog.pg_policy', 'pg_catalog.pg_constraint', 'pg_catalog.pg_cast', 'pg_catalog.pg_type', 'pg_catalog.pg_index']) c(name)";
 
 const struct pg_names *
 pg_defined_names(const struct pg *p)

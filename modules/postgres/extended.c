@@ -178,7 +178,7 @@ bind_allowed(struct pg *p, struct pg_statement *t, const struct pg_bind *m)
 	portal->refs++;
 	t->refs++;
 	a->portal = portal;
-	if (pg_runs_view(portal->op))
+	if (pg_runs_unseen(portal->op))
 		t->traits = pg_traits(portal->op);
 	pg_cursor_note(p, portal->op, m->portal.len > 0);
 	p->batch_sent = true;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#pragma GCC diagnostic ignored "-Woverlength-strings" /* of queries: a compiler need not take more than 4095 bytes, ours do */
+
 #define MEMORY_MAX (256u << 20)
 #define DEPTH_MAX 32
 #define BUILT_IN_BELOW 16384u /* oids of what the server came with */
@@ -29,11 +31,13 @@
 
 /* The same of functions that run a text or set the path: built in, they leave no dependency.  Ranges, since these have an index. */
 #define NAMED_LIKE(START) "(p.proname OPERATOR(pg_catalog.>=) '" START "' AND p.proname OPERATOR(pg_catalog.<) '" START "~')"
+#define TEXT_RUNNER \
+	"p.oid OPERATOR(pg_catalog.<) 16384 AND (p.proname OPERATOR(pg_catalog.=) ANY (ARRAY['set_config', 'ts_stat', 'ts_rewrite', 'lo_get', 'loread']::pg_catalog.name[]) " \
+	"OR " NAMED_LIKE("query_to_xml") " OR " NAMED_LIKE("table_to_xml") " OR " NAMED_LIKE("cursor_to_xml") " OR " NAMED_LIKE("schema_to_xml") \
+	" OR " NAMED_LIKE("database_to_xml") " OR " NAMED_LIKE("pg_read_") ")"
 #define RUNS_TEXT \
 	"SELECT r.ev_class, 0, 0 FROM pg_catalog.pg_rewrite r, pg_catalog.pg_proc p WHERE r.oid OPERATOR(pg_catalog.>=) 16384 " \
-	"AND p.oid OPERATOR(pg_catalog.<) 16384 AND (p.proname OPERATOR(pg_catalog.=) ANY (ARRAY['set_config', 'ts_stat', 'ts_rewrite', 'lo_get', 'loread']::pg_catalog.name[]) " \
-	"OR " NAMED_LIKE("query_to_xml") " OR " NAMED_LIKE("table_to_xml") " OR " NAMED_LIKE("cursor_to_xml") " OR " NAMED_LIKE("schema_to_xml") \
-	" OR " NAMED_LIKE("database_to_xml") " OR " NAMED_LIKE("pg_read_") ") AND pg_catalog.strpos(r.ev_action::pg_catalog.text, " \
+	"AND " TEXT_RUNNER " AND pg_catalog.strpos(r.ev_action::pg_catalog.text, " \
 	"pg_catalog.concat(':funcid ', p.oid, ' ')) OPERATOR(pg_catalog.>) 0"
 
 /* A view that shows whole rows uses all columns of them, of which it names none: in its tree they are column 0. */
@@ -57,6 +61,37 @@
 #define STORED_APART "SELECT c.reltoastrelid, c.oid, 0 FROM pg_catalog.pg_class c WHERE c.reltoastrelid OPERATOR(pg_catalog.<>) 0"
 
 /*
+ * Relations whose data is not touched without running code that no statement shows: 'w', when it is written (triggers, defaults,
+ * checks, indexes, what cascades), 'r', when it is read, too (row policies, what a view uses); 0: there are types whose values run some,
+ * anywhere.  Code counts when somebody made it, or when it is built in and runs a text or sets the path.
+ */
+#define IS " OPERATOR(pg_catalog.=) "
+#define CLASS(CATALOG) "'pg_catalog." CATALOG "'::pg_catalog.regclass"
+#define USES(CATALOG, OID) "(SELECT FROM own WHERE own.class" IS CLASS(CATALOG) " AND own.oid" IS OID ")"
+#define CALLS(TREE) "EXISTS (SELECT FROM texts WHERE pg_catalog.strpos(" TREE "::pg_catalog.text, texts.call) OPERATOR(pg_catalog.>) 0)"
+#define ACTS \
+	"WITH RECURSIVE made(oid) AS (SELECT p.oid FROM pg_catalog.pg_proc p LEFT JOIN pg_catalog.pg_depend d ON d.classid" IS CLASS("pg_proc") \
+	" AND d.objid" IS "p.oid AND d.deptype" IS "'e' LEFT JOIN pg_catalog.pg_extension e ON e.oid" IS "d.refobjid WHERE p.oid OPERATOR(pg_catalog.>=) 16384 " \
+	"AND (e.oid IS NULL OR (p.provolatile" IS "'v' AND e.extname OPERATOR(pg_catalog.<>) ALL (ARRAY['uuid-ossp', 'pgcrypto']::pg_catalog.name[])))), " \
+	"own(class, oid) AS (SELECT d.classid, d.objid FROM pg_catalog.pg_depend d JOIN made ON d.refobjid" IS "made.oid WHERE d.refclassid" IS CLASS("pg_proc") \
+	" UNION SELECT d.classid, d.objid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_operator o ON d.refobjid" IS "o.oid JOIN made ON o.oprcode::pg_catalog.oid" \
+	IS "made.oid WHERE d.refclassid" IS CLASS("pg_operator") "), texts(call) AS (SELECT pg_catalog.concat(':funcid ', p.oid, ' ') FROM pg_catalog.pg_proc p WHERE " TEXT_RUNNER "), " \
+	"edges(oid, of, how) AS (SELECT i.inhparent, i.inhrelid, NULL FROM pg_catalog.pg_inherits i UNION SELECT f.confrelid, f.conrelid, 'w' FROM pg_catalog.pg_constraint f " \
+	"WHERE f.contype" IS "'f' AND (f.confdeltype" IS "ANY (ARRAY['c', 'n', 'd']::\"char\"[]) OR f.confupdtype" IS "ANY (ARRAY['c', 'n', 'd']::\"char\"[])) " \
+	"UNION SELECT r.ev_class, d.refobjid, NULL FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid" IS "d.objid WHERE d.classid" IS CLASS("pg_rewrite") \
+	" AND d.refclassid" IS CLASS("pg_class") " AND r.oid OPERATOR(pg_catalog.>=) 16384 UNION SELECT p.polrelid, d.refobjid, 'r' FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_depend d " \
+	"ON d.objid" IS "p.oid WHERE d.classid" IS CLASS("pg_policy") " AND d.refclassid" IS CLASS("pg_class") "), acts(oid, how) AS (" \
+	"SELECT a.adrelid, 'w' FROM pg_catalog.pg_attrdef a WHERE EXISTS " USES("pg_attrdef", "a.oid") " OR " CALLS("a.adbin") \
+	" UNION SELECT c.conrelid, CASE WHEN c.conrelid" IS "0 THEN 'r' ELSE 'w' END FROM pg_catalog.pg_constraint c WHERE c.contype" IS "'c' AND (EXISTS " USES("pg_constraint", "c.oid") " OR " CALLS("c.conbin") ")" \
+	" UNION SELECT t.tgrelid, 'w' FROM pg_catalog.pg_trigger t WHERE t.tgfoid OPERATOR(pg_catalog.>=) 16384 OR EXISTS " USES("pg_trigger", "t.oid") " OR " CALLS("t.tgqual") \
+	" UNION SELECT p.polrelid, 'r' FROM pg_catalog.pg_policy p WHERE EXISTS " USES("pg_policy", "p.oid") " OR " CALLS("pg_catalog.concat(p.polqual, p.polwithcheck)") \
+	" UNION SELECT coalesce(i.indrelid, o.oid), 'w' FROM own o LEFT JOIN pg_catalog.pg_index i ON i.indexrelid" IS "o.oid WHERE o.class" IS CLASS("pg_class") \
+	" UNION SELECT r.ev_class, 'r' FROM pg_catalog.pg_rewrite r WHERE r.oid OPERATOR(pg_catalog.>=) 16384 AND (EXISTS " USES("pg_rewrite", "r.oid") " OR " CALLS("r.ev_action") ")" \
+	" UNION SELECT 0, 'r' FROM own WHERE own.class" IS "ANY (ARRAY[" CLASS("pg_cast") ", " CLASS("pg_type") "]::pg_catalog.oid[]) UNION SELECT 0, 'r' FROM pg_catalog.pg_type y " \
+	"WHERE y.oid OPERATOR(pg_catalog.>=) 16384 AND y.typtype" IS "'d' AND " CALLS("y.typdefaultbin") \
+	" UNION SELECT e.oid, a.how FROM acts a JOIN edges e ON e.of" IS "a.oid WHERE e.how IS NULL OR e.how" IS "a.how) SELECT oid, how FROM acts"
+
+/*
  * Versions of rows that a transaction wrote which had not ended when the names were read, and, where rows
  * go without another trace, how many there are.  xmin has no index: what is asked of each row has to be
  * cheap, and its table is looked at only where it was written lately.  Temporary tables are each session's
@@ -70,8 +105,16 @@
 #define WRITTEN(CATALOG, KEY) \
 	"(SELECT pg_catalog.concat(" VERSIONS ") FROM pg_catalog." CATALOG " t WHERE " RECENT " AND EXISTS (SELECT FROM pg_catalog.pg_class c " \
 	"WHERE c.oid OPERATOR(pg_catalog.=) t." KEY " AND " NAMES_THINGS("c") "))"
+#define WRITTEN_IF(CATALOG, WHERE) "(SELECT pg_catalog.concat(" VERSIONS ") FROM pg_catalog." CATALOG " t WHERE " RECENT " AND " WHERE ")"
 #define COUNTED(CATALOG, WHERE) \
 	"(SELECT pg_catalog.concat(pg_catalog.count(*), ':', " VERSIONS " FILTER (WHERE " RECENT ")) FROM pg_catalog." CATALOG " t WHERE " WHERE ")"
+
+/* Who may use which schema, and what "$user" is, as far as others decide it. */
+#define HASHED(OF) "pg_catalog.sum(pg_catalog.hashtextextended(" OF ", 0))"
+#define RIGHTS \
+	"pg_catalog.concat_ws(' ', (SELECT " HASHED("pg_catalog.concat_ws(' ', n.oid, n.nspname, n.nspowner, n.nspacl)") " FROM pg_catalog.pg_namespace n WHERE n.nspname " \
+	"OPERATOR(pg_catalog.!~) '^pg_(toast_)?temp_'), (SELECT " HASHED("m::pg_catalog.text") " FROM pg_catalog.pg_auth_members m), (SELECT " \
+	HASHED("pg_catalog.concat_ws(' ', r.oid, r.rolname, r.rolsuper, r.rolinherit)") " FROM pg_catalog.pg_roles r))"
 
 const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 	[PG_NAMES_SNAPSHOT] = "SELECT pg_catalog.txid_current_snapshot(), pg_catalog.pg_is_in_recovery()",
@@ -79,7 +122,10 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 			   WRITTEN("pg_rewrite", "ev_class") ", " WRITTEN("pg_attrdef", "adrelid") ", " COUNTED("pg_inherits", "true") ", "
 			   COUNTED("pg_proc", "t.oid OPERATOR(pg_catalog.>=) 16384") ", " COUNTED("pg_operator", "t.oid OPERATOR(pg_catalog.>=) 16384")
 			   ", " COUNTED("pg_namespace", "t.nspname OPERATOR(pg_catalog.!~) '^pg_(toast_)?temp_'") ", " COUNTED("pg_extension", "true") ", "
-			   COUNTED("pg_depend", "t.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass") ")",
+			   COUNTED("pg_depend", "t.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass") ", "
+			   WRITTEN("pg_trigger", "tgrelid") ", " WRITTEN("pg_policy", "polrelid") ", " WRITTEN("pg_constraint", "conrelid") ", "
+			   WRITTEN_IF("pg_constraint", "t.conrelid" IS "0") ", " WRITTEN_IF("pg_cast", "true") ", " WRITTEN_IF("pg_type", "t.typtype" IS "'d'") ", "
+			   WRITTEN_IF("pg_index", "(t.indexprs IS NOT NULL OR t.indpred IS NOT NULL)") "), " RIGHTS,
 	[PG_NAMES_RELATIONS] = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition FROM pg_catalog.pg_class c "
 			       "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
 	[PG_NAMES_COLUMNS] = "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull FROM pg_catalog.pg_attribute a "
@@ -106,9 +152,10 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 			       "JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) o.oprcode "
 			       "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) o.oprnamespace "
 			       "WHERE o.oid OPERATOR(pg_catalog.>=) 16384",
+	[PG_NAMES_ACTS] = ACTS,
 };
 
-const unsigned char pg_names_fields[PG_NAMES_QUERIES] = { 2, 1, 5, 5, 3, 3, 2, 9, 5 };
+const unsigned char pg_names_fields[PG_NAMES_QUERIES] = { 2, 2, 5, 5, 3, 3, 2, 9, 5, 2 };
 
 int
 pg_names_write(struct sp_writer *w, enum pg_names_query q, uint64_t base)
@@ -167,7 +214,8 @@ struct pg_names {
 	unsigned refs;
 	uint64_t version;
 	size_t size, max;
-	struct array strings, relations, columns, depends, generated, parents, children, moved, functions, lists, former;
+	struct array strings, relations, columns, depends, generated, parents, children, moved, functions, lists, former, acts;
+	bool types_act;
 	const struct pg_relation **by_name;
 	struct pg_names *under;    /* counted: whose strings it uses; NULL: none */
 };
@@ -314,6 +362,7 @@ pg_names_free(struct pg_names **np)
 	free(n->moved.v);
 	free(n->functions.v);
 	free(n->former.v);
+	free(n->acts.v);
 	free(n->by_name);
 	pg_names_free(&n->under);
 	free(n);
@@ -378,6 +427,13 @@ pg_names_add_parent(struct pg_names_builder *b, uint32_t child, uint32_t parent)
 {
 	int rc = add_link(b->names, &b->names->parents, child, parent, 0);
 	return rc != SP_OK ? rc : add_link(b->names, &b->names->children, parent, child, 0);
+}
+
+int
+pg_names_add_acting(struct pg_names_builder *b, uint32_t relation, bool when_read)
+{
+	b->names->types_act = b->names->types_act || relation == 0;
+	return add_link(b->names, &b->names->acts, relation, 0, when_read);
 }
 
 int
@@ -453,6 +509,8 @@ feed_row(struct pg_names_builder *b, enum pg_names_query q, const struct sp_byte
 	case PG_NAMES_FUNCTIONS:
 	case PG_NAMES_OPERATORS:
 		return feed_function(b, f, text, q == PG_NAMES_OPERATORS);
+	case PG_NAMES_ACTS:
+		return pg_names_number(f[0], &x) ? pg_names_add_acting(b, x, !sp_bytes_is(f[1], "w")) : SP_EPROTO;
 	default:
 		return SP_OK;
 	}
@@ -551,6 +609,22 @@ share_columns(struct pg_names *n)
 	return true;
 }
 
+static void
+share_acts(struct pg_names *n)
+{
+	const struct link_row *a = n->acts.v;
+	struct pg_relation *r = n->relations.v;
+	size_t at = 0;
+	for (size_t i = 0; i < n->relations.n; i++) {
+		while (at < n->acts.n && a[at].from < r[i].oid)
+			at++;
+		for (; at < n->acts.n && a[at].from == r[i].oid; at++) {
+			r[i].acts_written = true;
+			r[i].acts_read = r[i].acts_read || a[at].attnum != 0;
+		}
+	}
+}
+
 struct pg_names *
 pg_names_finish(struct pg_names_builder **bp, uint64_t version)
 {
@@ -564,6 +638,8 @@ pg_names_finish(struct pg_names_builder **bp, uint64_t version)
 	sort(&n->children, sizeof(struct link_row), by_from);
 	sort(&n->moved, sizeof(struct link_row), by_from);
 	sort(&n->functions, sizeof(struct pg_function), by_function);
+	sort(&n->acts, sizeof(struct link_row), by_from);
+	share_acts(n);
 	n->by_name = calloc(n->relations.n + 1, sizeof(*n->by_name));
 	if ((*bp)->failed || n->by_name == NULL || !share_columns(n)) {
 		pg_names_abandon(bp);
@@ -754,6 +830,12 @@ pg_names_acts(const struct pg_names *n)
 		if (f[i].volatility == 'v')
 			return true;
 	return false;
+}
+
+bool
+pg_names_types_act(const struct pg_names *n)
+{
+	return n->types_act;
 }
 
 #define VIEWS_MAX 1024 /* views one behind another that are looked into */

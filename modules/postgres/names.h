@@ -27,6 +27,7 @@ struct pg_relation {
 	uint32_t oid;
 	char kind;              /* pg_class.relkind: r v m p f S i c t */
 	bool partition;         /* of its parent */
+	bool acts_read, acts_written; /* code that no statement shows runs when it is; read: when written, too */
 	const char *schema, *name;
 	const struct pg_column *column; /* by attnum; dropped ones are left out */
 	size_t ncolumns;
@@ -51,7 +52,7 @@ void pg_names_columns(void *owner, int (*take)(void *to, struct sp_bytes column)
 /* The catalogue queries; results in text format, of those from PG_NAMES_RELATIONS on, go to pg_names_feed() row by row, in any order. */
 enum pg_names_query {
 	PG_NAMES_SNAPSHOT,      /* transactions that have ended, as txid_current_snapshot(); whether in recovery, where it does not tell all */
-	PG_NAMES_STATE,         /* one text, another one for a base whenever an answer of the following may be another */
+	PG_NAMES_STATE,         /* one text, another one for a base whenever an answer of the following may be another; one of who may use which schema */
 	PG_NAMES_RELATIONS,     /* oid, schema, name, relkind, is partition */
 	PG_NAMES_COLUMNS,       /* relation oid, attnum, name, type oid, not null */
 	PG_NAMES_DEPENDS,       /* oid of a view, or of what else holds others' values, relation oid (0: nobody knows), attnum (0: all) */
@@ -59,6 +60,7 @@ enum pg_names_query {
 	PG_NAMES_INHERITS,      /* child oid, parent oid */
 	PG_NAMES_FUNCTIONS,     /* oid, schema, name, prokind, volatility, args, defaults, variadic, extension; not the built-in ones */
 	PG_NAMES_OPERATORS,     /* oid, schema, symbol, volatility, extension; not the built-in ones */
+	PG_NAMES_ACTS,          /* oid of a relation that is not touched without code of somebody's own, w: not written; 0: nor are values of some types */
 	PG_NAMES_QUERIES
 };
 
@@ -99,6 +101,7 @@ int pg_names_add_generated(struct pg_names_builder *b, uint32_t relation, int16_
 int pg_names_add_parent(struct pg_names_builder *b, uint32_t child, uint32_t parent) SP_MUST;
 /* Values of attnum of `from` (0: of nobody knows which) were written into that column (0: any) of the relation. */
 int pg_names_add_moved(struct pg_names_builder *b, uint32_t relation, int16_t column, uint32_t from, int16_t attnum) SP_MUST;
+int pg_names_add_acting(struct pg_names_builder *b, uint32_t relation, bool when_read) SP_MUST;
 int pg_names_add_function(struct pg_names_builder *b, const struct pg_function *f) SP_MUST;
 
 /* ---- asking ---- */
@@ -119,6 +122,8 @@ const struct pg_function *pg_names_functions(const struct pg_names *n, struct sp
 
 /* Has somebody defined a function that can change anything, definitions too, when a statement runs it unseen? */
 bool pg_names_acts(const struct pg_names *n);
+/* Are there types whose values run somebody's code when they are made, in a statement that touches nothing else? */
+bool pg_names_types_act(const struct pg_names *n);
 
 /*
  * Every column behind this one: itself, under its former names too, the same column of its parents and of its children that are

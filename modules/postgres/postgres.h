@@ -467,6 +467,6 @@ enum pg_trait {         /* of a statement's text, looked up once */
 	PG_WRITES = 512,  /* may write, or lock: until the transaction ends others may wait for it */
 };
 unsigned pg_traits(const struct sp_op *op);
-bool pg_runs_view(const struct sp_op *op); /* which may be another one than at its Parse */
+bool pg_runs_unseen(const struct sp_op *op); /* code that may be other than at its Parse */
 
 #endif

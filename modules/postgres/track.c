@@ -14,13 +14,20 @@
  * Names in full and operators by schema: whatever search_path the client has set, this reads the
  * server's own.  Temporary tables by name, one per line; a name with a line feed spoils the list.
  * The server skips schemas of the path that the role may not use: a path with one is no list of names,
- * and so unknown.
+ * and so unknown.  So it is with one that the server skips, since it has not looked again since it may be used.
  */
 #define PATH "pg_catalog.current_setting('search_path')"
+#define PLAIN_PATH "pg_catalog.lower(pg_catalog.replace(" PATH ", '\"\"', '\"'))"
+#define PLAIN_NAME "pg_catalog.lower(n.nspname::pg_catalog.text)"
+#define USER_SCHEMA "(n.nspname OPERATOR(pg_catalog.=) current_user AND pg_catalog.strpos(" PATH ", '$user') OPERATOR(pg_catalog.>) 0)"
+#define IN_PATH "pg_catalog.strpos(" PLAIN_PATH ", " PLAIN_NAME ") OPERATOR(pg_catalog.>) 0"
+#define NAMED_IN_PATH \
+	"(" IN_PATH " AND (n.nspname OPERATOR(pg_catalog.~) '[\",]' OR " PLAIN_NAME " OPERATOR(pg_catalog.=) ANY (SELECT pg_catalog.btrim(s, ' \"') " \
+	"FROM pg_catalog.unnest(pg_catalog.string_to_array(" PLAIN_PATH ", ',')) s)))"
 static const char names_question[] =
 	"SELECT " PATH " OPERATOR(pg_catalog.||) CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE "
-	"NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND (n.nspname OPERATOR(pg_catalog.=) current_user OR pg_catalog.strpos("
-	"pg_catalog.lower(pg_catalog.replace(" PATH ", '\"\"', '\"')), pg_catalog.lower(n.nspname::pg_catalog.text)) OPERATOR(pg_catalog.>) 0)) "
+	"(NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND (n.nspname OPERATOR(pg_catalog.=) current_user OR " IN_PATH ")) OR ("
+	"n.nspname OPERATOR(pg_catalog.<>) ALL (pg_catalog.current_schemas(true)) AND (" USER_SCHEMA " OR " NAMED_IN_PATH "))) "
 	"THEN ' (in part not accessible)' ELSE '' END, current_user, pg_catalog.array_to_string(ARRAY("
 	"SELECT c.relname FROM pg_catalog.pg_class c WHERE c.relnamespace OPERATOR(pg_catalog.=) "
 	"pg_catalog.pg_my_temp_schema() AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r','p','v','S']::\"char\"[]) "
@@ -34,6 +41,7 @@ struct track {
 	bool asking;
 	bool unknown;               /* the server could not be asked: it may be anything */
 	uint64_t names;             /* version of the names in the view */
+	uint64_t rights;            /* … and of who may use which schema, when the server was asked */
 	struct pg_view view;
 	const char *path[PATH_MAX_SCHEMAS], *temporary[TEMPORARY_MAX];
 	char role[PG_NAME_MAX + 1], temporary_schema[PG_NAME_MAX + 1], creates[PG_NAME_MAX + 1];
@@ -76,11 +84,11 @@ sets_names(const struct sp_op *op)
 	return false;
 }
 
-/* Behind a view of it is what nobody knows, code too. */
+/* Behind a view of it is what nobody knows, code too; or a trigger, a row policy … runs some. */
 bool
-pg_runs_view(const struct sp_op *op)
+pg_runs_unseen(const struct sp_op *op)
 {
-	return sp_op_has(op, PG_A_TABLES, "?.?");
+	return sp_op_has(op, PG_A_TABLES, "?.?") || sp_op_has(op, PG_A_RUNS_CODE, "true");
 }
 
 unsigned
@@ -109,7 +117,7 @@ pg_traits(const struct sp_op *op)
 		traits = (traits & ~(unsigned)PG_PLAIN) | PG_COPIES_OUT;
 	if (hidden || has_effect(op, "ddl"))
 		traits |= PG_NAMES | PG_SETTINGS;
-	if (pg_runs_view(op))
+	if (pg_runs_unseen(op))
 		traits = (traits & ~(unsigned)PG_PLAIN) | PG_SETTINGS;
 	if (sets_names(op) || has_effect(op, "dcl")) /* a schema that the role may no longer use is not in the path */
 		traits |= PG_SETTINGS;
@@ -300,6 +308,7 @@ ask_server(struct pg *p, struct track *t)
 {
 	bool amid = p->batch_sent;
 	t->asking = true;
+	t->rights = pg_catalogue_rights(p);
 	p->flushed = true;
 	int rc = p->unclaimed ? pg_claim(p) : SP_OK;
 	if (rc == SP_OK)
@@ -377,6 +386,8 @@ pg_track(struct pg *p)
 	const struct pg_names *names = pg_catalogue_names(p);
 	if (t == NULL)
 		return SP_ENOMEM;
+	if (t->rights != pg_catalogue_rights(p) && p->question.op == NULL)
+		p->dirty = true; /* a schema of the path may be another's by now */
 	bool asks = p->defined && p->status != 'E' && pg_defined_wanted(p);
 	if (!p->dirty && !asks && t->names == (names == NULL ? 0 : pg_names_version(names)))
 		return PG_PASS;

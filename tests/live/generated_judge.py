@@ -276,7 +276,7 @@ class Sides:
                 c.close()
         self.direct, self.through = Talk.direct(self.w), Talk.through(self.w, ttl="12h", **self.user)
         for c in (self.direct, self.through):
-            c.sock.settimeout(5 * SLOW)
+            c.sock.settimeout(30 * SLOW)
 
     def hash(self):
         return self.super.values(HASH_SQL)

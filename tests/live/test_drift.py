@@ -33,6 +33,34 @@ CREATE FUNCTION opens() RETURNS text LANGUAGE plpgsql AS
 CREATE VIEW calls AS SELECT moves();
 """
 
+# Code that no statement shows: each of these tables, or what stands behind it, has some that sets the path.
+UNSEEN = """
+SET ROLE app_gw;
+CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM set_config('search_path', 'there', false); RETURN NULL; END$$;
+CREATE FUNCTION pure(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM set_config('search_path', 'there', false); RETURN i; END$$;
+CREATE TABLE before_row (id int); CREATE TRIGGER t BEFORE INSERT ON before_row FOR EACH ROW EXECUTE FUNCTION fires();
+CREATE TABLE after_all (id int); CREATE TRIGGER t AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON after_all EXECUTE FUNCTION fires();
+CREATE TABLE at_end (id int); CREATE CONSTRAINT TRIGGER t AFTER INSERT ON at_end DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION fires();
+CREATE TABLE when_it (id int); CREATE TRIGGER t BEFORE INSERT ON when_it FOR EACH ROW WHEN (set_config('search_path', 'there', false) = '') EXECUTE FUNCTION fires();
+CREATE TABLE defaults (id int, a text DEFAULT set_config('search_path', 'there', false));
+CREATE TABLE defaults_own (id int, a int DEFAULT pure(1));
+CREATE TABLE checks (id int CHECK (pure(id) > 0));
+CREATE TABLE generates (id int, a int GENERATED ALWAYS AS (pure(id)) STORED);
+CREATE TABLE indexed (id int); CREATE INDEX ON indexed (pure(id));
+CREATE TABLE policed (id int); INSERT INTO policed VALUES (1); ALTER TABLE policed ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON policed USING (set_config('search_path', 'there', false) <> '');
+CREATE TABLE policed_own (id int); INSERT INTO policed_own VALUES (1); ALTER TABLE policed_own ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON policed_own USING (EXISTS (SELECT FROM public.sets));
+CREATE TABLE up (id int PRIMARY KEY); CREATE TABLE down (id int REFERENCES up ON DELETE CASCADE);
+CREATE TRIGGER t AFTER DELETE ON down FOR EACH ROW EXECUTE FUNCTION fires(); INSERT INTO up SELECT generate_series(1, 9); INSERT INTO down TABLE up;
+CREATE TABLE whole (id int) PARTITION BY LIST (id); CREATE TABLE piece PARTITION OF whole DEFAULT;
+CREATE TRIGGER t BEFORE INSERT ON piece FOR EACH ROW EXECUTE FUNCTION fires();
+CREATE VIEW over AS SELECT id FROM before_row; CREATE VIEW over_over AS SELECT id FROM over;
+CREATE VIEW policed_over AS SELECT id FROM policed;
+CREATE TABLE copied (id int); CREATE TRIGGER t AFTER INSERT ON copied FOR EACH ROW EXECUTE FUNCTION fires();
+CREATE TABLE later (id int); CREATE TABLE fine (id int);
+"""
+
 FILL = """
 INSERT INTO secret SELECT n, 'CANARY-' || n, 'note ' || n FROM generate_series(1, 3) n;
 INSERT INTO decoy SELECT n, 'plain ' || n, 'note ' || n FROM generate_series(1, 3) n;
@@ -253,11 +281,14 @@ PRIVILEGES = {
 }
 
 
-def path_left(w, steps, again):
+ASKS = (("simple", lambda: (query(AFTER),)), ("parsed", lambda: (parse("", AFTER), bind(), execute(), SYNC)),
+        ("prepared", lambda: (bind("", "before"), execute(), SYNC)), ("by name", lambda: (query("EXECUTE q"),)))
+
+
+def path_left(w, steps, again, asks=ASKS):
     """What t shows after these, and after the same prepared before them: as queries, and in batches."""
     found = []
-    for way, ask in (("simple", lambda: (query(AFTER),)), ("parsed", lambda: (parse("", AFTER), bind(), execute(), SYNC)),
-                     ("prepared", lambda: (bind("", "before"), execute(), SYNC)), ("by name", lambda: (query("EXECUTE q"),))):
+    for way, ask in asks:
         if again:
             anew(w)
         c = Wire.through(w)
@@ -332,6 +363,145 @@ def mk8_a_privilege_changes_the_path(w):
     assert b"CANARY" not in told(seen), seen
     assert [row(body) for kind, body in seen if kind == "D"] == [[b"****"]] * 3, shape(seen)
     c.close()
+
+
+INSERT = "INSERT INTO public.{} VALUES (1)"
+RUNS = {
+    "a trigger": [INSERT.format("before_row")],
+    "by messages": [(parse("", INSERT.format("before_row")), bind(), execute(), SYNC)],
+    "prepared": [(parse("i", INSERT.format("before_row")), SYNC), (bind("", "i"), execute(), SYNC)],
+    "in a transaction": ["BEGIN", INSERT.format("before_row")],
+    "and its transaction ended": ["BEGIN", INSERT.format("before_row"), "COMMIT"],
+    "a trigger of all rows": ["DELETE FROM public.after_all"],
+    "an update": ["UPDATE public.after_all SET id = 2 WHERE id = 1"],
+    "truncated": ["TRUNCATE public.after_all"],
+    "at the end": [INSERT.format("at_end")],
+    "at the end of a block": ["BEGIN", INSERT.format("at_end"), "COMMIT"],
+    "at once": ["BEGIN", INSERT.format("at_end"), "SET CONSTRAINTS ALL IMMEDIATE"],
+    "a trigger's WHEN": [INSERT.format("when_it")],
+    "a default": [INSERT.format("defaults")],
+    "a default of somebody's": [INSERT.format("defaults_own")],
+    "a check": [INSERT.format("checks")],
+    "a generated column": [INSERT.format("generates")],
+    "an index": [INSERT.format("indexed")],
+    "a row policy": ["SELECT * FROM public.policed"],
+    "a row policy, fetched": ["BEGIN", "DECLARE c CURSOR FOR SELECT id FROM public.policed", "FETCH c"],
+    "a row policy, suspended": [(parse("", "SELECT id FROM public.policed"), bind(), execute("", 1), SYNC)],
+    "a row policy over a view": ["SELECT * FROM public.policed_own"],
+    "a row policy below a view": ["SELECT * FROM public.policed_over"],
+    "a cascade": ["DELETE FROM public.up WHERE id = (SELECT min(id) FROM public.up)"],
+    "a partition": [INSERT.format("whole")],
+    "a view": [INSERT.format("over")],
+    "a view of a view": [INSERT.format("over_over")],
+    "in WITH": ["WITH i AS (INSERT INTO public.before_row VALUES (1) RETURNING id) SELECT * FROM i"],
+    "explained": ["EXPLAIN ANALYZE " + INSERT.format("before_row")],
+    "copied": [(query("COPY public.copied FROM STDIN"), message(b"d", b"1\n"), message(b"c"))],
+}
+
+
+@test
+def mk8_code_that_no_statement_shows_sets_the_path(w):
+    anew(w)
+    found = {name: path_left(w, steps, False, ASKS[n % 4:n % 4 + 1]) for n, (name, steps) in enumerate(RUNS.items())}
+    assert not any(found.values()), json.dumps({k: v for k, v in found.items() if v}, indent=1)
+    c = Wire.through(w)  # such a statement and what follows it in one text
+    for text in (INSERT.format("before_row"), "TABLE public.policed"):
+        c.values("SET search_path = here")
+        seen = c.ask(query(f"{text}; {AFTER}"))
+        assert b"CANARY" not in told(seen) and [row(body) for kind, body in seen if kind == "D"][-3:] == [[b"****"]] * 3, (text, shape(seen))
+    c.values("SET search_path = here")  # a trigger that came behind the gateway's back, after its Parse
+    c.ask(parse("i", INSERT.format("later")), SYNC)
+    w.pg.sql("SET ROLE app_gw; CREATE TRIGGER t BEFORE INSERT ON later FOR EACH ROW EXECUTE FUNCTION fires()")
+    assert "E" not in [kind for kind, _ in c.ask(bind("", "i"), execute(), SYNC)]
+    assert c.values(AFTER) == [[b"****"]] * 3
+    c.close()
+
+
+# Types whose values run somebody's code; any statement may make one.
+TYPES = {
+    "a domain": "CREATE DOMAIN checked AS int CHECK (public.pure(VALUE) > 0)",
+    "a cast": "CREATE TYPE pair AS (a int, b int); CREATE FUNCTION to_pair(i int) RETURNS pair LANGUAGE sql AS 'SELECT (public.pure(i), 1)::public.pair';"
+              "CREATE CAST (int AS pair) WITH FUNCTION to_pair(int)",
+}
+
+
+@test
+def mk8_types_that_run_code_set_the_path(w):
+    w.pg.sql("SET ROLE app_gw; " + "; ".join(TYPES.values()))
+    try:
+        paths_left(w, {"a domain": ["SELECT 1::public.checked"], "its parameter": [(parse("", "SELECT $1::public.checked"), bind("", "", [b"1"]), execute(), SYNC)],
+                       "a cast": ["SELECT 1::public.pair"], "by CAST": ["SELECT (CAST(id AS public.pair)).a FROM public.secret"]})
+    finally:
+        w.pg.sql("DROP DOMAIN checked; DROP TYPE pair CASCADE")
+
+
+@test
+def mk8_what_runs_nothing_unseen_costs_nothing(w):
+    anew(w)
+    c = Wire.through(w)
+    for step in ("SET search_path = here", AFTER):
+        c.values(step)
+    before = w.pg.log().count("has_schema_privilege")
+    for step in (INSERT.format("fine"), "SELECT * FROM public.before_row", "UPDATE public.fine SET id = 2", "DELETE FROM public.fine", AFTER):
+        c.values(step)
+    assert before > 0 and w.pg.log().count("has_schema_privilege") == before
+    c.values(INSERT.format("before_row"))
+    c.values(AFTER)
+    assert w.pg.log().count("has_schema_privilege") == before + 1
+    c.close()
+
+
+# What another session does to the path of this one: it stands at `here, there` and may use the schema here by …
+RIGHTS = {
+    "a schema's privilege": ("", "REVOKE USAGE ON SCHEMA here FROM app_gw, PUBLIC"),
+    "a role's": ("GRANT USAGE ON SCHEMA here TO helper; GRANT helper TO app_gw", "REVOKE helper FROM app_gw"),
+    "a role of a role's": ("GRANT USAGE ON SCHEMA here TO helper; GRANT helper TO other; GRANT other TO app_gw", "REVOKE helper FROM other"),
+    "inheritance": ("GRANT USAGE ON SCHEMA here TO helper; GRANT helper TO app_gw", "ALTER ROLE app_gw NOINHERIT"),
+    "another owner": ("ALTER SCHEMA here OWNER TO app_gw", "ALTER SCHEMA here OWNER TO postgres; REVOKE ALL ON SCHEMA here FROM app_gw"),
+}
+RIGHTS_BEGIN = """
+ALTER SCHEMA here OWNER TO postgres; REVOKE ALL ON SCHEMA here FROM app_gw, PUBLIC; ALTER ROLE app_gw INHERIT;
+DROP ROLE IF EXISTS helper, other; CREATE ROLE helper; CREATE ROLE other;
+"""
+
+
+@test
+def mk8_the_server_skips_a_schema_that_may_be_used_again(w):
+    """It looks at roles' roles when it reads the path, and not again when they change."""
+    anew(w)
+    w.pg.sql(RIGHTS_BEGIN + "GRANT USAGE ON SCHEMA here TO helper")
+    c = Wire.through(w)
+    try:
+        c.values("SET search_path = here, there")
+        assert c.values(AFTER) == [[b"****"]] * 3
+        w.pg.sql("GRANT helper TO app_gw")
+        assert c.values(AFTER) == [[b"****"]] * 3
+        c.values("SET search_path = here, there")
+        assert c.values(AFTER) == [[b"PLAIN %d" % n] for n in (1, 2, 3)]
+    finally:
+        c.close()
+        w.pg.sql("DROP SCHEMA here CASCADE; DROP ROLE IF EXISTS helper, other")
+
+
+@test
+def mk8_another_session_takes_a_privilege(w):
+    found = {}
+    for n, (name, (before, change)) in enumerate(RIGHTS.items()):
+        anew(w)
+        w.pg.sql(RIGHTS_BEGIN + (before or "GRANT USAGE ON SCHEMA here TO app_gw"))
+        c = Wire.through(w)
+        try:
+            c.values("SET search_path = here, there")
+            c.ask(parse("before", AFTER), SYNC)
+            assert c.values(AFTER) == [[b"PLAIN %d" % n] for n in (1, 2, 3)], name
+            w.pg.sql(change)
+            seen = [row(body) for kind, body in c.ask(*ASKS[n % 3][1]()) if kind == "D"]
+            if seen != [[b"****"]] * 3:
+                found[f"{name}, {ASKS[n % 3][0]}"] = str(seen)
+        finally:
+            c.close()
+            w.pg.sql("DROP SCHEMA here CASCADE; ALTER ROLE app_gw INHERIT; DROP ROLE IF EXISTS helper, other")
+    assert not found, json.dumps(found, indent=1)
 
 
 # Each is another meaning of some name, or of nothing that statements can name.
@@ -433,4 +603,4 @@ def mk8_what_cannot_be_asked_is_unknown(w):
     assert "CANARY" not in str(c.values("SELECT value FROM secret"))
 
 
-main(policy=POLICY_DRIFT, sql=SQL, target_extra="catalogue recheck=0s;")
+main(policy=POLICY_DRIFT, sql=SQL + UNSEEN, pg_conf="autovacuum = off\n", target_extra="catalogue recheck=0s;")

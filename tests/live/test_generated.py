@@ -53,6 +53,8 @@ def run_all(w, user, what):
     sides, judge, wrong = Sides(w, user), Judge(), []
     numbers = [int(ONLY)] if ONLY else range(NUMBER)
     for n in numbers:
+        if n and n % 1000 == 0:
+            print(f"        {what}: {n} cases, {len(wrong)} wrong", flush=True)
         choices = Choices(f"{SEED}/{n}")
         case = make_case(choices)
         try:
@@ -62,6 +64,8 @@ def run_all(w, user, what):
         except Wrong as e:
             simple, said = shrunk(sides, choices.taken) if len(wrong) < 5 else (None, None)
             wrong.append(f"SEED={SEED} CASE={n}: {e}" + (f"\n   shrunk: {said}\n   {simple}" if said else ""))
+            if NUMBER > 1000:
+                print(f"        {wrong[-1]}", flush=True)
             if len(wrong) >= 40:
                 break
     print(f"        {what}: seed {SEED}, {len(numbers)} cases: {judge.rows} rows, {judge.values} values, {judge.masked} masked, {judge.errors} errors stripped, "

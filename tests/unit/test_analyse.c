@@ -512,6 +512,53 @@ test_names_made(void)
 	pg_names_free(&names);
 }
 
+static bool
+runs_code(const struct pg_names *names, const char *text)
+{
+	const char *path[] = { "pg_catalog", "s" };
+	const struct pg_view v = { .names = names, .path = path, .npath = 2 };
+	const struct sp_scope scope = { .view = &v };
+	struct shape *shape = shape_make(&pg_shown, &scope, PG_STATEMENT, sp_str(text));
+	struct op op = { .shape = shape, .kind = PG_STATEMENT };
+	CU_ASSERT_FALSE_FATAL(shape->failed);
+	bool runs = sp_op_has((const struct sp_op *)&op, PG_A_RUNS_CODE, "true");
+	shape_free(&shape);
+	return runs;
+}
+
+/* Code that no statement shows: known by the table, read or written; of types, for all. */
+static void
+test_names_act(void)
+{
+	static const struct { const char *text; bool runs; } row[] = {
+		{ "SELECT * FROM plain", false }, { "INSERT INTO plain VALUES (1)", false },
+		{ "SELECT * FROM written", false }, { "INSERT INTO written VALUES (1)", true }, { "INSERT INTO plain SELECT c FROM written", false },
+		{ "UPDATE s.written SET c = 1", true }, { "WITH d AS (DELETE FROM written RETURNING c) SELECT c FROM d", true },
+		{ "SELECT * FROM written FOR UPDATE", false }, { "TRUNCATE written", true }, { "COPY written FROM STDIN", true },
+		{ "SELECT count(*) FROM read_", true }, { "SELECT 1 WHERE EXISTS (TABLE s.read_)", true }, { "INSERT INTO read_ VALUES (1)", true },
+		{ "EXPLAIN ANALYZE DELETE FROM written", true }, { "BEGIN", false }, { "SELECT 1", false },
+	};
+	for (int types = 0; types < 2; types++) {
+		struct pg_names_builder *b = pg_names_begin(0);
+		const char *name[] = { "plain", "written", "read_" };
+		struct sp_bytes written[] = { SP_LIT("2"), SP_LIT("w") }, read[] = { SP_LIT("3"), SP_LIT("r") }, any[] = { SP_LIT("0"), SP_LIT("r") };
+		for (uint32_t i = 0; i < 3; i++) {
+			CU_ASSERT_EQUAL(pg_names_add_relation(b, i + 1, "s", name[i], 'r'), SP_OK);
+			CU_ASSERT_EQUAL(pg_names_add_column(b, i + 1, 1, "c", 23), SP_OK);
+		}
+		CU_ASSERT_EQUAL(pg_names_feed(b, PG_NAMES_ACTS, written, 2), SP_OK);
+		CU_ASSERT_EQUAL(pg_names_feed(b, PG_NAMES_ACTS, read, 2), SP_OK);
+		if (types)
+			CU_ASSERT_EQUAL(pg_names_feed(b, PG_NAMES_ACTS, any, 2), SP_OK);
+		struct pg_names *names = pg_names_finish(&b, 8);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(names);
+		for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
+			if (runs_code(names, row[i].text) != (row[i].runs || (types && strcmp(row[i].text, "BEGIN") != 0)))
+				CU_FAIL(row[i].text);
+		pg_names_free(&names);
+	}
+}
+
 /* A snapshot of one table with one column. */
 static struct pg_names *
 one_column(const char *schema, const char *table, const char *column)
@@ -881,6 +928,7 @@ main(int argc, char **argv)
 		{ "size", test_size }, { "texts in texts", test_texts_in_texts },
 		{ "what is behind a column", test_names_sources },
 		{ "generated columns and views over code", test_names_made },
+		{ "code that no statement shows", test_names_act },
 		{ "MK8: columns that are renamed", test_names_renamed },
 		{ "views behind views", test_names_chain },
 		{ "names of a transaction", test_names_over },
