@@ -23,6 +23,8 @@
 #define CHAIN_BYTES (16u << 10) /* of a client's */
 #define RSA_BITS 4096u          /* of a client's key */
 #define RSA_EXPONENT 8u         /* bytes */
+#define AHEAD (64u << 10)
+#define RECORD_HEADER 5u        /* RFC 8446 section 5.1, RFC 5246 section 6.2.1 */
 /* Where the keeper signs for us: TLS 1.3 alone has algorithms that sign nothing else's hashes. */
 #define PRIORITY_CERTIFIED PRIORITY ":-VERS-TLS1.2"
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:%SAFE_RENEGOTIATION:-CURVE-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1"
@@ -46,7 +48,7 @@ struct tls {
 	const struct revoked *revoked; /* the credentials' */
 	unsigned status;               /* of the peer's certificate */
 	const char *refused;           /* by a list of revoked ones */
-	bool ready, server;
+	bool ready, server, reads_ahead;
 	char alpn[33];
 	uint8_t end_point[64];
 	size_t end_point_len;
@@ -262,6 +264,39 @@ tls_credentials_free(struct tls_credentials **c)
 
 /* ---- transport ---- */
 
+/*
+ * What the socket gave beyond what was asked for: GnuTLS asks for a record's header and then for the rest, each of which would be
+ * a system call.  One for all: who reads takes whole records, and another one's beginning goes to its `early` when somebody
+ * else reads.
+ */
+static struct {
+	struct tls *owner;
+	size_t start, len;
+	uint8_t p[AHEAD];
+} ahead;
+
+static size_t
+ahead_take(void *to, size_t n)
+{
+	if (n > ahead.len)
+		n = ahead.len;
+	memcpy(to, ahead.p + ahead.start, n);
+	ahead.start += n;
+	ahead.len -= n;
+	return n;
+}
+
+/* False: it is somebody else's, and full. */
+static bool
+ahead_turn_to(struct tls *t)
+{
+	if (ahead.len > 0 && buffer_put(&ahead.owner->early, (struct sp_bytes){ ahead.p + ahead.start, ahead.len }) != SP_OK)
+		return false;
+	ahead.owner = t;
+	ahead.start = ahead.len = 0;
+	return true;
+}
+
 static ssize_t
 transport_pull(gnutls_transport_ptr_t p, void *to, size_t n)
 {
@@ -274,10 +309,17 @@ transport_pull(gnutls_transport_ptr_t p, void *to, size_t n)
 		buffer_drop(&t->early, n);
 		return (ssize_t)n;
 	}
-	ssize_t got = recv(t->fd, to, n, 0);
+	if (ahead.owner == t && ahead.len > 0)
+		return (ssize_t)ahead_take(to, n);
+	/* only from a header's first byte on: or one who sends without end is never done */
+	bool more = t->reads_ahead && t->ready && n == RECORD_HEADER && ahead_turn_to(t);
+	ssize_t got = more ? recv(t->fd, ahead.p, AHEAD, 0) : recv(t->fd, to, n, 0);
 	if (got < 0)
 		gnutls_transport_set_errno(t->session, errno);
-	return got;
+	if (!more || got <= 0)
+		return got;
+	ahead.len = (size_t)got;
+	return (ssize_t)ahead_take(to, n);
 }
 
 static ssize_t
@@ -401,6 +443,7 @@ tls_new(struct tls_credentials *c, int fd, const struct tls_start *start, struct
 	t->fd = fd;
 	t->revoked = c->revoked;
 	t->server = c->server;
+	t->reads_ahead = start->reads_ahead;
 	t->must_alpn = start->must_alpn ? start->alpn : NULL;
 	t->sign = start->sign;
 	t->sign_owner = start->sign_owner;
@@ -426,6 +469,10 @@ tls_free(struct tls **t)
 	if (*t == NULL)
 		return;
 	gnutls_deinit((*t)->session);
+	if (ahead.owner == *t) {
+		ahead.owner = NULL;
+		ahead.len = 0;
+	}
 	free((*t)->name);
 	buffer_free(&(*t)->early);
 	mem_wipe(*t, sizeof(**t));
@@ -547,7 +594,7 @@ tls_read(struct tls *t, void *p, size_t n)
 bool
 tls_pending(const struct tls *t)
 {
-	return gnutls_record_check_pending(t->session) > 0;
+	return gnutls_record_check_pending(t->session) > 0 || t->early.len > 0 || (ahead.owner == t && ahead.len > 0);
 }
 
 long

@@ -26,6 +26,7 @@ struct tls_start {
 	bool verify;      /* as client */
 	tls_sign *sign;   /* as client: asked when the server wants our certificate */
 	void *sign_owner;
+	bool reads_ahead; /* who reads goes on while tls_pending(): no event tells of what is here already */
 	struct sp_bytes early;
 };
 

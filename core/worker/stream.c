@@ -508,7 +508,7 @@ void
 stream_begin_tls(struct stream *st, bool direct, const char *alpn)
 {
 	struct sp_session *s = st->s;
-	struct tls_start start = { .alpn = alpn, .must_alpn = direct };
+	struct tls_start start = { .alpn = alpn, .must_alpn = direct, .reads_ahead = true };
 	struct hostport at;
 	struct tls_credentials *c = NULL;
 	if (st->side == SP_CLIENT) {

@@ -680,6 +680,34 @@ test_early(void)
 	both_close();
 }
 
+/* Records that came with another one are not lost when somebody else reads between them, nor with a reader that goes. */
+static void
+test_read_ahead(void)
+{
+	const struct tls_start ahead = { .reads_ahead = true };
+	char text[64];
+	both(&good, &ahead, authority.cert, VERIFY("db.test"));
+	struct end first_us = us, first = server;
+	both(&good, &ahead, authority.cert, VERIFY("db.test"));
+	CU_ASSERT_FATAL(first.rc == 1 && first_us.rc == 1 && us.rc == 1 && server.rc == 1);
+	CU_ASSERT(tls_write(first_us.tls, "one", 3) == 3 && tls_write(first_us.tls, "two", 3) == 3 && tls_write(first_us.tls, "three", 5) == 5);
+	CU_ASSERT(tls_write(us.tls, "other", 5) == 5 && tls_write(us.tls, "more", 4) == 4);
+	CU_ASSERT(tls_read(first.tls, text, sizeof(text)) == 3 && memcmp(text, "one", 3) == 0 && tls_pending(first.tls));
+	CU_ASSERT(tls_read(server.tls, text, sizeof(text)) == 5 && memcmp(text, "other", 5) == 0 && tls_pending(server.tls));
+	CU_ASSERT(tls_pending(first.tls));
+	CU_ASSERT(tls_read(first.tls, text, 2) == 2 && tls_read(first.tls, text + 2, 2) == 1 && memcmp(text, "two", 3) == 0);
+	CU_ASSERT(tls_pending(first.tls));
+	end_close(&server); /* with "more" unread */
+	CU_ASSERT(tls_read(first.tls, text, sizeof(text)) == 5 && memcmp(text, "three", 5) == 0);
+	CU_ASSERT_FALSE(tls_pending(first.tls));
+	CU_ASSERT_EQUAL(tls_read(first.tls, text, sizeof(text)), -1);
+	CU_ASSERT_EQUAL(tls_write(first_us.tls, "last", 4), 4);
+	CU_ASSERT(tls_read(first.tls, text, sizeof(text)) == 4 && memcmp(text, "last", 4) == 0);
+	end_close(&us);
+	end_close(&first);
+	end_close(&first_us);
+}
+
 /* ---- a client certificate whose key is elsewhere ---- */
 
 static unsigned asked;
@@ -793,6 +821,7 @@ main(void)
 		{ "lists of revoked ones", test_lists }, { "lists of two of one name", test_twins }, { "to verify nobody", test_no_name }, { "ALPN", test_alpn }, { "versions", test_versions },
 		{ "no second handshake", test_renegotiation }, { "no TLS at all, and half of it", test_garbage },
 		{ "a changed byte", test_tampered }, { "byte by byte", test_bytewise }, { "read before the handshake", test_early },
+		{ "read ahead", test_read_ahead },
 		{ "a key that is the keeper's", test_certified }, { "wiped", test_wiped }, { "clean", test_clean }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("tls", tests);
