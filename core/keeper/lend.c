@@ -40,6 +40,7 @@ struct lent {
 	uint8_t session[ID_LEN];
 	uint32_t request;  /* of the worker */
 	bool sent;
+	bool renewing;     /* that was asked for, and not answered */
 	uint64_t since;    /* mono ms: asked; or last given back */
 	uint64_t again;    /* ms until it is given back once more */
 	char user[USER_MAX + 1];
@@ -331,6 +332,10 @@ static int
 orphan_lent(struct keeper *k, struct link *l, const struct message *m)
 {
 	struct lent **at = ended_find(k, m->f[0].s, link_peer_index(l));
+	if (*at != NULL && (*at)->state == LENT_RETURNING && (*at)->renewing) {
+		(*at)->renewing = false; /* its session ended meanwhile */
+		return SP_OK;
+	}
 	if (*at == NULL || (*at)->state != LENT_ORPHAN) {
 		log_warn("lend[%u] lends what nobody asked for", link_peer_index(l));
 		return SP_EPROTO;
@@ -359,6 +364,7 @@ renewed(struct live *s, const struct message *m)
 	struct lent *n = s->lent;
 	if (n->lease[0] == '\0')
 		return SP_EPROTO;
+	n->renewing = false;
 	if (m->f[1].q == 1)
 		take_end(n, m->f[4].q);
 	else
@@ -497,6 +503,8 @@ renew(struct keeper *k, struct live *s, uint64_t now)
 	json_t *more = json_pack("{ss,ss}", "what", "renew", "lease", n->lease);
 	if (send_job(k, n->access, MSG_LEND, session_of(n), NULL, more) != SP_OK)
 		log_debug("a lease is renewed later: the lender is away");
+	else
+		n->renewing = true;
 }
 
 void

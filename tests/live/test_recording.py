@@ -200,10 +200,12 @@ def rc1_each_change_is_found(w):
 
 @test
 def sealed_to_an_auditor(w):
-    key = w.dir / "auditor.der"
-    run(["openssl", "genpkey", "-algorithm", "X25519", "-outform", "DER", "-out", key], check=True)
-    public = subprocess.run(["openssl", "pkey", "-in", str(key), "-inform", "DER", "-pubout", "-outform", "DER"],
-                            capture_output=True, check=True).stdout[-32:].hex()
+    def auditor(name):
+        key = w.dir / name
+        run(["openssl", "genpkey", "-algorithm", "X25519", "-outform", "DER", "-out", key], check=True)
+        return key, subprocess.run(["openssl", "pkey", "-in", str(key), "-inform", "DER", "-pubout", "-outform", "DER"],
+                                   capture_output=True, check=True).stdout[-32:].hex()
+    key, public = auditor("auditor.der")
     with another(w, record=f"encrypt to={public};") as o:
         session = one_session(o, "sea", "SELECT 'needle-sealed', item FROM orders WHERE id = 5")
         signed(o, session)
@@ -217,10 +219,26 @@ def sealed_to_an_auditor(w):
         assert found.code == 0 and not found.json["matches"] and found.json["sealed"] >= 1, repr(found)
         found = o.command("search", "needle-sealed", "--json", "--key", str(key))
         assert found.code == 0 and session in [m["session"] for m in found.json["matches"]], repr(found)
-        other = w.dir / "other.der"
-        run(["openssl", "genpkey", "-algorithm", "X25519", "-outform", "DER", "-out", other], check=True)
+        other, others = auditor("other.der")
         wrong = o.command("replay", session, "--key", str(other))
         assert wrong.code == 1 and "another key" in wrong.err, repr(wrong)
+        # What backtest is told: nothing without the key, and with it what stands behind the seal.
+        policy = w.dir / "sealed.lua"
+        policy.write_text('rule "no-orders" { doc = "", on = "sql.statement", when = { tables = "public.orders" }, deny = "no" }\n')
+        test = ("policy", "backtest", policy, "--since", "1h", "--user", "sea", "--conf", o.gateway.conf_file, "--json")
+        blind, seen = o.command(*test).json, o.command(*test, "--key", str(key)).json
+        assert blind["operations"] == 0 and blind["sealed"] == 1 and not blind["differences"], blind
+        assert [(d["was"], d["now"]) for d in seen["differences"]] == [("allow", "deny by no-orders")] and seen["sealed"] == 0, seen
+        # A new auditor: what is recorded from now on is theirs, what was stays the first one's.
+        o.gateway.write(o.gateway.conf_text().replace(public, others))
+        done = o.gateway.reload()
+        assert done.code == 0, repr(done)
+        later = one_session(o, "sealed-anew", "SELECT 'needle-of-later'")
+        signed(o, later)
+        assert "needle-of-later" in o.command("replay", later, "--key", str(other)).out
+        wrong = o.command("replay", later, "--key", str(key))
+        assert wrong.code == 1 and "another key" in wrong.err, repr(wrong)
+        assert "needle-sealed" in o.command("replay", session, "--key", str(key)).out
 
 
 def decompressed(w, session):

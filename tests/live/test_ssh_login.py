@@ -94,6 +94,31 @@ def a_password_for_each_session(w):
 
 
 @test
+def the_keys_to_a_target_are_exchanged(w):
+    """As docs/operations.md says: the target knows both, the file is another, a reload; then the old one is taken away."""
+    keeper, keys, authorities = w.gateway.dir / "keeper", w.sshd.dir / "authorized_keys", w.sshd.dir / "ca.pub"
+    going = {name: w.ssh_start("cat", name=name, stdin=subprocess.PIPE) for name in ("keyed", "host")}
+    wait_for(lambda: len(w.sessions(live=True)) == 2, 30, said="no live sessions")
+    for name, mine, known in (("keyed", "login_key", keys), ("host", "ssh_ca", authorities)):
+        new, old, there = keygen(w.dir / f"new_{mine}"), (keeper / mine).read_text(), known.read_text()
+        public = (w.dir / f"new_{mine}.pub").read_text()
+        known.write_text(there + public)
+        (keeper / mine).write_text(new.read_text())
+        done = w.gateway.reload()
+        assert done.code == 0, repr(done)
+        known.write_text(public)
+        wait_for(lambda: w.ssh("id -un", name=name).code == 0, 30, said=f"the new {mine} is not used")
+        known.write_text(there)
+        assert w.ssh("id -un", name=name).code != 0, f"the old {mine} is used"
+        (keeper / mine).write_text(old)
+        done = w.gateway.reload()
+        assert done.code == 0, repr(done)
+        wait_for(lambda: w.ssh("id -un", name=name).code == 0, 30, said=f"the first {mine} is not used again")
+    for one in going.values():
+        assert one.communicate("lives\n", timeout=60 * SLOW)[0] == "lives\n"
+
+
+@test
 def the_listeners_host_key_is_read_anew(w):
     """Clients see the new one after a reload; sessions that are there go on; what is no key leaves the old one."""
     key = w.gateway.dir / "tls" / "ssh_host_key"

@@ -287,6 +287,35 @@ def client_certificate(w):
 
 
 @test
+def a_renewed_client_certificate_is_shown_after_a_reload(w):
+    """New files under the old names, and one session that is there meanwhile."""
+    ca, g = server_tls(w), w.gateway
+    key, cert = secret(g, "client.key", (ca / "client.key").read_text()), g.dir / "tls" / "client.pem"
+    shutil.copy(ca / "client.pem", cert)
+    with_target(w, f"verify-full ca={ca}/ca.pem name=localhost", f"user=cert_gw cert={cert} key=file:{key}")
+
+    def serial():
+        got = w.psql("SELECT client_serial FROM pg_stat_ssl WHERE pid = pg_backend_pid()", database="other", token=w.token(fresh=True))
+        assert got.code == 0, repr(got) + g.logs()
+        return got.out
+    old = serial()
+    one = w.psql_waiting(stdin="SELECT 'in';\n", database="other", token=w.token(fresh=True))
+    wait_for(lambda: [s for s in w.sessions(live=True) if s["target"] == "other"], said="no live session")
+    run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=cert_gw", "-keyout", ca / "renewed.key", "-out", ca / "renewed.csr"],
+        check=True)
+    run(["openssl", "x509", "-req", "-in", ca / "renewed.csr", "-days", "2", "-CA", ca / "ca.pem", "-CAkey", ca / "ca.key", "-CAcreateserial", "-out", ca / "renewed.pem"],
+        check=True)
+    cert.write_text((ca / "renewed.pem").read_text())
+    secret(g, "client.key", (ca / "renewed.key").read_text())
+    done = g.reload()
+    assert done.code == 0, repr(done)
+    wait_for(lambda: serial() != old, 20, said="the old certificate is shown")
+    one.say("SELECT 'lives';\n")
+    got = one.result()
+    assert "lives" in got.out, repr(got)
+
+
+@test
 def a_strangers_certificate_is_refused(w):
     ca = server_tls(w)
     key = secret(w.gateway, "stranger.key", (ca / "stranger.key").read_text())

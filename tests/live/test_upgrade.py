@@ -113,9 +113,21 @@ def nobody_is_refused_and_nothing_dropped(w):
     got = by_ticket(w, ticket.json)
     assert got.out == "by ticket", repr(got)
     wait_for(lambda: not [p for p in g.children()["worker"] if is_old(p)], 30, said="workers without a session do not end")
-    # And each recording is whole.
+    # And each recording is whole: of who stayed, with every statement from the first to the last.
     verified = w.command("verify", g.dir / "sessions")
     assert verified.code == 0, repr(verified)
+    found = w.command("search", "SELECT 'row 1'", "--json")
+    ids = {m["session"] for m in found.json["matches"]}
+    rows = sorted(max(recorded_rows(w, one), default=0) for one in ids)
+    assert rows == sorted(n for who, n in load.done.items() if who.startswith("s")), (rows, load.done)
+
+
+def recorded_rows(w, session):
+    """The numbers that a stayer's statements ask for: none is missing, none is there twice."""
+    lines = [json.loads(line) for line in w.command("replay", session, "--format", "jsonl").out.splitlines()]
+    rows = [int(m.group(1)) for line in lines if line.get("type") == "operation" and (m := re.fullmatch(r"SELECT 'row (\d+)';?", line.get("text", "").strip()))]
+    assert rows == list(range(1, len(rows) + 1)), (session, rows)
+    return rows
 
 
 def by_ticket(w, t):

@@ -127,6 +127,23 @@ def a_changed_password_is_taken_at_once(w):
 
 
 @test
+def a_new_token_is_taken_by_a_reload(w):
+    global TOKEN
+    start(w)
+    old, TOKEN = TOKEN, "hvs." + os.urandom(12).hex()
+    try:
+        assert ask_of(w, "kv", token=w.token(fresh=True)).code != 0, "the old token is good"
+        secret(w.gateway, "vault.secret", TOKEN)
+        reload(w)
+        wait_for(lambda: ask_of(w, "kv", token=w.token(fresh=True)).out == "app_gw", 20, said="the new token is not used")
+    finally:
+        TOKEN = old
+        secret(w.gateway, "vault.secret", TOKEN)
+        reload(w)
+    wait_for(lambda: ask_of(w, "kv", token=w.token(fresh=True)).out == "app_gw", 20, said="the first token is not used again")
+
+
+@test
 def a_dynamic_login_lasts_as_long_as_its_session(w):
     start(w)
     one = w.psql_waiting(stdin="SELECT session_user;\n", database="dyn", args=("-A", "-t", "-q", "-n"))

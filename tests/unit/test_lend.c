@@ -21,10 +21,13 @@ static const char conf[] =
     " limit per_user=2; }\n"
     "target fixed { protocol postgres; server 127.0.0.1:5; tls off; policy p.lua; allow groups=dev; login user=app secret=env:KEEPER_TEST_SECRET; }\n"
     "target other { protocol postgres; server 127.0.0.1:6; tls off; policy p.lua; allow groups=dev;"
-    " login ephemeral role=staff; catalogue user=cat secret=env:KEEPER_TEST_SECRET; admin user=adm secret=env:KEEPER_TEST_ADMIN; }\n";
+    " login ephemeral role=staff; catalogue user=cat secret=env:KEEPER_TEST_SECRET; admin user=adm secret=env:KEEPER_TEST_ADMIN; }\n"
+    "vault main { server https://v.example.com; token env:KEEPER_TEST_SECRET; }\n"
+    "target dyn { protocol postgres; server 127.0.0.1:7; tls off; policy p.lua; allow groups=dev;"
+    " login vault=main path=database/creds/app dynamic; catalogue user=cat secret=env:KEEPER_TEST_SECRET; }\n";
 
 static struct fake f;
-static struct peer lender, second;
+static struct peer lender, second, vault;
 static uint8_t ids[16][ID_LEN];
 
 static struct sp_bytes
@@ -46,6 +49,7 @@ start(void)
 	fake_links(&f);
 	fake_connect(&f, &lender, ROLE_LEND, 0);
 	fake_connect(&f, &second, ROLE_LEND, 1);
+	fake_connect(&f, &vault, ROLE_LEND, 2);
 }
 
 static void
@@ -54,8 +58,10 @@ stop(void)
 	fake_stop(&f);
 	fake_forget(&lender);
 	fake_forget(&second);
+	fake_forget(&vault);
 	link_free(&lender.link);
 	link_free(&second.link);
+	link_free(&vault.link);
 	fake_clean(&f);
 }
 
@@ -315,6 +321,42 @@ a_lender_lends_only_what_it_was_asked(void)
 }
 
 static void
+lease(unsigned n, uint64_t until)
+{
+	const struct message m = { .type = MSG_LENT, .f = { S(id(n)), Q(1), Z("v-app"), Z("pencil"), Q(until), Z("database/creds/app/1") } };
+	CU_ASSERT_EQUAL(link_send(vault.link, &m), SP_OK);
+	fake_turn(&f);
+}
+
+/* A session may end while its lease is renewed: the answer is about nobody then, and no reason to do without the lender. */
+static void
+renewed_while_it_ends(void)
+{
+	json_t *job = NULL;
+	start();
+	CU_ASSERT_PTR_NULL(authenticate(0, "dyn"));
+	fake_forget(&f.worker);
+	lease(0, clock_wall_us() + 4000000);
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&f.worker, MSG_ADMITTED));
+	fake_forget(&vault);
+	for (unsigned i = 0; i < 4000 && fake_heard(&vault, MSG_LEND) == NULL; i++) { /* after half of it */
+		(void)usleep(1000);
+		lend_tick(&f.k);
+		fake_turn(&f);
+	}
+	job = job_of(fake_heard(&vault, MSG_LEND), 2);
+	CU_ASSERT(says(job, "what", "renew") && says(job, "lease", "database/creds/app/1"));
+	json_decref(job);
+	closed(0);
+	CU_ASSERT_PTR_NOT_NULL(fake_heard(&vault, MSG_RETURN));
+	lease(0, clock_wall_us() + 4000000);
+	CU_ASSERT(!vault.gone);
+	lease(0, clock_wall_us() + 4000000); /* once: nobody asked for this */
+	CU_ASSERT(vault.gone);
+	stop();
+}
+
+static void
 a_malformed_loan_is_a_refusal(void)
 {
 	static const char *const names[] = { "", "a\0b", "0123456789012345678901234567890123456789012345678901234567890123" };
@@ -503,7 +545,7 @@ main(void)
 		{ "P5: no proof before it is lent", no_proof_before_it_is_lent }, { "proof of a lent role", proof_of_a_lent_role },
 		{ "refusals", refusals }, { "given back at the end", given_back_at_the_end }, { "gone while it waits", gone_while_it_waits },
 		{ "killed while it waits", killed_while_it_waits }, { "a lender lends only what it was asked", a_lender_lends_only_what_it_was_asked },
-		{ "a malformed loan is a refusal", a_malformed_loan_is_a_refusal }, { "swept when all have spoken", swept_when_all_have_spoken },
+		{ "renewed while it ends", renewed_while_it_ends }, { "a malformed loan is a refusal", a_malformed_loan_is_a_refusal }, { "swept when all have spoken", swept_when_all_have_spoken },
 		{ "ID12: marks", marks },
 		{ "ID12: a taken name is tried anew", a_taken_name_is_tried_anew }, { "P5: the verifier is of the keys", the_verifier_is_of_the_keys }, CU_TEST_INFO_NULL };
 	log_init("test", 2, SP_ERROR);
