@@ -90,12 +90,21 @@ fits(const char *template, struct sp_bytes path)
 	return t.left == 0 && r.left == 0;
 }
 
+/* Some servers leave out what stands behind a ';' of a segment (Servlet, section 3.6), and so see another path than rules do. */
+static bool
+has_parameters(struct sp_bytes path)
+{
+	return path.len > 0 && memchr(path.p, ';', path.len) != NULL;
+}
+
 static int
 say_path(const struct http_conf *c, struct sp_op *op, struct sp_bytes encoded)
 {
 	struct sp_writer path = proxy_buffer();
 	http_decode(encoded, false, &path);
 	int rc = path.bad ? sp_op_unclear(op, "path", SP_LIT("malformed")) : sp_op_str(op, A_PATH, sp_written(&path));
+	if (rc == SP_OK && has_parameters(sp_written(&path)))
+		rc = sp_op_unclear(op, "path", SP_LIT("parameters"));
 	struct sp_reader r = sp_reader(sp_written(&path));
 	while (rc == SP_OK && r.left > 0) {
 		struct sp_bytes segment = next_segment(&r);

@@ -34,6 +34,12 @@ rule "uploads" {
   when  = { path = { "/upload", "/trailers", "/echo", "/count" } },
   allow = { unclear = "body", name = "application/octet-stream" },
 }
+rule "matrix" {
+  doc   = "That server takes a path as it stands.",
+  on    = "http.request",
+  when  = { segments = "matrix;a=b" },
+  allow = { unclear = "path", name = "parameters" },
+}
 rule "end" { doc = "The end of it.", on = "http.request", when = { path = "/kill" }, kill = "Goodbye." }
 rule "cards" { doc = "No card on any screen.", on = "output", when = { user = "cards", detect = { "card" } }, mask = mask.redact }
 """

@@ -37,8 +37,11 @@ def a_rule_denies_with_403(w):
     said = json.loads(done.body)
     assert done.status == "403" and 'blocked by rule "no-delete": Ask for it in a ticket.' in said["error"] and "sallyport explain" in said["error"], repr(done)
     assert len(w.server.got) == before
-    for path in ("/admin", "/a/admin/b", "/%61dmin"):
+    for path in ("/admin", "/a/admin/b", "/%61dmin", "/admin;x/1", "/admin%3Bx", "/orders/7;a=b"):
         assert w.curl(path).status == "403", path
+    assert "path" in w.curl("/orders/7;a=b").body
+    done = w.curl("/matrix;a=b")  # a rule says that this one's server takes it as it stands
+    assert done.status == "200" and w.server.got[-1][1] == "/matrix;a=b", repr(done)
 
 
 @test
