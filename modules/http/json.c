@@ -2,7 +2,7 @@
 /*
  * JSON and form bodies as attributes: {"a": {"b": [{"c": 1}]}} has the field "a.b[].c=1".
  *
- * Strict: a key twice, a NUL, bad UTF-8, a number that is none, bytes after the end: all refused.
+ * Strict: a key twice, or in two cases, a NUL, bad UTF-8, a number that is none, bytes after the end: all refused.
  */
 #include "fields.h"
 
@@ -17,6 +17,7 @@
 struct walk {
 	struct sp_op *op;
 	unsigned fields, names;
+	bool any_case;
 	char path[512];
 };
 
@@ -55,6 +56,38 @@ add_scalar(struct walk *w, size_t len, const json_t *j)
 
 static int walk_value(struct walk *w, size_t len, const json_t *j, unsigned depth);
 
+/*
+ * A key as a server sees it that takes names in any case: ASCII's letters, and the two others that Go's encoding/json takes for
+ * one of them, the long s and the Kelvin sign.
+ */
+static size_t
+fold(char *key)
+{
+	size_t n = 0;
+	for (const char *c = key; *c != '\0'; n++) {
+		bool s = strncmp(c, "\xc5\xbf", 2) == 0, k = strncmp(c, "\xe2\x84\xaa", 3) == 0;
+		key[n] = s ? 's' : k ? 'k' : *c >= 'A' && *c <= 'Z' ? (char)(*c - 'A' + 'a') : *c;
+		c += s ? 2 : k ? 3 : 1;
+	}
+	key[n] = '\0';
+	return n;
+}
+
+/* Of two names that differ in case alone a server may take either. */
+static int
+check_case(json_t *seen, const char *key)
+{
+	char folded[sizeof(((struct walk *)NULL)->path)];
+	size_t n = strlen(key);
+	if (n >= sizeof(folded))
+		return SP_ETOOBIG;
+	memcpy(folded, key, n + 1);
+	(void)fold(folded);
+	if (json_object_get(seen, folded) != NULL)
+		return SP_EPROTO;
+	return json_object_set_new(seen, folded, json_true()) == 0 ? SP_OK : SP_ENOMEM;
+}
+
 static int
 walk_member(struct walk *w, size_t len, const char *key, const json_t *j, unsigned depth)
 {
@@ -63,25 +96,38 @@ walk_member(struct walk *w, size_t len, const char *key, const json_t *j, unsign
 		return SP_ETOOBIG;
 	if (len > 0)
 		w->path[len++] = '.';
-	memcpy(w->path + len, key, n);
+	memcpy(w->path + len, key, n + 1);
+	if (w->any_case)
+		n = fold(w->path + len);
 	return walk_value(w, len + n, j, depth);
+}
+
+static int
+walk_object(struct walk *w, size_t len, json_t *j, unsigned depth)
+{
+	const char *key;
+	json_t *value, *seen = json_object();
+	int rc = seen == NULL ? SP_ENOMEM : SP_OK;
+	json_object_foreach(j, key, value) {
+		rc = rc == SP_OK ? check_case(seen, key) : rc;
+		rc = rc == SP_OK ? walk_member(w, len, key, value, depth + 1) : rc;
+		if (rc != SP_OK)
+			break;
+	}
+	json_decref(seen);
+	return rc;
 }
 
 static int
 walk_value(struct walk *w, size_t len, const json_t *j, unsigned depth)
 {
-	const char *key;
 	json_t *value;
 	size_t i;
 	int rc = SP_OK;
 	if (depth > DEPTH)
 		return SP_ETOOBIG;
-	if (json_is_object(j)) {
-		json_object_foreach((json_t *)(uintptr_t)j, key, value)
-			if ((rc = walk_member(w, len, key, value, depth + 1)) != SP_OK)
-				return rc;
-		return SP_OK;
-	}
+	if (json_is_object(j))
+		return walk_object(w, len, (json_t *)(uintptr_t)j, depth);
 	if (!json_is_array(j))
 		return add_scalar(w, len, j);
 	if (4 > sizeof(w->path) - len)
@@ -94,15 +140,15 @@ walk_value(struct walk *w, size_t len, const json_t *j, unsigned depth)
 }
 
 int
-fields_of_json(struct sp_op *op, unsigned fields, unsigned names, struct sp_bytes body)
+fields_of_json(struct sp_op *op, const struct fields_json *as, struct sp_bytes body)
 {
 	json_t *j = json_loadb((const char *)body.p, body.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
-	struct walk w = { .op = op, .fields = fields, .names = names };
+	struct walk w = { .op = op, .fields = as->fields, .names = as->names, .any_case = as->any_case };
 	if (j == NULL)
 		return sp_op_unclear(op, "body", SP_LIT("malformed"));
 	int rc = walk_value(&w, 0, j, 0);
 	json_decref(j);
-	return rc;
+	return rc == SP_EPROTO ? sp_op_unclear(op, "body", SP_LIT("ambiguous")) : rc;
 }
 
 int

@@ -15,6 +15,7 @@ struct http_conf {
 	struct proxy_conf proxy;
 	struct sp_strings templates;
 	struct sp_strings pages, shown;
+	bool any_case;
 };
 
 static const struct sp_directive directives[] = {
@@ -26,6 +27,8 @@ static const struct sp_directive directives[] = {
 	    "Paths, as in `templates`, or with all below: /app/*; where rules hide tagged columns, HTML, scripts and SVG pass from these alone, unlooked." },
 	{ "shown", SP_TYPE_STRINGS, SP_IN_TARGET, offsetof(struct http_conf, shown), "",
 	    "Where rules hide tagged columns: fields of answers that go on nevertheless (location, set-cookie), besides those about the message itself." },
+	{ "any_case", SP_TYPE_BOOL, SP_IN_TARGET, offsetof(struct http_conf, any_case), "off",
+	    "The target takes names in JSON bodies in any case, as programs in Go do: rules see them in small letters." },
 	{ .name = NULL }
 };
 
@@ -145,14 +148,15 @@ body_type(struct sp_bytes type)
 }
 
 static int
-say_body(struct sp_op *op, const struct proxy_text *t, struct sp_bytes type, bool unseen)
+say_body(const struct http_conf *c, struct sp_op *op, const struct proxy_text *t, struct sp_bytes type, bool unseen)
 {
+	const struct fields_json as = { A_FIELDS, A_FIELD_NAMES, c != NULL && c->any_case };
 	enum body_type what = body_type(type);
 	if (!unseen && t->body.len == 0)
 		return sp_op_str(op, A_BODY, SP_LIT("none"));
 	if (!unseen && what == BODY_JSON) {
 		int rc = sp_op_str(op, A_BODY, SP_LIT("json"));
-		return rc == SP_OK ? fields_of_json(op, A_FIELDS, A_FIELD_NAMES, t->body) : rc;
+		return rc == SP_OK ? fields_of_json(op, &as, t->body) : rc;
 	}
 	if (!unseen && what == BODY_FORM) {
 		int rc = sp_op_str(op, A_BODY, SP_LIT("form"));
@@ -169,6 +173,7 @@ say_body(struct sp_op *op, const struct proxy_text *t, struct sp_bytes type, boo
 static int
 http_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
 {
+	const struct http_conf *c = scope == NULL ? NULL : scope->conf;
 	struct proxy_text t;
 	struct sp_bytes name, value, type = { NULL, 0 };
 	char space[128], tag[32];
@@ -177,7 +182,7 @@ http_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes te
 		return SP_EPROTO;
 	int rc = sp_op_str(op, A_METHOD, t.method);
 	if (rc == SP_OK)
-		rc = say_path(scope == NULL ? NULL : scope->conf, op, t.path);
+		rc = say_path(c, op, t.path);
 	if (rc == SP_OK && t.query.len > 0)
 		rc = fields_of_form(op, A_QUERY, A_QUERY, t.query);
 	struct sp_reader r = sp_reader(t.lines);
@@ -196,7 +201,7 @@ http_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes te
 	snprintf(tag, sizeof(tag), "%.*s", (int)(t.method.len < 24 ? t.method.len : 24), (const char *)t.method.p);
 	if (rc == SP_OK)
 		rc = sp_op_tag(op, tag);
-	return rc == SP_OK ? say_body(op, &t, type, unseen) : rc;
+	return rc == SP_OK ? say_body(c, op, &t, type, unseen) : rc;
 }
 
 /* ---- hooks ---- */

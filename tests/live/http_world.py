@@ -34,6 +34,7 @@ rule "uploads" {
   when  = { path = { "/upload", "/trailers", "/echo", "/count" } },
   allow = { unclear = "body", name = "application/octet-stream" },
 }
+rule "no-sinking" { doc = "Ships stay up.", on = "http.request", when = { path = "/ships", fields = "sink=true" }, deny = "Nothing is sunk." }
 rule "matrix" {
   doc   = "That server takes a path as it stands.",
   on    = "http.request",
@@ -70,6 +71,7 @@ target {name} {{
     tls      {tls};
     {login}
     host     {host};
+    any_case on;
     allow    groups=dev,leads;
     label    env=prod;
     policy   {dir}/policies/{policy}.lua;

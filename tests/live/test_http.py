@@ -52,12 +52,24 @@ def what_cannot_be_seen_is_denied(w):
         done = w.curl("/orders", "-X", "POST", "-H", f"Content-Type: {kind}", "--data-binary", body, user="rc4")  # RC4
         assert done.status == "403" and "body" in done.body, f"{kind} {body} {done!r}"
         assert len(w.server.got) == before, kind
+    for body in ('{"a": 1, "A": 2}', '{"o": [{"sink": 1, "ſink": 2}]}'):  # which of them does the server take?
+        done = w.curl("/orders", "-X", "POST", "-H", "Content-Type: application/json", "--data-binary", body)
+        assert done.status == "403" and "ambiguous" in done.body, repr(done)
     done = w.curl("/orders", "-X", "POST", "-H", "Content-Type: application/json", "--data-binary", '{"order": {"size": "small"}}')
     assert done.status == "200", repr(done)
     done = w.curl("/orders", "-X", "POST", "--data", "order.size=small")
     assert done.status == "200", repr(done)
     text = w.recording("rc4")
     assert "POST /orders" in text, text
+
+
+@test
+def names_in_any_case(w):
+    for name in ("sink", "Sink", "SINK", "ſinK"):  # as Go's encoding/json takes them
+        done = w.curl("/ships", "-X", "POST", "-H", "Content-Type: application/json", "--data-binary", json.dumps({name: True}, ensure_ascii=False))
+        assert done.status == "403" and "Nothing is sunk." in done.body, f"{name} {done!r}"
+    done = w.curl("/ships", "-X", "POST", "-H", "Content-Type: application/json", "--data-binary", '{"Sinks": true, "value": "Sink"}')
+    assert done.status == "200", repr(done)
 
 
 @test
