@@ -159,12 +159,31 @@ number_over(struct rows_walk *r)
 	return r->value == 0 ? field_over(r) : 0;
 }
 
+/* Bytes of the row that begins here; 0 when not all of it is here. */
+static size_t
+whole_row(struct sp_bytes b)
+{
+	struct sp_reader r = sp_reader(b);
+	for (unsigned n = sp_rd_be16(&r); n > 0 && !r.bad; n--) {
+		uint32_t len = sp_rd_be32(&r);
+		if (len != FRAME_ROW_NULL)
+			(void)sp_rd_take(&r, len);
+	}
+	return r.bad ? 0 : b.len - r.left;
+}
+
 uint64_t
 rows_walk(struct rows_walk *r, struct sp_bytes b)
 {
 	struct sp_reader in = sp_reader(b);
 	uint64_t rows = 0;
 	while (in.left > 0) {
+		size_t whole = r->in_row || r->digits > 0 ? 0 : whole_row((struct sp_bytes){ in.p, in.left });
+		if (whole > 0) {
+			(void)sp_rd_take(&in, whole);
+			rows++;
+			continue;
+		}
 		if (r->value > 0) {
 			uint32_t n = r->value < in.left ? r->value : (uint32_t)in.left;
 			(void)sp_rd_take(&in, n);

@@ -426,15 +426,58 @@ stream_wants_input(const struct stream *st)
 }
 
 static void
-arm(struct event *ev, bool *is, bool should)
+arm(struct event *ev, bool *is, bool should, const struct timeval *within)
 {
 	if (*is == should)
 		return;
 	*is = should;
 	if (should)
-		event_add(ev, NULL);
+		event_add(ev, within);
 	else
 		event_del(ev);
+}
+
+/*
+ * A flood: an answer that comes faster than a wake-up for each piece is worth.  The socket then wakes us for
+ * large pieces only, and what is less than one is fetched when no more has come for a moment.
+ */
+#define FLOOD_AFTER (4u << 20)  /* so much of one answer … */
+#define FLOOD_WITHIN 80000u     /* … in so many µs */
+#define FLOOD_PIECE (64u << 10)
+#define FLOOD_EBB (8u << 10)    /* less than this in a moment, and it is over */
+static const struct timeval flood_pause = { .tv_usec = 1000 };
+
+static void
+stream_await(struct stream *st, bool flood)
+{
+	int least = flood ? (int)FLOOD_PIECE : 1;
+	if (st->flooding == flood || setsockopt(st->fd, SOL_SOCKET, SO_RCVLOWAT, &least, sizeof(least)) != 0)
+		return;
+	st->flooding = flood;
+	if (st->reading && flood)
+		event_add(&st->readable, &flood_pause);
+	else if (st->reading)
+		event_remove_timer(&st->readable);
+}
+
+/* n bytes came. */
+static void
+stream_flows(struct stream *st, size_t n)
+{
+	struct stream *other = &st->s->side[SP_OTHER(st->side)];
+	uint64_t now = st->s->w->now_us;
+	other->flow = 0;
+	stream_await(other, false);
+	if (st->side != SP_TARGET || st->tls != NULL)
+		return;
+	if (st->flow == 0)
+		st->flow_since = now;
+	st->flow += n;
+	if (st->flow < FLOOD_AFTER)
+		return;
+	if (now - st->flow_since <= FLOOD_WITHIN)
+		stream_await(st, true);
+	st->flow = 0;
 }
 
 void
@@ -444,12 +487,12 @@ stream_arm(struct stream *st)
 		return;
 	bool handshake = st->tls != NULL && !tls_ready(st->tls);
 	bool was = st->reading;
-	arm(&st->readable, &st->reading, stream_wants_input(st));
+	arm(&st->readable, &st->reading, stream_wants_input(st), st->flooding ? &flood_pause : NULL);
 	/* what GnuTLS has already decrypted, the socket will not announce again */
 	if (!was && st->reading && !handshake && st->tls != NULL && tls_pending(st->tls))
 		event_active(&st->readable, EV_READ, 0);
 	if (!handshake)
-		arm(&st->writable, &st->writing, st->out.len > 0 && record_durable(st->s->w, st->gate));
+		arm(&st->writable, &st->writing, st->out.len > 0 && record_durable(st->s->w, st->gate), NULL);
 }
 
 static void
@@ -458,7 +501,7 @@ stream_shake(struct stream *st)
 	bool wants_write = false;
 	const char *err = NULL;
 	int rc = tls_handshake(st->tls, &wants_write, &err);
-	arm(&st->writable, &st->writing, rc == 0 && wants_write);
+	arm(&st->writable, &st->writing, rc == 0 && wants_write, NULL);
 	if (rc == 1)
 		session_secured(st);
 	else if (rc < 0) {
@@ -472,15 +515,18 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *st = arg;
 	(void)fd;
-	(void)what;
 	if (st->tls != NULL && !tls_ready(st->tls)) {
 		stream_shake(st);
 		return;
 	}
 	do {
 		long n = stream_fill(st);
+		if (what == EV_TIMEOUT && n < (long)FLOOD_EBB)
+			stream_await(st, false);
 		if (n == -1)
 			return;
+		if (n > 0)
+			stream_flows(st, (size_t)n);
 		if (n == 0)
 			st->eof = true;
 		else if (n < 0)

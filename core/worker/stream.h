@@ -46,8 +46,9 @@ struct stream {
 	unsigned nsegments;
 	size_t pending;          /* bytes in segments */
 	uint64_t gate;           /* ring position that must be durable before output may leave; 0: none */
+	uint64_t flow, flow_since; /* bytes since the other side spoke, or the last look at them; mono µs of the first */
 	uint64_t since;          /* mono µs: when that came of which output is a sample; 0: it is none */
-	bool made, eof, eof_told, shut, shut_done, full, reading, writing, wipe, error;
+	bool made, eof, eof_told, shut, shut_done, full, reading, writing, wipe, error, flooding;
 };
 
 void stream_init(struct stream *st, struct sp_session *s, enum sp_side side);
