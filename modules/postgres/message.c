@@ -94,15 +94,6 @@ pg_read_bind(struct sp_bytes body, struct pg_bind *m_r)
 	    ? SP_OK : SP_EPROTO;
 }
 
-struct pg_value
-pg_next_value(struct sp_reader *r)
-{
-	uint32_t len = sp_rd_be32(r);
-	if (r->bad || len == UINT32_MAX)
-		return (struct pg_value){ .null = true };
-	return (struct pg_value){ .bytes = sp_rd_take(r, len) };
-}
-
 /* No format: text for all; one: for all; else one each. */
 uint16_t
 pg_format(struct sp_bytes formats, uint16_t n, unsigned i)

@@ -57,6 +57,16 @@ struct pg_value {
 	struct sp_bytes bytes;
 };
 
+/* The next of the values of a Bind or of a row; NULL, too, where there is none. */
+static inline struct pg_value
+pg_next_value(struct sp_reader *r)
+{
+	uint32_t len = sp_rd_be32(r);
+	if (r->bad || len == UINT32_MAX)
+		return (struct pg_value){ .null = true };
+	return (struct pg_value){ .bytes = sp_rd_take(r, len) };
+}
+
 struct pg_target { /* Describe and Close: what they name */
 	uint8_t kind; /* 'S' or 'P' */
 	struct sp_bytes name;
@@ -88,7 +98,6 @@ bool pg_next_parameter(struct sp_reader *r, struct sp_bytes *name_r, struct sp_b
 int pg_read_cstr(struct sp_bytes body, struct sp_bytes *text_r) SP_MUST; /* Query, password, tags */
 int pg_read_parse(struct sp_bytes body, struct pg_parse *m_r) SP_MUST;
 int pg_read_bind(struct sp_bytes body, struct pg_bind *m_r) SP_MUST;
-struct pg_value pg_next_value(struct sp_reader *r); /* of pg_bind.values, already checked */
 uint16_t pg_format(struct sp_bytes formats, uint16_t n, unsigned i);
 uint32_t pg_oid_at(struct sp_bytes oids, unsigned i);
 int pg_read_target(struct sp_bytes body, struct pg_target *m_r) SP_MUST;

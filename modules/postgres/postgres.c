@@ -406,6 +406,17 @@ incomplete(struct pg *p, enum sp_side from, size_t wanted)
 	return rc == SP_OK ? PG_WAIT : rc;
 }
 
+/* Most of a long answer: rows, many at a time. */
+static int
+take_rows(struct pg *p, enum sp_side from, struct sp_reader *left)
+{
+	size_t n = 0, *to = p->done[from] > 0 ? &p->done[from] : &p->run[from];
+	int rc = from == SP_CLIENT ? SP_OK : pg_rows_run(p, (struct sp_bytes){ left->p, left->left }, &n);
+	*to += n;
+	(void)sp_rd_take(left, n);
+	return rc;
+}
+
 /* Handle messages of what is there now: PG_WAIT, PG_AGAIN or an error. */
 static int
 pump_some(struct pg *p, enum sp_side from)
@@ -430,7 +441,12 @@ pump_some(struct pg *p, enum sp_side from)
 			int rc = pg_stream(p, from, (struct sp_bytes){ left.p, left.left });
 			return rc < 0 ? refuse_message(p, from, &m, state_of_side(p, from), rc) : settle(p, from, rc, &m);
 		}
-		int rc = message_next(p, from, left, &row, &m);
+		m.type = 'D';
+		int rc = take_rows(p, from, &left);
+		if (left.left == 0 && rc == SP_OK)
+			break;
+		if (rc == SP_OK)
+			rc = message_next(p, from, left, &row, &m);
 		if (rc > 0)
 			return incomplete(p, from, (size_t)rc);
 		enum pg_state state = state_of_side(p, from);

@@ -399,6 +399,8 @@ int pg_own_error(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_row_description(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_statement_fields(struct pg *p, const struct pg_message *m) SP_MUST;
 int pg_rows(struct pg *p, const struct pg_message *m) SP_MUST;
+/* Rows at the front of what came from the target, taken together: n_r bytes of them were accounted for.  0: it takes pg_rows(). */
+int pg_rows_run(struct pg *p, struct sp_bytes in, size_t *n_r) SP_MUST;
 void pg_shape_clear(struct pg_shape *shape);
 /* What is recorded of a run of rows or data, in batches; flushed before the run is sent. */
 int pg_record(struct pg *p, const struct sp_op *op, enum sp_stream stream, struct sp_bytes b) SP_MUST;

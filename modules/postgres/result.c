@@ -233,25 +233,41 @@ discard(struct pg *p, const struct pg_message *m)
 	return is_whole(m) ? PG_DROP : pg_stream_begin(p, SP_TARGET, m, true);
 }
 
-static int
-write_masked(struct pg *p, const struct rows *rows, struct sp_bytes body)
+/* Masks by column, for the callback under way; an answer has no more columns. */
+#define COLUMNS_MAX 1664u
+static const struct sp_mask *mask_of[COLUMNS_MAX];
+
+static bool
+masks_find(const struct rows *rows)
 {
-	struct sp_writer *w = pg_out(p, SP_CLIENT);
+	if (rows->shape->ncolumns > COLUMNS_MAX)
+		return false;
+	for (unsigned i = 0; i < rows->shape->ncolumns; i++)
+		mask_of[i] = sp_column_mask(rows->op, i);
+	return true;
+}
+
+/* A row written anew by mask_of: what is shown as it is in as few pieces as there are masks between. */
+static int
+write_masked(struct pg *p, const struct rows *rows, struct sp_bytes body, struct sp_writer *w)
+{
+	const struct pg_shape *shape = rows->shape;
 	struct sp_reader r = sp_reader(body);
 	size_t at = pg_begin(w, 'D'), start = w->len;
-	uint16_t n = sp_rd_be16(&r);
+	struct sp_bytes shown = sp_rd_take(&r, 2);
 	int rc = SP_OK;
-	sp_wr_be16(w, n);
-	for (uint16_t i = 0; i < n && rc == SP_OK; i++) {
+	for (unsigned i = 0; i < shape->ncolumns && rc == SP_OK; i++) {
+		size_t before = r.left;
 		struct pg_value v = pg_next_value(&r);
-		const struct sp_mask *mask = sp_column_mask(rows->op, i);
-		if (mask != NULL) {
-			rc = pg_mask_field(p, mask, rows->shape->type[i], rows->shape->binary[i] != 0, v, w);
+		if (mask_of[i] == NULL) {
+			shown.len += before - r.left;
 			continue;
 		}
-		sp_wr_be32(w, v.null ? UINT32_MAX : (uint32_t)v.bytes.len);
-		sp_wr_put(w, v.bytes);
+		sp_wr_put(w, shown);
+		rc = pg_mask_field(p, mask_of[i], shape->type[i], shape->binary[i] != 0, v, w);
+		shown = (struct sp_bytes){ r.p, 0 };
 	}
+	sp_wr_put(w, shown);
 	if (rc == SP_OK)
 		rc = pg_end(w, at);
 	if (rc != SP_OK)
@@ -264,11 +280,10 @@ static bool
 row_is_spared(const struct rows *rows, struct sp_bytes body)
 {
 	struct sp_reader r = sp_reader(body);
-	uint16_t n = sp_rd_be16(&r);
-	for (uint16_t i = 0; i < n; i++) {
+	(void)sp_rd_be16(&r);
+	for (unsigned i = 0; i < rows->shape->ncolumns; i++) {
 		struct pg_value v = pg_next_value(&r);
-		const struct sp_mask *mask = sp_column_mask(rows->op, i);
-		if (mask != NULL && !pg_mask_spares(mask, rows->shape->type[i], v))
+		if (mask_of[i] != NULL && !pg_mask_spares(mask_of[i], rows->shape->type[i], v))
 			return false;
 	}
 	return true;
@@ -291,12 +306,14 @@ masked_row(struct pg *p, const struct rows *rows, const struct pg_message *m)
 	}
 	if (!pg_row_fits(m->body, rows->shape->ncolumns))
 		return SP_EPROTO;
+	if (!masks_find(rows))
+		return SP_EPROTO;
 	++*rows->count;
 	if (row_is_spared(rows, m->body)) {
 		int rc = pg_record(p, rows->op, SP_REC_ROWS, m->body);
 		return rc != SP_OK ? rc : PG_PASS;
 	}
-	int rc = write_masked(p, rows, m->body);
+	int rc = write_masked(p, rows, m->body, pg_out(p, SP_CLIENT));
 	return rc != SP_OK ? rc : PG_DROP;
 }
 
@@ -322,6 +339,92 @@ pg_rows(struct pg *p, const struct pg_message *m)
 	++*rows.count;
 	int rc = pg_record(p, rows.op, SP_REC_ROWS, m->body);
 	return rc != SP_OK ? rc : PG_PASS;
+}
+
+/* The body of the whole row at the reader, which moves past it; empty: the next message is something else, or odd. */
+static struct sp_bytes
+next_row(struct sp_reader *r, const struct rows *rows)
+{
+	struct sp_reader at = *r;
+	uint8_t type = sp_rd_u8(&at);
+	uint32_t length = sp_rd_be32(&at);
+	struct sp_bytes body = sp_rd_take(&at, type != 'D' || length < 4 ? SIZE_MAX : length - 4);
+	if (at.bad || !pg_row_fits(body, rows->shape->ncolumns))
+		return (struct sp_bytes){ NULL, 0 };
+	*r = at;
+	return body;
+}
+
+static bool
+may_run(const struct pg *p, const struct rows *rows)
+{
+	enum pg_state state = pg_target_state(p);
+	if ((state != T_QUERY_ROWS && state != T_EXECUTE) || rows->answer->cut || p->muted || !rows->shape->known)
+		return false;
+	return rows->answer->portal == NULL || !rows->answer->portal->finished;
+}
+
+/* Rows that pass as they are, up to one that does not. */
+static int
+run_passed(struct pg *p, const struct rows *rows, struct sp_reader *r)
+{
+	bool masked = rows->shape->masked;
+	while (rows->max == 0 || *rows->count < rows->max) {
+		struct sp_reader before = *r;
+		struct sp_bytes body = next_row(r, rows);
+		if (body.len == 0)
+			break;
+		if (masked && (before.left - r->left > p->conf->row_max || !row_is_spared(rows, body))) {
+			*r = before;
+			break;
+		}
+		int rc = pg_record(p, rows->op, SP_REC_ROWS, body);
+		if (rc != SP_OK)
+			return rc;
+		++*rows->count;
+	}
+	return SP_OK;
+}
+
+#define WRITE_MOST (64u << 10) /* then the client's side is asked whether it wants more */
+
+/* Rows that are written anew, behind others that were. */
+static int
+run_written(struct pg *p, const struct rows *rows, struct sp_reader *r)
+{
+	struct sp_writer *w = pg_out(p, SP_CLIENT);
+	size_t start = w->len;
+	while ((rows->max == 0 || *rows->count < rows->max) && w->len - start < WRITE_MOST) {
+		struct sp_reader before = *r;
+		struct sp_bytes body = next_row(r, rows);
+		if (body.len == 0)
+			break;
+		if (before.left - r->left > p->conf->row_max) {
+			*r = before;
+			break;
+		}
+		int rc = write_masked(p, rows, body, w);
+		if (rc != SP_OK)
+			return rc;
+		++*rows->count;
+	}
+	return SP_OK;
+}
+
+int
+pg_rows_run(struct pg *p, struct sp_bytes in, size_t *n_r)
+{
+	bool written = p->done[SP_TARGET] > 0;
+	*n_r = 0;
+	if (in.len == 0 || in.p[0] != 'D' || pg_settled(p))
+		return SP_OK;
+	struct rows rows = rows_of(p);
+	if (!may_run(p, &rows) || (written && !rows.shape->masked) || (rows.shape->masked && !masks_find(&rows)))
+		return SP_OK;
+	struct sp_reader r = sp_reader(in);
+	int rc = written ? run_written(p, &rows, &r) : run_passed(p, &rows, &r);
+	*n_r = in.len - r.left;
+	return rc;
 }
 
 /* ---- messages that pass in pieces ---- */
