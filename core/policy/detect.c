@@ -3,6 +3,7 @@
  * Finding secrets and personal data by content.
  *
  *   text ─▶ counts: are there enough digits, signs … for X? ─▶ Hyperscan: "an X may end here" ─▶ find_X(): where from, where to?
+ *                                                        └─▶ scan_X(): the same for what is found most, without ─┘
  *
  * An automaton costs more to begin with than a short value to read, so most values meet none: detect_may.c.  They run
  * without start-of-match, which their patterns could not have; so each pattern is short, and the C function
@@ -38,73 +39,47 @@ detect_bit(const char *name)
 /* ---- classes of bytes ---- */
 
 static bool
+is(uint8_t c, unsigned class)
+{
+	return (detect_class[c] & class) != 0;
+}
+
+static bool
 is_digit(uint8_t c)
 {
-	return c >= '0' && c <= '9';
+	return (uint8_t)(c - '0') <= 9;
 }
-
-static bool
-is_letter(uint8_t c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool
-is_alnum(uint8_t c)
-{
-	return is_digit(c) || is_letter(c);
-}
-
-static bool
-is_local(uint8_t c) /* of an address before the @ */
-{
-	return is_alnum(c) || c >= 0x80 || (c != 0 && strchr("._%+-'/=!#$&*?^`{|}~", c) != NULL);
-}
-
-static bool
-is_domain(uint8_t c)
-{
-	return is_alnum(c) || c >= 0x80 || c == '.' || c == '-';
-}
-
-static bool
-is_word(uint8_t c)
-{
-	return is_alnum(c) || c == '_';
-}
-
-typedef bool byte_class(uint8_t c);
 
 static size_t
-back(struct sp_bytes in, size_t at, byte_class *of, size_t most)
+back(struct sp_bytes in, size_t at, unsigned class, size_t most)
 {
 	size_t n = 0;
 
-	while (n < most && at > n && of(in.p[at - n - 1]))
+	while (n < most && at > n && is(in.p[at - n - 1], class))
 		n++;
 	return at - n;
 }
 
 static size_t
-forth(struct sp_bytes in, size_t at, byte_class *of, size_t most)
+forth(struct sp_bytes in, size_t at, unsigned class, size_t most)
 {
 	size_t n = 0;
 
-	while (n < most && at + n < in.len && of(in.p[at + n]))
+	while (n < most && at + n < in.len && is(in.p[at + n], class))
 		n++;
 	return at + n;
 }
 
 static bool
-before_is(struct sp_bytes in, size_t at, byte_class *of)
+before_is(struct sp_bytes in, size_t at, unsigned class)
 {
-	return at > 0 && of(in.p[at - 1]);
+	return at > 0 && is(in.p[at - 1], class);
 }
 
 static bool
-after_is(struct sp_bytes in, size_t at, byte_class *of)
+after_is(struct sp_bytes in, size_t at, unsigned class)
 {
-	return at < in.len && of(in.p[at]);
+	return at < in.len && is(in.p[at], class);
 }
 
 /* ---- one function for each: `end` is where its pattern ended; *seen_r: no need to look before that ---- */
@@ -117,8 +92,8 @@ find_email(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 {
 	size_t at = end - 2;
 
-	s->from = back(in, at, is_local, 64);
-	s->to = forth(in, at + 1, is_domain, 255);
+	s->from = back(in, at, IS_LOCAL, 64);
+	s->to = forth(in, at + 1, IS_DOMAIN, 255);
 	*seen_r = end;
 	while (s->to > end && (in.p[s->to - 1] == '.' || in.p[s->to - 1] == '-'))
 		s->to--;
@@ -131,15 +106,12 @@ find_email(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 static bool
 luhn(const uint8_t *digit, size_t n)
 {
+	static const uint8_t twice[] = { 0, 2, 4, 6, 8, 1, 3, 5, 7, 9 };
 	unsigned sum = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		unsigned d = digit[n - 1 - i];
-		if (i % 2 == 1)
-			d = d * 2 > 9 ? d * 2 - 9 : d * 2;
-		sum += d;
-	}
-	return sum % 10 == 0;
+	for (; n > 1; n -= 2)
+		sum += digit[n - 1] + twice[digit[n - 2]];
+	return (sum + (n > 0 ? digit[0] : 0)) % 10 == 0;
 }
 
 struct digits { /* a run of digits with single spaces or dashes between groups */
@@ -245,18 +217,18 @@ find_iban(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 
 	*seen_r = end;
 	s->from = end - 4;
-	if (before_is(in, s->from, is_word))
+	if (before_is(in, s->from, IS_WORD))
 		return false;
 	for (size_t i = s->from; i < in.len && n < sizeof(c); i++) {
-		if (is_alnum(in.p[i])) {
+		if (is(in.p[i], IS_ALNUM)) {
 			c[n] = in.p[i];
 			at[n++] = i;
-		} else if (in.p[i] != ' ' || i + 1 >= in.len || !is_alnum(in.p[i + 1])) {
+		} else if (in.p[i] != ' ' || i + 1 >= in.len || !is(in.p[i + 1], IS_ALNUM)) {
 			break;
 		}
 	}
 	for (; n >= 15; n--) {
-		if (after_is(in, at[n - 1] + 1, is_word) || !mod97(c, n))
+		if (after_is(in, at[n - 1] + 1, IS_WORD) || !mod97(c, n))
 			continue;
 		s->to = at[n - 1] + 1;
 		*seen_r = s->to;
@@ -274,29 +246,23 @@ find_ssn(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 	s->from = end - 11;
 	s->to = end;
 	*seen_r = end;
-	if (before_is(in, s->from, is_word) || after_is(in, end, is_word) || (s->from > 0 && in.p[s->from - 1] == '-'))
+	if (before_is(in, s->from, IS_WORD) || after_is(in, end, IS_WORD) || (s->from > 0 && in.p[s->from - 1] == '-'))
 		return false;
 	return memcmp(p, "000", 3) != 0 && memcmp(p, "666", 3) != 0 && p[0] != '9' && memcmp(p + 4, "00", 2) != 0
 	    && memcmp(p + 7, "0000", 4) != 0;
-}
-
-static bool
-is_dialled(uint8_t c)
-{
-	return is_digit(c) || (c != 0 && strchr(" ()-./", c) != NULL);
 }
 
 /* +49 30 1234567, and (212) 555-0100 */
 static bool
 find_phone(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 {
-	size_t plus = back(in, end, is_dialled, 32), digits = 0;
+	size_t plus = back(in, end, IS_DIALLED, 32), digits = 0;
 	bool international = plus > 0 && in.p[plus - 1] == '+';
 
 	*seen_r = end;
 	s->from = international ? plus - 1 : digits_begin(in, end, 16);
 	s->to = international ? plus : end;
-	for (size_t i = plus; international && i < in.len && is_dialled(in.p[i]) && i - plus < 32; i++) {
+	for (size_t i = plus; international && i < in.len && is(in.p[i], IS_DIALLED) && i - plus < 32; i++) {
 		if (!is_digit(in.p[i]))
 			continue;
 		digits++;
@@ -304,19 +270,13 @@ find_phone(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 	}
 	if (international) {
 		*seen_r = s->to > end ? s->to : end;
-		return digits >= 8 && digits <= 15 && !before_is(in, s->from, is_word);
+		return digits >= 8 && digits <= 15 && !before_is(in, s->from, IS_WORD);
 	}
 	/* Without a country: the pattern was 10 digits as 3-3-4 with signs between. */
 	s->from = end - (end > 12 && in.p[end - 10] == ')' ? 13 : 12);
 	if (s->from > 0 && in.p[s->from - 1] == '(')
 		s->from--;
-	return !before_is(in, s->from, is_word) && !after_is(in, end, is_word) && !(s->from > 0 && is_gap(in.p[s->from - 1]) && s->from > 1 && is_digit(in.p[s->from - 2]));
-}
-
-static bool
-is_address(uint8_t c)
-{
-	return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' || c == '.';
+	return !before_is(in, s->from, IS_WORD) && !after_is(in, end, IS_WORD) && !(s->from > 0 && is_gap(in.p[s->from - 1]) && s->from > 1 && is_digit(in.p[s->from - 2]));
 }
 
 static bool
@@ -325,13 +285,13 @@ find_ip(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 	char text[64];
 	uint8_t ignored[16];
 
-	s->from = back(in, end, is_address, 46);
-	s->to = forth(in, end, is_address, 46);
+	s->from = back(in, end, IS_ADDRESS, 46);
+	s->to = forth(in, end, IS_ADDRESS, 46);
 	*seen_r = s->to;
 	while (s->to > s->from && (in.p[s->to - 1] == '.' || (in.p[s->to - 1] == ':' && (s->to < 2 || in.p[s->to - 2] != ':'))))
 		s->to--; /* the sentence's, not the address's */
 	size_t n = s->to - s->from;
-	if (n < 3 || n >= sizeof(text) || before_is(in, s->from, is_word) || after_is(in, s->to, is_word))
+	if (n < 3 || n >= sizeof(text) || before_is(in, s->from, IS_WORD) || after_is(in, s->to, IS_WORD))
 		return false;
 	memcpy(text, in.p + s->from, n);
 	text[n] = '\0';
@@ -343,21 +303,15 @@ find_ip(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 	return inet_pton(strchr(text, ':') != NULL ? AF_INET6 : AF_INET, text, ignored) == 1;
 }
 
-static bool
-is_url64(uint8_t c)
-{
-	return is_alnum(c) || c == '-' || c == '_';
-}
-
 /* eyJ….eyJ….signature; the mark is the second eyJ */
 static bool
 find_jwt(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 {
-	s->from = back(in, end - 4, is_url64, LOOK);
-	s->to = forth(in, end, is_url64, LOOK);
+	s->from = back(in, end - 4, IS_NAME, LOOK);
+	s->to = forth(in, end, IS_NAME, LOOK);
 	*seen_r = s->to;
 	if (s->to < in.len && in.p[s->to] == '.')
-		s->to = forth(in, s->to + 1, is_url64, LOOK);
+		s->to = forth(in, s->to + 1, IS_NAME, LOOK);
 	*seen_r = s->to;
 	return true;
 }
@@ -366,13 +320,13 @@ find_jwt(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 static bool
 find_aws_key(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 {
-	s->to = forth(in, end, is_alnum, 64);
-	s->from = back(in, end, is_alnum, 64);
+	s->to = forth(in, end, IS_ALNUM, 64);
+	s->from = back(in, end, IS_ALNUM, 64);
 	*seen_r = s->to;
 	if (s->to - s->from == 20)
 		return true;
-	s->from = back(in, end, detect_in_token, 40);
-	s->to = forth(in, end, detect_in_token, 64);
+	s->from = back(in, end, IS_TOKEN, 40);
+	s->to = forth(in, end, IS_TOKEN, 64);
 	return s->to - s->from == 40;
 }
 
@@ -403,25 +357,79 @@ find_private_key(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 static bool
 find_bearer(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 {
-	s->from = back(in, end, detect_in_token, LOOK);
-	s->to = forth(in, end, detect_in_token, LOOK);
+	s->from = back(in, end, IS_TOKEN, LOOK);
+	s->to = forth(in, end, IS_TOKEN, LOOK);
 	*seen_r = s->to;
 	return true;
-}
-
-static bool
-is_prefixed(uint8_t c)
-{
-	return is_alnum(c) || c == '_' || c == '-';
 }
 
 /* ghp_…, xoxb-…: whatever the word's own characters reach to. */
 static bool
 find_prefixed(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 {
-	s->from = back(in, end, is_prefixed, LOOK);
-	s->to = forth(in, end, is_prefixed, LOOK);
+	s->from = back(in, end, IS_NAME, LOOK);
+	s->to = forth(in, end, IS_NAME, LOOK);
 	*seen_r = s->to;
+	return true;
+}
+
+/* ---- every place of a row's pattern, without an automaton ---- */
+
+struct detector_row;
+
+struct scan {
+	const struct detector_row *row;
+	struct sp_bytes in;
+	size_t seen; /* up to where the row's function has looked */
+};
+static bool scan_hit(struct scan *scan, size_t end);
+
+static bool
+scan_email(struct scan *scan)
+{
+	const uint8_t *end = scan->in.p + scan->in.len;
+
+	for (const uint8_t *p = scan->in.p; (p = memchr(p, '@', (size_t)(end - p))) != NULL && end - p > 1; p++)
+		if ((is(p[1], IS_ALNUM) || p[1] >= 0x80) && !scan_hit(scan, (size_t)(p + 2 - scan->in.p)))
+			return false;
+	return true;
+}
+
+/* Thirteen digits, single gaps between. */
+static bool
+scan_card(struct scan *scan)
+{
+	size_t run = 0;
+
+	for (size_t i = 0; i < scan->in.len; i++) {
+		if (!is_digit(scan->in.p[i]))
+			run = run > 0 && is_gap(scan->in.p[i]) && is_digit(scan->in.p[i - 1]) ? run : 0;
+		else if (++run >= 13 && !scan_hit(scan, i + 1))
+			return false;
+	}
+	return true;
+}
+
+static bool
+all_digits(const uint8_t *p, size_t n)
+{
+	while (n > 0 && is_digit(*p)) {
+		p++;
+		n--;
+	}
+	return n == 0;
+}
+
+/* ddd-dd-dddd */
+static bool
+scan_ssn(struct scan *scan)
+{
+	const uint8_t *p = scan->in.p;
+
+	for (size_t end = 11; end <= scan->in.len; end++)
+		if (p[end - 8] == '-' && p[end - 5] == '-' && all_digits(p + end - 4, 4) && all_digits(p + end - 7, 2) &&
+		    all_digits(p + end - 11, 3) && !scan_hit(scan, end))
+			return false;
 	return true;
 }
 
@@ -432,26 +440,27 @@ struct detector_row {
 	unsigned flags;
 	enum detector what;
 	find_fn *find;
+	bool (*scan)(struct scan *scan); /* what the pattern says, or NULL; false: too much was found */
 };
 
 static const struct detector_row row[] = {
-	{ "@[a-zA-Z0-9\\x80-\\xff]", 0, DETECT_EMAIL, find_email },
-	{ "[0-9](?:[ -]?[0-9]){12}", 0, DETECT_CARD, find_card },
-	{ "[a-z]{2}[0-9]{2}", HS_FLAG_CASELESS, DETECT_IBAN, find_iban },
-	{ "[0-9]{3}-[0-9]{2}-[0-9]{4}", 0, DETECT_SSN, find_ssn },
-	{ "\\+[0-9]{2}", 0, DETECT_PHONE, find_phone },
-	{ "[0-9]{3}\\)?[ .-][0-9]{3}[ .-][0-9]{4}", 0, DETECT_PHONE, find_phone },
-	{ "[0-9]\\.[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]", 0, DETECT_IP, find_ip },
-	{ "[0-9a-f]?:[0-9a-f]{0,4}:[0-9a-f]", HS_FLAG_CASELESS, DETECT_IP, find_ip },
-	{ "eyJ[A-Za-z0-9_-]{5,}\\.eyJ", 0, DETECT_JWT, find_jwt },
-	{ "(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|AGPA|ANPA|ANVA)[A-Z0-9]{16}", 0, DETECT_AWS_KEY, find_aws_key },
-	{ "secret_?access_?key[\"' ]{0,3}[:=][\"' ]{0,3}[a-z0-9/+=]{40}", HS_FLAG_CASELESS, DETECT_AWS_KEY, find_aws_key },
-	{ "-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----", 0, DETECT_PRIVATE_KEY, find_private_key },
-	{ "bearer[ \\t:=\"']{1,4}[a-z0-9._~+/-]{16}", HS_FLAG_CASELESS, DETECT_BEARER, find_bearer },
-	{ "gh[pousr]_[A-Za-z0-9]{30}", 0, DETECT_GITHUB_TOKEN, find_prefixed },
-	{ "github_pat_[A-Za-z0-9_]{22}", 0, DETECT_GITHUB_TOKEN, find_prefixed },
-	{ "xox[abeoprs]-[A-Za-z0-9-]{10}", 0, DETECT_SLACK_TOKEN, find_prefixed },
-	{ "xapp-[A-Za-z0-9-]{10}", 0, DETECT_SLACK_TOKEN, find_prefixed },
+	{ "@[a-zA-Z0-9\\x80-\\xff]", 0, DETECT_EMAIL, find_email, scan_email },
+	{ "[0-9](?:[ -]?[0-9]){12}", 0, DETECT_CARD, find_card, scan_card },
+	{ "[a-z]{2}[0-9]{2}", HS_FLAG_CASELESS, DETECT_IBAN, find_iban, NULL },
+	{ "[0-9]{3}-[0-9]{2}-[0-9]{4}", 0, DETECT_SSN, find_ssn, scan_ssn },
+	{ "\\+[0-9]{2}", 0, DETECT_PHONE, find_phone, NULL },
+	{ "[0-9]{3}\\)?[ .-][0-9]{3}[ .-][0-9]{4}", 0, DETECT_PHONE, find_phone, NULL },
+	{ "[0-9]\\.[0-9]{1,3}\\.[0-9]{1,3}\\.[0-9]", 0, DETECT_IP, find_ip, NULL },
+	{ "[0-9a-f]?:[0-9a-f]{0,4}:[0-9a-f]", HS_FLAG_CASELESS, DETECT_IP, find_ip, NULL },
+	{ "eyJ[A-Za-z0-9_-]{5,}\\.eyJ", 0, DETECT_JWT, find_jwt, NULL },
+	{ "(?:AKIA|ASIA|ABIA|ACCA|AROA|AIDA|AGPA|ANPA|ANVA)[A-Z0-9]{16}", 0, DETECT_AWS_KEY, find_aws_key, NULL },
+	{ "secret_?access_?key[\"' ]{0,3}[:=][\"' ]{0,3}[a-z0-9/+=]{40}", HS_FLAG_CASELESS, DETECT_AWS_KEY, find_aws_key, NULL },
+	{ "-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----", 0, DETECT_PRIVATE_KEY, find_private_key, NULL },
+	{ "bearer[ \\t:=\"']{1,4}[a-z0-9._~+/-]{16}", HS_FLAG_CASELESS, DETECT_BEARER, find_bearer, NULL },
+	{ "gh[pousr]_[A-Za-z0-9]{30}", 0, DETECT_GITHUB_TOKEN, find_prefixed, NULL },
+	{ "github_pat_[A-Za-z0-9_]{22}", 0, DETECT_GITHUB_TOKEN, find_prefixed, NULL },
+	{ "xox[abeoprs]-[A-Za-z0-9-]{10}", 0, DETECT_SLACK_TOKEN, find_prefixed, NULL },
+	{ "xapp-[A-Za-z0-9-]{10}", 0, DETECT_SLACK_TOKEN, find_prefixed, NULL },
 };
 enum { ROWS = sizeof(row) / sizeof(*row) };
 
@@ -468,6 +477,8 @@ detect_prepare(void)
 	detect_may_prepare();
 	for (unsigned i = 0; i < ROWS; i++) {
 		hs_database_t *made;
+		if (i > 0 && row[i].what < row[i - 1].what)
+			return SP_EINTERNAL; /* scan_rows() would miss it */
 		if (hs_compile(row[i].pattern, row[i].flags, HS_MODE_BLOCK, NULL, &made, &err) != HS_SUCCESS) {
 			hs_free_compile_error(err);
 			return SP_EINTERNAL;
@@ -501,25 +512,23 @@ keep(struct span s)
 	return true;
 }
 
-struct scan {
-	const struct detector_row *row;
-	struct sp_bytes in;
-	size_t seen; /* up to where the row's function has looked */
-};
+static bool
+scan_hit(struct scan *scan, size_t end)
+{
+	struct span s = { .what = scan->row->what };
+
+	if (end <= scan->seen)
+		return true;
+	return !scan->row->find(scan->in, end, &s, &scan->seen) || keep(s);
+}
 
 static int
 on_match(unsigned id, unsigned long long from, unsigned long long to, unsigned flags, void *context)
 {
-	struct scan *scan = context;
-	struct span s = { .what = scan->row->what };
-
 	(void)id;
 	(void)from;
 	(void)flags;
-	if (to <= scan->seen)
-		return 0;
-	bool is_one = scan->row->find(scan->in, (size_t)to, &s, &scan->seen);
-	return is_one && !keep(s);
+	return !scan_hit(context, (size_t)to);
 }
 
 static int
@@ -536,7 +545,8 @@ join(struct span *span, size_t max)
 {
 	size_t n = 0;
 
-	qsort(found.v, found.n, sizeof(*found.v), by_begin);
+	if (found.n > 1)
+		qsort(found.v, found.n, sizeof(*found.v), by_begin);
 	for (size_t i = 0; i < found.n; i++) {
 		const struct span *s = &found.v[i];
 		if (n > 0 && s->from <= span[n - 1].to)
@@ -549,37 +559,50 @@ join(struct span *span, size_t max)
 	return n;
 }
 
+struct spans { /* where findings go */
+	struct span *v;
+	size_t max;
+};
+
 static bool
-scan_rows(uint32_t wanted, struct sp_bytes in)
+scan_rows(uint32_t wanted, struct sp_bytes in, bool slowly)
 {
-	for (unsigned i = 0; i < ROWS; i++) {
-		struct scan scan = { .row = &row[i], .in = in };
+	for (unsigned i = 0; i < ROWS && wanted >> row[i].what != 0; i++) { /* rows are in the order of detectors */
 		if ((wanted >> row[i].what & 1) == 0)
 			continue;
-		if (hs_scan(automaton[i], (const char *)in.p, (unsigned)in.len, 0, scratch, on_match, &scan) != HS_SUCCESS)
+		struct scan scan = { .row = &row[i], .in = in };
+		bool done = row[i].scan != NULL && !slowly ? row[i].scan(&scan)
+		    : hs_scan(automaton[i], (const char *)in.p, (unsigned)in.len, 0, scratch, on_match, &scan) == HS_SUCCESS;
+		if (!done)
 			return false;
 	}
 	return true;
 }
 
+static size_t
+find_all(uint32_t wanted, struct sp_bytes in, bool slowly, struct spans to)
+{
+	if (in.len == 0 || wanted == 0 || to.max == 0)
+		return 0;
+	found.n = 0;
+	if (detect_prepare() != SP_OK || in.len > UINT32_MAX || !scan_rows(wanted, in, slowly)) {
+		to.v[0] = (struct span){ .to = in.len }; /* what can't be looked at is hidden */
+		return 1;
+	}
+	size_t n = found.n == 0 ? 0 : join(to.v, to.max);
+	if (n == SIZE_MAX)
+		to.v[(n = to.max) - 1].to = in.len;
+	return n;
+}
+
 size_t
 detect_find_slowly(uint32_t wanted, struct sp_bytes in, struct span *span, size_t max)
 {
-	if (in.len == 0 || wanted == 0 || max == 0)
-		return 0;
-	found.n = 0;
-	if (detect_prepare() != SP_OK || in.len > UINT32_MAX || !scan_rows(wanted, in)) {
-		span[0] = (struct span){ .to = in.len }; /* what can't be looked at is hidden */
-		return 1;
-	}
-	size_t n = found.n == 0 ? 0 : join(span, max);
-	if (n == SIZE_MAX)
-		span[(n = max) - 1].to = in.len;
-	return n;
+	return find_all(wanted, in, true, (struct spans){ span, max });
 }
 
 size_t
 detect_find(uint32_t wanted, struct sp_bytes in, struct span *span, size_t max)
 {
-	return detect_find_slowly(detect_may(wanted, in), in, span, max);
+	return find_all(detect_may(wanted, in), in, false, (struct spans){ span, max });
 }

@@ -36,6 +36,10 @@ uint32_t detect_may(uint32_t wanted, struct sp_bytes in);
 void detect_may_prepare(void);
 /* detect_find() without that: what tests hold it against. */
 size_t detect_find_slowly(uint32_t wanted, struct sp_bytes in, struct span *span, size_t max);
+/* Classes of bytes: what may stand in an address before its @ and behind, in a telephone number, an IP address, a name … */
+enum { IS_DIGIT = 1, IS_LETTER = 2, IS_LOCAL = 4, IS_DOMAIN = 8, IS_WORD = 16, IS_DIALLED = 32, IS_ADDRESS = 64, IS_NAME = 128, IS_TOKEN = 256 };
+#define IS_ALNUM (IS_DIGIT | IS_LETTER)
+extern uint16_t detect_class[256]; /* filled by detect_may_prepare() */
 /* Characters of a token; where those end that `in` begins with. */
 bool detect_in_token(uint8_t c);
 size_t detect_token_end(struct sp_bytes in);

@@ -56,6 +56,27 @@ def a_million_rows(w):
 
 
 @test
+def an_answer_that_pauses(w):
+    """What comes in a flood is fetched in large pieces; what comes slowly, or last, waits for no more of it."""
+    text = ("SELECT n, repeat('x', n % 200), CASE WHEN n % 30001 = 0 THEN pg_sleep(0.05)::text END FROM generate_series(1, 120000) n "
+            "UNION ALL SELECT n, 'last', pg_sleep(0.02)::text FROM generate_series(1, 10) n")
+    direct, c = digest_of(Wire.direct(w), text), Wire.through(w)
+    for _ in range(2):
+        assert digest_of(c, text) == direct and direct[0] == 120010, direct
+        assert c.values("SELECT 1") == [[b"1"]]
+
+
+@test
+def findings_here_and_there(w):
+    """Rows that come out as they are and rows that are written anew, in their order."""
+    text = "SELECT n, CASE WHEN n % {each} = 0 THEN 'to ' || {what} ELSE 'row ' || n END, repeat('y', n % 50) FROM generate_series(1, 100000) n"
+    for each in (3, 997, 30001):
+        direct = digest_of(Wire.direct(w), text.format(each=each, what="'****' || '.'"))
+        through = digest_of(Wire.through(w, "bob"), text.format(each=each, what="'ada' || n % 10 || '@example.com' || '.'"))
+        assert direct == through and direct[0] == 100000, (each, direct, through)
+
+
+@test
 def copy_out_of_100_mb(w):
     before = resident(w)
     text = "COPY (SELECT n, repeat('x', 90) FROM generate_series(1, 1000000) n) TO STDOUT"
@@ -117,4 +138,8 @@ def a_client_that_does_not_read_costs_little(w):
         c.sock.close()
 
 
-main(sql=SQL, record="output head=1m;")
+LOOKS = """
+rule "no-addresses" { on = "output", when = { user = "bob", detect = { "email" } }, mask = mask.redact }
+"""
+
+main(sql=SQL, record="output head=1m;", policy=POLICY + LOOKS)
