@@ -263,6 +263,7 @@ stream_pass(struct stream *from, struct stream *to, size_t n)
 		to->segment[to->nsegments++] = (struct segment){ SEGMENT_INPUT, offset, n };
 	}
 	to->pending += n;
+	from->passes = true;
 	return stream_consume(from, n);
 }
 
@@ -420,7 +421,7 @@ stream_wants_input(const struct stream *st)
 		return false;
 	if (s->state == SESSION_WHO && st->side == SP_CLIENT && !s->of_person)
 		return false; /* nobody yet: what it sends on stays in the kernel */
-	if (other->full || record_behind(s->w) || (st->side == SP_CLIENT && budget_waits(s)))
+	if (other->full || (st->passes && other->out.len > STREAM_LAG) || record_behind(s->w) || (st->side == SP_CLIENT && budget_waits(s)))
 		return false;
 	return st->in.len < (st->want > STREAM_INPUT ? st->want : STREAM_INPUT);
 }

@@ -2,6 +2,7 @@
 /* A session's streams: order, partial sends, half-closed ends, and what is bounded. */
 #include <config.h>
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -64,12 +65,14 @@ drink(int fd, size_t *at)
 {
 	static uint8_t b[65536];
 	bool good = true;
-	for (unsigned dry = 0; dry < 4;) {
+	for (unsigned dry = 0; dry < 100;) {
 		ssize_t n = recv(fd, b, sizeof(b), 0);
 		for (ssize_t i = 0; i < n; i++)
 			good = good && b[i] == byte_at(*at + (size_t)i);
 		*at += n > 0 ? (size_t)n : 0;
 		dry = n > 0 ? 0 : dry + 1;
+		if (n <= 0)
+			(void)poll(NULL, 0, 1); /* the last of a flood waits for more of it */
 		world_turn(&v);
 	}
 	CU_ASSERT(good);
@@ -83,12 +86,11 @@ test_client_does_not_read(void)
 	size_t sent = pour(v.target, 0, 64u << 20), got = 0;
 	const struct stream *to = &v.s->side[SP_CLIENT], *from = &v.s->side[SP_TARGET];
 	CU_ASSERT(sent < 64u << 20);
-	CU_ASSERT(to->full && !from->reading && sp_full(v.s, SP_CLIENT));
-	CU_ASSERT(to->out.len > STREAM_HIGH && to->out.len <= STREAM_HIGH + SCRATCH && from->in.len <= STREAM_INPUT + SCRATCH);
-	CU_ASSERT_EQUAL(v.drained, 0);
+	CU_ASSERT(!from->reading);
+	CU_ASSERT(to->out.len > STREAM_LAG && to->out.len <= STREAM_LAG + SCRATCH && from->in.len <= STREAM_INPUT + SCRATCH);
 	drink(v.client, &got);
 	CU_ASSERT_EQUAL(got, sent);
-	CU_ASSERT(!to->full && from->reading && v.drained >= 1);
+	CU_ASSERT(!to->full && from->reading);
 	CU_ASSERT_EQUAL(to->out.cap, 0); /* an idle session owns no buffer */
 	sent += pour(v.target, sent, 100000);
 	drink(v.client, &got);
