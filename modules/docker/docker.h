@@ -76,18 +76,21 @@ bool query_get(struct sp_bytes query, const char *name, struct sp_writer *space,
 /* All but `name`, written anew, each with a '&' behind it.  false: it is not clear. */
 bool query_without(struct sp_bytes query, const char *name, struct sp_writer *out);
 
-/* ---- classify.c ---- */
+/* ---- attributes.c ---- */
 
 enum { A_ACTION, A_EFFECT, A_CONTAINER, A_ID, A_LABELS, A_IMAGE, A_REGISTRY, A_PINNED, A_USER, A_ROOT, A_PRIVILEGED, A_PROGRAM, A_ARGV, A_SHELL, A_READS, A_WRITES, A_ENV,
 	A_TTY, A_WORKDIR, A_HOST_PATHS, A_VOLUMES, A_CAPS, A_DEVICES, A_NAMESPACES, A_SECURITY, A_PORTS, A_NAME, A_PATH, A_DIRECTION, A_FORCE, A_QUERY };
 extern const struct sp_attr docker_attrs[];
 extern const char *const docker_kinds[];
-int docker_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text);
 int docker_say_image(struct sp_op *op, struct sp_bytes image);
 /* A path, as it is opened, to the attribute: no empty part and no "."; ".." is unclear, `why` and `name` say where. */
 int docker_say_path(struct sp_op *op, unsigned attr, struct sp_bytes path, const char *why);
 /* "", "0", "root", each with a group or without. */
 bool docker_is_root(struct sp_bytes user);
+
+/* ---- classify.c ---- */
+
+int docker_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text);
 
 /* ---- argv.c ---- */
 
