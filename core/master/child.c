@@ -93,8 +93,8 @@ child_limits(enum role role)
 	limit(RLIMIT_MEMLOCK, MEMLOCK_BYTES);
 	if (role == ROLE_WORKER || role == ROLE_CHECK)
 		limit(RLIMIT_STACK, STACK_BYTES);
-	/* These two do more at a time when they don't take the processor from whom they just woke, or wait for. */
-	if (role == ROLE_WORKER || role == ROLE_RECORDER)
+	/* These two do more at a time when they don't take the processor from whom they just woke, or wait for.  Another policy is the operator's. */
+	if ((role == ROLE_WORKER || role == ROLE_RECORDER) && sched_getscheduler(0) == SCHED_OTHER)
 		(void)sched_setscheduler(0, SCHED_BATCH, &(struct sched_param){ 0 });
 }
 
