@@ -28,8 +28,12 @@ look_at_disk(struct doctor *d, const char *what, const char *path)
 	struct statvfs v;
 	if (path == NULL || path[0] != '/')
 		return;
+	if (statvfs(path, &v) != 0 && errno == ENOENT) {
+		doctor_say(d, GOOD, "disk", "%s, %s: not there yet; the first start makes it", what, path);
+		return;
+	}
 	if (statvfs(path, &v) != 0) {
-		doctor_say(d, errno == EACCES || errno == ENOENT ? WARNING : DANGER, "disk", "%s, %s: %s", what, path, strerror(errno));
+		doctor_say(d, errno == EACCES ? WARNING : DANGER, "disk", "%s, %s: %s", what, path, strerror(errno));
 		return;
 	}
 	unsigned long long left = (unsigned long long)v.f_bavail * v.f_frsize, all = (unsigned long long)v.f_blocks * v.f_frsize;

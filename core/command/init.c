@@ -20,17 +20,21 @@ struct question {
 	const char *option, *text, *otherwise;
 	size_t offset, room;
 	const char *letters; /* of an answer; more would need quotes somewhere */
+	bool asked;          /* or an option only */
 };
 
 #define ANSWER_IN(member) offsetof(struct init, member), sizeof(((struct init *)0)->member)
 #define NAMES "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-."
 
 static const struct question question[] = {
-	{ "server", "Where is the PostgreSQL server (HOST:PORT)?", "127.0.0.1:5432", ANSWER_IN(server), NAMES ":[]" },
-	{ "database", "Which database?", "postgres", ANSWER_IN(database), NAMES },
-	{ "login", "As whom does the gateway log in there?", "app_gw", ANSWER_IN(login), NAMES },
-	{ "issuer", "Who vouches for people (the URL of an OpenID issuer, or \"local\" for a first look)?", "local", ANSWER_IN(issuer), NAMES ":/~%+@" },
-	{ "groups", "Whose members may use it (groups, with commas)?", "dev", ANSWER_IN(groups), NAMES ",:@/" },
+	{ "server", "Where is the PostgreSQL server (HOST:PORT)?", "127.0.0.1:5432", ANSWER_IN(server), NAMES ":[]", true },
+	{ "database", "Which database?", "postgres", ANSWER_IN(database), NAMES, true },
+	{ "login", "As whom does the gateway log in there?", "app_gw", ANSWER_IN(login), NAMES, true },
+	{ "issuer", "Who vouches for people (the URL of an OpenID issuer, or \"local\" for a first look)?", "local", ANSWER_IN(issuer), NAMES ":/~%+@", true },
+	{ "groups", "Whose members may use it (groups, with commas)?", "dev", ANSWER_IN(groups), NAMES ",:@/", true },
+	{ "listen", "Where do clients come (ADDRESS:PORT)?", "127.0.0.1:6432", ANSWER_IN(listen), NAMES ":[]", false },
+	{ "client", "What is the gateway called at the issuer?", "sallyport", ANSWER_IN(client), NAMES ":/@", false },
+	{ "url", "Where do browsers find the console?", NULL, ANSWER_IN(url), NAMES ":/[]", false },
 };
 
 static int
@@ -42,6 +46,20 @@ take(const struct init *i, const struct question *q, const char *answer, size_t 
 	return DONE;
 }
 
+/* The console's: on this machine alone, when clients come from nowhere else. */
+static int
+find_url(const struct init *i, char *into, size_t room)
+{
+	char host[256] = "localhost";
+	struct hostport h;
+	if (settings_hostport(i->listen, &h) != SP_OK || !h.loopback)
+		(void)gethostname(host, sizeof(host) - 1);
+	int n = snprintf(into, room, "https://%s:8443", host);
+	if (n < 0 || (size_t)n >= room || settings_console_host(into) == NULL) /* a machine may be called what no browser looks up */
+		(void)snprintf(into, room, "https://localhost:8443");
+	return DONE;
+}
+
 static int
 ask(struct init *i, const struct question *q)
 {
@@ -49,7 +67,9 @@ ask(struct init *i, const struct question *q)
 	size_t room = 0;
 	if (option(i->r, q->option) != NULL)
 		return take(i, q, option(i->r, q->option), strlen(option(i->r, q->option)), into);
-	if (flag(i->r, "yes"))
+	if (q->otherwise == NULL)
+		return find_url(i, into, q->room);
+	if (flag(i->r, "yes") || !q->asked)
 		return take(i, q, q->otherwise, strlen(q->otherwise), into);
 	(void)fprintf(stderr, "%s [%s] ", q->text, q->otherwise);
 	(void)fflush(stderr);
@@ -86,6 +106,9 @@ check_answers(struct init *i)
 		return misused(i->r, "--listen is ADDRESS:PORT, such as 0.0.0.0:5432, not \"%s\"", i->listen);
 	if (strcmp(i->issuer, "local") != 0 && !url_fits(i->issuer, false))
 		return misused(i->r, "an issuer is https://…, or \"local\", not \"%s\"", i->issuer);
+	const char *console = settings_console_host(i->url);
+	if (console == NULL || settings_hostport(console, &h) != SP_OK)
+		return misused(i->r, "--url is https://HOST:PORT, the console's address for browsers, not \"%s\"", i->url);
 	size_t n = strlen(i->groups);
 	if (i->groups[0] == ',' || i->groups[n - 1] == ',' || strstr(i->groups, ",,") != NULL)
 		return misused(i->r, "groups stand with one comma between two: \"%s\"", i->groups);
@@ -97,9 +120,12 @@ static int
 find_parts(struct init *i)
 {
 	static const char *const policies[] = { "../share/sallyport/policies", "../conf/policies", "../../../conf/policies", NULL };
+	static const char *const shipped[] = { "../share/sallyport/sallyport.conf", NULL };
 	static const char *const modules[] = { "../lib/sallyport/modules/postgres.so", "../modules/postgres/.libs/postgres.so", NULL };
 	if (!beside(policies, i->policies, sizeof(i->policies)))
 		return failed("the shipped policies are not beside this program (../share/sallyport/policies)");
+	if (!beside(shipped, i->shipped, sizeof(i->shipped)))
+		i->shipped[0] = '\0';
 	if (!beside(modules, i->module, sizeof(i->module)) || strncmp(i->module, "/usr/lib/", 9) == 0 || strncmp(i->module, "/usr/local/lib/", 15) == 0)
 		(void)snprintf(i->module, sizeof(i->module), "postgres");
 	if (strpbrk(i->policies, NOT_IN_A_WORD) != NULL || strpbrk(i->module, NOT_IN_A_WORD) != NULL)
@@ -144,7 +170,6 @@ run_init(struct run *r)
 	static struct init i;
 	i = (struct init){ .r = r };
 	int rc = find_folder(&i);
-	(void)snprintf(i.listen, sizeof(i.listen), "%s", option(r, "listen") == NULL ? "127.0.0.1:6432" : option(r, "listen"));
 	if (rc == DONE)
 		rc = find_parts(&i);
 	for (size_t k = 0; k < sizeof(question) / sizeof(*question) && rc == DONE; k++)

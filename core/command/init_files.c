@@ -3,9 +3,10 @@
  * The files that `init` writes:
  *
  *   sallyport.conf   conf.d/NAME.conf   tls/gateway.pem, .key (signed by itself)   secrets/NAME (empty, for the password)
+ *   with an issuer: secrets/corp.oidc (empty, for its client's secret)
  *   and, unless root writes to the usual place: run/ log/ state/ sessions/
  *
- * Each is written anew or not at all.
+ * Each is written anew or not at all, but for the sallyport.conf that an installation brings: unchanged, it is nobody's work.
  */
 #include <config.h>
 
@@ -27,6 +28,7 @@
 #include "../base/settings.h"
 
 #define YEAR (365 * 86400)
+#define ISSUER_SECRET "secrets/corp.oidc"
 
 /* ---- files and folders ---- */
 
@@ -78,6 +80,34 @@ write_file(const struct init *i, const char *name, mode_t mode, const char *user
 	return give(path, user);
 }
 
+static bool
+is_same(const char *a, const char *b)
+{
+	gnutls_datum_t one = { NULL, 0 }, other = { NULL, 0 };
+	bool same = gnutls_load_file(a, &one) == 0 && gnutls_load_file(b, &other) == 0 && one.size == other.size && memcmp(one.data, other.data, one.size) == 0;
+	gnutls_free(one.data);
+	gnutls_free(other.data);
+	return same;
+}
+
+/* Before anything is written: all of it can be, and what was shipped makes room. */
+static int
+make_room(const struct init *i, const char *const names[])
+{
+	char path[PATH_MAX];
+	for (size_t k = 0; names[k] != NULL; k++) {
+		int rc = path_in(i, names[k], path);
+		if (rc != DONE)
+			return rc;
+		if (access(path, F_OK) == 0 && (k > 0 || i->shipped[0] == '\0' || !is_same(path, i->shipped)))
+			return failed("%s is there already; move it away first", path);
+	}
+	int rc = path_in(i, names[0], path);
+	if (rc == DONE && unlink(path) != 0 && errno != ENOENT)
+		return failed("cannot replace %s: %s", path, strerror(errno));
+	return rc;
+}
+
 /* ---- the certificate ---- */
 
 static int
@@ -92,6 +122,8 @@ name_it(gnutls_x509_crt_t crt, const struct init *i)
 		rc = gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, host, (unsigned)strlen(host), GNUTLS_FSAN_SET);
 	if (rc == 0)
 		rc = gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, "localhost", 9, GNUTLS_FSAN_APPEND);
+	if (rc == 0 && settings_hostport(settings_console_host(i->url), &at) == SP_OK && !at.literal && strcmp(at.host, host) != 0)
+		rc = gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_DNSNAME, at.host, (unsigned)strlen(at.host), GNUTLS_FSAN_APPEND);
 	if (rc == 0 && settings_hostport(i->listen, &at) == SP_OK && at.loopback)
 		rc = gnutls_x509_crt_set_subject_alt_name(crt, GNUTLS_SAN_IPADDRESS, v4, sizeof(v4), GNUTLS_FSAN_APPEND);
 	return rc;
@@ -168,9 +200,16 @@ put_identity(FILE *f, const struct init *i)
 				 "# control socket lets in could then be anyone: name a real issuer before others come.\nlocal_issuer  on;\n", i->groups);
 		return;
 	}
-	(void)fprintf(f, "identity corp {\n    oidc      issuer=%s audience=sallyport api_audience=sallyport-api;\n    class     human;\n"
-			 "    user      claim=preferred_username;\n    groups    claim=groups;\n    # roles   approver=leads auditor=security admin=platform;\n}\n",
-	    i->issuer);
+	(void)fprintf(f, "identity corp {\n    oidc      issuer=%s client=%s secret=file:%s/" ISSUER_SECRET ";\n    class     human;\n"
+			 "    user      claim=preferred_username show=email;\n    groups    claim=groups;\n"
+			 "    # roles   approver=leads auditor=security admin=platform;\n}\n\n", i->issuer, i->client, i->folder);
+	struct hostport at = { .port = 0 }, from = { .port = 0 };
+	if (settings_hostport(settings_console_host(i->url), &at) != SP_OK || settings_hostport(i->listen, &from) != SP_OK)
+		return; /* both were looked at */
+	bool v6 = strchr(from.host, ':') != NULL;
+	(void)fprintf(f, "# Where people sign in, and `sallyport login` asks.\nconsole {\n    listen    %s%s%s:%u;\n"
+			 "    tls       cert=%s/tls/gateway.pem key=%s/tls/gateway.key;\n    url       %s;\n}\n",
+	    v6 ? "[" : "", from.host, v6 ? "]" : "", at.port, i->folder, i->folder, i->url);
 }
 
 static void
@@ -236,13 +275,43 @@ make_folders(const struct init *i)
 	return rc;
 }
 
+static void
+say_next(const struct init *i, const char *secret, bool local)
+{
+	unsigned step = 0;
+	char conf[PATH_MAX] = ""; /* as a word more, where it is not the one that is looked for */
+	if (!i->system)
+		(void)snprintf(conf, sizeof(conf), " %s/sallyport.conf", i->folder);
+	const char *c = i->system ? "" : " -c", *long_c = i->system ? "" : " --conf";
+	(void)printf("%s/sallyport.conf is written.  Next:\n\n  %u. put the password of %s into %s/%s (nothing else, mode 0600)\n", i->folder, ++step,
+	    i->login, i->folder, secret);
+	if (!local)
+		(void)printf("  %u. register the client \"%s\" at %s: confidential, authorization code with PKCE,\n"
+			     "     redirect URI %s/signin/callback/corp, groups in the claim \"groups\" of the id_token;\n     put its secret into %s/" ISSUER_SECRET "\n",
+		    ++step, i->client, i->issuer, i->url, i->folder);
+	(void)printf("  %u. sallyportd%s%s -t --connect\n", ++step, c, conf);
+	(void)printf("  %u. sallyport doctor%s%s\n", ++step, long_c, conf);
+	(void)printf("  %u. %s%s%s\n", ++step, i->system ? "systemctl enable --now sallyport" : "sallyportd", c, conf);
+	if (local)
+		(void)printf("  %u. psql 'host=localhost port=%s dbname=%s user=ann sslmode=verify-full sslrootcert=%s/tls/gateway.pem'\n"
+			     "     with a token as password: sallyport token --user ann --groups %s\n", ++step, strrchr(i->listen, ':') + 1, i->target, i->folder, i->groups);
+	else
+		(void)printf("  %u. each person, with a copy of %s/tls/gateway.pem while that is the certificate:\n"
+			     "     sallyport login --server %s --ca gateway.pem\n     PGSSLROOTCERT=gateway.pem sallyport connect %s\n", ++step, i->folder, i->url, i->target);
+}
+
 int
 init_write(const struct init *i)
 {
+	bool local = strcmp(i->issuer, "local") == 0;
 	char name[128], secret[128];
 	(void)snprintf(name, sizeof(name), "conf.d/%s.conf", i->target);
 	(void)snprintf(secret, sizeof(secret), "secrets/%s", i->target);
-	int rc = make_folders(i);
+	const char *const names[] = { "sallyport.conf", name, "tls/gateway.pem", "tls/gateway.key", secret, local ? NULL : ISSUER_SECRET, NULL };
+	const struct sp_bytes nothing = { (const uint8_t *)"", 0 };
+	int rc = make_room(i, names);
+	if (rc == DONE)
+		rc = make_folders(i);
 	if (rc == DONE)
 		rc = write_text(i, "sallyport.conf", put_main);
 	if (rc == DONE)
@@ -250,15 +319,10 @@ init_write(const struct init *i)
 	if (rc == DONE)
 		rc = write_certificate(i);
 	if (rc == DONE)
-		rc = write_file(i, secret, 0600, "sallyport-keeper", (struct sp_bytes){ (const uint8_t *)"", 0 });
-	if (rc != DONE)
-		return rc;
-	(void)printf("%s/sallyport.conf is written.  Next:\n\n"
-		     "  1. put the password of %s into %s/%s (nothing else, mode 0600)\n"
-		     "  2. sallyportd -c %s/sallyport.conf -t --connect\n"
-		     "  3. sallyport doctor --conf %s/sallyport.conf\n"
-		     "  4. sallyportd -c %s/sallyport.conf\n"
-		     "  5. psql 'host=… port=… dbname=%s user=YOU sslmode=verify-full sslrootcert=%s/tls/gateway.pem', with a token as password\n",
-	    i->folder, i->login, i->folder, secret, i->folder, i->folder, i->folder, i->target, i->folder);
-	return DONE;
+		rc = write_file(i, secret, 0600, "sallyport-keeper", nothing);
+	if (rc == DONE && !local)
+		rc = write_file(i, ISSUER_SECRET, 0600, "sallyport-keeper", nothing);
+	if (rc == DONE)
+		say_next(i, secret, local);
+	return rc;
 }

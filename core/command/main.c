@@ -104,6 +104,8 @@ static const struct option_row init_options[] = {
 	{ "issuer", "URL", "who vouches for people: an OpenID issuer; \"local\": the gateway itself, for a first look" },
 	{ "groups", "A,B", "whose members may use it" },
 	{ "listen", "ADDRESS:PORT", "where clients come; default: 127.0.0.1:6432" },
+	{ "client", "NAME", "with an issuer: what the gateway is called there; default: sallyport" },
+	{ "url", "URL", "with an issuer: the console's address for browsers; default: https://HOST:8443, this machine" },
 	{ "observe", NULL, "begin in observe mode: nothing is refused or masked, and `sallyport report` tells what would be" },
 	{ "yes", NULL, "ask nothing: the defaults, for what no option says" },
 	{ NULL, NULL, NULL },
@@ -287,7 +289,7 @@ const struct command commands[] = {
 	{ .name = "init", .words = "[FOLDER]", .max = 1, .options = init_options, .run = run_init, .alone = true,
 	    .help = "Write a configuration, by five questions.",
 	    .more = "For PostgreSQL, with the shipped policies and a certificate of its own. FOLDER is /etc/sallyport unless another is named;\n"
-		    "what is there already stays. Then `sallyportd -t` and `sallyport doctor` say whether all is well." },
+		    "what is there already stays, but for the sallyport.conf that was installed, if nobody has changed it. Then `sallyportd -t` and `sallyport doctor` say whether all is well." },
 	{ .name = "store migrate", .words = "", .options = secret_options, .run = run_store_migrate, .alone = true,
 	    .help = "Move the store from its SQLite file to the PostgreSQL server that `store` names now.",
 	    .more = "For root, while the gateway is stopped. All of it or nothing; the server's database has to be empty. The ledger stays in the file;\n"

@@ -163,17 +163,40 @@ def init_asks_five_questions(world):
     target = (folder / "conf.d" / "shop.conf").read_text()
     for text in ("db.example.com:5433", "user=gate", "groups=dev,ops", "verify-full"):
         assert text in target, target
-    assert "issuer=https://idp.example.com" in (folder / "sallyport.conf").read_text()
+    conf = (folder / "sallyport.conf").read_text()
+    for text in ("issuer=https://idp.example.com client=sallyport secret=file:", "listen    127.0.0.1:8443;", "url       https://localhost:8443;"):
+        assert text in conf, conf
+    assert "https://localhost:8443/signin/callback/corp" in done.out and (folder / "secrets" / "corp.oidc").read_text() == "", repr(done)
     assert run([world.stage / "sbin" / "sallyportd", "-c", folder / "sallyport.conf", "-t"]).code == 0
     other = world.dir / "other"
     assert world.command("init", other, "--yes", "--database", "Shop.V2").code == 0
     assert run([world.stage / "sbin" / "sallyportd", "-c", other / "sallyport.conf", "-t"]).code == 0, "a name with capital letters and a dot"
-    for bad in (["--server", "db"], ["--groups", "a;b"], ["--issuer", "http://x"], ["--listen", "here"]):
+    for bad in (["--server", "db"], ["--groups", "a;b"], ["--issuer", "http://x"], ["--listen", "here"], ["--url", "http://gate:8443"], ["--url", "https://gate"]):
         wrong = world.command("init", world.dir / "wrong", "--yes", *bad)
         assert wrong.code == 2, (bad, wrong)
     assert not (world.dir / "wrong" / "sallyport.conf").exists()
     ended = world.command("init", world.dir / "ended", stdin="")
     assert ended.code == 1 and "no answer came" in ended.err, repr(ended)
+
+
+@test
+def init_takes_the_place_of_what_was_shipped(world):
+    """Which an installation leaves where `init` writes; as soon as somebody has changed it, it is theirs."""
+    folder, shipped = world.dir / "shipped", world.stage / "share" / "sallyport" / "sallyport.conf"
+    folder.mkdir()
+    shutil.copy(shipped, folder)
+    done = world.command("init", folder, "--yes", "--issuer", "https://idp.example.com", "--listen", "0.0.0.0:5432", "--url", "https://gate.example.com:444", "--client", "gate")
+    assert done.code == 0, repr(done)
+    conf = (folder / "sallyport.conf").read_text()
+    for text in ("client=gate ", "listen    0.0.0.0:444;", "url       https://gate.example.com:444;"):
+        assert text in conf, conf
+    names = run(["openssl", "x509", "-in", folder / "tls" / "gateway.pem", "-noout", "-ext", "subjectAltName"]).out
+    assert "DNS:gate.example.com" in names and "DNS:localhost" in names, names
+    changed = world.dir / "changed"
+    changed.mkdir()
+    (changed / "sallyport.conf").write_text(shipped.read_text() + "# ours\n")
+    refused = world.command("init", changed, "--yes")
+    assert refused.code == 1 and "is there already" in refused.err and [f.name for f in changed.iterdir()] == ["sallyport.conf"], repr(refused)
 
 
 main()
