@@ -195,17 +195,6 @@ oidc_ask_refresh(struct keeper *k, const char *identity, struct sp_bytes token, 
 
 /* ---- answers ---- */
 
-/* An error that is the provider's own answer to this request; else it is not well, and may be asked again. */
-static int
-refused(const struct outside_told *t, const char **err_r)
-{
-	if (t->status == 0)
-		return fail(SP_EIO, err_r, "the provider was not reached");
-	if (t->status == 400 || t->status == 401 || t->status == 403)
-		return fail(SP_EDENIED, err_r, "the provider refused");
-	return fail(SP_EIO, err_r, "the provider's answer is neither yes nor no");
-}
-
 static json_t *
 read_answer(const struct outside_told *t)
 {
@@ -215,6 +204,35 @@ read_answer(const struct outside_told *t)
 		j = NULL;
 	}
 	return j;
+}
+
+/* In words of ours: the provider's own are anybody's. */
+static const char *
+refusal(const struct outside_told *t)
+{
+	static const char bad_client[] = "the provider knows no client of this name and secret: see `client=` and `secret=` of the identity";
+	static const struct {
+		const char *error, *text;
+	} known[] = { { "invalid_client", bad_client }, { "unauthorized_client", bad_client }, /* so says Keycloak */
+		{ "invalid_grant", "the provider refused: the code or the sign-in is not good any more" } };
+	json_t *j = read_answer(t);
+	const char *error = json_string_value(json_object_get(j, "error")), *text = "the provider refused";
+	for (size_t i = 0; error != NULL && i < sizeof(known) / sizeof(*known); i++)
+		if (strcmp(error, known[i].error) == 0)
+			text = known[i].text;
+	json_decref(j);
+	return text;
+}
+
+/* An error that is the provider's own answer to this request; else it is not well, and may be asked again. */
+static int
+refused(const struct outside_told *t, const char **err_r)
+{
+	if (t->status == 0)
+		return fail(SP_EIO, err_r, "the provider was not reached");
+	if (t->status == 400 || t->status == 401 || t->status == 403)
+		return fail(SP_EDENIED, err_r, refusal(t));
+	return fail(SP_EIO, err_r, "the provider's answer is neither yes nor no");
 }
 
 static int

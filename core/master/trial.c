@@ -114,6 +114,35 @@ trial_gone(struct master *m, struct child *c)
 		give_up(m, "a process ended before it had answered");
 }
 
+/* Who is heard no more: that the others end, too, is no news for who reads this. */
+static bool
+end_child(const struct child *c, int nowhere)
+{
+	struct message quiet = { .type = MSG_REOPEN, .nfds = 1, .fd = { nowhere, -1, -1 } };
+	return c->link != NULL && nowhere >= 0 && link_send(c->link, &quiet) == SP_OK && link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(0) } }) == SP_OK;
+}
+
+static void
+end_children(struct master *m)
+{
+	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	bool over[CHILDREN] = { false };
+	for (unsigned i = 0; i < CHILDREN; i++)
+		over[i] = m->trial_over && m->child[i].role != ROLE_NONE && end_child(&m->child[i], nowhere);
+	for (unsigned i = 0; i < CHILDREN; i++) {
+		struct child *c = &m->child[i];
+		if (c->role == ROLE_NONE)
+			continue;
+		pid_t pid = c->pid;
+		child_forget(c);
+		if (!over[i])
+			(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+	}
+	if (nowhere >= 0)
+		(void)close(nowhere);
+}
+
 /* ROLE_CHECK has printed what it found before; its warnings are not repeated. */
 int
 trial_run(struct master *m)
@@ -132,16 +161,7 @@ trial_run(struct master *m)
 	(void)event_base_dispatch(m->base);
 	if (!m->trial_over && m->trial_problems == 0)
 		problem(m, "not all targets were heard in two minutes");
-	for (unsigned i = 0; i < CHILDREN; i++) {
-		struct child *c = &m->child[i];
-		if (c->role == ROLE_NONE)
-			continue;
-		pid_t pid = c->pid;
-		child_forget(c);
-		if (!m->trial_over)
-			(void)kill(pid, SIGKILL);
-		(void)waitpid(pid, NULL, 0);
-	}
+	end_children(m);
 	if (m->trial_problems == 0)
 		printf("%s: all targets answered\n", m->conf_path);
 	else

@@ -474,6 +474,21 @@ take_column(void *to, struct sp_bytes column)
 	return u->left == 0 || ++u->columns >= COLUMNS_MOST;
 }
 
+/* A list of names that a column may have ("*.mail", "*.e_mail") is one guess: one word when none of them is there. */
+static void
+report_tag(const struct tag *t, const bool *hit, void (*report)(void *to, const char *tag, const char *pattern, const char *file, unsigned line), void *to)
+{
+	bool guessed = false;
+	for (size_t i = 0; i < t->n; i++)
+		guessed = guessed || (hit[i] && t->pattern[i].text[0] == '*');
+	for (size_t i = 0; i < t->n; i++) {
+		bool guess = t->pattern[i].text[0] == '*';
+		if (!hit[i] && !(guess && guessed))
+			report(to, t->name, t->pattern[i].text, t->pattern[i].file, t->pattern[i].line);
+		guessed = guessed || guess;
+	}
+}
+
 void
 policy_tags_unmatched(const struct policy *p, sp_columns_fn *each, void *owner,
     void (*report)(void *to, const char *tag, const char *pattern, const char *file, unsigned line), void *to)
@@ -486,10 +501,8 @@ policy_tags_unmatched(const struct policy *p, sp_columns_fn *each, void *owner,
 	u.hit = mem_alloc(u.left * sizeof(*u.hit));
 	each(owner, take_column, &u);
 	const bool *hit = u.hit;
-	for (const struct tag *t = p->tags; t != NULL && u.columns < COLUMNS_MOST; t = t->next)
-		for (size_t i = 0; i < t->n; i++)
-			if (!*hit++)
-				report(to, t->name, t->pattern[i].text, t->pattern[i].file, t->pattern[i].line);
+	for (const struct tag *t = p->tags; t != NULL && u.columns < COLUMNS_MOST; hit += t->n, t = t->next)
+		report_tag(t, hit, report, to);
 	free(u.hit);
 }
 

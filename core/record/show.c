@@ -335,6 +335,9 @@ frame_text(struct sp_writer *w, const struct frame *f)
 		text_shown(w, first(frame_get(f, KEY_TEXT), OWN_SHOWN));
 		text_put(w, frame_get(f, KEY_TEXT).len > OWN_SHOWN ? "…" : "");
 		break;
+	case FRAME_WHY: /* a page for each operation; in the recording, and to be asked for */
+		text_put(w, "  sallyport explain tells what each rule said");
+		break;
 	case FRAME_HEADER:
 		header_text(w, f);
 		fields_text(w, f, header);

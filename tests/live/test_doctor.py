@@ -138,6 +138,10 @@ def init_writes_what_passes_and_runs(world):
     tested = run([daemon, "-c", conf, "-t"])
     assert tested.code == 0 and "1 targets" in tested.out, repr(tested)
     (folder / "secrets" / "orders").write_text(world.pg.password)
+    tried = run([daemon, "-c", conf, "-t", "--connect"])
+    assert tried.code == 0 and "all targets answered" in tried.out, repr(tried)
+    for noise in ("peer is gone", "keeper is away", "drained"):
+        assert noise not in tried.out + tried.err, repr(tried)
     assert doctor(world, conf=conf).json["dangers"] == 0, doctor(world, conf=conf)
     process = subprocess.Popen([daemon, "-c", conf, "-f"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
     try:

@@ -26,6 +26,10 @@ def the_asker_learns_why(w):
     rules = w.command("explain", ident, "--json", token=w.token("ann", "dev", api=True)).json["why"]["rules"]
     assert [r["rule"] for r in rules if r["applies"]] == ["no-unbounded-write"], rules
     assert all(r["why"] for r in rules), rules
+    session = ident.split(".")[0]
+    shown = wait_for(lambda: (r := w.command("replay", session)).code == 0 and "what=deny" in r.out and r.out, 20)
+    assert "sallyport explain tells" in shown and '"applies"' not in shown, shown
+    assert '"applies"' in w.command("replay", session, "--format", "jsonl").out.replace("\\", ""), "what a machine reads has it"
 
 
 @test

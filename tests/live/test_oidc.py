@@ -183,6 +183,21 @@ def signing_in_with_a_browser(w):
 
 
 @test
+def a_secret_that_the_provider_does_not_know(w):
+    """The log says what to look at, and the secret of before is good again."""
+    ready(w)
+    (w.gateway.dir / "keeper" / "client.secret").write_text("another one\n")
+    assert w.gateway.reload().code == 0
+    jar = {}
+    url = to_provider(w, jar)
+    url = login_pages(w, jar, *ask(w, "GET", url, jar=jar), url, "ann")
+    assert ask(w, "GET", url, jar=jar)[0] == 403
+    wait_for(lambda: "knows no client of this name and secret" in w.gateway.logs(200), 20, said=w.gateway.logs(20))
+    ready(w)
+    sign_in(w, "ann")
+
+
+@test
 def another_browsers_answer_is_not_taken(w):
     """ID5: the code of one browser's way, shown by another."""
     ready(w)
