@@ -196,7 +196,7 @@ print_progress(const char *what, uint64_t done, uint64_t all)
 	memset(bar, '.', 30);
 	memset(bar, '#', full);
 	bar[30] = '\0';
-	(void)fprintf(stderr, "\r\033[K%s  [%s] %3llu %%", what, bar, (unsigned long long)(done * 100 / all));
+	(void)fprintf(stderr, "\r\033[K%s  [%s] %3u %%", what, bar, done < all ? (unsigned)(done * 100 / all) : 100);
 }
 
 void

@@ -45,7 +45,7 @@ print_safe(FILE *out, struct sp_bytes text, size_t most)
 	struct sp_writer w = buffer_writer(&b);
 	(void)most;
 	text_shown(&w, text);
-	if (buffer_written(&b, &w) == SP_OK)
+	if (buffer_written(&b, &w) == SP_OK && b.len > 0)
 		(void)fwrite(buffer_bytes(&b).p, 1, b.len, out);
 	buffer_free(&b);
 }

@@ -6,6 +6,12 @@ import re
 
 from harness import *
 
+MORE = """
+rule "few" { doc = "Two an hour.", on = "sql.statement", when = { tables = "public.numbers" }, limit = { per = "user", rate = "2/1h" } }
+rule "no-dates" { doc = "Nobody reads when.", on = "sql.result", when = { column = "public.customers.born" }, deny = "Not by this road." }
+rule "breaks" { doc = "It fails.", on = "sql.statement", when = function(op) return op.verb == "listen" and error("on purpose") end, deny = "never" }
+"""
+
 
 def refused(w, sql, **more):
     """The id in the hint of a statement's refusal."""
@@ -57,6 +63,20 @@ def what_is_unclear_is_named(w):
     ident = refused(w, "SELECT no_such_function(1)", user="ann")
     said = w.command("explain", ident, token=w.token("ann", "dev", api=True))
     assert 'unclear = "function"' in said.out and "no_such_function" in said.out, repr(said)
+
+
+@test
+def every_kind_of_refusal_has_an_id(w):
+    """A limit, a refused answer, a rule that fails, a text that is none: each says what to ask, and asked it says why."""
+    w.gateway.policy += MORE
+    w.gateway.write()
+    assert w.gateway.reload().code == 0
+    for _ in range(2):
+        assert w.psql("SELECT count(*) FROM numbers", user="ann").code == 0
+    for sql, words in (("SELECT count(*) FROM numbers", ("few",)), ("SELECT born FROM customers", ("no-dates",)), ("LISTEN x", ("breaks", "the rule failed")),
+                       ("SELEC", ("syntax",))):
+        said = w.command("explain", refused(w, sql, user="ann"), token=w.token("ann", "dev", api=True))
+        assert said.code == 0 and all(word in said.out for word in words) and sql in said.out, (sql, repr(said))
 
 
 @test

@@ -49,10 +49,18 @@ def enforced_there_is_nothing_to_report(world):
     assert "Nothing would have been" in report(world).out
 
 
+def observes(world):
+    """What /metrics says of the target."""
+    text = run(["curl", "-sS", "--unix-socket", world.gateway.control, "http://x/metrics"]).out
+    return re.findall(r'^sallyport_target_observes\{target="orders"\} (\d)$', text, re.M)
+
+
 @test
 def it_is_loud(world):
+    assert observes(world) == ["0"], observes(world)
     world.gateway.policy += MORE
     observe(world, True)
+    wait_for(lambda: observes(world) == ["1"], 20, said="the metric does not say so")
     assert "target orders is in observe mode: nothing is denied, held or masked there" in world.gateway.daemon("-t").err
     targets = world.command("targets", "--json", token=world.token("ann", "dev", api=True)).json["targets"]
     assert [t["mode"] for t in targets] == ["observe"], targets
