@@ -267,6 +267,22 @@ table_argument(struct analysis *a, const PgQuery__FuncCall *call, unsigned effec
 		note_unclear(a, "code", sp_str("a table whose name is not a constant"));
 }
 
+/* One that is only read tells the last value of what it counts. */
+static void
+sequence_argument(struct analysis *a, const PgQuery__FuncCall *call, unsigned effects)
+{
+	struct sp_bytes text = analyse_constant(a, argument(call, 0)), part[2];
+	size_t n = text.len == 0 ? 0 : table_text(a, text, part);
+	const struct pg_relation *r = NULL;
+
+	table_argument(a, call, effects, false);
+	if (effects != PG_READ)
+		return;
+	if (n > 0)
+		r = scope_relation(a, n == 2 ? part[0] : none, part[n - 1]);
+	note_counted(a, r);
+}
+
 /* The text of SQL in an argument runs: it is judged, or the call is opaque. */
 static void
 text_argument(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes name)
@@ -351,7 +367,10 @@ special_call(struct analysis *a, const PgQuery__FuncCall *call, struct sp_bytes 
 		table_argument(a, call, PG_READ, true);
 		break;
 	case PG_SEQUENCE:
-		table_argument(a, call, class.effects & (PG_READ | PG_WRITE), false);
+		sequence_argument(a, call, class.effects & (PG_READ | PG_WRITE));
+		break;
+	case PG_SEQUENCES:
+		note_counted(a, NULL);
 		break;
 	case PG_LARGE:
 		large_object(a, class.effects);

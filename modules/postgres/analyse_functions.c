@@ -36,7 +36,7 @@ static const struct listed listed[] = {
 	{ "database_to_xml_and_xmlschema", PG_OPAQUE, PG_RUNS },
 	{ "gen_random_uuid", 0, PG_ORDINARY },
 	{ "gin_clean_pending_list", PG_WRITE, PG_ORDINARY },
-	{ "lastval", 0, PG_ORDINARY },
+	{ "lastval", 0, PG_SEQUENCES },
 	{ "lo_close", PG_SESSION, PG_ORDINARY },
 	{ "lo_creat", PG_WRITE, PG_LARGE },
 	{ "lo_create", PG_WRITE, PG_LARGE },

@@ -28,6 +28,7 @@ enum pg_special {
 	PG_RUNS,      /* runs SQL that an argument holds */
 	PG_TABLE_IN,  /* the first argument names a table that is read whole */
 	PG_SEQUENCE,  /* the first argument names a sequence */
+	PG_SEQUENCES, /* it may be of any sequence */
 	PG_LARGE,     /* large objects: pg_catalog.pg_largeobject */
 	PG_CARRIES,   /* others, or a later statement, can see its arguments: a write, when they are computed */
 	PG_SECRETS    /* its arguments are, or may hold, secrets */

@@ -244,6 +244,9 @@ const struct name *scope_new_name(struct analysis *a, const PgQuery__RangeVar *v
 /* …and noted in tables, tables_read, tables_written with what is behind it. */
 const struct name *note_table(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects, const struct pg_relation **relation_r);
 /* …by its name alone; whole: with all columns read. */
+/* What an unqualified (schema.len 0) or qualified name stands for; NULL: nobody knows. */
+const struct pg_relation *scope_relation(struct analysis *a, struct sp_bytes schema, struct sp_bytes name);
+void note_counted(struct analysis *a, const struct pg_relation *sequence); /* the columns that it counts for; NULL: that any does */
 void note_table_named(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, unsigned effects, bool whole);
 /* A table that statements like UPDATE name: read and written through this range. */
 struct range *scope_target(struct analysis *a, const PgQuery__RangeVar *v, unsigned effects);

@@ -81,6 +81,15 @@ table_name(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, con
 	return analyse_dotted(a, v == NULL ? sp_str("public") : unknown, name, none);
 }
 
+const struct pg_relation *
+scope_relation(struct analysis *a, struct sp_bytes schema, struct sp_bytes name)
+{
+	const struct pg_relation *r;
+
+	(void)table_name(a, schema, name, &r);
+	return r;
+}
+
 const struct name *
 scope_table(struct analysis *a, const PgQuery__RangeVar *v, const struct pg_relation **relation_r)
 {
@@ -375,6 +384,28 @@ touch_column(void *owner, const struct pg_relation *r, const struct pg_column *c
 	else if (c != NULL)
 		add_column(t->a, analyse_dotted(t->a, pg_schema_name(r), sp_str(r->name), sp_str(c->name)), t->effects);
 	return t->a->failed;
+}
+
+static int
+touch_counted(void *owner, const struct pg_relation *r, const struct pg_column *c)
+{
+	return r != NULL && r->kind == 'S' ? 0 : touch_column(owner, r, c);
+}
+
+void
+note_counted(struct analysis *a, const struct pg_relation *sequence)
+{
+	struct touch t = { a, PG_READ, NULL };
+	const struct pg_names *names = a->view == NULL ? NULL : a->view->names;
+	const struct pg_relation *r;
+
+	if (sequence != NULL)
+		(void)pg_names_sources(names, sequence->oid, 0, touch_counted, &t);
+	for (size_t i = 0; sequence == NULL && names != NULL && (r = pg_names_at(names, i)) != NULL && !a->failed; i++)
+		if (r->kind == 'S')
+			(void)pg_names_sources(names, r->oid, 0, touch_counted, &t);
+	if (names == NULL && a->view != NULL)
+		note_any_column(a, PG_READ);
 }
 
 /*

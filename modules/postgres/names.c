@@ -60,13 +60,20 @@
 /* What is too long for its row is stored in a table of its own, pieces of any column in one. */
 #define STORED_APART "SELECT c.reltoastrelid, c.oid, 0 FROM pg_catalog.pg_class c WHERE c.reltoastrelid OPERATOR(pg_catalog.<>) 0"
 
+/* A sequence tells the last value of the column that it counts for, by its own row and in pg_sequences. */
+#define IS " OPERATOR(pg_catalog.=) "
+#define CLASS(CATALOG) "'pg_catalog." CATALOG "'::pg_catalog.regclass"
+#define COUNTED_BY \
+	"SELECT v.oid, f.relation, f.attnum FROM (SELECT d.objid, d.refobjid, d.refobjsubid FROM pg_catalog.pg_depend d WHERE d.classid" IS CLASS("pg_class") \
+	" AND d.refclassid" IS CLASS("pg_class") " AND d.refobjsubid OPERATOR(pg_catalog.>) 0 UNION SELECT d.refobjid, a.adrelid, a.adnum FROM pg_catalog.pg_depend d " \
+	"JOIN pg_catalog.pg_attrdef a ON a.oid" IS "d.objid WHERE d.classid" IS CLASS("pg_attrdef") " AND d.refclassid" IS CLASS("pg_class") ") f(sequence, relation, attnum) " \
+	"JOIN pg_catalog.pg_class c ON c.oid" IS "f.sequence AND c.relkind" IS "'S', LATERAL (VALUES (f.sequence), (" CLASS("pg_sequences") "::pg_catalog.oid)) v(oid)"
+
 /*
  * Relations whose data is not touched without running code that no statement shows: 'w', when it is written (triggers, defaults,
  * checks, indexes, what cascades), 'r', when it is read, too (row policies, what a view uses); 0: there are types whose values run some,
  * anywhere.  Code counts when somebody made it, or when it is built in and runs a text or sets the path.
  */
-#define IS " OPERATOR(pg_catalog.=) "
-#define CLASS(CATALOG) "'pg_catalog." CATALOG "'::pg_catalog.regclass"
 #define USES(CATALOG, OID) "(SELECT FROM own WHERE own.class" IS CLASS(CATALOG) " AND own.oid" IS OID ")"
 #define CALLS(TREE) "EXISTS (SELECT FROM texts WHERE pg_catalog.strpos(" TREE "::pg_catalog.text, texts.call) OPERATOR(pg_catalog.>) 0)"
 #define ACTS \
@@ -125,7 +132,9 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 			   COUNTED("pg_depend", "t.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass") ", "
 			   WRITTEN("pg_trigger", "tgrelid") ", " WRITTEN("pg_policy", "polrelid") ", " WRITTEN("pg_constraint", "conrelid") ", "
 			   WRITTEN_IF("pg_constraint", "t.conrelid" IS "0") ", " WRITTEN_IF("pg_cast", "true") ", " WRITTEN_IF("pg_type", "t.typtype" IS "'d'") ", "
-			   WRITTEN_IF("pg_index", "(t.indexprs IS NOT NULL OR t.indpred IS NOT NULL)") "), " RIGHTS,
+			   WRITTEN_IF("pg_index", "(t.indexprs IS NOT NULL OR t.indpred IS NOT NULL)") ", "
+			   WRITTEN_IF("pg_depend", "t.refclassid" IS CLASS("pg_class") " AND t.refobjsubid OPERATOR(pg_catalog.>) 0 AND t.classid" IS CLASS("pg_class")
+			   " AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid" IS "t.objid AND c.relkind" IS "'S' AND " NAMES_THINGS("c") ")") "), " RIGHTS,
 	[PG_NAMES_RELATIONS] = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition FROM pg_catalog.pg_class c "
 			       "JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace",
 	[PG_NAMES_COLUMNS] = "SELECT a.attrelid, a.attnum, a.attname, a.atttypid, a.attnotnull FROM pg_catalog.pg_attribute a "
@@ -134,7 +143,7 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 			     "JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid "
 			     "WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass "
 			     "AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass "
-			     "AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class UNION " UNSEEN_CODE " UNION " RUNS_TEXT " UNION " WHOLE_ROWS " UNION " STATISTICS " UNION " FOREIGN " UNION " STORED_APART,
+			     "AND d.refobjid OPERATOR(pg_catalog.<>) r.ev_class UNION " UNSEEN_CODE " UNION " RUNS_TEXT " UNION " WHOLE_ROWS " UNION " STATISTICS " UNION " FOREIGN " UNION " STORED_APART " UNION " COUNTED_BY,
 	[PG_NAMES_GENERATED] = "SELECT a.attrelid, a.attnum, d.refobjsubid FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_attrdef f "
 			       "ON f.adrelid OPERATOR(pg_catalog.=) a.attrelid AND f.adnum OPERATOR(pg_catalog.=) a.attnum JOIN pg_catalog.pg_depend d "
 			       "ON (d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND d.objid OPERATOR(pg_catalog.=) f.oid) "

@@ -55,7 +55,7 @@ enum pg_names_query {
 	PG_NAMES_STATE,         /* one text, another one for a base whenever an answer of the following may be another; one of who may use which schema */
 	PG_NAMES_RELATIONS,     /* oid, schema, name, relkind, is partition */
 	PG_NAMES_COLUMNS,       /* relation oid, attnum, name, type oid, not null */
-	PG_NAMES_DEPENDS,       /* oid of a view, or of what else holds others' values, relation oid (0: nobody knows), attnum (0: all) */
+	PG_NAMES_DEPENDS,       /* oid of a view, or of what else holds or tells others' values, relation oid (0: nobody knows), attnum (0: all) */
 	PG_NAMES_GENERATED,     /* relation oid, attnum of a generated column, attnum it is made of */
 	PG_NAMES_INHERITS,      /* child oid, parent oid */
 	PG_NAMES_FUNCTIONS,     /* oid, schema, name, prokind, volatility, args, defaults, variadic, extension; not the built-in ones */

@@ -335,6 +335,45 @@ def foreign_tables(w):
               ("BEGIN", "DECLARE c CURSOR FOR SELECT x FROM far_named", "FETCH ALL c"))
 
 
+COUNTED = """
+SET ROLE app_gw;
+CREATE SEQUENCE of_emails; CREATE SEQUENCE harmless;
+CREATE TABLE counts (n int, email bigint DEFAULT nextval('of_emails'), id int GENERATED ALWAYS AS IDENTITY);
+CREATE TABLE owns (email bigserial, n int);
+SELECT setval('of_emails', 72519346), setval('owns_email_seq', 72519346), setval('harmless', 72519346);
+"""
+
+
+@test
+def sequences_of_columns(w):
+    """MK7: what a sequence counted last is in the column that it counts for."""
+    prepare(w, ["orders"])
+    w.pg.sql(COUNTED)
+    ways = [*(f"SELECT last_value{x} FROM {s}" for s in ("of_emails", "owns_email_seq") for x in ("", "::text", " + 0")), "TABLE of_emails",
+            "COPY (SELECT last_value FROM of_emails) TO STDOUT", "SELECT lastval()", "SELECT lastval() + 0",
+            "SELECT last_value FROM pg_sequences WHERE sequencename = 'of_emails'", "SELECT max(last_value) FROM pg_sequences",
+            *(f"SELECT {f}({s}){x}" for f in ("currval", "pg_sequence_last_value") for s in ("'of_emails'", "'owns_email_seq'::regclass", "('of_' || 'emails')::regclass")
+              for x in ("", " || ''"))]
+    leaks = []
+    for text in ways:
+        c = wire.Wire.through(w)
+        seen = [c.ask(wire.query(step)) for step in ("INSERT INTO counts (n) VALUES (1)", "INSERT INTO owns (n) VALUES (1)", text)]
+        assert b"INSERT 0 1" in seen[1][0][1], seen
+        if b"725193" in b"".join(body for _, body in seen[2]):
+            leaks.append(text)
+        c.close()
+    straight = wire.Wire.direct(w)
+    for step in ("INSERT INTO counts (n) VALUES (1)", "INSERT INTO owns (n) VALUES (1)"):
+        straight.ask(wire.query(step))
+    blind = [text for text in ways if b"725193" not in b"".join(body for _, body in straight.ask(wire.query(text)))]
+    straight.close()
+    assert not leaks and not blind, f"{len(leaks)} tell it: {leaks}\n{len(blind)} prove nothing: {blind}"
+    c = wire.Wire.through(w)  # what counts for nothing tagged is told
+    assert c.values("SELECT nextval('harmless')") == [[b"72519347"]] and c.values("SELECT currval('harmless')") == [[b"72519347"]]
+    assert c.values("SELECT last_value FROM harmless") == [[b"72519347"]]
+    c.close()
+
+
 @test
 def toast_and_statistics(w):
     """MK5, MK7: what the server keeps of a column beside its table."""
