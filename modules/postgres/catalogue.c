@@ -671,7 +671,7 @@ pg_cursor_note(struct pg *p, const struct sp_op *op, bool named)
 	bool opens = named || declares || sp_op_has(op, PG_A_EFFECTS, "execute") || sp_op_is_unclear(op);
 	p->secret_cursor = p->secret_cursor || (opens && sp_op_sensitive(op));
 	if (opens)
-		p->cursor_traits |= pg_traits(op) & (PG_NAMES | PG_SETTINGS | PG_PREPARED);
+		p->cursor_traits |= pg_traits(op) & (PG_NAMES | PG_SETTINGS | PG_MAY_DEFINE | PG_PREPARED);
 	if (declares)
 		forget_declared(p, op);
 }

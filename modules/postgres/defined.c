@@ -14,7 +14,7 @@
 #define QUERY_MAX 16384u
 #define BUILT_IN PG_NAMES_STATE /* in its place is asked whether that is what it was */
 
-enum stage { UNKNOWN, STALE, ASKED, MAY, READING, KNOWN };
+enum stage { UNKNOWN, PROBED, STALE, ASKED, MAY, READING, KNOWN };
 
 struct move {                   /* values of a tagged column … */
 	uint32_t from;          /* 0: nobody knows which */
@@ -27,6 +27,7 @@ struct defined {
 	enum stage stage;
 	unsigned query;         /* enum pg_names_query: its rows come */
 	bool failed;            /* … and were not what it gives */
+	bool written;           /* as far as was asked, rows of the catalogue were */
 	char counted[24], heard[24]; /* rows of the catalogue that the transaction had written when names were read; … now */
 	bool surely;            /* names are read, however many these are */
 	uint64_t base;          /* version of the committed names below */
@@ -102,7 +103,7 @@ bool
 pg_defined_wanted(const struct pg *p)
 {
 	const struct defined *d = p->definitions;
-	return d != NULL && (d->stage == STALE || d->stage == ASKED || d->stage == MAY || d->stage == READING);
+	return d != NULL && (d->stage == PROBED || d->stage == STALE || d->stage == ASKED || d->stage == MAY || d->stage == READING);
 }
 
 void
@@ -229,10 +230,12 @@ tell_moves(struct defined *d, const struct pg_names *known)
 int
 pg_defined_ask(struct pg *p)
 {
-	struct defined *d = p->definitions;
-	if (d == NULL || d->stage != STALE)
-		return SP_OK;
-	d->stage = ASKED;
+	struct defined *d = definitions_of(p);
+	if (d == NULL || (p->defined && d->stage != STALE))
+		return d == NULL ? SP_ENOMEM : SP_OK;
+	d->stage = p->defined ? ASKED : PROBED;
+	d->written = true;
+	p->may_define = false;
 	return pg_track_ask(p, OWN_MAY, SP_LIT(may_question));
 }
 
@@ -307,6 +310,8 @@ pg_defined_row(struct pg *p, enum pg_own own, struct sp_bytes body)
 	if (own == OWN_MAY) {
 		if (d->stage == ASKED)
 			may_be_read(p, d, n == 1 ? field[0] : (struct sp_bytes){ NULL, 0 });
+		if (d->stage == PROBED)
+			d->written = n != 1 || !(sp_bytes_is(field[0], "t 0") || sp_bytes_is(field[0], "f 0"));
 		return SP_OK;
 	}
 	if (d->query == BUILT_IN)
@@ -340,6 +345,11 @@ pg_defined_complete(struct pg *p, enum pg_own own)
 	struct defined *d = p->definitions;
 	if (own == OWN_MAY && d->stage == ASKED)
 		d->stage = UNKNOWN; /* no row came */
+	if (own == OWN_MAY && d->stage == PROBED) {
+		d->stage = UNKNOWN;
+		if (d->written)
+			pg_track_defined(p);
+	}
 	if (own == OWN_DEFINED && d->stage == READING && ++d->query == PG_NAMES_QUERIES)
 		reading_end(p, d);
 }

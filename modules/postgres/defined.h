@@ -5,6 +5,9 @@
  *   STALE ─before the next statement─▶ ASKED ─yes─▶ MAY ─▶ READING ─▶ KNOWN ─DDL, ROLLBACK TO, others' DDL─▶ STALE
  *                                        └─no, an error─▶ UNKNOWN (every name is, as long as nothing else runs)
  *
+ *   UNKNOWN ─code ran that nobody saw, before the next statement─▶ PROBED ─it has written no row of the catalogue─▶ UNKNOWN (the committed names are it)
+ *                                                                     └─some, or nobody can say─▶ STALE
+ *
  * Whatever defined it (a statement, a function, DO, an event trigger, another savepoint's end) shows in the
  * server's own catalogue, which nothing has to be guessed from.  Where code ran that nobody sees, the server is asked first
  * how many rows of the catalogue the transaction has written: as many as before, and what was read stands.  What the server itself came with is taken from

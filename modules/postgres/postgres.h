@@ -250,6 +250,7 @@ struct pg {
 	bool dirty;           /* names may mean something else: ask before the next statement */
 	bool touched;         /* … and may do so again when the transaction ends */
 	bool defined;         /* DDL ran in it */
+	bool may_define;      /* … or may have, where nobody saw it */
 	struct defined *definitions; /* what it has defined */
 	bool adopted;         /* the connection was logged in before the session came */
 	bool unclaimed;       /* … and has to be told whose it is, before the next statement */
@@ -257,7 +258,7 @@ struct pg {
 	bool unrecorded;      /* the end of an operation could not be written: P8 */
 	bool doubtful;        /* prepared statements may have come or gone by SQL */
 	bool secret_cursor;   /* one was opened over columns that are masked for this principal */
-	unsigned cursor_traits; /* of what cursors were opened for in this transaction: PG_NAMES, PG_SETTINGS, PG_PREPARED */
+	unsigned cursor_traits; /* of what cursors were opened for in this transaction: PG_NAMES, PG_SETTINGS, PG_MAY_DEFINE, PG_PREPARED */
 };
 
 /* ---- postgres.c ---- */
@@ -466,6 +467,7 @@ enum pg_trait {         /* of a statement's text, looked up once */
 	PG_RESETS = 256,  /* settings may be what the connection began with */
 	PG_UNDOES = 1024, /* takes back what was defined, or lets it stand for good */
 	PG_FETCHES = 2048, /* runs an open cursor, which does what its query does */
+	PG_MAY_DEFINE = 4096, /* code that no statement shows runs: DDL it may be */
 	PG_WRITES = 512,  /* may write, or lock: until the transaction ends others may wait for it */
 };
 unsigned pg_traits(const struct sp_op *op);

@@ -118,7 +118,7 @@ pg_traits(const struct sp_op *op)
 	if (hidden || has_effect(op, "ddl"))
 		traits |= PG_NAMES | PG_SETTINGS;
 	if (pg_runs_unseen(op))
-		traits = (traits & ~(unsigned)PG_PLAIN) | PG_SETTINGS;
+		traits = (traits & ~(unsigned)PG_PLAIN) | PG_SETTINGS | PG_MAY_DEFINE;
 	if (sets_names(op) || has_effect(op, "dcl")) /* a schema that the role may no longer use is not in the path */
 		traits |= PG_SETTINGS;
 	if (sp_op_has(op, PG_A_VERB, "fetch") || sp_op_has(op, PG_A_VERB, "move"))
@@ -317,7 +317,7 @@ ask_server(struct pg *p, struct track *t)
 		pg_prepared_forget(p);
 	if (rc == SP_OK && p->doubtful)
 		rc = pg_track_ask(p, OWN_PREPARED, SP_LIT(prepared_question));
-	if (rc == SP_OK && p->defined)
+	if (rc == SP_OK && (p->defined || p->may_define))
 		rc = pg_defined_ask(p);
 	return rc != SP_OK ? rc : ask_end(p, amid);
 }
@@ -388,7 +388,7 @@ pg_track(struct pg *p)
 		return SP_ENOMEM;
 	if (t->rights != pg_catalogue_rights(p) && p->question.op == NULL)
 		p->dirty = true; /* a schema of the path may be another's by now */
-	bool asks = p->defined && p->status != 'E' && pg_defined_wanted(p);
+	bool asks = p->status != 'E' && pg_defined_wanted(p);
 	if (!p->dirty && !asks && t->names == (names == NULL ? 0 : pg_names_version(names)))
 		return PG_PASS;
 	if (p->question.op != NULL)
@@ -448,6 +448,12 @@ define_again(struct pg *p, bool surely)
 }
 
 void
+pg_track_defined(struct pg *p)
+{
+	define_again(p, true);
+}
+
+void
 pg_track_moved(struct pg *p)
 {
 	if (p->defined)
@@ -471,6 +477,8 @@ pg_track_answer(struct pg *p, unsigned traits)
 		p->touched = true;
 	if ((traits & PG_NAMES) != 0)
 		define_again(p, false);
+	if ((traits & PG_MAY_DEFINE) != 0 && !p->defined)
+		p->may_define = true;
 	if ((traits & PG_PREPARED) != 0)
 		p->dirty = p->doubtful = true;
 }
@@ -497,7 +505,7 @@ pg_track_status(struct pg *p, uint8_t status)
 		if (p->defined)
 			p->reading = pg_catalogue_defined(p);
 		pg_defined_end(p);
-		p->touched = p->defined = false;
+		p->touched = p->defined = p->may_define = false;
 	}
 	if (p->queue.n == 0) { /* else more is under way, and this is not the last word on it */
 		p->block = false;

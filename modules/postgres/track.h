@@ -19,6 +19,7 @@ bool pg_track_reads_again(struct pg *p);
 /* A statement was answered, or failed: what may be different now? */
 void pg_track_answer(struct pg *p, unsigned traits);
 void pg_track_error(struct pg *p);
+void pg_track_defined(struct pg *p); /* code that nobody saw has defined something in this transaction */
 void pg_track_moved(struct pg *p); /* what the transaction has defined is to be read again */
 int pg_track_status(struct pg *p, uint8_t status) SP_MUST;
 

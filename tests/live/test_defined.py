@@ -18,6 +18,15 @@ CREATE FUNCTION redefines() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN
   CREATE OR REPLACE VIEW v AS SELECT id, ssn AS label FROM secret; RETURN NEW; END$$;
 CREATE TABLE watched (id int);
 CREATE TRIGGER t BEFORE INSERT ON watched FOR EACH ROW EXECUTE FUNCTION redefines();
+CREATE FUNCTION replaces() RETURNS bool LANGUAGE plpgsql AS $$BEGIN
+  CREATE OR REPLACE VIEW public.v AS SELECT id, ssn AS label FROM public.secret; RETURN true; END$$;
+CREATE VIEW acts AS SELECT replaces();
+CREATE TABLE policed (id int); INSERT INTO policed VALUES (1);
+ALTER TABLE policed ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY p ON policed USING (replaces());
+CREATE FUNCTION fires() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+CREATE TABLE harmless (id int);
+CREATE TRIGGER t BEFORE INSERT ON harmless FOR EACH ROW EXECUTE FUNCTION fires();
 CREATE FUNCTION nothing() RETURNS int LANGUAGE plpgsql AS 'BEGIN RETURN 1; END';
 CREATE FUNCTION swaps() RETURNS int LANGUAGE plpgsql AS $$BEGIN
   ALTER TABLE secret RENAME COLUMN ssn TO x; RETURN 1; END$$;
@@ -61,6 +70,11 @@ CASES = {
     "a rule": ["CREATE TABLE r (label text)", "CREATE RULE \"_RETURN\" AS ON SELECT TO r DO INSTEAD SELECT ssn AS label FROM secret", ("SELECT label FROM r", "*")],
     "code that defines": [f"DO $$BEGIN {REPLACE}; END$$", ("SELECT label FROM v", "*")],
     "a function that defines": ["SELECT swaps()", ("SELECT x, note FROM secret", "*=")],
+    "a trigger that defines": ["INSERT INTO watched VALUES (1)", ("SELECT label FROM v", "*"), ("SELECT label || '' FROM v", "*"), ("SELECT note FROM open", "=")],
+    "a trigger that defines, behind a savepoint": ["SAVEPOINT a", "INSERT INTO watched VALUES (1)", ("SELECT label || '' FROM v", "*"), "ROLLBACK TO a", ("SELECT label || '' FROM v", "=")],
+    "a view that defines": [("SELECT label || '' FROM v", "="), "SELECT count(*) FROM acts", ("SELECT label || '' FROM v", "*")],
+    "a row policy that defines": ["SELECT count(*) FROM policed", ("SELECT label || '' FROM v", "*")],
+    "a trigger that defines nothing": ["INSERT INTO harmless VALUES (1)", ("SELECT label || '' FROM v", "="), ("SELECT ssn, note FROM secret", "*=")],
     "a trigger that defines, after a definition": ["CREATE TABLE empty (n int)", ("SELECT label FROM v", "="), "INSERT INTO watched VALUES (1)", ("SELECT label FROM v", "*")],
     "a function of its own in a view": ["CREATE FUNCTION f() RETURNS text LANGUAGE sql AS 'SELECT ssn FROM public.secret LIMIT 1'", "CREATE VIEW w AS SELECT f() AS label", ("SELECT label FROM w", "*")],
     "an operator of its own": ["CREATE FUNCTION f(text, int) RETURNS text LANGUAGE sql AS 'SELECT ssn FROM public.secret LIMIT 1'", "CREATE OPERATOR public.+ (LEFTARG = text, RIGHTARG = int, FUNCTION = f)",
