@@ -40,6 +40,12 @@ pg_write_report(struct sp_writer *w, uint8_t type, const struct pg_report *e)
 	return pg_end(w, at);
 }
 
+const char *
+pg_last_hint(const struct pg *p)
+{
+	return p->question.what == SP_KILL ? p->question.refusal.hint : NULL;
+}
+
 int
 pg_fatal(struct pg *p, const char *code, const char *fmt, ...)
 {
@@ -51,7 +57,7 @@ pg_fatal(struct pg *p, const char *code, const char *fmt, ...)
 	bool listens = *sp_purpose(p->s) == '\0' && p->client != C_SECURING && p->client != C_GONE
 	    && p->stream[SP_TARGET].left == 0;
 	if (listens) {
-		struct pg_report e = { "FATAL", code, text, NULL };
+		struct pg_report e = { "FATAL", code, text, pg_last_hint(p) };
 		int rc = pg_write_report(pg_out(p, SP_CLIENT), 'E', &e);
 		pg_enter(p, C_GONE);
 		if (rc != SP_OK)

@@ -556,7 +556,7 @@ on_end(struct sp_session *s, enum sp_why why, const char *text)
 	if (rc != SP_OK || !listens)
 		return rc;
 	pg_enter(p, C_GONE);
-	struct pg_report e = { "FATAL", code[why], text, NULL };
+	struct pg_report e = { "FATAL", code[why], text, pg_last_hint(p) };
 	return pg_write_report(pg_out(p, SP_CLIENT), 'E', &e);
 }
 

@@ -443,6 +443,7 @@ struct pg_report {
 int pg_write_report(struct sp_writer *w, uint8_t type, const struct pg_report *e) SP_MUST;
 /* The last words to a client: FATAL, then the session ends for this reason. */
 int pg_fatal(struct pg *p, const char *code, const char *fmt, ...) SP_PRINTF(3, 4) SP_MUST;
+const char *pg_last_hint(const struct pg *p); /* whom to ask why a rule ended the session; NULL: none did */
 int pg_refuse(struct pg *p, const struct pg_refusal *r) SP_MUST; /* ErrorResponse now */
 void pg_refusal_set(struct pg_refusal *r, const char *code, const char *message, const char *hint);
 int pg_notice_text(struct pg *p, const char *message, const char *hint) SP_MUST;

@@ -10,6 +10,7 @@ MORE = """
 rule "few" { doc = "Two an hour.", on = "sql.statement", when = { tables = "public.numbers" }, limit = { per = "user", rate = "2/1h" } }
 rule "no-dates" { doc = "Nobody reads when.", on = "sql.result", when = { column = "public.customers.born" }, deny = "Not by this road." }
 rule "breaks" { doc = "It fails.", on = "sql.statement", when = function(op) return op.verb == "listen" and error("on purpose") end, deny = "never" }
+rule "ends" { doc = "It ends.", on = "sql.statement", when = { verb = "unlisten" }, kill = "Goodbye." }
 """
 
 
@@ -74,7 +75,7 @@ def every_kind_of_refusal_has_an_id(w):
     for _ in range(2):
         assert w.psql("SELECT count(*) FROM numbers", user="ann").code == 0
     for sql, words in (("SELECT count(*) FROM numbers", ("few",)), ("SELECT born FROM customers", ("no-dates",)), ("LISTEN x", ("breaks", "the rule failed")),
-                       ("SELEC", ("syntax",))):
+                       ("SELEC", ("syntax",)), ("UNLISTEN x", ("ends", "kill"))):
         said = w.command("explain", refused(w, sql, user="ann"), token=w.token("ann", "dev", api=True))
         assert said.code == 0 and all(word in said.out for word in words) and sql in said.out, (sql, repr(said))
 
