@@ -179,6 +179,6 @@ worker_samples(struct worker *w, enum board_time what)
 void worker_init(struct worker *w);
 void worker_events(struct worker *w, struct event_base *base);
 
-#define SCRATCH (128u << 10)
+#define SCRATCH (64u << 10)
 
 #endif
