@@ -167,9 +167,9 @@ digits_begin(struct sp_bytes in, size_t at, size_t most)
 	return from;
 }
 
-/* Thirteen to nineteen digits, in groups or not, that satisfy Luhn's formula. */
+/* Thirteen to nineteen digits, in groups, that satisfy Luhn's formula. */
 static bool
-find_card(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
+find_grouped_card(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 {
 	struct digits d; /* not worth clearing, each time */
 
@@ -191,6 +191,26 @@ find_card(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
 		}
 	}
 	return false;
+}
+
+/* … or in one group, as most are. */
+static bool
+find_card(struct sp_bytes in, size_t end, struct span *s, size_t *seen_r)
+{
+	uint8_t digit[19];
+
+	s->from = back(in, end, IS_DIGIT, 64);
+	s->to = forth(in, end, IS_DIGIT, 64);
+	if ((s->from > 1 && is_gap(in.p[s->from - 1]) && is_digit(in.p[s->from - 2])) ||
+	    (s->to + 1 < in.len && is_gap(in.p[s->to]) && is_digit(in.p[s->to + 1])))
+		return find_grouped_card(in, end, s, seen_r);
+	*seen_r = s->to;
+	size_t n = s->to - s->from;
+	if (n < 13 || n > sizeof(digit) || in.p[s->from] < '2' || in.p[s->from] > '6')
+		return false;
+	for (size_t i = 0; i < n; i++)
+		digit[i] = (uint8_t)(in.p[s->from + i] - '0');
+	return luhn(digit, n);
 }
 
 static bool

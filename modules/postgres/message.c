@@ -244,10 +244,9 @@ pg_tag_rows(struct sp_bytes tag)
 size_t
 pg_begin(struct sp_writer *w, uint8_t type)
 {
-	if (type != 0)
-		sp_wr_u8(w, type);
-	size_t at = w->len;
-	sp_wr_be32(w, 0);
+	const uint8_t head[PG_HEADER] = { type };
+	size_t untyped = type == 0 ? 1 : 0, at = w->len + 1 - untyped;
+	sp_wr_put(w, (struct sp_bytes){ head + untyped, sizeof(head) - untyped });
 	return at;
 }
 
