@@ -46,14 +46,32 @@ look_at_disk(struct doctor *d, const char *what, const char *path)
 		    how == GOOD ? "" : ": what cannot be recorded does not run");
 }
 
-/* An SQLite store is a file of the keeper's; a server's is looked at by the keeper itself. */
+/* A server's store is reached by the keeper alone, whose word for it a running gateway's status is. */
+static void
+look_at_server(struct doctor *d)
+{
+	unsigned status = 0;
+	json_t *answer = NULL;
+	struct stat st;
+	if (stat(d->s->control.path, &st) != 0) {
+		doctor_say(d, WARNING, "store", "the store is at a server, and the gateway does not run: start it and ask again");
+		return;
+	}
+	if (client_try(d->r, "GET", "/api/v1/status", NULL, &status, &answer) != DONE || status != 200)
+		doctor_say(d, DANGER, "store", "the keeper does not reach the store's server: who comes new is refused (`sallyport status`, and the error log, say why)");
+	else
+		doctor_say(d, GOOD, "store", "the keeper reaches the store's server");
+	json_decref(answer);
+}
+
+/* An SQLite store is a file of the keeper's. */
 static void
 look_at_store(struct doctor *d)
 {
 	struct stat st;
 	const char *path = d->s->store.file;
 	if (strncmp(d->s->store.where, "sqlite:", 7) != 0) {
-		doctor_say(d, GOOD, "store", "the store is at a server: `sallyport status` says whether the keeper reaches it");
+		look_at_server(d);
 		return;
 	}
 	if (path == NULL || stat(path, &st) != 0) {

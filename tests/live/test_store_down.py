@@ -124,6 +124,20 @@ def a_server_that_is_down(w):
 
 
 @test
+def the_doctor_says_so(w):
+    def store():
+        found = w.command("doctor", "--json", "--conf", w.gateway.conf_file, timeout=60).json["found"]
+        return [f["finding"] for f in found if f["about"] == "store" and "store's server" in f["text"]]
+    assert store() == ["ok"], store()
+    w.store.stop("fast")
+    try:
+        assert wait_for(lambda: (f := store()) != ["ok"] and f, 20, 0.3, "the doctor finds nothing") == ["danger"]
+    finally:
+        w.store.start()
+    wait_for(lambda: store() == ["ok"], 30, 0.3, "the doctor finds no end of it")
+
+
+@test
 def a_keeper_that_hangs(w):
     p = alone(w)
     keeper = p.gateway.children()["keeper"][0]
