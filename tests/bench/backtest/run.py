@@ -1,7 +1,9 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
 """How long `sallyport policy backtest` takes for a million operations: a real session's recording of a thousand statements of
-twenty kinds, a thousand times over, judged by all the shipped policies for PostgreSQL.  tests/bench/backtest/run.py [TIMES]"""
+twenty kinds, all with other numbers, a thousand times over, judged by all the shipped policies for PostgreSQL.
+
+    tests/bench/backtest/run.py [TIMES [STATEMENTS]]       10 100000: a million of which a hundred thousand differ"""
 
 import pathlib
 import sys
@@ -15,9 +17,10 @@ KINDS = [f"SELECT id, item FROM orders WHERE id = {n} AND price > {n}" for n in 
 
 def main():
     times = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    statements = int(sys.argv[2]) if len(sys.argv) > 2 else 1000
     world = World().start()
     try:
-        script = ";\n".join(KINDS[n % 20].replace("id = ", f"id = {n} + ") for n in range(1000)) + ";\n"
+        script = ";\n".join(KINDS[n % 20].replace("id = ", f"id = {n} + ") for n in range(statements)) + ";\n"
         done = world.psql(stdin=script, args=("-q",), timeout=600)
         assert done.code == 0, done.err[:2000]
         wait_for(lambda: not world.sessions(live=True), 60)
