@@ -24,7 +24,7 @@
 #define RSA_BITS 4096u          /* of a client's key */
 #define RSA_EXPONENT 8u         /* bytes */
 #define AHEAD (64u << 10)
-#define RECORD_HEADER 5u        /* RFC 8446 section 5.1, RFC 5246 section 6.2.1 */
+#define RECORD_HEADER 5u
 /* Where the keeper signs for us: TLS 1.3 alone has algorithms that sign nothing else's hashes. */
 #define PRIORITY_CERTIFIED PRIORITY ":-VERS-TLS1.2"
 #define PRIORITY "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2:-RSA:-DHE-RSA:%SAFE_RENEGOTIATION:-CURVE-ALL:+GROUP-X25519:+GROUP-SECP256R1:+GROUP-SECP384R1"
@@ -49,6 +49,8 @@ struct tls {
 	unsigned status;               /* of the peer's certificate */
 	const char *refused;           /* by a list of revoked ones */
 	bool ready, server, reads_ahead;
+	uint8_t head[5]; /* of the record that is being read, nhead bytes of it; all are there: rest of its body */
+	size_t nhead, rest;
 	char alpn[33];
 	uint8_t end_point[64];
 	size_t end_point_len;
@@ -298,9 +300,8 @@ ahead_turn_to(struct tls *t)
 }
 
 static ssize_t
-transport_pull(gnutls_transport_ptr_t p, void *to, size_t n)
+pull(struct tls *t, void *to, size_t n)
 {
-	struct tls *t = p;
 	struct sp_bytes early = buffer_bytes(&t->early);
 	if (early.len > 0) {
 		if (n > early.len)
@@ -311,8 +312,8 @@ transport_pull(gnutls_transport_ptr_t p, void *to, size_t n)
 	}
 	if (ahead.owner == t && ahead.len > 0)
 		return (ssize_t)ahead_take(to, n);
-	/* only from a header's first byte on: or one who sends without end is never done */
-	bool more = t->reads_ahead && t->ready && n == RECORD_HEADER && ahead_turn_to(t);
+	/* only where a record begins: or one who sends without end is never done */
+	bool more = t->reads_ahead && t->ready && t->rest == 0 && t->nhead == 0 && ahead_turn_to(t);
 	ssize_t got = more ? recv(t->fd, ahead.p, AHEAD, 0) : recv(t->fd, to, n, 0);
 	if (got < 0)
 		gnutls_transport_set_errno(t->session, errno);
@@ -320,6 +321,38 @@ transport_pull(gnutls_transport_ptr_t p, void *to, size_t n)
 		return got;
 	ahead.len = (size_t)got;
 	return (ssize_t)ahead_take(to, n);
+}
+
+/* Where records begin and end in what GnuTLS was given (RFC 8446 section 5.1, RFC 5246 section 6.2.1). */
+static void
+follow(struct tls *t, const uint8_t *p, size_t n)
+{
+	while (n > 0) {
+		size_t k = t->rest > 0 ? t->rest : RECORD_HEADER - t->nhead;
+		k = k < n ? k : n;
+		if (t->rest > 0) {
+			t->rest -= k;
+		} else {
+			memcpy(t->head + t->nhead, p, k);
+			t->nhead += k;
+		}
+		if (t->nhead == RECORD_HEADER) {
+			t->rest = (size_t)t->head[3] << 8 | t->head[4];
+			t->nhead = 0;
+		}
+		p += k;
+		n -= k;
+	}
+}
+
+static ssize_t
+transport_pull(gnutls_transport_ptr_t p, void *to, size_t n)
+{
+	struct tls *t = p;
+	ssize_t got = pull(t, to, n);
+	if (got > 0 && t->ready)
+		follow(t, to, (size_t)got);
+	return got;
 }
 
 static ssize_t
@@ -579,7 +612,10 @@ tls_alpn(const struct tls *t)
 long
 tls_read(struct tls *t, void *p, size_t n)
 {
-	ssize_t got = gnutls_record_recv(t->session, p, n);
+	ssize_t got;
+	do
+		got = gnutls_record_recv(t->session, p, n);
+	while ((got == GNUTLS_E_AGAIN || got == GNUTLS_E_INTERRUPTED) && tls_pending(t)); /* a ticket, a new key: no data, and more behind it */
 	if (got >= 0)
 		return got;
 	if (got == GNUTLS_E_AGAIN || got == GNUTLS_E_INTERRUPTED)

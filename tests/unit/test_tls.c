@@ -708,6 +708,84 @@ test_read_ahead(void)
 	end_close(&first_us);
 }
 
+/* What one event reads, as core/worker/stream.c does. */
+static size_t
+one_event(struct tls *t, uint8_t *to, size_t room)
+{
+	size_t got = 0;
+	do {
+		long n = tls_read(t, to, room);
+		if (n <= 0)
+			return got;
+		got += (size_t)n;
+	} while (tls_pending(t));
+	return got;
+}
+
+/* `us`, ready, whose peer is GnuTLS alone. */
+static void
+raw_server(struct raw *r, int fd[2], const gnutls_datum_t *tickets)
+{
+	const gnutls_datum_t cert = { (unsigned char *)good.cert, (unsigned)strlen(good.cert) },
+		key = { (unsigned char *)good.pem, (unsigned)strlen(good.pem) };
+	pair(fd);
+	raw_begin(r, GNUTLS_SERVER | GNUTLS_NO_AUTO_SEND_TICKET, "NORMAL:-VERS-ALL:+VERS-TLS1.3", fd[0]);
+	CU_ASSERT(gnutls_certificate_set_x509_key_mem(r->x509, &cert, &key, GNUTLS_X509_FMT_PEM) >= 0);
+	CU_ASSERT_EQUAL(gnutls_session_ticket_enable_server(r->session, tickets), 0);
+	client_begin(authority.cert, fd[1], &(struct tls_start){ .reads_ahead = true, .name = "db.test", .verify = true });
+	for (unsigned i = 0; i < ROUNDS && us.rc == 0; i++) {
+		shake(&us);
+		raw_shake(r);
+	}
+	raw_shake(r);
+	CU_ASSERT_EQUAL_FATAL(us.rc, 1);
+}
+
+/* Records without data hide none that came with them. */
+static void
+test_no_data_first(void)
+{
+	gnutls_datum_t tickets;
+	uint8_t text[64];
+	int fd[2];
+	struct raw r;
+	CU_ASSERT_EQUAL_FATAL(gnutls_session_ticket_key_generate(&tickets), 0);
+	raw_server(&r, fd, &tickets);
+	CU_ASSERT_EQUAL(gnutls_session_ticket_send(r.session, 2, 0), 0);
+	CU_ASSERT_EQUAL(gnutls_record_send(r.session, "hello", 5), 5);
+	CU_ASSERT(one_event(us.tls, text, sizeof(text)) == 5 && memcmp(text, "hello", 5) == 0);
+	CU_ASSERT_EQUAL(gnutls_session_key_update(r.session, 0), 0);
+	CU_ASSERT_EQUAL(gnutls_record_send(r.session, "query", 5), 5);
+	CU_ASSERT(one_event(us.tls, text, sizeof(text)) == 5 && memcmp(text, "query", 5) == 0);
+	raw_end(&r);
+	close(fd[0]);
+	end_close(&us);
+	gnutls_free(tickets.data);
+}
+
+/* One who sends without end, records ending `shift` bytes behind what is read ahead, has his turn and no more. */
+static void
+test_endless(void)
+{
+	static uint8_t text[16384], to[16384];
+	for (size_t shift = 0; shift < 8; shift++) {
+		gnutls_datum_t tickets;
+		int fd[2], big = 4 << 20;
+		struct raw r;
+		CU_ASSERT_EQUAL_FATAL(gnutls_session_ticket_key_generate(&tickets), 0);
+		raw_server(&r, fd, &tickets);
+		(void)setsockopt(fd[0], SOL_SOCKET, SO_SNDBUFFORCE, &big, sizeof(big));
+		for (unsigned i = 0; i < 100; i++)
+			if (gnutls_record_send(r.session, text, i == 3 ? 16362 + shift : 16362) < 0)
+				break;
+		CU_ASSERT(one_event(us.tls, to, sizeof(to)) < 200000);
+		raw_end(&r);
+		close(fd[0]);
+		end_close(&us);
+		gnutls_free(tickets.data);
+	}
+}
+
 /* ---- a client certificate whose key is elsewhere ---- */
 
 static unsigned asked;
@@ -821,7 +899,7 @@ main(void)
 		{ "lists of revoked ones", test_lists }, { "lists of two of one name", test_twins }, { "to verify nobody", test_no_name }, { "ALPN", test_alpn }, { "versions", test_versions },
 		{ "no second handshake", test_renegotiation }, { "no TLS at all, and half of it", test_garbage },
 		{ "a changed byte", test_tampered }, { "byte by byte", test_bytewise }, { "read before the handshake", test_early },
-		{ "read ahead", test_read_ahead },
+		{ "read ahead", test_read_ahead }, { "no data first", test_no_data_first }, { "without end", test_endless },
 		{ "a key that is the keeper's", test_certified }, { "wiped", test_wiped }, { "clean", test_clean }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("tls", tests);
