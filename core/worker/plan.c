@@ -54,7 +54,7 @@ static void
 scope_key(const struct sp_session *s, struct sp_writer *w)
 {
 	const struct principal *p = &s->principal;
-	const char *const who[] = { p->identity, p->issuer, p->subject, p->user, p->person, p->class, s->target_name, s->part, s->login, s->address };
+	const char *const who[] = { p->identity, p->issuer, p->subject, p->user, p->person, p->sponsor, p->class, s->target_name, s->part, s->login, s->address };
 	sp_wr_be64(w, (uintptr_t)s->epoch);
 	sp_wr_be64(w, s->epoch->epoch->number);
 	sp_wr_be64(w, s->view_version);
@@ -67,6 +67,9 @@ scope_key(const struct sp_session *s, struct sp_writer *w)
 	sp_wr_be32(w, (uint32_t)p->roles.n);
 	for (size_t i = 0; i < p->roles.n; i++)
 		key_add(w, sp_str(p->roles.v[i]));
+	sp_wr_be32(w, (uint32_t)p->methods.n);
+	for (size_t i = 0; i < p->methods.n; i++)
+		key_add(w, sp_str(p->methods.v[i]));
 	sp_wr_be32(w, (uint32_t)s->nfacts);
 	for (size_t i = 0; i < s->nfacts; i++) {
 		key_add(w, sp_str(s->fact[i].name));

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/policy/attribute.h"
 #include "core/worker/budget.h"
 #include "cunit_main.h"
 #include "worker_world.h"
@@ -108,6 +109,42 @@ test_other_sessions(void)
 	v.s->principal.groups.n = 0; /* before its first statement */
 	CU_ASSERT(ask("select 1\n")->plan != a->plan);
 	end(client, target);
+}
+
+/* Whatever policies see of a principal, two that differ in it do not share a verdict. */
+static void
+set_text(struct principal *p, enum core_attr which, const char *text)
+{
+	const char **to[] = { [CORE_USER] = &p->user, [CORE_CLASS] = &p->class, [CORE_IDENTITY] = &p->identity, [CORE_ISSUER] = &p->issuer,
+		[CORE_SUBJECT] = &p->subject, [CORE_PERSON] = &p->person, [CORE_SPONSOR] = &p->sponsor };
+	struct sp_strings *sets[] = { [CORE_GROUPS] = &p->groups, [CORE_ROLES] = &p->roles, [CORE_METHODS] = &p->methods };
+	static const char *words[1];
+	words[0] = text;
+	if (which < sizeof(to) / sizeof(*to) && to[which] != NULL) {
+		*to[which] = text;
+		return;
+	}
+	CU_ASSERT_FATAL(which < sizeof(sets) / sizeof(*sets) && sets[which] != NULL);
+	*sets[which] = (struct sp_strings){ words, 1 };
+}
+
+static void
+test_other_principals(void)
+{
+	for (int which = CORE_USER; which < CORE_ADDRESS; which++) { /* what comes from the principal: attribute.h */
+		begin(NO_DELETE);
+		int client = v.client, target = v.target;
+		set_text(&v.s->principal, (enum core_attr)which, "one");
+		const struct sp_op *a = ask("select 1\n");
+		another();
+		another_runs();
+		set_text(&v.s->principal, (enum core_attr)which, "two");
+		bool apart = ask("select 1\n")->plan != a->plan;
+		if (!apart)
+			printf("two with another principal share a plan: attribute %d\n", which);
+		CU_ASSERT(apart);
+		end(client, target);
+	}
 }
 
 /* A rule that reads which session it is speaks for that one. */
@@ -435,6 +472,7 @@ main(void)
 		{ "one text, one scope, one plan", test_scope },
 		{ "other sessions", test_other_sessions },
 		{ "other views", test_other_views },
+		{ "other principals", test_other_principals },
 		{ "a rule on the session", test_rule_on_session },
 		{ "what is asked each time", test_not_remembered },
 		{ "prepared", test_prepared },
