@@ -153,6 +153,7 @@ struct pg_question {
 	enum sp_what what;
 	uint64_t max_rows;
 	struct pg_refusal refusal; /* when it isn't allowed */
+	struct pg_names *names;    /* counted: the view's, which the core may look at while it is open */
 };
 
 /* A message that passes in pieces. */

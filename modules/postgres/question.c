@@ -6,6 +6,7 @@
 #include "postgres.h"
 
 #include "attributes.h"
+#include "names.h"
 #include "track.h"
 
 #include <stdio.h>
@@ -31,7 +32,8 @@ pg_ask(struct pg *p, struct sp_op *op)
 		sp_op_free(&op);
 		return PG_WAIT;
 	}
-	*q = (struct pg_question){ .op = op };
+	pg_names_free(&q->names);
+	*q = (struct pg_question){ .op = op, .names = pg_track_names(p) };
 	int rc = sp_ask(op);
 	return rc != SP_OK ? rc : outcome(p);
 }
@@ -48,6 +50,7 @@ pg_question_take(struct pg *p)
 	struct sp_op *op = p->question.op;
 	p->question.op = NULL;
 	p->question.answered = false;
+	pg_names_free(&p->question.names);
 	return op;
 }
 
@@ -57,6 +60,7 @@ pg_question_clear(struct pg *p)
 	struct pg_question *q = &p->question;
 	if (q->op != NULL)
 		sp_op_free(&q->op);
+	pg_names_free(&q->names);
 	q->answered = q->held = false;
 	q->what = SP_DENY;
 }

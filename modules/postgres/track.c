@@ -62,6 +62,13 @@ pg_track_view(const struct pg *p)
 	return p->track == NULL ? NULL : &p->track->view;
 }
 
+struct pg_names *
+pg_track_names(const struct pg *p)
+{
+	const struct pg_names *names = p->track == NULL ? NULL : p->track->view.names;
+	return names == NULL ? NULL : pg_names_ref((struct pg_names *)(uintptr_t)names);
+}
+
 /* ---- traits: what a statement may change ---- */
 
 static bool
@@ -167,7 +174,7 @@ tell_view(struct pg *p, struct track *t)
 	for (size_t i = 0; i < t->view.ntemporary; i++)
 		sp_wr_cstr(&w, sp_str(t->temporary[i]));
 	/* with statements of its own by name, or definitions, no other session's view equals this one */
-	bool own = w.bad || p->prepared != NULL || p->defined;
+	bool own = w.bad || p->prepared != NULL || p->doubtful || p->defined;
 	sp_view(p->s, &t->view, pg_catalogue_scope(p, (struct sp_bytes){ memory, own ? SIZE_MAX : w.len }));
 	pg_catalogue_tell(p);
 	return sp_fact(p->s, "role", sp_str(t->role));
@@ -379,6 +386,10 @@ int
 pg_track(struct pg *p)
 {
 	struct track *t = track_of(p);
+	if (t != NULL && t->asking && !pg_settled(p))
+		return PG_WAIT; /* of several answers none is believed before the last */
+	if (t != NULL)
+		t->asking = false;
 	if (check_names(p) != PG_PASS)
 		return PG_WAIT;
 	if (p->missed && !pg_catalogue_fresh(p, p->reading))
@@ -394,7 +405,7 @@ pg_track(struct pg *p)
 	if (p->question.op != NULL)
 		return PG_PASS; /* asked under the old view; the core judges again on release */
 	if (p->dirty && p->status != 'E') {
-		if (t->asking || !pg_settled(p))
+		if (!pg_settled(p))
 			return PG_WAIT;
 		return pg_unsent(p, SP_CLIENT) ? PG_AGAIN : ask_server(p, t);
 	}
@@ -421,7 +432,6 @@ pg_track_complete(struct pg *p, enum pg_own own)
 	}
 	p->dirty = false;
 	p->track->names = UINT64_MAX; /* tell the view at the next look */
-	p->track->asking = false;
 }
 
 void
@@ -429,7 +439,6 @@ pg_track_failed(struct pg *p)
 {
 	pg_prepared_forget(p);
 	pg_defined_failed(p);
-	p->track->asking = false;
 	p->track->unknown = true;
 	p->track->names = UINT64_MAX;
 	p->dirty = false;

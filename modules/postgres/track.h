@@ -25,6 +25,7 @@ int pg_track_status(struct pg *p, uint8_t status) SP_MUST;
 
 struct pg_view;
 const struct pg_view *pg_track_view(const struct pg *p); /* NULL: it has none yet */
+struct pg_names *pg_track_names(const struct pg *p);     /* the view's, counted; or NULL */
 
 /* Answers to our own statement. */
 int pg_track_row(struct pg *p, enum pg_own own, struct sp_bytes body) SP_MUST;
