@@ -396,14 +396,12 @@ visit_window(struct analysis *a, const ProtobufCMessage *m)
 	a->use = outer;
 }
 
+/* What is noted of a call but its arguments, which are visited under the use that it leaves. */
 static void
-visit_function(struct analysis *a, const ProtobufCMessage *m)
+note_call(struct analysis *a, const PgQuery__FuncCall *call)
 {
-	const PgQuery__FuncCall *call = (const PgQuery__FuncCall *)m;
 	struct sp_bytes schema, name;
 	struct pg_function_class class;
-	bool was_secret = a->secret;
-	unsigned was_use = a->use;
 
 	analyse_qualified(call->n_funcname, call->funcname, &schema, &name);
 	if ((schema.len == 0 || sp_bytes_is(schema, "pg_catalog")) && pg_builtin(name, &class)) {
@@ -423,6 +421,65 @@ visit_function(struct analysis *a, const ProtobufCMessage *m)
 		note_function_named(a, schema, name, call->n_args);
 		a->secret = a->secret || pg_extension_function(name).special == PG_SECRETS;
 	}
+}
+
+static bool
+is_function(const struct analysis *a, struct sp_bytes name)
+{
+	struct pg_function_class class;
+	size_t n = 0;
+	const struct pg_view *v = a->view;
+	const struct pg_function *f = v == NULL || v->names == NULL ? NULL : pg_names_functions(v->names, name, &n);
+
+	if (pg_builtin(name, &class))
+		return true;
+	for (size_t i = 0; i < n; i++)
+		if (takes(&f[i], 1) && in_path(v, f[i].schema))
+			return true;
+	return false;
+}
+
+bool
+note_attribute(struct analysis *a, PgQuery__Node *name, PgQuery__Node *of)
+{
+	PgQuery__FuncCall call = PG_QUERY__FUNC_CALL__INIT;
+
+	if (name->node_case != PG_QUERY__NODE__NODE_STRING || !is_function(a, analyse_string(name)))
+		return false;
+	call.n_funcname = call.n_args = 1;
+	call.funcname = &name;
+	call.args = &of;
+	note_call(a, &call);
+	return true;
+}
+
+static void
+visit_indirection(struct analysis *a, const ProtobufCMessage *m)
+{
+	const PgQuery__AIndirection *i = (const PgQuery__AIndirection *)m;
+	PgQuery__Node whole = PG_QUERY__NODE__INIT, *of = i->arg;
+	bool was_secret = a->secret;
+	unsigned was_use = a->use;
+
+	whole.node_case = PG_QUERY__NODE__NODE_A_INDIRECTION;
+	whole.a_indirection = (PgQuery__AIndirection *)(uintptr_t)i;
+	for (size_t k = 0; k < i->n_indirection; k++) {
+		(void)note_attribute(a, i->indirection[k], of);
+		of = &whole;
+	}
+	walk_children(m, visit_child, a);
+	a->use = was_use;
+	a->secret = was_secret;
+}
+
+static void
+visit_function(struct analysis *a, const ProtobufCMessage *m)
+{
+	const PgQuery__FuncCall *call = (const PgQuery__FuncCall *)m;
+	bool was_secret = a->secret;
+	unsigned was_use = a->use;
+
+	note_call(a, call);
 	a->use |= call->agg_distinct ? USE_SORT : 0;
 	analyse_list(a, call->n_args, call->args);
 	analyse_list(a, call->n_agg_order, call->agg_order);
@@ -453,13 +510,10 @@ visit_value_function(struct analysis *a, const ProtobufCMessage *m)
 
 /* One that is not built in, or that someone may have put before the built-in one. */
 static void
-note_operator(struct analysis *a, size_t n_name, PgQuery__Node **name)
+note_symbol(struct analysis *a, struct sp_bytes schema, struct sp_bytes symbol)
 {
-	struct sp_bytes schema, symbol;
 	size_t n = 0;
 	const struct pg_view *v = a->view;
-
-	analyse_qualified(n_name, name, &schema, &symbol);
 	bool system = schema.len == 0 || sp_bytes_is(schema, "pg_catalog");
 	bool found = system && pg_builtin_operator(symbol);
 	const struct pg_function *f = v == NULL || v->names == NULL ? NULL : pg_names_functions(v->names, symbol, &n);
@@ -477,6 +531,31 @@ note_operator(struct analysis *a, size_t n_name, PgQuery__Node **name)
 }
 
 static void
+note_operator(struct analysis *a, size_t n_name, PgQuery__Node **name)
+{
+	struct sp_bytes schema, symbol;
+
+	analyse_qualified(n_name, name, &schema, &symbol);
+	note_symbol(a, schema, symbol);
+}
+
+/* Of CASE x WHEN, IN (SELECT …), JOIN … USING: the server looks it up by its bare name. */
+void
+note_equals(struct analysis *a)
+{
+	note_symbol(a, none, sp_str("="));
+}
+
+/* All that BETWEEN, with NOT or SYMMETRIC or without, is made of. */
+static void
+note_between(struct analysis *a)
+{
+	static const char *const symbol[] = { "<", "<=", ">", ">=" };
+	for (size_t i = 0; i < sizeof(symbol) / sizeof(*symbol); i++)
+		note_symbol(a, none, sp_str(symbol[i]));
+}
+
+static void
 visit_operator(struct analysis *a, const ProtobufCMessage *m)
 {
 	const PgQuery__AExpr *e = (const PgQuery__AExpr *)m;
@@ -486,7 +565,8 @@ visit_operator(struct analysis *a, const ProtobufCMessage *m)
 	case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_BETWEEN:
 	case PG_QUERY__A__EXPR__KIND__AEXPR_BETWEEN_SYM:
 	case PG_QUERY__A__EXPR__KIND__AEXPR_NOT_BETWEEN_SYM:
-		break; /* name is a keyword */
+		note_between(a); /* name is a keyword */
+		break;
 	default:
 		note_operator(a, e->n_name, e->name);
 	}
@@ -534,6 +614,8 @@ visit_sublink(struct analysis *a, const ProtobufCMessage *m)
 
 	if (s->n_oper_name > 0)
 		note_operator(a, s->n_oper_name, s->oper_name);
+	else if (s->testexpr != NULL)
+		note_equals(a);
 	VISIT(a, s->testexpr);
 	VISIT(a, s->subselect);
 }
@@ -569,6 +651,14 @@ visit_collate(struct analysis *a, const ProtobufCMessage *m)
 	VISIT(a, ((const PgQuery__CollateClause *)m)->arg);
 }
 
+static void
+visit_case(struct analysis *a, const ProtobufCMessage *m)
+{
+	if (((const PgQuery__CaseExpr *)m)->arg != NULL)
+		note_equals(a);
+	visit_children(a, m);
+}
+
 typedef void visitor(struct analysis *a, const ProtobufCMessage *m);
 
 static visitor *const visitors[] = {
@@ -584,12 +674,12 @@ static visitor *const visitors[] = {
 	[PG_QUERY__NODE__NODE_TYPE_CAST] = visit_cast,
 	[PG_QUERY__NODE__NODE_COLLATE_CLAUSE] = visit_collate,
 	[PG_QUERY__NODE__NODE_A_INDICES] = visit_children,
-	[PG_QUERY__NODE__NODE_A_INDIRECTION] = visit_children,
+	[PG_QUERY__NODE__NODE_A_INDIRECTION] = visit_indirection,
 	[PG_QUERY__NODE__NODE_A_ARRAY_EXPR] = visit_children,
 	[PG_QUERY__NODE__NODE_BOOL_EXPR] = visit_children,
 	[PG_QUERY__NODE__NODE_BOOLEAN_TEST] = visit_children,
 	[PG_QUERY__NODE__NODE_NULL_TEST] = visit_children,
-	[PG_QUERY__NODE__NODE_CASE_EXPR] = visit_children,
+	[PG_QUERY__NODE__NODE_CASE_EXPR] = visit_case,
 	[PG_QUERY__NODE__NODE_CASE_WHEN] = visit_children,
 	[PG_QUERY__NODE__NODE_COALESCE_EXPR] = visit_children,
 	[PG_QUERY__NODE__NODE_MIN_MAX_EXPR] = visit_children,

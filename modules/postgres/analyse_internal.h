@@ -276,6 +276,9 @@ void analyse_list(struct analysis *a, size_t n, PgQuery__Node **v);
 void analyse_grouped(struct analysis *a, const ProtobufCMessage *m, const struct set *columns);
 /* The same for column i of these outputs, which is made of what it reads. */
 void analyse_output(struct analysis *a, const ProtobufCMessage *m, const struct set *columns, const struct outputs *o, size_t i);
+/* x.name, which the server takes for name(x) where x, of whatever type, has no such field: noted when there is such a function. */
+bool note_attribute(struct analysis *a, PgQuery__Node *name, PgQuery__Node *of);
+void note_equals(struct analysis *a); /* the operator, where a statement compares without naming one */
 void note_function_named(struct analysis *a, struct sp_bytes schema, struct sp_bytes name, size_t nargs);
 /* The text of a constant, from casts of it too; p NULL: not a constant, or NULL. */
 struct sp_bytes analyse_constant(struct analysis *a, const ProtobufCMessage *m);

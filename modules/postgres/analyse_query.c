@@ -166,6 +166,8 @@ in_join(const struct range *r, struct sp_bytes name)
 static void
 join_columns(struct analysis *a, const PgQuery__JoinExpr *j, struct range *first)
 {
+	if (j->n_using_clause > 0 || j->is_natural)
+		note_equals(a);
 	for (struct range *r = first; r != NULL; r = r->next) {
 		for (size_t i = 0; i < j->n_using_clause; i++)
 			if (in_join(r, analyse_string(j->using_clause[i])))

@@ -521,12 +521,26 @@ row_function(struct analysis *a, const struct range *r, struct sp_bytes name)
 }
 
 static void
-qualified(struct analysis *a, const struct range *r, struct sp_bytes name)
+qualified(struct analysis *a, const struct range *r, PgQuery__Node *last, const PgQuery__ColumnRef *c)
 {
-	if (scope_belongs(r, name) == BELONGS_NO && r->relation != NULL)
+	struct sp_bytes name = analyse_string(last);
+	PgQuery__Node row = PG_QUERY__NODE__INIT;
+
+	if (scope_belongs(r, name) == BELONGS_NO && r->relation != NULL) {
 		row_function(a, r, name);
-	else
-		scope_named(a, r, name, PG_READ);
+		return;
+	}
+	scope_named(a, r, name, PG_READ);
+	struct pg_function_class class;
+	bool column = r->table != NULL && pg_builtin(name, &class) && class.effects == 0 && class.special == PG_ORDINARY;
+	if (scope_belongs(r, name) == BELONGS_YES || column) /* of a table that nobody knows: a column rather than what does nothing */
+		return;
+	row.node_case = PG_QUERY__NODE__NODE_COLUMN_REF;
+	row.column_ref = (PgQuery__ColumnRef *)(uintptr_t)c;
+	unsigned outer = use_computed(a);
+	if (note_attribute(a, last, &row))
+		scope_all(a, r, PG_READ);
+	a->use = outer;
 }
 
 /* What it takes to look for a name in it. */
@@ -600,12 +614,14 @@ scope_star(struct analysis *a)
 
 /* `name` or `name.*` behind a range that is found, or not. */
 static void
-of_range(struct analysis *a, const struct range *r, struct sp_bytes schema, struct sp_bytes table, const PgQuery__Node *last)
+of_range(struct analysis *a, const struct range *r, struct sp_bytes schema, struct sp_bytes table, const PgQuery__ColumnRef *c)
 {
+	PgQuery__Node *last = c->fields[c->n_fields - 1];
+
 	if (r != NULL && is_star(last))
 		scope_all(a, r, PG_READ);
 	else if (r != NULL)
-		qualified(a, r, analyse_string(last));
+		qualified(a, r, last, c);
 	else
 		add_column(a, analyse_dotted(a, schema, table, is_star(last) ? star : analyse_string(last)), PG_READ);
 }
@@ -624,10 +640,10 @@ scope_column(struct analysis *a, const PgQuery__ColumnRef *c)
 		unqualified(a, analyse_string(last));
 	} else if (n == 2) {
 		struct sp_bytes alias = analyse_string(c->fields[0]);
-		of_range(a, scope_find(a, alias), unknown, alias, last);
+		of_range(a, scope_find(a, alias), unknown, alias, c);
 	} else {
 		struct sp_bytes schema = analyse_string(c->fields[n - 3]), table = analyse_string(c->fields[n - 2]);
-		of_range(a, find_table(a, schema, table), schema, table, last);
+		of_range(a, find_table(a, schema, table), schema, table, c);
 	}
 }
 
