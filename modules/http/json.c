@@ -163,6 +163,8 @@ fields_of_form(struct sp_op *op, unsigned fields, unsigned names, struct sp_byte
 		http_decode(key, true, &w);
 		if (w.bad)
 			return sp_op_unclear(op, "body", SP_LIT("malformed"));
+		if (names != fields && http_name_is(sp_written(&w), "_charset_")) /* HTML section 4.10.5.1: how the rest is to be read */
+			return sp_op_unclear(op, "body", SP_LIT("charset"));
 		if (names != fields)
 			rc = sp_op_add(op, names, sp_written(&w));
 		sp_wr_u8(&w, '=');

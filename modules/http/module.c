@@ -69,15 +69,21 @@ static const char *const kinds[] = { "http.request", "http.result", NULL };
 /* ---- from the text to attributes ---- */
 
 static struct sp_bytes
-next_segment(struct sp_reader *r)
+next_part(struct sp_reader *r, uint8_t mark)
 {
 	struct sp_reader rest = *r;
-	struct sp_bytes segment = sp_rd_until(r, '/');
+	struct sp_bytes part = sp_rd_until(r, mark);
 	if (r->bad) {
-		segment = sp_rd_rest(&rest);
+		part = sp_rd_rest(&rest);
 		*r = rest;
 	}
-	return segment;
+	return part;
+}
+
+static struct sp_bytes
+next_segment(struct sp_reader *r)
+{
+	return next_part(r, '/');
 }
 
 static bool
@@ -135,6 +141,26 @@ plain_type(struct sp_bytes value, char to[128])
 	return (struct sp_bytes){ (const uint8_t *)to, n };
 }
 
+/* Letters that rules could not read as the target does: a charset other than UTF-8 and what is a part of it. */
+static bool
+is_of_other_letters(struct sp_bytes value)
+{
+	struct sp_reader r = sp_reader(value);
+	while (r.left > 0) {
+		struct sp_bytes part = next_part(&r, ';');
+		while (part.len > 0 && (part.p[0] == ' ' || part.p[0] == '\t'))
+			part = (struct sp_bytes){ part.p + 1, part.len - 1 };
+		static const char name[] = "charset";
+		size_t n = sizeof(name) - 1;
+		if (part.len < n || !http_name_is((struct sp_bytes){ part.p, n }, name))
+			continue;
+		part = (struct sp_bytes){ part.p + n, part.len - n };
+		if (!http_name_is(part, "=utf-8") && !http_name_is(part, "=\"utf-8\"") && !http_name_is(part, "=us-ascii"))
+			return true;
+	}
+	return false;
+}
+
 enum body_type { BODY_OTHER, BODY_JSON, BODY_FORM };
 
 static enum body_type
@@ -177,7 +203,7 @@ http_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes te
 	struct proxy_text t;
 	struct sp_bytes name, value, type = { NULL, 0 };
 	char space[128], tag[32];
-	bool unseen = false;
+	bool unseen = false, other_letters = false;
 	if (!proxy_read_text(text, &t))
 		return SP_EPROTO;
 	int rc = sp_op_str(op, A_METHOD, t.method);
@@ -189,8 +215,10 @@ http_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes te
 	while (rc == SP_OK && proxy_next_line(&r, &name, &value)) {
 		if (sp_bytes_is(name, "!body"))
 			unseen = true;
-		else if (sp_bytes_is(name, "content-type"))
+		else if (sp_bytes_is(name, "content-type")) {
 			type = plain_type(value, space);
+			other_letters = is_of_other_letters(value);
+		}
 		if (name.len > 0 && name.p[0] != '!')
 			rc = sp_op_add(op, A_HEADERS, (struct sp_bytes){ name.p, name.len + 2 + value.len });
 	}
@@ -198,6 +226,8 @@ http_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes te
 		return rc != SP_OK ? rc : SP_EPROTO;
 	if (type.len > 0)
 		rc = sp_op_str(op, A_CONTENT_TYPE, type);
+	if (rc == SP_OK && other_letters)
+		rc = sp_op_unclear(op, "body", SP_LIT("charset"));
 	snprintf(tag, sizeof(tag), "%.*s", (int)(t.method.len < 24 ? t.method.len : 24), (const char *)t.method.p);
 	if (rc == SP_OK)
 		rc = sp_op_tag(op, tag);

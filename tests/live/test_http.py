@@ -52,6 +52,12 @@ def what_cannot_be_seen_is_denied(w):
         done = w.curl("/orders", "-X", "POST", "-H", f"Content-Type: {kind}", "--data-binary", body, user="rc4")  # RC4
         assert done.status == "403" and "body" in done.body, f"{kind} {body} {done!r}"
         assert len(w.server.got) == before, kind
+    for kind, body in (("application/x-www-form-urlencoded; charset=IBM037", "%A2%89%95%92=%A3%99%A4%85"), ("application/json;charset=\"utf-7\"", "{}"),
+                       ("application/x-www-form-urlencoded", "_charset_=IBM037&a=1")):
+        done = w.curl("/ships", "-X", "POST", "-H", f"Content-Type: {kind}", "--data-binary", body)
+        assert done.status == "403" and "charset" in done.body, f"{kind} {done!r}"
+    done = w.curl("/orders", "-X", "POST", "-H", "Content-Type: application/json; Charset=UTF-8", "--data-binary", "{}")
+    assert done.status == "200", repr(done)
     for body in ('{"a": 1, "A": 2}', '{"o": [{"sink": 1, "ſink": 2}]}'):  # which of them does the server take?
         done = w.curl("/orders", "-X", "POST", "-H", "Content-Type: application/json", "--data-binary", body)
         assert done.status == "403" and "ambiguous" in done.body, repr(done)
