@@ -61,6 +61,8 @@ make_folder(const struct init *i, const char *name, mode_t mode, const char *use
 		return failed("cannot make %s: %s", path, strerror(errno));
 	if (!made && (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode)))
 		return failed("%s is no folder: move it away first", path);
+	if (!made && (st.st_mode & (S_IWGRP | S_IWOTH) & ~mode) != 0)
+		return failed("others may change what is in %s: chmod go-w %s, and see what is there", path, path);
 	if (made && chmod(path, mode) != 0) /* whatever the umask */
 		return failed("cannot make %s: %s", path, strerror(errno));
 	return give(path, user);

@@ -294,6 +294,11 @@ test_folders(void)
 	CU_ASSERT(stat(at("elsewhere"), &st) == 0 && st.st_uid == geteuid() && (st.st_mode & 0777) == 0711);
 	forget("new");
 	forget("elsewhere");
+	/* Nor is a folder where others put what they like. */
+	CU_ASSERT(mkdir(at("new"), 0755) == 0 && mkdir(at("new/secrets"), 0777) == 0 && chmod(at("new/secrets"), 0777) == 0);
+	CU_ASSERT_EQUAL(INIT(NO_INPUT, at("new"), "--yes"), FAILED);
+	CU_ASSERT_PTR_NOT_NULL(strstr(said, "others may change what is in"));
+	forget("new");
 	put("file", SP_LIT("x"));
 	CU_ASSERT_EQUAL(INIT(NO_INPUT, at("file"), "--yes"), FAILED);
 	CU_ASSERT_EQUAL(INIT(NO_INPUT, at("none/there"), "--yes"), FAILED);
