@@ -377,6 +377,25 @@ def what_does_not_answer_counts_until_it_is_gone(w):
 
 
 @test
+def what_is_held_again_is_estimated_again(w):
+    """… though definitions were read anew meanwhile: those by which it was judged are there as long (built with sanitizers: or the worker ends)."""
+    w.gateway.policy = "".join(f"""rule "{name}" {{ doc = "Two agree.", on = "sql.statement", when = {{ verb = "select" }}, unless = {{ user = "bob" }},
+        approve = {{ by = "{by}", within = "5m" }} }}\n""" for name, by in (("first", "leads"), ("second", "dba")))
+    w.gateway.write()
+    assert login(w, more="user=est secret=file:{dir}/keeper/est.secret; catalogue recheck=0s").code == 0
+    waiting = w.psql_waiting("SELECT count(*) FROM app.plain")
+    first = wait_for(lambda: [r for r in w.requests() if r["state"] == "waiting"], said="nothing is held")[0]["id"]
+    for n in range(4):
+        w.pg.sql(f"CREATE TABLE app.more{n} (id int); GRANT SELECT ON app.more{n} TO app_gw")
+        assert w.psql(f"SELECT count(*) FROM app.more{n}", user="bob").code == 0
+    assert w.command("approve", first, token=w.token("lea", "leads", api=True)).code == 0
+    second = wait_for(lambda: [r["id"] for r in w.requests() if r["state"] == "waiting" and r["id"] != first], 20, said="it is not held again")[0]
+    wait_for(lambda: "estimate" in w.command("requests", second, "--json").json, 20, said="it is not estimated again")
+    assert w.command("deny", second, token=w.token("dea", "dba", api=True)).code == 0
+    waiting.result()
+
+
+@test
 def nothing_is_left_behind(w):
     wait_for(lambda: w.pg.sql("SELECT count(*) FROM pg_stat_activity WHERE usename = 'est'") == "0", said="a connection is left")
     assert traps(w)[1:] == ("0", "1|f"), traps(w)
