@@ -160,7 +160,7 @@ foreign_function(struct analysis *a, struct sp_bytes schema, struct sp_bytes nam
 		note_acts(a, true);
 	note_unclear(a, "function", full->text);
 	unsigned outer = use_begin(a, a->use & ~(unsigned)USE_ROWS);
-	if (f == NULL || f->volatility == 'v' || f->extension[0] == '\0')
+	if (f == NULL || f->volatility == 'v' || f->extension[0] == '\0' || (class.effects & PG_OPAQUE) != 0)
 		note_any_column(a, PG_READ); /* what it gives back may come from anywhere */
 	a->use = outer;
 }

@@ -147,8 +147,12 @@ static const struct listed listed[] = {
 
 /* Functions of extensions, by what begins their name; the first that fits. */
 static const struct listed extensions[] = {
+	{ "connectby", PG_OPAQUE, PG_RUNS },
+	{ "crosstab", PG_OPAQUE, PG_RUNS },
 	{ "dblink", PG_EXECUTE | PG_OPAQUE, PG_SECRETS },
 	{ "pgp_", 0, PG_SECRETS },
+	{ "pgr_", PG_OPAQUE, PG_RUNS },
+	{ "xpath_table", PG_OPAQUE, PG_RUNS },
 	{ "crypt", 0, PG_SECRETS },
 	{ "encrypt", 0, PG_SECRETS },
 	{ "decrypt", 0, PG_SECRETS },

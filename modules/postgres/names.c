@@ -20,6 +20,12 @@
 	"AND d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype OPERATOR(pg_catalog.=) 'e' " \
 	"LIMIT 1), '')"
 
+/* Ranges, since these have an index. */
+#define NAMED_LIKE(START) "(p.proname OPERATOR(pg_catalog.>=) '" START "' AND p.proname OPERATOR(pg_catalog.<) '" START "~')"
+
+/* Functions of extensions that run a text, whatever their volatility says. */
+#define EXTENSION_RUNNER "(" NAMED_LIKE("connectby") " OR " NAMED_LIKE("crosstab") " OR " NAMED_LIKE("dblink") " OR " NAMED_LIKE("pgr_") " OR " NAMED_LIKE("xpath_table") ")"
+
 /* Views that call code of somebody's own: relation 0, of which nobody knows what is behind it. */
 #define UNSEEN_CODE \
 	"SELECT r.ev_class, 0, 0 FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid OPERATOR(pg_catalog.=) d.objid " \
@@ -27,17 +33,18 @@
 	"AND o.oid OPERATOR(pg_catalog.=) d.refobjid JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) coalesce(o.oprcode::pg_catalog.oid, d.refobjid) " \
 	"WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND (o.oid IS NOT NULL OR " \
 	"d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass) AND d.refobjid OPERATOR(pg_catalog.>=) 16384 AND " \
-	"(p.provolatile OPERATOR(pg_catalog.=) 'v' OR " EXTENSION_OF("p.oid", "pg_proc") " OPERATOR(pg_catalog.=) '')"
+	"(p.provolatile OPERATOR(pg_catalog.=) 'v' OR " EXTENSION_RUNNER " OR " EXTENSION_OF("p.oid", "pg_proc") " OPERATOR(pg_catalog.=) '')"
 
-/* The same of functions that run a text or set the path: built in, they leave no dependency.  Ranges, since these have an index. */
-#define NAMED_LIKE(START) "(p.proname OPERATOR(pg_catalog.>=) '" START "' AND p.proname OPERATOR(pg_catalog.<) '" START "~')"
+/* The same of functions that run a text or set the path, or tell where any sequence stands: built in, they leave no dependency. */
 #define TEXT_RUNNER \
 	"p.oid OPERATOR(pg_catalog.<) 16384 AND (p.proname OPERATOR(pg_catalog.=) ANY (ARRAY['set_config', 'ts_stat', 'ts_rewrite', 'lo_get', 'loread']::pg_catalog.name[]) " \
 	"OR " NAMED_LIKE("query_to_xml") " OR " NAMED_LIKE("table_to_xml") " OR " NAMED_LIKE("cursor_to_xml") " OR " NAMED_LIKE("schema_to_xml") \
 	" OR " NAMED_LIKE("database_to_xml") " OR " NAMED_LIKE("pg_read_") ")"
+#define SEQUENCE_TELLER \
+	"p.oid OPERATOR(pg_catalog.<) 16384 AND p.proname OPERATOR(pg_catalog.=) ANY (ARRAY['currval', 'lastval', 'nextval', 'pg_sequence_last_value']::pg_catalog.name[])"
 #define RUNS_TEXT \
 	"SELECT r.ev_class, 0, 0 FROM pg_catalog.pg_rewrite r, pg_catalog.pg_proc p WHERE r.oid OPERATOR(pg_catalog.>=) 16384 " \
-	"AND " TEXT_RUNNER " AND pg_catalog.strpos(r.ev_action::pg_catalog.text, " \
+	"AND (" TEXT_RUNNER " OR " SEQUENCE_TELLER ") AND pg_catalog.strpos(r.ev_action::pg_catalog.text, " \
 	"pg_catalog.concat(':funcid ', p.oid, ' ')) OPERATOR(pg_catalog.>) 0"
 
 /* A view that shows whole rows uses all columns of them, of which it names none: in its tree they are column 0. */
@@ -79,7 +86,7 @@
 #define ACTS \
 	"WITH RECURSIVE made(oid) AS (SELECT p.oid FROM pg_catalog.pg_proc p LEFT JOIN pg_catalog.pg_depend d ON d.classid" IS CLASS("pg_proc") \
 	" AND d.objid" IS "p.oid AND d.deptype" IS "'e' LEFT JOIN pg_catalog.pg_extension e ON e.oid" IS "d.refobjid WHERE p.oid OPERATOR(pg_catalog.>=) 16384 " \
-	"AND (e.oid IS NULL OR (p.provolatile" IS "'v' AND e.extname OPERATOR(pg_catalog.<>) ALL (ARRAY['uuid-ossp', 'pgcrypto']::pg_catalog.name[])))), " \
+	"AND (e.oid IS NULL OR " EXTENSION_RUNNER " OR (p.provolatile" IS "'v' AND e.extname OPERATOR(pg_catalog.<>) ALL (ARRAY['uuid-ossp', 'pgcrypto']::pg_catalog.name[])))), " \
 	"own(class, oid) AS (SELECT d.classid, d.objid FROM pg_catalog.pg_depend d JOIN made ON d.refobjid" IS "made.oid WHERE d.refclassid" IS CLASS("pg_proc") \
 	" UNION SELECT d.classid, d.objid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_operator o ON d.refobjid" IS "o.oid JOIN made ON o.oprcode::pg_catalog.oid" \
 	IS "made.oid WHERE d.refclassid" IS CLASS("pg_operator") "), texts(call) AS (SELECT pg_catalog.concat(':funcid ', p.oid, ' ') FROM pg_catalog.pg_proc p WHERE " TEXT_RUNNER "), " \

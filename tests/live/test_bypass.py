@@ -340,6 +340,9 @@ SET ROLE app_gw;
 CREATE SEQUENCE of_emails; CREATE SEQUENCE harmless;
 CREATE TABLE counts (n int, email bigint DEFAULT nextval('of_emails'), id int GENERATED ALWAYS AS IDENTITY);
 CREATE TABLE owns (email bigserial, n int);
+CREATE VIEW of_last AS SELECT lastval() AS l; CREATE VIEW of_current AS SELECT currval(('of_' || 'emails')::regclass) AS l;
+CREATE VIEW of_each AS SELECT c.relname, pg_sequence_last_value(c.oid) AS l FROM pg_class c WHERE c.relkind = 'S';
+CREATE VIEW of_next AS SELECT nextval(('of_' || 'emails')::regclass) AS l;
 SELECT setval('of_emails', 72519346), setval('owns_email_seq', 72519346), setval('harmless', 72519346);
 """
 
@@ -353,7 +356,8 @@ def sequences_of_columns(w):
             "COPY (SELECT last_value FROM of_emails) TO STDOUT", "SELECT lastval()", "SELECT lastval() + 0",
             "SELECT last_value FROM pg_sequences WHERE sequencename = 'of_emails'", "SELECT max(last_value) FROM pg_sequences",
             *(f"SELECT {f}({s}){x}" for f in ("currval", "pg_sequence_last_value") for s in ("'of_emails'", "'owns_email_seq'::regclass", "('of_' || 'emails')::regclass")
-              for x in ("", " || ''"))]
+              for x in ("", " || ''")),
+            "SELECT l FROM of_last", "SELECT l + 0 FROM of_current", "SELECT l FROM of_next", "SELECT l FROM of_each WHERE relname = 'of_emails'", "SELECT max(l) FROM of_each"]
     leaks = []
     for text in ways:
         c = wire.Wire.through(w)
@@ -372,6 +376,29 @@ def sequences_of_columns(w):
     assert c.values("SELECT nextval('harmless')") == [[b"72519347"]] and c.values("SELECT currval('harmless')") == [[b"72519347"]]
     assert c.values("SELECT last_value FROM harmless") == [[b"72519347"]]
     c.close()
+
+
+RUNNERS = """
+CREATE EXTENSION tablefunc; CREATE EXTENSION xml2; SET ROLE app_gw;
+CREATE TABLE whose (id int, email text, note text); INSERT INTO whose VALUES (1, '<a>72519347</a>', 'plain');
+CREATE VIEW of_crosstab AS SELECT * FROM crosstab('SELECT 1, 2, email FROM whose') AS t(a int, b text);
+CREATE VIEW of_xpath AS SELECT * FROM xpath_table('id', 'email', 'whose', '/a', 'true') AS t(a int, b text);
+CREATE VIEW of_connectby AS SELECT * FROM connectby('whose', 'email', 'note', 'plain', 0) AS t(b text, p text, l int);
+"""
+
+
+@test
+def extensions_that_run_a_text(w):
+    """MK7: their volatility says that they only compute."""
+    prepare(w, ["orders"])
+    w.pg.sql(RUNNERS)
+    ways = ["SELECT b FROM of_crosstab", "SELECT upper(b) FROM of_xpath", "SELECT b FROM of_connectby", "SELECT min(b) FROM of_connectby"]
+    c, straight = wire.Wire.through(w), wire.Wire.direct(w)
+    leaks = [text for text in ways if b"725193" in b"".join(body for _, body in c.ask(wire.query(text)))]
+    blind = [text for text in ways if b"725193" not in b"".join(body for _, body in straight.ask(wire.query(text)))]
+    c.close()
+    straight.close()
+    assert not leaks and not blind, f"{len(leaks)} tell it: {leaks}\n{len(blind)} prove nothing: {blind}"
 
 
 @test

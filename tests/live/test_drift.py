@@ -435,6 +435,27 @@ def mk8_types_that_run_code_set_the_path(w):
         w.pg.sql("DROP DOMAIN checked; DROP TYPE pair CASCADE")
 
 
+# Functions of extensions whose volatility says that they only compute.
+TEXTS = ("SELECT b FROM public.crosstab('SELECT 1, 2, value FROM public.secret') AS t(a int, b text)",
+         "SELECT min(b) FROM public.connectby('public.secret', 'value', 'note', 'note 1', 0) AS t(b text, p text, l int)")
+SETS_IN_TEXT = "SELECT count(b) FROM public.crosstab($$SELECT 1, 2, set_config('search_path', 'there', false)$$) AS t(a int, b text)"
+
+
+@test
+def mk8_extensions_that_run_a_text(w):
+    anew(w)
+    w.pg.sql("CREATE EXTENSION tablefunc SCHEMA public")
+    c, straight = Wire.through(w), Wire.direct(w)
+    try:
+        shown = [text for text in TEXTS if b"CANARY" in told(c.ask(query(text)))]
+        assert not shown and all(b"CANARY" in told(straight.ask(query(text))) for text in TEXTS), shown
+        paths_left(w, {"a text": [SETS_IN_TEXT], "by messages": [(parse("", SETS_IN_TEXT), bind(), execute(), SYNC)]})
+    finally:
+        c.close()
+        straight.close()
+        w.pg.sql("DROP EXTENSION tablefunc")
+
+
 @test
 def mk8_what_runs_nothing_unseen_costs_nothing(w):
     anew(w)
