@@ -78,7 +78,8 @@
 
 /*
  * Relations whose data is not touched without running code that no statement shows: 'w', when it is written (triggers, defaults,
- * checks, indexes, what cascades), 'r', when it is read, too (row policies, what a view uses); 0: there are types whose values run some,
+ * what a foreign key or TRUNCATE … CASCADE reaches), 'r', when it is read, too (row policies, what a view uses, and all whose constant
+ * parts the planner computes: indexes, statistics, checks, keys of partitions); 0: there are types whose values run some,
  * anywhere.  Code counts when somebody made it, or when it is built in and runs a text or sets the path.
  */
 #define USES(CATALOG, OID) "(SELECT FROM own WHERE own.class" IS CLASS(CATALOG) " AND own.oid" IS OID ")"
@@ -90,20 +91,22 @@
 	"own(class, oid) AS (SELECT d.classid, d.objid FROM pg_catalog.pg_depend d JOIN made ON d.refobjid" IS "made.oid WHERE d.refclassid" IS CLASS("pg_proc") \
 	" UNION SELECT d.classid, d.objid FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_operator o ON d.refobjid" IS "o.oid JOIN made ON o.oprcode::pg_catalog.oid" \
 	IS "made.oid WHERE d.refclassid" IS CLASS("pg_operator") "), texts(call) AS (SELECT pg_catalog.concat(':funcid ', p.oid, ' ') FROM pg_catalog.pg_proc p WHERE " TEXT_RUNNER "), " \
-	"edges(oid, of, how) AS (SELECT i.inhparent, i.inhrelid, NULL FROM pg_catalog.pg_inherits i UNION SELECT f.confrelid, f.conrelid, 'w' FROM pg_catalog.pg_constraint f " \
-	"WHERE f.contype" IS "'f' AND (f.confdeltype" IS "ANY (ARRAY['c', 'n', 'd']::\"char\"[]) OR f.confupdtype" IS "ANY (ARRAY['c', 'n', 'd']::\"char\"[])) " \
-	"UNION SELECT r.ev_class, d.refobjid, NULL FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid" IS "d.objid WHERE d.classid" IS CLASS("pg_rewrite") \
-	" AND d.refclassid" IS CLASS("pg_class") " AND r.oid OPERATOR(pg_catalog.>=) 16384 UNION SELECT p.polrelid, d.refobjid, 'r' FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_depend d " \
+	"edges(oid, of, how, gives) AS (SELECT i.inhparent, i.inhrelid, NULL, NULL FROM pg_catalog.pg_inherits i UNION SELECT f.confrelid, f.conrelid, NULL, 'w' FROM " \
+	"pg_catalog.pg_constraint f WHERE f.contype" IS "'f' UNION SELECT f.conrelid, f.confrelid, 'r', 'w' FROM pg_catalog.pg_constraint f WHERE f.contype" IS "'f' " \
+	"UNION SELECT r.ev_class, d.refobjid, NULL, NULL FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_rewrite r ON r.oid" IS "d.objid WHERE d.classid" IS CLASS("pg_rewrite") \
+	" AND d.refclassid" IS CLASS("pg_class") " AND r.oid OPERATOR(pg_catalog.>=) 16384 UNION SELECT p.polrelid, d.refobjid, 'r', 'r' FROM pg_catalog.pg_policy p JOIN pg_catalog.pg_depend d " \
 	"ON d.objid" IS "p.oid WHERE d.classid" IS CLASS("pg_policy") " AND d.refclassid" IS CLASS("pg_class") "), acts(oid, how) AS (" \
 	"SELECT a.adrelid, 'w' FROM pg_catalog.pg_attrdef a WHERE EXISTS " USES("pg_attrdef", "a.oid") " OR " CALLS("a.adbin") \
-	" UNION SELECT c.conrelid, CASE WHEN c.conrelid" IS "0 THEN 'r' ELSE 'w' END FROM pg_catalog.pg_constraint c WHERE c.contype" IS "'c' AND (EXISTS " USES("pg_constraint", "c.oid") " OR " CALLS("c.conbin") ")" \
+	" UNION SELECT c.conrelid, CASE WHEN c.conrelid" IS "0 OR EXISTS " USES("pg_constraint", "c.oid") " THEN 'r' ELSE 'w' END FROM pg_catalog.pg_constraint c WHERE c.contype" IS "'c' AND (EXISTS " USES("pg_constraint", "c.oid") " OR " CALLS("c.conbin") ")" \
 	" UNION SELECT t.tgrelid, 'w' FROM pg_catalog.pg_trigger t WHERE t.tgfoid OPERATOR(pg_catalog.>=) 16384 OR EXISTS " USES("pg_trigger", "t.oid") " OR " CALLS("t.tgqual") \
 	" UNION SELECT p.polrelid, 'r' FROM pg_catalog.pg_policy p WHERE EXISTS " USES("pg_policy", "p.oid") " OR " CALLS("pg_catalog.concat(p.polqual, p.polwithcheck)") \
-	" UNION SELECT coalesce(i.indrelid, o.oid), 'w' FROM own o LEFT JOIN pg_catalog.pg_index i ON i.indexrelid" IS "o.oid WHERE o.class" IS CLASS("pg_class") \
+	" UNION SELECT coalesce(i.indrelid, o.oid), 'r' FROM own o LEFT JOIN pg_catalog.pg_index i ON i.indexrelid" IS "o.oid WHERE o.class" IS CLASS("pg_class") \
+	" UNION SELECT t.relid, 'r' FROM own o JOIN pg_catalog.pg_partitioned_table k ON k.partrelid" IS "o.oid, LATERAL pg_catalog.pg_partition_tree(o.oid) t WHERE o.class" IS CLASS("pg_class") \
+	" UNION SELECT s.stxrelid, 'r' FROM pg_catalog.pg_statistic_ext s WHERE EXISTS " USES("pg_statistic_ext", "s.oid") \
 	" UNION SELECT r.ev_class, 'r' FROM pg_catalog.pg_rewrite r WHERE r.oid OPERATOR(pg_catalog.>=) 16384 AND (EXISTS " USES("pg_rewrite", "r.oid") " OR " CALLS("r.ev_action") ")" \
 	" UNION SELECT 0, 'r' FROM own WHERE own.class" IS "ANY (ARRAY[" CLASS("pg_cast") ", " CLASS("pg_type") "]::pg_catalog.oid[]) UNION SELECT 0, 'r' FROM pg_catalog.pg_type y " \
 	"WHERE y.oid OPERATOR(pg_catalog.>=) 16384 AND y.typtype" IS "'d' AND " CALLS("y.typdefaultbin") \
-	" UNION SELECT e.oid, a.how FROM acts a JOIN edges e ON e.of" IS "a.oid WHERE e.how IS NULL OR e.how" IS "a.how) SELECT oid, how FROM acts"
+	" UNION SELECT e.oid, coalesce(e.gives, a.how) FROM acts a JOIN edges e ON e.of" IS "a.oid WHERE e.how IS NULL OR e.how" IS "a.how) SELECT oid, how FROM acts"
 
 /*
  * Versions of rows that a transaction wrote which had not ended when the names were read, and, where rows
@@ -123,15 +126,19 @@
 #define COUNTED(CATALOG, WHERE) \
 	"(SELECT pg_catalog.concat(pg_catalog.count(*), ':', " VERSIONS " FILTER (WHERE " RECENT ")) FROM pg_catalog." CATALOG " t WHERE " WHERE ")"
 
-/* Who may use which schema, and what "$user" is, as far as others decide it. */
+/* When the server's files last told settings, the path among them: no transaction shows it. */
+#define CONF_LOADED "pg_catalog.date_part('epoch', pg_catalog.pg_conf_load_time())::pg_catalog.text"
+
+/* Who may use which schema, what "$user" and the path are, as far as others decide it. */
 #define HASHED(OF) "pg_catalog.sum(pg_catalog.hashtextextended(" OF ", 0))"
 #define RIGHTS \
 	"pg_catalog.concat_ws(' ', (SELECT " HASHED("pg_catalog.concat_ws(' ', n.oid, n.nspname, n.nspowner, n.nspacl)") " FROM pg_catalog.pg_namespace n WHERE n.nspname " \
 	"OPERATOR(pg_catalog.!~) '^pg_(toast_)?temp_'), (SELECT " HASHED("m::pg_catalog.text") " FROM pg_catalog.pg_auth_members m), (SELECT " \
-	HASHED("pg_catalog.concat_ws(' ', r.oid, r.rolname, r.rolsuper, r.rolinherit)") " FROM pg_catalog.pg_roles r))"
+	HASHED("pg_catalog.concat_ws(' ', r.oid, r.rolname, r.rolsuper, r.rolinherit)") " FROM pg_catalog.pg_roles r), (SELECT d.datdba FROM " \
+	"pg_catalog.pg_database d WHERE d.datname" IS "pg_catalog.current_database()), " CONF_LOADED ")"
 
 const char *const pg_names_sql[PG_NAMES_QUERIES] = {
-	[PG_NAMES_SNAPSHOT] = "SELECT pg_catalog.txid_current_snapshot(), pg_catalog.pg_is_in_recovery()",
+	[PG_NAMES_SNAPSHOT] = "SELECT pg_catalog.txid_current_snapshot()::pg_catalog.text OPERATOR(pg_catalog.||) ' ' OPERATOR(pg_catalog.||) " CONF_LOADED ", pg_catalog.pg_is_in_recovery()",
 	[PG_NAMES_STATE] = "SELECT pg_catalog.concat_ws(' ', " COUNTED("pg_class", NAMES_THINGS("t")) ", " WRITTEN("pg_attribute", "attrelid") ", "
 			   WRITTEN("pg_rewrite", "ev_class") ", " WRITTEN("pg_attrdef", "adrelid") ", " COUNTED("pg_inherits", "true") ", "
 			   COUNTED("pg_proc", "t.oid OPERATOR(pg_catalog.>=) 16384") ", " COUNTED("pg_operator", "t.oid OPERATOR(pg_catalog.>=) 16384")
@@ -139,7 +146,7 @@ const char *const pg_names_sql[PG_NAMES_QUERIES] = {
 			   COUNTED("pg_depend", "t.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass") ", "
 			   WRITTEN("pg_trigger", "tgrelid") ", " WRITTEN("pg_policy", "polrelid") ", " WRITTEN("pg_constraint", "conrelid") ", "
 			   WRITTEN_IF("pg_constraint", "t.conrelid" IS "0") ", " WRITTEN_IF("pg_cast", "true") ", " WRITTEN_IF("pg_type", "t.typtype" IS "'d'") ", "
-			   WRITTEN_IF("pg_index", "(t.indexprs IS NOT NULL OR t.indpred IS NOT NULL)") ", "
+			   WRITTEN_IF("pg_statistic_ext", "true") ", " WRITTEN_IF("pg_index", "(t.indexprs IS NOT NULL OR t.indpred IS NOT NULL)") ", "
 			   WRITTEN_IF("pg_depend", "t.refclassid" IS CLASS("pg_class") " AND t.refobjsubid OPERATOR(pg_catalog.>) 0 AND t.classid" IS CLASS("pg_class")
 			   " AND EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.oid" IS "t.objid AND c.relkind" IS "'S' AND " NAMES_THINGS("c") ")") "), " RIGHTS,
 	[PG_NAMES_RELATIONS] = "SELECT c.oid, n.nspname, c.relname, c.relkind, c.relispartition FROM pg_catalog.pg_class c "

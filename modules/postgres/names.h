@@ -51,7 +51,7 @@ void pg_names_columns(void *owner, int (*take)(void *to, struct sp_bytes column)
 
 /* The catalogue queries; results in text format, of those from PG_NAMES_RELATIONS on, go to pg_names_feed() row by row, in any order. */
 enum pg_names_query {
-	PG_NAMES_SNAPSHOT,      /* transactions that have ended, as txid_current_snapshot(); whether in recovery, where it does not tell all */
+	PG_NAMES_SNAPSHOT,      /* transactions that have ended, as txid_current_snapshot(), and when settings were read; whether in recovery, where it does not tell all */
 	PG_NAMES_STATE,         /* one text, another one for a base whenever an answer of the following may be another; one of who may use which schema */
 	PG_NAMES_RELATIONS,     /* oid, schema, name, relkind, is partition */
 	PG_NAMES_COLUMNS,       /* relation oid, attnum, name, type oid, not null */

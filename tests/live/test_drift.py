@@ -59,6 +59,21 @@ CREATE VIEW over AS SELECT id FROM before_row; CREATE VIEW over_over AS SELECT i
 CREATE VIEW policed_over AS SELECT id FROM policed;
 CREATE TABLE copied (id int); CREATE TRIGGER t AFTER INSERT ON copied FOR EACH ROW EXECUTE FUNCTION fires();
 CREATE TABLE later (id int); CREATE TABLE fine (id int);
+CREATE TABLE trunk (id int PRIMARY KEY); CREATE TABLE twig (id int REFERENCES trunk);
+CREATE TRIGGER t AFTER TRUNCATE ON twig EXECUTE FUNCTION fires();
+"""
+
+# The planner computes what is constant in them, and so runs it.
+PLANNED = """
+SET ROLE app_gw;
+CREATE FUNCTION one(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN RETURN i; END$$;
+CREATE TABLE by_index (id int PRIMARY KEY); CREATE INDEX ON by_index ((id + one(1))); INSERT INTO by_index VALUES (1), (2);
+CREATE TABLE refers (id int REFERENCES by_index);
+CREATE TABLE by_predicate (id int); CREATE INDEX ON by_predicate (id) WHERE id > one(1);
+CREATE TABLE by_statistics (id int, b int); CREATE STATISTICS of_it ON (id + one(1)), b FROM by_statistics;
+CREATE TABLE above (id int); CREATE TABLE by_check (CHECK (id > one(1))) INHERITS (above);
+CREATE TABLE by_key (id int) PARTITION BY RANGE ((id + one(1))); CREATE TABLE by_key_1 PARTITION OF by_key FOR VALUES FROM (0) TO (10);
+CREATE OR REPLACE FUNCTION one(i int) RETURNS int LANGUAGE plpgsql IMMUTABLE AS $$BEGIN PERFORM set_config('search_path', 'there', false); RETURN i; END$$;
 """
 
 FILL = """
@@ -390,6 +405,17 @@ RUNS = {
     "a row policy over a view": ["SELECT * FROM public.policed_own"],
     "a row policy below a view": ["SELECT * FROM public.policed_over"],
     "a cascade": ["DELETE FROM public.up WHERE id = (SELECT min(id) FROM public.up)"],
+    "a cascade of TRUNCATE": ["TRUNCATE public.trunk CASCADE"],
+    "an index, planned": ["SELECT count(*) FROM public.by_index"],
+    "an index, explained": ["EXPLAIN SELECT count(*) FROM public.by_index"],
+    "an index, prepared": ["PREPARE p AS SELECT count(*) FROM public.by_index", "EXECUTE p"],
+    "an index's predicate": ["SELECT count(*) FROM public.by_predicate"],
+    "an index of what is referred to": [INSERT.format("refers")],
+    "statistics": ["SELECT count(*) FROM public.by_statistics WHERE id + 1 = 2"],
+    "a child's check": ["SELECT count(*) FROM public.above WHERE id = 3"],
+    "a partition's key": ["SELECT count(*) FROM public.by_key"],
+    "a partition's key, from its partition": [INSERT.format("by_key_1")],
+    "a default, explained": ["EXPLAIN INSERT INTO public.defaults_own (id) VALUES (1)"],
     "a partition": [INSERT.format("whole")],
     "a view": [INSERT.format("over")],
     "a view of a view": [INSERT.format("over_over")],
@@ -478,6 +504,7 @@ RIGHTS = {
     "a role's": ("GRANT USAGE ON SCHEMA here TO helper; GRANT helper TO app_gw", "REVOKE helper FROM app_gw"),
     "a role of a role's": ("GRANT USAGE ON SCHEMA here TO helper; GRANT helper TO other; GRANT other TO app_gw", "REVOKE helper FROM other"),
     "inheritance": ("GRANT USAGE ON SCHEMA here TO helper; GRANT helper TO app_gw", "ALTER ROLE app_gw NOINHERIT"),
+    "another owner of the database": ("GRANT USAGE ON SCHEMA here TO pg_database_owner", "ALTER DATABASE orders OWNER TO postgres"),
     "another owner": ("ALTER SCHEMA here OWNER TO app_gw", "ALTER SCHEMA here OWNER TO postgres; REVOKE ALL ON SCHEMA here FROM app_gw"),
 }
 RIGHTS_BEGIN = """
@@ -521,8 +548,31 @@ def mk8_another_session_takes_a_privilege(w):
                 found[f"{name}, {ASKS[n % 3][0]}"] = str(seen)
         finally:
             c.close()
-            w.pg.sql("DROP SCHEMA here CASCADE; ALTER ROLE app_gw INHERIT; DROP ROLE IF EXISTS helper, other")
+            w.pg.sql("DROP SCHEMA here CASCADE; ALTER ROLE app_gw INHERIT; DROP ROLE IF EXISTS helper, other; ALTER DATABASE orders OWNER TO app_gw")
     assert not found, json.dumps(found, indent=1)
+
+
+def path_of_files(w, path):
+    w.pg.sql(f"ALTER SYSTEM SET search_path = {path}")
+    w.pg.sql("SELECT pg_reload_conf()")
+    wait_for(lambda: w.pg.sql("SHOW search_path") == path, said="the server does not read its files")
+
+
+@test
+def mk8_the_servers_files_set_another_path(w):
+    anew(w)
+    path_of_files(w, "here, public")
+    c = Wire.through(w)
+    try:
+        assert c.values(AFTER) == [[b"PLAIN %d" % n] for n in (1, 2, 3)]
+        path_of_files(w, "there, public")
+        assert b"CANARY" not in told(c.ask(query(AFTER)))
+        wait_for(lambda: c.values("SHOW search_path") == [[b"there, public"]], said="the session does not hear of it")
+        assert c.values(AFTER) == [[b"****"]] * 3
+    finally:
+        c.close()
+        w.pg.sql("ALTER SYSTEM RESET search_path")
+        w.pg.sql("SELECT pg_reload_conf()")
 
 
 # Each is another meaning of some name, or of nothing that statements can name.
@@ -625,4 +675,4 @@ def mk8_what_cannot_be_asked_is_unknown(w):
     assert "CANARY" not in str(c.values("SELECT value FROM secret"))
 
 
-main(policy=POLICY_DRIFT, sql=SQL + UNSEEN, pg_conf="autovacuum = off\n", target_extra="catalogue recheck=0s;")
+main(policy=POLICY_DRIFT, sql=SQL + UNSEEN + PLANNED, pg_conf="autovacuum = off\n", target_extra="catalogue recheck=0s;")
