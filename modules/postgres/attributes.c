@@ -49,8 +49,9 @@ const struct sp_attr pg_attrs[PG_ATTRS + 1] = {
 	[PG_A_ROWS] = ATTR("rows", INT, ON_BOTH, "How many rows an INSERT … VALUES spells out."),
 	[PG_A_LOCKING] = ATTR("locking", BOOL, ON_BOTH, "True for SELECT … FOR UPDATE or SHARE, and LOCK."),
 	[PG_A_RUNS_CODE] = ATTR("runs_code", BOOL, ON_BOTH,
-	    "True when somebody's own code runs that the statement does not name: by a trigger, default, check, generated column or index "
-	    "of what it writes, by what cascades, by a row policy, or by types of the database whose values run some."),
+	    "True when somebody's own code runs that the statement does not name: by a trigger, default or generated column of what it "
+	    "writes, by what refers to that, by a row policy, by an index, statistics, check or partition's key (when it is only read, too: the "
+	    "planner runs it), or by types of the database whose values run some."),
 	[PG_A_SETTING] = ATTR("setting", STRINGS, ON_BOTH,
 	    "Names of the settings that SET, RESET, ALTER … SET, ALTER SYSTEM or set_config() change; \"role\" and "
 	    "\"session_authorization\" for theirs, \"?\" when the name is not a constant."),
