@@ -67,13 +67,15 @@
 /* What is too long for its row is stored in a table of its own, pieces of any column in one. */
 #define STORED_APART "SELECT c.reltoastrelid, c.oid, 0 FROM pg_catalog.pg_class c WHERE c.reltoastrelid OPERATOR(pg_catalog.<>) 0"
 
-/* A sequence tells the last value of the column that it counts for, by its own row and in pg_sequences. */
+/* A sequence tells the last value of the column that it counts for (or the column's domain does), by its own row and in pg_sequences. */
 #define IS " OPERATOR(pg_catalog.=) "
 #define CLASS(CATALOG) "'pg_catalog." CATALOG "'::pg_catalog.regclass"
 #define COUNTED_BY \
 	"SELECT v.oid, f.relation, f.attnum FROM (SELECT d.objid, d.refobjid, d.refobjsubid FROM pg_catalog.pg_depend d WHERE d.classid" IS CLASS("pg_class") \
 	" AND d.refclassid" IS CLASS("pg_class") " AND d.refobjsubid OPERATOR(pg_catalog.>) 0 UNION SELECT d.refobjid, a.adrelid, a.adnum FROM pg_catalog.pg_depend d " \
-	"JOIN pg_catalog.pg_attrdef a ON a.oid" IS "d.objid WHERE d.classid" IS CLASS("pg_attrdef") " AND d.refclassid" IS CLASS("pg_class") ") f(sequence, relation, attnum) " \
+	"JOIN pg_catalog.pg_attrdef a ON a.oid" IS "d.objid WHERE d.classid" IS CLASS("pg_attrdef") " AND d.refclassid" IS CLASS("pg_class") " UNION SELECT d.refobjid, a.attrelid, a.attnum " \
+	"FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_attribute a ON a.atttypid" IS "d.objid WHERE d.classid" IS CLASS("pg_type") " AND d.refclassid" IS CLASS("pg_class") \
+	") f(sequence, relation, attnum) " \
 	"JOIN pg_catalog.pg_class c ON c.oid" IS "f.sequence AND c.relkind" IS "'S', LATERAL (VALUES (f.sequence), (" CLASS("pg_sequences") "::pg_catalog.oid)) v(oid)"
 
 /*

@@ -340,10 +340,11 @@ SET ROLE app_gw;
 CREATE SEQUENCE of_emails; CREATE SEQUENCE harmless;
 CREATE TABLE counts (n int, email bigint DEFAULT nextval('of_emails'), id int GENERATED ALWAYS AS IDENTITY);
 CREATE TABLE owns (email bigserial, n int);
+CREATE SEQUENCE of_type; CREATE DOMAIN counted AS bigint DEFAULT nextval('of_type'); CREATE TABLE typed (n int, email counted);
 CREATE VIEW of_last AS SELECT lastval() AS l; CREATE VIEW of_current AS SELECT currval(('of_' || 'emails')::regclass) AS l;
 CREATE VIEW of_each AS SELECT c.relname, pg_sequence_last_value(c.oid) AS l FROM pg_class c WHERE c.relkind = 'S';
 CREATE VIEW of_next AS SELECT nextval(('of_' || 'emails')::regclass) AS l;
-SELECT setval('of_emails', 72519346), setval('owns_email_seq', 72519346), setval('harmless', 72519346);
+SELECT setval('of_emails', 72519346), setval('owns_email_seq', 72519346), setval('of_type', 72519346), setval('harmless', 72519346);
 """
 
 
@@ -352,7 +353,7 @@ def sequences_of_columns(w):
     """MK7: what a sequence counted last is in the column that it counts for."""
     prepare(w, ["orders"])
     w.pg.sql(COUNTED)
-    ways = [*(f"SELECT last_value{x} FROM {s}" for s in ("of_emails", "owns_email_seq") for x in ("", "::text", " + 0")), "TABLE of_emails",
+    ways = [*(f"SELECT last_value{x} FROM {s}" for s in ("of_emails", "owns_email_seq", "of_type") for x in ("", "::text", " + 0")), "TABLE of_emails",
             "COPY (SELECT last_value FROM of_emails) TO STDOUT", "SELECT lastval()", "SELECT lastval() + 0",
             "SELECT last_value FROM pg_sequences WHERE sequencename = 'of_emails'", "SELECT max(last_value) FROM pg_sequences",
             *(f"SELECT {f}({s}){x}" for f in ("currval", "pg_sequence_last_value") for s in ("'of_emails'", "'owns_email_seq'::regclass", "('of_' || 'emails')::regclass")
