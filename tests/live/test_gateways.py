@@ -137,8 +137,8 @@ def granted_here_lets_in_there(w):
     request = a.command("request", "crm", "--for", "10m", "--reason", "INC-1", "--json", token=ann).json["id"]
     assert b.command("approve", request, token=kim).code == 0
     assert b.psql("SELECT 1", database="crm").out == "1"
-    sleeper = b.psql_waiting("SELECT pg_sleep(60)", database="crm")
-    wait_for(lambda: [s for s in a.sessions(live=True) if s["target"] == "crm"])
+    sleeper = b.psql_waiting("SELECT pg_sleep(61)", database="crm")
+    wait_for(lambda: w.pg.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query = 'SELECT pg_sleep(61)'") == "1")
     assert a.command("end", request, token=a.token("kim", "leads", api=True)).code == 0
     assert "grant has ended" in sleeper.result(10).err
     assert b.psql("SELECT 1", database="crm").code != 0
@@ -210,8 +210,8 @@ def odd_bytes_do_not_break_the_store(w):
 def store_away_harms_no_live_session(w):
     """It goes on for store_grace; nobody new comes in, with a reason; what was stored is there afterwards."""
     a, b = pair(w)
-    live = a.psql_waiting(stdin="SELECT 'one';\n", args=("-A", "-t"))
-    wait_for(lambda: a.sessions(live=True))
+    live = a.psql_waiting(stdin="SELECT 'one';\n", args=("-A", "-t"), user="stays")
+    wait_for(lambda: [s for s in a.sessions(live=True) if s["user"] == "stays"])
     w.store.stop("fast")
     try:
         live.say("SELECT 'two';\n")
@@ -228,8 +228,8 @@ def store_away_harms_no_live_session(w):
 @test
 def store_away_for_long_ends_sessions(w):
     a, _ = pair(w)
-    sleeper = a.psql_waiting("SELECT pg_sleep(120)")
-    wait_for(lambda: a.sessions(live=True))
+    sleeper = a.psql_waiting("SELECT pg_sleep(120)", user="sleeps")
+    wait_for(lambda: [s for s in a.sessions(live=True) if s["user"] == "sleeps"])
     w.store.stop("fast")
     try:
         assert sleeper.result(GRACE + 20).code != 0
