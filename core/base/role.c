@@ -204,10 +204,24 @@ role_init(struct role_process *p, enum role self, int argc, char **argv, const s
 	p->master = link_new(p->base, ROLE_MASTER_FD, self, ROLE_MASTER, 0, &handler);
 }
 
+/* Once round at a time where somebody wants to know. */
+static int
+loop_run(struct role_process *p)
+{
+	if (p->handler->turned == NULL)
+		return event_base_dispatch(p->base);
+	int rc;
+	do {
+		rc = event_base_loop(p->base, EVLOOP_ONCE);
+		p->handler->turned(p->owner);
+	} while (rc == 0 && !event_base_got_break(p->base));
+	return rc;
+}
+
 int
 role_run(struct role_process *p)
 {
-	if (event_base_dispatch(p->base) < 0) {
+	if (loop_run(p) < 0) {
 		log_error("the event loop failed");
 		p->status = 1;
 	}

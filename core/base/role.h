@@ -41,6 +41,8 @@ struct role_handler {
 	int (*message)(void *owner, struct link *l, struct message *m);
 	/* After the error log was reopened; the fds are the callee's, -1 when there are none.  May be NULL. */
 	void (*reopen)(void *owner, int audit, int access);
+	/* The loop went round once: the callbacks of all that was ready have returned.  May be NULL. */
+	void (*turned)(void *owner);
 	/* Stop; gracefully: let sessions end by themselves first.  NULL: role_end() at once. */
 	void (*quit)(void *owner, bool graceful);
 };

@@ -188,6 +188,8 @@ static const struct call calls[] = {
 	CALL(ALL, sendmsg), CALL(ALL, recvmsg), CALL(ALL, sendto), CALL(ALL, recvfrom), CALL(ALL, sendmmsg),
 	CALL(ALL, recvmmsg), CALL(ALL, shutdown), CALL(ALL, getsockname), CALL(ALL, getpeername), CALL(ALL, getsockopt),
 	CALL(ALL, setsockopt),
+	/* many sends in one call, by a ring that can do nothing else */
+	CALL(W, io_uring_enter),
 	/* connections */
 	CALL(W | F | L | P | D, connect), CALL(W | C, accept), CALL(W | C, accept4),
 	/* a rule's deadline */

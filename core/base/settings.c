@@ -448,6 +448,8 @@ static const struct directive webhook_table[] = {
 const struct directive settings_table[] = {
 	{ .name = "user", .type = DIR_STRING, .offset = TOP(user), .dflt = "sallyport", .help = "whom workers run as" },
 	{ .name = "workers", .type = DIR_INT, .offset = TOP(workers), .dflt = "auto", .flags = DIR_AUTO, .help = "worker processes; `auto`: one for each processor" },
+	{ .name = "io_uring", .type = DIR_BOOL, .offset = TOP(io_uring), .dflt = "on",
+	    .help = "workers send what is ready for many sessions in one system call, by a ring that the kernel lets send and do nothing else" },
 	{ .name = "load_module", .type = DIR_STRINGS, .offset = TOP(load_module), .dflt = "", .flags = DIR_MANY, .help = "protocols, by name or by absolute path" },
 	{ .name = "pid", .type = DIR_STRING, .offset = TOP(pid), .dflt = "/run/sallyport/sallyportd.pid", .help = "file with the master's process id" },
 	{ .name = "log", .type = DIR_PARAMS, .dflt = "", .params = log_params, .help = "the error log" },

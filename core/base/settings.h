@@ -143,6 +143,7 @@ struct settings {
 	const struct conf_node *tree; /* what it was filled from */
 	const char *user;
 	uint64_t workers; /* 0: auto */
+	bool io_uring;    /* workers send by it */
 	struct sp_strings load_module;
 	const char *pid;
 	struct { const char *path; unsigned level; } log; /* path: stderr or a file; level: enum sp_level */

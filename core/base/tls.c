@@ -40,6 +40,8 @@ struct tls_credentials {
 struct tls {
 	gnutls_session_t session;
 	int fd;
+	tls_push *push; /* NULL: the socket */
+	void *push_owner;
 	struct buffer early;
 	const char *must_alpn;
 	tls_sign *sign;
@@ -360,7 +362,7 @@ transport_push(gnutls_transport_ptr_t p, const giovec_t *iov, int n)
 {
 	struct tls *t = p;
 	struct msghdr m = { .msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n };
-	ssize_t sent = sendmsg(t->fd, &m, MSG_NOSIGNAL);
+	ssize_t sent = t->push != NULL ? t->push(t->push_owner, iov, (size_t)n) : sendmsg(t->fd, &m, MSG_NOSIGNAL);
 	if (sent < 0)
 		gnutls_transport_set_errno(t->session, errno);
 	return sent;
@@ -640,6 +642,13 @@ tls_write(struct tls *t, const void *p, size_t n)
 	if (sent >= 0)
 		return sent;
 	return sent == GNUTLS_E_AGAIN || sent == GNUTLS_E_INTERRUPTED ? -1 : -2;
+}
+
+void
+tls_pushes(struct tls *t, tls_push *push, void *owner)
+{
+	t->push = push;
+	t->push_owner = owner;
 }
 
 void

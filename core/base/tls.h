@@ -6,6 +6,8 @@
 #ifndef SALLYPORT_TLS_H
 #define SALLYPORT_TLS_H
 
+#include <sys/uio.h>
+
 #include "epoch.h"
 
 struct tls;
@@ -48,6 +50,9 @@ bool tls_pending(const struct tls *t);
 /* Bytes taken (maybe all into the record layer), -1 nothing now, < -1 failed.  After -1 the same bytes must come again. */
 long tls_write(struct tls *t, const void *p, size_t n) SP_MUST;
 void tls_bye(struct tls *t);
+/* Once it is ready: records go out by this instead of the socket, as by writev(2): bytes taken, or -1 and errno. */
+typedef ssize_t tls_push(void *owner, const struct iovec *iov, size_t n);
+void tls_pushes(struct tls *t, tls_push *push, void *owner);
 /*
  * As server: the chain that the client showed, and has the key of, each certificate as be32 length and DER: appended.  Who
  * vouches for it is not looked at.  Nothing where it showed none; SP_ETOOBIG: a longer one than anybody needs.

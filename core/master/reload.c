@@ -136,12 +136,12 @@ same_words(const struct sp_strings *a, const struct sp_strings *b)
 	return true;
 }
 
-/* Modules can't be loaded behind a sandbox: new workers come, and only then do the old ones go. */
+/* Neither modules nor a ring can be had behind a sandbox: new workers come, and only then do the old ones go. */
 static void
 stage_workers(struct master *m)
 {
-	const struct settings *s = &m->reload.epoch->settings;
-	if (!m->reload.upgrade && same_words(&m->epoch->settings.load_module, &s->load_module)) {
+	const struct settings *s = &m->reload.epoch->settings, *old = &m->epoch->settings;
+	if (!m->reload.upgrade && old->io_uring == s->io_uring && same_words(&old->load_module, &s->load_module)) {
 		stage_enter(m, RELOAD_KEEPER);
 		return;
 	}

@@ -8,16 +8,24 @@
 
 #include "../base/clock.h"
 #include "epoch_use.h"
+#include "sends.h"
 
 #define WINDOW_MS 1000
 #define NOTABLE_US 50000
 
-uint64_t
-budget_clock(void)
+static uint64_t
+thread_clock(void)
 {
 	struct timespec t;
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+uint64_t
+budget_begin(struct sp_session *s)
+{
+	sends_go(s->w->sends);
+	return thread_clock();
 }
 
 /* ms to wait until this much fits again. */
@@ -36,7 +44,7 @@ spend(struct sp_session *s, const char *issuer, const char *whose, uint64_t us)
 void
 budget_charge(struct sp_session *s, uint64_t since)
 {
-	uint64_t used = budget_clock() - since;
+	uint64_t used = thread_clock() - since;
 	if (used > NOTABLE_US && s->w->board != NULL) /* several of them in one turn are work, not a worker that is stuck */
 		board_beat(s->w->board, s->w->board_slot, clock_mono_ms());
 	if (s->purpose[0] != '\0' || s->principal.subject == NULL || s->w->board == NULL || s->epoch->epoch->settings.policy.budget == 0)

@@ -11,8 +11,8 @@
 
 #include "worker.h"
 
-/* CPU time of this thread so far, µs: the start of something to be charged. */
-uint64_t budget_clock(void);
+/* Before what is charged, and may take long: what others sent goes first.  CPU time of this thread so far, µs. */
+uint64_t budget_begin(struct sp_session *s);
 /* Charges what was used since then. */
 void budget_charge(struct sp_session *s, uint64_t since);
 /* True while the client has to wait; its bytes stay in the socket. */

@@ -470,7 +470,7 @@ plan_make(struct sp_op *op)
 	p->shape = p->alike ? model_of(op->op.shape) : op->op.shape;
 	p->shape->refs++;
 	p->kind = op->op.kind;
-	uint64_t since = budget_clock();
+	uint64_t since = budget_begin(s);
 	if (plan_judge(op, &p->decision) != SP_OK)
 		p->decision.cacheable = false;
 	budget_charge(s, since);

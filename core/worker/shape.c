@@ -228,7 +228,7 @@ static struct kept_shape *
 shape_classify(struct sp_session *s, const char *kind, struct sp_bytes text, uint64_t hash)
 {
 	struct sp_scope scope = { s->conf, s->view };
-	uint64_t since = budget_clock();
+	uint64_t since = budget_begin(s);
 	struct shape *shape = shape_make(s->module, &scope, kind, text);
 	budget_charge(s, since);
 	if (shape == NULL)

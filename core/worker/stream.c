@@ -16,10 +16,12 @@
 #include "epoch_use.h"
 #include "keeper_talk.h"
 #include "record.h"
+#include "sends.h"
 #include "session.h"
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
 static void on_writable(evutil_socket_t fd, short what, void *arg);
+static ssize_t stream_push(void *owner, const struct iovec *iov, size_t n);
 
 void
 stream_init(struct stream *st, struct sp_session *s, enum sp_side side)
@@ -46,6 +48,8 @@ stream_move(struct stream *to, struct stream *from)
 	event_del(&from->writable);
 	stream_open(to, from->fd);
 	to->tls = from->tls;
+	if (to->tls != NULL && tls_ready(to->tls))
+		tls_pushes(to->tls, stream_push, to);
 	to->in = from->in;
 	from->fd = -1;
 	from->tls = NULL;
@@ -61,6 +65,8 @@ stream_close(struct stream *st)
 		event_del(&st->readable);
 		event_del(&st->writable);
 	}
+	if (st->sending)
+		sends_go(st->s->w->sends);
 	if (st->tls != NULL && !st->error)
 		tls_bye(st->tls);
 	tls_free(&st->tls);
@@ -70,6 +76,7 @@ stream_close(struct stream *st)
 	st->made = st->reading = st->writing = false;
 	buffer_free(&st->in);
 	buffer_free(&st->out);
+	buffer_free(&st->late);
 	st->view = (struct sp_bytes){ NULL, 0 };
 	st->nsegments = 0;
 	st->pending = 0;
@@ -267,7 +274,91 @@ stream_pass(struct stream *from, struct stream *to, size_t n)
 	return stream_consume(from, n);
 }
 
-/* What a plain socket takes now of `out` and the segments, in one call, the cheaper one for one piece. */
+static enum board_time
+time_of(const struct stream *st)
+{
+	return st->side == SP_TARGET ? BOARD_FORWARD : BOARD_ANSWER;
+}
+
+/* Output that nothing waits before: from when its bytes came until the socket was first offered them, whatever it took. */
+static void
+stream_sample(struct stream *st)
+{
+	const struct sp_session *s = st->s;
+	if (st->since == 0 && st->out.len == 0 && s->state == SESSION_RUN && s->purpose[0] == '\0' && worker_samples(s->w, time_of(st)))
+		st->since = s->w->now_us;
+}
+
+static void
+stream_sampled(struct stream *st)
+{
+	struct worker *w = st->s->w;
+	if (st->since == 0)
+		return;
+	board_add(w->board, w->board_slot, time_of(st), clock_mono_us() - st->since);
+	st->since = 0;
+}
+
+/* Nothing waits for the end of its output: it may go with that of others. */
+static bool
+stream_runs(const struct stream *st)
+{
+	return st->s->state == SESSION_RUN && !st->shut && !st->s->starttls[st->side].wanted;
+}
+
+void
+stream_sent(struct stream *st, struct sp_bytes rest)
+{
+	stream_sampled(st);
+	if (rest.len == 0)
+		return;
+	if (buffer_put(&st->late, rest) != SP_OK)
+		st->error = true;
+	session_kick(st->s); /* to be tried once more, and to hear why not */
+}
+
+/* What was late goes before all else.  False: some of it still waits. */
+static bool
+stream_late(struct stream *st, int *rc_r)
+{
+	struct sp_bytes b = buffer_bytes(&st->late);
+	if (b.len == 0)
+		return true;
+	ssize_t sent = send(st->fd, b.p, b.len, MSG_NOSIGNAL);
+	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+		*rc_r = SP_EIO;
+	if (sent > 0)
+		buffer_drop(&st->late, (size_t)sent);
+	if (st->late.len == 0)
+		buffer_free(&st->late);
+	return st->late.len == 0;
+}
+
+/* Among the sends of this turn, or out, in one call, the cheaper one for one piece. */
+static ssize_t
+stream_put(struct stream *st, const struct iovec *iov, size_t n)
+{
+	size_t taken = stream_runs(st) ? sends_add(st->s->w->sends, st, iov, n) : 0;
+	if (taken > 0)
+		return (ssize_t)taken;
+	const struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n };
+	return n == 1 ? send(st->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL) : sendmsg(st->fd, &m, MSG_NOSIGNAL);
+}
+
+/* A record: behind those that went before. */
+static ssize_t
+stream_push(void *owner, const struct iovec *iov, size_t n)
+{
+	struct stream *st = owner;
+	if (st->sending)
+		sends_go(st->s->w->sends);
+	if (st->late.len == 0)
+		return stream_put(st, iov, n);
+	errno = EAGAIN;
+	return -1;
+}
+
+/* What a plain socket takes now of `out` and the segments, at once. */
 static int
 stream_send(struct stream *st)
 {
@@ -278,14 +369,13 @@ stream_send(struct stream *st)
 		iov[n++] = (struct iovec){ (void *)(uintptr_t)old.p, old.len };
 	for (unsigned i = 0; i < st->nsegments; i++)
 		iov[n++] = (struct iovec){ (void *)(uintptr_t)segment_bytes(st, &st->segment[i]), st->segment[i].len };
-	const struct msghdr m = { .msg_iov = iov, .msg_iovlen = n };
-	ssize_t sent = n == 1 ? send(st->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL) : sendmsg(st->fd, &m, MSG_NOSIGNAL);
+	size_t all = old.len + st->pending;
+	ssize_t sent = stream_put(st, iov, n);
 	if (sent < 0) {
 		if (errno != EAGAIN && errno != EINTR)
 			return SP_EIO;
 		sent = 0;
 	}
-	size_t all = old.len + st->pending;
 	if ((size_t)sent == all) {
 		buffer_drop(&st->out, old.len);
 		st->nsegments = 0;
@@ -330,7 +420,7 @@ stream_keepalive(int fd, uint64_t ms)
 bool
 stream_idle(const struct stream *st)
 {
-	return st->out.len == 0 && st->nsegments == 0 && st->s->w->writer_stream != st;
+	return st->out.len == 0 && st->late.len == 0 && !st->sending && st->nsegments == 0 && st->s->w->writer_stream != st;
 }
 
 bool
@@ -350,29 +440,25 @@ stream_may_send(struct stream *st)
 	return true;
 }
 
-static enum board_time
-time_of(const struct stream *st)
+/* What is to be sent is offered to the socket, or to the sends of this turn. */
+static int
+stream_offer(struct stream *st)
 {
-	return st->side == SP_TARGET ? BOARD_FORWARD : BOARD_ANSWER;
-}
-
-/* Output that nothing waits before: from when its bytes came until the socket was first offered them, whatever it took. */
-static void
-stream_sample(struct stream *st)
-{
-	const struct sp_session *s = st->s;
-	if (st->since == 0 && st->out.len == 0 && s->state == SESSION_RUN && s->purpose[0] == '\0' && worker_samples(s->w, time_of(st)))
-		st->since = s->w->now_us;
-}
-
-static void
-stream_sampled(struct stream *st)
-{
-	struct worker *w = st->s->w;
-	if (st->since == 0)
-		return;
-	board_add(w->board, w->board_slot, time_of(st), clock_mono_us() - st->since);
-	st->since = 0;
+	bool more = st->out.len > 0 || st->nsegments > 0;
+	int rc = SP_OK;
+	if (st->sending && (more || !stream_runs(st)))
+		sends_go(st->s->w->sends);
+	if (!more && st->late.len == 0)
+		return SP_OK;
+	stream_sample(st);
+	if (!stream_may_send(st) || !stream_late(st, &rc)) {
+		stream_fold(st);
+	} else if (more) {
+		rc = st->tls == NULL ? stream_send(st) : stream_send_tls(st);
+		if (!st->sending)
+			stream_sampled(st);
+	}
+	return rc;
 }
 
 int
@@ -381,16 +467,7 @@ stream_flush(struct stream *st)
 	struct worker *w = st->s->w;
 	if (w->writer_stream == st)
 		writer_commit(w);
-	int rc = SP_OK;
-	if (!stream_idle(st)) {
-		stream_sample(st);
-		if (!stream_may_send(st)) {
-			stream_fold(st);
-		} else {
-			rc = st->tls == NULL ? stream_send(st) : stream_send_tls(st);
-			stream_sampled(st);
-		}
-	}
+	int rc = stream_offer(st);
 	if (rc == SP_OK && st->error)
 		rc = SP_EIO;
 	if (st->out.len > STREAM_HIGH)
@@ -493,7 +570,7 @@ stream_arm(struct stream *st)
 	if (!was && st->reading && !handshake && st->tls != NULL && tls_pending(st->tls))
 		event_active(&st->readable, EV_READ, 0);
 	if (!handshake)
-		arm(&st->writable, &st->writing, st->out.len > 0 && record_durable(st->s->w, st->gate), NULL);
+		arm(&st->writable, &st->writing, (st->out.len > 0 || st->late.len > 0) && record_durable(st->s->w, st->gate), NULL);
 }
 
 static void
@@ -503,9 +580,10 @@ stream_shake(struct stream *st)
 	const char *err = NULL;
 	int rc = tls_handshake(st->tls, &wants_write, &err);
 	arm(&st->writable, &st->writing, rc == 0 && wants_write, NULL);
-	if (rc == 1)
+	if (rc == 1) {
+		tls_pushes(st->tls, stream_push, st);
 		session_secured(st);
-	else if (rc < 0) {
+	} else if (rc < 0) {
 		st->error = true;
 		session_fail(st->s, rc, err);
 	}

@@ -43,6 +43,8 @@ struct stream {
 	bool view_in_scratch;
 	size_t want;             /* do not call data() below this */
 	struct buffer out;       /* accepted, not yet taken by the socket */
+	struct buffer late;      /* … of what went among others' sends, or of TLS records: goes before all else */
+	bool sending;            /* some of its output is among the sends of this turn, see sends.h */
 	struct segment segment[STREAM_SEGMENTS];
 	unsigned nsegments;
 	size_t pending;          /* bytes in segments */
@@ -75,6 +77,8 @@ void stream_arm(struct stream *st);
 void stream_begin_tls(struct stream *st, bool direct, const char *alpn);
 /* Both ends of a session: small messages at once; ms until a silent peer is asked whether it is there, 0: the kernel's. */
 void stream_keepalive(int fd, uint64_t ms);
+/* Its part of the sends of a turn is done: rest is what the socket did not take. */
+void stream_sent(struct stream *st, struct sp_bytes rest);
 bool stream_idle(const struct stream *st); /* nothing left to send */
 bool stream_shut_out(const struct stream *st); /* shut, and all of it is out */
 /* From the loop: bytes to read; to write.  stream.c calls session_input()/session_output(). */

@@ -50,7 +50,7 @@ op_record_why(struct sp_op *op)
 	char kind[64];
 	if (s->purpose[0] != '\0')
 		return;
-	uint64_t since = budget_clock();
+	uint64_t since = budget_begin(s);
 	int rc = judge(op, &as, kind, &d, &l);
 	if (rc == SP_OK)
 		rc = policy_explain(epoch_use_target(s->epoch, s->target_name)->policy, &as, &d, l.f, l.n, false, &json);

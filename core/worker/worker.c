@@ -19,6 +19,7 @@
 #include "pool.h"
 #include "proxied.h"
 #include "record.h"
+#include "sends.h"
 #include "session.h"
 #include "trial.h"
 
@@ -84,6 +85,7 @@ worker_clock(struct worker *w)
 	w->now_us = clock_mono_us();
 	w->now = w->now_us / 1000;
 	w->wall = clock_wall_us();
+	sends_due(w->sends, w->now_us);
 }
 
 /* No descriptor left: rest a little instead of spinning on a listener that stays readable. */
@@ -254,6 +256,8 @@ worker_start(void *owner, struct epoch *e, const char **err_r)
 	w->dns = evdns_base_new(w->base, EVDNS_BASE_INITIALIZE_NAMESERVERS | EVDNS_BASE_DISABLE_WHEN_INACTIVE);
 	event_add(&w->tick, &tick);
 	worker_clock(w);
+	if (e->settings.io_uring)
+		sends_share(w->sends);
 	rc = sandbox_enter(ROLE_WORKER, NULL);
 	if (rc != SP_OK)
 		*err_r = "the worker could not be locked down";
@@ -354,6 +358,13 @@ worker_quit(void *owner, bool graceful)
 	}
 }
 
+static void
+worker_turned(void *owner)
+{
+	struct worker *w = owner;
+	sends_go(w->sends);
+}
+
 void
 worker_init(struct worker *w)
 {
@@ -365,6 +376,7 @@ worker_init(struct worker *w)
 	w->arena = arena_new(0);
 	w->scratch = mem_alloc(SCRATCH);
 	w->writer = (struct sp_writer){ .grow = writer_grow };
+	w->sends = sends_new();
 	policy_mask_keys(keeper_mask_key, w);
 }
 
@@ -377,4 +389,4 @@ worker_events(struct worker *w, struct event_base *base)
 }
 
 const struct role_handler worker_handler = { .start = worker_start, .epoch = worker_epoch, .link = worker_link,
-	.message = worker_message, .quit = worker_quit };
+	.message = worker_message, .turned = worker_turned, .quit = worker_quit };

@@ -153,6 +153,7 @@ struct worker {
 	struct sp_writer writer;          /* output being made, for writer_stream */
 	struct stream *writer_stream;
 	size_t writer_start;
+	struct sends *sends;              /* small output of all sessions, until the end of the loop's turn */
 };
 
 extern struct worker the_worker;      /* one in a process; modules' calls need it */

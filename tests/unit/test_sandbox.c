@@ -77,6 +77,7 @@ static int try_epoll(void) { return closed(epoll_create1(EPOLL_CLOEXEC)); }
 static int try_setuid(void) { return result(setuid(0)); }
 static int try_bpf(void) { return result(syscall(SYS_bpf, 0, NULL, 0)); }
 static int try_io_uring(void) { return result(syscall(SYS_io_uring_setup, 1, NULL)); }
+static int try_io_register(void) { return result(syscall(SYS_io_uring_register, -1, 0, NULL, 0)); }
 static int try_userfault(void) { return result(syscall(SYS_userfaultfd, 0)); }
 static int try_mount(void) { return result(syscall(SYS_mount, "x", "/", "tmpfs", 0, NULL)); }
 static int try_unshare(void) { return result(syscall(SYS_unshare, 0x10000000)); }
@@ -165,7 +166,7 @@ static const struct attempt {
 	ATTEMPT(write_outside, 0), ATTEMPT(exec, 0), ATTEMPT(exec_at, 0), WIDER(ptrace, 0), WIDER(kill, 0),
 	WIDER(tgkill_other, 0), ATTEMPT(tgkill_self, ALL), ATTEMPT(unix_socket, D), ATTEMPT(inet_socket, W | F | L | P),
 	ATTEMPT(inet6_socket, W | F | L | P), ATTEMPT(netlink, 0), ATTEMPT(packet, 0), ATTEMPT(bind, 0), ATTEMPT(listen, 0),
-	ATTEMPT(epoll, ALL), ATTEMPT(setuid, 0), ATTEMPT(bpf, 0), ATTEMPT(io_uring, 0), ATTEMPT(userfault, 0),
+	ATTEMPT(epoll, ALL), ATTEMPT(setuid, 0), ATTEMPT(bpf, 0), ATTEMPT(io_uring, 0), ATTEMPT(io_register, 0), ATTEMPT(userfault, 0),
 	ATTEMPT(mount, 0), ATTEMPT(unshare, 0), ATTEMPT(setns, 0), ATTEMPT(chroot, 0), WIDER(tiocsti, 0), ATTEMPT(keyctl, 0),
 	ATTEMPT(memfd, T | L | F), WIDER(dumpable, 0), WIDER(fork, 0), WIDER(vm_readv, 0), WIDER(map_exec, T), WIDER(protect_exec, T),
 	ATTEMPT(timer, W | T), ATTEMPT(memory, ALL),

@@ -2,6 +2,9 @@
 /* A session's streams: order, partial sends, half-closed ends, and what is bounded. */
 #include <config.h>
 
+#include <errno.h>
+#include <liburing.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,12 +17,15 @@
 #define WRITE "record { sync write; }"
 
 static struct world v;
+static bool together; /* what is sent goes among others' sends */
 static int (*lines)(struct sp_session *s, enum sp_side from);
 
 static void
 begin(int (*data)(struct sp_session *s, enum sp_side from))
 {
 	world_begin(&v, WRITE, "");
+	if (together)
+		sends_share(v.w->sends);
 	world_run(&v);
 	lines = toy.data;
 	v.mode = RAW;
@@ -342,21 +348,214 @@ test_end_of_a_side(void)
 	end();
 }
 
+/* ---- among others' sends ---- */
+
+static void
+begin_together(void)
+{
+	together = true;
+	begin(NULL);
+	together = false;
+}
+
+static size_t
+waits_there(int fd)
+{
+	char b[64];
+	ssize_t n = recv(fd, b, sizeof(b), MSG_PEEK | MSG_DONTWAIT);
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* The loop's turn, not yet its end: what both sides said waits, and is there after it. */
+static void
+test_goes_together(void)
+{
+	begin_together();
+	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
+	CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
+	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	CU_ASSERT(v.s->side[SP_CLIENT].sending && v.s->side[SP_TARGET].sending);
+	CU_ASSERT(!stream_idle(&v.s->side[SP_CLIENT]));
+	CU_ASSERT_EQUAL(waits_there(v.client) + waits_there(v.target), 0);
+	worker_handler.turned(v.w);
+	CU_ASSERT(!v.s->side[SP_CLIENT].sending && stream_idle(&v.s->side[SP_CLIENT]));
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "question");
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "answer");
+	end();
+}
+
+/* Others' turns may take long: nobody waits for all of them. */
+static void
+test_none_waits_long(void)
+{
+	begin_together();
+	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
+	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	CU_ASSERT(v.s->side[SP_TARGET].sending);
+	sends_due(v.w->sends, v.w->now_us + 100);
+	CU_ASSERT(v.s->side[SP_TARGET].sending);
+	sends_due(v.w->sends, v.w->now_us + 1000);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "question");
+	end();
+}
+
+/* A socket takes a part: the rest keeps its place before what comes after it. */
+static void
+test_rest_goes_first(void)
+{
+	begin_together();
+	int little = 1;
+	size_t said = 0, got = 0, heard = 0;
+	CU_ASSERT_EQUAL(setsockopt(v.s->side[SP_CLIENT].fd, SOL_SOCKET, SO_SNDBUF, &little, sizeof(little)), 0);
+	bool late = false;
+	for (unsigned i = 0; i < 3000; i++) {
+		uint8_t b[3000];
+		size_t n = 1000 + i % 2000;
+		for (size_t k = 0; k < n; k++)
+			b[k] = byte_at(said + k);
+		ssize_t w = send(v.target, b, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		said += w > 0 ? (size_t)w : 0;
+		heard += write(v.client, "x", 1) == 1;
+		world_turn_once(&v);
+		late = late || v.s->side[SP_CLIENT].late.len > 0;
+	}
+	CU_ASSERT(late);
+	drink(v.client, &got);
+	CU_ASSERT_EQUAL(got, said);
+	CU_ASSERT_EQUAL(v.s->side[SP_CLIENT].late.cap, 0);
+	CU_ASSERT_EQUAL(strlen(world_read(v.target)), heard);
+	end();
+}
+
+/* Gone between the turn and its end: it is heard of as ever. */
+static void
+test_gone_meanwhile(void)
+{
+	struct linger at_once = { 1, 0 };
+	begin_together();
+	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
+	CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
+	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	CU_ASSERT_EQUAL(setsockopt(v.target, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+	close(v.target);
+	v.target = -1;
+	world_turn(&v);
+	CU_ASSERT_EQUAL(v.closed, 1);
+	CU_ASSERT_EQUAL(strncmp(world_read(v.client), "answer", 6), 0);
+	end();
+}
+
+/* A session that is closed in the same turn: what it had sent is out. */
+static void
+test_closed_meanwhile(void)
+{
+	begin_together();
+	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
+	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	CU_ASSERT(v.s->side[SP_TARGET].sending);
+	session_finish(v.s, SP_END_SHUTDOWN, "it was told to");
+	world_turn(&v);
+	CU_ASSERT_EQUAL(v.closed, 1);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "question");
+	end();
+}
+
+static int
+asked_of(struct io_uring *ring, struct io_uring_sqe *what)
+{
+	struct io_uring_cqe *cqe = NULL;
+	struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+	*sqe = *what;
+	if (io_uring_submit_and_wait(ring, 1) < 0 || io_uring_peek_cqe(ring, &cqe) != 0)
+		return 1;
+	int res = cqe->res;
+	io_uring_cqe_seen(ring, cqe);
+	return res;
+}
+
+/* Who has taken over a worker can do with the ring what send() does, and nothing else. */
+static void
+test_ring_sends_only(void)
+{
+	struct io_uring ring;
+	int fd[2];
+	CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, fd), 0);
+	CU_ASSERT_FATAL(sends_ring(&ring));
+	struct io_uring_sqe sqe = { 0 };
+	io_uring_prep_send(&sqe, fd[0], "a", 1, MSG_DONTWAIT);
+	CU_ASSERT_EQUAL(asked_of(&ring, &sqe), 1);
+	sqe.flags = IOSQE_IO_LINK;
+	CU_ASSERT_EQUAL(asked_of(&ring, &sqe), -EACCES);
+	sqe.flags = IOSQE_ASYNC;
+	CU_ASSERT_EQUAL(asked_of(&ring, &sqe), -EACCES);
+	for (unsigned op = 0; op < 256; op++) {
+		if (op == IORING_OP_SEND)
+			continue;
+		sqe = (struct io_uring_sqe){ .opcode = (uint8_t)op, .fd = fd[0] };
+		int rc = asked_of(&ring, &sqe);
+		CU_ASSERT(rc == -EACCES || rc == -EINVAL); /* the latter: no such operation */
+	}
+	CU_ASSERT_EQUAL(io_uring_register_eventfd(&ring, fd[1]), -EACCES);
+	io_uring_queue_exit(&ring);
+	close(fd[0]);
+	close(fd[1]);
+}
+
+static bool
+kernel_has_a_ring(void)
+{
+	struct io_uring ring;
+	bool has = sends_ring(&ring);
+	if (has)
+		io_uring_queue_exit(&ring);
+	else
+		printf("SKIP: this kernel gives no io_uring (%s): what goes among others' sends is not tested\n", strerror(errno));
+	return has;
+}
+
+static CU_TestInfo streams[] = {
+	{ "a client that does not read", test_client_does_not_read },
+	{ "a module that does not consume", test_nobody_consumes },
+	{ "order, folds and partial sends", test_order },
+	{ "one segment", test_one_segment },
+	{ "a long message comes whole", test_want },
+	{ "too long", test_too_long },
+	{ "a writer grows", test_writer_grows },
+	{ "a module that was told \"full\" goes on", test_told_full },
+	{ "half closed", test_half_closed },
+	{ "the end of a side", test_end_of_a_side },
+	CU_TEST_INFO_NULL,
+};
+
+/* All of the above among others' sends. */
+static void
+test_all_together(void)
+{
+	together = true;
+	for (const CU_TestInfo *t = streams; t->pName != NULL; t++)
+		t->pTestFunc();
+	together = false;
+}
+
+static CU_TestInfo sends[] = {
+	{ "what a turn sends goes at its end", test_goes_together },
+	{ "nobody waits for long turns of others", test_none_waits_long },
+	{ "what was late goes first", test_rest_goes_first },
+	{ "a peer that went meanwhile", test_gone_meanwhile },
+	{ "a session that ended meanwhile", test_closed_meanwhile },
+	{ "streams, among others' sends", test_all_together },
+	{ "the ring sends, and does nothing else", test_ring_sends_only },
+	CU_TEST_INFO_NULL,
+};
+
 int
 main(void)
 {
-	CU_TestInfo tests[] = {
-		{ "a client that does not read", test_client_does_not_read },
-		{ "a module that does not consume", test_nobody_consumes },
-		{ "order, folds and partial sends", test_order },
-		{ "one segment", test_one_segment },
-		{ "a long message comes whole", test_want },
-		{ "too long", test_too_long },
-		{ "a writer grows", test_writer_grows },
-		{ "a module that was told \"full\" goes on", test_told_full },
-		{ "half closed", test_half_closed },
-		{ "the end of a side", test_end_of_a_side },
-		CU_TEST_INFO_NULL,
-	};
-	return cunit_main("stream", tests);
+	if (!kernel_has_a_ring())
+		return cunit_main("stream", streams);
+	CU_TestInfo all[(sizeof(streams) + sizeof(sends)) / sizeof(*sends)];
+	size_t n = sizeof(streams) / sizeof(*streams) - 1;
+	memcpy(all, streams, n * sizeof(*streams));
+	memcpy(all + n, sends, sizeof(sends));
+	return cunit_main("stream", all);
 }

@@ -286,10 +286,17 @@ world_epoch(struct world *v, const char *conf, const char *policy)
 /* ---- the loop ---- */
 
 void
+world_turn_once(struct world *v)
+{
+	(void)event_base_loop(v->base, EVLOOP_NONBLOCK);
+	worker_handler.turned(v->w);
+}
+
+void
 world_turn(struct world *v)
 {
 	for (unsigned i = 0; i < TURNS; i++)
-		(void)event_base_loop(v->base, EVLOOP_NONBLOCK);
+		world_turn_once(v);
 }
 
 static void
@@ -367,6 +374,7 @@ world_end(struct world *v)
 	buffer_free(&w->overflow);
 	arena_free(&w->arena);
 	free(w->scratch);
+	sends_free(&w->sends);
 	free(w->writer.p);
 	const int fds[] = { v->client, v->target, v->listening };
 	for (size_t i = 0; i < 3; i++)

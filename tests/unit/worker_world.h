@@ -13,6 +13,7 @@
 #include "core/worker/keeper_talk.h"
 #include "core/worker/operation.h"
 #include "core/worker/record.h"
+#include "core/worker/sends.h"
 #include "core/worker/session.h"
 
 #define WORLD_OPS 8192
@@ -68,6 +69,7 @@ void world_epoch(struct world *v, const char *conf, const char *policy);
 struct epoch *world_make_epoch(struct world *v, const char *conf, const char *policy);
 /* The loop, until nothing happens any more. */
 void world_turn(struct world *v);
+void world_turn_once(struct world *v);
 /* A client comes; it says its token; the keeper admits it; the target is connected. */
 void world_connect(struct world *v);
 void world_hello(struct world *v);
