@@ -185,7 +185,7 @@ check(const char *option, const char *path)
 int
 main(int argc, char **argv)
 {
-	static const struct role_handler handler = { start, epoch, link_given, message, reopen, quit };
+	static const struct role_handler handler = { .start = start, .epoch = epoch, .link = link_given, .message = message, .reopen = reopen, .quit = quit };
 	const char *name = strrchr(argv[0], '-');
 	enum role r = ROLE_NONE;
 	for (unsigned i = 1; name != NULL && i < ROLES; i++) {
