@@ -14,7 +14,7 @@
 
 #define OVERFLOW_MAX (64u << 20)
 #define SPANS_MAX (64u << 20)    /* memory for the places of hidden values of one text */
-#define BEHIND_SPACE (1u << 20)  /* less room than this in the ring: do not read more */
+#define BEHIND_SPACE (1u << 20)  /* less room than this in the ring, or than a quarter of it: do not read more */
 #define GROUP_WITHIN_MS 20       /* P1: how old an unsynced frame may be before forwarding waits */
 
 /* ---- frames ---- */
@@ -124,7 +124,8 @@ record_gate(struct worker *w)
 bool
 record_behind(const struct worker *w)
 {
-	return w->overflow.len > 0 || (w->ring != NULL && ring_space(w->ring) < BEHIND_SPACE);
+	size_t quarter = w->ring == NULL ? 0 : ring_size(w->ring) / 4;
+	return w->overflow.len > 0 || (w->ring != NULL && ring_space(w->ring) < (quarter < BEHIND_SPACE ? quarter : BEHIND_SPACE));
 }
 
 static bool

@@ -204,6 +204,21 @@ flood(void)
 	(void)session_leave_module(v.s, SP_OK);
 }
 
+/* The smallest ring that a configuration may ask for: it is not full before anything is in it. */
+static void
+test_small_ring(void)
+{
+	size_t usual = world_ring;
+	world_ring = 1u << 20;
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	CU_ASSERT(!record_behind(v.w) && v.s->side[SP_CLIENT].reading);
+	world_say(&v, "select 1\n");
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 1\n");
+	world_end(&v);
+	world_ring = usual;
+}
+
 /* What finds no room waits, in order; the client is not read, and nothing leaves meanwhile. */
 static void
 test_no_room(void)
@@ -280,6 +295,7 @@ main(void)
 		{ "attributes", test_attributes },
 		{ "longer than the ring", test_longer_than_the_ring },
 		{ "long work is a sign", test_long_work_is_a_sign },
+		{ "a small ring is not full from the start", test_small_ring },
 		{ "no room in the ring", test_no_room },
 		{ "no room for long", test_no_room_for_long },
 		{ "nobody to record", test_nobody_to_record },

@@ -311,11 +311,13 @@ listen_for_target(struct world *v)
 	v->port = ntohs(a.sin_port);
 }
 
+size_t world_ring = 4u << 20;
+
 static void
 give_memory(struct world *v)
 {
 	int ring, board;
-	CU_ASSERT_EQUAL_FATAL(ring_create(4u << 20, &ring), SP_OK);
+	CU_ASSERT_EQUAL_FATAL(ring_create(world_ring, &ring), SP_OK);
 	CU_ASSERT_EQUAL_FATAL(ring_map(ring, &v->recorder), SP_OK);
 	CU_ASSERT_EQUAL_FATAL(board_create(&board), SP_OK);
 	struct message m = { .type = MSG_BOARD, .fd = { board, -1, -1 }, .nfds = 1 };

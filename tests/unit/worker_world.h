@@ -60,6 +60,7 @@ struct world {
 };
 
 extern struct sp_module toy;
+extern size_t world_ring; /* bytes of the next world's */
 
 /* A worker under `record` (directives) and policy (Lua text).  The session is not there yet. */
 void world_begin(struct world *v, const char *conf, const char *policy);
