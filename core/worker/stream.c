@@ -174,6 +174,12 @@ stream_drop(struct stream *st, size_t n)
 
 /* ---- output ---- */
 
+static struct segment *
+segments_of(const struct stream *st)
+{
+	return st->s->w->segment[st->side];
+}
+
 static const uint8_t *
 segment_bytes(const struct stream *st, const struct segment *g)
 {
@@ -186,7 +192,8 @@ static void
 segments_fold(struct stream *st)
 {
 	for (unsigned i = 0; i < st->nsegments; i++) {
-		struct sp_bytes b = { segment_bytes(st, &st->segment[i]), st->segment[i].len };
+		const struct segment *g = &segments_of(st)[i];
+		struct sp_bytes b = { segment_bytes(st, g), g->len };
 		if (buffer_put(&st->out, b) != SP_OK)
 			st->error = true;
 	}
@@ -210,13 +217,15 @@ writer_commit(struct worker *w)
 		w->writer.len = w->writer_start;
 		return;
 	}
-	struct segment *g = &st->segment[st->nsegments++];
-	*g = (struct segment){ SEGMENT_WRITER, w->writer_start, w->writer.len - w->writer_start };
-	st->pending += g->len;
-	if (st->s != w->running) {
-		segments_fold(st);
-		session_kick(st->s);
+	struct sp_bytes made = { w->writer.p + w->writer_start, w->writer.len - w->writer_start };
+	if (st->s == w->running) {
+		segments_of(st)[st->nsegments++] = (struct segment){ SEGMENT_WRITER, w->writer_start, made.len };
+		st->pending += made.len;
+		return;
 	}
+	if (buffer_put(&st->out, made) != SP_OK)
+		st->error = true;
+	session_kick(st->s);
 }
 
 static void
@@ -257,17 +266,18 @@ stream_foreign(struct worker *w)
 int
 stream_pass(struct stream *from, struct stream *to, size_t n)
 {
-	if (n > from->view.len)
+	struct worker *w = to->s->w;
+	if (n > from->view.len || to->s != w->running)
 		return SP_EINTERNAL;
-	if (to->s->w->writer_stream != NULL)
-		writer_commit(to->s->w);
+	if (w->writer_stream != NULL)
+		writer_commit(w);
 	size_t offset = (size_t)(from->view.p - from->base);
-	struct segment *last = to->nsegments > 0 ? &to->segment[to->nsegments - 1] : NULL;
+	struct segment *last = to->nsegments > 0 ? &segments_of(to)[to->nsegments - 1] : NULL;
 	if (last != NULL && last->where == SEGMENT_INPUT && last->offset + last->len == offset) {
 		last->len += n;
 	} else {
 		segment_room(to);
-		to->segment[to->nsegments++] = (struct segment){ SEGMENT_INPUT, offset, n };
+		segments_of(to)[to->nsegments++] = (struct segment){ SEGMENT_INPUT, offset, n };
 	}
 	to->pending += n;
 	from->passes = true;
@@ -367,8 +377,8 @@ stream_send(struct stream *st)
 	struct sp_bytes old = buffer_bytes(&st->out);
 	if (old.len > 0)
 		iov[n++] = (struct iovec){ (void *)(uintptr_t)old.p, old.len };
-	for (unsigned i = 0; i < st->nsegments; i++)
-		iov[n++] = (struct iovec){ (void *)(uintptr_t)segment_bytes(st, &st->segment[i]), st->segment[i].len };
+	for (const struct segment *g = segments_of(st), *end = g + st->nsegments; g < end; g++)
+		iov[n++] = (struct iovec){ (void *)(uintptr_t)segment_bytes(st, g), g->len };
 	size_t all = old.len + st->pending;
 	ssize_t sent = stream_put(st, iov, n);
 	if (sent < 0) {

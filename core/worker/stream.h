@@ -45,9 +45,8 @@ struct stream {
 	struct buffer out;       /* accepted, not yet taken by the socket */
 	struct buffer late;      /* … of what went among others' sends, or of TLS records: goes before all else */
 	bool sending;            /* some of its output is among the sends of this turn, see sends.h */
-	struct segment segment[STREAM_SEGMENTS];
-	unsigned nsegments;
-	size_t pending;          /* bytes in segments */
+	unsigned nsegments;      /* of the worker's for this side, while its session runs */
+	size_t pending;          /* bytes in them */
 	uint64_t gate;           /* ring position that must be durable before output may leave; 0: none */
 	uint64_t flow, flow_since; /* bytes since the other side spoke, or the last look at them; mono µs of the first */
 	uint64_t since;          /* mono µs: when that came of which output is a sample; 0: it is none */
