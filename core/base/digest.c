@@ -4,6 +4,7 @@
 
 #include "digest.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -75,6 +76,12 @@ digest_add_part(struct digest *d, struct sp_bytes b)
 }
 
 void
+digest_next(struct digest *d, uint8_t out[DIGEST_LEN])
+{
+	gnutls_hash_output(d->h, out);
+}
+
+void
 digest_end(struct digest **d, uint8_t out[DIGEST_LEN])
 {
 	gnutls_hash_deinit((*d)->h, out);
@@ -133,11 +140,29 @@ random_bytes(void *p, size_t n)
 
 /* ---- text forms ---- */
 
+/* Four bytes' eight digits at once: a half byte in each byte, '0' added to it, and what is between '9' and 'a' above nine. */
+static void
+hex_four(const uint8_t in[4], char out[8])
+{
+	const uint64_t each = 0x0101010101010101u;
+	uint32_t four;
+	memcpy(&four, in, sizeof(four));
+	uint64_t v = be32toh(four);
+	v = (v << 16 | v) & 0x0000ffff0000ffffu;
+	v = (v << 8 | v) & 0x00ff00ff00ff00ffu;
+	v = (v << 4 | v) & each * 15;
+	v = htobe64(v + each * '0' + ((v + each * 6) >> 4 & each) * ('a' - '9' - 1));
+	memcpy(out, &v, sizeof(v));
+}
+
 void
 text_hex(struct sp_bytes in, char *out)
 {
 	static const char digit[] = "0123456789abcdef";
-	for (size_t i = 0; i < in.len; i++) {
+	size_t i = 0;
+	for (; in.len - i >= 4; i += 4, out += 8)
+		hex_four(in.p + i, out);
+	for (; i < in.len; i++) {
 		*out++ = digit[in.p[i] >> 4];
 		*out++ = digit[in.p[i] & 15];
 	}

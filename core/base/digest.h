@@ -21,6 +21,7 @@ struct digest *digest_begin(void);
 void digest_add(struct digest *d, struct sp_bytes b);
 /* With its length in front (four bytes, big-endian): other parts never add up to the same. */
 void digest_add_part(struct digest *d, struct sp_bytes b);
+void digest_next(struct digest *d, uint8_t out[DIGEST_LEN]); /* …and it begins anew */
 void digest_end(struct digest **d, uint8_t out[DIGEST_LEN]);
 
 /* Ed25519 (RFC 8032). */

@@ -18,12 +18,10 @@ block_chain_start(const uint8_t session[ID_LEN], uint8_t out[DIGEST_LEN])
 }
 
 static void
-link_hash(const uint8_t previous[DIGEST_LEN], struct sp_bytes block, uint8_t out[DIGEST_LEN])
+link_add(struct digest *d, const uint8_t previous[DIGEST_LEN], struct sp_bytes block)
 {
-	struct digest *d = digest_begin();
 	digest_add(d, (struct sp_bytes){ previous, DIGEST_LEN });
 	digest_add(d, block);
-	digest_end(&d, out);
 }
 
 /* ---- reading ---- */
@@ -58,7 +56,9 @@ bool
 block_follows(const struct block *b, const uint8_t previous[DIGEST_LEN])
 {
 	uint8_t hash[DIGEST_LEN];
-	link_hash(previous, (struct sp_bytes){ b->whole.p, b->whole.len - DIGEST_LEN }, hash);
+	struct digest *d = digest_begin();
+	link_add(d, previous, (struct sp_bytes){ b->whole.p, b->whole.len - DIGEST_LEN });
+	digest_end(&d, hash);
 	return memcmp(hash, b->hash, DIGEST_LEN) == 0;
 }
 
@@ -113,6 +113,7 @@ block_plain(const struct block *b, struct unseal *u, const uint8_t session[ID_LE
 
 struct block_maker {
 	ZSTD_CCtx *zstd;
+	struct digest *hash;
 	int level;
 	struct buffer packed;
 };
@@ -121,15 +122,17 @@ struct block_maker *
 block_maker_new(void)
 {
 	struct block_maker *m = mem_alloc(sizeof(*m));
-	*m = (struct block_maker){ .zstd = ZSTD_createCCtx(), .level = 1 };
+	*m = (struct block_maker){ .zstd = ZSTD_createCCtx(), .hash = digest_begin(), .level = 1 };
 	return m;
 }
 
 void
 block_maker_free(struct block_maker **m)
 {
+	uint8_t hash[DIGEST_LEN];
 	if (*m == NULL)
 		return;
+	digest_end(&(*m)->hash, hash);
 	ZSTD_freeCCtx((*m)->zstd);
 	buffer_free(&(*m)->packed);
 	free(*m);
@@ -190,7 +193,8 @@ block_make(struct block_maker *m, const struct seal *seal, const uint8_t session
 		memcpy(at + BLOCK_HEAD, packed.p, packed.len);
 	else if (seal != NULL && seal_close(seal, bound_to(session, at, bytes), packed, at + BLOCK_HEAD) != SP_OK)
 		return SP_EINTERNAL;
-	link_hash(chain, (struct sp_bytes){ at, BLOCK_HEAD + stored }, b_r->hash);
+	link_add(m->hash, chain, (struct sp_bytes){ at, BLOCK_HEAD + stored });
+	digest_next(m->hash, b_r->hash);
 	memcpy(at + BLOCK_HEAD + stored, b_r->hash, DIGEST_LEN);
 	memcpy(chain, b_r->hash, DIGEST_LEN);
 	b_r->stored = (struct sp_bytes){ at + BLOCK_HEAD, stored };

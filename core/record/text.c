@@ -75,11 +75,25 @@ text_printf(struct sp_writer *w, const char *fmt, ...)
 
 /* ---- JSON ---- */
 
+/* Eight bytes at once: 0 when each of them stands in a JSON string as it is. */
+static uint64_t
+special(const uint8_t eight[8])
+{
+	const uint64_t each = 0x0101010101010101u;
+	uint64_t v;
+	memcpy(&v, eight, sizeof(v));
+	uint64_t quote = v ^ each * '"', backslash = v ^ each * '\\', delete = v ^ each * 0x7f;
+	/* what is below, or zero, borrows from its highest bit; what is above ASCII has it */
+	return (v | (v - each * 0x20) | (quote - each) | (backslash - each) | (delete - each)) & each * 0x80;
+}
+
 /* Bytes at the front that stand in a JSON string as they are. */
 static size_t
 plain_run(struct sp_bytes s)
 {
 	size_t n = 0;
+	while (s.len - n >= 8 && special(s.p + n) == 0)
+		n += 8;
 	while (n < s.len && s.p[n] >= 0x20 && s.p[n] < 0x7f && s.p[n] != '"' && s.p[n] != '\\')
 		n++;
 	return n;
@@ -103,15 +117,32 @@ json_escape(struct sp_writer *w, uint32_t c)
 	}
 }
 
+/* What needs no escape. */
+static void
+json_plain(struct sp_writer *w, struct sp_bytes s)
+{
+	uint8_t *at = sp_wr_room(w, s.len + 2);
+	if (at == NULL)
+		return;
+	at[0] = at[s.len + 1] = '"';
+	if (s.len > 0)
+		memcpy(at + 1, s.p, s.len);
+}
+
 void
 text_json(struct sp_writer *w, struct sp_bytes s)
 {
 	struct sp_reader r = sp_reader(s);
+	size_t n = plain_run(s);
+	if (n == s.len) {
+		json_plain(w, s);
+		return;
+	}
 	sp_wr_u8(w, '"');
 	while (r.left > 0) {
 		struct sp_bytes rest = { r.p, r.left };
 		uint32_t c;
-		size_t n = plain_run(rest);
+		n = plain_run(rest);
 		if (n > 0) {
 			sp_wr_put(w, sp_rd_take(&r, n));
 			continue;
@@ -144,11 +175,16 @@ text_json_again(struct sp_writer *w, struct sp_bytes json)
 static void
 json_name(struct sp_writer *w, const char *name)
 {
-	if (w->len > 0 && w->p[w->len - 1] != '{')
-		sp_wr_u8(w, ',');
-	sp_wr_u8(w, '"');
-	text_put(w, name);
-	text_put(w, "\":");
+	bool first = w->len == 0 || w->p[w->len - 1] == '{';
+	size_t len = strlen(name);
+	uint8_t *at = sp_wr_room(w, len + (first ? 3 : 4));
+	if (at == NULL)
+		return;
+	if (!first)
+		*at++ = ',';
+	*at++ = '"';
+	memcpy(at, name, len);
+	memcpy(at + len, "\":", 2);
 }
 
 void
@@ -159,15 +195,21 @@ text_json_member(struct sp_writer *w, const char *name, struct sp_bytes value)
 }
 
 void
-text_json_number(struct sp_writer *w, const char *name, uint64_t value)
+text_number(struct sp_writer *w, uint64_t value)
 {
 	char digits[20]; /* of 2^64 - 1 */
 	size_t at = sizeof(digits);
 	do
 		digits[--at] = (char)('0' + value % 10);
 	while ((value /= 10) > 0);
-	json_name(w, name);
 	sp_wr_put(w, (struct sp_bytes){ (const uint8_t *)digits + at, sizeof(digits) - at });
+}
+
+void
+text_json_number(struct sp_writer *w, const char *name, uint64_t value)
+{
+	json_name(w, name);
+	text_number(w, value);
 }
 
 void
@@ -178,9 +220,7 @@ text_json_hex(struct sp_writer *w, const char *name, struct sp_bytes value)
 		value.len = 64;
 	text_hex(value, hex);
 	json_name(w, name);
-	sp_wr_u8(w, '"');
-	sp_wr_put(w, (struct sp_bytes){ (const uint8_t *)hex, 2 * value.len }); /* nothing to escape */
-	sp_wr_u8(w, '"');
+	json_plain(w, (struct sp_bytes){ (const uint8_t *)hex, 2 * value.len });
 }
 
 /* ---- terminals ---- */

@@ -20,6 +20,7 @@ void text_json_again(struct sp_writer *w, struct sp_bytes json);
 /* `"name":"value"`, with a comma before it unless it is the object's first. */
 void text_json_member(struct sp_writer *w, const char *name, struct sp_bytes value);
 void text_json_number(struct sp_writer *w, const char *name, uint64_t value);
+void text_number(struct sp_writer *w, uint64_t value);
 void text_json_hex(struct sp_writer *w, const char *name, struct sp_bytes value);
 
 /* For a terminal: \n \t \xNN \u{NNNN} are written for what is not harmless. */

@@ -3,6 +3,8 @@
 #include "core/base/digest.h"
 #include "cunit_main.h"
 
+#include <stdio.h>
+
 static const char *
 hex(const uint8_t *p, size_t n)
 {
@@ -23,6 +25,9 @@ sha256_vectors(void) /* FIPS 180-4 */
 	digest_add(d, SP_LIT("a"));
 	digest_add(d, (struct sp_bytes){ NULL, 0 });
 	digest_add(d, SP_LIT("bc"));
+	digest_next(d, out);
+	CU_ASSERT_STRING_EQUAL(hex(out, 32), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	digest_add(d, SP_LIT("abc"));
 	digest_end(&d, out);
 	CU_ASSERT_PTR_NULL(d);
 	CU_ASSERT_STRING_EQUAL(hex(out, 32), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
@@ -48,6 +53,22 @@ derived_keys_differ(void)
 	CU_ASSERT_EQUAL(memcmp(a, b, DIGEST_LEN), 0);
 	digest_derive(SP_LIT("k"), "tagp", SP_LIT("ii"), b);
 	CU_ASSERT_NOT_EQUAL(memcmp(a, b, DIGEST_LEN), 0);
+}
+
+static void
+hex_of_all_bytes(void)
+{
+	char expected[2 * 11 + 1];
+	uint8_t in[11]; /* four at a time, and the rest */
+	for (unsigned c = 0; c < 256; c++)
+		for (size_t n = 0; n <= sizeof(in); n++) {
+			for (size_t i = 0; i < n; i++) {
+				in[i] = (uint8_t)(c + 37 * i);
+				(void)snprintf(expected + 2 * i, 3, "%02x", in[i]);
+			}
+			expected[2 * n] = '\0';
+			CU_ASSERT_STRING_EQUAL(hex(in, n), expected);
+		}
 }
 
 static void
@@ -137,6 +158,7 @@ main(void)
 		{ "SHA-256 vectors", sha256_vectors },
 		{ "HMAC vectors", hmac_vectors },
 		{ "derived keys differ", derived_keys_differ },
+		{ "hex of all bytes", hex_of_all_bytes },
 		{ "hex is exact", hex_is_exact },
 		{ "base64url vectors", base64url_vectors },
 		{ "base64url is strict", base64url_is_strict },

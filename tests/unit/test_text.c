@@ -4,6 +4,7 @@
 #include "cunit_main.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/record/text.h"
@@ -95,6 +96,26 @@ test_json(void)
 	CU_ASSERT_STRING_EQUAL(out, "{\"a\":\"x\",\"b\":7,\"c\":\"01ff\"}");
 }
 
+/* Every byte at every place among plain ones, which are taken eight at a time: as it is escaped alone. */
+static void
+test_json_runs(void)
+{
+	char expected[64], alone[16];
+	uint8_t in[19];
+	for (unsigned c = 0; c < 256; c++)
+		for (size_t n = 1; n <= sizeof(in); n++)
+			for (size_t at = 0; at < n; at++) {
+				memset(in, "!#[]~ "[(at + c) % 6], n); /* each next to one that is none of them */
+				in[at] = (uint8_t)c;
+				const char *out = by(text_json, (struct sp_bytes){ in + at, 1 });
+				(void)snprintf(alone, sizeof(alone), "%.*s", (int)strlen(out) - 2, out + 1);
+				(void)snprintf(expected, sizeof(expected), "\"%.*s%s%.*s\"", (int)at, in, alone, (int)(n - at - 1), in + at + 1);
+				out = by(text_json, (struct sp_bytes){ in, n });
+				if (strcmp(out, expected) != 0)
+					CU_FAIL_FATAL("a byte is escaped otherwise among others");
+			}
+}
+
 static void
 test_width(void)
 {
@@ -108,7 +129,8 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "shown (RC5)", test_shown }, { "any bytes (RC5)", test_any_bytes }, { "json", test_json }, { "width", test_width },
+		{ "shown (RC5)", test_shown }, { "any bytes (RC5)", test_any_bytes }, { "json", test_json },
+		{ "json's plain runs", test_json_runs }, { "width", test_width },
 		CU_TEST_INFO_NULL,
 	};
 	return cunit_main("text", tests);
