@@ -72,8 +72,9 @@ frame_next_field(struct sp_reader *r, unsigned *key_r, struct sp_bytes *value_r)
 	*value_r = (struct sp_bytes){ NULL, 0 };
 	if (r->bad || r->left == 0)
 		return false;
-	*key_r = sp_rd_u8(r);
-	*value_r = sp_rd_take(r, sp_rd_be32(r));
+	struct sp_reader head = sp_reader(sp_rd_take(r, 5));
+	*key_r = sp_rd_u8(&head);
+	*value_r = sp_rd_take(r, sp_rd_be32(&head));
 	return !r->bad;
 }
 
@@ -83,7 +84,7 @@ frame_get(const struct frame *f, enum frame_key key)
 	struct sp_reader r = sp_reader(f->payload);
 	struct sp_bytes value;
 	unsigned k;
-	if (frame_is_stream(f->type))
+	if (frame_is_stream(f->type) || !frame_may_have(f, key))
 		return (struct sp_bytes){ NULL, 0 };
 	while (frame_next_field(&r, &k, &value))
 		if (k == (unsigned)key)
@@ -98,12 +99,14 @@ frame_encode_head(const struct frame *f, size_t payload, struct sp_writer *w)
 		w->bad = true;
 		return;
 	}
-	sp_wr_be32(w, (uint32_t)(FRAME_HEAD - 4 + payload));
-	sp_wr_u8(w, (uint8_t)f->type);
-	sp_wr_u8(w, f->flags);
-	sp_wr_be16(w, f->channel);
-	sp_wr_be32(w, f->op);
-	sp_wr_be64(w, f->at);
+	uint8_t *at = sp_wr_room(w, FRAME_HEAD);
+	struct sp_writer head = sp_writer(at, at == NULL ? 0 : FRAME_HEAD);
+	sp_wr_be32(&head, (uint32_t)(FRAME_HEAD - 4 + payload));
+	sp_wr_u8(&head, (uint8_t)f->type);
+	sp_wr_u8(&head, f->flags);
+	sp_wr_be16(&head, f->channel);
+	sp_wr_be32(&head, f->op);
+	sp_wr_be64(&head, f->at);
 }
 
 int
@@ -121,13 +124,13 @@ frame_decode(struct sp_reader *r, struct frame *f_r)
 	uint32_t len = sp_rd_be32(r);
 	if (len < FRAME_HEAD - 4 || len > FRAME_MAX - 4)
 		return SP_EPROTO;
-	struct sp_reader body = sp_reader(sp_rd_take(r, len));
-	unsigned type = sp_rd_u8(&body);
+	struct sp_reader body = sp_reader(sp_rd_take(r, len)), head = sp_reader(sp_rd_take(&body, FRAME_HEAD - 4));
+	unsigned type = sp_rd_u8(&head);
 	f_r->type = (enum frame_type)type;
-	f_r->flags = sp_rd_u8(&body);
-	f_r->channel = sp_rd_be16(&body);
-	f_r->op = sp_rd_be32(&body);
-	f_r->at = sp_rd_be64(&body);
+	f_r->flags = sp_rd_u8(&head);
+	f_r->channel = sp_rd_be16(&head);
+	f_r->op = sp_rd_be32(&head);
+	f_r->at = sp_rd_be64(&head);
 	f_r->payload = sp_rd_rest(&body);
 	if (r->bad || body.bad || type == 0 || type >= FRAMES)
 		return SP_EPROTO;
@@ -199,15 +202,29 @@ rows_walk(struct rows_walk *r, struct sp_bytes b)
 }
 
 int
-frame_check(const struct frame *f)
+frame_note(struct frame *f)
 {
-	if (frame_is_stream(f->type))
-		return SP_OK;
 	struct sp_reader r = sp_reader(f->payload);
 	struct sp_bytes value;
+	uint64_t has = 0;
 	unsigned key;
-	while (frame_next_field(&r, &key, &value))
+	f->lacks = 0;
+	if (frame_is_stream(f->type))
+		return SP_OK;
+	while (frame_next_field(&r, &key, &value)) {
 		if (key == 0)
 			return SP_EPROTO;
-	return sp_rd_done(&r) ? SP_OK : SP_EPROTO;
+		has |= key > 63 ? 0 : UINT64_C(1) << key;
+	}
+	if (!sp_rd_done(&r))
+		return SP_EPROTO;
+	f->lacks = ~has;
+	return SP_OK;
+}
+
+int
+frame_check(const struct frame *f)
+{
+	struct frame noted = *f;
+	return frame_note(&noted);
 }

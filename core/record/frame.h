@@ -61,6 +61,9 @@ struct frame {
 	uint64_t at; /* µs since the session began */
 	struct sp_bytes payload;
 	uint32_t number; /* on reading: position in the recording, from 1 */
+	/* On recording: */
+	struct sp_bytes whole; /* all of it, encoded as it came; else empty */
+	uint64_t lacks;        /* keys that its payload has not, a bit each; 0: nobody looked */
 };
 
 #define RECORD_CUT "\xe2\x80\xa6" /* ends the value of an attribute or a fact that was too long; alone, as an attribute's name: there were more */
@@ -77,6 +80,12 @@ void frame_field(struct sp_writer *w, enum frame_key key, struct sp_bytes value)
 void frame_field_u64(struct sp_writer *w, enum frame_key key, uint64_t value);
 /* Next field of a payload: true while there is one; a malformed one sets r->bad. */
 bool frame_next_field(struct sp_reader *r, unsigned *key_r, struct sp_bytes *value_r);
+/* False: it has no field with that key. */
+static inline bool
+frame_may_have(const struct frame *f, enum frame_key key)
+{
+	return (unsigned)key > 63 || (f->lacks >> key & 1) == 0;
+}
 /* First field with that key, empty when none. */
 struct sp_bytes frame_get(const struct frame *f, enum frame_key key);
 bool frame_field_u64_get(struct sp_bytes value, uint64_t *v_r);
@@ -88,6 +97,8 @@ int frame_decode(struct sp_reader *r, struct frame *f_r) SP_MUST;
 bool frame_is_stream(unsigned type);
 /* 0 when the payload is what the type says: whole fields; a stream may be anything. */
 int frame_check(const struct frame *f) SP_MUST;
+/* The same, and `lacks` is set: for a payload that stays as it is. */
+int frame_note(struct frame *f) SP_MUST;
 const char *frame_name(unsigned type);
 
 /* Where a stream of rows stands; begins zeroed. */

@@ -16,6 +16,7 @@
 #define SLOTS 4096 /* a power of two */
 #define NAME 80
 #define HOURS 24
+#define HOUR 3600000000u /* µs */
 
 struct kind {
 	char target[64], what[12], rule[NAME];
@@ -84,17 +85,13 @@ count_one(struct kind *k, uint64_t hour)
 	k->n++;
 }
 
-static uint64_t
-hour_now(void)
-{
-	return clock_wall_us() / 3600000000u;
-}
-
 static void
-count_kind(struct counts *c, const char *target, struct sp_bytes what, struct sp_bytes rule)
+count_kind(struct recorder *r, const char *target, struct sp_bytes what, struct sp_bytes rule)
 {
+	struct counts *c = r->counts;
+	uint64_t hour = r->wall / HOUR;
 	if (c->last != NULL && kind_is(c->last, target, what, rule)) { /* mostly the same as before */
-		count_one(c->last, hour_now());
+		count_one(c->last, hour);
 		return;
 	}
 	if (what.len == 0 || !fits(what, sizeof(c->last->what)) || !fits(rule, NAME)) {
@@ -117,33 +114,33 @@ count_kind(struct counts *c, const char *target, struct sp_bytes what, struct sp
 		c->nkinds++;
 	}
 	c->last = c->slot[i];
-	count_one(c->last, hour_now());
+	count_one(c->last, hour);
 }
 
 /* Each of a frame's fields of that key is a rule that did so. */
 static void
-count_rules(struct counts *c, const char *target, const struct frame *f, enum frame_key of, struct sp_bytes what)
+count_rules(struct recorder *r, const char *target, const struct frame *f, enum frame_key of, struct sp_bytes what)
 {
-	struct sp_reader r = sp_reader(f->payload);
+	struct sp_reader fields = sp_reader(f->payload);
 	struct sp_bytes value;
 	unsigned key;
-	while (frame_next_field(&r, &key, &value))
+	while (frame_may_have(f, of) && frame_next_field(&fields, &key, &value))
 		if (key == of)
-			count_kind(c, target, what, value);
+			count_kind(r, target, what, value);
 }
 
 /* "would deny", "would mask": of a target in observe mode. */
 static void
-count_would(struct counts *c, const char *target, const struct frame *f)
+count_would(struct recorder *r, const char *target, const struct frame *f)
 {
 	static const char before[] = "would ";
-	char what[sizeof(c->last->what)];
+	char what[sizeof(r->counts->last->what)];
 	struct sp_bytes would = frame_get(f, KEY_WOULD);
 	if (would.len == 0 || would.len >= sizeof(what) - sizeof(before))
 		return;
 	memcpy(what, before, sizeof(before) - 1);
 	memcpy(what + sizeof(before) - 1, would.p, would.len);
-	count_kind(c, target, (struct sp_bytes){ (const uint8_t *)what, sizeof(before) - 1 + would.len }, frame_get(f, KEY_RULE));
+	count_kind(r, target, (struct sp_bytes){ (const uint8_t *)what, sizeof(before) - 1 + would.len }, frame_get(f, KEY_RULE));
 }
 
 static uint32_t
@@ -168,20 +165,20 @@ count_frame(struct recorder *r, struct session *s, const struct frame *f)
 		return;
 	switch (f->type) {
 	case FRAME_VERDICT:
-		count_kind(c, s->target, frame_get(f, KEY_WHAT), frame_get(f, KEY_RULE));
-		count_rules(c, s->target, f, KEY_OBSERVED, SP_LIT("observed"));
-		count_would(c, s->target, f);
+		count_kind(r, s->target, frame_get(f, KEY_WHAT), frame_get(f, KEY_RULE));
+		count_rules(r, s->target, f, KEY_OBSERVED, SP_LIT("observed"));
+		count_would(r, s->target, f);
 		break;
 	case FRAME_HELD:
-		count_kind(c, s->target, SP_LIT("held"), frame_get(f, KEY_RULE));
+		count_kind(r, s->target, SP_LIT("held"), frame_get(f, KEY_RULE));
 		break;
 	case FRAME_COLUMNS:
 		o = operation_find(s, f->op);
 		if (o != NULL)
 			c->masked_columns += o->masked = masked_in(f);
-		count_rules(c, s->target, f, KEY_RULE, SP_LIT("masked"));
-		count_rules(c, s->target, f, KEY_OBSERVED, SP_LIT("observed"));
-		count_would(c, s->target, f);
+		count_rules(r, s->target, f, KEY_RULE, SP_LIT("masked"));
+		count_rules(r, s->target, f, KEY_OBSERVED, SP_LIT("observed"));
+		count_would(r, s->target, f);
 		break;
 	case FRAME_DONE:
 		o = operation_find(s, f->op);
@@ -203,7 +200,7 @@ text_of(const char *text)
 static json_t *
 kind_json(const struct kind *k)
 {
-	uint64_t now = hour_now();
+	uint64_t now = clock_wall_us() / HOUR;
 	json_t *day = json_array(); /* the last 24 hours, this one last */
 	for (uint64_t h = now + 1 - HOURS; h <= now; h++)
 		(void)json_array_append_new(day, json_integer(h > k->last || h + HOURS <= k->last ? 0 : (json_int_t)k->hour[h % HOURS]));

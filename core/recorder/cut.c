@@ -23,7 +23,9 @@ frames_add(struct session *s, const struct frame *f, bool sealed)
 	size_t len = FRAME_HEAD + f->payload.len;
 	uint8_t *into = buffer_room(&to->bytes, len);
 	struct sp_writer w = sp_writer(into, len);
-	if (into == NULL || frame_encode(f, &w) != SP_OK) {
+	if (into != NULL && f->whole.len == len)
+		sp_wr_put(&w, f->whole); /* as it came */
+	else if (into == NULL || frame_encode(f, &w) != SP_OK) {
 		log_error("no memory for a frame of %zu bytes: starting anew", len);
 		abort();
 	}
@@ -45,6 +47,7 @@ add_halves(struct session *s, const struct frame *f)
 		frame_field(open ? &clear : &sealed, (enum frame_key)key, value);
 	}
 	struct frame half = *f;
+	half.whole = (struct sp_bytes){ NULL, 0 };
 	half.payload = sp_written(&clear);
 	frames_add(s, &half, false);
 	half.payload = sp_written(&sealed);
@@ -75,6 +78,8 @@ cut_stream(struct recorder *r, struct session *s, struct operation *o, const str
 	struct frame kept = *f;
 	kept.payload = sp_rd_take(&rest, f->payload.len < room ? f->payload.len : (size_t)room);
 	struct sp_bytes left = sp_rd_rest(&rest);
+	if (left.len > 0)
+		kept.whole = (struct sp_bytes){ NULL, 0 };
 	bool counts = f->type == FRAME_ROWS && !o->unsure;
 	if (counts)
 		(void)rows_walk(&o->rows, kept.payload);

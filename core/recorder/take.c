@@ -84,8 +84,9 @@ accept_frame(struct recorder *r, struct source *src, const uint8_t id[ID_LEN])
 {
 	struct sp_reader in = sp_reader(buffer_bytes(&r->frame));
 	struct frame f;
-	if (frame_decode(&in, &f) != SP_OK || !sp_rd_done(&in) || frame_check(&f) != SP_OK)
+	if (frame_decode(&in, &f) != SP_OK || !sp_rd_done(&in) || frame_note(&f) != SP_OK)
 		return "a malformed frame";
+	f.whole = buffer_bytes(&r->frame);
 	if (f.flags != 0 || f.type == FRAME_TORN || f.type == FRAME_CUT)
 		return "a frame that only the recorder writes";
 	struct session *s = session_find(r, id);

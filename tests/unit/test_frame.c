@@ -96,6 +96,33 @@ test_check(void)
 	}
 }
 
+/* Looked through once, a frame answers as before for every key: those it has, has twice, has not, and those beyond what is noted. */
+static void
+test_note(void)
+{
+	uint8_t payload[256];
+	struct sp_writer p = sp_writer(payload, sizeof(payload));
+	frame_field(&p, KEY_WHAT, SP_LIT("allow"));
+	frame_field(&p, KEY_RULE, SP_LIT(""));
+	frame_field(&p, KEY_OBSERVED, SP_LIT("first"));
+	frame_field(&p, KEY_OBSERVED, SP_LIT("second"));
+	frame_field(&p, (enum frame_key)63, SP_LIT("last noted"));
+	frame_field(&p, (enum frame_key)64, SP_LIT("not noted"));
+	frame_field(&p, (enum frame_key)255, SP_LIT("not noted either"));
+	struct frame f = { .type = FRAME_VERDICT, .payload = sp_written(&p) }, noted = f;
+	CU_ASSERT_EQUAL(frame_note(&noted), SP_OK);
+	CU_ASSERT_EQUAL(f.lacks, 0);
+	for (unsigned key = 1; key < 256; key++) {
+		struct sp_bytes before = frame_get(&f, (enum frame_key)key), after = frame_get(&noted, (enum frame_key)key);
+		CU_ASSERT(before.p == after.p && before.len == after.len);
+		CU_ASSERT(key > 63 || frame_may_have(&noted, (enum frame_key)key) == (before.p != NULL));
+		CU_ASSERT(frame_may_have(&f, (enum frame_key)key));
+	}
+	noted.payload.len--; /* malformed: nothing is noted */
+	CU_ASSERT_EQUAL(frame_note(&noted), SP_EPROTO);
+	CU_ASSERT_EQUAL(noted.lacks, 0);
+}
+
 static void
 test_too_big(void)
 {
@@ -170,6 +197,7 @@ main(void)
 		{ "every cut is refused", test_cut },
 		{ "odd heads are refused", test_odd },
 		{ "payloads are checked by type", test_check },
+		{ "what was looked through answers as before", test_note },
 		{ "too big is refused", test_too_big },
 		{ "every type has a name", test_names },
 		{ "rows cut anywhere", test_rows_walk },
