@@ -204,24 +204,40 @@ audit_seen_free(struct audit_seen **a)
 }
 
 static bool
-is_there(const struct recorder *r, const char *id, uint32_t number)
+is_there(const struct recorder *r, const struct session *s, uint32_t number)
 {
 	struct audit_key k = { .frame = number };
 	if (r->seen == NULL || r->seen->n == 0)
 		return false;
-	memcpy(k.id, id, sizeof(k.id));
+	memcpy(k.id, s->name, sizeof(k.id));
 	return bsearch(&k, r->seen->key, r->seen->n, sizeof(k), compare) != NULL;
 }
 
 /* ---- lines ---- */
 
-static void
-line_begin(struct sp_writer *w, const struct recorder *r, const char *id, uint32_t number)
+/* A line for each operation: names of members stand ready, with their commas, and what is the same for all of a session's too. */
+static inline void
+put_text(struct sp_writer *w, struct sp_bytes name, struct sp_bytes value)
 {
-	sp_wr_u8(w, '{');
-	text_json_member(w, "time", sp_str(r->time));
-	text_json_member(w, "session", sp_str(id));
-	text_json_number(w, "frame", number);
+	sp_wr_put(w, name);
+	text_json(w, value);
+}
+
+static inline void
+put_number(struct sp_writer *w, struct sp_bytes name, uint64_t value)
+{
+	sp_wr_put(w, name);
+	text_number(w, value);
+}
+
+static void
+line_begin(struct sp_writer *w, const struct recorder *r, const struct session *s, uint32_t number)
+{
+	sp_wr_put(w, SP_LIT("{\"time\":\""));
+	text_put(w, r->time);
+	sp_wr_put(w, SP_LIT("\",\"session\":\""));
+	sp_wr_put(w, (struct sp_bytes){ (const uint8_t *)s->name, sizeof(s->name) - 1 });
+	put_number(w, SP_LIT("\",\"frame\":"), number);
 }
 
 static void
@@ -243,7 +259,7 @@ write_observed(struct sp_writer *w, const struct frame *f)
 	struct sp_reader r = sp_reader(f->payload);
 	struct sp_bytes value;
 	unsigned key;
-	while (frame_next_field(&r, &key, &value))
+	while (frame_may_have(f, KEY_OBSERVED) && frame_next_field(&r, &key, &value))
 		if (key == KEY_OBSERVED && value.len + 1 < sizeof(names) - n) {
 			if (n > 0)
 				names[n++] = ' ';
@@ -260,19 +276,18 @@ write_decision(struct sp_writer *w, const struct frame *f)
 	static const struct {
 		enum frame_key key;
 		const char *name;
-		bool always;
 	} member[] = {
-		{ KEY_RULE, "rule", true },
-		{ KEY_MESSAGE, "text", false },
-		{ KEY_APPROVAL, "approval", false },
-		{ KEY_APPROVER, "approver", false },
-		{ KEY_WOULD, "would", false },
+		{ KEY_MESSAGE, "text" },
+		{ KEY_APPROVAL, "approval" },
+		{ KEY_APPROVER, "approver" },
+		{ KEY_WOULD, "would" },
 	};
 	struct sp_bytes what = frame_get(f, KEY_WHAT);
-	text_json_member(w, "verdict", what.len > 0 ? what : f->type == FRAME_HELD ? SP_LIT("held") : SP_LIT("allow"));
+	put_text(w, SP_LIT(",\"verdict\":"), what.len > 0 ? what : f->type == FRAME_HELD ? SP_LIT("held") : SP_LIT("allow"));
+	put_text(w, SP_LIT(",\"rule\":"), frame_get(f, KEY_RULE));
 	for (size_t i = 0; i < sizeof(member) / sizeof(*member); i++) {
 		struct sp_bytes value = frame_get(f, member[i].key);
-		if (member[i].always || value.len > 0)
+		if (value.len > 0)
 			text_json_member(w, member[i].name, value);
 	}
 	write_observed(w, f);
@@ -281,18 +296,16 @@ write_decision(struct sp_writer *w, const struct frame *f)
 void
 audit_decision(struct recorder *r, struct session *s, const struct frame *f, uint32_t number)
 {
-	char id[ID_TEXT];
-	id_format(s->id, id);
-	if (r->quiet || is_there(r, id, number))
+	if (r->quiet || is_there(r, s, number))
 		return;
 	const struct operation *o = operation_find(s, f->op);
 	struct sp_writer w = buffer_writer(&r->audit.pending);
-	line_begin(&w, r, id, number);
-	text_json_number(&w, "op", f->op);
+	line_begin(&w, r, s, number);
+	put_number(&w, SP_LIT(",\"op\":"), f->op);
 	sp_wr_u8(&w, ',');
-	text_put(&w, s->who);
-	text_json_member(&w, "kind", o == NULL ? frame_get(f, KEY_KIND) : sp_str(o->kind));
-	text_json_member(&w, "tag", o == NULL ? frame_get(f, KEY_TAG) : sp_str(o->tag));
+	sp_wr_put(&w, s->who);
+	put_text(&w, SP_LIT(",\"kind\":"), o == NULL ? frame_get(f, KEY_KIND) : sp_str(o->kind));
+	put_text(&w, SP_LIT(",\"tag\":"), o == NULL ? frame_get(f, KEY_TAG) : sp_str(o->tag));
 	write_decision(&w, f);
 	struct sp_bytes policy = frame_get(f, KEY_POLICY_HASH);
 	if (policy.len > 0)
@@ -305,15 +318,14 @@ audit_decision(struct recorder *r, struct session *s, const struct frame *f, uin
 void
 access_line(struct recorder *r, const struct session *s, const struct frame *f, uint32_t number)
 {
-	char id[ID_TEXT], started[32];
-	id_format(s->id, id);
-	if (r->quiet || r->access.fd < 0 || is_there(r, id, number))
+	char started[32];
+	if (r->quiet || r->access.fd < 0 || is_there(r, s, number))
 		return;
 	struct sp_bytes why = frame_get(f, KEY_WHY);
 	struct sp_writer w = buffer_writer(&r->access.pending);
-	line_begin(&w, r, id, number);
+	line_begin(&w, r, s, number);
 	sp_wr_u8(&w, ',');
-	text_put(&w, s->who);
+	sp_wr_put(&w, s->who);
 	text_json_member(&w, "started", sp_str(clock_format(s->started, started)));
 	text_json_number(&w, "duration_ms", s->state.last_at / 1000);
 	text_json_number(&w, "operations", s->state.operations);

@@ -50,8 +50,7 @@ facts_header(struct session *s, const struct frame *f)
 		rc = buffer_written(&text, &w);
 	}
 	copy_text(s->target, sizeof(s->target), frame_get(f, KEY_TARGET));
-	free(s->who);
-	s->who = rc == SP_OK ? mem_string(buffer_bytes(&text)) : NULL;
+	session_who(s, rc == SP_OK ? buffer_bytes(&text) : (struct sp_bytes){ NULL, 0 });
 	buffer_free(&text);
 	arena_free(&a);
 	return rc;

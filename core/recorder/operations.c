@@ -37,9 +37,9 @@ operation_get(struct session *s, const struct frame *f)
 		cut_flush(s, &s->operation[0]);
 		operation_drop(s, 0);
 	}
-	if ((s->noperations & (s->noperations + 1)) == 0) { /* 0, 1, 3, 7 …: full */
-		size_t cap = 2 * s->noperations + 1;
-		struct operation *more = mem_alloc(cap * sizeof(*more));
+	if (s->noperations == s->operations_cap) {
+		s->operations_cap = 2 * s->noperations + 1;
+		struct operation *more = mem_alloc(s->operations_cap * sizeof(*more));
 		if (s->noperations > 0)
 			memcpy(more, s->operation, s->noperations * sizeof(*more));
 		free(s->operation);

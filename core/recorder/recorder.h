@@ -75,10 +75,11 @@ struct session {
 	bool touched;
 	struct seal *seal;
 
-	char *who;                    /* JSON members: who, target, address, policy */
+	char name[ID_TEXT];           /* its id, as text */
+	struct sp_bytes who;          /* JSON members: who, target, address, policy; its own */
 	char target[64];
 	struct operation *operation;
-	size_t noperations;
+	size_t noperations, operations_cap;
 	uint64_t started;             /* wall µs */
 
 	uint64_t in_file;             /* bytes; 0: not made */
@@ -250,6 +251,8 @@ struct session *session_find(struct recorder *r, const uint8_t id[ID_LEN]);
 struct session *session_new(struct recorder *r, const uint8_t id[ID_LEN]);
 void session_free(struct recorder *r, struct session *s);
 void session_touch(struct recorder *r, struct session *s);
+/* What lines of the logs say of it: copied; empty: nothing. */
+void session_who(struct session *s, struct sp_bytes members);
 /* It is over, and waits to be signed: what only frames need is given back. */
 void session_slim(struct session *s);
 /* This tick's frames become one or two blocks of the batch. */
@@ -306,6 +309,8 @@ int files_take(struct recorder *r) SP_MUST;
 void file_add(struct recorder *r, struct session *s, struct sp_bytes block);
 int file_flush(struct recorder *r, struct session *s) SP_MUST;
 int files_progress(struct recorder *r) SP_MUST;
+/* Nothing came for some time: its memory is given back. */
+void file_rest(const struct recorder *r, struct session *s);
 /* The file holds all that is journaled, and is on disk. */
 int file_sync(struct recorder *r, struct session *s) SP_MUST;
 /* The session need not be in memory any more: what its file lacks on disk is in the journal, and is seen to from there. */

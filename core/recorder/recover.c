@@ -233,8 +233,8 @@ recorder_recover_lines(struct recorder *r)
 		for (struct session *s = r->bucket[i]; s != NULL; s = s->next) {
 			if (s->state.blocks > 0 && read_facts(r, s) != SP_OK)
 				unread++;
-			if (s->who == NULL)
-				s->who = mem_string(SP_LIT("\"who\":null"));
+			if (s->who.len == 0)
+				session_who(s, SP_LIT("\"who\":null"));
 			s->ending = s->state.state != SESSION_LIVE;
 		}
 	if (unread > 0)

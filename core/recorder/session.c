@@ -34,11 +34,19 @@ session_new(struct recorder *r, const uint8_t id[ID_LEN])
 	struct session **bucket = &r->bucket[bucket_of(id)];
 	*s = (struct session){ .next = *bucket, .bytes = RECORDING_HEAD, .fresh = true, .sign = { .at = r->now } };
 	memcpy(s->id, id, ID_LEN);
+	(void)id_format(id, s->name);
 	block_chain_start(id, s->chain);
 	s->clear.bytes.max = s->sealed.bytes.max = BLOCK_PLAIN_MAX;
 	*bucket = s;
 	r->nsessions++;
 	return s;
+}
+
+void
+session_who(struct session *s, struct sp_bytes members)
+{
+	free((void *)(uintptr_t)s->who.p);
+	s->who = members.len == 0 ? members : (struct sp_bytes){ (const uint8_t *)mem_string(members), members.len };
 }
 
 void
@@ -50,8 +58,11 @@ session_slim(struct session *s)
 		operation_drop(s, 0);
 	free(s->operation);
 	s->operation = NULL;
+	s->operations_cap = 0;
 	buffer_free(&s->clear.bytes);
 	buffer_free(&s->sealed.bytes);
+	if (s->file.len == 0)
+		buffer_free(&s->file);
 }
 
 void
@@ -72,7 +83,7 @@ session_free(struct recorder *r, struct session *s)
 		mem_wipe(s->seal, sizeof(*s->seal));
 	free(s->seal);
 	free(s->operation);
-	free(s->who);
+	session_who(s, (struct sp_bytes){ NULL, 0 });
 	buffer_free(&s->clear.bytes);
 	buffer_free(&s->sealed.bytes);
 	buffer_free(&s->file);
