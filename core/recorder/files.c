@@ -2,7 +2,7 @@
 /*
  * Session files, written from blocks that stand in the journal already; a flood's are placed before (files_place()).
  *
- *   file_add(): in memory ─(256 KB, 2 s, the end)─▶ file_flush(): in the file
+ *   file_add(): in memory ─(64 KB, 2 s, the end)─▶ file_flush(): in the file
  *      ─(a segment is full)─▶ files_progress(): on disk ─▶ the segment may go
  *
  * Until then the journal stands for the file, also when the session is over: file_part() keeps its
@@ -18,7 +18,8 @@
 #include "../base/log.h"
 #include "recorder.h"
 
-#define FILE_FLUSH (256u << 10)
+#define FILE_FLUSH (64u << 10)
+#define FILE_KEEP (128u << 10) /* memory, for what comes next */
 #define FILE_AGE 2000     /* ms */
 #define SYNC_BUDGET 3000  /* µs of each tick */
 #define FLUSH_BUDGET 3000
@@ -89,8 +90,17 @@ file_flush(struct recorder *r, struct session *s)
 	if (store_write(&r->store, s->id, s->in_file, buffer_bytes(&s->file)) != SP_OK)
 		return complain(r, s->id, "written");
 	s->in_file += s->file.len;
-	buffer_free(&s->file);
+	buffer_drop(&s->file, s->file.len);
+	if (s->file.cap > FILE_KEEP)
+		buffer_free(&s->file);
 	return SP_OK;
+}
+
+void
+file_rest(const struct recorder *r, struct session *s)
+{
+	if (s->file.len == 0 && s->file.cap > 0 && r->now - s->file_since >= 2 * FILE_AGE)
+		buffer_free(&s->file);
 }
 
 static int

@@ -237,12 +237,14 @@ sync_lazily(struct recorder *r)
 	return SP_OK;
 }
 
-/* Over, its file written and its end in the ledger: forgotten. */
+/* At rest: it takes no more memory than it must.  Over, its file written and its end in the ledger: forgotten. */
 static int
 see_off(struct recorder *r, struct session *s)
 {
-	if (s->state.state == SESSION_LIVE)
+	if (s->state.state == SESSION_LIVE) {
+		file_rest(r, s);
 		return SP_OK;
+	}
 	if (file_flush(r, s) != SP_OK)
 		return SP_EIO;
 	session_slim(s);

@@ -34,6 +34,71 @@ test_session(void)
 	world_free(&w);
 }
 
+/* A line to the letter, its texts a stranger's. */
+static void
+test_audit_line(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], bytes[512], hash[DIGEST_LEN];
+	char name[ID_TEXT], hex[2 * DIGEST_LEN + 1], expected[1024];
+	struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+	world_start(w);
+	say_header(w, id);
+	digest_sha256(SP_LIT("SELECT 1"), hash);
+	frame_field(&o, KEY_KIND, SP_LIT("sql \"k\""));
+	frame_field(&o, KEY_TAG, SP_LIT("T\n"));
+	frame_field(&o, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_OPERATION, .op = 4000000000u, .at = 1, .payload = sp_written(&o) });
+	o = sp_writer(bytes, sizeof(bytes));
+	frame_field(&o, KEY_WHAT, SP_LIT("allow"));
+	frame_field(&o, KEY_RULE, SP_LIT("a\\rule"));
+	frame_field(&o, KEY_APPROVER, SP_LIT("bob"));
+	frame_field(&o, KEY_OBSERVED, SP_LIT("one"));
+	frame_field(&o, KEY_OBSERVED, SP_LIT("two"));
+	frame_field(&o, KEY_WOULD, SP_LIT("deny"));
+	frame_field(&o, KEY_POLICY_HASH, SP_LIT("\xab\xcd"));
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_VERDICT, .op = 4000000000u, .at = 2, .payload = sp_written(&o) });
+	world_tick(w);
+	id_format(id, name);
+	text_hex((struct sp_bytes){ hash, sizeof(hash) }, hex);
+	(void)snprintf(expected, sizeof(expected), "Z\",\"session\":\"%s\",\"frame\":3,\"op\":4000000000,\"user\":\"ann\",\"identity\":\"corp\","
+	    "\"issuer\":\"https://idp.example.com\",\"subject\":\"s-1\",\"class\":\"human\",\"target\":\"orders\",\"part\":\"orders\","
+	    "\"module\":\"postgres\",\"address\":\"192.0.2.1\",\"login\":\"app_gw\",\"policy\":\"\",\"kind\":\"sql \\\"k\\\"\",\"tag\":\"T\\n\","
+	    "\"verdict\":\"allow\",\"rule\":\"a\\\\rule\",\"approver\":\"bob\",\"would\":\"deny\",\"observed\":\"one two\",\"judged_by\":\"abcd\","
+	    "\"sha256\":\"%s\"}\n", name, hex);
+	CU_ASSERT(file_has(w->audit, expected));
+	CU_ASSERT_EQUAL(memcmp(file_bytes(w->audit).p, "{\"time\":\"2", 10), 0);
+	CU_ASSERT_EQUAL(file_bytes(w->audit).len, strlen("{\"time\":\"2026-01-02T03:04:05.678") + strlen(expected));
+	world_free(&w);
+}
+
+/* What a busy session needs to write its file it keeps, for a while. */
+static void
+test_at_rest(void)
+{
+	struct world *w = world_new();
+	struct session *s;
+	uint8_t id[ID_LEN], noise[100000];
+	random_bytes(noise, sizeof(noise));
+	world_start(w);
+	say_header(w, id);
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_OUTPUT, .op = 1, .at = 2, .payload = { noise, sizeof(noise) } });
+	world_tick(w);
+	s = session_find(w->r, id);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	world_sweep(w);
+	CU_ASSERT(s->file.len == 0 && s->file.cap > 0);
+	CU_ASSERT_EQUAL(store_size(&w->r->store, id), (int64_t)s->bytes);
+	s->file_since -= 10000;
+	world_sweep(w);
+	CU_ASSERT_EQUAL(s->file.cap, 0);
+	say_statement(w, id, 2, "SELECT 2"); /* and on */
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HoOVRDE");
+	world_free(&w);
+}
+
 /* P1: `group` and `always` release a frame when it is on disk, `write` when it is in the journal. */
 static void
 test_sync_modes(void)
@@ -756,7 +821,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "session", test_session }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
+		{ "session", test_session }, { "an audit line", test_audit_line }, { "at rest", test_at_rest }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
 		{ "failing journal (P8, RC2)", test_failing_journal },
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
