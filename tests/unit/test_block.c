@@ -43,7 +43,8 @@ frames_of(struct buffer *b, size_t n, bool noise)
 static void
 test_round(void)
 {
-	static const size_t size[] = { 0, 1, 200, 255, 256, 257, 5000, 1u << 20 };
+	static const size_t size[] = { 0, 1, 200, 255, 256, 257, 5000, 16384, 16385, 1u << 20 };
+	static const int level[] = { 1, -5, -20 };
 	struct block_maker *m = block_maker_new();
 	struct buffer in = { 0 }, out = { .max = 16u << 20 }, plain = { .max = BLOCK_PLAIN_MAX };
 	uint8_t private[SEAL_KEY], public[SEAL_KEY], chain[DIGEST_LEN], before[DIGEST_LEN];
@@ -58,7 +59,7 @@ test_round(void)
 			struct unseal *u = unseal_new(private, id);
 			block_chain_start(id, chain);
 			memcpy(before, chain, sizeof(before));
-			block_maker_level(m, (how & 2) != 0 ? 1 : 0);
+			block_maker_level(m, (how & 2) != 0 ? level[(i + how) % 3] : 0);
 			buffer_drop(&out, out.len);
 			CU_ASSERT_EQUAL(block_make(m, (how & 4) != 0 ? &seal : NULL, id, frames, &b, chain, &out), SP_OK);
 			struct sp_reader r = sp_reader(buffer_bytes(&out));
