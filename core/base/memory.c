@@ -23,7 +23,6 @@
 #define CHUNK_FIRST 1024u
 #define CHUNK_LAST (64u << 10)
 #define SPARES 256u
-#define BUFFER_MAX (64u << 20)
 #define BUFFER_FIRST 256u
 
 #ifdef SANITIZED
@@ -228,20 +227,10 @@ arena_used(const struct arena *a)
 
 /* ---- buffer ---- */
 
-struct sp_bytes
-buffer_bytes(const struct buffer *b)
-{
-	return (struct sp_bytes){ b->len == 0 ? NULL : b->p + b->start, b->len };
-}
-
 uint8_t *
-buffer_room(struct buffer *b, size_t n)
+buffer_more(struct buffer *b, size_t n)
 {
 	size_t max = b->max == 0 ? BUFFER_MAX : b->max;
-	if (b->len > max || n > max - b->len)
-		return NULL;
-	if (b->p != NULL && n <= b->cap - b->start - b->len)
-		return b->p + b->start + b->len;
 	/* Moving the live bytes to the front costs no more than what was dropped before them. */
 	if (b->p != NULL && n <= b->cap - b->len && b->start >= b->len) {
 		memmove(b->p, b->p + b->start, b->len);
@@ -265,23 +254,6 @@ buffer_room(struct buffer *b, size_t n)
 	b->start = 0;
 	b->cap = cap;
 	return p + b->len;
-}
-
-void
-buffer_added(struct buffer *b, size_t n)
-{
-	b->len += n;
-}
-
-void
-buffer_drop(struct buffer *b, size_t n)
-{
-	if (n >= b->len) {
-		b->start = b->len = 0;
-		return;
-	}
-	b->start += n;
-	b->len -= n;
 }
 
 void

@@ -33,15 +33,46 @@ char *mem_string(struct sp_bytes s);
 struct buffer {
 	uint8_t *p;
 	size_t start, len, cap; /* live bytes: p[start .. start+len) */
-	size_t max;             /* 0: 64 MB */
+	size_t max;             /* 0: BUFFER_MAX */
 };
 
-struct sp_bytes buffer_bytes(const struct buffer *b);
+#define BUFFER_MAX (64u << 20)
+
+static inline struct sp_bytes
+buffer_bytes(const struct buffer *b)
+{
+	return (struct sp_bytes){ b->len == 0 ? NULL : b->p + b->start, b->len };
+}
+
 int buffer_put(struct buffer *b, struct sp_bytes in) SP_MUST;
 int buffer_printf(struct buffer *b, const char *fmt, ...) SP_PRINTF(2, 3);
-uint8_t *buffer_room(struct buffer *b, size_t n); /* n writable bytes after the live ones, not yet counted */
-void buffer_added(struct buffer *b, size_t n);    /* …now counted */
-void buffer_drop(struct buffer *b, size_t n);     /* from the front */
+uint8_t *buffer_more(struct buffer *b, size_t n); /* buffer_room() where there is none yet */
+
+/* n writable bytes after the live ones, not yet counted; NULL: that would be more than its most, or than there is. */
+static inline uint8_t *
+buffer_room(struct buffer *b, size_t n)
+{
+	size_t max = b->max == 0 ? BUFFER_MAX : b->max;
+	if (b->len > max || n > max - b->len)
+		return NULL;
+	return b->p != NULL && n <= b->cap - b->start - b->len ? b->p + b->start + b->len : buffer_more(b, n);
+}
+
+/* …now counted */
+static inline void
+buffer_added(struct buffer *b, size_t n)
+{
+	b->len += n;
+}
+
+/* From the front. */
+static inline void
+buffer_drop(struct buffer *b, size_t n)
+{
+	b->start = n >= b->len ? 0 : b->start + n;
+	b->len = n >= b->len ? 0 : b->len - n;
+}
+
 void buffer_free(struct buffer *b);               /* wiped, empty, usable again */
 /* A writer that appends to b; call buffer_written() before using b again. */
 struct sp_writer buffer_writer(struct buffer *b);

@@ -65,8 +65,8 @@ frame_field_u64_get(struct sp_bytes value, uint64_t *v_r)
 	return sp_rd_done(&r);
 }
 
-bool
-frame_next_field(struct sp_reader *r, unsigned *key_r, struct sp_bytes *value_r)
+static inline bool
+next_field(struct sp_reader *r, unsigned *key_r, struct sp_bytes *value_r)
 {
 	*key_r = 0;
 	*value_r = (struct sp_bytes){ NULL, 0 };
@@ -78,13 +78,19 @@ frame_next_field(struct sp_reader *r, unsigned *key_r, struct sp_bytes *value_r)
 	return !r->bad;
 }
 
+bool
+frame_next_field(struct sp_reader *r, unsigned *key_r, struct sp_bytes *value_r)
+{
+	return next_field(r, key_r, value_r);
+}
+
 struct sp_bytes
-frame_get(const struct frame *f, enum frame_key key)
+frame_find(const struct frame *f, enum frame_key key)
 {
 	struct sp_reader r = sp_reader(f->payload);
 	struct sp_bytes value;
 	unsigned k;
-	if (frame_is_stream(f->type) || !frame_may_have(f, key))
+	if (frame_is_stream(f->type))
 		return (struct sp_bytes){ NULL, 0 };
 	while (frame_next_field(&r, &k, &value))
 		if (k == (unsigned)key)
@@ -211,7 +217,7 @@ frame_note(struct frame *f)
 	f->lacks = 0;
 	if (frame_is_stream(f->type))
 		return SP_OK;
-	while (frame_next_field(&r, &key, &value)) {
+	while (next_field(&r, &key, &value)) {
 		if (key == 0)
 			return SP_EPROTO;
 		has |= key > 63 ? 0 : UINT64_C(1) << key;

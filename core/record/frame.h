@@ -86,8 +86,15 @@ frame_may_have(const struct frame *f, enum frame_key key)
 {
 	return (unsigned)key > 63 || (f->lacks >> key & 1) == 0;
 }
+struct sp_bytes frame_find(const struct frame *f, enum frame_key key);
+
 /* First field with that key, empty when none. */
-struct sp_bytes frame_get(const struct frame *f, enum frame_key key);
+static inline struct sp_bytes
+frame_get(const struct frame *f, enum frame_key key)
+{
+	return frame_may_have(f, key) ? frame_find(f, key) : (struct sp_bytes){ NULL, 0 };
+}
+
 bool frame_field_u64_get(struct sp_bytes value, uint64_t *v_r);
 int frame_encode(const struct frame *f, struct sp_writer *w) SP_MUST;
 /* Only the head, for a payload of that many bytes which the caller appends. */
