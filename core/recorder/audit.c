@@ -215,14 +215,7 @@ is_there(const struct recorder *r, const struct session *s, uint32_t number)
 
 /* ---- lines ---- */
 
-/* A line for each operation: names of members stand ready, with their commas, and what is the same for all of a session's too. */
-static inline void
-put_text(struct sp_writer *w, struct sp_bytes name, struct sp_bytes value)
-{
-	sp_wr_put(w, name);
-	text_json(w, value);
-}
-
+/* A line for each operation: what is the same for all of a session's stands ready, and names of members with their commas. */
 static inline void
 put_number(struct sp_writer *w, struct sp_bytes name, uint64_t value)
 {
@@ -250,49 +243,6 @@ line_end(struct lines *l, struct sp_writer *w)
 	}
 }
 
-/* All that observed, between spaces: names of rules. */
-static void
-write_observed(struct sp_writer *w, const struct frame *f)
-{
-	char names[512];
-	size_t n = 0;
-	struct sp_reader r = sp_reader(f->payload);
-	struct sp_bytes value;
-	unsigned key;
-	while (frame_may_have(f, KEY_OBSERVED) && frame_next_field(&r, &key, &value))
-		if (key == KEY_OBSERVED && value.len + 1 < sizeof(names) - n) {
-			if (n > 0)
-				names[n++] = ' ';
-			memcpy(names + n, value.p, value.len);
-			n += value.len;
-		}
-	if (n > 0)
-		text_json_member(w, "observed", (struct sp_bytes){ (const uint8_t *)names, n });
-}
-
-static void
-write_decision(struct sp_writer *w, const struct frame *f)
-{
-	static const struct {
-		enum frame_key key;
-		const char *name;
-	} member[] = {
-		{ KEY_MESSAGE, "text" },
-		{ KEY_APPROVAL, "approval" },
-		{ KEY_APPROVER, "approver" },
-		{ KEY_WOULD, "would" },
-	};
-	struct sp_bytes what = frame_get(f, KEY_WHAT);
-	put_text(w, SP_LIT(",\"verdict\":"), what.len > 0 ? what : f->type == FRAME_HELD ? SP_LIT("held") : SP_LIT("allow"));
-	put_text(w, SP_LIT(",\"rule\":"), frame_get(f, KEY_RULE));
-	for (size_t i = 0; i < sizeof(member) / sizeof(*member); i++) {
-		struct sp_bytes value = frame_get(f, member[i].key);
-		if (value.len > 0)
-			text_json_member(w, member[i].name, value);
-	}
-	write_observed(w, f);
-}
-
 void
 audit_decision(struct recorder *r, struct session *s, const struct frame *f, uint32_t number)
 {
@@ -304,14 +254,7 @@ audit_decision(struct recorder *r, struct session *s, const struct frame *f, uin
 	put_number(&w, SP_LIT(",\"op\":"), f->op);
 	sp_wr_u8(&w, ',');
 	sp_wr_put(&w, s->who);
-	put_text(&w, SP_LIT(",\"kind\":"), o == NULL ? frame_get(f, KEY_KIND) : sp_str(o->kind));
-	put_text(&w, SP_LIT(",\"tag\":"), o == NULL ? frame_get(f, KEY_TAG) : sp_str(o->tag));
-	write_decision(&w, f);
-	struct sp_bytes policy = frame_get(f, KEY_POLICY_HASH);
-	if (policy.len > 0)
-		text_json_hex(&w, "judged_by", policy); /* a reload since the session began */
-	if (o != NULL && o->known)
-		text_json_hex(&w, "sha256", (struct sp_bytes){ o->text_hash, DIGEST_LEN });
+	decision_write(r, &w, o, f);
 	line_end(&r->audit, &w);
 }
 

@@ -20,6 +20,7 @@
 
 struct kind {
 	char target[64], what[12], rule[NAME];
+	uint8_t nwhat, nrule;
 	uint64_t n;
 	uint32_t hour[HOURS]; /* of the day: ring, by hour of wall time */
 	uint64_t last;        /* the hour that was counted last */
@@ -52,7 +53,8 @@ counts_free(struct counts **c)
 static bool
 kind_is(const struct kind *k, const char *target, struct sp_bytes what, struct sp_bytes rule)
 {
-	return sp_bytes_is(what, k->what) && sp_bytes_is(rule, k->rule) && strcmp(target, k->target) == 0;
+	return sp_bytes_eq(what, (struct sp_bytes){ (const uint8_t *)k->what, k->nwhat }) &&
+	    sp_bytes_eq(rule, (struct sp_bytes){ (const uint8_t *)k->rule, k->nrule }) && strcmp(target, k->target) == 0;
 }
 
 static bool
@@ -109,6 +111,8 @@ count_kind(struct recorder *r, const char *target, struct sp_bytes what, struct 
 		struct kind *k = c->slot[i] = mem_alloc(sizeof(*k));
 		memcpy(k->target, target, strlen(target)); /* of a session: no longer than this */
 		memcpy(k->what, what.p, what.len);
+		k->nwhat = (uint8_t)what.len;
+		k->nrule = (uint8_t)rule.len;
 		if (rule.len > 0)
 			memcpy(k->rule, rule.p, rule.len);
 		c->nkinds++;
@@ -124,7 +128,9 @@ count_rules(struct recorder *r, const char *target, const struct frame *f, enum 
 	struct sp_reader fields = sp_reader(f->payload);
 	struct sp_bytes value;
 	unsigned key;
-	while (frame_may_have(f, of) && frame_next_field(&fields, &key, &value))
+	if (!frame_may_have(f, of))
+		return;
+	while (frame_next_field(&fields, &key, &value))
 		if (key == of)
 			count_kind(r, target, what, value);
 }

@@ -63,11 +63,11 @@ operation_begins(const struct recorder *r, struct session *s, const struct frame
 {
 	struct operation *o = operation_get(s, f);
 	struct sp_bytes hash = frame_get(f, KEY_TEXT_HASH);
-	copy_text(o->kind, sizeof(o->kind), frame_get(f, KEY_KIND));
-	copy_text(o->tag, sizeof(o->tag), frame_get(f, KEY_TAG));
-	o->known = hash.len == DIGEST_LEN;
-	if (o->known)
-		memcpy(o->text_hash, hash.p, DIGEST_LEN);
+	copy_text(o->statement.kind, sizeof(o->statement.kind), frame_get(f, KEY_KIND));
+	copy_text(o->statement.tag, sizeof(o->statement.tag), frame_get(f, KEY_TAG));
+	o->statement.known = hash.len == DIGEST_LEN;
+	if (o->statement.known)
+		memcpy(o->statement.hash, hash.p, DIGEST_LEN);
 	o->unsure = r->recovering;
 	s->state.operations += !r->recovering;
 }

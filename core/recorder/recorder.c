@@ -71,6 +71,7 @@ recorder_open(struct recorder *r, const struct paths *p, const struct options *o
 	r->batch.records.max = SIZE_MAX / 4;
 	r->retention = retention_new();
 	r->counts = counts_new();
+	r->decisions = decisions_new();
 	r->boot = boot_name(p->boot);
 	/* "": master hands the files in a moment, and lines wait for them */
 	if ((p->audit[0] != '\0' && lines_open(&r->audit, p->audit) != SP_OK) ||
@@ -245,6 +246,7 @@ recorder_close(struct recorder *r)
 	block_maker_free(&r->maker);
 	retention_free(&r->retention);
 	counts_free(&r->counts);
+	decisions_free(&r->decisions);
 	recovered_free(&r->recovered);
 	buffer_free(&r->frame);
 	buffer_free(&r->parted);

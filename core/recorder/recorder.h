@@ -38,11 +38,16 @@ struct options {
 
 #define OPERATIONS_MAX 64
 
-struct operation {       /* one under way: what a later verdict's audit line says of it */
-	uint32_t op;
-	bool known;          /* its operation frame was seen */
+struct statement {       /* what a verdict's audit line says of its operation; bytes without gaps: compared as such */
 	char kind[40], tag[40];
-	uint8_t text_hash[DIGEST_LEN];
+	uint8_t hash[DIGEST_LEN];
+	bool known;          /* its operation frame was seen */
+};
+_Static_assert(sizeof(struct statement) == 40 + 40 + DIGEST_LEN + 1, "no gaps");
+
+struct operation {       /* one under way */
+	uint32_t op;
+	struct statement statement;
 	uint64_t from;       /* offset of the block it began in */
 	uint64_t stored;     /* bytes of output stored */
 	uint64_t cut_bytes, cut_rows; /* left out in this tick, and their hash */
@@ -150,6 +155,7 @@ struct ledger_file {
 
 struct retention;
 struct counts;
+struct decisions;
 struct audit_seen;
 struct recovered;
 struct event;
@@ -204,6 +210,7 @@ struct recorder {
 	void *anchor_owner;
 	struct retention *retention;
 	struct counts *counts;
+	struct decisions *decisions; /* texts of the last ones */
 	uint64_t tick_us;            /* how long the last tick with work took */
 };
 
@@ -276,6 +283,12 @@ struct counts *counts_new(void);
 void counts_free(struct counts **c);
 void count_frame(struct recorder *r, struct session *s, const struct frame *f);
 char *counts_json(const struct recorder *r); /* the caller's; NULL: no memory */
+
+/* decision.c */
+struct decisions *decisions_new(void);
+void decisions_free(struct decisions **d);
+/* Members of an audit line, each behind a comma; o may be NULL. */
+void decision_write(struct recorder *r, struct sp_writer *w, const struct operation *o, const struct frame *f);
 
 /* cut.c */
 /* Stores what may be stored of a stream frame of `o`, counts and hashes the rest; o NULL: all may be. */

@@ -72,6 +72,58 @@ test_audit_line(void)
 	world_free(&w);
 }
 
+/* Decisions whose texts are kept: again and again, and with one thing changed at a time, also where hashes name the same place. */
+static void
+test_decisions_again(void)
+{
+	static const struct { const char *kind, *tag, *hash, *what, *rule; } row[] = {
+		{ "sql", "SELECT", "a", "allow", "" }, { "sql", "SELECT", "a", "allow", "r" }, { "sql", "SELECT", "a", "held", "r" },
+		{ "sql", "UPDATE", "a", "allow", "" }, { "sqm", "SELECT", "a", "allow", "" }, { "sql", "SELECT", "ab", "allow", "" },
+		{ "sql", "SELECT", "a", "allow", "a rule whose name is so long that no text is kept of what it decides, each is made anew" },
+	};
+	const unsigned n = sizeof(row) / sizeof(*row);
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], bytes[512], hash[DIGEST_LEN];
+	char hex[2 * DIGEST_LEN + 1], expected[512];
+	world_start(w);
+	say_header(w, id);
+	for (uint32_t op = 1; op <= 4 * n; op++) {
+		struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+		unsigned i = op % 2 == 0 ? op / 2 % n : op % n; /* each after others, and some after themselves */
+		memset(hash, 0, sizeof(hash));
+		memcpy(hash, row[i].hash, strlen(row[i].hash));
+		frame_field(&o, KEY_KIND, sp_str(row[i].kind));
+		frame_field(&o, KEY_TAG, sp_str(row[i].tag));
+		frame_field(&o, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
+		say_frame(w, 0, id, (struct frame){ .type = FRAME_OPERATION, .op = op, .at = op, .payload = sp_written(&o) });
+		for (unsigned twice = 0; twice < 2; twice++) {
+			o = sp_writer(bytes, sizeof(bytes));
+			frame_field(&o, KEY_WHAT, sp_str(row[i].what));
+			frame_field(&o, KEY_RULE, sp_str(row[i].rule));
+			say_frame(w, 0, id, (struct frame){ .type = FRAME_VERDICT, .op = op, .at = op, .payload = sp_written(&o) });
+		}
+	}
+	world_tick(w);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 8 * n);
+	struct sp_bytes log = file_bytes(w->audit);
+	for (uint32_t op = 1; op <= 4 * n; op++) {
+		unsigned i = op % 2 == 0 ? op / 2 % n : op % n, lines = 0;
+		memset(hash, 0, sizeof(hash));
+		memcpy(hash, row[i].hash, strlen(row[i].hash));
+		text_hex((struct sp_bytes){ hash, sizeof(hash) }, hex);
+		(void)snprintf(expected, sizeof(expected), ",\"op\":%u,\"user\":\"ann\",", op);
+		for (const char *at = (const char *)log.p; (at = strstr(at, expected)) != NULL; lines++) {
+			char tail[512];
+			(void)snprintf(tail, sizeof(tail), ",\"kind\":\"%s\",\"tag\":\"%s\",\"verdict\":\"%s\",\"rule\":\"%s\",\"sha256\":\"%s\"}\n",
+			    row[i].kind, row[i].tag, row[i].what, row[i].rule, hex);
+			at = strstr(at, ",\"kind\":");
+			CU_ASSERT_FATAL(at != NULL && strncmp(at, tail, strlen(tail)) == 0);
+		}
+		CU_ASSERT_EQUAL(lines, 2);
+	}
+	world_free(&w);
+}
+
 /* What a busy session needs to write its file it keeps, for a while. */
 static void
 test_at_rest(void)
@@ -821,7 +873,8 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "session", test_session }, { "an audit line", test_audit_line }, { "at rest", test_at_rest }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
+		{ "session", test_session }, { "an audit line", test_audit_line },
+		{ "decisions again", test_decisions_again }, { "at rest", test_at_rest }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
 		{ "failing journal (P8, RC2)", test_failing_journal },
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
