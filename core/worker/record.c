@@ -121,11 +121,21 @@ record_gate(struct worker *w)
 	return 0;
 }
 
-bool
-record_behind(const struct worker *w)
+static bool
+ring_is_short(const struct worker *w)
 {
-	size_t quarter = w->ring == NULL ? 0 : ring_size(w->ring) / 4;
-	return w->overflow.len > 0 || (w->ring != NULL && ring_space(w->ring) < (quarter < BEHIND_SPACE ? quarter : BEHIND_SPACE));
+	size_t quarter = ring_size(w->ring) / 4;
+	return ring_space(w->ring) < (quarter < BEHIND_SPACE ? quarter : BEHIND_SPACE);
+}
+
+bool
+record_behind(struct worker *w)
+{
+	if (w->overflow.len == 0 && (w->ring == NULL || !ring_is_short(w)))
+		return false;
+	if (w->ring != NULL)
+		ring_want_wake(w->ring);
+	return w->overflow.len > 0 || ring_is_short(w);
 }
 
 static bool
@@ -184,8 +194,7 @@ record_progress(struct worker *w)
 	}
 	if (record_failed(w))
 		record_stop_all(w, "the session can no longer be recorded: the recorder cannot write");
-	if (w->overflow.len > 0 || record_behind(w))
-		ring_want_wake(w->ring);
+	(void)record_behind(w);
 	uint64_t limit = w->epoch == NULL ? 1000 : w->epoch->epoch->settings.record.sync_wait;
 	if (w->now < w->recorder_changes)
 		limit = UINT64_MAX; /* nothing is passed on meanwhile; and how long that may take is known */

@@ -20,8 +20,8 @@ void record_publish(struct worker *w);
 bool record_durable(struct worker *w, uint64_t position);
 /* The position that output to the target must wait for now; 0: none. */
 uint64_t record_gate(struct worker *w);
-/* Input should not be read: there is no room for what it would say. */
-bool record_behind(const struct worker *w);
+/* Input should not be read: there is no room for what it would say.  The doorbell tells when there is. */
+bool record_behind(struct worker *w);
 /* Every tick and doorbell: empty the overflow, end what waited too long. */
 void record_progress(struct worker *w);
 bool record_failed(struct worker *w);

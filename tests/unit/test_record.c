@@ -229,6 +229,7 @@ test_no_room(void)
 	world_forget(&v);
 	flood();
 	CU_ASSERT(v.w->overflow.len > 0 && record_behind(v.w) && !record_durable(v.w, 0));
+	CU_ASSERT(ring_wake_wanted(v.recorder)); /* who makes room tells at once, not the next tick */
 	record_progress(v.w);
 	CU_ASSERT(!v.s->side[SP_CLIENT].reading && !v.s->side[SP_TARGET].reading);
 	world_say(&v, "select 1\n");
