@@ -25,6 +25,8 @@
 #define RING_MIN (64u << 10)
 #define RING_MAX (1u << 30)
 #define RECORD_HEAD 24u /* length, nothing, session */
+#define COPY (32u << 10)     /* at a time: its lines come from the worker's core, many at once sooner than one by one */
+#define COPY_KEEP (4u << 20)
 
 struct ring_shared {
 	alignas(64) _Atomic uint64_t published; /* the worker's line … */
@@ -46,6 +48,7 @@ struct ring {
 	uint64_t rung;      /* worker: `freed` when the bell was rung for being half full */
 	uint64_t published; /* recorder: as last seen */
 	uint64_t take;      /* recorder: after the last frame taken */
+	struct buffer copy; /* recorder: what is published from there on, or a part of it: ours, no worker can change it */
 };
 
 int
@@ -114,6 +117,7 @@ ring_unmap(struct ring **r)
 	if (*r == NULL)
 		return;
 	munmap((*r)->shared, RING_HEAD + 2 * (*r)->size);
+	buffer_free(&(*r)->copy);
 	free(*r);
 	*r = NULL;
 }
@@ -256,6 +260,7 @@ ring_seek(struct ring *r, uint64_t position)
 	if (published - position > r->size || (position & 7) != 0)
 		return SP_EPROTO;
 	r->take = r->published = position;
+	buffer_drop(&r->copy, r->copy.len);
 	return SP_OK;
 }
 
@@ -271,31 +276,57 @@ available(struct ring *r)
 	return (int64_t)n;
 }
 
-int
-ring_take(struct ring *r, uint8_t session_r[ID_LEN], struct buffer *frame_r)
+/* Of the n bytes that are there, `whole` and what comes behind them. */
+static int
+copy_more(struct ring *r, size_t whole, size_t n)
 {
-	int64_t n = available(r);
-	buffer_drop(frame_r, frame_r->len);
-	if (n <= 0)
-		return (int)n;
-	const uint8_t *at = r->data + (r->take & (r->size - 1));
-	/* Read once: the worker may change it under our eyes. */
-	uint32_t len = atomic_load_explicit((const _Atomic uint32_t *)(const void *)at, memory_order_relaxed);
-	if ((uint64_t)n < RECORD_HEAD || len < ID_LEN + FRAME_HEAD || len > ID_LEN + FRAME_MAX)
-		return SP_EPROTO;
-	size_t whole = (RECORD_HEAD - ID_LEN + (size_t)len + 7) & ~(size_t)7;
-	if (whole > (uint64_t)n)
-		return SP_EPROTO;
-	size_t frame = len - ID_LEN;
-	uint8_t *into = buffer_room(frame_r, frame);
+	size_t len = whole > COPY ? whole : n < COPY ? n : COPY;
+	buffer_drop(&r->copy, r->copy.len);
+	if (r->copy.cap > COPY_KEEP && len <= COPY)
+		buffer_free(&r->copy);
+	uint8_t *into = buffer_room(&r->copy, len);
 	if (into == NULL)
 		return SP_ENOMEM;
-	memcpy(session_r, at + RECORD_HEAD - ID_LEN, ID_LEN);
-	memcpy(into, at + RECORD_HEAD, frame);
-	buffer_added(frame_r, frame);
-	struct sp_reader head = sp_reader((struct sp_bytes){ into, frame });
-	if (sp_rd_be32(&head) != frame - 4)
+	memcpy(into, r->data + (r->take & (r->size - 1)), len);
+	buffer_added(&r->copy, len);
+	return SP_OK;
+}
+
+/* The record at the beginning of our copy, where it is to have that length: the worker may have changed it since we saw it. */
+static int
+read_copy(struct ring *r, uint32_t len, uint8_t session_r[ID_LEN], struct sp_bytes *frame_r)
+{
+	struct sp_reader in = sp_reader(buffer_bytes(&r->copy));
+	struct sp_bytes head = sp_rd_take(&in, RECORD_HEAD - ID_LEN), session = sp_rd_take(&in, ID_LEN), frame = sp_rd_take(&in, len - ID_LEN);
+	struct sp_reader inner = sp_reader(frame);
+	if (in.bad || memcmp(head.p, &len, sizeof(len)) != 0 || sp_rd_be32(&inner) != frame.len - 4)
 		return SP_EPROTO;
+	memcpy(session_r, session.p, ID_LEN);
+	*frame_r = frame;
+	return SP_OK;
+}
+
+int
+ring_take(struct ring *r, uint8_t session_r[ID_LEN], struct sp_bytes *frame_r)
+{
+	int64_t n = available(r);
+	*frame_r = (struct sp_bytes){ NULL, 0 };
+	if (n <= 0)
+		return (int)n;
+	const uint8_t *at = r->copy.len >= RECORD_HEAD ? buffer_bytes(&r->copy).p : r->data + (r->take & (r->size - 1));
+	/* Read once: the worker may change it under our eyes. */
+	uint32_t len = atomic_load_explicit((const _Atomic uint32_t *)(const void *)at, memory_order_relaxed);
+	size_t whole = (RECORD_HEAD - ID_LEN + (size_t)len + 7) & ~(size_t)7;
+	int rc = len < ID_LEN + FRAME_HEAD || len > ID_LEN + FRAME_MAX || whole > (uint64_t)n ? SP_EPROTO : SP_OK;
+	if (rc == SP_OK && r->copy.len < whole)
+		rc = copy_more(r, whole, (size_t)n);
+	if (rc == SP_OK)
+		rc = read_copy(r, len, session_r, frame_r);
+	if (rc != SP_OK) {
+		buffer_drop(&r->copy, r->copy.len);
+		return rc;
+	}
+	buffer_drop(&r->copy, whole);
 	r->take += whole;
 	return 1;
 }

@@ -36,7 +36,8 @@ size_t ring_space(const struct ring *r);
 void ring_want_wake(struct ring *r);
 
 /* Recorder. */
-int ring_take(struct ring *r, uint8_t session_r[ID_LEN], struct buffer *frame_r) SP_MUST; /* 1 taken, 0 empty, < 0 the worker lies */
+/* 1 taken, 0 empty, < 0 the worker lies.  The frame is a copy, borrowed until the next one is taken. */
+int ring_take(struct ring *r, uint8_t session_r[ID_LEN], struct sp_bytes *frame_r) SP_MUST;
 void ring_taken(struct ring *r);                /* everything taken so far is journaled */
 void ring_synced_set(struct ring *r);           /* …and on disk */
 void ring_fail(struct ring *r, bool failed);

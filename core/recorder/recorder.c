@@ -248,6 +248,5 @@ recorder_close(struct recorder *r)
 	counts_free(&r->counts);
 	decisions_free(&r->decisions);
 	recovered_free(&r->recovered);
-	buffer_free(&r->frame);
 	buffer_free(&r->parted);
 }

@@ -167,7 +167,6 @@ struct recorder {
 	struct batch batch;
 	unsigned straight;           /* sessions whose blocks of this batch go into their files first */
 	struct block_maker *maker;
-	struct buffer frame;         /* the one just taken */
 
 	struct source *sources;
 	struct session *bucket[SESSION_BUCKETS];

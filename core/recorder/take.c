@@ -80,13 +80,13 @@ session_tear(struct recorder *r, struct session *s, const char *why)
 }
 
 static const char *
-accept_frame(struct recorder *r, struct source *src, const uint8_t id[ID_LEN])
+accept_frame(struct recorder *r, struct source *src, const uint8_t id[ID_LEN], struct sp_bytes bytes)
 {
-	struct sp_reader in = sp_reader(buffer_bytes(&r->frame));
+	struct sp_reader in = sp_reader(bytes);
 	struct frame f;
 	if (frame_decode(&in, &f) != SP_OK || !sp_rd_done(&in) || frame_note(&f) != SP_OK)
 		return "a malformed frame";
-	f.whole = buffer_bytes(&r->frame);
+	f.whole = bytes;
 	if (f.flags != 0 || f.type == FRAME_TORN || f.type == FRAME_CUT)
 		return "a frame that only the recorder writes";
 	struct session *s = session_find(r, id);
@@ -111,10 +111,11 @@ take_source(struct recorder *r, struct source *src, uint64_t most)
 	uint64_t start = ring_taken_position(src->ring);
 	while (!src->broken && ring_taken_position(src->ring) - start < most) {
 		uint8_t id[ID_LEN] = { 0 };
-		int rc = ring_take(src->ring, id, &r->frame);
+		struct sp_bytes bytes;
+		int rc = ring_take(src->ring, id, &bytes);
 		if (rc == 0)
 			break;
-		const char *why = rc < 0 ? "what its ring says cannot be" : accept_frame(r, src, id);
+		const char *why = rc < 0 ? "what its ring says cannot be" : accept_frame(r, src, id, bytes);
 		if (why != NULL)
 			breaks(src, id, why);
 	}

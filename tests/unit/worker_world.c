@@ -555,17 +555,15 @@ const char *
 world_recorded(struct world *v)
 {
 	uint8_t session[ID_LEN];
-	struct buffer b = { 0 };
+	struct sp_bytes b;
 	struct frame f;
 	while (ring_take(v->recorder, session, &b) == 1) {
-		struct sp_reader r = sp_reader(buffer_bytes(&b));
+		struct sp_reader r = sp_reader(b);
 		CU_ASSERT_EQUAL(frame_decode(&r, &f), SP_OK);
 		CU_ASSERT_EQUAL(frame_check(&f), SP_OK);
 		CU_ASSERT_EQUAL(buffer_printf(&v->recorded, "%s%s", v->recorded.len > 0 ? " " : "", frame_name((unsigned)f.type)), SP_OK);
 		CU_ASSERT_EQUAL(buffer_put(&v->payloads, f.payload), SP_OK);
-		buffer_drop(&b, b.len);
 	}
-	buffer_free(&b);
 	ring_taken(v->recorder);
 	static char text[4096];
 	snprintf(text, sizeof(text), "%.*s", (int)v->recorded.len, v->recorded.len == 0 ? "" : (const char *)buffer_bytes(&v->recorded).p);
