@@ -94,7 +94,7 @@ sends_add(struct sends *sends, struct stream *st, const struct iovec *iov, size_
 	size_t all = 0;
 	for (size_t i = 0; i < n; i++)
 		all += iov[i].iov_len;
-	if (!sends->has_ring || all > SENDS_PIECE || st->sending)
+	if (!sends->has_ring || all == 0 || all > SENDS_PIECE || st->sending)
 		return 0;
 	if (sends->n == MOST || sends->used + all > sizeof(sends->bytes))
 		sends_go(sends);
@@ -111,41 +111,54 @@ sends_add(struct sends *sends, struct stream *st, const struct iovec *iov, size_
 }
 
 static void
-send_each(struct sends *sends)
+send_each(struct sends *sends, unsigned from)
 {
-	for (unsigned i = 0; i < sends->n; i++) {
+	for (unsigned i = from; i < sends->n; i++) {
 		struct piece *p = &sends->piece[i];
 		ssize_t sent = send(p->st->fd, sends->bytes + p->offset, p->len, FLAGS);
 		p->sent = sent < 0 ? -errno : (int)sent;
 	}
 }
 
-/* SENDs that may not wait are done when the call returns: as many answers are there as were asked for. */
-static bool
-send_all(struct sends *sends)
+static unsigned
+reap(struct sends *sends)
 {
 	struct io_uring_cqe *cqe;
 	unsigned head, n = 0;
+	io_uring_for_each_cqe(&sends->ring, head, cqe) {
+		sends->piece[cqe->user_data].sent = cqe->res;
+		n++;
+	}
+	io_uring_cq_advance(&sends->ring, n);
+	return n;
+}
+
+/* How many went by the ring: all, or those before the call that failed.  Sends that may not wait are done when it returns. */
+static unsigned
+send_by_ring(struct sends *sends)
+{
 	for (unsigned i = 0; i < sends->n; i++) {
-		struct io_uring_sqe *sqe = io_uring_get_sqe(&sends->ring);
 		struct piece *p = &sends->piece[i];
+		struct io_uring_sqe *sqe = io_uring_get_sqe(&sends->ring);
 		io_uring_prep_send(sqe, p->st->fd, sends->bytes + p->offset, p->len, FLAGS);
 		io_uring_sqe_set_data64(sqe, i);
-		p->sent = -EAGAIN;
 	}
-	while (n < sends->n) {
-		int rc = io_uring_submit_and_wait(&sends->ring, sends->n - n);
-		if (rc < 0 && rc != -EINTR)
-			return false;
-		unsigned more = 0;
-		io_uring_for_each_cqe(&sends->ring, head, cqe) {
-			sends->piece[cqe->user_data].sent = cqe->res;
-			more++;
-		}
-		io_uring_cq_advance(&sends->ring, more);
-		n += more;
+	unsigned done = 0;
+	for (int rc = 0; done < sends->n && (rc >= 0 || rc == -EINTR); done += reap(sends))
+		rc = io_uring_submit_and_wait(&sends->ring, sends->n - done);
+	return done;
+}
+
+static void
+ring_give_up(struct sends *sends, unsigned done)
+{
+	if (done != sends->n - io_uring_sq_ready(&sends->ring)) {
+		log_error("io_uring: the kernel took sends and does not say what became of them");
+		abort();
 	}
-	return true;
+	log_warn("io_uring failed: from now on what sessions send goes out one by one");
+	io_uring_queue_exit(&sends->ring);
+	sends->has_ring = false;
 }
 
 void
@@ -160,13 +173,10 @@ sends_go(struct sends *sends)
 {
 	if (sends->n == 0)
 		return;
-	if (sends->n == 1)
-		send_each(sends);
-	else if (!send_all(sends)) {
-		log_error("the kernel's ring failed: the worker ends");
-		abort(); /* what of it was sent nobody knows */
-	}
-	unsigned n = sends->n;
+	unsigned n = sends->n, done = n == 1 ? 0 : send_by_ring(sends);
+	if (n > 1 && done < n)
+		ring_give_up(sends, done);
+	send_each(sends, done);
 	sends->n = 0;
 	sends->used = 0;
 	for (unsigned i = 0; i < n; i++) {

@@ -30,6 +30,7 @@ stream_init(struct stream *st, struct sp_session *s, enum sp_side side)
 	st->side = side;
 	st->fd = -1;
 	st->want = 1;
+	st->late.max = STREAM_LATE;
 }
 
 void
@@ -187,18 +188,25 @@ segment_bytes(const struct stream *st, const struct segment *g)
 	return g->where == SEGMENT_WRITER ? st->s->w->writer.p + g->offset : from->base + g->offset;
 }
 
+/* What they name ends with the turn. */
+static void
+segments_forget(struct stream *st)
+{
+	st->nsegments = 0;
+	st->pending = 0;
+}
+
 /* Segments become a copy: what the socket did not take, or may not have yet. */
 static void
 segments_fold(struct stream *st)
 {
-	for (unsigned i = 0; i < st->nsegments; i++) {
+	for (unsigned i = 0; i < st->nsegments && !st->error; i++) { /* nothing behind what is lost */
 		const struct segment *g = &segments_of(st)[i];
 		struct sp_bytes b = { segment_bytes(st, g), g->len };
 		if (buffer_put(&st->out, b) != SP_OK)
 			st->error = true;
 	}
-	st->nsegments = 0;
-	st->pending = 0;
+	segments_forget(st);
 }
 
 /*
@@ -355,17 +363,27 @@ stream_put(struct stream *st, const struct iovec *iov, size_t n)
 	return n == 1 ? send(st->fd, iov[0].iov_base, iov[0].iov_len, MSG_NOSIGNAL) : sendmsg(st->fd, &m, MSG_NOSIGNAL);
 }
 
-/* A record: behind those that went before. */
+/* Records are taken whole, behind those that went before: GnuTLS, asked for a new key amid one, would send its bytes twice. */
 static ssize_t
 stream_push(void *owner, const struct iovec *iov, size_t n)
 {
 	struct stream *st = owner;
+	size_t all = 0;
 	if (st->sending)
 		sends_go(st->s->w->sends);
-	if (st->late.len == 0)
-		return stream_put(st, iov, n);
-	errno = EAGAIN;
-	return -1;
+	ssize_t sent = st->late.len > 0 ? 0 : stream_put(st, iov, n);
+	if (sent < 0 && errno != EAGAIN && errno != EINTR)
+		return -1;
+	size_t skip = sent < 0 ? 0 : (size_t)sent;
+	for (size_t i = 0; i < n; all += iov[i++].iov_len) {
+		size_t gone = skip < iov[i].iov_len ? skip : iov[i].iov_len;
+		skip -= gone;
+		if (buffer_put(&st->late, (struct sp_bytes){ (const uint8_t *)iov[i].iov_base + gone, iov[i].iov_len - gone }) != SP_OK) {
+			errno = ENOMEM;
+			return -1;
+		}
+	}
+	return (ssize_t)all;
 }
 
 /* What a plain socket takes now of `out` and the segments, at once. */
@@ -382,8 +400,10 @@ stream_send(struct stream *st)
 	size_t all = old.len + st->pending;
 	ssize_t sent = stream_put(st, iov, n);
 	if (sent < 0) {
-		if (errno != EAGAIN && errno != EINTR)
+		if (errno != EAGAIN && errno != EINTR) {
+			segments_forget(st);
 			return SP_EIO;
+		}
 		sent = 0;
 	}
 	if ((size_t)sent == all) {
@@ -401,7 +421,9 @@ static int
 stream_send_tls(struct stream *st)
 {
 	stream_fold(st);
-	for (struct sp_bytes b = buffer_bytes(&st->out); b.len > 0; b = buffer_bytes(&st->out)) {
+	if (st->error)
+		return SP_EIO;
+	for (struct sp_bytes b = buffer_bytes(&st->out); b.len > 0 && st->late.len == 0; b = buffer_bytes(&st->out)) {
 		long n = tls_write(st->tls, b.p, b.len);
 		if (n == -1)
 			return SP_OK;
@@ -458,6 +480,10 @@ stream_offer(struct stream *st)
 	int rc = SP_OK;
 	if (st->sending && (more || !stream_runs(st)))
 		sends_go(st->s->w->sends);
+	if (st->error) { /* nothing behind what is lost */
+		segments_forget(st);
+		return SP_EIO;
+	}
 	if (!more && st->late.len == 0)
 		return SP_OK;
 	stream_sample(st);
@@ -484,10 +510,13 @@ stream_flush(struct stream *st)
 		st->full = true;
 	if (st->out.len == 0 && st->out.cap > 0)
 		buffer_free(&st->out);
-	if (st->shut && !st->shut_done && stream_idle(st) && st->fd >= 0) {
-		st->shut_done = true;
+	if (st->shut && !st->bye && stream_idle(st) && st->fd >= 0) {
+		st->bye = true;
 		if (st->tls != NULL)
 			tls_bye(st->tls);
+	}
+	if (st->bye && !st->shut_done && stream_idle(st)) {
+		st->shut_done = true;
 		shutdown(st->fd, SHUT_WR);
 	}
 	return rc;
@@ -588,6 +617,7 @@ stream_shake(struct stream *st)
 {
 	bool wants_write = false;
 	const char *err = NULL;
+	worker_clock(st->s->w); /* what others sent does not wait for many of these */
 	int rc = tls_handshake(st->tls, &wants_write, &err);
 	arm(&st->writable, &st->writing, rc == 0 && wants_write, NULL);
 	if (rc == 1) {

@@ -22,6 +22,7 @@ struct worker;
 #define STREAM_HIGH (256u << 10) /* output waiting for the peer: beyond it the other side is not read */
 #define STREAM_LOW (64u << 10)
 #define STREAM_LAG (32u << 10) /* where bytes are passed as they are, no more are read for one that has so many before it */
+#define STREAM_LATE (64u << 10)  /* a piece, or a TLS record and what answers to others */
 #define STREAM_INPUT (64u << 10) /* unconsumed input: beyond it nothing is read unless wanted */
 
 enum segment_where { SEGMENT_INPUT, SEGMENT_WRITER };
@@ -50,7 +51,7 @@ struct stream {
 	uint64_t gate;           /* ring position that must be durable before output may leave; 0: none */
 	uint64_t flow, flow_since; /* bytes since the other side spoke, or the last look at them; mono µs of the first */
 	uint64_t since;          /* mono µs: when that came of which output is a sample; 0: it is none */
-	bool made, eof, eof_told, shut, shut_done, full, reading, writing, wipe, error, flooding, passes;
+	bool made, eof, eof_told, shut, bye, shut_done, full, reading, writing, wipe, error, flooding, passes;
 };
 
 void stream_init(struct stream *st, struct sp_session *s, enum sp_side side);

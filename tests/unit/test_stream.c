@@ -2,7 +2,9 @@
 /* A session's streams: order, partial sends, half-closed ends, and what is bounded. */
 #include <config.h>
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -460,6 +462,59 @@ test_closed_meanwhile(void)
 	end();
 }
 
+static void
+test_no_memory_for_late(void)
+{
+	begin_together();
+	CU_ASSERT_EQUAL(write(v.client, "abcdefgh", 8), 8);
+	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	CU_ASSERT(v.s->side[SP_TARGET].sending);
+	v.s->side[SP_TARGET].late.max = 1;
+	v.send_max = 2;
+	sends_go(v.w->sends); /* 2 of 8 leave, 6 are lost */
+	CU_ASSERT_EQUAL(write(v.client, "ijkl", 4), 4);
+	world_turn(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "ab");
+	CU_ASSERT_EQUAL(v.closed, 1);
+	end();
+}
+
+/* Its descriptor, by what the kernel calls it. */
+static int
+fd_of_ring(void)
+{
+	char path[300], name[64] = "";
+	DIR *all = opendir("/proc/self/fd");
+	int fd = -1;
+	for (const struct dirent *e = readdir(all); e != NULL && fd < 0; e = readdir(all)) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%s", e->d_name);
+		ssize_t n = readlink(path, name, sizeof(name) - 1);
+		name[n < 0 ? 0 : n] = '\0';
+		fd = strcmp(name, "anon_inode:[io_uring]") == 0 ? atoi(e->d_name) : -1;
+	}
+	closedir(all);
+	return fd;
+}
+
+/* A kernel that takes no more: nothing is lost, and it goes on without. */
+static void
+test_ring_fails(void)
+{
+	begin_together();
+	int ring = fd_of_ring(), null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	CU_ASSERT_FATAL(ring >= 0 && null >= 0);
+	CU_ASSERT_EQUAL(dup2(null, ring), ring);
+	close(null);
+	for (unsigned i = 0; i < 3; i++) {
+		CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
+		CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
+		world_turn(&v);
+		CU_ASSERT_STRING_EQUAL(world_read(v.target), "question");
+		CU_ASSERT_STRING_EQUAL(world_read(v.client), "answer");
+	}
+	end();
+}
+
 static int
 asked_of(struct io_uring *ring, struct io_uring_sqe *what)
 {
@@ -513,6 +568,57 @@ kernel_has_a_ring(void)
 	return has;
 }
 
+static int
+thirty_one(struct sp_session *s, enum sp_side from)
+{
+	int rc = SP_OK;
+	if (sp_peek(s, from).len < 4800)
+		return sp_want(s, from, 4800, 1u << 20);
+	for (unsigned i = 0; i < 16 && rc == SP_OK; i++) {
+		rc = sp_pass(s, from, 300);
+		if (rc == SP_OK && i < 15)
+			rc = sp_put(s, SP_OTHER(from), SP_LIT("-"));
+	}
+	segments = s->side[SP_OTHER(from)].nsegments;
+	return rc;
+}
+
+static void
+say_4800(int fd)
+{
+	char b[4800];
+	memset(b, 'x', sizeof(b));
+	CU_ASSERT_EQUAL(write(fd, b, sizeof(b)), (ssize_t)sizeof(b));
+}
+
+/* The client is gone when an answer in as many pieces as there may be goes out: its farewell comes upon none of them (P10). */
+static void
+test_gone_amid_pieces(void)
+{
+	begin(thirty_one);
+	say_4800(v.target);
+	close(v.client);
+	v.client = -1;
+	world_turn(&v);
+	CU_ASSERT_EQUAL(segments, STREAM_SEGMENTS - 1);
+	CU_ASSERT_EQUAL(v.closed, 1);
+	end();
+}
+
+/* No memory for a part of the output: nothing of what comes behind it leaves. */
+static void
+test_no_memory_for_pieces(void)
+{
+	begin(thirty_one);
+	v.send_max = 7;
+	v.s->side[SP_TARGET].out.max = 200;
+	say_4800(v.client);
+	world_turn(&v);
+	CU_ASSERT_EQUAL(v.closed, 1);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "xxxxxxx");
+	end();
+}
+
 static CU_TestInfo streams[] = {
 	{ "a client that does not read", test_client_does_not_read },
 	{ "a module that does not consume", test_nobody_consumes },
@@ -524,6 +630,8 @@ static CU_TestInfo streams[] = {
 	{ "a module that was told \"full\" goes on", test_told_full },
 	{ "half closed", test_half_closed },
 	{ "the end of a side", test_end_of_a_side },
+	{ "a client that went amid many pieces", test_gone_amid_pieces },
+	{ "no memory for pieces", test_no_memory_for_pieces },
 	CU_TEST_INFO_NULL,
 };
 
@@ -543,6 +651,8 @@ static CU_TestInfo sends[] = {
 	{ "what was late goes first", test_rest_goes_first },
 	{ "a peer that went meanwhile", test_gone_meanwhile },
 	{ "a session that ended meanwhile", test_closed_meanwhile },
+	{ "no memory for what is late", test_no_memory_for_late },
+	{ "a ring that fails", test_ring_fails },
 	{ "streams, among others' sends", test_all_together },
 	{ "the ring sends, and does nothing else", test_ring_sends_only },
 	CU_TEST_INFO_NULL,
