@@ -19,7 +19,8 @@
 #include "recorder.h"
 
 #define FILE_FLUSH (64u << 10)
-#define FILE_KEEP (128u << 10) /* memory, for what comes next */
+#define FILE_KEEP (128u << 10) /* memory, for as much again */
+#define FILE_LITTLE (4u << 10)
 #define FILE_AGE 2000     /* ms */
 #define SYNC_BUDGET 3000  /* µs of each tick */
 #define FLUSH_BUDGET 3000
@@ -89,18 +90,12 @@ file_flush(struct recorder *r, struct session *s)
 	}
 	if (store_write(&r->store, s->id, s->in_file, buffer_bytes(&s->file)) != SP_OK)
 		return complain(r, s->id, "written");
-	s->in_file += s->file.len;
-	buffer_drop(&s->file, s->file.len);
-	if (s->file.cap > FILE_KEEP)
+	size_t len = s->file.len;
+	s->in_file += len;
+	buffer_drop(&s->file, len);
+	if (s->file.cap > FILE_KEEP || (s->file.cap > FILE_LITTLE && len < s->file.cap / 8))
 		buffer_free(&s->file);
 	return SP_OK;
-}
-
-void
-file_rest(const struct recorder *r, struct session *s)
-{
-	if (s->file.len == 0 && s->file.cap > 0 && r->now - s->file_since >= 2 * FILE_AGE)
-		buffer_free(&s->file);
 }
 
 static int

@@ -6,6 +6,8 @@
 
 #include "recorder.h"
 
+#define FEW 7 /* room for so many is kept */
+
 struct operation *
 operation_find(struct session *s, uint32_t op)
 {
@@ -24,6 +26,11 @@ operation_drop(struct session *s, size_t i)
 		digest_end(&o->cut, hash);
 	s->noperations--;
 	memmove(o, o + 1, (s->noperations - i) * sizeof(*o));
+	if (s->noperations > 0 || s->operations_cap <= FEW)
+		return;
+	free(s->operation);
+	s->operation = NULL;
+	s->operations_cap = 0;
 }
 
 /* The oldest makes room: a client may leave any number of statements unfinished. */

@@ -261,6 +261,7 @@ void session_touch(struct recorder *r, struct session *s);
 void session_who(struct session *s, struct sp_bytes members);
 /* It is over, and waits to be signed: what only frames need is given back. */
 void session_slim(struct session *s);
+void session_rest(const struct recorder *r, struct session *s); /* live: after some seconds without a block, the same */
 /* This tick's frames become one or two blocks of the batch. */
 void session_close_blocks(struct recorder *r, struct session *s);
 void session_entry(const struct session *s, struct journal_entry *e_r);
@@ -322,7 +323,6 @@ void file_add(struct recorder *r, struct session *s, struct sp_bytes block);
 int file_flush(struct recorder *r, struct session *s) SP_MUST;
 int files_progress(struct recorder *r) SP_MUST;
 /* Nothing came for some time: its memory is given back. */
-void file_rest(const struct recorder *r, struct session *s);
 /* The file holds all that is journaled, and is on disk. */
 int file_sync(struct recorder *r, struct session *s) SP_MUST;
 /* The session need not be in memory any more: what its file lacks on disk is in the journal, and is seen to from there. */

@@ -9,6 +9,7 @@
 #include "../base/log.h"
 
 #define KEEP_CAP (64u << 10) /* more than this of buffer is given back after a tick */
+#define REST_MS 4000
 #define STRAIGHT_FROM (128u << 10)
 #define STRAIGHT_MOST 4
 
@@ -49,6 +50,16 @@ session_who(struct session *s, struct sp_bytes members)
 	s->who = members.len == 0 ? members : (struct sp_bytes){ (const uint8_t *)mem_string(members), members.len };
 }
 
+/* What is only kept for what comes next. */
+static void
+let_go(struct session *s)
+{
+	buffer_free(&s->clear.bytes);
+	buffer_free(&s->sealed.bytes);
+	if (s->file.len == 0)
+		buffer_free(&s->file);
+}
+
 void
 session_slim(struct session *s)
 {
@@ -59,10 +70,14 @@ session_slim(struct session *s)
 	free(s->operation);
 	s->operation = NULL;
 	s->operations_cap = 0;
-	buffer_free(&s->clear.bytes);
-	buffer_free(&s->sealed.bytes);
-	if (s->file.len == 0)
-		buffer_free(&s->file);
+	let_go(s);
+}
+
+void
+session_rest(const struct recorder *r, struct session *s)
+{
+	if (s->file.len == 0 && s->clear.n == 0 && s->sealed.n == 0 && r->now - s->file_since >= REST_MS)
+		let_go(s);
 }
 
 void

@@ -242,7 +242,7 @@ static int
 see_off(struct recorder *r, struct session *s)
 {
 	if (s->state.state == SESSION_LIVE) {
-		file_rest(r, s);
+		session_rest(r, s);
 		return SP_OK;
 	}
 	if (file_flush(r, s) != SP_OK)

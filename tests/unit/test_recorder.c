@@ -141,13 +141,83 @@ test_at_rest(void)
 	world_sweep(w);
 	CU_ASSERT(s->file.len == 0 && s->file.cap > 0);
 	CU_ASSERT_EQUAL(store_size(&w->r->store, id), (int64_t)s->bytes);
+	say_statement(w, id, 2, "SELECT 2"); /* little is kept for little */
+	world_sweep(w);
 	s->file_since -= 10000;
 	world_sweep(w);
-	CU_ASSERT_EQUAL(s->file.cap, 0);
-	say_statement(w, id, 2, "SELECT 2"); /* and on */
+	CU_ASSERT(s->file.len == 0 && s->file.cap == 0 && s->clear.bytes.cap == 0);
+	for (uint32_t op = 3; op < 43; op++)
+		say_operation(w, id, op, "SELECT 3");
+	world_tick(w);
+	CU_ASSERT(s->operations_cap >= 40);
+	for (uint32_t op = 1; op < 43; op++)
+		say_frame(w, 0, id, (struct frame){ .type = FRAME_DONE, .op = op, .at = 9 });
+	world_tick(w);
+	CU_ASSERT(s->noperations == 0 && s->operations_cap <= 7);
 	say_end(w, id);
 	world_sweep(w);
-	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HoOVRDE");
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HoOVRD" "OOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOOO" "DDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDDD" "E");
+	world_free(&w);
+}
+
+/* A little now and then after much: no more memory than for a little. */
+static void
+test_trickle(void)
+{
+	struct world *w = world_new();
+	struct session *s;
+	uint8_t id[ID_LEN], noise[60000];
+	random_bytes(noise, sizeof(noise));
+	world_start(w);
+	say_header(w, id);
+	for (unsigned i = 0; i < 2; i++)
+		say_frame(w, 0, id, (struct frame){ .type = FRAME_OUTPUT, .op = 1, .at = 2, .payload = { noise, sizeof(noise) } });
+	world_tick(w);
+	s = session_find(w->r, id);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(s);
+	for (unsigned i = 0; i < 4; i++) {
+		say_frame(w, 0, id, (struct frame){ .type = FRAME_DONE, .op = i, .at = 3 });
+		world_tick(w);
+		CU_ASSERT_EQUAL(file_flush(w->r, s), SP_OK);
+	}
+	CU_ASSERT(s->file.cap <= 4096);
+	say_end(w, id);
+	world_sweep(w);
+	world_free(&w);
+}
+
+/* The same bytes in another type of frame are another decision; an operation all of whose fields are sealed is two halves. */
+static void
+test_kinds_apart(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], bytes[64], private[SEAL_KEY] = { 7 };
+	struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+	char path[256];
+	struct recording *rec;
+	struct frame f;
+	const char *err = "";
+	unsigned halves = 0;
+	w->options.seals = true;
+	seal_public(private, w->options.auditor);
+	world_start(w);
+	say_header(w, id);
+	say_operation(w, id, 1, "SELECT 1");
+	frame_field(&o, KEY_RULE, SP_LIT("r"));
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_HELD, .op = 1, .at = 2, .payload = sp_written(&o) });
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_VERDICT, .op = 1, .at = 3, .payload = sp_written(&o) });
+	o = sp_writer(bytes, sizeof(bytes));
+	frame_field(&o, KEY_TEXT, SP_LIT("only sealed"));
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_OPERATION, .op = 2, .at = 4, .payload = sp_written(&o) });
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT(file_has(w->audit, "\"verdict\":\"held\",\"rule\":\"r\"") && file_has(w->audit, "\"verdict\":\"allow\",\"rule\":\"r\""));
+	session_file(w, id, path);
+	CU_ASSERT_EQUAL_FATAL(recording_open(open(path, O_RDONLY | O_CLOEXEC), private, &rec, &err), SP_OK);
+	while (recording_next(rec, &f, &err) == 1)
+		halves += (f.flags & FRAME_PART) != 0;
+	recording_close(&rec);
+	CU_ASSERT_EQUAL(halves, 2);
 	world_free(&w);
 }
 
@@ -874,7 +944,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "session", test_session }, { "an audit line", test_audit_line },
-		{ "decisions again", test_decisions_again }, { "at rest", test_at_rest }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
+		{ "decisions again", test_decisions_again }, { "at rest", test_at_rest }, { "a trickle (P10)", test_trickle }, { "kinds apart", test_kinds_apart }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
 		{ "failing journal (P8, RC2)", test_failing_journal },
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
