@@ -6,6 +6,8 @@ The table (DESIGN section 3): policy, labels, allow, limits and idle timeout cou
 sessions; server, login, tls and module settings for new ones only.  One test per row.
 """
 
+import os
+import pathlib
 import time
 
 from harness import *
@@ -67,6 +69,31 @@ def refused_reload(w, what, text=None):
     got = one.result()
     assert got.out.split() == ["in", "still"], repr(got)
     assert w.psql("SELECT 1").out == "1"
+
+
+def rings(pid):
+    """How many io_uring a process has open; without root nobody may look."""
+    if not IS_ROOT:
+        return 0
+    found = [os.readlink(fd) for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir() if fd.is_symlink()]
+    return found.count("anon_inode:[io_uring]")
+
+
+@test
+def without_a_ring_come_new_workers(w):
+    with Fresh(w) as g:
+        old = g.children()["worker"]
+        one = live_one(w, "rita")
+        had = [rings(pid) for pid in old]
+        assert had in ([1] * len(old), [0] * len(old)), had  # the kernel gives it to all or to none
+        again(g, g.conf_text() + "io_uring off;\n")
+        new = [pid for pid in g.children()["worker"] if pid not in old]
+        assert len(new) == g.workers and [rings(pid) for pid in new] == [0] * len(new), (old, new)
+        assert w.psql("SELECT 1").out == "1"
+        one.say("SELECT 'lives';\n")
+        assert "lives" in one.result().out
+    if had[0] == 0:
+        print("        no io_uring was seen: the kernel gives none, or this is not root")
 
 
 # ---- nothing happens ----
