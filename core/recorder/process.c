@@ -16,6 +16,8 @@
 #define TICK_US 12000  /* P1: on disk within 20 ms, the sync itself included: from tick to tick, so a long one is followed soon */
 #define PAUSE_US 2000  /* the least of it for others */
 #define FLOOD_US 500   /* …in a flood, which is not to be older than 20 ms either */
+#define LATE_US 1500   /* the clock of the loop has milliseconds; a tick that comes later was waited for by others, and is done in one go */
+#define POLITE_US 2000 /* one that is on time steps aside for them now and then, for so long */
 #define REST_US 250000 /* asleep: signing, retention */
 
 /* ---- the loop ---- */
@@ -50,6 +52,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	uint64_t begun = clock_mono_us();
 	(void)fd;
 	(void)what;
+	p->recorder.polite = begun < p->due + LATE_US ? begun + POLITE_US : 0;
 	bool work = recorder_tick(&p->recorder);
 	uint64_t used = clock_mono_us() - begun;
 	unsigned pause = p->recorder.straight > 0 ? FLOOD_US : used < TICK_US - PAUSE_US ? TICK_US - (unsigned)used : PAUSE_US;

@@ -12,6 +12,8 @@
 #include "recorder.h"
 
 #define TAKE_MAX (16u << 20)  /* bytes in one tick, of all rings; then the batch is written */
+#define FEW 8                 /* frames */
+#define MUCH (96u << 10)      /* bytes in one tick: there is no lack of work for any processor, and a tick is best done in one go */
 #define BLOCK_FULL (1u << 20)
 #define SESSIONS_MAX 200000u
 
@@ -109,7 +111,7 @@ static uint64_t
 take_source(struct recorder *r, struct source *src, uint64_t most)
 {
 	uint64_t start = ring_taken_position(src->ring);
-	while (!src->broken && ring_taken_position(src->ring) - start < most) {
+	for (unsigned n = 1; !src->broken && ring_taken_position(src->ring) - start < most; n++) {
 		uint8_t id[ID_LEN] = { 0 };
 		struct sp_bytes bytes;
 		int rc = ring_take(src->ring, id, &bytes);
@@ -118,6 +120,8 @@ take_source(struct recorder *r, struct source *src, uint64_t most)
 		const char *why = rc < 0 ? "what its ring says cannot be" : accept_frame(r, src, id, bytes);
 		if (why != NULL)
 			breaks(src, id, why);
+		if (n % FEW == 0)
+			recorder_step_aside(r);
 	}
 	return ring_taken_position(src->ring) - start;
 }
@@ -138,8 +142,11 @@ void
 take_all(struct recorder *r)
 {
 	unsigned n = 0;
-	for (struct source *src = r->sources; src != NULL; src = src->next)
-		n++;
+	uint64_t waiting = 0;
+	for (struct source *src = r->sources; src != NULL; src = src->next, n++)
+		waiting += src->broken ? 0 : ring_waiting(src->ring);
+	if (waiting > MUCH)
+		r->polite = 0;
 	for (struct source *src = r->sources; src != NULL; src = src->next) {
 		(void)take_source(r, src, TAKE_MAX / n);
 		if (src->gone && (src->broken || ring_waiting(src->ring) == 0))

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -83,6 +84,13 @@ works(struct recorder *r)
 	set_failing(r, false);
 }
 
+void
+recorder_step_aside(const struct recorder *r)
+{
+	if (r->polite != 0 && clock_mono_us() < r->polite)
+		(void)sched_yield();
+}
+
 /* ---- the batch ---- */
 
 /* Compression keeps up with what comes, or gives way. */
@@ -105,8 +113,10 @@ make_batch(struct recorder *r)
 	for (struct session *s = r->touched; s != NULL; s = s->next_touched)
 		bytes += s->clear.bytes.len + s->sealed.bytes.len;
 	block_maker_level(r->maker, level_for(bytes + r->batch.blocks.len + r->batch.placed.len));
-	for (struct session *s = r->touched; s != NULL; s = s->next_touched)
+	for (struct session *s = r->touched; s != NULL; s = s->next_touched) {
+		recorder_step_aside(r);
 		session_close_blocks(r, s);
+	}
 	if (r->batch.entries == 0)
 		return false;
 	for (struct source *src = r->sources; src != NULL; src = src->next)
@@ -184,9 +194,11 @@ commit(struct recorder *r)
 	static int (*const stage[])(struct recorder *) = {
 		[STAGE_WRITE] = stage_write, [STAGE_SYNC] = stage_sync, [STAGE_LINES] = stage_lines,
 	};
-	while (r->stage != STAGE_IDLE)
+	while (r->stage != STAGE_IDLE) {
+		recorder_step_aside(r);
 		if (stage[r->stage](r) != SP_OK)
 			return SP_EIO;
+	}
 	return SP_OK;
 }
 
@@ -344,6 +356,7 @@ keep_house(struct recorder *r)
 		return SP_EIO;
 	if (r->census_due && take_census(r) != SP_OK)
 		return SP_EIO;
+	recorder_step_aside(r);
 	if (files_progress(r) != SP_OK)
 		return SP_EIO;
 	for (struct session *s = r->touched, *next; s != NULL; s = next) {
