@@ -68,10 +68,10 @@ approval_missing(const struct sp_op *op, const struct decision *d)
 	uint8_t hash[DIGEST_LEN];
 	for (size_t i = 0; i < d->napprovals; i++) {
 		bool have = false;
-		if (op->napproved > 0)
+		if (op_napproved(op) > 0)
 			approval_hash(op, &d->approval[i], hash);
-		for (unsigned k = 0; k < op->napproved; k++)
-			have = have || memcmp(op->approved[k], hash, DIGEST_LEN) == 0;
+		for (unsigned k = 0; k < op_napproved(op); k++)
+			have = have || memcmp(op->approvals->had[k], hash, DIGEST_LEN) == 0;
 		if (!have)
 			return &d->approval[i];
 	}

@@ -266,9 +266,9 @@ keeper_hold(struct sp_op *op, const struct approval_rule *a)
 	char *view = approval_view(op, a);
 	if (view == NULL)
 		return op_deny(op, SP_BY_ERROR, a->rule, "an approver could not be shown all of it", 0);
-	approval_hash(op, a, op->hash);
-	op->approval[0] = '\0';
-	struct message m = { .type = MSG_HOLD, .f = { S(id_of(op->s)), Q(op->number), S(((struct sp_bytes){ op->hash, DIGEST_LEN })),
+	approval_hash(op, a, op->approvals->hash);
+	op->approvals->request[0] = '\0';
+	struct message m = { .type = MSG_HOLD, .f = { S(id_of(op->s)), Q(op->number), S(((struct sp_bytes){ op->approvals->hash, DIGEST_LEN })),
 		Z(a->rule), S(((struct sp_bytes){ a->hash, DIGEST_LEN })), Z(a->by), Q(a->count), Q(a->within), Q(a->next_run), Z(view),
 		Q(a->reason), Q(op->s->wrote && !a->in_transaction), Q(a->sponsor) } };
 	int rc = keeper_say(op->s->w, &m);

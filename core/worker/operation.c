@@ -95,6 +95,16 @@ sp_op_stands(const struct sp_op *op)
 	    session_expired_us(s) == 0;
 }
 
+static void
+approvals_free(struct approvals **a)
+{
+	if (*a == NULL)
+		return;
+	free((*a)->by);
+	free(*a);
+	*a = NULL;
+}
+
 void
 sp_op_free(struct sp_op **opp)
 {
@@ -110,7 +120,7 @@ sp_op_free(struct sp_op **opp)
 	plan_unref(&op->plan);
 	shape_free(&op->op.shape);
 	buffer_free(&op->columns);
-	free(op->approver);
+	approvals_free(&op->approvals);
 	struct arena *a = op->op.arena;
 	arena_free(&a);
 }
@@ -160,10 +170,11 @@ record_verdict(struct sp_op *op, const char *what, const char *rule, const char 
 	frame_field(&w, KEY_WHAT, sp_str(what));
 	frame_field(&w, KEY_RULE, (struct sp_bytes){ (const uint8_t *)rule, strnlen(rule, 200) });
 	frame_field(&w, KEY_MESSAGE, (struct sp_bytes){ (const uint8_t *)text, strnlen(text, 1000) });
-	if (op->approval[0] != '\0')
-		frame_field(&w, KEY_APPROVAL, sp_str(op->approval));
-	if (op->approver != NULL)
-		frame_field(&w, KEY_APPROVER, (struct sp_bytes){ (const uint8_t *)op->approver, strnlen(op->approver, 400) });
+	const struct approvals *a = op->approvals;
+	if (a != NULL && a->request[0] != '\0')
+		frame_field(&w, KEY_APPROVAL, sp_str(a->request));
+	if (a != NULL && a->by != NULL)
+		frame_field(&w, KEY_APPROVER, (struct sp_bytes){ (const uint8_t *)a->by, strnlen(a->by, 400) });
 	record_frame(op->s, FRAME_VERDICT, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
 }
 
@@ -319,9 +330,9 @@ op_allow(struct sp_op *op)
 	struct sp_verdict v = { .what = SP_ALLOW, .rule = "", .message = "", .hint = "", .max_rows = op->plan->max_rows };
 	if (op->s->reports && is_statement(op))
 		keeper_ran(op, in_failed_transaction(op->s));
-	if (op->napproved == 0 && worker_samples(op->s->w, BOARD_DECISION)) /* from when its bytes were there */
+	if (op_napproved(op) == 0 && worker_samples(op->s->w, BOARD_DECISION)) /* from when its bytes were there */
 		board_add(op->s->w->board, op->s->w->board_slot, BOARD_DECISION, clock_mono_us() - op->s->w->now_us);
-	if (op->napproved > 0)
+	if (op_napproved(op) > 0)
 		record_verdict(op, "allow", op->plan->decision.napprovals > 0 ? op->plan->decision.approval[0].rule : "", "approved");
 	else if (over == NULL)
 		record_frame(op->s, FRAME_VERDICT, op->channel, op->number, op->plan->verdict, (struct sp_bytes){ NULL, 0 });
@@ -361,11 +372,13 @@ op_judge(struct sp_op *op)
 		a = op_observed(op) ? NULL : missing_approval(op);
 		if (a == NULL)
 			return op_allow(op);
-		if (op->napproved == sizeof(op->approved) / sizeof(op->approved[0]))
+		if (op_napproved(op) == MOST_APPROVALS)
 			return op_deny(op, SP_BY_ERROR, a->rule, "too many approvals are asked for", 0);
 		if (op->op.shape->unseen && !a->unseen)
 			return op_deny_unseen(op, a);
 		op->state = OP_HELD;
+		if (op->approvals == NULL)
+			op->approvals = mem_alloc(sizeof(*op->approvals));
 		op_record_why(op);
 		return keeper_hold(op, a);
 	}
@@ -431,7 +444,6 @@ sp_ask(struct sp_op *op)
 	if (++s->asked > OPS_MAX)
 		return sp_fail(s, SP_ETOOBIG, "more than %d operations wait for their end", OPS_MAX);
 	op->state = OP_ASKED;
-	op->asked = s->w->now;
 	s->active = s->w->now;
 	s->operations++;
 	if (!fits_recorder(op, sp_op_text(op).len))
@@ -502,7 +514,7 @@ op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h)
 	struct sp_op *op = op_find_held(s, number);
 	if (op == NULL)
 		return;
-	snprintf(op->approval, sizeof(op->approval), "%s", h->id);
+	snprintf(op->approvals->request, sizeof(op->approvals->request), "%s", h->id);
 	const struct approval_rule *a = missing_approval(op);
 	uint8_t space[512];
 	struct sp_writer w = sp_writer(space, sizeof(space));
@@ -532,15 +544,16 @@ op_decided(struct sp_session *s, uint32_t number, const struct op_decision *d)
 {
 	struct sp_op *op = op_find_held(s, number);
 	/* It may have crossed our withdrawal: another rule asks by now, and waits for its own answer. */
-	if (op == NULL || !sp_bytes_eq(d->hash, (struct sp_bytes){ op->hash, DIGEST_LEN }))
+	if (op == NULL || !sp_bytes_eq(d->hash, (struct sp_bytes){ op->approvals->hash, DIGEST_LEN }))
 		return;
+	struct approvals *have = op->approvals;
 	const struct approval_rule *a = missing_approval(op);
-	free(op->approver);
-	op->approver = mem_string(d->by);
+	free(have->by);
+	have->by = mem_string(d->by);
 	session_enter_module(s);
 	int rc;
-	if (d->allow && a != NULL && op->napproved < sizeof(op->approved) / sizeof(op->approved[0])) {
-		memcpy(op->approved[op->napproved++], op->hash, DIGEST_LEN);
+	if (d->allow && a != NULL && have->n < MOST_APPROVALS) {
+		memcpy(have->had[have->n++], have->hash, DIGEST_LEN);
 		rc = op_judge_again(op);
 	} else {
 		char *why = mem_string(d->text);
@@ -557,7 +570,7 @@ op_hold_again(struct sp_session *s)
 	session_enter_module(s);
 	LIST_EACH(n, next, &s->ops) {
 		struct sp_op *op = LIST_OF(n, struct sp_op, all);
-		int rc = op->state == OP_HELD && op->approval[0] == '\0' ? keeper_hold(op, missing_approval(op)) : SP_OK;
+		int rc = op->state == OP_HELD && op->approvals->request[0] == '\0' ? keeper_hold(op, missing_approval(op)) : SP_OK;
 		if (rc != SP_OK || s->denied != denied) { /* this one is away too; nothing is sure of the list any more */
 			(void)session_leave_module(s, rc);
 			return;
@@ -572,7 +585,7 @@ op_overtaken(struct sp_session *s)
 {
 	LIST_EACH(n, next, &s->ops) {
 		struct sp_op *op = LIST_OF(n, struct sp_op, all);
-		if (op->state != OP_HELD || op->approval[0] == '\0')
+		if (op->state != OP_HELD || op->approvals->request[0] == '\0')
 			continue;
 		struct plan *now = plan_find(op);
 		const struct approval_rule *had = missing_approval(op);
@@ -596,7 +609,7 @@ op_rejudge_all(struct sp_session *s)
 {
 	for (struct sp_op *op; s->state < SESSION_ENDING && (op = op_overtaken(s)) != NULL;) {
 		keeper_withdraw(op, "the policy changed");
-		op->approval[0] = '\0';
+		op->approvals->request[0] = '\0';
 		session_enter_module(s);
 		(void)session_leave_module(s, op_judge_again(op));
 	}

@@ -45,6 +45,16 @@ struct plan {
 
 enum op_state { OP_NEW, OP_ASKED, OP_HELD, OP_DECIDED, OP_DONE };
 
+#define MOST_APPROVALS 4
+
+struct approvals {         /* of an operation that is held, or was */
+	uint8_t hash[DIGEST_LEN];     /* what the awaited one is for */
+	uint8_t had[MOST_APPROVALS][DIGEST_LEN];  /* what was approved: by approval_hash() */
+	unsigned n;
+	char request[64];        /* that is awaited; "" while the keeper has not named it */
+	char *by;                /* who agreed */
+};
+
 struct sp_op {
 	struct op op;            /* first: what policies see */
 	struct list_node all;    /* in its session */
@@ -59,13 +69,14 @@ struct sp_op {
 	uint64_t epoch;          /* in which it was decided */
 	unsigned ncolumns;
 	struct buffer columns;   /* the description of the answer, encoded: also its plan's key */
-	uint8_t hash[DIGEST_LEN];        /* what the awaited approval is for */
-	uint8_t approved[4][DIGEST_LEN]; /* what was approved: by approval_hash() */
-	unsigned napproved;
-	char approval[64];       /* the request that is awaited; "" while the keeper has not named it */
-	char *approver;          /* who agreed */
-	uint64_t asked;          /* mono ms */
+	struct approvals *approvals;  /* NULL: it was never held */
 };
+
+static inline unsigned
+op_napproved(const struct sp_op *op)
+{
+	return op->approvals == NULL ? 0 : op->approvals->n;
+}
 
 /* What a person, or the keeper, said of a held operation. */
 struct op_decision {

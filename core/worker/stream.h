@@ -36,22 +36,22 @@ struct stream {
 	struct sp_session *s;
 	enum sp_side side;
 	int fd;
-	struct event readable, writable;
 	struct tls *tls;
+	bool made, eof, eof_told, shut, bye, shut_done, full, reading, writing, wipe, error, flooding, passes;
+	bool sending;            /* some of its output is among the sends of this turn, see sends.h */
+	bool view_in_scratch;
+	unsigned nsegments;      /* of the worker's for this side, while its session runs */
+	size_t pending;          /* bytes in them */
+	size_t want;             /* do not call data() below this */
+	uint64_t gate;           /* ring position that must be durable before output may leave; 0: none */
 	struct buffer in;        /* unconsumed input between wake-ups */
 	struct sp_bytes view;    /* unconsumed input now: in scratch or in `in` */
 	const uint8_t *base;     /* segments of the other side's output count from here */
-	bool view_in_scratch;
-	size_t want;             /* do not call data() below this */
 	struct buffer out;       /* accepted, not yet taken by the socket */
 	struct buffer late;      /* … of what went among others' sends, or of TLS records: goes before all else */
-	bool sending;            /* some of its output is among the sends of this turn, see sends.h */
-	unsigned nsegments;      /* of the worker's for this side, while its session runs */
-	size_t pending;          /* bytes in them */
-	uint64_t gate;           /* ring position that must be durable before output may leave; 0: none */
 	uint64_t flow, flow_since; /* bytes since the other side spoke, or the last look at them; mono µs of the first */
 	uint64_t since;          /* mono µs: when that came of which output is a sample; 0: it is none */
-	bool made, eof, eof_told, shut, bye, shut_done, full, reading, writing, wipe, error, flooding, passes;
+	struct event readable, writable;
 };
 
 void stream_init(struct stream *st, struct sp_session *s, enum sp_side side);

@@ -41,68 +41,11 @@ struct scope;
 struct side_block;
 
 struct sp_session {
-	struct list_node all, kicked, warm; /* warm: in the worker's pool */
-	struct sp_session *next_by_id;
+	/* What every message looks at stands together: of many sessions the processor keeps little at hand. */
 	struct worker *w;
 	const struct sp_module *module;
-	enum session_state state;
-	uint8_t id[ID_LEN];
-	char name[ID_TEXT];
-	struct arena *arena;
 	void *state_block;                /* the module's own */
-	struct stream side[2];
-	struct { bool wanted, direct; const char *alpn; } starttls[2];
-	struct dial *dial;
-
-	/*
-	 * Counted, all three.  `epoch` is the one in force: policy, labels, allow, limits, idle timeout.
-	 * The listener and its TLS stay those of `heard`, when the client came; server, login, TLS to the
-	 * target and the module's settings those of `dialled`, when it was admitted.
-	 */
-	struct worker_epoch *epoch, *heard, *dialled;
-	const struct listener *listener;  /* in heard; NULL for a side session */
-	const struct target *target;      /* in epoch; NULL until admitted */
-	const struct target *home;        /* the same in dialled */
-	const void *conf;                 /* in heard, then in dialled */
-	const char *purpose;              /* "" for a client's session */
-	void *cookie;
-	bool trial, inspected;            /* trial.c; inspected: its module has said all */
-	char address[64];
-
-	struct principal principal;
-	const char *principal_json;
-	const char *login, *target_name, *part; /* login: in dialled */
-	struct share *share;              /* share.c; NULL: nothing was asked or grouped yet */
-	struct question *question;        /* what the keeper was asked, until it answers; NULL: nothing that another one could be asked */
-	bool challenged;                  /* in the middle of a mechanism: its keeper alone can go on */
-	const char *reached;              /* HOST:PORT: which of the target's servers this is connected to, or is to be; NULL: none yet, or a socket */
-	const char *login_as; /* what the target is told: login, or the role that was made for this session */
-	uint64_t expires;                 /* wall µs, of the principal; 0: never */
-	uint64_t ends;                    /* mono µs: when as much time has gone as was left then, wherever the clock on the wall was put since */
-	struct { uint32_t pid; size_t len; uint8_t secret[64]; } cancel; /* told again to a new keeper; len 0: none */
-	uint64_t started, started_mono;
-	uint64_t deadline;                /* mono ms, of the state; 0: none */
-	uint64_t active;                  /* mono ms, of the last operation */
-	unsigned warned;                  /* expiry notices given */
-	uint64_t paused_until;            /* mono ms: the client is not read before, see budget.h */
-
-	struct policy_run *run;
-	struct scope *scope;              /* counted; NULL: to be found anew */
-	struct fact fact[12];
-	size_t nfacts;
-	const struct pin *pin;            /* what rules keep as it is; told to the target with the log-in */
-	size_t npins;
-	struct sp_bytes pool_key;         /* what the log-in depends on besides; p NULL: never from the pool */
-	const void *view;
-	uint64_t view_version;
-
-	struct list_head ops;             /* asked and not done */
-	uint32_t op_last;
-	unsigned asked;
-	uint64_t operations, denied, rows, bytes;
-	uint64_t recorded;                /* ring position of this session's last frame */
-	uint64_t stalled_since;           /* mono ms: output waits for the recorder */
-	struct event timer;
+	enum session_state state;
 	bool timer_made, waiting_keeper, woken, header_written, broken, failed;
 	bool logged_in;                   /* at the target */
 	bool of_person;                   /* it waits for somebody at a browser: what it sends meanwhile is read, for its end */
@@ -112,6 +55,64 @@ struct sp_session {
 	bool reports;                     /* what runs is said to the keeper: an approved file may be spent here */
 	bool wrote;                       /* its transaction holds what others may wait for */
 	bool end_told;                    /* sp_fail() has written its line */
+	bool trial, inspected;            /* trial.c; inspected: its module has said all */
+	bool challenged;                  /* in the middle of a mechanism: its keeper alone can go on */
+	/*
+	 * Counted, all three.  `epoch` is the one in force: policy, labels, allow, limits, idle timeout.
+	 * The listener and its TLS stay those of `heard`, when the client came; server, login, TLS to the
+	 * target and the module's settings those of `dialled`, when it was admitted.
+	 */
+	struct worker_epoch *epoch, *heard, *dialled;
+	const struct target *target;      /* in epoch; NULL until admitted */
+	const char *purpose;              /* "" for a client's session */
+	uint8_t id[ID_LEN];
+	uint64_t expires;                 /* wall µs, of the principal; 0: never */
+	uint64_t ends;                    /* mono µs: when as much time has gone as was left then, wherever the clock on the wall was put since */
+	uint64_t active;                  /* mono ms, of the last operation */
+	uint64_t deadline;                /* mono ms, of the state; 0: none */
+	uint64_t paused_until;            /* mono ms: the client is not read before, see budget.h */
+	uint64_t recorded;                /* ring position of this session's last frame */
+	uint64_t stalled_since;           /* mono ms: output waits for the recorder */
+	struct scope *scope;              /* counted; NULL: to be found anew */
+	const void *view;
+	uint64_t view_version;
+	struct list_head ops;             /* asked and not done */
+	uint32_t op_last;
+	unsigned asked;
+	uint64_t operations, denied, rows, bytes;
+	struct list_node all, kicked, warm; /* warm: in the worker's pool */
+	struct { bool wanted, direct; const char *alpn; } starttls[2];
+	struct stream side[2];
+
+	struct sp_session *next_by_id;
+	char name[ID_TEXT];
+	struct arena *arena;
+	struct dial *dial;
+	const struct listener *listener;  /* in heard; NULL for a side session */
+	const struct target *home;        /* as `target`, in dialled */
+	const void *conf;                 /* in heard, then in dialled */
+	void *cookie;
+	char address[64];
+
+	struct principal principal;
+	const char *principal_json;
+	const char *login, *target_name, *part; /* login: in dialled */
+	struct share *share;              /* share.c; NULL: nothing was asked or grouped yet */
+	struct question *question;        /* what the keeper was asked, until it answers; NULL: nothing that another one could be asked */
+	const char *reached;              /* HOST:PORT: which of the target's servers this is connected to, or is to be; NULL: none yet, or a socket */
+	const char *login_as; /* what the target is told: login, or the role that was made for this session */
+	struct { uint32_t pid; size_t len; uint8_t secret[64]; } cancel; /* told again to a new keeper; len 0: none */
+	uint64_t started, started_mono;
+	unsigned warned;                  /* expiry notices given */
+
+	struct policy_run *run;
+	struct fact fact[12];
+	size_t nfacts;
+	const struct pin *pin;            /* what rules keep as it is; told to the target with the log-in */
+	size_t npins;
+	struct sp_bytes pool_key;         /* what the log-in depends on besides; p NULL: never from the pool */
+
+	struct event timer;
 	enum sp_why why;
 	const char *end_text;
 };

@@ -54,8 +54,10 @@ pop(struct pg *p)
 	if (a->op != NULL)
 		sp_op_free(&a->op);
 	p->queue.first = (p->queue.first + 1) % PG_QUEUE;
-	if (--p->queue.n == 0)
+	if (--p->queue.n == 0) {
+		p->queue.first = 0; /* the same few entries again */
 		p->barrier = false;
+	}
 }
 
 int

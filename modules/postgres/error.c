@@ -7,6 +7,8 @@
  * An error of the target may quote the very value that is masked in its rows.  When the operation
  * is sensitive only what cannot hold one goes on: severity, SQLSTATE, names of schema objects.
  */
+#define _POSIX_C_SOURCE 200809L /* strdup */
+
 #include "postgres.h"
 
 #include "attributes.h"
@@ -15,6 +17,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define HIDDEN "the target's message is withheld: it may hold masked values"
 
@@ -109,8 +112,9 @@ pg_notice_text(struct pg *p, const char *message, const char *hint)
 	if (*sp_purpose(p->s) != '\0' || p->client < C_READY || p->client >= C_GONE)
 		return SP_OK;
 	if (p->stream[SP_TARGET].left > 0) { /* in the middle of a row: later */
-		copy_text(p->delayed, sizeof(p->delayed), message);
-		return SP_OK;
+		free(p->delayed);
+		p->delayed = strdup(message);
+		return p->delayed == NULL ? SP_ENOMEM : SP_OK;
 	}
 	struct pg_report e = { "NOTICE", "00000", message, hint };
 	int rc = record_text(p, NULL, e.severity, e.code, e.message);
@@ -120,10 +124,12 @@ pg_notice_text(struct pg *p, const char *message, const char *hint)
 int
 pg_delayed_notice(struct pg *p)
 {
-	if (p->delayed[0] == '\0' || p->stream[SP_TARGET].left > 0)
+	if (p->delayed == NULL || p->stream[SP_TARGET].left > 0)
 		return SP_OK;
-	int rc = pg_notice_text(p, p->delayed, "");
-	p->delayed[0] = '\0';
+	char *text = p->delayed;
+	p->delayed = NULL;
+	int rc = pg_notice_text(p, text, "");
+	free(text);
 	return rc;
 }
 

@@ -20,6 +20,7 @@
 #include "track.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define IN(state) (1ull << (state))
 
@@ -566,6 +567,7 @@ on_close(struct sp_session *s)
 	struct pg *p = state_of(s); /* a side session may end before it began */
 	pg_question_clear(p);
 	pg_queue_clear(p);
+	free(p->delayed);
 	pg_objects_end(p);
 	pg_prepared_forget(p);
 	pg_defined_end(p);

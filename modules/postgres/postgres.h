@@ -84,16 +84,16 @@ struct pg_refusal {
 
 struct pg_statement {
 	struct pg_statement *next;   /* in its bucket or the free list; newest first */
-	char name[PG_NAME_MAX + 1];
-	uint8_t name_len;
+	struct sp_op *op;            /* the model of its runs */
+	unsigned refs;               /* the table, answers, portals */
+	uint32_t batch;              /* Syncs seen when it was parsed */
+	unsigned traits;             /* enum pg_trait */
 	bool listed;                 /* can be found by name */
 	bool confirmed;              /* ParseComplete came */
 	bool closing;                /* Close went out, CloseComplete has not come */
 	bool seen;                   /* by the check of what the server has */
-	unsigned refs;               /* the table, answers, portals */
-	uint32_t batch;              /* Syncs seen when it was parsed */
-	struct sp_op *op;            /* the model of its runs */
-	unsigned traits;             /* enum pg_trait */
+	uint8_t name_len;
+	char name[PG_NAME_MAX + 1];
 	uint16_t ntypes;             /* parameter types that the client gave */
 	uint32_t *types;             /* NULL when none */
 	unsigned types_cap;
@@ -112,18 +112,18 @@ struct pg_shape {
 
 struct pg_portal {
 	struct pg_portal *next;
-	char name[PG_NAME_MAX + 1];
-	uint8_t name_len;
-	bool listed, confirmed, closing;
-	bool described;              /* a Describe went out, the client's or ours */
-	bool finished;               /* its operation is done with */
-	bool ran;                    /* … or some rows of it have come */
-	unsigned refs;
-	uint32_t batch;
 	struct pg_statement *statement; /* counted */
 	struct sp_op *op;
 	struct pg_shape shape;
 	uint64_t rows, max_rows;
+	unsigned refs;
+	uint32_t batch;
+	bool listed, confirmed, closing;
+	bool described;              /* a Describe went out, the client's or ours */
+	bool finished;               /* its operation is done with */
+	bool ran;                    /* … or some rows of it have come */
+	uint8_t name_len;
+	char name[PG_NAME_MAX + 1];
 };
 
 /* ---- the queue of expected answers ---- */
@@ -142,18 +142,18 @@ struct pg_answer {
 };
 
 struct pg_queue {
-	struct pg_answer v[PG_QUEUE];
 	unsigned first, n;
+	struct pg_answer v[PG_QUEUE];
 };
 
 /* The operation that waits for its verdict; its message stays in the input until then. */
 struct pg_question {
 	struct sp_op *op;
-	bool asked, answered, held, withdrawn;
+	bool answered, held;
 	enum sp_what what;
 	uint64_t max_rows;
-	struct pg_refusal refusal; /* when it isn't allowed */
 	struct pg_names *names;    /* counted: the view's, which the core may look at while it is open */
+	struct pg_refusal refusal; /* answered, and not allowed */
 };
 
 /* A message that passes in pieces. */
@@ -189,23 +189,11 @@ struct pg_conf {
 #define PG_OWN_STATEMENT "sallyport: statement refused" /* no server parses it: fails a transaction */
 
 struct pg {
+	/* What every message looks at stands together: of many sessions the processor keeps little at hand. */
 	struct sp_session *s;
 	const struct pg_conf *conf;
 	enum pg_state client, login; /* `login` rules until the target is ready, then the queue does */
-	struct pg_queue queue;
-	size_t run[2];        /* bytes accepted at the front of a side's input, not yet passed on */
-	size_t done[2];       /* … or not yet dropped; never both */
-	bool partial[2];      /* what is left of a side's input is the beginning of a message */
-	struct pg_stream stream[2];
-	struct pg_question question;
-	struct pg_refusal refusal;   /* of T_REFUSED, T_LOCAL and cut answers: one at a time */
-	struct pg_statement *bucket[PG_BUCKETS], *free_statements;
-	struct pg_portal *portals, *free_portals;
-	unsigned nstatements, nportals;
 	uint32_t batch;
-	uint64_t rows, max_rows;     /* of the simple query under way */
-	struct pg_shape shape;       /* of the simple query under way */
-	struct pg_copy_out copy;     /* the one under way */
 	uint8_t status;       /* the target's last word: I, T or E */
 	bool began;           /* a BEGIN went out since */
 	bool block;           /* a transaction block may have begun since the target's last word on all that was sent */
@@ -218,12 +206,38 @@ struct pg {
 	bool stray_copy;      /* COPY ended early: leftover data may still come */
 	bool muted;           /* answers are dropped until the batch's ReadyForQuery */
 	bool flushed;         /* a Flush of ours went out after all that was sent */
+	bool checking;        /* it waits to hear whether the catalogue has changed */
+	bool dirty;           /* names may mean something else: ask before the next statement */
+	bool touched;         /* … and may do so again when the transaction ends */
+	bool defined;         /* DDL ran in it */
+	bool may_define;      /* … or may have, where nobody saw it */
+	bool unclaimed;       /* the connection has to be told whose it is, before the next statement */
+	bool unrecorded;      /* the end of an operation could not be written: P8 */
+	bool doubtful;        /* prepared statements may have come or gone by SQL */
+	size_t run[2];        /* bytes accepted at the front of a side's input, not yet passed on */
+	size_t done[2];       /* … or not yet dropped; never both */
+	bool partial[2];      /* what is left of a side's input is the beginning of a message */
+	struct pg_stream stream[2];
+	struct track *track;
+	struct catalogue *catalogue;
+	uint64_t reading;     /* of the catalogue that this session needs */
+	char *delayed;        /* a notice that waits for the end of a streaming message; NULL: none */
+	struct pg_cancel *cancels; /* under way: the next message of the client waits for their end */
+	struct pg_portal *portals, *free_portals;
+	unsigned nstatements, nportals;
+	size_t warm;          /* length of what a connection that waits keeps unread; 0: not yet whole */
+	struct pg_queue queue;
+	struct pg_question question;
+	struct pg_refusal refusal;   /* of T_REFUSED, T_LOCAL and cut answers: one at a time */
+	struct pg_statement *bucket[PG_BUCKETS], *free_statements;
+	uint64_t rows, max_rows;     /* of the simple query under way */
+	struct pg_shape shape;       /* of the simple query under way */
+	struct pg_copy_out copy;     /* the one under way */
 	bool ssl_answered, gss_answered, direct_tls;
 	bool iso_dates;
 	uint32_t version;     /* of the client: 3.0 or 3.2 */
 	struct sp_bytes settings;    /* NUL-terminated names and values that go to the target */
 	struct sp_bytes options_refused; /* _pq_ names that the client asked for, same form */
-	char delayed[512];    /* a notice that waits for the end of a streaming message */
 	char tag[64], error_code[6]; /* of the simple query under way */
 	char user[PG_NAME_MAX + 1], target[PG_NAME_MAX + 1], part[PG_NAME_MAX + 1];
 	char mechanism[24];
@@ -231,33 +245,20 @@ struct pg {
 	uint32_t pid;
 	uint8_t secret[4];    /* the target's */
 	bool keyed;           /* BackendKeyData came */
-	struct pg_cancel *cancels; /* under way: the next message of the client waits for their end */
 	unsigned traits;      /* of the simple query under way */
-	struct catalogue *catalogue;
 	struct pg *next_member;      /* of the catalogue's sessions */
 	bool joined;
-	uint64_t reading;     /* of the catalogue that this session needs */
 	uint32_t unknown[8];  /* the last tables nobody knew, and the reading that looked for them */
 	unsigned nunknown;
 	bool looking;         /* for those of the description under way: one reading is enough */
 	uint64_t lookup;
 	unsigned asked, told; /* inspect.c */
-	struct track *track;
 	struct prepared *prepared;   /* by SQL, with their texts */
 	size_t prepared_bytes;
-	bool checking;        /* it waits to hear whether the catalogue has changed */
 	bool missing;         /* the text just classified names a table that the catalogue lacks */
 	bool missed;          /* … and it is being read again for it */
-	bool dirty;           /* names may mean something else: ask before the next statement */
-	bool touched;         /* … and may do so again when the transaction ends */
-	bool defined;         /* DDL ran in it */
-	bool may_define;      /* … or may have, where nobody saw it */
 	struct defined *definitions; /* what it has defined */
 	bool adopted;         /* the connection was logged in before the session came */
-	bool unclaimed;       /* … and has to be told whose it is, before the next statement */
-	size_t warm;          /* length of what a connection that waits keeps unread; 0: not yet whole */
-	bool unrecorded;      /* the end of an operation could not be written: P8 */
-	bool doubtful;        /* prepared statements may have come or gone by SQL */
 	bool secret_cursor;   /* one was opened over columns that are masked for this principal */
 	unsigned cursor_traits; /* of what cursors were opened for in this transaction: PG_NAMES, PG_SETTINGS, PG_MAY_DEFINE, PG_PREPARED */
 };

@@ -33,7 +33,11 @@ pg_ask(struct pg *p, struct sp_op *op)
 		return PG_WAIT;
 	}
 	pg_names_free(&q->names);
-	*q = (struct pg_question){ .op = op, .names = pg_track_names(p) };
+	q->op = op;
+	q->names = pg_track_names(p);
+	q->answered = q->held = false;
+	q->what = SP_DENY;
+	q->max_rows = 0;
 	int rc = sp_ask(op);
 	return rc != SP_OK ? rc : outcome(p);
 }
