@@ -12,6 +12,7 @@ static struct shape shape;
 static struct param params[2];
 static struct meaning meanings[2];
 static struct sp_session session;
+static struct approvals approvals;
 static struct sp_op op;
 static struct approval_rule rule;
 
@@ -29,7 +30,8 @@ fresh(const char *text, unsigned nparams)
 		.principal = { .issuer = "https://idp", .subject = "ann", .token = "tok" } };
 	for (unsigned i = 0; i < ID_LEN; i++)
 		session.id[i] = (uint8_t)i;
-	op = (struct sp_op){ .s = &session, .op = { .shape = &shape, .param = params, .nparams = nparams } };
+	approvals = (struct approvals){ 0 };
+	op = (struct sp_op){ .s = &session, .op = { .shape = &shape, .param = params, .nparams = nparams }, .approvals = &approvals };
 	rule = (struct approval_rule){ .rule = "x" };
 	memset(rule.hash, 7, sizeof(rule.hash));
 }
@@ -133,7 +135,7 @@ given_for_these_bytes_only(void)
 			rule.next_run = scope == 1;
 			const struct decision d = { .approval = &rule, .napprovals = 1 };
 			CU_ASSERT_PTR_EQUAL(approval_missing(&op, &d), &rule);
-			approval_hash(&op, &rule, op.approved[op.napproved++]);
+			approval_hash(&op, &rule, approvals.had[approvals.n++]);
 			CU_ASSERT_PTR_NULL(approval_missing(&op, &d));
 			change(what);
 			CU_ASSERT_EQUAL(approval_missing(&op, &d) == NULL, scope == 1 && what >= 16);
@@ -149,9 +151,9 @@ each_rule_its_own(void)
 	struct approval_rule both[2] = { rule, rule };
 	both[1].hash[0] = 9;
 	const struct decision d = { .approval = both, .napprovals = 2 };
-	approval_hash(&op, &both[0], op.approved[op.napproved++]);
+	approval_hash(&op, &both[0], approvals.had[approvals.n++]);
 	CU_ASSERT_PTR_EQUAL(approval_missing(&op, &d), &both[1]);
-	approval_hash(&op, &both[1], op.approved[op.napproved++]);
+	approval_hash(&op, &both[1], approvals.had[approvals.n++]);
 	CU_ASSERT_PTR_NULL(approval_missing(&op, &d));
 }
 
