@@ -117,7 +117,7 @@ KNOWN_OTHER = {
 class Tally:
     def __init__(self):
         self.known = collections.Counter()
-        self.same = self.denied = self.closed = self.messages = 0
+        self.same = self.denied = self.closed = self.messages = self.died = 0
 
 
 def judge(strays, direct, through, tally):
@@ -154,6 +154,18 @@ def shown(data):
     return "\n    ".join(text)
 
 
+def died_of_it(sides, data, tally):
+    """The server lost a process behind the gateway: by itself it must lose one, too."""
+    sides.reopen()
+    sides.restore()
+    say(sides.direct, [data])
+    alike = sides.server_died()
+    sides.reopen()
+    if not alike:
+        raise Wrong("the server died behind the gateway only")
+    tally.died += 1
+
+
 def once(sides, n, tally):
     c = Choices(f"{SEED}/wire/{n}")
     messages = make_messages(c)
@@ -161,6 +173,9 @@ def once(sides, n, tally):
     try:
         sides.restore()
         through = say(sides.through, pieces(data, c))
+        if any(k == "E" and wire.fields(b)["C"] == "08006" for k, b in through) and sides.server_died():
+            died_of_it(sides, data, tally)
+            return
         if "closed" not in dict(through[-1:]) and not nothing_more(sides.through):
             raise Wrong("something came after the last ReadyForQuery")
         sides.restore()
@@ -189,6 +204,7 @@ def any_order_is_answered_as_by_the_server(w):
             if len(wrong) >= 15:
                 break
     print(f"        seed {SEED}: {n + 1} sequences, {tally.messages} messages: {tally.same} answered alike, {tally.denied} with a denial, {tally.closed} closed, "
+          f"{tally.died} that the server itself died of, "
           f"{dict(tally.known)}", flush=True)
     told = collections.Counter(re.findall(r" warn worker\S* s=(\w+) ", w.gateway.dir.joinpath("log", "error.log").read_text(errors="replace")))
     assert len(told) == tally.closed and set(told.values()) <= {1}, f"{tally.closed} sessions closed, and lines of {dict(told)}"
