@@ -43,12 +43,20 @@ pg_sync_expected(const struct pg *p)
 	return false;
 }
 
+static bool
+is_refusal(const struct pg_answer *a)
+{
+	return a->state == T_LOCAL || a->state == T_REFUSED;
+}
+
 static void
 pop(struct pg *p)
 {
 	struct pg_answer *a = pg_head(p);
 	if (a == NULL)
 		return;
+	if (is_refusal(a))
+		pg_statement_unlist(p, a->statement);
 	pg_statement_drop(p, &a->statement);
 	pg_portal_drop(p, &a->portal);
 	if (a->op != NULL)
@@ -71,8 +79,10 @@ pg_answered(struct pg *p)
 
 /* The server never looked at it: undo what we had taken for granted. */
 static void
-void_answer(struct pg *p, const struct pg_answer *a)
+void_answer(struct pg *p, struct pg_answer *a)
 {
+	if (is_refusal(a))
+		pg_statement_drop(p, &a->statement);
 	if (a->state == T_PARSE)
 		pg_statement_unlist(p, a->statement);
 	else if (a->state == T_BIND)

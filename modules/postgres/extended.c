@@ -49,15 +49,19 @@ refuse(struct pg *p, const char *code, const char *message, const char *hint)
 	return pg_refuse_batch(p, &r);
 }
 
-/* Our error stands in the queue; the server must fail as well when there is something to undo. */
-int
-pg_refuse_batch(struct pg *p, const struct pg_refusal *r)
+/* forgets: a statement that is gone once the error's turn has come, or NULL. */
+static int
+refuse_batch(struct pg *p, const struct pg_refusal *r, struct pg_statement *forgets)
 {
 	bool undo = p->status != 'E' && (p->status == 'T' || p->began || p->batch_ran);
 	if (undo && pg_behind(p, SP_CLIENT))
 		return PG_AGAIN;
-	if (pg_expect(p, undo ? T_REFUSED : T_LOCAL) == NULL)
+	struct pg_answer *a = pg_expect(p, undo ? T_REFUSED : T_LOCAL);
+	if (a == NULL)
 		return SP_EINTERNAL;
+	if (forgets != NULL)
+		forgets->refs++;
+	a->statement = forgets;
 	p->refusal = *r;
 	p->barrier = true;
 	pg_question_clear(p);
@@ -69,6 +73,13 @@ pg_refuse_batch(struct pg *p, const struct pg_refusal *r)
 		rc = pg_write_parse(pg_out(p, SP_TARGET), "sallyport_refused", SP_LIT(PG_OWN_STATEMENT));
 	p->batch_sent = true;
 	return rc != SP_OK ? rc : PG_DROP;
+}
+
+/* Our error stands in the queue; the server must fail as well when there is something to undo. */
+int
+pg_refuse_batch(struct pg *p, const struct pg_refusal *r)
+{
+	return refuse_batch(p, r, NULL);
 }
 
 /* ---- Parse ---- */
@@ -118,8 +129,8 @@ pg_parse(struct pg *p, const struct pg_message *m)
 		return refuse(p, "53400", "too many prepared statements in this session",
 		    "Close statements that are no longer needed.");
 	rc = p->question.op != NULL ? pg_asked(p) : pg_ask(p, sp_op_new(p->s, 0, "sql.prepare", parse.text));
-	if (rc == PG_DROP)
-		return pg_refuse_batch(p, &p->question.refusal);
+	if (rc == PG_DROP) /* the server, too, gives up the unnamed statement before it looks at the next one */
+		return refuse_batch(p, &p->question.refusal, parse.name.len == 0 ? pg_statement_find(p, parse.name) : NULL);
 	return rc == PG_PASS ? parse_allowed(p, &parse) : rc;
 }
 

@@ -136,7 +136,7 @@ struct pg_answer {
 	bool cut;             /* rows are withheld: an error of ours stands for the rest */
 	uint8_t own;          /* T_OWN: enum pg_own */
 	uint8_t last;         /* T_OWN: the message that ends it */
-	struct pg_statement *statement; /* counted */
+	struct pg_statement *statement; /* counted; of a refusal: one that is forgotten with it */
 	struct pg_portal *portal;       /* counted */
 	struct sp_op *op;     /* simple query only; owned */
 };

@@ -89,6 +89,7 @@ pg_query(struct pg *p, const struct pg_message *m)
 	if (rc == PG_PASS)
 		return query_start(p);
 	if (rc == PG_DROP) {
+		forget_unnamed(p);
 		rc = refuse_query(p, &p->question.refusal);
 		pg_question_clear(p);
 	}
