@@ -103,10 +103,9 @@ pg_void_batch(struct pg *p)
 	}
 	if (a != NULL)
 		return SP_OK;
-	pg_question_withdraw(p, "25P02", "an earlier statement of this batch failed");
 	if (p->client == C_READY || p->client == C_COPY)
 		pg_enter(p, C_SKIP);
-	return SP_OK;
+	return pg_question_skipped(p);
 }
 
 int

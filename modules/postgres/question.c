@@ -81,6 +81,20 @@ pg_question_withdraw(struct pg *p, const char *code, const char *why)
 	pg_refusal_set(&q->refusal, code, why, "");
 }
 
+/* What was said, or is yet to be said, of a message is no other's: the next would pass by it unread. */
+int
+pg_question_skipped(struct pg *p)
+{
+	struct pg_question *q = &p->question;
+	int rc = SP_OK;
+	if (q->op != NULL && !q->answered)
+		sp_withdraw(q->op);
+	else if (q->op != NULL && q->what == SP_ALLOW)
+		rc = pg_finish(q->op, 0, "25P02", SP_LIT(""));
+	pg_question_clear(p);
+	return rc;
+}
+
 int
 pg_held(struct sp_session *s, struct sp_op *op, const struct sp_hold *h)
 {
