@@ -191,6 +191,7 @@ struct recorder {
 	uint64_t now, wall;          /* of this tick: mono ms, wall µs */
 	char time[32];               /* … for its lines */
 	uint64_t polite;             /* mono µs: until then this tick steps aside now and then */
+	uint64_t brisk;              /* mono µs: until then no tick does: who was let go first kept the processor */
 	uint64_t swept;              /* mono ms; 0: the next sweep sees to all sessions at once */
 	size_t round;                /* bucket whose sessions are seen to next */
 	uint64_t settled;            /* mono ms: sessions whose ring is not back by then are torn; 0: done */
@@ -246,7 +247,7 @@ bool recorder_tick(struct recorder *r);
  * A worker that is woken on our processor does not put us aside, both being SCHED_BATCH, and its statement would wait for
  * the rest of the tick: called between pieces of work of some 20 µs.
  */
-void recorder_step_aside(const struct recorder *r);
+void recorder_step_aside(struct recorder *r);
 void recorder_clock(struct recorder *r); /* what time it is, for what a tick writes */
 /* True when every ring is empty and its worker will ring, and nothing else is to be done soon. */
 bool recorder_sleep(struct recorder *r);

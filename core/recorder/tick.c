@@ -26,6 +26,8 @@
 #define ROUND_BUDGET 2000   /* µs of each tick, to go round the sessions: statements wait for the next one (P10) */
 #define BUSY (16u << 10)    /* bytes in one tick: compress faster */
 #define VERY_BUSY (6u << 20)
+#define KEPT 1000           /* µs: longer than any statement needs, which waits for an answer then; a slice of a processor that is short */
+#define BRISK 250000        /* µs: so long, then, what is in the rings goes first */
 #define RESERVE(full) ((full) / 8 < 256u << 10 ? 256u << 10 : (full) / 8) /* of a full disk, to get out of there */
 
 /* ---- failing and recovering ---- */
@@ -84,11 +86,16 @@ works(struct recorder *r)
 	set_failing(r, false);
 }
 
+/* P1 comes first: where somebody computes all the time, each step would cost the tick his slice, and a place behind him. */
 void
-recorder_step_aside(const struct recorder *r)
+recorder_step_aside(struct recorder *r)
 {
-	if (r->polite != 0 && clock_mono_us() < r->polite)
-		(void)sched_yield();
+	uint64_t now = r->polite == 0 ? 0 : clock_mono_us();
+	if (now >= r->polite || now < r->brisk)
+		return;
+	(void)sched_yield();
+	if (clock_mono_us() - now > KEPT)
+		r->brisk = now + BRISK;
 }
 
 /* ---- the batch ---- */

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The recorder by its rings: what comes into files, logs and the ledger, and what a worker may not say. */
+#define _GNU_SOURCE /* sched_setaffinity */
 #include <config.h>
 #include "cunit_main.h"
 
+#include <sched.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -921,6 +924,42 @@ test_second_recorder(void)
 	world_free(&other);
 }
 
+/* Computes all the time, on the processor that we are on, until it is killed. */
+static pid_t
+computes_beside_us(void)
+{
+	cpu_set_t one;
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	CU_ASSERT_EQUAL_FATAL(sched_setaffinity(0, sizeof(one), &one), 0);
+	pid_t pid = fork();
+	while (pid == 0)
+		;
+	return pid;
+}
+
+/* P1: who keeps the processor that he was let to is let go first once, and not at each step of each tick. */
+static void
+test_steps_aside(void)
+{
+	struct recorder r = { .polite = UINT64_MAX };
+	cpu_set_t all;
+	unsigned n = 0;
+	CU_ASSERT_EQUAL_FATAL(sched_getaffinity(0, sizeof(all), &all), 0);
+	pid_t pid = computes_beside_us();
+	while (r.brisk == 0 && n++ < 1000)
+		recorder_step_aside(&r);
+	CU_ASSERT(r.brisk > clock_mono_us() - 10000000);
+	r.brisk = UINT64_MAX; /* from here on it lets nobody go first: each time would be a slice */
+	uint64_t begun = clock_mono_us();
+	for (n = 0; n < 10000 && clock_mono_us() - begun < 1000000; n++)
+		recorder_step_aside(&r);
+	CU_ASSERT_EQUAL(n, 10000);
+	kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	CU_ASSERT_EQUAL(sched_setaffinity(0, sizeof(all), &all), 0);
+}
+
 static void
 test_options(void)
 {
@@ -951,7 +990,8 @@ main(void)
 		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "a keeper without its ledger", test_keeper_without_its_ledger }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },
 		{ "reopen", test_reopen }, { "hostile text (RC5)", test_hostile_text }, { "segments", test_segments },
 		{ "parted", test_parted }, { "parted and removed", test_parted_and_removed }, { "segment synced (P1)", test_segment_synced },
-		{ "full disk gives back (P8, RC2)", test_cramped }, { "second recorder", test_second_recorder }, { "options", test_options }, CU_TEST_INFO_NULL,
+		{ "full disk gives back (P8, RC2)", test_cramped }, { "second recorder", test_second_recorder }, { "options", test_options },
+		{ "steps aside (P1)", test_steps_aside }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("recorder", tests);
 }
