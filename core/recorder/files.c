@@ -48,15 +48,14 @@ is_unsynced(struct recorder *r, struct session *s)
 void
 file_add(struct recorder *r, struct session *s, struct sp_bytes block)
 {
-	if (s->file.len == 0)
+	if (s->file.len == 0) {
 		s->file_since = r->now;
+		TAILQ_INSERT_TAIL(&r->buffered, s, in_buffered);
+	}
 	if (buffer_put(&s->file, block) != SP_OK) {
 		log_error("no memory for a block of %zu bytes: starting anew", block.len);
 		abort();
 	}
-	if (!s->buffered)
-		TAILQ_INSERT_TAIL(&r->buffered, s, in_buffered);
-	s->buffered = true;
 	is_unsynced(r, s);
 }
 
@@ -93,6 +92,7 @@ file_flush(struct recorder *r, struct session *s)
 	size_t len = s->file.len;
 	s->in_file += len;
 	buffer_drop(&s->file, len);
+	TAILQ_REMOVE(&r->buffered, s, in_buffered); /* what comes next is younger than what others wait with */
 	if (s->file.cap > FILE_KEEP || (s->file.cap > FILE_LITTLE && len < s->file.cap / 8))
 		buffer_free(&s->file);
 	return SP_OK;
@@ -154,12 +154,10 @@ flush_due(struct recorder *r)
 	uint64_t stop = clock_mono_us() + FLUSH_BUDGET;
 	struct session *s;
 	while ((s = TAILQ_FIRST(&r->buffered)) != NULL && clock_mono_us() < stop) {
-		if (s->file.len > 0 && r->now - s->file_since < FILE_AGE && s->state.state == SESSION_LIVE)
+		if (r->now - s->file_since < FILE_AGE && s->state.state == SESSION_LIVE)
 			return SP_OK;
 		if (file_flush(r, s) != SP_OK)
 			return SP_EIO;
-		TAILQ_REMOVE(&r->buffered, s, in_buffered);
-		s->buffered = false;
 	}
 	return SP_OK;
 }

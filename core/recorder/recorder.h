@@ -90,8 +90,8 @@ struct session {
 	uint64_t in_file;             /* bytes; 0: not made */
 	struct buffer file;           /* blocks journaled, not yet in the file: they follow */
 	uint64_t file_since;          /* mono ms */
-	TAILQ_ENTRY(session) in_buffered, in_unsynced;
-	bool buffered, unsynced;      /* …is in that queue */
+	TAILQ_ENTRY(session) in_buffered /* while there are any */, in_unsynced;
+	bool unsynced;                /* it is in that queue */
 	bool fresh;                   /* the file's name is not yet on disk */
 	bool doubtful;                /* a sync of the file failed */
 	bool straight;                /* this batch's blocks of it go into the file first */

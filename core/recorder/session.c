@@ -88,7 +88,7 @@ session_free(struct recorder *r, struct session *s)
 		at = &(*at)->next;
 	*at = s->next;
 	r->nsessions--;
-	if (s->buffered)
+	if (s->file.len > 0)
 		TAILQ_REMOVE(&r->buffered, s, in_buffered);
 	if (s->unsynced)
 		TAILQ_REMOVE(&r->unsynced, s, in_unsynced);

@@ -163,6 +163,52 @@ test_at_rest(void)
 	world_free(&w);
 }
 
+static bool
+in_file(const struct world *w, const struct session *s)
+{
+	return s->file.len == 0 && store_size(&w->r->store, s->id) == (int64_t)s->bytes;
+}
+
+/*
+ * P10: a session that always has something new, and whose file is written before its time (it floods, somebody watches it,
+ * a checkpoint), holds up none that waited longer.
+ */
+static void
+test_flush_of_others(void)
+{
+	struct world *w = world_new();
+	uint8_t id[3][ID_LEN], noise[100000];
+	struct session *s[3];
+	random_bytes(noise, sizeof(noise));
+	world_start(w);
+	for (unsigned i = 0; i < 3; i++)
+		say_header(w, id[i]);
+	world_sweep(w); /* signed */
+	for (unsigned flood = 0; flood < 2; flood++) {
+		for (unsigned i = 0; i < 3; i++) { /* in this order they are to be written */
+			s[i] = session_find(w->r, id[i]);
+			say_statement(w, id[i], 1, "SELECT 1");
+			(void)recorder_tick(w->r);
+			CU_ASSERT_FALSE(in_file(w, s[i]));
+		}
+		if (flood)
+			say_frame(w, 0, id[1], (struct frame){ .type = FRAME_OUTPUT, .op = 1, .at = 2, .payload = { noise, sizeof(noise) } });
+		else
+			CU_ASSERT_EQUAL(file_flush(w->r, s[1]), SP_OK);
+		(void)recorder_tick(w->r);
+		CU_ASSERT_TRUE(in_file(w, s[1]));
+		say_statement(w, id[1], 2, "SELECT 2");
+		(void)recorder_tick(w->r);
+		s[0]->file_since -= 3000;
+		s[2]->file_since -= 3000;
+		(void)recorder_tick(w->r);
+		CU_ASSERT_TRUE(in_file(w, s[0]) && in_file(w, s[2]));
+		CU_ASSERT_FALSE(in_file(w, s[1]));
+		CU_ASSERT_EQUAL(file_flush(w->r, s[1]), SP_OK);
+	}
+	world_free(&w);
+}
+
 /* A little now and then after much: no more memory than for a little. */
 static void
 test_trickle(void)
@@ -983,7 +1029,8 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "session", test_session }, { "an audit line", test_audit_line },
-		{ "decisions again", test_decisions_again }, { "at rest", test_at_rest }, { "a trickle (P10)", test_trickle }, { "kinds apart", test_kinds_apart }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
+		{ "decisions again", test_decisions_again }, { "at rest", test_at_rest }, { "a trickle (P10)", test_trickle },
+		{ "others' files beside a busy session (P10)", test_flush_of_others }, { "kinds apart", test_kinds_apart }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
 		{ "failing journal (P8, RC2)", test_failing_journal },
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
