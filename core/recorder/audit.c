@@ -244,11 +244,10 @@ line_end(struct lines *l, struct sp_writer *w)
 }
 
 void
-audit_decision(struct recorder *r, struct session *s, const struct frame *f, uint32_t number)
+audit_decision(struct recorder *r, const struct session *s, const struct operation *o, const struct frame *f, uint32_t number)
 {
 	if (r->quiet || is_there(r, s, number))
 		return;
-	const struct operation *o = operation_find(s, f->op);
 	struct sp_writer w = buffer_writer(&r->audit.pending);
 	line_begin(&w, r, s, number);
 	put_number(&w, SP_LIT(",\"op\":"), f->op);

@@ -94,8 +94,12 @@ write_verdict(struct sp_writer *w, const struct frame *f)
 static void
 write_decision(struct sp_writer *w, const struct statement *of, const struct frame *f)
 {
-	put_text(w, SP_LIT(",\"kind\":"), of == NULL ? frame_get(f, KEY_KIND) : sp_str(of->kind));
-	put_text(w, SP_LIT(",\"tag\":"), of == NULL ? frame_get(f, KEY_TAG) : sp_str(of->tag));
+	if (of == NULL) {
+		sp_wr_put(w, SP_LIT(",\"kind\":null,\"tag\":null"));
+	} else {
+		put_text(w, SP_LIT(",\"kind\":"), sp_str(of->kind));
+		put_text(w, SP_LIT(",\"tag\":"), sp_str(of->tag));
+	}
 	write_verdict(w, f);
 	struct sp_bytes policy = frame_get(f, KEY_POLICY_HASH);
 	if (policy.len > 0)
@@ -126,7 +130,8 @@ keep(struct decision *d, const struct statement *of, const struct frame *f, stru
 void
 decision_write(struct recorder *r, struct sp_writer *w, const struct operation *o, const struct frame *f)
 {
-	const struct statement *of = o == NULL ? NULL : &o->statement;
+	/* one that made room, or one of which only the answer was seen since */
+	const struct statement *of = o == NULL || (o->statement.kind[0] == '\0' && !o->statement.known) ? NULL : &o->statement;
 	struct decision *d = of != NULL && of->known && f->payload.len <= SAID ? &r->decisions->kept[of->hash[0] % KEPT] : NULL;
 	if (d != NULL && is_same(d, of, f)) {
 		sp_wr_put(w, (struct sp_bytes){ d->text, d->len });

@@ -61,7 +61,7 @@ facts_header(struct session *s, const struct frame *f)
 static void
 operation_begins(const struct recorder *r, struct session *s, const struct frame *f)
 {
-	struct operation *o = operation_get(s, f);
+	struct operation *o = operation_get(s, f, r->recovering ? r->reading : s->bytes);
 	struct sp_bytes hash = frame_get(f, KEY_TEXT_HASH);
 	copy_text(o->statement.kind, sizeof(o->statement.kind), frame_get(f, KEY_KIND));
 	copy_text(o->statement.tag, sizeof(o->statement.tag), frame_get(f, KEY_TAG));
@@ -69,6 +69,7 @@ operation_begins(const struct recorder *r, struct session *s, const struct frame
 	if (o->statement.known)
 		memcpy(o->statement.hash, hash.p, DIGEST_LEN);
 	o->unsure = r->recovering;
+	o->undecided = true;
 	s->state.operations += !r->recovering;
 }
 
@@ -78,20 +79,33 @@ static void
 on_verdict(struct recorder *r, struct session *s, const struct frame *f, uint32_t number)
 {
 	struct sp_bytes what = frame_get(f, KEY_WHAT);
-	bool refused = sp_bytes_is(what, "deny") || sp_bytes_is(what, "kill");
-	audit_decision(r, s, f, number);
+	struct operation *o = operation_find(s, f->op);
+	bool refused = sp_bytes_is(what, "deny") || sp_bytes_is(what, "kill"), held = f->type == FRAME_HELD || sp_bytes_is(what, "held");
+	audit_decision(r, s, o, f, number);
 	if (!r->recovering) {
 		s->state.denied += refused;
-		s->state.held += f->type == FRAME_HELD || sp_bytes_is(what, "held");
+		s->state.held += held;
 	}
-	if (refused)
-		operation_end(s, f->op);
+	if (o != NULL && refused)
+		operation_drop(s, o);
+	else if (o != NULL)
+		o->undecided = held;
+}
+
+static void
+on_done(const struct recorder *r, struct session *s, const struct frame *f)
+{
+	uint64_t rows;
+	struct operation *o = operation_find(s, f->op);
+	if (frame_field_u64_get(frame_get(f, KEY_ROWS), &rows) && !r->recovering)
+		s->state.rows += rows;
+	if (o != NULL)
+		operation_drop(s, o);
 }
 
 void
 facts_frame(struct recorder *r, struct session *s, const struct frame *f, uint32_t number)
 {
-	uint64_t rows;
 	count_frame(r, s, f);
 	switch (f->type) {
 	case FRAME_OPERATION:
@@ -103,12 +117,10 @@ facts_frame(struct recorder *r, struct session *s, const struct frame *f, uint32
 		break;
 	case FRAME_COLUMNS:
 		if (frame_get(f, KEY_WOULD).len > 0 && !r->recovering)
-			audit_decision(r, s, f, number);
+			audit_decision(r, s, operation_find(s, f->op), f, number);
 		break;
 	case FRAME_DONE:
-		if (frame_field_u64_get(frame_get(f, KEY_ROWS), &rows) && !r->recovering)
-			s->state.rows += rows;
-		operation_end(s, f->op);
+		on_done(r, s, f);
 		break;
 	case FRAME_END:
 	case FRAME_TORN:

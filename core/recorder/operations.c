@@ -18,14 +18,13 @@ operation_find(struct session *s, uint32_t op)
 }
 
 void
-operation_drop(struct session *s, size_t i)
+operation_drop(struct session *s, struct operation *o)
 {
-	struct operation *o = &s->operation[i];
 	uint8_t hash[DIGEST_LEN];
 	if (o->cut != NULL)
 		digest_end(&o->cut, hash);
 	s->noperations--;
-	memmove(o, o + 1, (s->noperations - i) * sizeof(*o));
+	memmove(o, o + 1, (size_t)(&s->operation[s->noperations] - o) * sizeof(*o));
 	if (s->noperations > 0 || s->operations_cap <= FEW)
 		return;
 	free(s->operation);
@@ -33,17 +32,27 @@ operation_drop(struct session *s, size_t i)
 	s->operations_cap = 0;
 }
 
-/* The oldest makes room: a client may leave any number of statements unfinished. */
+/* A client may leave any number of statements unfinished: the oldest whose verdict was told makes room, or else the oldest. */
+static void
+make_room(struct session *s)
+{
+	struct operation *o = s->operation, *end = o + s->noperations;
+	while (o < end && o->undecided)
+		o++;
+	if (o == end)
+		o = s->operation;
+	cut_flush(s, o);
+	operation_drop(s, o);
+}
+
 struct operation *
-operation_get(struct session *s, const struct frame *f)
+operation_get(struct session *s, const struct frame *f, uint64_t from)
 {
 	struct operation *o = operation_find(s, f->op);
 	if (o != NULL)
 		return o;
-	if (s->noperations == OPERATIONS_MAX) {
-		cut_flush(s, &s->operation[0]);
-		operation_drop(s, 0);
-	}
+	if (s->noperations == OPERATIONS_MAX)
+		make_room(s);
 	if (s->noperations == s->operations_cap) {
 		s->operations_cap = 2 * s->noperations + 1;
 		struct operation *more = mem_alloc(s->operations_cap * sizeof(*more));
@@ -53,7 +62,7 @@ operation_get(struct session *s, const struct frame *f)
 		s->operation = more;
 	}
 	o = &s->operation[s->noperations++];
-	*o = (struct operation){ .op = f->op, .channel = f->channel, .from = s->bytes, .unsure = true };
+	*o = (struct operation){ .op = f->op, .channel = f->channel, .from = from, .unsure = true };
 	return o;
 }
 
@@ -61,12 +70,4 @@ uint64_t
 operations_from(const struct session *s)
 {
 	return s->noperations == 0 ? s->bytes : s->operation[0].from;
-}
-
-void
-operation_end(struct session *s, uint32_t op)
-{
-	struct operation *o = operation_find(s, op);
-	if (o != NULL)
-		operation_drop(s, (size_t)(o - s->operation));
 }

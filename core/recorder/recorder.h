@@ -54,6 +54,7 @@ struct operation {       /* one under way */
 	struct digest *cut;
 	struct rows_walk rows;
 	bool unsure;         /* begun before a crash: where its rows stand is not known */
+	bool undecided;      /* a verdict's line is still to say what it is */
 	uint16_t channel;
 	uint32_t masked;     /* columns of its answer */
 };
@@ -187,6 +188,7 @@ struct recorder {
 	bool census_due;             /* the segment does not yet name all sessions */
 	bool sync_due;               /* `sync write`: journaled, not yet on disk */
 	bool recovering;             /* facts are read again, not counted again */
+	uint64_t reading;            /* …from the block at this offset of a session's file */
 	bool lines_due;              /* recovered, and the logs have not yet been compared with it */
 	uint64_t now, wall;          /* of this tick: mono ms, wall µs */
 	char time[32];               /* … for its lines */
@@ -280,9 +282,8 @@ void facts_frame(struct recorder *r, struct session *s, const struct frame *f, u
 
 /* operations.c: those under way */
 struct operation *operation_find(struct session *s, uint32_t op);
-struct operation *operation_get(struct session *s, const struct frame *f); /* made when it is new */
-void operation_drop(struct session *s, size_t i);
-void operation_end(struct session *s, uint32_t op);
+struct operation *operation_get(struct session *s, const struct frame *f, uint64_t from); /* made when it is new */
+void operation_drop(struct session *s, struct operation *o);
 uint64_t operations_from(const struct session *s); /* where in the file the first of them begins */
 
 /* count.c */
@@ -294,7 +295,7 @@ char *counts_json(const struct recorder *r); /* the caller's; NULL: no memory */
 /* decision.c */
 struct decisions *decisions_new(void);
 void decisions_free(struct decisions **d);
-/* Members of an audit line, each behind a comma; o may be NULL. */
+/* Members of an audit line, each behind a comma; o may be NULL: what its operation was is not known, and the line says so. */
 void decision_write(struct recorder *r, struct sp_writer *w, const struct operation *o, const struct frame *f);
 
 /* cut.c */
@@ -313,7 +314,8 @@ void lines_mend(struct lines *l);
 int lines_write(struct lines *l) SP_MUST;
 int lines_sync(struct lines *l) SP_MUST;
 void lines_close(struct lines *l);
-void audit_decision(struct recorder *r, struct session *s, const struct frame *f, uint32_t number);
+/* o may be NULL. */
+void audit_decision(struct recorder *r, const struct session *s, const struct operation *o, const struct frame *f, uint32_t number);
 void access_line(struct recorder *r, const struct session *s, const struct frame *f, uint32_t number);
 /* What the ends of both logs hold; fds may be -1. */
 struct audit_seen *audit_seen_load(int audit, int access);

@@ -165,6 +165,7 @@ read_frames(struct recorder *r, struct session *s, const struct block *b, uint64
 	struct sp_reader in = sp_reader(buffer_bytes(plain));
 	struct frame f;
 	r->quiet = s->again.lines == 0 || offset < s->again.lines;
+	r->reading = offset;
 	for (; in.left > 0 && frame_decode(&in, &f) == SP_OK; number++) {
 		if (f.type == FRAME_HEADER && facts_header(s, &f) != SP_OK)
 			log_warn("the header of a recovered session cannot be read");

@@ -66,7 +66,7 @@ session_slim(struct session *s)
 	if (s->clear.n > 0 || s->sealed.n > 0)
 		return;
 	while (s->noperations > 0)
-		operation_drop(s, 0);
+		operation_drop(s, s->operation);
 	free(s->operation);
 	s->operation = NULL;
 	s->operations_cap = 0;
@@ -93,7 +93,7 @@ session_free(struct recorder *r, struct session *s)
 	if (s->unsynced)
 		TAILQ_REMOVE(&r->unsynced, s, in_unsynced);
 	while (s->noperations > 0)
-		operation_drop(s, 0);
+		operation_drop(s, s->operation);
 	if (s->seal != NULL)
 		mem_wipe(s->seal, sizeof(*s->seal));
 	free(s->seal);

@@ -56,7 +56,7 @@ session_frame(struct recorder *r, struct session *s, const struct frame *f)
 	if (f->at > s->state.last_at)
 		s->state.last_at = f->at;
 	if (frame_is_stream(f->type)) {
-		cut_stream(r, s, r->options.head == UINT64_MAX ? NULL : operation_get(s, f), f);
+		cut_stream(r, s, r->options.head == UINT64_MAX ? NULL : operation_get(s, f, s->bytes), f);
 	} else {
 		cut_flush(s, f->type == FRAME_DONE ? operation_find(s, f->op) : NULL);
 		if (f->type == FRAME_END || f->type == FRAME_TORN)

@@ -127,6 +127,44 @@ test_decisions_again(void)
 	world_free(&w);
 }
 
+/* What makes room among a session's operations is what was decided, and done or not; of what else had to go a line says that it is not known. */
+static void
+test_unfinished(void)
+{
+	const uint32_t all = OPERATIONS_MAX;
+	struct world *w = world_new();
+	uint8_t id[ID_LEN];
+	w->options.head = 4;
+	world_start(w);
+	say_header(w, id);
+	say_operation(w, id, 1, "DELETE 1");
+	for (uint32_t op = 2; op <= all; op++) {
+		say_operation(w, id, op, "SELECT 2");
+		say_verdict(w, id, op, op % 2 == 0 ? "allow" : "held");
+	}
+	for (uint32_t op = all + 1; op <= all + all / 2; op++) {
+		say_operation(w, id, op, "SELECT 3");
+		say_verdict(w, id, op, "held");
+	}
+	world_tick(w);
+	struct session *s = session_find(w->r, id);
+	CU_ASSERT_EQUAL(s->noperations, all);
+	CU_ASSERT(operation_find(s, 1) != NULL && operation_find(s, 2) == NULL && operation_find(s, 3) != NULL);
+	say_verdict(w, id, 3, "deny");
+	say_rows(w, id, 2, 3, "value"); /* its answer still comes, and is cut */
+	say_verdict(w, id, 2, "allow");
+	say_operation(w, id, 1000, "SELECT 4");
+	say_operation(w, id, 1001, "SELECT 4");
+	world_tick(w);
+	CU_ASSERT(operation_find(s, 1) == NULL && operation_find(s, 2) == NULL); /* nothing else was left but what waits */
+	say_verdict(w, id, 1, "deny");
+	world_tick(w);
+	CU_ASSERT(file_has(w->audit, "\"op\":3,\"user\":\"ann\"") && file_has(w->audit, "\"kind\":\"sql.statement\",\"tag\":\"SELECT\",\"verdict\":\"deny\""));
+	CU_ASSERT(file_has(w->audit, "\"kind\":null,\"tag\":null,\"verdict\":\"allow\",\"rule\":\"a-rule\"}"));
+	CU_ASSERT(file_has(w->audit, "\"kind\":null,\"tag\":null,\"verdict\":\"deny\",\"rule\":\"a-rule\"}"));
+	world_free(&w);
+}
+
 /* What a busy session needs to write its file it keeps, for a while. */
 static void
 test_at_rest(void)
@@ -1029,7 +1067,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "session", test_session }, { "an audit line", test_audit_line },
-		{ "decisions again", test_decisions_again }, { "at rest", test_at_rest }, { "a trickle (P10)", test_trickle },
+		{ "decisions again", test_decisions_again }, { "unfinished operations", test_unfinished }, { "at rest", test_at_rest }, { "a trickle (P10)", test_trickle },
 		{ "others' files beside a busy session (P10)", test_flush_of_others }, { "kinds apart", test_kinds_apart }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
 		{ "failing journal (P8, RC2)", test_failing_journal },
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },

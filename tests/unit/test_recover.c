@@ -100,6 +100,53 @@ test_line_across(void)
 	world_free(&w);
 }
 
+/* …however often the recorder dies in between: where the operation stands in the file is not forgotten. */
+static void
+test_line_across_deaths(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	say_operation(w, id, 7, "SELECT 7");
+	for (unsigned i = 0; i < 3; i++)
+		world_crash(w, with_sweep);
+	world_start(w);
+	say_verdict(w, id, 7, "deny");
+	world_sweep(w);
+	CU_ASSERT(file_has(w->audit, "\"kind\":\"sql.statement\",\"tag\":\"SELECT\",\"verdict\":\"deny\""));
+	CU_ASSERT(file_has(w->audit, "\"sha256\":\""));
+	world_free(&w);
+}
+
+/* Held, while others are begun, allowed and never done: more than are remembered.  Then a new recorder, and its decision. */
+static void
+held_among_others(struct world *w)
+{
+	say_operation(w, id, 1, "DELETE 1");
+	say_verdict(w, id, 1, "held");
+	for (uint32_t op = 2; op < 3 * OPERATIONS_MAX; op++) {
+		say_operation(w, id, op, "SELECT 1");
+		say_verdict(w, id, op, "allow");
+		if (op % 10 == 0)
+			world_tick(w);
+	}
+	world_sweep(w);
+}
+
+static void
+test_line_of_held(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	world_crash(w, held_among_others);
+	world_crash(w, with_sweep);
+	world_start(w);
+	say_verdict(w, id, 1, "deny");
+	world_sweep(w);
+	CU_ASSERT(file_has(w->audit, "\"kind\":\"sql.statement\",\"tag\":\"SELECT\",\"verdict\":\"deny\""));
+	CU_ASSERT_FALSE(file_has(w->audit, "\"kind\":null"));
+	world_free(&w);
+}
+
 /* The same, and the crash swallowed the line itself. */
 static void
 verdict_journaled(struct world *w)
@@ -696,7 +743,8 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "each point (P8)", test_each_point }, { "line across", test_line_across }, { "line swallowed", test_line_swallowed },
+		{ "each point (P8)", test_each_point }, { "line across", test_line_across },
+		{ "line across deaths", test_line_across_deaths }, { "line of what was held", test_line_of_held }, { "line swallowed", test_line_swallowed },
 		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },
 		{ "torn batch (RC7)", test_torn_batch }, { "file ahead", test_file_ahead }, { "file torn", test_file_torn },
 		{ "flood", test_flood }, { "flood in parts", test_flood_in_parts }, { "flood and power", test_flood_and_power }, { "flood gone", test_flood_gone },
