@@ -268,7 +268,10 @@ access_line(struct recorder *r, const struct session *s, const struct frame *f, 
 	line_begin(&w, r, s, number);
 	sp_wr_u8(&w, ',');
 	sp_wr_put(&w, s->who);
-	text_json_member(&w, "started", sp_str(clock_format(s->started, started)));
+	if (s->started == 0)
+		sp_wr_put(&w, SP_LIT(",\"started\":null")); /* its header could not be read */
+	else
+		text_json_member(&w, "started", sp_str(clock_format(s->started, started)));
 	text_json_number(&w, "duration_ms", s->state.last_at / 1000);
 	text_json_number(&w, "operations", s->state.operations);
 	text_json_number(&w, "denied", s->state.denied);

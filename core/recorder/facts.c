@@ -11,13 +11,23 @@
 /* ---- who ---- */
 
 static void
-write_who(struct sp_writer *w, const struct frame *f, const struct principal *p)
+write_principal(struct sp_writer *w, const struct principal *p)
 {
 	text_json_member(w, "user", sp_str(p->user));
 	text_json_member(w, "identity", sp_str(p->identity));
 	text_json_member(w, "issuer", sp_str(p->issuer));
 	text_json_member(w, "subject", sp_str(p->subject));
 	text_json_member(w, "class", sp_str(p->class));
+}
+
+/* p: NULL when it can't be read. */
+static void
+write_who(struct sp_writer *w, const struct frame *f, const struct principal *p)
+{
+	if (p == NULL)
+		sp_wr_put(w, SP_LIT(WHO_UNKNOWN));
+	else
+		write_principal(w, p);
 	text_json_member(w, "target", frame_get(f, KEY_TARGET));
 	text_json_member(w, "part", frame_get(f, KEY_PART));
 	text_json_member(w, "module", frame_get(f, KEY_MODULE));
@@ -42,18 +52,17 @@ facts_header(struct session *s, const struct frame *f)
 	struct principal p;
 	struct arena *a = arena_new(0);
 	int rc = a == NULL ? SP_ENOMEM : principal_parse(a, frame_get(f, KEY_PRINCIPAL), &p);
-	if (rc == SP_OK && !frame_field_u64_get(frame_get(f, KEY_STARTED), &s->started))
+	struct sp_writer w = buffer_writer(&text);
+	write_who(&w, f, rc == SP_OK ? &p : NULL);
+	if (!frame_field_u64_get(frame_get(f, KEY_STARTED), &s->started) && rc == SP_OK)
 		rc = SP_EPROTO;
-	if (rc == SP_OK) {
-		struct sp_writer w = buffer_writer(&text);
-		write_who(&w, f, &p);
-		rc = buffer_written(&text, &w);
-	}
+	int written = buffer_written(&text, &w);
+	if (written == SP_OK)
+		session_who(s, buffer_bytes(&text));
 	copy_text(s->target, sizeof(s->target), frame_get(f, KEY_TARGET));
-	session_who(s, rc == SP_OK ? buffer_bytes(&text) : (struct sp_bytes){ NULL, 0 });
 	buffer_free(&text);
 	arena_free(&a);
-	return rc;
+	return rc == SP_OK ? written : rc;
 }
 
 /* ---- operations ---- */

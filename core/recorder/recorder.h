@@ -266,7 +266,7 @@ struct session *session_find(struct recorder *r, const uint8_t id[ID_LEN]);
 struct session *session_new(struct recorder *r, const uint8_t id[ID_LEN]);
 void session_free(struct recorder *r, struct session *s);
 void session_touch(struct recorder *r, struct session *s);
-/* What lines of the logs say of it: copied; empty: nothing. */
+/* What lines of the logs say of it: copied. */
 void session_who(struct session *s, struct sp_bytes members);
 /* It is over, and waits to be signed: what only frames need is given back. */
 void session_slim(struct session *s);
@@ -277,6 +277,8 @@ void session_entry(const struct session *s, struct journal_entry *e_r);
 uint32_t session_next_number(const struct session *s); /* of a clear frame added now */
 
 /* facts.c */
+#define WHO_UNKNOWN "\"who\":null"
+/* On failure lines of the session say what is known. */
 int facts_header(struct session *s, const struct frame *f) SP_MUST;
 void facts_frame(struct recorder *r, struct session *s, const struct frame *f, uint32_t number);
 

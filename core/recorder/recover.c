@@ -126,6 +126,7 @@ on_entry(void *owner, const struct batch *b, const struct journal_entry *e)
 		s = session_new(r, e->session);
 		s->bytes = s->in_file = s->state.from = e->offset;
 		s->fresh = true;
+		session_who(s, SP_LIT(WHO_UNKNOWN)); /* until its header is read */
 		memcpy(s->chain, e->previous, DIGEST_LEN);
 	}
 	if (e->block.len + e->placed > 0 && b->number > r->recovered->audited && s->again.lines == 0) {
@@ -234,8 +235,6 @@ recorder_recover_lines(struct recorder *r)
 		for (struct session *s = r->bucket[i]; s != NULL; s = s->next) {
 			if (s->state.blocks > 0 && read_facts(r, s) != SP_OK)
 				unread++;
-			if (s->who.len == 0)
-				session_who(s, SP_LIT("\"who\":null"));
 			s->ending = s->state.state != SESSION_LIVE;
 		}
 	if (unread > 0)

@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -463,6 +464,22 @@ file_lines(const char *path)
 	for (size_t i = 0; i < b.len; i++)
 		n += b.p[i] == '\n';
 	return n;
+}
+
+/* Each line is JSON, as other programs read it. */
+static inline void
+check_lines(const char *path, unsigned n)
+{
+	struct sp_bytes log = file_bytes(path);
+	json_error_t error;
+	for (const char *line = (const char *)log.p, *stop; line != NULL && (stop = strchr(line, '\n')) != NULL; line = stop + 1, n--) {
+		json_t *j = json_loadb(line, (size_t)(stop - line), JSON_REJECT_DUPLICATES, &error);
+		if (j == NULL)
+			(void)printf("\n  %s: %.*s\n", error.text, (int)(stop - line), line);
+		CU_ASSERT(json_is_object(j));
+		json_decref(j);
+	}
+	CU_ASSERT_EQUAL(n, 0);
 }
 
 static inline bool

@@ -172,6 +172,80 @@ test_line_swallowed(void)
 	world_free(&w);
 }
 
+/* A header that another version wrote, whose principal this one can't read: not one that a worker can begin a session with now. */
+static void
+header_of_another(struct world *w)
+{
+	uint8_t bytes[256];
+	char text[ID_TEXT];
+	struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+	struct session *s = session_new(w->r, id);
+	frame_field(&o, KEY_SESSION, sp_str(id_format(id, text)));
+	frame_field(&o, KEY_PRINCIPAL, SP_LIT("{\"user\":\"ann\",\"of another version\":1}"));
+	frame_field(&o, KEY_TARGET, SP_LIT("orders"));
+	frame_field(&o, KEY_ADDRESS, SP_LIT("192.0.2.1"));
+	s->source = w->r->sources;
+	s->ring = source_ring(w->r, s->source);
+	session_frame(w->r, s, &(struct frame){ .type = FRAME_HEADER, .at = 1, .payload = sp_written(&o) });
+	verdict_journaled(w);
+}
+
+static void
+test_header_unread(void)
+{
+	struct world *w = world_new();
+	id_new(id);
+	world_crash(w, header_of_another);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 0);
+	world_start(w);
+	say_statement(w, id, 8, "SELECT 8");
+	say_end(w, id);
+	world_sweep(w);
+	check_lines(w->audit, 2);
+	check_lines(w->access, 1);
+	CU_ASSERT(file_has(w->audit, "\"op\":7,\"who\":null,\"target\":\"orders\""));
+	CU_ASSERT(file_has(w->audit, "\"op\":8,\"who\":null,\"target\":\"orders\""));
+	CU_ASSERT(file_has(w->access, "\"address\":\"192.0.2.1\"") && file_has(w->access, "\"started\":null"));
+	world_free(&w);
+}
+
+/* What was said is in the session's file only. */
+static void
+rotated_once(struct world *w)
+{
+	char path[256];
+	world_path(w, "journal/00000001.jnl", path);
+	world_sweep(w);
+	w->r->journal.size = w->r->journal.full + w->r->begun;
+	for (unsigned i = 0; i < 50 && access(path, F_OK) == 0; i++)
+		world_sweep(w);
+	if (access(path, F_OK) == 0)
+		_exit(1);
+}
+
+/* Nothing at all of its file can be read. */
+static void
+test_file_unread(void)
+{
+	struct world *w = world_new();
+	char path[256];
+	say_header(w, id);
+	say_operation(w, id, 7, "SELECT 7");
+	world_crash(w, rotated_once);
+	session_file(w, id, path);
+	CU_ASSERT_EQUAL(truncate(path, RECORDING_HEAD), 0);
+	log_level(SP_ERROR + 1);
+	world_start(w);
+	say_verdict(w, id, 7, "deny");
+	say_end(w, id);
+	world_sweep(w);
+	check_lines(w->audit, 1);
+	check_lines(w->access, 1);
+	CU_ASSERT(file_has(w->audit, "\"op\":7,\"who\":null,\"kind\":null,\"tag\":null,\"verdict\":\"deny\""));
+	CU_ASSERT(file_has(w->access, "\"who\":null,\"started\":null"));
+	world_free(&w);
+}
+
 /* Killed inside write(2): the beginning of a line is taken back and the line written whole. */
 static void
 line_begun(struct world *w)
@@ -744,7 +818,8 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "each point (P8)", test_each_point }, { "line across", test_line_across },
-		{ "line across deaths", test_line_across_deaths }, { "line of what was held", test_line_of_held }, { "line swallowed", test_line_swallowed },
+		{ "line across deaths", test_line_across_deaths }, { "line of what was held", test_line_of_held },
+		{ "header unread", test_header_unread }, { "file unread", test_file_unread }, { "line swallowed", test_line_swallowed },
 		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },
 		{ "torn batch (RC7)", test_torn_batch }, { "file ahead", test_file_ahead }, { "file torn", test_file_torn },
 		{ "flood", test_flood }, { "flood in parts", test_flood_in_parts }, { "flood and power", test_flood_and_power }, { "flood gone", test_flood_gone },
