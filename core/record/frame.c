@@ -207,30 +207,55 @@ rows_walk(struct rows_walk *r, struct sp_bytes b)
 	return rows;
 }
 
-int
-frame_note(struct frame *f)
+/* Whole fields, and bits of those it has. */
+static inline int
+look_through(const struct frame *f, uint64_t *has_r)
 {
 	struct sp_reader r = sp_reader(f->payload);
 	struct sp_bytes value;
 	uint64_t has = 0;
 	unsigned key;
-	f->lacks = 0;
-	if (frame_is_stream(f->type))
-		return SP_OK;
+	*has_r = 0;
 	while (next_field(&r, &key, &value)) {
 		if (key == 0)
 			return SP_EPROTO;
 		has |= key > 63 ? 0 : UINT64_C(1) << key;
 	}
-	if (!sp_rd_done(&r))
+	*has_r = has;
+	return sp_rd_done(&r) ? SP_OK : SP_EPROTO;
+}
+
+_Static_assert(FRAME_NUMBER_MAX == INT64_MAX, "the highest bit tells");
+
+/* The field that counts, if it has one. */
+static bool
+number_holds(const struct frame *f, enum frame_key key)
+{
+	struct sp_bytes value = frame_get(f, key);
+	return !frame_may_have(f, key) || (value.len == 8 && value.p[0] < 0x80);
+}
+
+int
+frame_note(struct frame *f)
+{
+	const uint64_t numbers = UINT64_C(1) << KEY_STARTED | UINT64_C(1) << KEY_ROWS | UINT64_C(1) << KEY_BYTES;
+	uint64_t has;
+	f->lacks = 0;
+	if (f->at > FRAME_NUMBER_MAX)
+		return SP_EPROTO;
+	if (frame_is_stream(f->type))
+		return SP_OK;
+	if (look_through(f, &has) != SP_OK)
 		return SP_EPROTO;
 	f->lacks = ~has;
-	return SP_OK;
+	if ((has & numbers) == 0) /* most have none */
+		return SP_OK;
+	return number_holds(f, KEY_STARTED) && number_holds(f, KEY_ROWS) && number_holds(f, KEY_BYTES) ? SP_OK : SP_EPROTO;
 }
 
 int
 frame_check(const struct frame *f)
 {
-	struct frame noted = *f;
-	return frame_note(&noted);
+	uint64_t has;
+	return frame_is_stream(f->type) ? SP_OK : look_through(f, &has);
 }

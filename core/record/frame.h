@@ -71,6 +71,7 @@ struct frame {
 #define FRAME_HEAD 20
 #define FRAME_MAX (20u << 20)
 #define FRAME_ROW_NULL 0xffffffffu
+#define FRAME_NUMBER_MAX INT64_MAX /* of its time and of numbers in its fields: readers of JSON take no larger one */
 
 enum frame_flag {
 	FRAME_PART = 1 /* an operation's sealed half: its text and parameters; the clear half came first */
@@ -104,8 +105,14 @@ int frame_decode(struct sp_reader *r, struct frame *f_r) SP_MUST;
 bool frame_is_stream(unsigned type);
 /* 0 when the payload is what the type says: whole fields; a stream may be anything. */
 int frame_check(const struct frame *f) SP_MUST;
-/* The same, and `lacks` is set: for a payload that stays as it is. */
+/* Of one that is to be recorded, its numbers too; and `lacks` is set, for a payload that stays as it is. */
 int frame_note(struct frame *f) SP_MUST;
+/* …which a sum of such numbers keeps to. */
+static inline uint64_t
+frame_number_sum(uint64_t a, uint64_t b)
+{
+	return a < FRAME_NUMBER_MAX && b < FRAME_NUMBER_MAX - a ? a + b : FRAME_NUMBER_MAX;
+}
 const char *frame_name(unsigned type);
 
 /* Where a stream of rows stands; begins zeroed. */

@@ -16,6 +16,8 @@
 #define OWN_SHOWN 100
 #define INDENT "            "
 #define EARLY_MAX (64u << 10)
+#define COLUMNS 80u
+#define ROWS 24u
 
 static const char *const form_names[] = { [SHOW_TEXT] = "text", [SHOW_JSONL] = "jsonl", [SHOW_ASCIICAST] = "asciicast", [SHOW_TERMINAL] = "terminal" };
 _Static_assert(sizeof(form_names) / sizeof(*form_names) == SHOW_FORMS, "a name per form");
@@ -282,14 +284,19 @@ time_text(struct sp_writer *w, const struct frame *f)
 	text_printf(w, " %s", frame_name(f->type));
 }
 
+/* A terminal's rows or columns, or what they are where nobody says so, or more than sp_record_size() takes. */
+static unsigned
+size_of(const struct frame *f, enum frame_key key, unsigned otherwise)
+{
+	uint64_t n;
+	return frame_field_u64_get(frame_get(f, key), &n) && n <= UINT32_MAX ? (unsigned)n : otherwise;
+}
+
 /* "97x31": columns and rows */
 static void
 size_print(const struct frame *f, char to[48])
 {
-	uint64_t rows = 24, columns = 80;
-	(void)frame_field_u64_get(frame_get(f, KEY_ROWS), &rows);
-	(void)frame_field_u64_get(frame_get(f, KEY_BYTES), &columns);
-	(void)snprintf(to, 48, "%llux%llu", (unsigned long long)columns, (unsigned long long)rows);
+	(void)snprintf(to, 48, "%ux%u", size_of(f, KEY_BYTES, COLUMNS), size_of(f, KEY_ROWS, ROWS));
 }
 
 static void
@@ -420,13 +427,23 @@ typed_json(struct sp_writer *w, unsigned key, struct sp_bytes v)
 	sp_wr_u8(w, '}');
 }
 
+/* Readers of JSON refuse larger ones, which no recorder takes from a worker any more: as a text they are told, too. */
+static void
+number_json(struct sp_writer *w, uint64_t value)
+{
+	const char *quote = value > FRAME_NUMBER_MAX ? "\"" : "";
+	text_put(w, quote);
+	text_number(w, value);
+	text_put(w, quote);
+}
+
 static void
 field_json(struct sp_writer *w, unsigned key, struct sp_bytes v)
 {
 	struct sp_reader r = sp_reader(v);
 	switch (shape_of(key, v)) {
 	case NUMBER:
-		text_printf(w, "%llu", (unsigned long long)sp_rd_be64(&r));
+		number_json(w, sp_rd_be64(&r));
 		break;
 	case HEX:
 		sp_wr_u8(w, '"');
@@ -490,7 +507,8 @@ frame_json(struct sp_writer *w, const struct frame *f)
 	sp_wr_u8(w, '{');
 	text_json_member(w, "type", sp_str(frame_name(f->type)));
 	text_json_number(w, "frame", f->number);
-	text_json_number(w, "at_us", f->at);
+	member(w, "at_us");
+	number_json(w, f->at);
 	if (f->op > 0)
 		text_json_number(w, "op", f->op);
 	if (f->channel > 0)
@@ -511,12 +529,9 @@ frame_json(struct sp_writer *w, const struct frame *f)
 static void
 cast_begin(struct show *s, struct sp_writer *w, const struct frame *f)
 {
-	uint64_t rows = 24, columns = 80;
-	if (f->type == FRAME_RESIZE) {
-		(void)frame_field_u64_get(frame_get(f, KEY_ROWS), &rows);
-		(void)frame_field_u64_get(frame_get(f, KEY_BYTES), &columns);
-	}
-	text_printf(w, "{\"version\":2,\"width\":%llu,\"height\":%llu", (unsigned long long)columns, (unsigned long long)rows);
+	bool told = f->type == FRAME_RESIZE;
+	unsigned columns = told ? size_of(f, KEY_BYTES, COLUMNS) : COLUMNS, rows = told ? size_of(f, KEY_ROWS, ROWS) : ROWS;
+	text_printf(w, "{\"version\":2,\"width\":%u,\"height\":%u", columns, rows);
 	sp_wr_put(w, buffer_bytes(&s->head));
 	sp_wr_put(w, buffer_bytes(&s->early));
 	buffer_free(&s->head);

@@ -17,6 +17,7 @@
 #define NAME 80
 #define HOURS 24
 #define HOUR 3600000000u /* µs */
+#define ROWS_SOME (UINT64_C(1) << 40) /* more in one answer, which only a liar has, are so many: times columns of one frame, that is a number still */
 
 struct kind {
 	char target[64], what[12], rule[NAME];
@@ -189,7 +190,7 @@ count_frame(struct recorder *r, struct session *s, const struct frame *f)
 	case FRAME_DONE:
 		o = operation_find(s, f->op);
 		if (o != NULL && frame_field_u64_get(frame_get(f, KEY_ROWS), &rows))
-			c->masked_values += rows * o->masked;
+			c->masked_values = frame_number_sum(c->masked_values, (rows < ROWS_SOME ? rows : ROWS_SOME) * o->masked);
 		break;
 	default:
 		break;

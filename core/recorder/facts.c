@@ -107,7 +107,7 @@ on_done(const struct recorder *r, struct session *s, const struct frame *f)
 	uint64_t rows;
 	struct operation *o = operation_find(s, f->op);
 	if (frame_field_u64_get(frame_get(f, KEY_ROWS), &rows) && !r->recovering)
-		s->state.rows += rows;
+		s->state.rows = frame_number_sum(s->state.rows, rows);
 	if (o != NULL)
 		operation_drop(s, o);
 }

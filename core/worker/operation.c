@@ -988,7 +988,8 @@ sp_done(struct sp_op *op, const struct sp_outcome *o)
 {
 	uint8_t space[1024];
 	struct sp_writer w = sp_writer(space, sizeof(space));
-	frame_field_u64(&w, KEY_ROWS, o->rows);
+	uint64_t rows = o->rows < FRAME_NUMBER_MAX ? o->rows : FRAME_NUMBER_MAX; /* a target may say what it likes */
+	frame_field_u64(&w, KEY_ROWS, rows);
 	if (o->error != NULL && o->error[0] != '\0')
 		frame_field(&w, KEY_ERROR, (struct sp_bytes){ (const uint8_t *)o->error, strnlen(o->error, 32) });
 	if (o->text != NULL)
@@ -996,7 +997,7 @@ sp_done(struct sp_op *op, const struct sp_outcome *o)
 	record_frame(op->s, FRAME_DONE, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
 	if (op->s->reports && o->error != NULL && o->error[0] != '\0')
 		keeper_ran(op, true);
-	op->s->rows += o->rows;
+	op->s->rows = frame_number_sum(op->s->rows, rows);
 	op->s->active = op->s->w->now;
 	op->state = OP_DONE;
 	return SP_OK;

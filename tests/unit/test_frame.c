@@ -123,6 +123,43 @@ test_note(void)
 	CU_ASSERT_EQUAL(noted.lacks, 0);
 }
 
+/* Numbers that no reader of JSON takes: not in what is to be recorded; what was recorded once is still read. */
+static void
+test_numbers(void)
+{
+	static const unsigned number[] = { KEY_STARTED, KEY_ROWS, KEY_BYTES };
+	uint8_t payload[64];
+	for (unsigned i = 0; i < 3; i++)
+		for (unsigned n = 0; n < 4; n++) {
+			static const uint64_t value[] = { 0, FRAME_NUMBER_MAX, FRAME_NUMBER_MAX + UINT64_C(1), UINT64_MAX };
+			struct sp_writer p = sp_writer(payload, sizeof(payload));
+			frame_field(&p, KEY_TAG, SP_LIT("\xff\xff"));
+			frame_field_u64(&p, (enum frame_key)number[i], value[n]);
+			struct frame f = { .type = FRAME_DONE, .payload = sp_written(&p) };
+			CU_ASSERT_EQUAL(frame_check(&f), SP_OK);
+			CU_ASSERT_EQUAL(frame_note(&f), n < 2 ? SP_OK : SP_EPROTO);
+			f.payload.len--; /* cut off */
+			CU_ASSERT_EQUAL(frame_note(&f), SP_EPROTO);
+		}
+	for (size_t len = 0; len < 10; len++) {
+		struct sp_writer p = sp_writer(payload, sizeof(payload));
+		frame_field(&p, KEY_ROWS, (struct sp_bytes){ (const uint8_t *)"\0\0\0\0\0\0\0\0\0", len });
+		struct frame f = { .type = FRAME_DONE, .payload = sp_written(&p) };
+		CU_ASSERT_EQUAL(frame_note(&f), len == 8 ? SP_OK : SP_EPROTO);
+	}
+	for (unsigned type = FRAME_DONE; type >= FRAME_ROWS; type--) {
+		struct frame f = { .type = (enum frame_type)type, .at = FRAME_NUMBER_MAX };
+		CU_ASSERT_EQUAL(frame_note(&f), SP_OK);
+		f.at++;
+		CU_ASSERT_EQUAL(frame_note(&f), SP_EPROTO);
+		CU_ASSERT_EQUAL(frame_check(&f), SP_OK);
+	}
+	CU_ASSERT_EQUAL(frame_number_sum(2, 3), 5);
+	CU_ASSERT_EQUAL(frame_number_sum(FRAME_NUMBER_MAX - 1, 1), FRAME_NUMBER_MAX);
+	CU_ASSERT_EQUAL(frame_number_sum(FRAME_NUMBER_MAX, 1), FRAME_NUMBER_MAX);
+	CU_ASSERT_EQUAL(frame_number_sum(UINT64_MAX, UINT64_MAX), FRAME_NUMBER_MAX);
+}
+
 static void
 test_too_big(void)
 {
@@ -197,7 +234,7 @@ main(void)
 		{ "every cut is refused", test_cut },
 		{ "odd heads are refused", test_odd },
 		{ "payloads are checked by type", test_check },
-		{ "what was looked through answers as before", test_note },
+		{ "what was looked through answers as before", test_note }, { "numbers", test_numbers },
 		{ "too big is refused", test_too_big },
 		{ "every type has a name", test_names },
 		{ "rows cut anywhere", test_rows_walk },

@@ -267,6 +267,26 @@ test_no_room_for_long(void)
 	world_end(&v);
 }
 
+/* A target that tells of more rows than a recorder takes from a worker: nobody's session is to end of that. */
+static void
+test_many_rows(void)
+{
+	const struct sp_outcome o = { .rows = UINT64_MAX, .error = "", .text = "" };
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	for (unsigned i = 0; i < 3; i++) {
+		world_say(&v, "select\n");
+		CU_ASSERT_EQUAL(sp_done(v.op[i], &o), SP_OK);
+	}
+	CU_ASSERT_EQUAL(v.s->rows, FRAME_NUMBER_MAX);
+	close(v.client);
+	v.client = -1;
+	world_turn(&v);
+	const char *recorded = world_recorded(&v); /* each of them is looked at as the recorder does it */
+	CU_ASSERT(strstr(recorded, " done") != NULL && strstr(recorded, " end") != NULL);
+	world_end(&v);
+}
+
 /* Before anybody is admitted there is nothing to record, and a recorder that fails ends nobody. */
 static void
 test_nobody_to_record(void)
@@ -299,6 +319,7 @@ main(void)
 		{ "a small ring is not full from the start", test_small_ring },
 		{ "no room in the ring", test_no_room },
 		{ "no room for long", test_no_room_for_long },
+		{ "many rows", test_many_rows },
 		{ "nobody to record", test_nobody_to_record },
 		CU_TEST_INFO_NULL,
 	};

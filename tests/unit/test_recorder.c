@@ -501,6 +501,107 @@ test_hostile_worker(void)
 	}
 }
 
+static void
+say_number(struct world *w, const uint8_t *id, struct frame f, unsigned key, struct sp_bytes value)
+{
+	uint8_t bytes[64];
+	struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+	frame_field(&o, (enum frame_key)key, value);
+	f.payload = sp_written(&o);
+	say_frame(w, 0, id, f);
+}
+
+/* Numbers that no reader of JSON takes: they break the ring, as what is malformed does, and no line has them. */
+static void
+test_hostile_numbers(void)
+{
+	const struct { enum frame_type type; unsigned key; struct sp_bytes value; uint64_t at; } row[] = {
+		{ FRAME_DONE, KEY_ROWS, SP_LIT("\x80\0\0\0\0\0\0\0"), 1 },
+		{ FRAME_DONE, KEY_ROWS, SP_LIT("\xff\xff\xff\xff\xff\xff\xff\xff"), 1 },
+		{ FRAME_DONE, KEY_ROWS, SP_LIT("\1\2\3"), 1 },
+		{ FRAME_END, KEY_BYTES, SP_LIT("\x80\0\0\0\0\0\0\1"), 1 },
+		{ FRAME_RESIZE, KEY_BYTES, SP_LIT("\x80\0\0\0\0\0\0\0"), 1 },
+		{ FRAME_NOTICE, KEY_STARTED, SP_LIT("\xf0\0\0\0\0\0\0\0"), 1 },
+		{ FRAME_OUTPUT, KEY_TEXT, SP_LIT("x"), UINT64_C(1) << 63 },
+		{ FRAME_VERDICT, KEY_WHAT, SP_LIT("allow"), UINT64_MAX },
+	};
+	for (unsigned i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct world *w = world_new();
+		uint8_t id[ID_LEN];
+		world_start(w);
+		say_header(w, id);
+		say_operation(w, id, 1, "SELECT 1");
+		say_number(w, id, (struct frame){ .type = row[i].type, .op = 1, .at = row[i].at }, row[i].key, row[i].value);
+		refuse(w, frame_name(row[i].type));
+		recorder_worker_gone(w->r, 0);
+		world_sweep(w);
+		CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HOT");
+		check_lines(w->audit, 0);
+		check_lines(w->access, 1);
+		world_free(&w);
+	}
+}
+
+/* …and a target that tells of more than there can be, again and again: the sum stays one. */
+static void
+test_many_rows(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], mask[16] = { 1, 0, 0, 0, 25, 0, 0, 'c' };
+	world_start(w);
+	say_header(w, id);
+	for (uint32_t op = 1; op <= 30; op++) {
+		say_operation(w, id, op, "SELECT 1");
+		say_verdict(w, id, op, "allow");
+		say_number(w, id, (struct frame){ .type = FRAME_COLUMNS, .op = op, .at = 2 }, KEY_COLUMN, (struct sp_bytes){ mask, 8 });
+		say_done(w, id, op, op % 2 == 0 ? 999999999999999999u : FRAME_NUMBER_MAX);
+	}
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_FALSE(ring_failed(w->ring[0]));
+	check_lines(w->audit, 30);
+	check_lines(w->access, 1);
+	CU_ASSERT(file_has(w->access, "\"rows\":9223372036854775807,"));
+	char *counts = counts_json(w->r);
+	CU_ASSERT(counts != NULL && strstr(counts, "\"masked_columns\":30,\"masked_values\":32985348833280,") != NULL);
+	free(counts);
+	world_free(&w);
+}
+
+/* Nobody's session does not begin; one of somebody without a name does, and its lines are whole. */
+static void
+test_hostile_header(void)
+{
+	static const struct { const char *principal; bool begins; } row[] = {
+		{ NULL, false }, { "", false }, { "null", false }, { "{}", false }, { "{\"user\":\"ann\"}", false },
+		{ "{\"identity\":\"\",\"issuer\":\"\",\"subject\":\"\",\"user\":\"\",\"name\":\"\",\"person\":\"\",\"groups\":[],\"roles\":[],"
+		  "\"token\":\"\",\"class\":\"\",\"expires\":99999999999999999999}", false },
+		{ "{\"identity\":\"\",\"issuer\":\"\",\"subject\":\"\",\"user\":\"\",\"name\":\"\",\"person\":\"\",\"groups\":[],\"roles\":[],"
+		  "\"token\":\"\",\"class\":\"\",\"expires\":0}", true },
+	};
+	for (unsigned i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct world *w = world_new();
+		uint8_t id[ID_LEN], bytes[1024];
+		char text[ID_TEXT];
+		struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+		world_start(w);
+		id_new(id);
+		frame_field(&o, KEY_SESSION, sp_str(id_format(id, text)));
+		if (row[i].principal != NULL)
+			frame_field(&o, KEY_PRINCIPAL, sp_str(row[i].principal));
+		frame_field_u64(&o, KEY_STARTED, 1);
+		say_frame(w, 0, id, (struct frame){ .type = FRAME_HEADER, .at = 1, .payload = sp_written(&o) });
+		say_statement(w, id, 1, "SELECT 1");
+		say_end(w, id);
+		world_sweep(w);
+		CU_ASSERT_EQUAL(ring_failed(w->ring[0]), !row[i].begins);
+		check_lines(w->audit, row[i].begins);
+		check_lines(w->access, row[i].begins);
+		CU_ASSERT_EQUAL(file_has(w->audit, "\"op\":1,\"user\":\"\",\"identity\":\"\","), row[i].begins);
+		world_free(&w);
+	}
+}
+
 /* A session's name is used once, also after the recorder was started anew (RC3). */
 static void
 test_name_again(void)
@@ -1070,7 +1171,8 @@ main(void)
 		{ "decisions again", test_decisions_again }, { "unfinished operations", test_unfinished }, { "at rest", test_at_rest }, { "a trickle (P10)", test_trickle },
 		{ "others' files beside a busy session (P10)", test_flush_of_others }, { "kinds apart", test_kinds_apart }, { "sync modes (P1)", test_sync_modes }, { "lines beside frames", test_lines_beside }, { "a crowd (P10)", test_crowd },
 		{ "failing journal (P8, RC2)", test_failing_journal },
-		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker }, { "name again (RC3)", test_name_again },
+		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker },
+		{ "hostile numbers", test_hostile_numbers }, { "many rows", test_many_rows }, { "hostile header", test_hostile_header }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
 		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "a keeper without its ledger", test_keeper_without_its_ledger }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },
 		{ "reopen", test_reopen }, { "hostile text (RC5)", test_hostile_text }, { "segments", test_segments },

@@ -85,6 +85,35 @@ test_json_lines(void)
 	world_free(&w);
 }
 
+/* Of a recording that an older recorder took from a worker in others' hands: numbers that no reader of JSON takes as such. */
+static void
+test_numbers(void)
+{
+	uint8_t bytes[64];
+	struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+	json_t *at, *rows;
+	w = world_new();
+	world_start(w);
+	say_header(w, id);
+	world_tick(w);
+	frame_field_u64(&o, KEY_ROWS, UINT64_MAX);
+	frame_field_u64(&o, KEY_BYTES, FRAME_NUMBER_MAX);
+	session_frame(w->r, session_find(w->r, id), &(struct frame){ .type = FRAME_RESIZE, .at = UINT64_C(1) << 63, .payload = sp_written(&o) });
+	world_stop(w, false);
+	session_file(w, id, file);
+	RUN(NULL, "replay", file, "--format", "jsonl");
+	command_expect(0, "\"type\":\"resize\"", NULL);
+	json_t *j = json_loads(strchr(command.out, '\n') + 1, JSON_REJECT_DUPLICATES, NULL);
+	CU_ASSERT_TRUE((at = json_object_get(j, "at_us")) != NULL && (rows = json_object_get(j, "rows")) != NULL);
+	CU_ASSERT_EQUAL(json_integer_value(json_object_get(j, "bytes")), FRAME_NUMBER_MAX);
+	CU_ASSERT_STRING_EQUAL(json_is_string(at) ? json_string_value(at) : "", "9223372036854775808");
+	CU_ASSERT_STRING_EQUAL(json_is_string(rows) ? json_string_value(rows) : "", "18446744073709551615");
+	json_decref(j);
+	RUN(NULL, "replay", file, "--format", "asciicast");
+	command_expect(0, "\"width\":80,\"height\":24,", NULL);
+	world_free(&w);
+}
+
 static void
 test_sealed(void)
 {
@@ -188,7 +217,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "text (RC5)", test_text }, { "JSON lines, asciicast (RC5)", test_json_lines }, { "sealed (P9)", test_sealed }, { "a terminal's bytes (RC5)", test_terminal },
+		{ "text (RC5)", test_text }, { "JSON lines, asciicast (RC5)", test_json_lines }, { "numbers", test_numbers }, { "sealed (P9)", test_sealed }, { "a terminal's bytes (RC5)", test_terminal },
 		{ "explain", test_explain }, { "verify (RC1)", test_verify }, CU_TEST_INFO_NULL,
 	};
 	command_begin();
