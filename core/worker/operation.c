@@ -96,7 +96,7 @@ sp_op_stands(const struct sp_op *op)
 }
 
 static void
-approvals_free(struct approvals **a)
+approvals_free(struct op_approvals **a)
 {
 	if (*a == NULL)
 		return;
@@ -170,7 +170,7 @@ record_verdict(struct sp_op *op, const char *what, const char *rule, const char 
 	frame_field(&w, KEY_WHAT, sp_str(what));
 	frame_field(&w, KEY_RULE, (struct sp_bytes){ (const uint8_t *)rule, strnlen(rule, 200) });
 	frame_field(&w, KEY_MESSAGE, (struct sp_bytes){ (const uint8_t *)text, strnlen(text, 1000) });
-	const struct approvals *a = op->approvals;
+	const struct op_approvals *a = op->approvals;
 	if (a != NULL && a->request[0] != '\0')
 		frame_field(&w, KEY_APPROVAL, sp_str(a->request));
 	if (a != NULL && a->by != NULL)
@@ -546,7 +546,7 @@ op_decided(struct sp_session *s, uint32_t number, const struct op_decision *d)
 	/* It may have crossed our withdrawal: another rule asks by now, and waits for its own answer. */
 	if (op == NULL || !sp_bytes_eq(d->hash, (struct sp_bytes){ op->approvals->hash, DIGEST_LEN }))
 		return;
-	struct approvals *have = op->approvals;
+	struct op_approvals *have = op->approvals;
 	const struct approval_rule *a = missing_approval(op);
 	free(have->by);
 	have->by = mem_string(d->by);

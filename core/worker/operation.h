@@ -47,9 +47,9 @@ enum op_state { OP_NEW, OP_ASKED, OP_HELD, OP_DECIDED, OP_DONE };
 
 #define MOST_APPROVALS 4
 
-struct approvals {         /* of an operation that is held, or was */
-	uint8_t hash[DIGEST_LEN];     /* what the awaited one is for */
-	uint8_t had[MOST_APPROVALS][DIGEST_LEN];  /* what was approved: by approval_hash() */
+struct op_approvals {      /* of an operation that is held, or was */
+	uint8_t hash[DIGEST_LEN]; /* what the awaited one is for */
+	uint8_t had[MOST_APPROVALS][DIGEST_LEN]; /* what was approved: by approval_hash() */
 	unsigned n;
 	char request[64];        /* that is awaited; "" while the keeper has not named it */
 	char *by;                /* who agreed */
@@ -69,7 +69,7 @@ struct sp_op {
 	uint64_t epoch;          /* in which it was decided */
 	unsigned ncolumns;
 	struct buffer columns;   /* the description of the answer, encoded: also its plan's key */
-	struct approvals *approvals;  /* NULL: it was never held */
+	struct op_approvals *approvals; /* NULL: it was never held */
 };
 
 static inline unsigned

@@ -12,7 +12,7 @@ static struct shape shape;
 static struct param params[2];
 static struct meaning meanings[2];
 static struct sp_session session;
-static struct approvals approvals;
+static struct op_approvals approvals;
 static struct sp_op op;
 static struct approval_rule rule;
 
@@ -30,7 +30,7 @@ fresh(const char *text, unsigned nparams)
 		.principal = { .issuer = "https://idp", .subject = "ann", .token = "tok" } };
 	for (unsigned i = 0; i < ID_LEN; i++)
 		session.id[i] = (uint8_t)i;
-	approvals = (struct approvals){ 0 };
+	approvals = (struct op_approvals){ 0 };
 	op = (struct sp_op){ .s = &session, .op = { .shape = &shape, .param = params, .nparams = nparams }, .approvals = &approvals };
 	rule = (struct approval_rule){ .rule = "x" };
 	memset(rule.hash, 7, sizeof(rule.hash));
