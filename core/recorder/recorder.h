@@ -333,7 +333,6 @@ int files_take(struct recorder *r) SP_MUST;
 void file_add(struct recorder *r, struct session *s, struct sp_bytes block);
 int file_flush(struct recorder *r, struct session *s) SP_MUST;
 int files_progress(struct recorder *r) SP_MUST;
-/* Nothing came for some time: its memory is given back. */
 /* The file holds all that is journaled, and is on disk. */
 int file_sync(struct recorder *r, struct session *s) SP_MUST;
 /* The session need not be in memory any more: what its file lacks on disk is in the journal, and is seen to from there. */
