@@ -10,6 +10,7 @@
 
 #define LITTLE (16u << 10) /* bytes of a block's frames */
 #define LITTLE_TABLE 11    /* log2 of its 32-bit places */
+#define PIECE (12u << 10)  /* what is compressed in one go, when somebody is to be let go first between */
 
 void
 block_chain_start(const uint8_t session[ID_LEN], uint8_t out[DIGEST_LEN])
@@ -118,6 +119,8 @@ struct block_maker {
 	ZSTD_CCtx *zstd;
 	struct digest *hash;
 	int level;
+	void (*pause)(void *owner);
+	void *owner;
 	struct buffer packed;
 };
 
@@ -148,6 +151,13 @@ block_maker_level(struct block_maker *m, int level)
 	m->level = level;
 }
 
+void
+block_maker_pause(struct block_maker *m, void (*pause)(void *owner), void *owner)
+{
+	m->pause = pause;
+	m->owner = owner;
+}
+
 /*
  * In a little block level -1 takes no longer than -5 and makes it smaller; and zstd's table of 8 KB finds as much in it
  * as one of 32 KB, which is emptied for every block.
@@ -161,6 +171,32 @@ tune(const struct block_maker *m, size_t len)
 	    !ZSTD_isError(ZSTD_CCtx_setParameter(m->zstd, ZSTD_c_hashLog, little && level < 0 ? LITTLE_TABLE : 0));
 }
 
+/* Into less room than it had: what doesn't shrink is an error, cheaply found. */
+static size_t
+pack_whole(struct block_maker *m, struct sp_bytes frames, uint8_t *into)
+{
+	return ZSTD_compress2(m->zstd, into, frames.len - 1, frames.p, frames.len);
+}
+
+/* The same, one zstd frame, with pauses: each piece is one of its blocks, and finds what repeats in those before. */
+static size_t
+pack_pieces(struct block_maker *m, struct sp_bytes frames, uint8_t *into)
+{
+	ZSTD_inBuffer in = { frames.p, 0, 0 };
+	ZSTD_outBuffer out = { into, frames.len - 1, 0 };
+	(void)ZSTD_CCtx_reset(m->zstd, ZSTD_reset_session_only); /* one that found no room is not over yet */
+	size_t rc = ZSTD_CCtx_setPledgedSrcSize(m->zstd, frames.len);
+	while (!ZSTD_isError(rc) && in.size < frames.len) {
+		in.size = frames.len - in.pos > PIECE ? in.pos + PIECE : frames.len;
+		rc = ZSTD_compressStream2(m->zstd, &out, &in, in.size < frames.len ? ZSTD_e_flush : ZSTD_e_end);
+		if (rc != 0) /* an error, or there is no room */
+			break;
+		if (in.size < frames.len)
+			m->pause(m->owner);
+	}
+	return rc == 0 ? out.pos : (size_t)-1; /* what ZSTD_isError() takes for one */
+}
+
 /* The frames compressed, when that makes them smaller. */
 static struct sp_bytes
 pack(struct block_maker *m, struct sp_bytes frames)
@@ -171,8 +207,7 @@ pack(struct block_maker *m, struct sp_bytes frames)
 	uint8_t *into = buffer_room(&m->packed, frames.len);
 	if (into == NULL)
 		return frames;
-	/* Room for less than it had: what doesn't shrink is an error, cheaply found. */
-	size_t n = ZSTD_compress2(m->zstd, into, frames.len - 1, frames.p, frames.len);
+	size_t n = (m->pause != NULL && frames.len > LITTLE ? pack_pieces : pack_whole)(m, frames, into);
 	return ZSTD_isError(n) ? frames : (struct sp_bytes){ into, n };
 }
 

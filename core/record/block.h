@@ -44,6 +44,8 @@ struct block_maker *block_maker_new(void);
 void block_maker_free(struct block_maker **m);
 /* zstd's level; 0: do not compress. */
 void block_maker_level(struct block_maker *m, int level);
+/* Called between pieces of what takes longer than some 20 µs; NULL: nobody is, and it is done in one go. */
+void block_maker_pause(struct block_maker *m, void (*pause)(void *owner), void *owner);
 /*
  * Appends to `out` the block of these frames: number, first, frames and wall of `b` are given, the
  * rest is set.  seal may be NULL.  chain: the previous hash on entry, this block's on return.

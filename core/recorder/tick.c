@@ -107,6 +107,12 @@ level_for(size_t bytes)
 	return bytes > VERY_BUSY ? -20 : bytes > BUSY ? -5 : 1;
 }
 
+static void
+step_aside(void *owner)
+{
+	recorder_step_aside(owner);
+}
+
 static bool
 make_batch(struct recorder *r)
 {
@@ -119,6 +125,7 @@ make_batch(struct recorder *r)
 	take_all(r);
 	for (struct session *s = r->touched; s != NULL; s = s->next_touched)
 		bytes += s->clear.bytes.len + s->sealed.bytes.len;
+	block_maker_pause(r->maker, r->polite != 0 ? step_aside : NULL, r);
 	block_maker_level(r->maker, level_for(bytes + r->batch.blocks.len + r->batch.placed.len));
 	for (struct session *s = r->touched; s != NULL; s = s->next_touched) {
 		recorder_step_aside(r);

@@ -39,11 +39,17 @@ frames_of(struct buffer *b, size_t n, bool noise)
 	return buffer_bytes(b);
 }
 
-/* Sizes around the limits, compressed or not, sealed or not: what went in comes out, and the chain holds. */
+static void
+count(void *owner)
+{
+	++*(unsigned *)owner;
+}
+
+/* Sizes around the limits, compressed or not, sealed or not, with and without pauses: what went in comes out, and the chain holds. */
 static void
 test_round(void)
 {
-	static const size_t size[] = { 0, 1, 200, 255, 256, 257, 5000, 16384, 16385, 1u << 20 };
+	static const size_t size[] = { 0, 1, 200, 255, 256, 257, 5000, 16000, 16384, 16385, 24576, 1u << 20 };
 	static const int level[] = { 1, -5, -20 };
 	struct block_maker *m = block_maker_new();
 	struct buffer in = { 0 }, out = { .max = 16u << 20 }, plain = { .max = BLOCK_PLAIN_MAX };
@@ -53,18 +59,22 @@ test_round(void)
 	seal_public(private, public);
 	CU_ASSERT_EQUAL(seal_begin(public, id, &seal), SP_OK);
 	for (unsigned i = 0; i < sizeof(size) / sizeof(*size); i++)
-		for (unsigned how = 0; how < 8; how++) {
+		for (unsigned how = 0; how < 16; how++) {
+			unsigned pauses = 0;
 			struct block b = { .number = 7, .first = 9, .frames = 1, .wall = 11 }, got;
 			struct sp_bytes frames = frames_of(&in, size[i], (how & 1) != 0);
 			struct unseal *u = unseal_new(private, id);
 			block_chain_start(id, chain);
 			memcpy(before, chain, sizeof(before));
 			block_maker_level(m, (how & 2) != 0 ? level[(i + how) % 3] : 0);
+			block_maker_pause(m, (how & 8) != 0 ? count : NULL, &pauses);
 			buffer_drop(&out, out.len);
 			CU_ASSERT_EQUAL(block_make(m, (how & 4) != 0 ? &seal : NULL, id, frames, &b, chain, &out), SP_OK);
+			CU_ASSERT_EQUAL(pauses > 0, (how & 10) == 10 && size[i] >= 16384);
 			struct sp_reader r = sp_reader(buffer_bytes(&out));
 			CU_ASSERT_EQUAL_FATAL(block_read(&r, &got), SP_OK);
 			CU_ASSERT_TRUE(sp_rd_done(&r));
+			CU_ASSERT_EQUAL((got.flags & BLOCK_COMPRESSED) != 0, (how & 3) == 2 && frames.len >= BLOCK_COMPRESS_FROM);
 			CU_ASSERT_TRUE(block_follows(&got, before));
 			CU_ASSERT_EQUAL(memcmp(got.hash, chain, DIGEST_LEN), 0);
 			CU_ASSERT(got.number == 7 && got.first == 9 && got.frames == 1 && got.wall == 11);
