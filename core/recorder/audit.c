@@ -230,7 +230,10 @@ line_begin(struct sp_writer *w, const struct recorder *r, const struct session *
 	text_put(w, r->time);
 	sp_wr_put(w, SP_LIT("\",\"session\":\""));
 	sp_wr_put(w, (struct sp_bytes){ (const uint8_t *)s->name, sizeof(s->name) - 1 });
-	put_number(w, SP_LIT("\",\"frame\":"), number);
+	if (number == NUMBER_SEALED)
+		sp_wr_put(w, SP_LIT("\",\"frame\":null"));
+	else
+		put_number(w, SP_LIT("\",\"frame\":"), number);
 }
 
 static void

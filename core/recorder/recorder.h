@@ -316,6 +316,7 @@ void lines_mend(struct lines *l);
 int lines_write(struct lines *l) SP_MUST;
 int lines_sync(struct lines *l) SP_MUST;
 void lines_close(struct lines *l);
+#define NUMBER_SEALED 0 /* of a frame that will be sealed: its number is only known when the tick's other frames have theirs */
 /* o may be NULL. */
 void audit_decision(struct recorder *r, const struct session *s, const struct operation *o, const struct frame *f, uint32_t number);
 void access_line(struct recorder *r, const struct session *s, const struct frame *f, uint32_t number);

@@ -172,6 +172,79 @@ test_line_swallowed(void)
 	world_free(&w);
 }
 
+/* In observe mode an answer's columns may be a decision, too. */
+static void
+say_would(struct world *w, uint32_t op)
+{
+	uint8_t bytes[64];
+	struct sp_writer o = sp_writer(bytes, sizeof(bytes));
+	frame_field(&o, KEY_WOULD, SP_LIT("mask"));
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_COLUMNS, .op = op, .at = 3, .payload = sp_written(&o) });
+}
+
+static void
+would_journaled(struct world *w)
+{
+	say_operation(w, id, 7, "SELECT 7");
+	say_verdict(w, id, 7, "allow");
+	world_sweep(w);
+	say_would(w, 7);
+	say_done(w, id, 7, 1);
+	up_to_journal(w);
+}
+
+static void
+test_line_of_columns(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	world_crash(w, would_journaled);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 1);
+	world_crash(w, with_sweep);
+	world_start(w);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 2);
+	CU_ASSERT(file_has(w->audit, "\"frame\":4,\"op\":7"));
+	CU_ASSERT(file_has(w->audit, "\"tag\":\"SELECT\",\"verdict\":\"allow\",\"rule\":\"\",\"would\":\"mask\""));
+	world_free(&w);
+}
+
+/* Sealed, it has no number yet when its line is written; and no line of the next frame is taken for it. */
+static void
+sealed_would(struct world *w)
+{
+	say_operation(w, id, 7, "SELECT 7");
+	say_verdict(w, id, 7, "allow");
+	say_would(w, 7);
+	world_sweep(w);
+}
+
+static void
+verdict_behind(struct world *w)
+{
+	say_verdict(w, id, 8, "deny");
+	up_to_journal(w);
+}
+
+static void
+test_line_of_sealed_columns(void)
+{
+	struct world *w = world_new();
+	uint8_t private[SEAL_KEY] = { 7 };
+	w->options.seals = true;
+	seal_public(private, w->options.auditor);
+	say_header(w, id);
+	world_crash(w, sealed_would);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 2);
+	CU_ASSERT(file_has(w->audit, "\"frame\":null,\"op\":7"));
+	world_crash(w, verdict_behind);
+	world_start(w);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 3);
+	CU_ASSERT(file_has(w->audit, "\"op\":8"));
+	world_free(&w);
+}
+
 /* A header that another version wrote, whose principal this one can't read: not one that a worker can begin a session with now. */
 static void
 header_of_another(struct world *w)
@@ -820,6 +893,7 @@ main(void)
 		{ "each point (P8)", test_each_point }, { "line across", test_line_across },
 		{ "line across deaths", test_line_across_deaths }, { "line of what was held", test_line_of_held },
 		{ "header unread", test_header_unread }, { "file unread", test_file_unread }, { "line swallowed", test_line_swallowed },
+		{ "line of columns", test_line_of_columns }, { "line of sealed columns", test_line_of_sealed_columns },
 		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },
 		{ "torn batch (RC7)", test_torn_batch }, { "file ahead", test_file_ahead }, { "file torn", test_file_torn },
 		{ "flood", test_flood }, { "flood in parts", test_flood_in_parts }, { "flood and power", test_flood_and_power }, { "flood gone", test_flood_gone },
