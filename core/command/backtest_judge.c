@@ -14,7 +14,7 @@
 #include "backtest.h"
 
 #define SLOTS (1u << 16)
-#define KEPT (1u << 18) /* operations; beyond, all is forgotten */
+#define KEPT (1u << 17) /* operations; beyond, all is forgotten */
 #define NODES 64        /* as many statements of a text are recorded */
 #define COLUMNS 1664
 
