@@ -440,6 +440,15 @@ judged_text(const struct judged *o)
 
 /* ---- columns ---- */
 
+static bool
+is_called(struct sp_bytes column, struct sp_bytes name)
+{
+	if (name.len == 0 || column.len <= name.len)
+		return false;
+	const uint8_t *at = column.p + column.len - name.len;
+	return at[-1] == '.' && sp_bytes_eq((struct sp_bytes){ at, name.len }, name);
+}
+
 /* Where a column of that name may come from: what the statement returns, when one of it is called so. */
 static struct sp_bytes
 source_of(const struct shape *s, struct sp_bytes name)
@@ -453,7 +462,7 @@ source_of(const struct shape *s, struct sp_bytes name)
 				continue;
 			for (size_t m = 0; m < v->n; m++) {
 				const struct sp_bytes c = v->set[m];
-				bool same = c.len > name.len && c.p[c.len - name.len - 1] == '.' && memcmp(c.p + c.len - name.len, name.p, name.len) == 0;
+				bool same = is_called(c, name);
 				n += same && !sp_bytes_eq(found, c);
 				found = same ? c : found;
 			}
