@@ -184,8 +184,8 @@ sp_wr_room(struct sp_writer *w, size_t n)
 static inline void
 sp_wr_put(struct sp_writer *w, struct sp_bytes b)
 {
-	uint8_t *at = sp_wr_room(w, b.len);
-	if (at != NULL && b.len > 0)
+	uint8_t *at = b.len == 0 ? NULL : sp_wr_room(w, b.len);
+	if (at != NULL)
 		memcpy(at, b.p, b.len);
 }
 
