@@ -110,11 +110,12 @@ listens_there(const char *listen, const struct sockaddr *a, bool here)
 	uint16_t port = ntohs(a->sa_family == AF_INET ? ((const struct sockaddr_in *)(const void *)a)->sin_port : ((const struct sockaddr_in6 *)(const void *)a)->sin6_port);
 	if (listen == NULL || settings_hostport(listen, &at) != SP_OK || at.port != port)
 		return false;
-	if (strcmp(at.host, "0.0.0.0") == 0 || strcmp(at.host, "::") == 0)
+	bool is_v4 = inet_pton(AF_INET, at.host, &v4) == 1, is_v6 = inet_pton(AF_INET6, at.host, &v6) == 1;
+	if ((is_v4 && v4.s_addr == 0) || (is_v6 && IN6_IS_ADDR_UNSPECIFIED(&v6)))
 		return here;
 	if (a->sa_family == AF_INET)
-		return inet_pton(AF_INET, at.host, &v4) == 1 && memcmp(&v4, &((const struct sockaddr_in *)(const void *)a)->sin_addr, sizeof(v4)) == 0;
-	return inet_pton(AF_INET6, at.host, &v6) == 1 && memcmp(&v6, &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, sizeof(v6)) == 0;
+		return is_v4 && memcmp(&v4, &((const struct sockaddr_in *)(const void *)a)->sin_addr, sizeof(v4)) == 0;
+	return is_v6 && memcmp(&v6, &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr, sizeof(v6)) == 0;
 }
 
 static bool

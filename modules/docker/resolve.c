@@ -295,6 +295,8 @@ docker_prepare(struct sp_session *s)
 	struct docker *d = sp_state(s);
 	const struct row *row = d->r.route.row;
 	struct sp_bytes exec = d->r.route.exec;
+	if (row == NULL && exec.p != NULL)
+		return not_found(s, "exec instance", "nor is it known here what that would do to one");
 	if (row == NULL)
 		return proxy_judge(s);
 	if (exec.p != NULL)

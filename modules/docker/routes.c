@@ -204,6 +204,8 @@ docker_route(struct sp_bytes method, struct sp_bytes path)
 		none.version_known = take_version(segment[0], &none.minor);
 		first = 1;
 	}
+	if (n > first + 1 && sp_bytes_is(segment[first], "exec"))
+		none.exec = segment[first + 1]; /* whatever is asked of it, it is somebody's */
 	if (!none.version_known || n <= first)
 		return none;
 	bool head = sp_bytes_is(method, "HEAD");

@@ -106,6 +106,16 @@ endpoints(void)
 #define CREATE "docker.container.create", "POST /containers/create\n\n"
 #define EXEC "docker.exec.create", "POST /containers/abc/exec\ncontainer: web\n\n"
 
+/* Whatever is asked of an exec, and in whatever version: it is somebody's. */
+static void
+an_exec_is_somebodys(void)
+{
+	static const char *const path[] = { "/exec/abc/start", "/exec/abc/unheard", "/v1.41/exec/abc", "/v9.9/exec/abc/start" };
+	for (size_t i = 0; i < sizeof(path) / sizeof(*path); i++)
+		CU_ASSERT(sp_bytes_is(docker_route(SP_LIT("POST"), sp_str(path[i])).exec, "abc"));
+	CU_ASSERT_PTR_NULL(docker_route(SP_LIT("POST"), SP_LIT("/containers/exec/unheard")).exec.p);
+}
+
 static void
 what_is_not_known_is_unclear(void)
 {
@@ -349,7 +359,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = { { "routes", routes },
-		{ "every endpoint of the reference", endpoints }, { "what is not known is unclear", what_is_not_known_is_unclear },
+		{ "every endpoint of the reference", endpoints }, { "an exec is somebody's", an_exec_is_somebodys }, { "what is not known is unclear", what_is_not_known_is_unclear },
 		{ "attributes", attributes }, { "parameters are read as the engine reads them", parameters_are_read_as_the_engine_reads_them },
 		{ "a query is written anew", a_query_is_written_anew }, { "names are the engine's", names_are_the_engines },
 		{ "lines of shells are read", lines_of_shells_are_read },

@@ -368,8 +368,9 @@ test_helpers_own(void)
 		const char *server;
 		bool found;
 	} row[] = { { "127.0.0.1:6001", false }, { "localhost:6001", false }, { "127.0.0.2:6001", true }, { "127.0.0.1:6002", false }, { "127.0.0.2:6002", false },
-		{ "127.0.0.1:6003", false }, { "127.0.0.1:6004", true }, { "192.0.2.7:6002", true } };
-	struct listener all = { .listen = "0.0.0.0:6002" }, one = { .b.next = &all.b, .listen = "127.0.0.1:6001" };
+		{ "127.0.0.1:6003", false }, { "127.0.0.1:6004", true }, { "192.0.2.7:6002", true }, { "[::1]:6005", false },
+		{ "[::1]:6001", true } };
+	struct listener six = { .listen = "[::0]:6005" }, all = { .b.next = &six.b, .listen = "0.0.0.0:6002" }, one = { .b.next = &all.b, .listen = "127.0.0.1:6001" };
 	const struct settings s = { .listeners = &one, .console.listen = "127.0.0.1:6003" };
 	address_ours(&s);
 	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
