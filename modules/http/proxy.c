@@ -375,6 +375,7 @@ begin_request(struct sp_session *s, struct sp_bytes head)
 	    : is_foreign(p, head, method)     ? "another site's page asks for this in the name of who has the certificate"
 	    : !http_path_is_plain(path)	      ? "the path has . or .. or empty segments, or an encoded slash"
 					      : NULL;
+	unsigned status = why == NULL ? 0 : !same ? 401 : is_echo(method) ? 405 : is_foreign(p, head, method) ? 403 : 400; /* before the head goes */
 	if (why == NULL) {
 		memcpy(r->method, method.p, method.len);
 		rc = rc == SP_OK ? proxy_put_fields(s, head) : rc;
@@ -385,7 +386,7 @@ begin_request(struct sp_session *s, struct sp_bytes head)
 	if (rc != SP_OK)
 		return rc;
 	if (why != NULL)
-		return proxy_refuse(s, !same ? 401 : is_echo(method) ? 405 : is_foreign(p, head, method) ? 403 : 400, true, why);
+		return proxy_refuse(s, status, true, why);
 	if (r->refused != 0)
 		return proxy_refuse(s, r->refused, false, r->message);
 	if (!r->spool || r->up_done)
