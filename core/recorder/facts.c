@@ -126,7 +126,7 @@ facts_frame(struct recorder *r, struct session *s, const struct frame *f, uint32
 		break;
 	case FRAME_COLUMNS:
 		if (frame_get(f, KEY_WOULD).len > 0)
-			audit_decision(r, s, operation_find(s, f->op), f, r->options.seals ? NUMBER_SEALED : number);
+			audit_decision(r, s, operation_find(s, f->op), f, r->options.seals && !r->recovering ? NUMBER_SEALED : number);
 		break;
 	case FRAME_DONE:
 		on_done(r, s, f);
