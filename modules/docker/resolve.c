@@ -296,7 +296,7 @@ docker_prepare(struct sp_session *s)
 	const struct row *row = d->r.route.row;
 	struct sp_bytes exec = d->r.route.exec;
 	if (row == NULL && exec.p != NULL)
-		return not_found(s, "exec instance", "nor is it known here what that would do to one");
+		return not_found(s, "exec instance", "this path below one, or this version of the API, is not known here");
 	if (row == NULL)
 		return proxy_judge(s);
 	if (exec.p != NULL)
