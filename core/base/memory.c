@@ -22,7 +22,8 @@
 #define ARENA_CAP (16u << 20)
 #define CHUNK_FIRST 1024u
 #define CHUNK_LAST (64u << 10)
-#define SPARES 256u
+#define SPARES 256u       /* of each size */
+#define SPARE_SIZES 2u    /* CHUNK_FIRST and its double */
 #define BUFFER_FIRST 256u
 
 #ifdef SANITIZED
@@ -83,20 +84,30 @@ mem_string(struct sp_bytes s)
 
 /* ---- arena ---- */
 
-/* First chunks, wiped and so all zero: most arenas have no more, and are as short as an operation. */
+/* First and second chunks, wiped and so all zero: most arenas have no more, and are as short as an operation. */
 static _Thread_local struct spares {
 	struct chunk *chunk;
 	unsigned n;
-} spares;
+} spares[SPARE_SIZES];
+
+static struct spares *
+spares_of(size_t size)
+{
+	for (unsigned i = 0; CHUNKS_SHARED && i < SPARE_SIZES; i++)
+		if (size == CHUNK_FIRST << i)
+			return &spares[i];
+	return NULL;
+}
 
 static struct chunk *
 spare_take(size_t size)
 {
-	struct chunk *c = size == CHUNK_FIRST ? spares.chunk : NULL;
+	struct spares *s = spares_of(size);
+	struct chunk *c = s == NULL ? NULL : s->chunk;
 	if (c == NULL)
 		return NULL;
-	spares.chunk = c->next;
-	spares.n--;
+	s->chunk = c->next;
+	s->n--;
 	c->next = NULL;
 	return c;
 }
@@ -104,12 +115,13 @@ spare_take(size_t size)
 static bool
 spare_keep(struct chunk *c)
 {
-	if (!CHUNKS_SHARED || c->size != CHUNK_FIRST || spares.n >= SPARES)
+	struct spares *s = spares_of(c->size);
+	if (s == NULL || s->n >= SPARES)
 		return false;
 	c->used = 0;
-	c->next = spares.chunk;
-	spares.chunk = c;
-	spares.n++;
+	c->next = s->chunk;
+	s->chunk = c;
+	s->n++;
 	return true;
 }
 

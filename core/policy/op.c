@@ -617,8 +617,6 @@ sp_op_param_at(const struct sp_op *sp, unsigned i, struct sp_value *v_r)
 static bool
 value_has(const struct value *v, enum sp_type type, struct sp_bytes word)
 {
-	if (v->known == ABSENT)
-		return false;
 	if (type == SP_TYPE_STRING)
 		return sp_bytes_eq(v->text, word);
 	if (type == SP_TYPE_BOOL)
@@ -638,9 +636,11 @@ sp_op_has(const struct sp_op *sp, unsigned attr, const char *word)
 
 	if (attr >= s->nattrs)
 		return false;
-	for (size_t i = 0; i < s->nnodes; i++)
-		if (value_has(&s->node[i].value[attr], s->module->attrs[attr].type, sp_str(word)))
+	for (size_t i = 0; i < s->nnodes; i++) {
+		const struct value *v = &s->node[i].value[attr];
+		if (v->known != ABSENT && value_has(v, s->module->attrs[attr].type, sp_str(word)))
 			return true;
+	}
 	return false;
 }
 

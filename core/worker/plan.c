@@ -14,6 +14,7 @@
 #include <stdlib.h>
 
 #include "../base/clock.h"
+#include "../record/text.h"
 #include "budget.h"
 #include "epoch_use.h"
 #include "operation.h"
@@ -289,13 +290,18 @@ record_text(struct sp_writer *w, const char *kind, struct sp_bytes text, const c
 static void
 record_length(struct sp_writer *w, const struct shape *shape)
 {
-	char line[64];
+	uint8_t line[64];
 	for (size_t i = 0; shape->alike && i < shape->nnodes && i < NODES; i++) {
 		const struct value *v = &shape->node[i].value[shape->length];
 		if (v->known != PRESENT)
 			continue;
-		int n = snprintf(line, sizeof(line), "%zu:%s=%llu", i, shape->module->attrs[shape->length].name, (unsigned long long)v->number);
-		frame_field(w, KEY_ATTRIBUTE, (struct sp_bytes){ (uint8_t *)line, n < 0 ? 0 : strnlen(line, sizeof(line)) });
+		struct sp_writer l = sp_writer(line, sizeof(line));
+		text_number(&l, i);
+		sp_wr_u8(&l, ':');
+		sp_wr_put(&l, sp_str(shape->module->attrs[shape->length].name));
+		sp_wr_u8(&l, '=');
+		text_number(&l, v->number);
+		frame_field(w, KEY_ATTRIBUTE, sp_written(&l));
 	}
 }
 
