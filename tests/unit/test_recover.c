@@ -194,12 +194,15 @@ would_journaled(struct world *w)
 }
 
 static void
-test_line_of_columns(void)
+columns_found_again(bool sealed_since)
 {
 	struct world *w = world_new();
+	uint8_t private[SEAL_KEY] = { 7 };
 	say_header(w, id);
 	world_crash(w, would_journaled);
 	CU_ASSERT_EQUAL(file_lines(w->audit), 1);
+	w->options.seals = sealed_since;
+	seal_public(private, w->options.auditor);
 	world_crash(w, with_sweep);
 	world_start(w);
 	world_sweep(w);
@@ -207,6 +210,19 @@ test_line_of_columns(void)
 	CU_ASSERT(file_has(w->audit, "\"frame\":4,\"op\":7"));
 	CU_ASSERT(file_has(w->audit, "\"tag\":\"SELECT\",\"verdict\":\"allow\",\"rule\":\"\",\"would\":\"mask\""));
 	world_free(&w);
+}
+
+static void
+test_line_of_columns(void)
+{
+	columns_found_again(false);
+}
+
+/* It stands in clear, whatever is sealed from now on: its number is its own. */
+static void
+test_line_of_columns_sealed_since(void)
+{
+	columns_found_again(true);
 }
 
 /* Sealed, it has no number yet when its line is written; and no line of the next frame is taken for it. */
@@ -893,7 +909,8 @@ main(void)
 		{ "each point (P8)", test_each_point }, { "line across", test_line_across },
 		{ "line across deaths", test_line_across_deaths }, { "line of what was held", test_line_of_held },
 		{ "header unread", test_header_unread }, { "file unread", test_file_unread }, { "line swallowed", test_line_swallowed },
-		{ "line of columns", test_line_of_columns }, { "line of sealed columns", test_line_of_sealed_columns },
+		{ "line of columns", test_line_of_columns },
+		{ "line of columns, sealed since", test_line_of_columns_sealed_since }, { "line of sealed columns", test_line_of_sealed_columns },
 		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },
 		{ "torn batch (RC7)", test_torn_batch }, { "file ahead", test_file_ahead }, { "file torn", test_file_torn },
 		{ "flood", test_flood }, { "flood in parts", test_flood_in_parts }, { "flood and power", test_flood_and_power }, { "flood gone", test_flood_gone },
