@@ -116,10 +116,16 @@ trial_gone(struct master *m, struct child *c)
 
 /* Who is heard no more: that the others end, too, is no news for who reads this. */
 static bool
-end_child(const struct child *c, int nowhere)
+hush_child(const struct child *c, int nowhere)
 {
 	struct message quiet = { .type = MSG_REOPEN, .nfds = 1, .fd = { nowhere, -1, -1 } };
-	return c->link != NULL && nowhere >= 0 && link_send(c->link, &quiet) == SP_OK && link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(0) } }) == SP_OK;
+	return c->link != NULL && nowhere >= 0 && link_send(c->link, &quiet) == SP_OK;
+}
+
+static bool
+end_child(const struct child *c)
+{
+	return link_send(c->link, &(struct message){ .type = MSG_QUIT, .f = { Q(0) } }) == SP_OK;
 }
 
 static void
@@ -128,7 +134,9 @@ end_children(struct master *m)
 	int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	bool over[CHILDREN] = { false };
 	for (unsigned i = 0; i < CHILDREN; i++)
-		over[i] = m->trial_over && m->child[i].role != ROLE_NONE && end_child(&m->child[i], nowhere);
+		over[i] = m->trial_over && m->child[i].role != ROLE_NONE && hush_child(&m->child[i], nowhere);
+	for (unsigned i = 0; i < CHILDREN; i++) /* all have been told to be quiet: what comes first is read first */
+		over[i] = over[i] && end_child(&m->child[i]);
 	for (unsigned i = 0; i < CHILDREN; i++) {
 		struct child *c = &m->child[i];
 		if (c->role == ROLE_NONE)
