@@ -301,6 +301,7 @@ record_length(struct sp_writer *w, const struct shape *shape)
 		sp_wr_put(&l, sp_str(shape->module->attrs[shape->length].name));
 		sp_wr_u8(&l, '=');
 		text_number(&l, v->number);
+		w->bad = w->bad || l.bad;
 		frame_field(w, KEY_ATTRIBUTE, sp_written(&l));
 	}
 }

@@ -295,10 +295,9 @@ docker_prepare(struct sp_session *s)
 	struct docker *d = sp_state(s);
 	const struct row *row = d->r.route.row;
 	struct sp_bytes exec = d->r.route.exec;
-	if (row == NULL && exec.p != NULL)
-		return not_found(s, "exec instance", "this path below one, or this version of the API, is not known here");
 	if (row == NULL)
-		return proxy_judge(s);
+		return exec.p == NULL ? proxy_judge(s)
+				      : not_found(s, "exec instance", "this path below one is not known here, or this version of the API: try an older one (DOCKER_API_VERSION=1.41)");
 	if (exec.p != NULL)
 		return prepare_exec(s, exec);
 	if (d->r.route.container.p != NULL)

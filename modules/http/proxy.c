@@ -352,6 +352,26 @@ prepare(struct sp_session *s)
 	return rc == PROXY_LATER ? proxy_wait(s) : rc;
 }
 
+/* Why nobody is asked about a request, and the status that says so; NULL: it may go on. */
+static const char *
+refusal_of(struct sp_session *s, struct sp_bytes head, struct sp_bytes method, struct sp_bytes path, unsigned *status_r)
+{
+	*status_r = 401;
+	if (!same_proof(s, head))
+		return "this connection is another principal's, or the request has no token: use a new connection";
+	*status_r = 400;
+	if (method.len >= sizeof(((struct proxy_request *)NULL)->method))
+		return "this method is not known here";
+	*status_r = 405;
+	if (is_echo(method))
+		return "TRACE and TRACK are not passed on: the answer would show what the gateway adds to requests";
+	*status_r = 403;
+	if (is_foreign(sp_state(s), head, method))
+		return "another site's page asks for this in the name of who has the certificate";
+	*status_r = 400;
+	return http_path_is_plain(path) ? NULL : "the path has . or .. or empty segments, or an encoded slash";
+}
+
 static int
 begin_request(struct sp_session *s, struct sp_bytes head)
 {
@@ -368,14 +388,8 @@ begin_request(struct sp_session *s, struct sp_bytes head)
 	r->head_only = sp_bytes_is(method, "HEAD");
 	sp_wr_put(&r->target, target);
 	int rc = r->target.bad ? SP_ENOMEM : SP_OK;
-	bool same = same_proof(s, head);
-	const char *why = !same ? "this connection is another principal's, or the request has no token: use a new connection"
-	    : method.len >= sizeof(r->method) ? "this method is not known here"
-	    : is_echo(method)		      ? "TRACE and TRACK are not passed on: the answer would show what the gateway adds to requests"
-	    : is_foreign(p, head, method)     ? "another site's page asks for this in the name of who has the certificate"
-	    : !http_path_is_plain(path)	      ? "the path has . or .. or empty segments, or an encoded slash"
-					      : NULL;
-	unsigned status = why == NULL ? 0 : !same ? 401 : is_echo(method) ? 405 : is_foreign(p, head, method) ? 403 : 400; /* before the head goes */
+	unsigned status;
+	const char *why = refusal_of(s, head, method, path, &status); /* before the head goes */
 	if (why == NULL) {
 		memcpy(r->method, method.p, method.len);
 		rc = rc == SP_OK ? proxy_put_fields(s, head) : rc;

@@ -5,9 +5,9 @@
  */
 #include <config.h>
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <stdio.h>
-#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
