@@ -730,6 +730,15 @@ policy_pins(struct policy_run *run, const struct subject *who, const struct sp_m
 }
 
 bool
+policy_is_on(const struct policy *p, const char *kind)
+{
+	for (size_t i = 0; i < p->nrules; i++)
+		if (rule_is_on(p->rule[i], kind))
+			return true;
+	return false;
+}
+
+bool
 policy_may_pin(const struct policy *p, const char *name, const char *value)
 {
 	for (size_t i = 0; i < p->nrules; i++)

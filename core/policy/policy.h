@@ -86,6 +86,8 @@ void policy_run_switch(struct policy_run *r, struct policy *p);
 
 /* May a rule look at that attribute of the module's, or at the text of an operation?  Code may, always. */
 bool policy_looks_at(const struct policy *p, const struct sp_module *m, unsigned attr);
+/* Is a rule on that kind of operation? */
+bool policy_is_on(const struct policy *p, const char *kind);
 
 struct approval_rule {
 	const char *rule;

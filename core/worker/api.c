@@ -503,7 +503,7 @@ sp_record(struct sp_session *s, const struct sp_op *op, enum sp_stream stream, s
 	static const enum frame_type type[] = { [SP_REC_ROWS] = FRAME_ROWS, [SP_REC_OUTPUT] = FRAME_OUTPUT, [SP_REC_INPUT] = FRAME_INPUT,
 		[SP_REC_NOTICE] = FRAME_NOTICE };
 	uint16_t channel = op == NULL ? 0 : op->channel;
-	uint32_t number = op == NULL ? 0 : op->number;
+	uint32_t number = op == NULL ? 0 : op_recorded_as(op);
 	s->bytes += b.len;
 	if (stream == SP_REC_NOTICE) {
 		uint8_t space[1024];

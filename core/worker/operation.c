@@ -6,6 +6,10 @@
  *                            ├─ limit over ───────────────▶ DECIDED
  *                            ├─ allow ─ recorded ─────────▶ DECIDED
  *                            └─ hold ─▶ HELD ─ a person ─▶ ASKED (judged again)
+ *
+ * What is announced ("sql.prepare") and run in one turn is one operation to who reads the recording: the run's frames
+ * tell of both, when no rule is about announcing and both are allowed.  Else the announced one has its own, before
+ * its bytes leave.
  */
 #include <config.h>
 
@@ -78,6 +82,8 @@ sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind)
 	else /* names may mean something else by now */
 		shape = shape_find(s, known, shape->text);
 	struct sp_op *op = shape == NULL ? NULL : op_new(s, model->channel, known, shape);
+	if (op != NULL && model == s->announced)
+		op->of = model->number;
 	for (unsigned i = 0; op != NULL && i < model->op.nparams; i++) {
 		const struct param *p = &model->op.param[i];
 		if (sp_op_param(op, i, p->type, p->format, p->null, p->value) != SP_OK)
@@ -114,6 +120,8 @@ sp_op_free(struct sp_op **opp)
 		return;
 	if (op->state == OP_HELD)
 		keeper_withdraw(op, "the client gave up");
+	if (op == op->s->announced)
+		op_record_announced(op->s);
 	if (op->state != OP_NEW)
 		op->s->asked--;
 	list_remove(&op->all);
@@ -178,6 +186,47 @@ record_verdict(struct sp_op *op, const char *what, const char *rule, const char 
 	record_frame(op->s, FRAME_VERDICT, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
 }
 
+/* ---- what is only announced ---- */
+
+/* Allowed, and nothing to be said of it that its run would not say. */
+static bool
+op_announces(const struct sp_op *op)
+{
+	return op->plan->announces && session_expired_us(op->s) == 0 && !record_failed(op->s->w) && write_back_column(op) == NULL;
+}
+
+void
+op_record_announced(struct sp_session *s)
+{
+	struct sp_op *op = s->announced;
+	if (op == NULL)
+		return;
+	s->announced = NULL;
+	s->operations++;
+	record_operation(op);
+	record_frame(s, FRAME_VERDICT, op->channel, op->number, op->plan->verdict, (struct sp_bytes){ NULL, 0 });
+	s->side[SP_TARGET].gate = record_gate(s->w);
+}
+
+uint32_t
+op_recorded_as(const struct sp_op *op)
+{
+	if (op == op->s->announced)
+		op_record_announced(op->s);
+	return op->told_by != 0 ? op->told_by : op->number;
+}
+
+/* It runs: is that all there is to tell of what announced it? */
+static void
+op_tells_of(const struct sp_op *run, enum sp_what what)
+{
+	struct sp_op *op = run->s->announced;
+	if (op == NULL || op->number != run->of || what != SP_ALLOW)
+		return;
+	op->told_by = run->number;
+	run->s->announced = NULL;
+}
+
 /* ---- the answer to the module ---- */
 
 static const char *
@@ -194,6 +243,7 @@ op_tell(struct sp_op *op, const struct sp_verdict *v)
 	struct sp_session *s = op->s;
 	op->state = OP_DECIDED;
 	op->epoch = s->epoch->epoch->number;
+	op_tells_of(op, v->what);
 	if (v->what != SP_ALLOW && s->reports) /* its transaction fails for it */
 		keeper_ran(op, true);
 	if (v->what != SP_ALLOW)
@@ -342,6 +392,14 @@ op_allow(struct sp_op *op)
 }
 
 static int
+op_announced(struct sp_op *op)
+{
+	const struct sp_verdict v = { .what = SP_ALLOW, .rule = "", .message = "", .hint = "", .max_rows = op->plan->max_rows };
+	op->s->announced = op;
+	return op_tell(op, &v);
+}
+
+static int
 op_deny_write_back(struct sp_op *op, const char *column)
 {
 	char text[400];
@@ -425,6 +483,7 @@ deny_oversize(struct sp_op *op)
 	if (rc == SP_OK)
 		rc = record_hidden(op->s->w, sp_op_text(op), &shown);
 	digest_sha256(buffer_bytes(&shown), hash);
+	op->s->operations++;
 	frame_field(&w, KEY_KIND, sp_str(op->op.kind));
 	frame_field(&w, KEY_TEXT, rc == SP_OK ? buffer_bytes(&shown) : SP_LIT("{too long to be recorded}"));
 	frame_field(&w, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
@@ -445,7 +504,8 @@ sp_ask(struct sp_op *op)
 		return sp_fail(s, SP_ETOOBIG, "more than %d operations wait for their end", OPS_MAX);
 	op->state = OP_ASKED;
 	s->active = s->w->now;
-	s->operations++;
+	if (s->announced != NULL && s->announced->number != op->of)
+		op_record_announced(s);
 	if (!fits_recorder(op, sp_op_text(op).len))
 		return deny_oversize(op);
 	if (op->plan == NULL)
@@ -453,6 +513,9 @@ sp_ask(struct sp_op *op)
 	op->record = plan_record_of(op->plan, op);
 	if (op->record.p == NULL || !fits_recorder(op, op->record.len)) /* what stands for hidden values may be longer than they are */
 		return deny_oversize(op);
+	if (op_announces(op))
+		return op_announced(op);
+	s->operations++;
 	record_operation(op);
 	if (session_expired_us(s) > 0) {
 		if (!op_may_finish(s))
@@ -983,19 +1046,38 @@ sp_columns_known(struct sp_session *s, sp_columns_fn *each, void *owner)
 
 /* ---- the end of it ---- */
 
+/* Whose end it is, or NULL: of what the target did not take as announced, the run has ended, too. */
+static struct sp_op *
+op_with_end(struct sp_op *op, bool failed)
+{
+	if (op->told_by == 0)
+		return op;
+	LIST_EACH(n, next, &op->s->ops) {
+		struct sp_op *run = LIST_OF(n, struct sp_op, all);
+		if (failed && run->number == op->told_by)
+			return run;
+	}
+	return NULL;
+}
+
 int
 sp_done(struct sp_op *op, const struct sp_outcome *o)
 {
 	uint8_t space[1024];
 	struct sp_writer w = sp_writer(space, sizeof(space));
 	uint64_t rows = o->rows < FRAME_NUMBER_MAX ? o->rows : FRAME_NUMBER_MAX; /* a target may say what it likes */
+	bool failed = o->error != NULL && o->error[0] != '\0';
 	frame_field_u64(&w, KEY_ROWS, rows);
-	if (o->error != NULL && o->error[0] != '\0')
+	if (failed)
 		frame_field(&w, KEY_ERROR, (struct sp_bytes){ (const uint8_t *)o->error, strnlen(o->error, 32) });
 	if (o->text != NULL)
 		frame_field(&w, KEY_TAG, (struct sp_bytes){ (const uint8_t *)o->text, strnlen(o->text, 512) });
-	record_frame(op->s, FRAME_DONE, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
-	if (op->s->reports && o->error != NULL && o->error[0] != '\0')
+	struct sp_op *of = op_with_end(op, failed);
+	if (of != NULL && of->state != OP_DONE)
+		record_frame(of->s, FRAME_DONE, of->channel, op_recorded_as(of), sp_written(&w), (struct sp_bytes){ NULL, 0 });
+	if (of != NULL)
+		of->state = OP_DONE;
+	if (op->s->reports && failed)
 		keeper_ran(op, true);
 	op->s->rows = frame_number_sum(op->s->rows, rows);
 	op->s->active = op->s->w->now;
@@ -1008,6 +1090,7 @@ sp_own_statement(struct sp_session *s, struct sp_bytes text)
 {
 	uint8_t space[512];
 	struct sp_writer w = sp_writer(space, sizeof(space));
+	op_record_announced(s);
 	frame_field(&w, KEY_TEXT, (struct sp_bytes){ text.p, text.len < 400 ? text.len : 400 });
 	record_frame(s, FRAME_OWN, 0, 0, sp_written(&w), (struct sp_bytes){ NULL, 0 });
 	s->side[SP_TARGET].gate = record_gate(s->w);

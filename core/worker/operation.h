@@ -41,6 +41,7 @@ struct plan {
 	bool *hidden;            /* by parameter: recordings hide its value */
 	unsigned nhidden;
 	uint64_t max_rows;
+	bool announces;          /* what it says of the shape, any run of it says as well */
 };
 
 enum op_state { OP_NEW, OP_ASKED, OP_HELD, OP_DECIDED, OP_DONE };
@@ -61,6 +62,8 @@ struct sp_op {
 	struct sp_session *s;
 	uint16_t channel;
 	uint32_t number;
+	uint32_t of;             /* the number of what announced it, amid the same turn; else 0 */
+	uint32_t told_by;        /* the number of the run that tells of it; 0: its own frames do */
 	enum op_state state;
 	struct plan *plan;       /* counted */
 	struct sp_bytes record;  /* as the plan's, of this text; borrowed from it or in the operation's arena */
@@ -90,6 +93,10 @@ void op_held(struct sp_session *s, uint32_t number, const struct sp_hold *h);
 void op_decided(struct sp_session *s, uint32_t number, const struct op_decision *d);
 /* A new keeper: what the former one did not name yet is asked again. */
 void op_hold_again(struct sp_session *s);
+/* Before anything that the turn said leaves: what was only announced is recorded, unless a run told of it. */
+void op_record_announced(struct sp_session *s);
+/* The number in its frames, from now on. */
+uint32_t op_recorded_as(const struct sp_op *op);
 /* The session ends: everything of it. */
 void op_end_all(struct sp_session *s);
 /* The principal has expired: something runs that `drain` lets finish. */

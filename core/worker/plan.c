@@ -482,6 +482,8 @@ plan_make(struct sp_op *op)
 		p->decision.cacheable = false;
 	budget_charge(s, since);
 	p->sensitive = policy_touches_tagged(t->policy, &op->op);
+	p->announces = kind_is_prepare(p->kind) && s->target->mode != MODE_OBSERVE && !policy_is_on(t->policy, p->kind) &&
+	    p->decision.what == SP_ALLOW && p->decision.would.what == NULL && p->decision.nobserved == 0;
 	for (size_t i = 0; i < p->decision.nlimits; i++) {
 		uint64_t rows = p->decision.limit[i].rows;
 		if (rows > 0 && s->target->mode != MODE_OBSERVE && (p->max_rows == 0 || rows < p->max_rows))

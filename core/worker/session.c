@@ -253,6 +253,7 @@ writer_reset(struct worker *w)
 static int
 session_settle(struct sp_session *s)
 {
+	op_record_announced(s);
 	record_publish(s->w);
 	stream_foreign(s->w);
 	int rc = stream_flush(&s->side[SP_TARGET]);

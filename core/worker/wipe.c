@@ -17,13 +17,25 @@
 extern void __libc_free(void *p);
 extern void *__libc_malloc(size_t n);
 
+/*
+ * How much there is to wipe or to copy: glibc gives more than was asked for.  A compiler that saw the call, as
+ * with -flto, holds p to what was asked, and _FORTIFY_SOURCE would end the process for the rest: it is told nothing.
+ */
+static size_t
+room(void **p)
+{
+	__asm__("" : "+r"(*p));
+	return malloc_usable_size(*p);
+}
+
 FOR_ALL_LIBRARIES void
 free(void *p)
 {
 	int keep = errno;
 	if (p == NULL)
 		return;
-	explicit_bzero(p, malloc_usable_size(p));
+	size_t n = room(&p);
+	explicit_bzero(p, n);
 	__libc_free(p);
 	errno = keep;
 }
@@ -38,7 +50,7 @@ realloc(void *p, size_t n)
 		free(p);
 		return NULL;
 	}
-	size_t had = malloc_usable_size(p);
+	size_t had = room(&p);
 	if (n <= had && n >= had / 2)
 		return p;
 	void *to = __libc_malloc(n);

@@ -77,6 +77,7 @@ struct sp_session {
 	const void *view;
 	uint64_t view_version;
 	struct list_head ops;             /* asked and not done */
+	struct sp_op *announced;          /* allowed in this turn, to be recorded by its end; NULL: none */
 	uint32_t op_last;
 	unsigned asked;
 	uint64_t operations, denied, rows, bytes;

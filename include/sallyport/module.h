@@ -518,6 +518,8 @@ struct sp_op *sp_op_new(struct sp_session *s, unsigned channel, const char *kind
 /*
  * The same text again, without a look-up: a prepared statement's next run.  Parameters of the model
  * go with it until sp_op_param() gives others.  The model stays the caller's.  NULL: no memory.
+ * Of a model that was announced ("NAME.prepare") in the same callback, and a run of it that is allowed in
+ * it, too, the recording has the run alone.
  */
 struct sp_op *sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind);
 /* Gives it back and sets *op to NULL; NULL is fine.  One that is held is withdrawn. */
