@@ -99,7 +99,8 @@ def rc4_what_a_rule_lets_through_unread_is_recorded(w):
             assert "unclear" not in str([fields(body) for k, body in seen if k == "E"]), (text[:40], seen)
             frames, audit, kept = whole(w, session)
             found = operations(frames)
-            assert [one[:2] for one in found] == [("sql.statement", "allow")], (kind, text[:40], found)
+            whole_at_once = [("sql.statement", "allow")]  # not what is longer than one read
+            assert [one[:2] for one in found] == whole_at_once if why != "size" or kind == "sql.statement" else found[-1][:2] == whole_at_once[0], (text[:40], found)
             assert lines(audit) == found, (text[:40], found, audit)
             assert SECRET not in kept, (kind, text[:40], [f for f in frames if SECRET in str(f)])
             assert {f["op"] for f in frames if f["type"] == "operation"} - {1} <= {f.get("op") for f in frames if f["type"] == "done"}, frames
