@@ -93,7 +93,7 @@ int
 ssh_key_check(struct keeper *k, struct sp_bytes certificate, const char *host, struct arena *a, struct ticket *t_r, const char **why_r)
 {
 	uint8_t seed[SSH_SEED_LEN];
-	struct ssh_shown shown;
+	struct ssh_shown shown = { 0 };
 	struct buffer ca = { 0 };
 	seed_of(k, seed);
 	int rc = ssh_seed_public(seed, &ca);

@@ -201,8 +201,9 @@ pack_pieces(struct block_maker *m, struct sp_bytes frames, uint8_t *into)
 static struct sp_bytes
 pack(struct block_maker *m, struct sp_bytes frames)
 {
+	const size_t from = m->level < -1 ? BLOCK_COMPRESS_FROM_FAST : BLOCK_COMPRESS_FROM;
 	buffer_drop(&m->packed, m->packed.len);
-	if (m->zstd == NULL || m->level == 0 || frames.len < BLOCK_COMPRESS_FROM || !tune(m, frames.len))
+	if (m->zstd == NULL || m->level == 0 || frames.len < from || !tune(m, frames.len))
 		return frames;
 	uint8_t *into = buffer_room(&m->packed, frames.len);
 	if (into == NULL)

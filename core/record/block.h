@@ -18,7 +18,8 @@
 #define BLOCK_OVERHEAD (BLOCK_HEAD + DIGEST_LEN)
 #define BLOCK_PLAIN_MAX (FRAME_MAX + (2u << 20))
 #define BLOCK_STORED_MAX (BLOCK_PLAIN_MAX + SEAL_OVERHEAD)
-#define BLOCK_COMPRESS_FROM 256 /* bytes; less does not pay */
+#define BLOCK_COMPRESS_FROM 256       /* bytes; less does not pay … */
+#define BLOCK_COMPRESS_FROM_FAST 1024 /* … where there is much else to be written: levels below -1 */
 
 enum block_flag { BLOCK_COMPRESSED = 1, BLOCK_SEALED = 2 };
 

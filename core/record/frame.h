@@ -50,8 +50,16 @@ enum frame_key { /* fields of payloads; texts unless said */
 	KEY_COLUMN /* u8 masked, be32 type, be16 format, name */, KEY_ROWS /* be64 */, KEY_BYTES /* be64 */, KEY_ERROR,
 	KEY_WHY, KEY_FACT /* name=value */, KEY_HASH, KEY_ATTRIBUTE /* node:name=value, for explain and backtest */,
 	KEY_PROTOCOL, KEY_WOULD /* what a target in observe mode kept it from being: deny kill held limit mask */,
-	KEY_UNCLEAR /* node:why=name, lifted or not; node 0, why "failed": it could not be classified */
+	KEY_UNCLEAR /* node:why=name, lifted or not; node 0, why "failed": it could not be classified */,
+	/*
+	 * Many operations of a session have the same attributes, facts and unclear: they are there once.  In a FRAME_OPERATION
+	 * KEY_KEPT says that those before it are kept in a place, KEY_AS that those of a place stand there; each is u8, the
+	 * place, and one of them at most is in a frame.  recording_next() gives the whole.
+	 */
+	KEY_KEPT, KEY_AS
 };
+#define RECORD_PLACES 16u
+#define RECORD_KEPT_MAX 8192u /* bytes in one place */
 
 struct frame {
 	enum frame_type type;
@@ -69,6 +77,7 @@ struct frame {
 #define RECORD_CUT "\xe2\x80\xa6" /* ends the value of an attribute or a fact that was too long; alone, as an attribute's name: there were more */
 
 #define FRAME_HEAD 20
+#define FRAME_FIELD_HEAD 5
 #define FRAME_MAX (20u << 20)
 #define FRAME_ROW_NULL 0xffffffffu
 #define FRAME_NUMBER_MAX INT64_MAX /* of its time and of numbers in its fields: readers of JSON take no larger one */

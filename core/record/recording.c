@@ -28,6 +28,7 @@ struct recording {
 	struct block_file file;
 	struct unseal *unseal;
 	struct lane lane[2]; /* clear, sealed */
+	struct buffer kept[RECORD_PLACES], whole; /* descriptions of operations; the payload that was handed out last, when it has one of them */
 	struct block ahead;  /* read, and not opened: its lane is still busy */
 	bool has_ahead, at_end, sealed;
 	char text[320];
@@ -71,6 +72,9 @@ recording_close(struct recording **r)
 		return;
 	for (unsigned i = 0; i < 2; i++)
 		buffer_free(&(*r)->lane[i].plain);
+	for (unsigned i = 0; i < RECORD_PLACES; i++)
+		buffer_free(&(*r)->kept[i]);
+	buffer_free(&(*r)->whole);
 	block_file_close(&(*r)->file);
 	unseal_free(&(*r)->unseal);
 	close((*r)->fd);
@@ -173,6 +177,67 @@ before(const struct frame *a, const struct frame *b)
 	return a->type < b->type;
 }
 
+/* ---- what is there once ---- */
+
+static bool
+describes(unsigned key)
+{
+	return key == KEY_ATTRIBUTE || key == KEY_FACT || key == KEY_UNCLEAR;
+}
+
+/* All fields before the one that names a place, and behind it; what describes goes into the place or comes out of it. */
+static int
+described(struct recording *r, const struct frame *f, struct sp_writer *w)
+{
+	struct sp_reader in = sp_reader(f->payload);
+	struct sp_bytes value;
+	unsigned key, named = 0;
+	size_t from = 0; /* in w: where what describes begins */
+	while (frame_next_field(&in, &key, &value)) {
+		if (key != KEY_KEPT && key != KEY_AS) {
+			from = named == 0 && !describes(key) ? w->len + FRAME_FIELD_HEAD + value.len : from;
+			frame_field(w, (enum frame_key)key, value);
+			continue;
+		}
+		if (named++ > 0 || value.len != 1 || value.p[0] >= RECORD_PLACES || w->bad || w->len - from > RECORD_KEPT_MAX)
+			return SP_EPROTO;
+		struct buffer *kept = &r->kept[value.p[0]];
+		if (key == KEY_AS && kept->len == 0)
+			return SP_EDENIED;
+		if (key == KEY_AS) {
+			sp_wr_put(w, buffer_bytes(kept));
+			continue;
+		}
+		buffer_drop(kept, kept->len);
+		if (buffer_put(kept, (struct sp_bytes){ w->p + from, w->len - from }) != SP_OK)
+			return SP_ENOMEM;
+	}
+	return in.bad || w->bad ? SP_EPROTO : SP_OK;
+}
+
+static bool
+names_place(const struct frame *f)
+{
+	return f->type == FRAME_OPERATION && (frame_get(f, KEY_AS).len > 0 || frame_get(f, KEY_KEPT).len > 0);
+}
+
+/* An operation with its description, wherever that stands. */
+static int
+describe(struct recording *r, struct frame *f, const char **err_r)
+{
+	buffer_drop(&r->whole, r->whole.len);
+	struct sp_writer w = buffer_writer(&r->whole);
+	int rc = described(r, f, &w);
+	if (rc == SP_OK)
+		rc = buffer_written(&r->whole, &w);
+	f->payload = buffer_bytes(&r->whole);
+	if (rc == SP_OK)
+		return 1;
+	(void)snprintf(r->text, sizeof(r->text), "frame %u, in the block at byte %llu, %s", f->number, (unsigned long long)r->file.from,
+	    rc == SP_EDENIED ? "is described by one that is not there, or sealed to an auditor's key" : "is malformed");
+	return fail(r, r->text, err_r);
+}
+
 int
 recording_next(struct recording *r, struct frame *f_r, const char **err_r)
 {
@@ -190,5 +255,5 @@ recording_next(struct recording *r, struct frame *f_r, const char **err_r)
 	struct lane *l = sealed->there && (!clear->there || before(&sealed->head, &clear->head)) ? sealed : clear;
 	*f_r = l->head;
 	l->head.type = (enum frame_type)0;
-	return 1;
+	return names_place(f_r) ? describe(r, f_r, err_r) : 1;
 }

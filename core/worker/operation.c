@@ -165,7 +165,7 @@ record_operation(struct sp_op *op)
 		buffer_free(&hidden);
 	}
 	if (buffer_written(&params, &w) == SP_OK)
-		record_frame(s, FRAME_OPERATION, op->channel, op->number, op->record, buffer_bytes(&params));
+		record_frame(s, FRAME_OPERATION, op->channel, op->number, plan_record_in(op), buffer_bytes(&params));
 	buffer_free(&params);
 }
 
@@ -510,7 +510,7 @@ sp_ask(struct sp_op *op)
 		return deny_oversize(op);
 	if (op->plan == NULL)
 		op->plan = plan_find(op);
-	op->record = plan_record_of(op->plan, op);
+	op->record = plan_record_of(op->plan, op, &op->rest);
 	if (op->record.p == NULL || !fits_recorder(op, op->record.len)) /* what stands for hidden values may be longer than they are */
 		return deny_oversize(op);
 	if (op_announces(op))

@@ -29,6 +29,7 @@ struct plan {
 	struct scope *scope;     /* NULL once the scope is gone */
 	struct shape *shape;     /* counted */
 	const char *kind;
+	uint64_t serial;         /* unique in this process */
 	struct decision decision;
 	struct sp_bytes record;  /* payload of FRAME_OPERATION, but for parameters */
 	size_t rest;             /* where in it begins what does not depend on the text … */
@@ -67,6 +68,7 @@ struct sp_op {
 	enum op_state state;
 	struct plan *plan;       /* counted */
 	struct sp_bytes record;  /* as the plan's, of this text; borrowed from it or in the operation's arena */
+	size_t rest;             /* as the plan's, in that */
 	struct result_plan *result;
 	uint64_t view_version;   /* what names meant when it was made */
 	uint64_t epoch;          /* in which it was decided */
@@ -122,8 +124,10 @@ bool plan_hides(const struct plan *p, unsigned param);
 struct plan *plan_find(struct sp_op *op);   /* remembered, or made now by asking the rules */
 struct plan *plan_make(struct sp_op *op);   /* asked anew */
 void plan_unref(struct plan **p);
-/* Payload of FRAME_OPERATION, but for parameters; p NULL: no memory. */
-struct sp_bytes plan_record_of(const struct plan *p, struct sp_op *op);
+/* Payload of FRAME_OPERATION, but for parameters; p NULL: no memory.  *rest_r is where what the plan has of it begins. */
+struct sp_bytes plan_record_of(const struct plan *p, struct sp_op *op, size_t *rest_r);
+/* That of op->record for its session's recording, which has what many operations share once (KEY_KEPT). */
+struct sp_bytes plan_record_in(struct sp_op *op);
 bool kind_is_prepare(const char *kind);     /* announced, not run */
 struct subject session_subject(const struct sp_session *s);
 /* "sql.statement" → "sql.result" */

@@ -337,18 +337,61 @@ plan_record(struct plan *p, struct sp_session *s, const struct shape *shape, con
 
 /* Another text of the same model: nothing of it is hidden, or the plan would not be its. */
 struct sp_bytes
-plan_record_of(const struct plan *p, struct sp_op *op)
+plan_record_of(const struct plan *p, struct sp_op *op, size_t *rest_r)
 {
 	const struct shape *shape = op->op.shape;
+	*rest_r = p->rest;
 	if (!p->alike || shape->model == NULL || p->record.p == NULL)
 		return p->record;
 	size_t room = shape->text.len + p->record.len + 128 + 96 * shape->nnodes;
 	uint8_t *memory = arena_alloc(op->op.arena, room);
 	struct sp_writer w = sp_writer(memory, memory == NULL ? 0 : room);
 	record_text(&w, p->kind, shape->text, shape->tag);
+	*rest_r = w.len;
 	sp_wr_put(&w, (struct sp_bytes){ p->record.p + p->rest, p->rest_len });
 	record_length(&w, shape);
 	return w.bad ? (struct sp_bytes){ NULL, 0 } : sp_written(&w);
+}
+
+/* The place that has it, or, has_r false, that is to have it. */
+static uint8_t
+place_of(const struct sp_session *s, const struct plan *p, bool *has_r)
+{
+	for (unsigned i = 0; i < RECORD_PLACES; i++)
+		if (s->described[i] == p->serial) {
+			*has_r = true;
+			return (uint8_t)i;
+		}
+	*has_r = false;
+	return (uint8_t)s->next_place;
+}
+
+struct sp_bytes
+plan_record_in(struct sp_op *op)
+{
+	struct sp_session *s = op->s;
+	const struct plan *p = op->plan;
+	struct sp_reader r = sp_reader(op->record);
+	bool has;
+	const uint8_t place = place_of(s, p, &has);
+	size_t room = op->record.len + FRAME_FIELD_HEAD + 1;
+	uint8_t *memory = p->rest_len == 0 || p->rest_len > RECORD_KEPT_MAX ? NULL : arena_alloc(op->op.arena, room);
+	if (memory == NULL)
+		return op->record;
+	struct sp_writer w = sp_writer(memory, room);
+	sp_wr_put(&w, sp_rd_take(&r, op->rest));
+	struct sp_bytes rest = sp_rd_take(&r, p->rest_len);
+	if (!has)
+		sp_wr_put(&w, rest);
+	frame_field(&w, has ? KEY_AS : KEY_KEPT, (struct sp_bytes){ &place, 1 });
+	sp_wr_put(&w, sp_rd_rest(&r));
+	if (w.bad || r.bad)
+		return op->record;
+	if (!has) {
+		s->described[place] = p->serial;
+		s->next_place = (s->next_place + 1) % RECORD_PLACES;
+	}
+	return sp_written(&w);
 }
 
 /* Which parameters are hidden, for all runs. */
@@ -472,7 +515,9 @@ plan_make(struct sp_op *op)
 	struct sp_session *s = op->s;
 	struct plan *p = mem_alloc(sizeof(*p));
 	struct target_use *t = epoch_use_target(s->epoch, s->target_name);
+	static uint64_t serial;
 	p->refs = 1;
+	p->serial = ++serial;
 	p->alike = plan_is_alike(op->op.shape, t);
 	p->shape = p->alike ? model_of(op->op.shape) : op->op.shape;
 	p->shape->refs++;
@@ -503,8 +548,9 @@ static void
 plan_check(const struct plan *kept, struct sp_op *op)
 {
 #ifdef SANITIZED
+	size_t rest;
 	struct plan *anew = kept->alike && op->op.shape->model != NULL ? plan_make(op) : NULL;
-	if (anew != NULL && !sp_bytes_eq(plan_record_of(kept, op), anew->record)) {
+	if (anew != NULL && !sp_bytes_eq(plan_record_of(kept, op, &rest), anew->record)) {
 		log_error("the record of a text differs from what it would be by itself");
 		abort();
 	}

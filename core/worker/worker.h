@@ -72,6 +72,8 @@ struct sp_session {
 	uint64_t deadline;                /* mono ms, of the state; 0: none */
 	uint64_t paused_until;            /* mono ms: the client is not read before, see budget.h */
 	uint64_t recorded;                /* ring position of this session's last frame */
+	uint64_t described[RECORD_PLACES]; /* serials of plans whose description the recording has in that place; 0: none */
+	unsigned next_place;              /* … to be used anew */
 	uint64_t stalled_since;           /* mono ms: output waits for the recorder */
 	struct scope *scope;              /* counted; NULL: to be found anew */
 	const void *view;

@@ -49,7 +49,7 @@ count(void *owner)
 static void
 test_round(void)
 {
-	static const size_t size[] = { 0, 1, 200, 255, 256, 257, 5000, 16000, 16384, 16385, 24576, 1u << 20 };
+	static const size_t size[] = { 0, 1, 200, 255, 256, 257, 1003, 1004, 5000, 16000, 16384, 16385, 24576, 1u << 20 };
 	static const int level[] = { 1, -5, -20 };
 	struct block_maker *m = block_maker_new();
 	struct buffer in = { 0 }, out = { .max = 16u << 20 }, plain = { .max = BLOCK_PLAIN_MAX };
@@ -66,7 +66,9 @@ test_round(void)
 			struct unseal *u = unseal_new(private, id);
 			block_chain_start(id, chain);
 			memcpy(before, chain, sizeof(before));
-			block_maker_level(m, (how & 2) != 0 ? level[(i + how) % 3] : 0);
+			int of = (how & 2) != 0 ? level[(i + how) % 3] : 0;
+			size_t from = of < -1 ? BLOCK_COMPRESS_FROM_FAST : BLOCK_COMPRESS_FROM;
+			block_maker_level(m, of);
 			block_maker_pause(m, (how & 8) != 0 ? count : NULL, &pauses);
 			buffer_drop(&out, out.len);
 			CU_ASSERT_EQUAL(block_make(m, (how & 4) != 0 ? &seal : NULL, id, frames, &b, chain, &out), SP_OK);
@@ -74,7 +76,7 @@ test_round(void)
 			struct sp_reader r = sp_reader(buffer_bytes(&out));
 			CU_ASSERT_EQUAL_FATAL(block_read(&r, &got), SP_OK);
 			CU_ASSERT_TRUE(sp_rd_done(&r));
-			CU_ASSERT_EQUAL((got.flags & BLOCK_COMPRESSED) != 0, (how & 3) == 2 && frames.len >= BLOCK_COMPRESS_FROM);
+			CU_ASSERT_EQUAL((got.flags & BLOCK_COMPRESSED) != 0, (how & 3) == 2 && frames.len >= from);
 			CU_ASSERT_TRUE(block_follows(&got, before));
 			CU_ASSERT_EQUAL(memcmp(got.hash, chain, DIGEST_LEN), 0);
 			CU_ASSERT(got.number == 7 && got.first == 9 && got.frames == 1 && got.wall == 11);
@@ -255,6 +257,144 @@ test_clock_jump(void)
 	block_maker_free(&m);
 }
 
+/* ---- what operations share is there once ---- */
+
+/* Fields, as words: what kind of field by the letter, its value behind; K and S with the number of a place. */
+static const struct { char letter; enum frame_key key; } letters[] = { { 'x', KEY_KIND }, { 't', KEY_TEXT }, { 'a', KEY_ATTRIBUTE },
+	{ 'f', KEY_FACT }, { 'u', KEY_UNCLEAR }, { 'p', KEY_PARAM }, { 'K', KEY_KEPT }, { 'S', KEY_AS } };
+
+static void
+write_fields(const char *words, struct sp_writer *w)
+{
+	static uint8_t big[RECORD_KEPT_MAX];
+	for (const char *at = words; *at != '\0'; at += *at == ' ') {
+		size_t n = strcspn(at, " "), i = 0;
+		struct sp_bytes value = { (const uint8_t *)at + 1, n - 1 };
+		uint8_t place = (uint8_t)atoi(at + 1);
+		while (letters[i].letter != *at)
+			i++;
+		if (strchr("KS", *at) != NULL && value.len < 3)
+			value = (struct sp_bytes){ &place, 1 };
+		if (sp_bytes_is(value, "BIG"))
+			value = (struct sp_bytes){ big, sizeof(big) };
+		frame_field(w, letters[i].key, value);
+		at += n;
+	}
+}
+
+static const char *
+read_fields(struct sp_bytes payload)
+{
+	static char text[256];
+	struct sp_reader r = sp_reader(payload);
+	struct sp_bytes value;
+	unsigned key;
+	int n = 0;
+	text[0] = '\0';
+	while (frame_next_field(&r, &key, &value))
+		for (size_t i = 0; i < sizeof(letters) / sizeof(*letters); i++)
+			if (letters[i].key == key)
+				n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%c%.*s", n == 0 ? "" : " ", letters[i].letter, (int)value.len, (const char *)value.p);
+	CU_ASSERT(sp_rd_done(&r));
+	return text;
+}
+
+static void
+add_block(struct block_maker *m, const struct seal *seal, const struct frame *f, uint32_t number, uint8_t chain[DIGEST_LEN], struct buffer *out)
+{
+	struct buffer in = { 0 };
+	struct sp_writer w = buffer_writer(&in);
+	struct block b = { .number = number, .first = number, .frames = 1 };
+	CU_ASSERT_EQUAL(frame_encode(f, &w), SP_OK);
+	CU_ASSERT_EQUAL(buffer_written(&in, &w), SP_OK);
+	CU_ASSERT_EQUAL(block_make(m, seal, id, buffer_bytes(&in), &b, chain, out), SP_OK);
+	buffer_free(&in);
+}
+
+/* A recording of operations, a block for each; of sealed ones what they say is in the sealed half. */
+static int
+recording_of(const char *const *operation, const struct seal *seal)
+{
+	struct block_maker *m = block_maker_new();
+	struct buffer out = { 0 };
+	uint8_t chain[DIGEST_LEN];
+	uint32_t number = 1;
+	char name[ID_TEXT];
+	block_chain_start(id, chain);
+	CU_ASSERT_EQUAL(buffer_put(&out, SP_LIT(RECORDING_MAGIC)), SP_OK);
+	for (uint32_t i = 0; i == 0 || operation[i - 1] != NULL; i++) {
+		struct buffer fields = { 0 };
+		struct sp_writer w = buffer_writer(&fields);
+		if (i == 0)
+			frame_field(&w, KEY_SESSION, sp_str(id_format(id, name)));
+		else
+			write_fields(operation[i - 1], &w);
+		CU_ASSERT_EQUAL(buffer_written(&fields, &w), SP_OK);
+		struct frame f = { .type = i == 0 ? FRAME_HEADER : FRAME_OPERATION, .op = i, .at = i };
+		if (i == 0 || seal == NULL)
+			f.payload = buffer_bytes(&fields);
+		add_block(m, NULL, &f, number++, chain, &out);
+		f.payload = buffer_bytes(&fields);
+		f.flags = FRAME_PART;
+		if (i > 0 && seal != NULL)
+			add_block(m, seal, &f, number++, chain, &out);
+		buffer_free(&fields);
+	}
+	int fd = file_of(buffer_bytes(&out));
+	buffer_free(&out);
+	block_maker_free(&m);
+	return fd;
+}
+
+static void
+read_whole(int fd, const uint8_t *auditor, const char *const *expected, const char *failed)
+{
+	struct recording *r;
+	struct frame f;
+	const char *err;
+	int rc;
+	CU_ASSERT_EQUAL_FATAL(recording_open(fd, auditor, &r, &err), SP_OK);
+	CU_ASSERT_EQUAL(recording_next(r, &f, &err), 1);
+	while ((rc = recording_next(r, &f, &err)) == 1)
+		if (auditor == NULL || (f.flags & FRAME_PART) != 0)
+			CU_ASSERT_STRING_EQUAL(read_fields(f.payload), *expected++);
+	CU_ASSERT_EQUAL(rc < 0, failed != NULL);
+	CU_ASSERT_PTR_NULL(*expected);
+	if (rc < 0 && failed != NULL)
+		CU_ASSERT_PTR_NOT_NULL(strstr(err, failed));
+	recording_close(&r);
+}
+
+static void
+test_kept(void)
+{
+	static const char missing[] = "is described by one that is not there", malformed[] = "is malformed";
+	static const struct { const char *operation[6], *expected[6], *failed; } row[] = {
+		{ { "xs tone aA fB uC K0 aD p1", "xs ttwo S0 aE p2" }, { "xs tone aA fB uC aD p1", "xs ttwo aA fB uC aE p2" }, NULL },
+		{ { "xs aA K0", "xs aB K15", "xs S0", "xs S15", "xs aC" }, { "xs aA", "xs aB", "xs aA", "xs aB", "xs aC" }, NULL },
+		{ { "xs aA K0", "xs aB K0", "xs S0", "xs S0" }, { "xs aA", "xs aB", "xs aB", "xs aB" }, NULL },
+		{ { "aA xs fB K0", "S0" }, { "aA xs fB", "fB" }, NULL },
+		{ { "xs aA K0", "xs S1" }, { "xs aA" }, missing },
+		{ { "xs S0" }, { NULL }, missing },
+		{ { "xs K0", "xs S0" }, { "xs" }, missing },
+		{ { "xs aA K0 K1" }, { NULL }, malformed },
+		{ { "xs aA K0", "xs S0 S0" }, { "xs aA" }, malformed },
+		{ { "xs aA K16" }, { NULL }, malformed },
+		{ { "xs aA Kabcd" }, { NULL }, malformed },
+		{ { "xs aBIG K0" }, { NULL }, malformed },
+	};
+	uint8_t private[SEAL_KEY], public[SEAL_KEY];
+	static const char *const nothing[] = { "", "", NULL };
+	struct seal seal;
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
+		read_whole(recording_of(row[i].operation, NULL), NULL, row[i].expected, row[i].failed);
+	random_bytes(private, sizeof(private));
+	seal_public(private, public);
+	CU_ASSERT_EQUAL(seal_begin(public, id, &seal), SP_OK);
+	read_whole(recording_of(row[0].operation, &seal), private, row[0].expected, NULL);
+	read_whole(recording_of(row[0].operation, &seal), NULL, nothing, NULL);
+}
+
 /* ---- the ledger ---- */
 
 static void
@@ -294,7 +434,8 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "round", test_round }, { "a seal binds", test_seal_binds }, { "keys", test_keys }, { "too big", test_too_big },
-		{ "bomb", test_bomb }, { "no recording", test_no_recording }, { "clock jump (RC7)", test_clock_jump }, { "ledger entry", test_entry }, CU_TEST_INFO_NULL,
+		{ "bomb", test_bomb }, { "no recording", test_no_recording }, { "clock jump (RC7)", test_clock_jump },
+		{ "what operations share", test_kept }, { "ledger entry", test_entry }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("block", tests);
 }

@@ -269,6 +269,66 @@ test_again(void)
 	world_end(&v);
 }
 
+/* ---- what is recorded of it ---- */
+
+/* Of each operation's frame since the last call: the place where its description is kept, or comes from. */
+static const char *
+descriptions(void)
+{
+	static char text[2048];
+	uint8_t session[ID_LEN];
+	struct sp_bytes b, value;
+	struct frame f;
+	unsigned key;
+	size_t n = 0;
+	text[0] = '\0';
+	while (ring_take(v.recorder, session, &b) == 1) {
+		struct sp_reader r = sp_reader(b), fields;
+		unsigned described = 0;
+		CU_ASSERT_EQUAL_FATAL(frame_decode(&r, &f), SP_OK);
+		for (fields = sp_reader(f.payload); f.type == FRAME_OPERATION && frame_next_field(&fields, &key, &value);) {
+			described += key == KEY_ATTRIBUTE || key == KEY_FACT || key == KEY_UNCLEAR;
+			if (key == KEY_KEPT || key == KEY_AS)
+				n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s%u", n == 0 ? "" : " ", key == KEY_AS ? "as" : "kept", value.p[0]);
+			if (key == KEY_KEPT || key == KEY_AS)
+				CU_ASSERT((key == KEY_KEPT) == (described > 0));
+		}
+	}
+	ring_taken(v.recorder);
+	return text;
+}
+
+/* What operations of one plan share is in the recording of a session once. */
+static void
+test_described_once(void)
+{
+	char text[64], want[512] = "";
+	begin(NO_DELETE);
+	(void)descriptions();
+	(void)ask("select 1\nselect 1\nupdate 1\nselect 1\nupdate 1\n");
+	CU_ASSERT_STRING_EQUAL(descriptions(), "kept0 as0 kept1 as0 as1");
+	(void)ask("delete 1\ndelete 1\n"); /* refused ones, too */
+	CU_ASSERT_STRING_EQUAL(descriptions(), "kept2 as2");
+	for (unsigned i = 3; i <= RECORD_PLACES; i++) { /* the oldest makes room */
+		snprintf(text, sizeof(text), "other%u\n", i);
+		snprintf(want + strlen(want), sizeof(want) - strlen(want), "%skept%u", i == 3 ? "" : " ", i % RECORD_PLACES);
+		(void)ask(text);
+	}
+	CU_ASSERT_STRING_EQUAL(descriptions(), want);
+	(void)ask("select 1\nselect 1\nother4\n");
+	CU_ASSERT_STRING_EQUAL(descriptions(), "kept1 as1 as4");
+	world_epoch(&v, WRITE, NO_DELETE); /* plans are made anew, and what they say is, too */
+	(void)ask("other4\nother4\n");
+	CU_ASSERT_STRING_EQUAL(descriptions(), "kept2 as2");
+	int client = v.client, target = v.target;
+	another();
+	another_runs();
+	(void)descriptions();
+	(void)ask("other4\nother4\n"); /* the same plan, and nothing of it in this recording */
+	CU_ASSERT_STRING_EQUAL(descriptions(), "kept0 as0");
+	end(client, target);
+}
+
 /* A verdict that ends at some hour is asked anew after it. */
 static void
 test_not_for_ever(void)
@@ -477,6 +537,7 @@ main(void)
 		{ "what is asked each time", test_not_remembered },
 		{ "prepared", test_prepared },
 		{ "the same again", test_again },
+		{ "described once", test_described_once },
 		{ "what is not for ever", test_not_for_ever },
 		{ "answers", test_answers },
 		{ "answers end", test_answers_end },
