@@ -481,7 +481,7 @@ record_input_hidden(struct sp_session *s, const struct sp_op *op, struct sp_byte
 	struct buffer hidden = { 0 };
 	int rc = record_hidden(s->w, b, &hidden);
 	if (rc == SP_OK)
-		record_frame(s, FRAME_INPUT, op->channel, op->number, buffer_bytes(&hidden), (struct sp_bytes){ NULL, 0 });
+		record_frame(s, FRAME_INPUT, op->channel, op_recorded_as(op), buffer_bytes(&hidden), (struct sp_bytes){ NULL, 0 });
 	buffer_free(&hidden);
 	return rc;
 }

@@ -70,6 +70,13 @@ sp_op_new(struct sp_session *s, unsigned channel, const char *kind, struct sp_by
 	return shape == NULL ? NULL : op_new(s, channel, known, shape);
 }
 
+static bool
+is_statement(const struct sp_op *op)
+{
+	const char *dot = strchr(op->op.kind, '.');
+	return dot != NULL && strcmp(dot, ".statement") == 0;
+}
+
 struct sp_op *
 sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind)
 {
@@ -82,7 +89,7 @@ sp_op_again(struct sp_session *s, struct sp_op *model, const char *kind)
 	else /* names may mean something else by now */
 		shape = shape_find(s, known, shape->text);
 	struct sp_op *op = shape == NULL ? NULL : op_new(s, model->channel, known, shape);
-	if (op != NULL && model == s->announced)
+	if (op != NULL && model == s->announced && is_statement(op)) /* else it is no run of it, and does not tell of it */
 		op->of = model->number;
 	for (unsigned i = 0; op != NULL && i < model->op.nparams; i++) {
 		const struct param *p = &model->op.param[i];
@@ -183,7 +190,7 @@ record_verdict(struct sp_op *op, const char *what, const char *rule, const char 
 		frame_field(&w, KEY_APPROVAL, sp_str(a->request));
 	if (a != NULL && a->by != NULL)
 		frame_field(&w, KEY_APPROVER, (struct sp_bytes){ (const uint8_t *)a->by, strnlen(a->by, 400) });
-	record_frame(op->s, FRAME_VERDICT, op->channel, op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+	record_frame(op->s, FRAME_VERDICT, op->channel, op_recorded_as(op), sp_written(&w), (struct sp_bytes){ NULL, 0 });
 }
 
 /* ---- what is only announced ---- */
@@ -233,7 +240,7 @@ static const char *
 denial_hint(const struct sp_op *op, const char *todo)
 {
 	static char hint[320];
-	snprintf(hint, sizeof(hint), "%s%ssallyport explain %s.%u", todo, todo[0] == '\0' ? "" : " ", op->s->name, op->number);
+	snprintf(hint, sizeof(hint), "%s%ssallyport explain %s.%u", todo, todo[0] == '\0' ? "" : " ", op->s->name, op_recorded_as(op));
 	return hint;
 }
 
@@ -325,13 +332,6 @@ static const struct approval_rule *
 missing_approval(const struct sp_op *op)
 {
 	return approval_missing(op, &op->plan->decision);
-}
-
-static bool
-is_statement(const struct sp_op *op)
-{
-	const char *dot = strchr(op->op.kind, '.');
-	return dot != NULL && strcmp(dot, ".statement") == 0;
 }
 
 /* COMMIT, too, rolls back then. */
@@ -957,7 +957,7 @@ sp_columns_judge(struct sp_op *op, const struct sp_verdict **denied_r)
 		return SP_EDENIED;
 	}
 	if (r->record.len > 0)
-		record_frame(op->s, FRAME_COLUMNS, op->channel, op->number, r->record, (struct sp_bytes){ NULL, 0 });
+		record_frame(op->s, FRAME_COLUMNS, op->channel, op_recorded_as(op), r->record, (struct sp_bytes){ NULL, 0 });
 	return r->masks == NULL ? 0 : (int)policy_masked(r->masks);
 }
 
@@ -1046,18 +1046,18 @@ sp_columns_known(struct sp_session *s, sp_columns_fn *each, void *owner)
 
 /* ---- the end of it ---- */
 
-/* Whose end it is, or NULL: of what the target did not take as announced, the run has ended, too. */
-static struct sp_op *
-op_with_end(struct sp_op *op, bool failed)
+/* Is that an end to tell?  Of what its run told of, only that the target did not take it: that is the run's end, too. */
+static bool
+op_ends(struct sp_op *op, bool failed)
 {
-	if (op->told_by == 0)
-		return op;
+	if (op->told_by == 0 || op->state == OP_DONE)
+		return op->state != OP_DONE;
 	LIST_EACH(n, next, &op->s->ops) {
 		struct sp_op *run = LIST_OF(n, struct sp_op, all);
 		if (failed && run->number == op->told_by)
-			return run;
+			run->state = OP_DONE;
 	}
-	return NULL;
+	return failed;
 }
 
 int
@@ -1072,11 +1072,8 @@ sp_done(struct sp_op *op, const struct sp_outcome *o)
 		frame_field(&w, KEY_ERROR, (struct sp_bytes){ (const uint8_t *)o->error, strnlen(o->error, 32) });
 	if (o->text != NULL)
 		frame_field(&w, KEY_TAG, (struct sp_bytes){ (const uint8_t *)o->text, strnlen(o->text, 512) });
-	struct sp_op *of = op_with_end(op, failed);
-	if (of != NULL && of->state != OP_DONE)
-		record_frame(of->s, FRAME_DONE, of->channel, op_recorded_as(of), sp_written(&w), (struct sp_bytes){ NULL, 0 });
-	if (of != NULL)
-		of->state = OP_DONE;
+	if (op_ends(op, failed))
+		record_frame(op->s, FRAME_DONE, op->channel, op_recorded_as(op), sp_written(&w), (struct sp_bytes){ NULL, 0 });
 	if (op->s->reports && failed)
 		keeper_ran(op, true);
 	op->s->rows = frame_number_sum(op->s->rows, rows);

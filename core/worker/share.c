@@ -12,6 +12,7 @@
 #include "share.h"
 
 #include "keeper_talk.h"
+#include "operation.h"
 #include "record.h"
 #include "session.h"
 
@@ -160,7 +161,7 @@ sp_group(struct sp_session *s, const struct sp_op *op, struct sp_bytes name)
 		if (name.p[i] <= ' ' || name.p[i] > '~')
 			return SP_EPROTO;
 	frame_field(&w, KEY_TEXT, name);
-	record_frame(s, FRAME_GROUP, op == NULL ? 0 : op->channel, op == NULL ? 0 : op->number, sp_written(&w), (struct sp_bytes){ NULL, 0 });
+	record_frame(s, FRAME_GROUP, op == NULL ? 0 : op->channel, op == NULL ? 0 : op_recorded_as(op), sp_written(&w), (struct sp_bytes){ NULL, 0 });
 	if (sp_bytes_eq((struct sp_bytes){ h->group, h->group_len }, name))
 		return SP_OK;
 	h->group_len = name.len;

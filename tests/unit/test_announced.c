@@ -132,14 +132,65 @@ test_not_taken(void)
 	done(r, "");
 	leave();
 	SAID("done2");
-	session_enter_module(v.s); /* the run is gone when the word comes: nobody is left to tell of */
+	session_enter_module(v.s); /* the run has ended, and is gone, when the word comes: it is told all the same */
 	a = announce("select 2");
 	r = run(a);
+	done(r, "");
 	sp_op_free(&r);
 	v.nops--;
 	done(a, "42601");
 	leave();
-	SAID("operation4 verdict4");
+	SAID("operation4 verdict4 done4 done4");
+	world_end(&v);
+}
+
+/* Announced once more is no run: each has its own. */
+static void
+test_announced_again(void)
+{
+	begin(RULES);
+	session_enter_module(v.s);
+	struct sp_op *a = announce("select 1"), *b = ask(sp_op_again(v.s, a, "toy.prepare"));
+	leave();
+	SAID("operation1 verdict1 operation2 verdict2");
+	session_enter_module(v.s);
+	done(a, "");
+	done(b, "");
+	leave();
+	SAID("done1 done2");
+	world_end(&v);
+}
+
+/* What the client is told when that column is refused, or "". */
+static const char *
+describe(struct sp_op *op, const char *column)
+{
+	const struct sp_column c = { .name = sp_str(column), .known = SP_SOURCE_COLUMN, .source = sp_str(column) };
+	const struct sp_verdict *denied;
+	CU_ASSERT_EQUAL(sp_columns_begin(op, 1), SP_OK);
+	CU_ASSERT_EQUAL(sp_column(op, 0, &c), SP_OK);
+	int rc = sp_columns_judge(op, &denied);
+	CU_ASSERT_EQUAL(rc, denied == NULL ? 0 : SP_EDENIED);
+	return denied == NULL ? "" : denied->hint;
+}
+
+/* What a module says of the announced one when its run has told of it: all of it names what the recording has. */
+static void
+test_names_what_is_recorded(void)
+{
+	begin(RULES "rule 'no-pay' { on = 'toy.result', when = { column = 'public.staff.pay' }, deny = 'no pay' }");
+	session_enter_module(v.s);
+	struct sp_op *a = announce("select 1"), *r = run(a);
+	char hint[64];
+	leave();
+	SAID("operation2 verdict2");
+	session_enter_module(v.s);
+	CU_ASSERT_STRING_EQUAL(describe(a, "public.staff.name"), "");
+	CU_ASSERT_EQUAL(sp_group(v.s, a, SP_LIT("g")), SP_OK);
+	snprintf(hint, sizeof(hint), "sallyport explain %s.%u", v.s->name, r->number);
+	CU_ASSERT_STRING_EQUAL(describe(a, "public.staff.pay"), hint);
+	leave();
+	SAID("columns2 group2 verdict2");
 	world_end(&v);
 }
 
@@ -362,6 +413,8 @@ main(void)
 		{ "announced and run in one turn: one operation", test_one_turn },
 		{ "not taken by the target: the run's end", test_not_taken },
 		{ "what is recorded of the announced", test_output },
+		{ "announced again", test_announced_again },
+		{ "columns and groups of the announced", test_names_what_is_recorded },
 		{ "announced alone", test_alone },
 		{ "recorded before its bytes leave (P1)", test_before_its_bytes },
 		{ "synced before its bytes leave (P1)", test_synced_before_its_bytes },
