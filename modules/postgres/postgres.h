@@ -334,6 +334,8 @@ int pg_held(struct sp_session *s, struct sp_op *op, const struct sp_hold *h) SP_
 int pg_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v) SP_MUST;
 void pg_question_withdraw(struct pg *p, const char *code, const char *why);
 int pg_question_skipped(struct pg *p) SP_MUST;  /* an earlier statement of the batch failed: the message that asked does not run */
+/* The rules allow what is asked, and it is refused all the same. */
+int pg_question_refuse(struct pg *p, const char *code, const char *message, const char *hint) SP_MUST;
 
 /* ---- estimate.c: asking the planner, for who decides ---- */
 void pg_estimate(struct sp_session *s, struct sp_op *op, const char *request);

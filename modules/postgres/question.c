@@ -81,6 +81,15 @@ pg_question_withdraw(struct pg *p, const char *code, const char *why)
 	pg_refusal_set(&q->refusal, code, why, "");
 }
 
+/* The rules allow it, and it does not go on all the same: what is recorded as allowed has that end. */
+int
+pg_question_refuse(struct pg *p, const char *code, const char *message, const char *hint)
+{
+	p->question.what = SP_DENY;
+	pg_refusal_set(&p->question.refusal, code, message, hint);
+	return pg_finish(p->question.op, 0, code, SP_LIT(""));
+}
+
 /* What was said, or is yet to be said, of a message is no other's: the next would pass by it unread. */
 int
 pg_question_skipped(struct pg *p)
@@ -147,12 +156,9 @@ pg_verdict(struct sp_session *s, struct sp_op *op, const struct sp_verdict *v)
 	q->held = false;
 	q->what = v->what;
 	q->max_rows = v->max_rows;
-	if (v->what == SP_ALLOW && v->max_rows > 0 && sp_op_has(op, PG_A_VERB, "declare")) {
-		q->what = SP_DENY; /* FETCH by FETCH it would show them all */
-		pg_refusal_set(&q->refusal, "53400", "a rule limits the rows of this query, so it can't have a cursor",
+	if (v->what == SP_ALLOW && v->max_rows > 0 && sp_op_has(op, PG_A_VERB, "declare")) /* FETCH by FETCH it would show them all */
+		return pg_question_refuse(p, "53400", "a rule limits the rows of this query, so it can't have a cursor",
 		    "Run the query itself, with LIMIT.");
-		return SP_OK;
-	}
 	const char *code = v->because == SP_BY_LIMIT ? "53400" : v->because == SP_BY_SIZE ? "54000" : "42501";
 	if (v->what != SP_ALLOW && v->because == SP_BY_UNCLEAR)
 		refuse_unclear(&q->refusal, v);

@@ -83,8 +83,8 @@ pg_query(struct pg *p, const struct pg_message *m)
 		return SP_EPROTO;
 	rc = p->question.op != NULL ? pg_asked(p) : pg_ask(p, sp_op_new(p->s, 0, "sql.statement", text));
 	if (rc == PG_PASS && !pg_claim_stands(p, p->question.op)) {
-		pg_refusal_set(&p->question.refusal, "42501", "RESET ALL has to be a query of its own in this session", "");
-		rc = PG_DROP;
+		rc = pg_question_refuse(p, "42501", "RESET ALL has to be a query of its own in this session", "");
+		rc = rc != SP_OK ? rc : PG_DROP;
 	}
 	if (rc == PG_PASS)
 		return query_start(p);

@@ -191,6 +191,22 @@ def too_many_rows_end_in_an_error(w):
 
 
 @test
+def a_cursor_that_a_row_limit_refuses_has_that_end(w):
+    """The rules allow it, and the gateway does not: its recording says both."""
+    text = "DECLARE c CURSOR FOR SELECT n FROM numbers"
+    for messages in ([query(text)], [P(text), SYNC]):
+        before = {s["id"] for s in w.sessions()}
+        c = Wire.through(w)
+        assert "E(53400)Z(I)" in shape(c.ask(*messages))
+        session = next(s["id"] for s in w.sessions() if s["id"] not in before)
+        c.close()
+        wait_for(lambda: [s for s in w.sessions() if s["id"] == session and s["state"] != "live"], said="the session did not end")
+        frames = [json.loads(line) for line in w.command("replay", session, "--format", "jsonl").out.splitlines()]
+        op = next(f["op"] for f in frames if f["type"] == "operation" and f["kind"] == "sql.statement")
+        assert [f.get("error") for f in frames if f["type"] == "done" and f["op"] == op] == ["53400"], frames
+
+
+@test
 def denied_results(w):
     c = Wire.through(w)
     for ask in (query, lambda text: P(text) + SYNC):
