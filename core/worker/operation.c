@@ -223,6 +223,14 @@ op_recorded_as(const struct sp_op *op)
 	return op->told_by != 0 ? op->told_by : op->number;
 }
 
+/* What is refused or held tells of nothing else, and comes after what announced it: in the audit log, too. */
+static bool
+op_may_tell(const struct sp_op *run)
+{
+	const struct decision *d = &run->plan->decision;
+	return run->of == run->s->announced->number && d->what == SP_ALLOW && d->napprovals == 0;
+}
+
 /* It runs: is that all there is to tell of what announced it? */
 static void
 op_tells_of(const struct sp_op *run, enum sp_what what)
@@ -504,12 +512,12 @@ sp_ask(struct sp_op *op)
 		return sp_fail(s, SP_ETOOBIG, "more than %d operations wait for their end", OPS_MAX);
 	op->state = OP_ASKED;
 	s->active = s->w->now;
-	if (s->announced != NULL && s->announced->number != op->of)
-		op_record_announced(s);
 	if (!fits_recorder(op, sp_op_text(op).len))
 		return deny_oversize(op);
 	if (op->plan == NULL)
 		op->plan = plan_find(op);
+	if (s->announced != NULL && !op_may_tell(op))
+		op_record_announced(s);
 	op->record = plan_record_of(op->plan, op, &op->rest);
 	if (op->record.p == NULL || !fits_recorder(op, op->record.len)) /* what stands for hidden values may be longer than they are */
 		return deny_oversize(op);

@@ -273,7 +273,7 @@ test_run_is_refused(void)
 	(void)ask(r);
 	CU_ASSERT_EQUAL(v.what, SP_DENY);
 	leave();
-	SAID("operation2 verdict2 why2 operation1 verdict1");
+	SAID("operation1 verdict1 operation2 verdict2 why2");
 	session_enter_module(v.s);
 	a = announce("call it");
 	(void)run(a);
@@ -285,7 +285,7 @@ test_run_is_refused(void)
 	(void)run(a);
 	CU_ASSERT_EQUAL(v.because, SP_BY_LIMIT);
 	leave();
-	SAID("operation6 verdict6 operation5 verdict5");
+	SAID("operation6 verdict6 operation5 verdict5"); /* that it is one too many is known when it is recorded */
 	world_end(&v);
 }
 
@@ -296,7 +296,7 @@ test_run_is_held(void)
 	session_enter_module(v.s);
 	struct sp_op *r = run(announce("update x"));
 	leave();
-	SAID("operation2 why2 operation1 verdict1");
+	SAID("operation1 verdict1 operation2 why2");
 	CU_ASSERT_EQUAL(r->state, OP_HELD);
 	world_end(&v);
 }
