@@ -54,7 +54,8 @@ enum frame_key { /* fields of payloads; texts unless said */
 	/*
 	 * Many operations of a session have the same attributes, facts and unclear: they are there once.  In a FRAME_OPERATION
 	 * KEY_KEPT says that those before it are kept in a place, KEY_AS that those of a place stand there; each is u8, the
-	 * place, and one of them at most is in a frame.  recording_next() gives the whole.
+	 * place, and one of them at most is in a frame.  recording_next() gives the whole, or an attribute RECORD_CUT when the
+	 * place has nothing.
 	 */
 	KEY_KEPT, KEY_AS
 };

@@ -185,7 +185,20 @@ describes(unsigned key)
 	return key == KEY_ATTRIBUTE || key == KEY_FACT || key == KEY_UNCLEAR;
 }
 
-/* All fields before the one that names a place, and behind it; what describes goes into the place or comes out of it. */
+/* All that describes and stands there last goes into the place; nothing, when it is too long or in a half that can't be read. */
+static int
+keep(struct buffer *place, struct sp_reader written, size_t from)
+{
+	(void)sp_rd_take(&written, from);
+	struct sp_bytes description = sp_rd_rest(&written);
+	buffer_drop(place, place->len);
+	return description.len > RECORD_KEPT_MAX ? SP_OK : buffer_put(place, description);
+}
+
+/*
+ * All fields, and what describes goes into the place that the first KEY_KEPT or KEY_AS names, or comes out of it.  What a place does
+ * not have is said to be missing, where it would stand: nobody makes the rest of a recording unreadable by naming it.
+ */
 static int
 described(struct recording *r, const struct frame *f, struct sp_writer *w)
 {
@@ -193,32 +206,30 @@ described(struct recording *r, const struct frame *f, struct sp_writer *w)
 	struct sp_bytes value;
 	unsigned key, named = 0;
 	size_t from = 0; /* in w: where what describes begins */
-	while (frame_next_field(&in, &key, &value)) {
+	int rc = SP_OK;
+	while (rc == SP_OK && !w->bad && frame_next_field(&in, &key, &value)) {
 		if (key != KEY_KEPT && key != KEY_AS) {
-			from = named == 0 && !describes(key) ? w->len + FRAME_FIELD_HEAD + value.len : from;
+			from = describes(key) ? from : w->len + FRAME_FIELD_HEAD + value.len;
 			frame_field(w, (enum frame_key)key, value);
 			continue;
 		}
-		if (named++ > 0 || value.len != 1 || value.p[0] >= RECORD_PLACES || w->bad || w->len - from > RECORD_KEPT_MAX)
-			return SP_EPROTO;
-		struct buffer *kept = &r->kept[value.p[0]];
-		if (key == KEY_AS && kept->len == 0)
-			return SP_EDENIED;
-		if (key == KEY_AS) {
-			sp_wr_put(w, buffer_bytes(kept));
+		if (named++ > 0)
 			continue;
-		}
-		buffer_drop(kept, kept->len);
-		if (buffer_put(kept, (struct sp_bytes){ w->p + from, w->len - from }) != SP_OK)
-			return SP_ENOMEM;
+		struct buffer *place = value.len != 1 || value.p[0] >= RECORD_PLACES ? NULL : &r->kept[value.p[0]];
+		if (key == KEY_KEPT && place != NULL)
+			rc = keep(place, sp_reader(sp_written(w)), from);
+		else if (key == KEY_AS && place != NULL && place->len > 0)
+			sp_wr_put(w, buffer_bytes(place));
+		else if (key == KEY_AS)
+			frame_field(w, KEY_ATTRIBUTE, SP_LIT("0:" RECORD_CUT "="));
 	}
-	return in.bad || w->bad ? SP_EPROTO : SP_OK;
+	return w->bad ? SP_ENOMEM : rc;
 }
 
 static bool
 names_place(const struct frame *f)
 {
-	return f->type == FRAME_OPERATION && (frame_get(f, KEY_AS).len > 0 || frame_get(f, KEY_KEPT).len > 0);
+	return f->type == FRAME_OPERATION && (frame_get(f, KEY_AS).p != NULL || frame_get(f, KEY_KEPT).p != NULL);
 }
 
 /* An operation with its description, wherever that stands. */
@@ -231,11 +242,7 @@ describe(struct recording *r, struct frame *f, const char **err_r)
 	if (rc == SP_OK)
 		rc = buffer_written(&r->whole, &w);
 	f->payload = buffer_bytes(&r->whole);
-	if (rc == SP_OK)
-		return 1;
-	(void)snprintf(r->text, sizeof(r->text), "frame %u, in the block at byte %llu, %s", f->number, (unsigned long long)r->file.from,
-	    rc == SP_EDENIED ? "is described by one that is not there, or sealed to an auditor's key" : "is malformed");
-	return fail(r, r->text, err_r);
+	return rc == SP_OK ? 1 : fail(r, "out of memory", err_r);
 }
 
 int

@@ -294,7 +294,8 @@ read_fields(struct sp_bytes payload)
 	while (frame_next_field(&r, &key, &value))
 		for (size_t i = 0; i < sizeof(letters) / sizeof(*letters); i++)
 			if (letters[i].key == key)
-				n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%c%.*s", n == 0 ? "" : " ", letters[i].letter, (int)value.len, (const char *)value.p);
+				n += snprintf(text + n, sizeof(text) - (size_t)n, "%s%c%.*s", n == 0 ? "" : " ", letters[i].letter,
+				    value.len > 64 ? 3 : (int)value.len, value.len > 64 ? "BIG" : (const char *)value.p);
 	CU_ASSERT(sp_rd_done(&r));
 	return text;
 }
@@ -347,7 +348,7 @@ recording_of(const char *const *operation, const struct seal *seal)
 }
 
 static void
-read_whole(int fd, const uint8_t *auditor, const char *const *expected, const char *failed)
+read_whole(int fd, const uint8_t *auditor, const char *const *expected)
 {
 	struct recording *r;
 	struct frame f;
@@ -358,41 +359,42 @@ read_whole(int fd, const uint8_t *auditor, const char *const *expected, const ch
 	while ((rc = recording_next(r, &f, &err)) == 1)
 		if (auditor == NULL || (f.flags & FRAME_PART) != 0)
 			CU_ASSERT_STRING_EQUAL(read_fields(f.payload), *expected++);
-	CU_ASSERT_EQUAL(rc < 0, failed != NULL);
+	CU_ASSERT_EQUAL(rc, 0);
 	CU_ASSERT_PTR_NULL(*expected);
-	if (rc < 0 && failed != NULL)
-		CU_ASSERT_PTR_NOT_NULL(strstr(err, failed));
 	recording_close(&r);
 }
 
+/* What is not there is said to be missing, whatever stands there, and the rest can be read. */
 static void
 test_kept(void)
 {
-	static const char missing[] = "is described by one that is not there", malformed[] = "is malformed";
-	static const struct { const char *operation[6], *expected[6], *failed; } row[] = {
-		{ { "xs tone aA fB uC K0 aD p1", "xs ttwo S0 aE p2" }, { "xs tone aA fB uC aD p1", "xs ttwo aA fB uC aE p2" }, NULL },
-		{ { "xs aA K0", "xs aB K15", "xs S0", "xs S15", "xs aC" }, { "xs aA", "xs aB", "xs aA", "xs aB", "xs aC" }, NULL },
-		{ { "xs aA K0", "xs aB K0", "xs S0", "xs S0" }, { "xs aA", "xs aB", "xs aB", "xs aB" }, NULL },
-		{ { "aA xs fB K0", "S0" }, { "aA xs fB", "fB" }, NULL },
-		{ { "xs aA K0", "xs S1" }, { "xs aA" }, missing },
-		{ { "xs S0" }, { NULL }, missing },
-		{ { "xs K0", "xs S0" }, { "xs" }, missing },
-		{ { "xs aA K0 K1" }, { NULL }, malformed },
-		{ { "xs aA K0", "xs S0 S0" }, { "xs aA" }, malformed },
-		{ { "xs aA K16" }, { NULL }, malformed },
-		{ { "xs aA Kabcd" }, { NULL }, malformed },
-		{ { "xs aBIG K0" }, { NULL }, malformed },
+#define MISSING "a0:" RECORD_CUT "="
+	static const struct { const char *operation[6], *expected[6]; } row[] = {
+		{ { "xs tone aA fB uC K0 aD p1", "xs ttwo S0 aE p2" }, { "xs tone aA fB uC aD p1", "xs ttwo aA fB uC aE p2" } },
+		{ { "xs aA K0", "xs aB K15", "xs S0", "xs S15", "xs aC" }, { "xs aA", "xs aB", "xs aA", "xs aB", "xs aC" } },
+		{ { "xs aA K0", "xs aB K0", "xs S0", "xs S0" }, { "xs aA", "xs aB", "xs aB", "xs aB" } },
+		{ { "aA xs fB K0", "S0" }, { "aA xs fB", "fB" } },
+		{ { "xs aA K0", "xs S1", "xs S0" }, { "xs aA", "xs " MISSING, "xs aA" } },
+		{ { "xs S0 p1", "xs aA" }, { "xs " MISSING " p1", "xs aA" } },
+		{ { "xs aA K0", "xs K0", "xs S0" }, { "xs aA", "xs", "xs " MISSING } },
+		{ { "K0", "S0" }, { "", MISSING } },
+		{ { "xs aA K0 K1", "xs S0", "xs S1" }, { "xs aA", "xs aA", "xs " MISSING } },
+		{ { "xs aA K0", "xs S0 S0 S0" }, { "xs aA", "xs aA" } },
+		{ { "xs aA K16", "xs S16" }, { "xs aA", "xs " MISSING } },
+		{ { "xs aA Kabcd", "xs Sabcd" }, { "xs aA", "xs " MISSING } },
+		{ { "xs aA K0", "xs aBIG aB K0 p1", "xs S0" }, { "xs aA", "xs aBIG aB p1", "xs " MISSING } },
 	};
 	uint8_t private[SEAL_KEY], public[SEAL_KEY];
 	static const char *const nothing[] = { "", "", NULL };
 	struct seal seal;
 	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++)
-		read_whole(recording_of(row[i].operation, NULL), NULL, row[i].expected, row[i].failed);
+		read_whole(recording_of(row[i].operation, NULL), NULL, row[i].expected);
 	random_bytes(private, sizeof(private));
 	seal_public(private, public);
 	CU_ASSERT_EQUAL(seal_begin(public, id, &seal), SP_OK);
-	read_whole(recording_of(row[0].operation, &seal), private, row[0].expected, NULL);
-	read_whole(recording_of(row[0].operation, &seal), NULL, nothing, NULL);
+	read_whole(recording_of(row[0].operation, &seal), private, row[0].expected);
+	read_whole(recording_of(row[0].operation, &seal), NULL, nothing);
+#undef MISSING
 }
 
 /* ---- the ledger ---- */
