@@ -30,6 +30,7 @@
 #define ELEMENT 400u
 #define ATTRIBUTES (64u << 10)
 #define NODES 64u
+#define COPIED (16u << 10)       /* bytes of a text that are copied for the few that are spared */
 
 /* ---- scopes ---- */
 
@@ -375,7 +376,8 @@ plan_record_in(struct sp_op *op)
 	bool has;
 	const uint8_t place = place_of(s, p, &has);
 	size_t room = op->record.len + FRAME_FIELD_HEAD + 1;
-	uint8_t *memory = p->rest_len == 0 || p->rest_len > RECORD_KEPT_MAX ? NULL : arena_alloc(op->op.arena, room);
+	bool pays = p->rest_len > 0 && p->rest_len <= RECORD_KEPT_MAX && op->record.len - p->rest_len <= COPIED;
+	uint8_t *memory = pays ? arena_alloc(op->op.arena, room) : NULL;
 	if (memory == NULL)
 		return op->record;
 	struct sp_writer w = sp_writer(memory, room);

@@ -329,6 +329,27 @@ test_described_once(void)
 	end(client, target);
 }
 
+/* A long text is not copied for it. */
+static void
+test_described_long(void)
+{
+	static const struct { size_t len; const char *expected; } row[] = { { 16000, "kept0 as0" }, { 17000, "" } };
+	static char text[2 * 17000 + 16];
+	for (size_t i = 0; i < 2; i++) {
+		size_t n = row[i].len;
+		begin(NO_DELETE);
+		(void)descriptions();
+		memset(text, 'x', sizeof(text));
+		memcpy(text, "other", 5);
+		text[n] = '\n';
+		memcpy(text + n + 1, text, n + 1);
+		text[2 * n + 2] = '\0';
+		(void)ask(text);
+		CU_ASSERT_STRING_EQUAL(descriptions(), row[i].expected);
+		world_end(&v);
+	}
+}
+
 /* A verdict that ends at some hour is asked anew after it. */
 static void
 test_not_for_ever(void)
@@ -538,6 +559,7 @@ main(void)
 		{ "prepared", test_prepared },
 		{ "the same again", test_again },
 		{ "described once", test_described_once },
+		{ "described long", test_described_long },
 		{ "what is not for ever", test_not_for_ever },
 		{ "answers", test_answers },
 		{ "answers end", test_answers_end },
