@@ -185,12 +185,17 @@ describes(unsigned key)
 	return key == KEY_ATTRIBUTE || key == KEY_FACT || key == KEY_UNCLEAR;
 }
 
-/* All that describes and stands there last goes into the place; nothing, when it is too long or in a half that can't be read. */
+/*
+ * All that describes and stands there last goes into the place; nothing, when it is too long or in a half that can't be read.  With the
+ * key that half says it, in the order of its like: an operation of the same moment, of a higher number, may name the place before.
+ */
 static int
-keep(struct buffer *place, struct sp_reader written, size_t from)
+keep(const struct recording *r, struct buffer *place, struct sp_reader written, size_t from)
 {
 	(void)sp_rd_take(&written, from);
 	struct sp_bytes description = sp_rd_rest(&written);
+	if (description.len == 0 && r->unseal != NULL)
+		return SP_OK;
 	buffer_drop(place, place->len);
 	return description.len > RECORD_KEPT_MAX ? SP_OK : buffer_put(place, description);
 }
@@ -217,7 +222,7 @@ described(struct recording *r, const struct frame *f, struct sp_writer *w)
 			continue;
 		struct buffer *place = value.len != 1 || value.p[0] >= RECORD_PLACES ? NULL : &r->kept[value.p[0]];
 		if (key == KEY_KEPT && place != NULL)
-			rc = keep(place, sp_reader(sp_written(w)), from);
+			rc = keep(r, place, sp_reader(sp_written(w)), from);
 		else if (key == KEY_AS && place != NULL && place->len > 0)
 			sp_wr_put(w, buffer_bytes(place));
 		else if (key == KEY_AS)

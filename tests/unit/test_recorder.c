@@ -746,7 +746,7 @@ test_sealed(void)
 }
 
 static void
-say_described(struct world *w, const uint8_t *id, uint32_t op, const char *description, enum frame_key key)
+say_described(struct world *w, const uint8_t *id, uint32_t op, uint64_t at, const char *description, enum frame_key key)
 {
 	uint8_t bytes[256], place = 0;
 	struct sp_writer o = sp_writer(bytes, sizeof(bytes));
@@ -754,24 +754,25 @@ say_described(struct world *w, const uint8_t *id, uint32_t op, const char *descr
 	if (description != NULL)
 		frame_field(&o, KEY_ATTRIBUTE, sp_str(description));
 	frame_field(&o, key, (struct sp_bytes){ &place, 1 });
-	say_frame(w, 0, id, (struct frame){ .type = FRAME_OPERATION, .op = op, .at = op, .payload = sp_written(&o) });
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_OPERATION, .op = op, .at = at, .payload = sp_written(&o) });
 }
 
+/* All of them, with their operations' numbers. */
 static const char *
-last_description(struct world *w, const uint8_t *id, const uint8_t *auditor)
+descriptions(struct world *w, const uint8_t *id, const uint8_t *auditor)
 {
-	static char text[64];
+	static char text[256];
 	char path[256];
 	struct recording *rec;
 	struct frame f;
 	const char *err = "";
-	int rc;
+	int rc, n = 0;
 	session_file(w, id, path);
 	CU_ASSERT_EQUAL_FATAL(recording_open(open(path, O_RDONLY | O_CLOEXEC), auditor, &rec, &err), SP_OK);
 	while ((rc = recording_next(rec, &f, &err)) == 1) {
 		struct sp_bytes v = frame_get(&f, KEY_ATTRIBUTE);
 		if (v.p != NULL)
-			(void)snprintf(text, sizeof(text), "%u %.*s", f.op, (int)v.len, (const char *)v.p);
+			n += snprintf(text + n, sizeof(text) - (size_t)n, " %u %.*s", f.op, (int)v.len, (const char *)v.p);
 	}
 	CU_ASSERT_EQUAL(rc, 0);
 	recording_close(&rec);
@@ -788,23 +789,42 @@ test_sealed_for_a_while(void)
 		seal_public(private, w->options.auditor);
 		world_start(w);
 		say_header(w, id);
-		say_described(w, id, 1, "0:verb=select", KEY_KEPT);
+		say_described(w, id, 1, 1, "0:verb=select", KEY_KEPT);
 		world_tick(w);
 		w->options.seals = w->r->options.seals = true;
 		memcpy(w->r->options.auditor, w->options.auditor, SEAL_KEY);
-		say_described(w, id, 2, "0:verb=delete", KEY_KEPT);
+		say_described(w, id, 2, 2, "0:verb=delete", KEY_KEPT);
 		if (i == 0)
 			world_tick(w);
 		else
 			take_all(w->r); /* in one tick, and one clear block */
 		w->options.seals = w->r->options.seals = false;
-		say_described(w, id, 3, NULL, KEY_AS);
+		say_described(w, id, 3, 3, NULL, KEY_AS);
 		say_end(w, id);
 		world_sweep(w);
-		CU_ASSERT_STRING_EQUAL(last_description(w, id, NULL), "3 0:" RECORD_CUT "=");
-		CU_ASSERT_STRING_EQUAL(last_description(w, id, private), "3 0:verb=delete");
+		CU_ASSERT_STRING_EQUAL(descriptions(w, id, NULL), " 1 0:verb=select 3 0:" RECORD_CUT "=");
+		CU_ASSERT_STRING_EQUAL(descriptions(w, id, private), " 1 0:verb=select 2 0:verb=delete 3 0:verb=delete");
 		world_free(&w);
 	}
+}
+
+/* Of one moment, the lower number later: in the order in which they were written. */
+static void
+test_sealed_at_once(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], private[SEAL_KEY] = { 7 };
+	seal_public(private, w->options.auditor);
+	w->options.seals = true;
+	world_start(w);
+	say_header(w, id);
+	say_described(w, id, 1, 1, "0:verb=select", KEY_KEPT);
+	say_described(w, id, 6, 9, NULL, KEY_AS);
+	say_described(w, id, 5, 9, "0:verb=delete", KEY_KEPT);
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(descriptions(w, id, private), " 1 0:verb=select 6 0:verb=select 5 0:verb=delete");
+	world_free(&w);
 }
 
 /* Checkpoints by size, and the anchor's lines. */
@@ -1236,7 +1256,7 @@ main(void)
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker },
 		{ "hostile numbers", test_hostile_numbers }, { "many rows", test_many_rows }, { "hostile header", test_hostile_header }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
-		{ "sealed for a while", test_sealed_for_a_while },
+		{ "sealed for a while", test_sealed_for_a_while }, { "sealed at once", test_sealed_at_once },
 		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "a keeper without its ledger", test_keeper_without_its_ledger }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },
 		{ "reopen", test_reopen }, { "hostile text (RC5)", test_hostile_text }, { "segments", test_segments },
 		{ "parted", test_parted }, { "parted and removed", test_parted_and_removed }, { "segment synced (P1)", test_segment_synced },
