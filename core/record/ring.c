@@ -128,6 +128,13 @@ ring_size(const struct ring *r)
 	return r->size;
 }
 
+size_t
+ring_longest(const struct ring *r)
+{
+	size_t most = r->size - RECORD_HEAD - FRAME_HEAD;
+	return most < FRAME_MAX - FRAME_HEAD ? most : FRAME_MAX - FRAME_HEAD;
+}
+
 uint64_t
 ring_identity(const struct ring *r)
 {

@@ -46,7 +46,8 @@ bool ring_wake_wanted(struct ring *r);
 bool ring_sleep(struct ring *r);
 /* What the kernel calls this memory: the same for every process, and no worker can change it. */
 uint64_t ring_identity(const struct ring *r);
-size_t ring_size(const struct ring *r); /* of its data: a longer frame never gets in */
+size_t ring_size(const struct ring *r);    /* of its data */
+size_t ring_longest(const struct ring *r); /* of a frame's payload: a longer one never gets in */
 uint64_t ring_taken_position(const struct ring *r); /* after the last frame taken */
 uint64_t ring_waiting(const struct ring *r);        /* bytes published and not taken */
 bool ring_filling(const struct ring *r);            /* a quarter of it waits */

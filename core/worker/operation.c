@@ -472,10 +472,10 @@ static bool
 fits_recorder(const struct sp_op *op, size_t text)
 {
 	const struct ring *ring = op->s->w->ring;
-	size_t n = text;
+	size_t n = text + FRAME_FIELD_HEAD + 1; /* … and the place of its description */
 	for (unsigned i = 0; i < op->op.nparams; i++)
 		n += op->op.param[i].value.len + 64;
-	return ring == NULL || n <= ring_size(ring) / 2;
+	return ring == NULL || (n <= ring_size(ring) / 2 && n <= ring_longest(ring));
 }
 
 /* Its text is known by its keyed hash, so that it can be told later what it was: it may hold secrets. */

@@ -12,29 +12,35 @@
 #include "operation.h"
 #include "session.h"
 
-#define OVERFLOW_MAX (64u << 20)
+#define OVERFLOW_MAX (60u << 20) /* what a buffer has above is for the ends of sessions */
 #define SPANS_MAX (64u << 20)    /* memory for the places of hidden values of one text */
 #define BEHIND_SPACE (1u << 20)  /* less room than this in the ring, or than a quarter of it: do not read more */
 #define GROUP_WITHIN_MS 20       /* P1: how old an unsynced frame may be before forwarding waits */
 
 /* ---- frames ---- */
 
+/* All of it or nothing: where there is no room for it either, or would be none in an empty ring, its session ends (P8). */
 static void
-overflow_put(struct worker *w, const uint8_t id[ID_LEN], const struct frame *f, const struct sp_bytes more[2])
+overflow_put(struct sp_session *s, const struct frame *f, const struct sp_bytes more[2])
 {
-	uint8_t head[ID_LEN + 4 + FRAME_HEAD];
-	struct sp_writer wr = sp_writer(head, sizeof(head));
-	sp_wr_put(&wr, (struct sp_bytes){ id, ID_LEN });
-	sp_wr_be32(&wr, (uint32_t)(more[0].len + more[1].len));
-	sp_wr_u8(&wr, (uint8_t)f->type);
-	sp_wr_be16(&wr, f->channel);
-	sp_wr_be32(&wr, f->op);
-	sp_wr_be64(&wr, f->at);
-	if (w->overflow.len == 0)
-		w->overflow_since = clock_mono_ms();
-	if (w->overflow.len > OVERFLOW_MAX || buffer_put(&w->overflow, sp_written(&wr)) != SP_OK ||
-	    buffer_put(&w->overflow, more[0]) != SP_OK || buffer_put(&w->overflow, more[1]) != SP_OK)
-		w->overflow_since = 1; /* as if it had waited for ever: P8 */
+	struct buffer *to = &s->w->overflow;
+	const size_t len = ID_LEN + 4 + FRAME_HEAD + more[0].len + more[1].len;
+	bool fits = more[0].len + more[1].len <= ring_longest(s->w->ring) && (f->type == FRAME_END || to->len + len <= OVERFLOW_MAX);
+	uint8_t *room = fits ? buffer_room(to, len) : NULL;
+	struct sp_writer w = sp_writer(room, room == NULL ? 0 : len);
+	if (room == NULL) {
+		s->unrecorded = true;
+		return;
+	}
+	sp_wr_put(&w, (struct sp_bytes){ s->id, ID_LEN });
+	sp_wr_be32(&w, (uint32_t)(more[0].len + more[1].len));
+	sp_wr_u8(&w, (uint8_t)f->type);
+	sp_wr_be16(&w, f->channel);
+	sp_wr_be32(&w, f->op);
+	sp_wr_be64(&w, f->at);
+	sp_wr_put(&w, more[0]);
+	sp_wr_put(&w, more[1]);
+	buffer_added(to, w.len);
 }
 
 /* Puts waiting frames into the ring, oldest first, as far as there is room. */
@@ -62,11 +68,11 @@ record_frame(struct sp_session *s, enum frame_type type, uint16_t channel, uint3
 	struct worker *w = s->w;
 	struct frame f = { .type = type, .channel = channel, .op = op, .at = s->w->now_us - s->started_mono };
 	struct sp_bytes more[2] = { head, body };
-	if (s->purpose[0] != '\0')
+	if (s->purpose[0] != '\0' || (s->unrecorded && type != FRAME_END))
 		return;
 	uint64_t at = w->overflow.len > 0 ? 0 : ring_put(w->ring, s->id, &f, more, 2);
 	if (at == 0)
-		overflow_put(w, s->id, &f, more);
+		overflow_put(s, &f, more);
 	else
 		s->recorded = at;
 }
@@ -164,6 +170,10 @@ static void
 session_record_progress(struct sp_session *s, uint64_t limit)
 {
 	bool waited = s->side[SP_TARGET].gate != 0 || s->w->overflow.len > 0;
+	if (s->unrecorded && s->state < SESSION_ENDING) {
+		session_finish(s, SP_END_RECORDER, "the session can no longer be recorded: there is too much at once");
+		return;
+	}
 	/* a gate that is open holds nobody up, also when nothing has come to it yet */
 	if (!session_waits(s))
 		s->stalled_since = 0;

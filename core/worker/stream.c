@@ -461,12 +461,20 @@ stream_shut_out(const struct stream *st)
 	return st->shut && stream_idle(st);
 }
 
+/* What was not recorded never leaves (P1); the client is told at the end why. */
+static bool
+stream_is_recorded(const struct stream *st)
+{
+	const struct sp_session *s = st->s;
+	return (!s->unrecorded || (st->side == SP_CLIENT && s->state >= SESSION_ENDING)) && record_durable(s->w, st->gate);
+}
+
 static bool
 stream_may_send(struct stream *st)
 {
 	if (st->fd < 0 || (st->tls != NULL && !tls_ready(st->tls)))
 		return false;
-	if (!record_durable(st->s->w, st->gate))
+	if (!stream_is_recorded(st))
 		return false;
 	st->gate = 0;
 	return true;
@@ -609,7 +617,7 @@ stream_arm(struct stream *st)
 	if (!was && st->reading && !handshake && st->tls != NULL && tls_pending(st->tls))
 		event_active(&st->readable, EV_READ, 0);
 	if (!handshake)
-		arm(&st->writable, &st->writing, (st->out.len > 0 || st->late.len > 0) && record_durable(st->s->w, st->gate), NULL);
+		arm(&st->writable, &st->writing, (st->out.len > 0 || st->late.len > 0) && stream_is_recorded(st), NULL);
 }
 
 static void

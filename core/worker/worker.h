@@ -72,6 +72,7 @@ struct sp_session {
 	uint64_t deadline;                /* mono ms, of the state; 0: none */
 	uint64_t paused_until;            /* mono ms: the client is not read before, see budget.h */
 	uint64_t recorded;                /* ring position of this session's last frame */
+	bool unrecorded;                  /* a frame of it found no room anywhere: only its end still is recorded */
 	uint64_t described[RECORD_PLACES]; /* serials of plans whose description the recording has in that place; 0: none */
 	unsigned next_place;              /* … to be used anew */
 	uint64_t stalled_since;           /* mono ms: output waits for the recorder */
@@ -143,7 +144,6 @@ struct worker {
 	int ring_bell, recorder_bell;     /* eventfds: ours to hear, ours to ring */
 	struct event bell, tick, kick;
 	struct buffer overflow;           /* frames the ring had no room for; output waits */
-	uint64_t overflow_since;
 	uint64_t unsynced_at, unsynced_position; /* when the oldest frame not on disk was published */
 	struct board *board;
 	unsigned board_slot;

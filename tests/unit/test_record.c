@@ -267,6 +267,55 @@ test_no_room_for_long(void)
 	world_end(&v);
 }
 
+/* More at once than may wait: that session ends, and what its recording has is its beginning, without a gap (P8). */
+static void
+test_no_room_at_all(void)
+{
+	static const uint8_t zeros[1u << 20];
+	const struct sp_bytes much = { zeros, sizeof(zeros) }, none = { NULL, 0 };
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	world_forget(&v);
+	for (unsigned i = 0; i < 80 && !v.s->unrecorded; i++)
+		record_frame(v.s, FRAME_OUTPUT, 0, 0, much, none);
+	CU_ASSERT(v.s->unrecorded);
+	size_t waits = v.w->overflow.len;
+	record_frame(v.s, FRAME_OUTPUT, 0, 0, SP_LIT("less"), none);
+	CU_ASSERT_EQUAL(v.w->overflow.len, waits);
+	record_progress(v.w);
+	CU_ASSERT(v.s == NULL || (v.s->why == SP_END_RECORDER && v.s->state >= SESSION_ENDING));
+	for (unsigned i = 0; i < 80 && v.w->overflow.len > 0; i++) {
+		world_forget(&v);
+		world_synced(&v);
+	}
+	world_synced(&v);
+	CU_ASSERT_PTR_NOT_NULL(strstr(world_recorded(&v), "output end"));
+	world_end(&v);
+}
+
+/* What never fits a ring ends its own session, and nobody else waits behind it. */
+static void
+test_too_long(void)
+{
+	static const uint8_t zeros[FRAME_MAX];
+	const size_t usual = world_ring, longest = FRAME_MAX - FRAME_HEAD;
+	world_ring = 64u << 20;
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	world_forget(&v);
+	CU_ASSERT_EQUAL(ring_longest(v.w->ring), longest);
+	record_frame(v.s, FRAME_OUTPUT, 0, 0, (struct sp_bytes){ zeros, longest }, (struct sp_bytes){ NULL, 0 });
+	CU_ASSERT(!v.s->unrecorded && v.w->overflow.len == 0);
+	record_frame(v.s, FRAME_OUTPUT, 0, 0, (struct sp_bytes){ zeros, longest }, SP_LIT("x"));
+	CU_ASSERT(v.s->unrecorded && v.w->overflow.len == 0);
+	world_say(&v, "select 1\n");
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	record_progress(v.w);
+	CU_ASSERT(v.s == NULL || (v.s->why == SP_END_RECORDER && v.s->state >= SESSION_ENDING));
+	world_end(&v);
+	world_ring = usual;
+}
+
 /* A target that tells of more rows than a recorder takes from a worker: nobody's session is to end of that. */
 static void
 test_many_rows(void)
@@ -318,7 +367,7 @@ main(void)
 		{ "long work is a sign", test_long_work_is_a_sign },
 		{ "a small ring is not full from the start", test_small_ring },
 		{ "no room in the ring", test_no_room },
-		{ "no room for long", test_no_room_for_long },
+		{ "no room for long", test_no_room_for_long }, { "no room at all", test_no_room_at_all }, { "too long", test_too_long },
 		{ "many rows", test_many_rows },
 		{ "nobody to record", test_nobody_to_record },
 		CU_TEST_INFO_NULL,
