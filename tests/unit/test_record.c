@@ -316,6 +316,36 @@ test_too_long(void)
 	world_ring = usual;
 }
 
+/* … and a statement that long is refused before: in a ring with room for two of them. */
+static void
+test_too_long_to_ask(void)
+{
+	const size_t usual = world_ring, longest = FRAME_MAX - FRAME_HEAD;
+	uint8_t *text = mem_alloc(longest);
+	memset(text, 'x', longest);
+	memcpy(text, "select ", 7);
+	world_ring = 64u << 20;
+	world_begin(&v, WRITE, "");
+	world_run(&v);
+	v.keep = true;
+	static const struct { size_t len; enum sp_what what; } row[] = { { 19u << 20, SP_ALLOW }, { FRAME_MAX - FRAME_HEAD, SP_DENY } };
+	for (size_t i = 0; i < 2; i++) {
+		session_enter_module(v.s);
+		struct sp_op *op = sp_op_new(v.s, 0, "toy.statement", (struct sp_bytes){ text, row[i].len });
+		CU_ASSERT_PTR_NOT_NULL_FATAL(op);
+		v.op[v.nops++] = op;
+		CU_ASSERT_EQUAL(sp_ask(op), SP_OK);
+		CU_ASSERT_EQUAL(v.what, row[i].what);
+		(void)session_leave_module(v.s, SP_OK);
+		CU_ASSERT_FALSE(v.s->unrecorded);
+		world_synced(&v);
+	}
+	CU_ASSERT_EQUAL(v.because, SP_BY_SIZE);
+	world_end(&v);
+	world_ring = usual;
+	free(text);
+}
+
 /* A target that tells of more rows than a recorder takes from a worker: nobody's session is to end of that. */
 static void
 test_many_rows(void)
@@ -368,6 +398,7 @@ main(void)
 		{ "a small ring is not full from the start", test_small_ring },
 		{ "no room in the ring", test_no_room },
 		{ "no room for long", test_no_room_for_long }, { "no room at all", test_no_room_at_all }, { "too long", test_too_long },
+		{ "too long to be asked", test_too_long_to_ask },
 		{ "many rows", test_many_rows },
 		{ "nobody to record", test_nobody_to_record },
 		CU_TEST_INFO_NULL,
