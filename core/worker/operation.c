@@ -483,7 +483,7 @@ static int
 deny_oversize(struct sp_op *op)
 {
 	static const char text[] = "the statement and its parameters are longer than can be recorded at once: send long values by COPY, "
-				   "or have `record { ring … }` made larger";
+				   "or have `record { ring … }` made larger, for 20 MB at most";
 	uint8_t space[512], hash[DIGEST_LEN];
 	struct buffer shown = { 0 };
 	struct sp_writer w = sp_writer(space, sizeof(space));

@@ -171,7 +171,7 @@ session_record_progress(struct sp_session *s, uint64_t limit)
 {
 	bool waited = s->side[SP_TARGET].gate != 0 || s->w->overflow.len > 0;
 	if (s->unrecorded && s->state < SESSION_ENDING) {
-		session_finish(s, SP_END_RECORDER, "the session can no longer be recorded: there is too much at once");
+		session_finish(s, SP_END_RECORDER, "the session can no longer be recorded: too much waits to be written; ask for less at once");
 		return;
 	}
 	/* a gate that is open holds nobody up, also when nothing has come to it yet */

@@ -55,6 +55,7 @@ struct sp_session {
 	bool reports;                     /* what runs is said to the keeper: an approved file may be spent here */
 	bool wrote;                       /* its transaction holds what others may wait for */
 	bool end_told;                    /* sp_fail() has written its line */
+	bool unrecorded;                  /* a frame of it found no room anywhere: only its end still is recorded */
 	bool trial, inspected;            /* trial.c; inspected: its module has said all */
 	bool challenged;                  /* in the middle of a mechanism: its keeper alone can go on */
 	/*
@@ -72,9 +73,6 @@ struct sp_session {
 	uint64_t deadline;                /* mono ms, of the state; 0: none */
 	uint64_t paused_until;            /* mono ms: the client is not read before, see budget.h */
 	uint64_t recorded;                /* ring position of this session's last frame */
-	bool unrecorded;                  /* a frame of it found no room anywhere: only its end still is recorded */
-	uint64_t described[RECORD_PLACES]; /* serials of plans whose description the recording has in that place; 0: none */
-	unsigned next_place;              /* … to be used anew */
 	uint64_t stalled_since;           /* mono ms: output waits for the recorder */
 	struct scope *scope;              /* counted; NULL: to be found anew */
 	const void *view;
@@ -87,6 +85,8 @@ struct sp_session {
 	struct list_node all, kicked, warm; /* warm: in the worker's pool */
 	struct { bool wanted, direct; const char *alpn; } starttls[2];
 	struct stream side[2];
+	uint64_t described[RECORD_PLACES]; /* serials of plans whose description the recording has in that place; 0: none */
+	unsigned next_place;              /* … to be used anew */
 
 	struct sp_session *next_by_id;
 	char name[ID_TEXT];
