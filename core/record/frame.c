@@ -21,6 +21,7 @@ static const char *const frame_names[] = {
 	[FRAME_TORN] = "torn",
 	[FRAME_WHY] = "why",
 	[FRAME_GROUP] = "group",
+	[FRAME_TOGETHER] = "together",
 };
 _Static_assert(sizeof(frame_names) / sizeof(*frame_names) == FRAMES, "a name per frame type");
 
@@ -37,15 +38,22 @@ frame_is_stream(unsigned type)
 }
 
 void
-frame_field(struct sp_writer *w, enum frame_key key, struct sp_bytes value)
+frame_field_head(struct sp_writer *w, unsigned key, size_t len)
 {
-	if (value.len > FRAME_MAX) {
+	if (len > FRAME_MAX) {
 		w->bad = true;
 		return;
 	}
 	sp_wr_u8(w, (uint8_t)key);
-	sp_wr_be32(w, (uint32_t)value.len);
-	sp_wr_put(w, value);
+	sp_wr_be32(w, (uint32_t)len);
+}
+
+void
+frame_field(struct sp_writer *w, enum frame_key key, struct sp_bytes value)
+{
+	frame_field_head(w, key, value.len);
+	if (!w->bad)
+		sp_wr_put(w, value);
 }
 
 void
@@ -141,6 +149,36 @@ frame_decode(struct sp_reader *r, struct frame *f_r)
 	if (r->bad || body.bad || type == 0 || type >= FRAMES)
 		return SP_EPROTO;
 	return SP_OK;
+}
+
+bool
+frame_stands_together(unsigned type)
+{
+	return type != FRAME_HEADER && type != FRAME_CUT && type != FRAME_END && type != FRAME_TORN && type < FRAME_TOGETHER;
+}
+
+int
+frames_next(struct frames_walk *w, struct frame *f_r)
+{
+	unsigned type;
+	struct sp_bytes payload;
+	if (w->together.left == 0) {
+		if (w->in.left == 0)
+			return 0;
+		if (frame_decode(&w->in, f_r) != SP_OK)
+			return SP_EPROTO;
+		if (f_r->type != FRAME_TOGETHER)
+			return 1;
+		w->of = *f_r;
+		w->together = sp_reader(f_r->payload);
+		w->n = 0;
+	}
+	if (!next_field(&w->together, &type, &payload) || type == 0 || !frame_stands_together(type) || w->n++ == TOGETHER_MOST)
+		return SP_EPROTO;
+	*f_r = w->of;
+	f_r->type = (enum frame_type)type;
+	f_r->payload = payload;
+	return 1;
 }
 
 /* A field is over: 1 when the row is too. */

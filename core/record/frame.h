@@ -11,7 +11,7 @@
  * Frame = be32 length of what follows | u8 type | u8 flags | be16 channel | be32 op | be64 µs since
  *         the session began (monotonic) | payload
  * Payload of each type: a list of fields, each u8 key | be32 length | bytes, except FRAME_ROWS,
- *         FRAME_OUTPUT and FRAME_INPUT, whose payload is the bytes.
+ *         FRAME_OUTPUT and FRAME_INPUT, whose payload is the bytes, and FRAME_TOGETHER.
  *
  * Changing a number makes old recordings unreadable.
  */
@@ -39,6 +39,8 @@ enum frame_type {
 	FRAME_TORN,       /* written by the recorder: the worker died */
 	FRAME_WHY,        /* of a refusal or a hold: what each rule said, JSON in KEY_TEXT (policy_explain) */
 	FRAME_GROUP,      /* its operation, or with none the session, belongs to all others that say the same in KEY_TEXT */
+	FRAME_TOGETHER,   /* 1 to TOGETHER_MOST frames of one operation and moment: each u8 type | be32 length | payload.  Each
+			     counts and has a number; it has none.  Not in it: header, cut, end, torn, and its like */
 	FRAMES
 };
 
@@ -81,6 +83,7 @@ struct frame {
 #define FRAME_FIELD_HEAD 5
 #define FRAME_MAX (20u << 20)
 #define FRAME_ROW_NULL 0xffffffffu
+#define TOGETHER_MOST 8u
 #define FRAME_NUMBER_MAX INT64_MAX /* of its time and of numbers in its fields: readers of JSON take no larger one */
 
 enum frame_flag {
@@ -88,6 +91,8 @@ enum frame_flag {
 };
 
 void frame_field(struct sp_writer *w, enum frame_key key, struct sp_bytes value);
+/* Only what stands before its bytes, which the caller appends; key: in a FRAME_TOGETHER, a type. */
+void frame_field_head(struct sp_writer *w, unsigned key, size_t len);
 void frame_field_u64(struct sp_writer *w, enum frame_key key, uint64_t value);
 /* Next field of a payload: true while there is one; a malformed one sets r->bad. */
 bool frame_next_field(struct sp_reader *r, unsigned *key_r, struct sp_bytes *value_r);
@@ -111,6 +116,16 @@ int frame_encode(const struct frame *f, struct sp_writer *w) SP_MUST;
 /* Only the head, for a payload of that many bytes which the caller appends. */
 void frame_encode_head(const struct frame *f, size_t payload, struct sp_writer *w);
 int frame_decode(struct sp_reader *r, struct frame *f_r) SP_MUST;
+/* Frames one behind the other, those that stand together each for itself; `in` is set, the rest begins zeroed. */
+struct frames_walk {
+	struct sp_reader in, together; /* together: what is left of those */
+	struct frame of;               /* … and what they share */
+	unsigned n;                    /* how many of them there were */
+};
+/* 1 and the next one, which is borrowed; 0: no more; < 0: malformed.  Payloads are not looked at. */
+int frames_next(struct frames_walk *w, struct frame *f_r) SP_MUST;
+/* May one of that type stand together with others? */
+bool frame_stands_together(unsigned type);
 /* True for types whose payload is bytes, not fields. */
 bool frame_is_stream(unsigned type);
 /* 0 when the payload is what the type says: whole fields; a stream may be anything. */

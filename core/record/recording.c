@@ -17,7 +17,7 @@
 
 struct lane { /* the frames of one block */
 	struct buffer plain;
-	struct sp_reader left;
+	struct frames_walk left;
 	uint32_t number, last; /* of the next frame; of the block's last */
 	struct frame head;     /* the next frame */
 	bool there;
@@ -101,9 +101,10 @@ static int
 lane_step(struct recording *r, struct lane *l, const char **err_r)
 {
 	l->there = false;
-	if (l->left.left == 0 && l->number > l->last)
+	int rc = frames_next(&l->left, &l->head);
+	if (rc == 0 && l->number > l->last)
 		return SP_OK;
-	if (l->number > l->last || frame_decode(&l->left, &l->head) != SP_OK || frame_check(&l->head) != SP_OK) {
+	if (rc != 1 || l->number > l->last || frame_check(&l->head) != SP_OK) {
 		(void)snprintf(r->text, sizeof(r->text), "frame %u, in the block at byte %llu, is malformed", l->number,
 		    (unsigned long long)r->file.from);
 		return fail(r, r->text, err_r);
@@ -124,7 +125,7 @@ lane_open(struct recording *r, const struct block *b, const char **err_r)
 		    rc == SP_EDENIED ? "sealed to another key" : "its content cannot be unpacked");
 		return fail(r, r->text, err_r);
 	}
-	l->left = sp_reader(buffer_bytes(&l->plain));
+	l->left = (struct frames_walk){ .in = sp_reader(buffer_bytes(&l->plain)) };
 	l->number = b->first;
 	l->last = b->first + b->frames - 1;
 	return lane_step(r, l, err_r);

@@ -27,6 +27,7 @@
 #define RECORD_HEAD 24u /* length, nothing, session */
 #define COPY (32u << 10)     /* at a time: its lines come from the worker's core, many at once sooner than one by one */
 #define COPY_KEEP (4u << 20)
+#define JOIN_MOST 4096u      /* bytes of payload: what is longer is worth its own head, and not to be moved */
 
 struct ring_shared {
 	alignas(64) _Atomic uint64_t published; /* the worker's line … */
@@ -46,6 +47,13 @@ struct ring {
 	uint64_t put;       /* worker: after the last frame put */
 	uint64_t freed;     /* worker: journaled, as last seen */
 	uint64_t rung;      /* worker: `freed` when the bell was rung for being half full */
+	uint64_t shown;     /* worker: up to here others may look */
+	struct {            /* worker: the record put last */
+		uint64_t at;
+		struct frame head; /* of what it is, or when `n` stand together what they share */
+		size_t payload;
+		unsigned n;
+	} last;
 	uint64_t published; /* recorder: as last seen */
 	uint64_t take;      /* recorder: after the last frame taken */
 	struct buffer copy; /* recorder: what is published from there on, or a part of it: ours, no worker can change it */
@@ -106,6 +114,7 @@ ring_map(int fd, struct ring **r_r)
 	r->put = atomic_load_explicit(&r->shared->published, memory_order_acquire);
 	r->freed = r->take = atomic_load_explicit(&r->shared->journaled, memory_order_acquire);
 	r->published = r->take;
+	r->shown = r->put;
 	r->rung = UINT64_MAX;
 	*r_r = r;
 	return SP_OK;
@@ -160,6 +169,77 @@ has_room(struct ring *r, size_t need)
 	return need <= r->size - used_after(r, r->freed);
 }
 
+/* Of a record with so much of payload. */
+static size_t
+record_size(size_t payload)
+{
+	return (RECORD_HEAD + FRAME_HEAD + payload + 7) & ~(size_t)7;
+}
+
+static void
+write_head(struct sp_writer *w, const uint8_t session[ID_LEN], const struct frame *f, size_t payload)
+{
+	uint32_t head[2] = { (uint32_t)(ID_LEN + FRAME_HEAD + payload), 0 };
+	sp_wr_put(w, (struct sp_bytes){ (const uint8_t *)head, sizeof(head) });
+	sp_wr_put(w, (struct sp_bytes){ session, ID_LEN });
+	frame_encode_head(f, payload, w);
+}
+
+/* Nobody has seen the record put last, and it is of the same session, operation and moment. */
+static bool
+may_join(const struct ring *r, const uint8_t session[ID_LEN], const struct frame *f, size_t payload)
+{
+	const struct frame *head = &r->last.head;
+	if (r->last.n == 0 || r->last.n == TOGETHER_MOST || r->last.at < r->shown || r->last.payload + payload > JOIN_MOST)
+		return false;
+	if (f->op == 0 || head->op != f->op || head->at != f->at || head->channel != f->channel || !frame_stands_together(f->type))
+		return false;
+	return memcmp(r->data + (r->last.at & (r->size - 1)) + RECORD_HEAD - ID_LEN, session, ID_LEN) == 0;
+}
+
+/* Room in the record put last, behind what it has, for one more; it becomes one of several.  NULL: there is none. */
+static uint8_t *
+join(struct ring *r, const uint8_t session[ID_LEN], const struct frame *f, size_t payload)
+{
+	const size_t had = r->last.payload, first = r->last.n == 1 ? FRAME_FIELD_HEAD : 0, all = first + had + FRAME_FIELD_HEAD + payload;
+	const size_t more = record_size(all) - record_size(had);
+	uint8_t *at = r->data + (r->last.at & (r->size - 1)), *body = at + RECORD_HEAD + FRAME_HEAD;
+	struct frame head = r->last.head;
+	if (!has_room(r, more))
+		return NULL;
+	memmove(body + first, body, had);
+	struct sp_writer w = sp_writer(body, FRAME_FIELD_HEAD);
+	if (first > 0)
+		frame_field_head(&w, (unsigned)head.type, had);
+	head.type = FRAME_TOGETHER;
+	w = sp_writer(at, RECORD_HEAD + FRAME_HEAD);
+	write_head(&w, session, &head, all);
+	w = sp_writer(body + first + had, FRAME_FIELD_HEAD);
+	frame_field_head(&w, (unsigned)f->type, payload);
+	r->last.head = head;
+	r->last.payload = all;
+	r->last.n++;
+	r->put += more;
+	return body + first + had + FRAME_FIELD_HEAD;
+}
+
+/* Room in a record of its own. */
+static uint8_t *
+begin(struct ring *r, const uint8_t session[ID_LEN], const struct frame *f, size_t payload)
+{
+	uint8_t *at = r->data + (r->put & (r->size - 1));
+	struct sp_writer w = sp_writer(at, RECORD_HEAD + FRAME_HEAD);
+	if (!has_room(r, record_size(payload)))
+		return NULL;
+	write_head(&w, session, f, payload);
+	r->last.at = r->put;
+	r->last.head = *f;
+	r->last.payload = payload;
+	r->last.n = frame_stands_together((unsigned)f->type) ? 1 : 0;
+	r->put += record_size(payload);
+	return at + RECORD_HEAD + FRAME_HEAD;
+}
+
 uint64_t
 ring_put(struct ring *r, const uint8_t session[ID_LEN], const struct frame *f, const struct sp_bytes *more, size_t nmore)
 {
@@ -168,29 +248,19 @@ ring_put(struct ring *r, const uint8_t session[ID_LEN], const struct frame *f, c
 		payload += more[i].len > FRAME_MAX ? FRAME_MAX : more[i].len;
 	if (payload > FRAME_MAX - FRAME_HEAD)
 		return 0;
-	size_t len = ID_LEN + FRAME_HEAD + payload;
-	size_t need = (RECORD_HEAD - ID_LEN + len + 7) & ~(size_t)7;
-	if (!has_room(r, need))
-		return 0;
-	uint8_t *at = r->data + (r->put & (r->size - 1));
-	uint32_t head[2] = { (uint32_t)len, 0 };
-	struct sp_writer w = sp_writer(at, need);
-	sp_wr_put(&w, (struct sp_bytes){ (const uint8_t *)head, sizeof(head) });
-	sp_wr_put(&w, (struct sp_bytes){ session, ID_LEN });
-	frame_encode_head(f, payload, &w);
+	uint8_t *into = (may_join(r, session, f, payload) ? join : begin)(r, session, f, payload);
+	struct sp_writer w = sp_writer(into, into == NULL ? 0 : payload);
 	sp_wr_put(&w, f->payload);
 	for (size_t i = 0; i < nmore; i++)
 		sp_wr_put(&w, more[i]);
-	if (w.bad)
-		return 0;
-	r->put += need;
-	return r->put;
+	return into == NULL ? 0 : r->put;
 }
 
 bool
 ring_publish(struct ring *r)
 {
 	struct ring_shared *s = r->shared;
+	r->shown = r->put;
 	atomic_store_explicit(&s->published, r->put, memory_order_seq_cst);
 	/* Either the recorder sees the frames before it sleeps, or we see that it sleeps. */
 	if (atomic_load_explicit(&s->sleeping, memory_order_seq_cst) != 0)

@@ -11,6 +11,7 @@
  *
  * The memory is one page of positions, then the data, mapped twice in a row: no frame is ever
  * split.  Record = u32 bytes that follow (native) | u32 0 | session[16] | frame (frame.h) | to 8.
+ * What is put behind one of the same operation and moment, before anybody sees that, joins it.
  */
 #ifndef SALLYPORT_RING_H
 #define SALLYPORT_RING_H

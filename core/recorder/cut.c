@@ -16,6 +16,13 @@ static const bool sealed_types[FRAMES] = {
 	[FRAME_WHY] = true,
 };
 
+static _Noreturn void
+no_memory(size_t len)
+{
+	log_error("no memory for a frame of %zu bytes: starting anew", len);
+	abort();
+}
+
 static void
 frames_add(struct session *s, const struct frame *f, bool sealed)
 {
@@ -25,10 +32,8 @@ frames_add(struct session *s, const struct frame *f, bool sealed)
 	struct sp_writer w = sp_writer(into, len);
 	if (into != NULL && f->whole.len == len)
 		sp_wr_put(&w, f->whole); /* as it came */
-	else if (into == NULL || frame_encode(f, &w) != SP_OK) {
-		log_error("no memory for a frame of %zu bytes: starting anew", len);
-		abort();
-	}
+	else if (into == NULL || frame_encode(f, &w) != SP_OK)
+		no_memory(len);
 	buffer_added(&to->bytes, len);
 	to->n++;
 }
@@ -72,9 +77,54 @@ frames_store(struct recorder *r, struct session *s, const struct frame *f)
 }
 
 void
-cut_stream(struct recorder *r, struct session *s, struct operation *o, const struct frame *f)
+frames_store_whole(struct session *s, struct sp_bytes whole, uint32_t n)
+{
+	if (buffer_put(&s->clear.bytes, whole) != SP_OK)
+		no_memory(whole.len);
+	s->clear.n += n;
+}
+
+bool
+cut_keeps(const struct recorder *r, struct session *s, const struct frame *f, size_t output)
+{
+	const struct operation *o = r->options.head == UINT64_MAX ? NULL : operation_find(s, f->op);
+	return output <= r->options.head && (o == NULL || (o->cut == NULL && o->stored <= r->options.head - output));
+}
+
+/* Whose output it is, where that is of interest. */
+static struct operation *
+count(struct recorder *r, struct session *s, const struct frame *f)
 {
 	s->state.bytes += f->type == FRAME_INPUT ? 0 : f->payload.len;
+	return r->options.head == UINT64_MAX ? NULL : operation_get(s, f, s->bytes);
+}
+
+static bool
+counts_rows(const struct operation *o, const struct frame *f)
+{
+	return f->type == FRAME_ROWS && !o->unsure;
+}
+
+static void
+keep(struct operation *o, const struct frame *f)
+{
+	if (counts_rows(o, f))
+		(void)rows_walk(&o->rows, f->payload);
+	o->stored += f->payload.len;
+}
+
+void
+cut_count(struct recorder *r, struct session *s, const struct frame *f)
+{
+	struct operation *o = count(r, s, f);
+	if (o != NULL)
+		keep(o, f);
+}
+
+void
+cut_stream(struct recorder *r, struct session *s, const struct frame *f)
+{
+	struct operation *o = count(r, s, f);
 	if (o == NULL) {
 		frames_store(r, s, f);
 		return;
@@ -86,10 +136,7 @@ cut_stream(struct recorder *r, struct session *s, struct operation *o, const str
 	struct sp_bytes left = sp_rd_rest(&rest);
 	if (left.len > 0)
 		kept.whole = (struct sp_bytes){ NULL, 0 };
-	bool counts = f->type == FRAME_ROWS && !o->unsure;
-	if (counts)
-		(void)rows_walk(&o->rows, kept.payload);
-	o->stored += kept.payload.len;
+	keep(o, &kept);
 	if (kept.payload.len > 0 || f->payload.len == 0)
 		frames_store(r, s, &kept);
 	if (left.len == 0)
@@ -100,7 +147,7 @@ cut_stream(struct recorder *r, struct session *s, struct operation *o, const str
 		o->cut = digest_begin();
 	digest_add(o->cut, left);
 	o->cut_bytes += left.len;
-	o->cut_rows += counts ? rows_walk(&o->rows, left) : 0;
+	o->cut_rows += counts_rows(o, f) ? rows_walk(&o->rows, left) : 0;
 }
 
 void

@@ -301,13 +301,19 @@ void decisions_free(struct decisions **d);
 void decision_write(struct recorder *r, struct sp_writer *w, const struct operation *o, const struct frame *f);
 
 /* cut.c */
-/* Stores what may be stored of a stream frame of `o`, counts and hashes the rest; o NULL: all may be. */
-void cut_stream(struct recorder *r, struct session *s, struct operation *o, const struct frame *f);
+/* Stores what may be stored of a stream frame, counts and hashes the rest. */
+void cut_stream(struct recorder *r, struct session *s, const struct frame *f);
+/* One of which all is stored, with others: counts it. */
+void cut_count(struct recorder *r, struct session *s, const struct frame *f);
+/* Nothing is left out of its operation, also after so many more bytes of output. */
+bool cut_keeps(const struct recorder *r, struct session *s, const struct frame *f, size_t output);
 /* What was left out, as a frame: before the operation's end, and at the end of each tick. */
 void cut_flush(struct session *s, struct operation *o);
 void cut_flush_all(struct session *s);
 /* Stores a frame where its type belongs, clear or sealed. */
 void frames_store(struct recorder *r, struct session *s, const struct frame *f);
+/* n frames that stand together, in the clear. */
+void frames_store_whole(struct session *s, struct sp_bytes whole, uint32_t n);
 
 /* audit.c */
 int lines_open(struct lines *l, const char *path) SP_MUST;

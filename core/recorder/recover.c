@@ -163,11 +163,11 @@ read_frames(struct recorder *r, struct session *s, const struct block *b, uint64
 	bool wanted = offset >= s->state.from || (s->again.lines != 0 && offset >= s->again.facts);
 	if ((!wanted && b->number > 1) || block_plain(b, NULL, s->id, plain) != SP_OK)
 		return; /* sealed: nothing that the audit log would say */
-	struct sp_reader in = sp_reader(buffer_bytes(plain));
+	struct frames_walk in = { .in = sp_reader(buffer_bytes(plain)) };
 	struct frame f;
 	r->quiet = s->again.lines == 0 || offset < s->again.lines;
 	r->reading = offset;
-	for (; in.left > 0 && frame_decode(&in, &f) == SP_OK; number++) {
+	for (; frames_next(&in, &f) == 1; number++) {
 		if (f.type == FRAME_HEADER && facts_header(s, &f) != SP_OK)
 			log_warn("the header of a recovered session cannot be read");
 		if (wanted)

@@ -56,7 +56,7 @@ session_frame(struct recorder *r, struct session *s, const struct frame *f)
 	if (f->at > s->state.last_at)
 		s->state.last_at = f->at;
 	if (frame_is_stream(f->type)) {
-		cut_stream(r, s, r->options.head == UINT64_MAX ? NULL : operation_get(s, f, s->bytes), f);
+		cut_stream(r, s, f);
 	} else {
 		cut_flush(s, f->type == FRAME_DONE ? operation_find(s, f->op) : NULL);
 		if (f->type == FRAME_END || f->type == FRAME_TORN)
@@ -67,6 +67,38 @@ session_frame(struct recorder *r, struct session *s, const struct frame *f)
 	if (f->type == FRAME_END || f->type == FRAME_TORN)
 		s->ending = true;
 	if (s->clear.bytes.len > BLOCK_FULL || s->sealed.bytes.len > BLOCK_FULL)
+		session_close_blocks(r, s);
+}
+
+/* In the clear, and nothing of them left out. */
+static bool
+stay_together(const struct recorder *r, struct session *s, const struct frame *f, size_t n)
+{
+	size_t output = 0;
+	for (size_t i = 0; i < n; i++)
+		output += frame_is_stream(f[i].type) ? f[i].payload.len : 0;
+	return n > 1 && !r->options.seals && cut_keeps(r, s, f, output);
+}
+
+/* Those of one record: stored as they came, when they may be. */
+static void
+session_frames(struct recorder *r, struct session *s, const struct frame *f, size_t n, struct sp_bytes whole)
+{
+	if (!stay_together(r, s, f, n)) {
+		for (size_t i = 0; i < n; i++)
+			session_frame(r, s, &f[i]);
+		return;
+	}
+	session_touch(r, s);
+	if (f->at > s->state.last_at)
+		s->state.last_at = f->at;
+	for (size_t i = 0; i < n; i++)
+		if (frame_is_stream(f[i].type))
+			cut_count(r, s, &f[i]);
+		else
+			facts_frame(r, s, &f[i], session_next_number(s) + (uint32_t)i);
+	frames_store_whole(s, whole, (uint32_t)n);
+	if (s->clear.bytes.len > BLOCK_FULL)
 		session_close_blocks(r, s);
 }
 
@@ -81,28 +113,43 @@ session_tear(struct recorder *r, struct session *s, const char *why)
 	session_frame(r, s, &f);
 }
 
-static const char *
-accept_frame(struct recorder *r, struct source *src, const uint8_t id[ID_LEN], struct sp_bytes bytes)
+/* All of a record; 0: malformed. */
+static size_t
+read_frames(struct sp_bytes bytes, struct frame f_r[TOGETHER_MOST])
 {
-	struct sp_reader in = sp_reader(bytes);
-	struct frame f;
-	if (frame_decode(&in, &f) != SP_OK || !sp_rd_done(&in) || frame_note(&f) != SP_OK)
+	struct frames_walk w = { .in = sp_reader(bytes) };
+	size_t n = 0;
+	do {
+		if (n == TOGETHER_MOST || frames_next(&w, &f_r[n]) != 1 || frame_note(&f_r[n]) != SP_OK)
+			return 0;
+		n++;
+	} while (w.in.left > 0 || w.together.left > 0);
+	return n;
+}
+
+static const char *
+accept_record(struct recorder *r, struct source *src, const uint8_t id[ID_LEN], struct sp_bytes bytes)
+{
+	struct frame f[TOGETHER_MOST];
+	const size_t n = read_frames(bytes, f);
+	if (n == 0)
 		return "a malformed frame";
-	f.whole = bytes;
-	if (f.flags != 0 || f.type == FRAME_TORN || f.type == FRAME_CUT)
+	if (n == 1)
+		f->whole = f->payload.len == bytes.len - FRAME_HEAD ? bytes : (struct sp_bytes){ NULL, 0 };
+	if (f->flags != 0 || f->type == FRAME_TORN || f->type == FRAME_CUT)
 		return "a frame that only the recorder writes";
 	struct session *s = session_find(r, id);
 	if (s == NULL)
-		return begin(r, src, id, &f);
+		return begin(r, src, id, f);
 	if (s->source == NULL && s->ring == source_ring(r, src))
 		s->source = src; /* we were started anew, it is back */
 	if (s->source != src)
 		return "a frame of another worker's session";
 	if (s->ending || s->state.state != SESSION_LIVE)
 		return "a frame after the session's end";
-	if (f.type == FRAME_HEADER)
+	if (f->type == FRAME_HEADER)
 		return "a second header";
-	session_frame(r, s, &f);
+	session_frames(r, s, f, n, bytes);
 	return NULL;
 }
 
@@ -117,7 +164,7 @@ take_source(struct recorder *r, struct source *src, uint64_t most)
 		int rc = ring_take(src->ring, id, &bytes);
 		if (rc == 0)
 			break;
-		const char *why = rc < 0 ? "what its ring says cannot be" : accept_frame(r, src, id, bytes);
+		const char *why = rc < 0 ? "what its ring says cannot be" : accept_record(r, src, id, bytes);
 		if (why != NULL)
 			breaks(src, id, why);
 		if (n % FEW == 0)

@@ -44,9 +44,9 @@ frames(void)
 	size_t n = 0;
 	text[0] = '\0';
 	while (ring_take(v.recorder, session, &b) == 1) {
-		struct sp_reader r = sp_reader(b);
-		CU_ASSERT_EQUAL_FATAL(frame_decode(&r, &f), SP_OK);
-		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s%u", n == 0 ? "" : " ", frame_name((unsigned)f.type), f.op == 0 ? 0 : f.op - before);
+		struct frames_walk all = { .in = sp_reader(b) };
+		while (frames_next(&all, &f) == 1)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s%u", n == 0 ? "" : " ", frame_name((unsigned)f.type), f.op == 0 ? 0 : f.op - before);
 	}
 	ring_taken(v.recorder);
 	return text;

@@ -283,9 +283,10 @@ descriptions(void)
 	size_t n = 0;
 	text[0] = '\0';
 	while (ring_take(v.recorder, session, &b) == 1) {
-		struct sp_reader r = sp_reader(b), fields;
+		struct frames_walk all = { .in = sp_reader(b) };
+		struct sp_reader fields;
 		unsigned described = 0;
-		CU_ASSERT_EQUAL_FATAL(frame_decode(&r, &f), SP_OK);
+		CU_ASSERT_EQUAL_FATAL(frames_next(&all, &f), 1); /* the operation comes first */
 		for (fields = sp_reader(f.payload); f.type == FRAME_OPERATION && frame_next_field(&fields, &key, &value);) {
 			described += key == KEY_ATTRIBUTE || key == KEY_FACT || key == KEY_UNCLEAR;
 			if (key == KEY_KEPT || key == KEY_AS)

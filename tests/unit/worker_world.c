@@ -558,11 +558,14 @@ world_recorded(struct world *v)
 	struct sp_bytes b;
 	struct frame f;
 	while (ring_take(v->recorder, session, &b) == 1) {
-		struct sp_reader r = sp_reader(b);
-		CU_ASSERT_EQUAL(frame_decode(&r, &f), SP_OK);
-		CU_ASSERT_EQUAL(frame_note(&f), SP_OK);
-		CU_ASSERT_EQUAL(buffer_printf(&v->recorded, "%s%s", v->recorded.len > 0 ? " " : "", frame_name((unsigned)f.type)), SP_OK);
-		CU_ASSERT_EQUAL(buffer_put(&v->payloads, f.payload), SP_OK);
+		struct frames_walk all = { .in = sp_reader(b) };
+		int rc;
+		while ((rc = frames_next(&all, &f)) == 1) {
+			CU_ASSERT_EQUAL(frame_note(&f), SP_OK);
+			CU_ASSERT_EQUAL(buffer_printf(&v->recorded, "%s%s", v->recorded.len > 0 ? " " : "", frame_name((unsigned)f.type)), SP_OK);
+			CU_ASSERT_EQUAL(buffer_put(&v->payloads, f.payload), SP_OK);
+		}
+		CU_ASSERT_EQUAL(rc, 0);
 	}
 	ring_taken(v->recorder);
 	static char text[4096];
