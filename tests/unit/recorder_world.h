@@ -28,6 +28,7 @@ struct world {
 	struct recorder *r;
 	int memory[4]; /* rings, which outlive recorders */
 	struct ring *ring[4];
+	uint64_t moment; /* frames of operations are of this time, and nobody sees them yet; 0: each of its own, at once */
 	uint8_t seed[32], public[32];
 	/* the keeper */
 	uint8_t (*entry)[LEDGER_ENTRY]; /* shared with a recorder that is killed: it outlives that */
@@ -301,8 +302,11 @@ world_sweep(struct world *w)
 static inline void
 say_frame(struct world *w, unsigned ring, const uint8_t *id, struct frame f)
 {
+	const bool waits = w->moment != 0 && f.op != 0;
+	f.at = waits ? w->moment : f.at;
 	CU_ASSERT_FATAL(ring_put(w->ring[ring], id, &f, NULL, 0) > 0);
-	(void)ring_publish(w->ring[ring]);
+	if (!waits)
+		(void)ring_publish(w->ring[ring]);
 }
 
 static inline void
@@ -396,6 +400,16 @@ say_statement(struct world *w, const uint8_t *id, uint32_t op, const char *text)
 	say_done(w, id, op, 1);
 }
 
+/* The same, in one record. */
+static inline void
+say_together(struct world *w, const uint8_t *id, uint32_t op, const char *text)
+{
+	w->moment = op * 1000;
+	say_statement(w, id, op, text);
+	w->moment = 0;
+	(void)ring_publish(w->ring[0]);
+}
+
 /* ---- what came of it ---- */
 
 static inline void
@@ -411,7 +425,7 @@ static inline const char *
 frames_of(const struct world *w, const uint8_t *id, const uint8_t *auditor)
 {
 	static char types[4096];
-	static const char letter[FRAMES + 1] = "?HOVCRoinDWhzcET";
+	static const char letter[FRAMES + 1] = "?HOVCRoinDWhzcETwg#";
 	char path[256];
 	struct recording *rec;
 	struct frame f;

@@ -96,6 +96,56 @@ test_check(void)
 	}
 }
 
+/* Frames one behind the other, as text: type, operation, payload. */
+static const char *
+walked(struct sp_bytes b)
+{
+	static char text[256];
+	struct frames_walk w = { .in = sp_reader(b) };
+	struct frame f;
+	int rc;
+	size_t n = 0;
+	text[0] = '\0';
+	while ((rc = frames_next(&w, &f)) == 1)
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%u%.*s ", frame_name(f.type), f.op, (int)f.payload.len, (const char *)f.payload.p);
+	(void)snprintf(text + n, sizeof(text) - n, "%s", rc == 0 ? "." : "!");
+	return text;
+}
+
+/* Those that stand together are told one by one, amid those that stand alone; what cannot be ends the walk. */
+static void
+test_together(void)
+{
+	const struct { struct sp_bytes payload; const char *walk; } row[] = {
+		{ SP_LIT("\2\0\0\0\2ab\3\0\0\0\0\x09\0\0\0\1c"), "output1x operation7ab verdict7 done7c output1x ." },
+		{ SP_LIT("\5\0\0\0\1a"), "output1x rows7a output1x ." },
+		{ SP_LIT(""), "output1x !" },
+		{ SP_LIT("\2\0\0\0\2ab\3\0\0\0\1"), "output1x operation7ab !" },
+		{ SP_LIT("\2\0\0\0\2ab\3"), "output1x operation7ab !" },
+		{ SP_LIT("\0\0\0\0\0"), "output1x !" },
+		{ SP_LIT("\1\0\0\0\0"), "output1x !" },
+		{ SP_LIT("\x0d\0\0\0\0"), "output1x !" },
+		{ SP_LIT("\x0e\0\0\0\0"), "output1x !" },
+		{ SP_LIT("\x0f\0\0\0\0"), "output1x !" },
+		{ SP_LIT("\x12\0\0\0\0"), "output1x !" },
+		{ SP_LIT("\xff\0\0\0\0"), "output1x !" },
+		{ SP_LIT("\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0"),
+		    "output1x verdict7 verdict7 verdict7 verdict7 verdict7 verdict7 verdict7 verdict7 output1x ." },
+		{ SP_LIT("\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0\3\0\0\0\0"),
+		    "output1x verdict7 verdict7 verdict7 verdict7 verdict7 verdict7 verdict7 verdict7 !" },
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		uint8_t bytes[256];
+		struct sp_writer w = sp_writer(bytes, sizeof(bytes));
+		const struct frame alone = { .type = FRAME_OUTPUT, .op = 1, .payload = SP_LIT("x") };
+		const struct frame together = { .type = FRAME_TOGETHER, .op = 7, .at = 3, .payload = row[i].payload };
+		CU_ASSERT_EQUAL(frame_encode(&alone, &w), SP_OK);
+		CU_ASSERT_EQUAL(frame_encode(&together, &w), SP_OK);
+		CU_ASSERT_EQUAL(frame_encode(&alone, &w), SP_OK);
+		CU_ASSERT_STRING_EQUAL(walked(sp_written(&w)), row[i].walk);
+	}
+}
+
 /* Looked through once, a frame answers as before for every key: those it has, has twice, has not, and those beyond what is noted. */
 static void
 test_note(void)
@@ -234,6 +284,7 @@ main(void)
 		{ "every cut is refused", test_cut },
 		{ "odd heads are refused", test_odd },
 		{ "payloads are checked by type", test_check },
+		{ "frames that stand together", test_together },
 		{ "what was looked through answers as before", test_note }, { "numbers", test_numbers },
 		{ "too big is refused", test_too_big },
 		{ "every type has a name", test_names },

@@ -745,6 +745,135 @@ test_sealed(void)
 	world_free(&w);
 }
 
+/* ---- frames that stand together ---- */
+
+/* Each has its number, its line and its place, as if it stood alone; the file is smaller for it. */
+static void
+test_together(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t apart[ID_LEN], id[ID_LEN];
+	char name[ID_TEXT], path[256], line[128];
+	size_t size[2];
+	w->options.head = 1000;
+	world_start(w);
+	say_header(w, apart);
+	say_header(w, id);
+	for (unsigned op = 1; op <= 50; op++) {
+		say_statement(w, apart, op, "SELECT 1");
+		say_together(w, id, op, "SELECT 1");
+	}
+	say_end(w, apart);
+	say_end(w, id);
+	world_sweep(w);
+	(void)snprintf(path, sizeof(path), "%s", frames_of(w, apart, NULL));
+	CU_ASSERT_EQUAL(strlen(path), 202);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), path);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 100);
+	for (unsigned op = 1; op <= 50; op++) {
+		/* behind the header; the verdict is the second of each four */
+		(void)snprintf(line, sizeof(line), "\"session\":\"%s\",\"frame\":%u,\"op\":%u,", id_format(id, name), 4 * op - 1, op);
+		CU_ASSERT(file_has(w->audit, line));
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		session_file(w, i == 0 ? apart : id, path);
+		size[i] = file_bytes(path).len;
+	}
+	CU_ASSERT(size[1] < size[0]);
+	CU_ASSERT_TRUE(verified(w, NULL, &v));
+	CU_ASSERT_EQUAL(v.frames, 404);
+	world_free(&w);
+}
+
+/* Beyond `output head` they part: what is left out is said before the operation's end. */
+static void
+test_together_cut(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN];
+	w->options.head = 1000;
+	world_start(w);
+	say_header(w, id);
+	w->moment = 1;
+	say_operation(w, id, 1, "SELECT 1");
+	say_rows(w, id, 1, 60, "0123456789"); /* 16 bytes each */
+	(void)ring_publish(w->ring[0]);
+	w->moment = 2;
+	say_rows(w, id, 1, 10, "0123456789");
+	say_done(w, id, 1, 70);
+	(void)ring_publish(w->ring[0]);
+	w->moment = 3; /* all of it has no place any more */
+	say_operation(w, id, 2, "SELECT 2");
+	say_rows(w, id, 2, 70, "0123456789");
+	say_done(w, id, 2, 70);
+	w->moment = 0;
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HORRcDORcDE");
+	world_free(&w);
+}
+
+/* Sealed, they part: each half holds what is its own. */
+static void
+test_together_sealed(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t id[ID_LEN], private[SEAL_KEY] = { 7 };
+	char path[256];
+	seal_public(private, w->options.auditor);
+	w->options.seals = true;
+	world_start(w);
+	say_header(w, id);
+	say_together(w, id, 1, "SELECT 'canary-in-a-text'");
+	say_end(w, id);
+	world_sweep(w);
+	session_file(w, id, path);
+	CU_ASSERT_FALSE(file_has(path, "canary-in-a-text"));
+	CU_ASSERT_FALSE(file_has(path, "value"));
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), "HOVDE");
+	CU_ASSERT_STRING_EQUAL(frames_of(w, id, private), "HOOVRDE");
+	CU_ASSERT_TRUE(verified(w, NULL, &v));
+	world_free(&w);
+}
+
+/* A worker that was taken over puts together what does not belong: its ring is broken, what it had is torn. */
+static void
+test_together_hostile(void)
+{
+	const struct { struct sp_bytes payload; const char *types; } row[] = {
+		{ SP_LIT("\x08\0\0\0\0" "\x08\0\0\0\0"), "HnnT" }, /* two notices: nothing to be said against */
+		{ SP_LIT("\x08\0\0\0\0"), "HnT" },                   /* one, neither */
+		{ SP_LIT(""), "HT" },
+		{ SP_LIT("\0\0\0\0\0"), "HT" },
+		{ SP_LIT("\x01\0\0\0\0"), "HT" },                    /* a header, … */
+		{ SP_LIT("\x08\0\0\0\0" "\x0d\0\0\0\0"), "HT" },   /* cut, … */
+		{ SP_LIT("\x08\0\0\0\0" "\x0e\0\0\0\0"), "HT" },   /* end, … */
+		{ SP_LIT("\x08\0\0\0\0" "\x0f\0\0\0\0"), "HT" },   /* torn, … */
+		{ SP_LIT("\x12\0\0\0\5" "\x08\0\0\0\0"), "HT" },   /* its like, … */
+		{ SP_LIT("\xff\0\0\0\0"), "HT" },                    /* what nobody knows */
+		{ SP_LIT("\x08\0\0\0\1"), "HT" },
+		{ SP_LIT("\x08\0\0"), "HT" },
+		{ SP_LIT("\x08\0\0\0\2\x10\0" "\x08\0\0\0\0"), "HT" }, /* its fields are none */
+		{ SP_LIT("\x08\0\0\0\0\x08\0\0\0\0\x08\0\0\0\0\x08\0\0\0\0\x08\0\0\0\0\x08\0\0\0\0\x08\0\0\0\0"
+		    "\x08\0\0\0\0\x08\0\0\0\0"), "HT" },              /* nine */
+	};
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		struct world *w = world_new();
+		uint8_t id[ID_LEN];
+		world_start(w);
+		say_header(w, id);
+		say_frame(w, 0, id, (struct frame){ .type = FRAME_TOGETHER, .op = 1, .at = 2, .payload = row[i].payload });
+		world_tick(w);
+		CU_ASSERT_EQUAL(ring_failed(w->ring[0]), i > 1);
+		recorder_worker_gone(w->r, 0);
+		world_sweep(w);
+		CU_ASSERT_STRING_EQUAL(frames_of(w, id, NULL), row[i].types);
+		world_free(&w);
+	}
+}
+
 static void
 say_described(struct world *w, const uint8_t *id, uint32_t op, uint64_t at, const char *description, enum frame_key key)
 {
@@ -1257,6 +1386,8 @@ main(void)
 		{ "hostile numbers", test_hostile_numbers }, { "many rows", test_many_rows }, { "hostile header", test_hostile_header }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
 		{ "sealed for a while", test_sealed_for_a_while }, { "sealed at once", test_sealed_at_once },
+		{ "together", test_together }, { "together, cut", test_together_cut }, { "together, sealed (P9)", test_together_sealed },
+		{ "together, by a hostile worker", test_together_hostile },
 		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "a keeper without its ledger", test_keeper_without_its_ledger }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },
 		{ "reopen", test_reopen }, { "hostile text (RC5)", test_hostile_text }, { "segments", test_segments },
 		{ "parted", test_parted }, { "parted and removed", test_parted_and_removed }, { "segment synced (P1)", test_segment_synced },

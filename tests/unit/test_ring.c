@@ -308,6 +308,108 @@ test_liar_lengths(void)
 	}
 }
 
+/* All that is there: of each record its operations, and how long each payload is. */
+static const char *
+records(struct ring *r)
+{
+	static char text[512];
+	uint8_t session[ID_LEN];
+	struct sp_bytes b;
+	struct frame f;
+	size_t n = 0;
+	text[0] = '\0';
+	while (ring_take(r, session, &b) == 1) {
+		struct frames_walk all = { .in = sp_reader(b) };
+		int rc;
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "[%u", session[0]);
+		while ((rc = frames_next(&all, &f)) == 1)
+			n += (size_t)snprintf(text + n, sizeof(text) - n, " %s%u.%zu", frame_name(f.type), f.op, f.payload.len);
+		CU_ASSERT_EQUAL(rc, 0);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "]");
+	}
+	ring_taken(r);
+	return text;
+}
+
+static void
+put(struct ring *w, uint8_t session, enum frame_type type, uint32_t op, uint64_t at, size_t len)
+{
+	static const uint8_t text[5000] = { 7 };
+	const uint8_t of[ID_LEN] = { session };
+	struct frame f = { .type = type, .op = op, .at = at, .payload = { text, len / 2 } };
+	CU_ASSERT(ring_put(w, of, &f, &(struct sp_bytes){ text, len - len / 2 }, 1) > 0);
+}
+
+/* What is of one session, operation and moment is one record, as long as nobody has seen that. */
+static void
+test_joined(void)
+{
+	int fd = ring_new();
+	struct ring *w = ring_of(fd), *r = ring_of(fd);
+	put(w, 1, FRAME_OPERATION, 1, 1, 100);
+	put(w, 1, FRAME_VERDICT, 1, 1, 0);
+	put(w, 1, FRAME_DONE, 1, 1, 9);
+	put(w, 1, FRAME_DONE, 2, 1, 9);   /* another operation */
+	put(w, 1, FRAME_DONE, 2, 2, 9);   /* another moment */
+	put(w, 2, FRAME_DONE, 2, 2, 9);   /* another session */
+	put(w, 2, FRAME_NOTICE, 0, 3, 1); /* of none */
+	put(w, 2, FRAME_NOTICE, 0, 3, 1);
+	CU_ASSERT_STRING_EQUAL(records(r), "");
+	(void)ring_publish(w);
+	CU_ASSERT_STRING_EQUAL(records(r), "[1 operation1.100 verdict1.0 done1.9][1 done2.9][1 done2.9][2 done2.9][2 notice0.1][2 notice0.1]");
+	put(w, 1, FRAME_COLUMNS, 3, 3, 5);
+	(void)ring_publish(w);
+	put(w, 1, FRAME_DONE, 3, 3, 5); /* the one before was shown */
+	put(w, 1, FRAME_END, 3, 3, 5);  /* it stands alone, … */
+	put(w, 1, FRAME_DONE, 3, 3, 5); /* … and nothing joins it */
+	(void)ring_publish(w);
+	CU_ASSERT_STRING_EQUAL(records(r), "[1 columns3.5][1 done3.5][1 end3.5][1 done3.5]");
+	put(w, 1, FRAME_ROWS, 4, 4, 4000);
+	put(w, 1, FRAME_ROWS, 4, 4, 96);
+	put(w, 1, FRAME_ROWS, 4, 4, 1); /* too long */
+	for (unsigned i = 0; i < 8; i++)
+		put(w, 1, FRAME_ROWS, 4, 4, 1); /* and too many */
+	(void)ring_publish(w);
+	CU_ASSERT_STRING_EQUAL(records(r), "[1 rows4.4000 rows4.96][1 rows4.1 rows4.1 rows4.1 rows4.1 rows4.1 rows4.1 rows4.1 rows4.1][1 rows4.1]");
+	ring_unmap(&w);
+	ring_unmap(&r);
+	close(fd);
+}
+
+/* All lengths, across the end of the memory, and where there is no room: what was there before stays whole. */
+static void
+test_joined_everywhere(void)
+{
+	int fd = ring_new();
+	struct ring *w = ring_of(fd), *r = ring_of(fd);
+	uint8_t text[300], session[ID_LEN];
+	struct frame f = { .type = FRAME_ROWS }, g;
+	struct sp_bytes b;
+	unsigned puts = 0, full = 0, taken = 0;
+	for (unsigned i = 0; i < 20000; i++) {
+		memset(text, (int)i, sizeof(text));
+		f.op = 1 + i / 3;
+		f.payload = (struct sp_bytes){ text, i % sizeof(text) };
+		if (ring_put(w, id, &f, NULL, 0) > 0)
+			puts++;
+		else
+			full++;
+		if (i % 500 != 499)
+			continue;
+		(void)ring_publish(w);
+		while (ring_take(r, session, &b) == 1)
+			for (struct frames_walk all = { .in = sp_reader(b) }; frames_next(&all, &g) == 1; taken++)
+				for (size_t k = 1; k < g.payload.len; k++)
+					CU_ASSERT_EQUAL_FATAL(g.payload.p[k], g.payload.p[0]);
+		ring_taken(r);
+	}
+	CU_ASSERT(full > 100);
+	CU_ASSERT_EQUAL(taken, puts);
+	ring_unmap(&w);
+	ring_unmap(&r);
+	close(fd);
+}
+
 /* What was taken is a copy, also of frames behind it, and the file cannot be made shorter (no SIGBUS). */
 static void
 test_liar_rewrites(void)
@@ -354,6 +456,8 @@ main(void)
 		{ "frames come in order, once published", test_order },
 		{ "all lengths, many times around", test_wrap },
 		{ "what cannot fit is refused", test_too_big },
+		{ "frames of a moment join", test_joined },
+		{ "they join everywhere", test_joined_everywhere },
 		{ "either side resumes", test_resume },
 		{ "bells, sleep, failure", test_bells },
 		{ "two threads", test_threads },
