@@ -652,6 +652,15 @@ sp_op_is_unclear(const struct sp_op *sp)
 	return op->failed || op->shape->failed || op->shape->nunclear > 0;
 }
 
+unsigned *
+sp_op_note(const struct sp_op *sp)
+{
+	const struct op *op = op_of_const(sp);
+	struct shape *s = op->shape->model != NULL ? op->shape->model : op->shape;
+
+	return op->failed || s->failed ? NULL : &s->note;
+}
+
 const char *
 sp_op_kind(const struct sp_op *sp)
 {

@@ -70,6 +70,7 @@ struct shape {              /* immutable once classified */
 	bool alike;             /* the same was said of any text with its skeleton … */
 	unsigned length;        /* … but for this attribute, the length of the text */
 	struct shape *model;    /* counted: what was said of that text was taken for this one's; NULL: of itself */
+	unsigned note;          /* the module's, of what was said: of a model, where there is one */
 	unsigned refs;
 	uint64_t serial;        /* unique in this process */
 };

@@ -597,6 +597,12 @@ int sp_op_literal(struct sp_op *op, const struct sp_literal *l) SP_MUST;
 /* Reading attributes back (a module's own decisions, e.g. "does it return rows"). */
 bool sp_op_has(const struct sp_op *op, unsigned attr, const char *value);
 bool sp_op_is_unclear(const struct sp_op *op);
+/*
+ * A word of the module's own beside what was classified, 0 until it is set: for what follows from
+ * attributes and unclear alone.  All operations of which the same was said share it, also those of texts
+ * that are alike (sp_op_alike()).  NULL: nothing is kept of this one.
+ */
+unsigned *sp_op_note(const struct sp_op *op);
 
 /*
  * Judge it.  verdict() comes, now (before sp_ask() returns) or after a person's decision; the texts

@@ -2,6 +2,8 @@
 /* Following search_path, role, temporary tables and the transaction; asking where we can't know. */
 #include "track.h"
 
+#include <stdlib.h>
+
 #include "attributes.h"
 #include "catalogue.h"
 #include "defined.h"
@@ -98,8 +100,8 @@ pg_runs_unseen(const struct sp_op *op)
 	return sp_op_has(op, PG_A_TABLES, "?.?") || sp_op_has(op, PG_A_RUNS_CODE, "true");
 }
 
-unsigned
-pg_traits(const struct sp_op *op)
+static unsigned
+look_up(const struct sp_op *op)
 {
 	static const char *const begin[] = { "begin", "start transaction", "savepoint", "release" };
 	static const char *const undo[] = { "rollback", "rollback to", "commit", "prepare transaction" };
@@ -136,6 +138,20 @@ pg_traits(const struct sp_op *op)
 	    || sp_op_has(op, PG_A_VERB, "prepare"))
 		traits |= PG_PREPARED;
 	return traits;
+}
+
+/* Some thirty words are asked for: once of each text, or of all that are alike. */
+unsigned
+pg_traits(const struct sp_op *op)
+{
+	unsigned *note = sp_op_note(op), traits = note == NULL || *note == 0 ? look_up(op) | PG_LOOKED : *note;
+#ifdef __SANITIZE_ADDRESS__
+	if (traits != (look_up(op) | PG_LOOKED))
+		abort(); /* something else than what was classified counts */
+#endif
+	if (note != NULL)
+		*note = traits;
+	return traits & ~(unsigned)PG_LOOKED;
 }
 
 /* ---- the view ---- */

@@ -27,6 +27,7 @@ struct shape { /* a classified text, shared by the operations that run it */
 	struct attr *attr;
 	size_t n;
 	bool unclear;
+	unsigned note;
 	char changes[256]; /* "NAME=VALUE;", "?" for what is not known */
 };
 
@@ -844,6 +845,12 @@ bool
 sp_op_is_unclear(const struct sp_op *op)
 {
 	return op->shape->unclear;
+}
+
+unsigned *
+sp_op_note(const struct sp_op *op)
+{
+	return &op->shape->note;
 }
 
 bool

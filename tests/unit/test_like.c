@@ -81,8 +81,13 @@ compare(struct shape *model, const struct skeleton *k, struct sp_bytes other)
 		printf("\nnot the same: %.*s\n  as of      : %.*s\n", (int)other.len, (const char *)other.p, (int)model->text.len, (const char *)model->text.p);
 		CU_FAIL("what was taken from another text is not what this one is");
 	}
-	if (like != NULL)
+	if (like != NULL) { /* what the module notes of it is the model's */
+		struct op noted = { .shape = like }, itself = { .shape = asked }, failed = { .shape = like, .failed = true };
+		CU_ASSERT_PTR_EQUAL(sp_op_note((struct sp_op *)&noted), &model->note);
+		CU_ASSERT_PTR_EQUAL(sp_op_note((struct sp_op *)&itself), &asked->note);
+		CU_ASSERT_PTR_NULL(sp_op_note((struct sp_op *)&failed));
 		shape_free(&like);
+	}
 	shape_free(&asked);
 }
 
