@@ -54,15 +54,18 @@ enum frame_key { /* fields of payloads; texts unless said */
 	KEY_PROTOCOL, KEY_WOULD /* what a target in observe mode kept it from being: deny kill held limit mask */,
 	KEY_UNCLEAR /* node:why=name, lifted or not; node 0, why "failed": it could not be classified */,
 	/*
-	 * Many operations of a session have the same attributes, facts and unclear: they are there once.  In a FRAME_OPERATION
-	 * KEY_KEPT says that those before it are kept in a place, KEY_AS that those of a place stand there; each is u8, the
-	 * place, and one of them at most is in a frame.  recording_next() gives the whole, or an attribute RECORD_CUT when the
-	 * place has nothing.
+	 * Operations of a session have much in common, up to all but their parameters: it is there once.  In a FRAME_OPERATION
+	 * KEY_KEPT says that all fields before it in this frame are kept in a place, KEY_AS that the fields of a place stand
+	 * there; each is u8, the place, and the first of them in a frame is the only one.  A place serves the operation that
+	 * wrote it and those of the next RECORD_STANDS - 1 numbers; to others, and before it is written, it has nothing.
+	 * Sealed halves have places of their own.  recording_next() gives the whole, or an attribute RECORD_CUT for what a
+	 * place does not have.
 	 */
 	KEY_KEPT, KEY_AS
 };
 #define RECORD_PLACES 16u
-#define RECORD_KEPT_MAX 8192u /* bytes in one place */
+#define RECORD_KEPT_MAX 8192u /* bytes in one place; with more it has nothing */
+#define RECORD_STANDS 1024u   /* so that who begins in the middle need not go back far */
 
 struct frame {
 	enum frame_type type;
@@ -87,7 +90,8 @@ struct frame {
 #define FRAME_NUMBER_MAX INT64_MAX /* of its time and of numbers in its fields: readers of JSON take no larger one */
 
 enum frame_flag {
-	FRAME_PART = 1 /* an operation's sealed half: its text and parameters; the clear half came first */
+	FRAME_PART = 1, /* an operation's sealed half: its text and parameters; the clear half came first */
+	FRAME_HALF = 2  /* … that clear half */
 };
 
 void frame_field(struct sp_writer *w, enum frame_key key, struct sp_bytes value);
@@ -112,6 +116,20 @@ frame_get(const struct frame *f, enum frame_key key)
 }
 
 bool frame_field_u64_get(struct sp_bytes value, uint64_t *v_r);
+/* The place that KEY_KEPT or KEY_AS names; RECORD_PLACES: none. */
+static inline unsigned
+frame_place(struct sp_bytes value)
+{
+	return value.len == 1 && value.p[0] < RECORD_PLACES ? value.p[0] : RECORD_PLACES;
+}
+
+/* Numbers of operations: does what the one has written serve the other? */
+static inline bool
+frame_place_serves(uint32_t writer, uint32_t op)
+{
+	return op - writer < RECORD_STANDS;
+}
+
 int frame_encode(const struct frame *f, struct sp_writer *w) SP_MUST;
 /* Only the head, for a payload of that many bytes which the caller appends. */
 void frame_encode_head(const struct frame *f, size_t payload, struct sp_writer *w);

@@ -23,12 +23,20 @@ struct lane { /* the frames of one block */
 	bool there;
 };
 
+struct place { /* fields that are there once */
+	struct buffer fields;
+	uint32_t op;  /* that wrote them */
+	bool written;
+	bool half;    /* … those of its clear half, or of the sealed one */
+};
+
 struct recording {
 	int fd;
 	struct block_file file;
 	struct unseal *unseal;
 	struct lane lane[2]; /* clear, sealed */
-	struct buffer kept[RECORD_PLACES], whole; /* descriptions of operations; the payload that was handed out last, when it has one of them */
+	struct place place[2][RECORD_PLACES]; /* of frames in the clear, of sealed halves */
+	struct buffer whole; /* the payload that was handed out last, when it has to do with a place */
 	struct block ahead;  /* read, and not opened: its lane is still busy */
 	bool has_ahead, at_end, sealed;
 	char text[320];
@@ -72,8 +80,10 @@ recording_close(struct recording **r)
 		return;
 	for (unsigned i = 0; i < 2; i++)
 		buffer_free(&(*r)->lane[i].plain);
-	for (unsigned i = 0; i < RECORD_PLACES; i++)
-		buffer_free(&(*r)->kept[i]);
+	for (unsigned i = 0; i < RECORD_PLACES; i++) {
+		buffer_free(&(*r)->place[0][i].fields);
+		buffer_free(&(*r)->place[1][i].fields);
+	}
 	buffer_free(&(*r)->whole);
 	block_file_close(&(*r)->file);
 	unseal_free(&(*r)->unseal);
@@ -180,54 +190,73 @@ before(const struct frame *a, const struct frame *b)
 
 /* ---- what is there once ---- */
 
-static bool
-describes(unsigned key)
-{
-	return key == KEY_ATTRIBUTE || key == KEY_FACT || key == KEY_UNCLEAR;
-}
-
-/*
- * All that describes and stands there last goes into the place; nothing, when it is too long or in a half that can't be read.  With the
- * key that half says it, in the order of its like: an operation of the same moment, of a higher number, may name the place before.
- */
+/* What is written in the clear is no longer in two halves: nothing of a former sealed one goes with it. */
 static int
-keep(const struct recording *r, struct buffer *place, struct sp_reader written, size_t from)
+keep(struct recording *r, const struct frame *f, unsigned which, struct sp_bytes fields)
 {
-	(void)sp_rd_take(&written, from);
-	struct sp_bytes description = sp_rd_rest(&written);
-	if (description.len == 0 && r->unseal != NULL)
-		return SP_OK;
-	buffer_drop(place, place->len);
-	return description.len > RECORD_KEPT_MAX ? SP_OK : buffer_put(place, description);
+	struct place *p = &r->place[(f->flags & FRAME_PART) != 0][which];
+	buffer_drop(&p->fields, p->fields.len);
+	p->op = f->op;
+	p->half = f->flags != 0;
+	p->written = fields.len <= RECORD_KEPT_MAX;
+	if (!p->half)
+		r->place[1][which].written = false;
+	return p->written ? buffer_put(&p->fields, fields) : SP_OK;
+}
+
+static bool
+serves(const struct place *p, const struct frame *f)
+{
+	return p->written && frame_place_serves(p->op, f->op);
+}
+
+static bool
+put_place(const struct place *p, const struct frame *f, struct sp_writer *w)
+{
+	bool there = serves(p, f);
+	if (there)
+		sp_wr_put(w, buffer_bytes(&p->fields));
+	return there;
 }
 
 /*
- * All fields, and what describes goes into the place that the first KEY_KEPT or KEY_AS names, or comes out of it.  What a place does
- * not have is said to be missing, where it would stand: nobody makes the rest of a recording unreadable by naming it.
+ * The fields of a place.  Where sealing was switched on or off since it was written, a frame in one piece has those of both halves, and
+ * of one in two the clear half has them all.  What is not there is said to be missing: nobody makes the rest of a recording
+ * unreadable by naming it.
  */
+static void
+stand(struct recording *r, const struct frame *f, unsigned which, struct sp_writer *w)
+{
+	bool there = false;
+	if (which < RECORD_PLACES) {
+		const struct place *clear = &r->place[0][which], *sealed = &r->place[1][which];
+		bool whole = serves(clear, f) && !clear->half;
+		if ((f->flags & FRAME_PART) != 0)
+			there = put_place(sealed, f, w) || whole;
+		else
+			there = put_place(clear, f, w) && (f->flags != 0 || whole || (sealed->op == clear->op && put_place(sealed, f, w)));
+	}
+	if (!there)
+		frame_field(w, KEY_ATTRIBUTE, SP_LIT("0:" RECORD_CUT "="));
+}
+
+/* All fields, and the first KEY_KEPT or KEY_AS is heeded. */
 static int
 described(struct recording *r, const struct frame *f, struct sp_writer *w)
 {
 	struct sp_reader in = sp_reader(f->payload);
 	struct sp_bytes value;
 	unsigned key, named = 0;
-	size_t from = 0; /* in w: where what describes begins */
 	int rc = SP_OK;
 	while (rc == SP_OK && !w->bad && frame_next_field(&in, &key, &value)) {
-		if (key != KEY_KEPT && key != KEY_AS) {
-			from = describes(key) ? from : w->len + FRAME_FIELD_HEAD + value.len;
+		if (key != KEY_KEPT && key != KEY_AS)
 			frame_field(w, (enum frame_key)key, value);
+		else if (named++ > 0)
 			continue;
-		}
-		if (named++ > 0)
-			continue;
-		struct buffer *place = value.len != 1 || value.p[0] >= RECORD_PLACES ? NULL : &r->kept[value.p[0]];
-		if (key == KEY_KEPT && place != NULL)
-			rc = keep(r, place, sp_reader(sp_written(w)), from);
-		else if (key == KEY_AS && place != NULL && place->len > 0)
-			sp_wr_put(w, buffer_bytes(place));
 		else if (key == KEY_AS)
-			frame_field(w, KEY_ATTRIBUTE, SP_LIT("0:" RECORD_CUT "="));
+			stand(r, f, frame_place(value), w);
+		else if (frame_place(value) < RECORD_PLACES)
+			rc = keep(r, f, frame_place(value), sp_written(w));
 	}
 	return w->bad ? SP_ENOMEM : rc;
 }
@@ -238,7 +267,7 @@ names_place(const struct frame *f)
 	return f->type == FRAME_OPERATION && (frame_get(f, KEY_AS).p != NULL || frame_get(f, KEY_KEPT).p != NULL);
 }
 
-/* An operation with its description, wherever that stands. */
+/* An operation with all that is its own, wherever that stands. */
 static int
 describe(struct recording *r, struct frame *f, const char **err_r)
 {

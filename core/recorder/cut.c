@@ -38,10 +38,7 @@ frames_add(struct session *s, const struct frame *f, bool sealed)
 	to->n++;
 }
 
-/*
- * An operation's frame in two: kind, tag and hash in the clear, all the rest sealed.  Which place is written anew is in both: who
- * can't open the sealed half must not take what that place had before for what a later operation names.
- */
+/* An operation's frame in two: kind, tag and hash in the clear, all the rest sealed.  Each has places of its own, of the same names. */
 static void
 add_halves(struct session *s, const struct frame *f)
 {
@@ -52,7 +49,7 @@ add_halves(struct session *s, const struct frame *f)
 	struct sp_writer clear = sp_writer(space, f->payload.len), sealed = sp_writer(space + f->payload.len, f->payload.len);
 	while (frame_next_field(&fields, &key, &value)) {
 		bool open = key == KEY_KIND || key == KEY_TAG || key == KEY_TEXT_HASH;
-		if (open || key == KEY_KEPT)
+		if (open || key == KEY_KEPT || key == KEY_AS)
 			frame_field(&clear, (enum frame_key)key, value);
 		if (!open)
 			frame_field(&sealed, (enum frame_key)key, value);
@@ -60,6 +57,7 @@ add_halves(struct session *s, const struct frame *f)
 	struct frame half = *f;
 	half.whole = (struct sp_bytes){ NULL, 0 };
 	half.payload = sp_written(&clear);
+	half.flags = FRAME_HALF;
 	frames_add(s, &half, false);
 	half.payload = sp_written(&sealed);
 	half.flags = FRAME_PART;

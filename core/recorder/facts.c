@@ -67,16 +67,62 @@ facts_header(struct session *s, const struct frame *f)
 
 /* ---- operations ---- */
 
+/* Of several the first counts, as to who reads the recording. */
+static void
+take_field(struct statement *of, unsigned key, struct sp_bytes value)
+{
+	if (key == KEY_KIND && of->kind[0] == '\0')
+		copy_text(of->kind, sizeof(of->kind), value);
+	else if (key == KEY_TAG && of->tag[0] == '\0')
+		copy_text(of->tag, sizeof(of->tag), value);
+	else if (key == KEY_TEXT_HASH && !of->known && value.len == DIGEST_LEN) {
+		memcpy(of->hash, value.p, DIGEST_LEN);
+		of->known = true;
+	}
+}
+
+/* c NULL: the place has nothing. */
+static void
+take_common(struct statement *of, const struct common *c, uint64_t *from)
+{
+	if (c == NULL)
+		return;
+	take_field(of, KEY_KIND, sp_str(c->statement.kind));
+	take_field(of, KEY_TAG, sp_str(c->statement.tag));
+	take_field(of, KEY_TEXT_HASH, (struct sp_bytes){ c->statement.hash, c->statement.known ? DIGEST_LEN : 0 });
+	*from = c->from < *from ? c->from : *from;
+}
+
+/* What its frame says, by itself or by the name of a place; *from: of its block, then of the one from which on it can be known. */
+static void
+take_statement(struct session *s, const struct frame *f, struct statement *of, uint64_t *from)
+{
+	struct sp_reader in = sp_reader(f->payload);
+	struct sp_bytes value;
+	unsigned key;
+	bool named = false;
+	while (frame_next_field(&in, &key, &value)) {
+		const bool names = key == KEY_KEPT || key == KEY_AS;
+		const size_t before = f->payload.len - in.left - FRAME_FIELD_HEAD - value.len;
+		if (!names)
+			take_field(of, key, value);
+		else if (!named && key == KEY_KEPT)
+			common_put(s, frame_place(value), &(struct common){ *from, f->op, before <= RECORD_KEPT_MAX, *of });
+		else if (!named)
+			take_common(of, common_find(s, frame_place(value), f->op), from);
+		named = named || names;
+	}
+}
+
 static void
 operation_begins(const struct recorder *r, struct session *s, const struct frame *f)
 {
-	struct operation *o = operation_get(s, f, r->recovering ? r->reading : s->bytes);
-	struct sp_bytes hash = frame_get(f, KEY_TEXT_HASH);
-	copy_text(o->statement.kind, sizeof(o->statement.kind), frame_get(f, KEY_KIND));
-	copy_text(o->statement.tag, sizeof(o->statement.tag), frame_get(f, KEY_TAG));
-	o->statement.known = hash.len == DIGEST_LEN;
-	if (o->statement.known)
-		memcpy(o->statement.hash, hash.p, DIGEST_LEN);
+	struct statement of = { .known = false };
+	uint64_t from = r->recovering ? r->reading : s->bytes;
+	s->last_op = f->op;
+	take_statement(s, f, &of, &from);
+	struct operation *o = operation_get(s, f, from);
+	o->statement = of;
 	o->unsure = r->recovering;
 	o->undecided = true;
 	s->state.operations += !r->recovering;

@@ -6,7 +6,8 @@
 
 #include "recorder.h"
 
-#define FEW 7 /* room for so many is kept */
+#define FEW 7      /* room for so many is kept */
+#define ASTRAY 64u /* operations begin in the order of their numbers, or nearly so */
 
 struct operation *
 operation_find(struct session *s, uint32_t op)
@@ -66,8 +67,60 @@ operation_get(struct session *s, const struct frame *f, uint64_t from)
 	return o;
 }
 
+void
+operations_free(struct session *s)
+{
+	while (s->noperations > 0)
+		operation_drop(s, s->operation);
+	free(s->operation);
+	free(s->common);
+	s->operation = NULL;
+	s->common = NULL;
+	s->operations_cap = 0;
+	s->ncommon = 0;
+}
+
+/* May an operation still come that it serves? */
+static bool
+common_stands(const struct session *s, const struct common *c)
+{
+	return c->written && (uint32_t)(s->last_op + ASTRAY - c->op) < RECORD_STANDS + 2 * ASTRAY;
+}
+
 uint64_t
 operations_from(const struct session *s)
 {
-	return s->noperations == 0 ? s->bytes : s->operation[0].from;
+	uint64_t from = s->bytes;
+	for (size_t i = 0; i < s->noperations; i++)
+		if (s->operation[i].from < from)
+			from = s->operation[i].from;
+	for (unsigned i = 0; i < s->ncommon; i++)
+		if (s->common[i].from < from && common_stands(s, &s->common[i]))
+			from = s->common[i].from;
+	return from;
+}
+
+/* ---- what operations have in common ---- */
+
+void
+common_put(struct session *s, unsigned place, const struct common *c)
+{
+	if (place >= RECORD_PLACES)
+		return;
+	if (place >= s->ncommon) {
+		struct common *more = mem_alloc((place + 1) * sizeof(*more));
+		if (s->ncommon > 0)
+			memcpy(more, s->common, s->ncommon * sizeof(*more));
+		free(s->common);
+		s->common = more;
+		s->ncommon = place + 1;
+	}
+	s->common[place] = *c;
+}
+
+const struct common *
+common_find(const struct session *s, unsigned place, uint32_t op)
+{
+	const struct common *c = place < s->ncommon ? &s->common[place] : NULL;
+	return c != NULL && c->written && frame_place_serves(c->op, op) ? c : NULL;
 }

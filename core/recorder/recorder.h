@@ -59,6 +59,14 @@ struct operation {       /* one under way */
 	uint32_t masked;     /* columns of its answer */
 };
 
+struct common {          /* what a frame had before KEY_KEPT, for those to come */
+	uint64_t from;       /* offset of its block */
+	uint32_t op;
+	bool written;
+	struct statement statement;
+};
+_Static_assert(sizeof(struct common) <= 128, "for most of a session's life it has one or two");
+
 struct frames {          /* of this tick, of one kind: clear or sealed */
 	struct buffer bytes;
 	uint32_t n;
@@ -86,6 +94,9 @@ struct session {
 	char target[64];
 	struct operation *operation;
 	size_t noperations, operations_cap;
+	struct common *common;        /* by place, up to the highest that was written */
+	unsigned ncommon;
+	uint32_t last_op;             /* number of the operation that began last */
 	uint64_t started;             /* wall µs */
 
 	uint64_t in_file;             /* bytes; 0: not made */
@@ -286,7 +297,12 @@ void facts_frame(struct recorder *r, struct session *s, const struct frame *f, u
 struct operation *operation_find(struct session *s, uint32_t op);
 struct operation *operation_get(struct session *s, const struct frame *f, uint64_t from); /* made when it is new */
 void operation_drop(struct session *s, struct operation *o);
-uint64_t operations_from(const struct session *s); /* where in the file the first of them begins */
+void operations_free(struct session *s); /* all of them, and what they have in common */
+/* Where in the file the first of them begins, or what they and those to come say by the name of a place. */
+uint64_t operations_from(const struct session *s);
+/* By place; RECORD_PLACES is none. */
+void common_put(struct session *s, unsigned place, const struct common *c);
+const struct common *common_find(const struct session *s, unsigned place, uint32_t op); /* NULL: it has nothing for that one */
 
 /* count.c */
 struct counts *counts_new(void);

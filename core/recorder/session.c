@@ -65,11 +65,7 @@ session_slim(struct session *s)
 {
 	if (s->clear.n > 0 || s->sealed.n > 0)
 		return;
-	while (s->noperations > 0)
-		operation_drop(s, s->operation);
-	free(s->operation);
-	s->operation = NULL;
-	s->operations_cap = 0;
+	operations_free(s);
 	let_go(s);
 }
 
@@ -92,12 +88,10 @@ session_free(struct recorder *r, struct session *s)
 		TAILQ_REMOVE(&r->buffered, s, in_buffered);
 	if (s->unsynced)
 		TAILQ_REMOVE(&r->unsynced, s, in_unsynced);
-	while (s->noperations > 0)
-		operation_drop(s, s->operation);
+	operations_free(s);
 	if (s->seal != NULL)
 		mem_wipe(s->seal, sizeof(*s->seal));
 	free(s->seal);
-	free(s->operation);
 	session_who(s, (struct sp_bytes){ NULL, 0 });
 	buffer_free(&s->clear.bytes);
 	buffer_free(&s->sealed.bytes);

@@ -157,6 +157,7 @@ record_operation(struct sp_op *op)
 	struct sp_session *s = op->s;
 	struct buffer params = { 0 }, hidden = { 0 };
 	struct sp_writer w = buffer_writer(&params);
+	struct sp_bytes head = plan_record_put(op, &w);
 	for (unsigned i = 0; i < op->op.nparams; i++) {
 		const struct param *p = &op->op.param[i];
 		bool hide = !p->null && plan_hides(op->plan, i);
@@ -172,7 +173,9 @@ record_operation(struct sp_op *op)
 		buffer_free(&hidden);
 	}
 	if (buffer_written(&params, &w) == SP_OK)
-		record_frame(s, FRAME_OPERATION, op->channel, op->number, plan_record_in(op), buffer_bytes(&params));
+		record_frame(s, FRAME_OPERATION, op->channel, op->number, head, buffer_bytes(&params));
+	else
+		s->unrecorded = true;
 	buffer_free(&params);
 }
 
@@ -472,7 +475,7 @@ static bool
 fits_recorder(const struct sp_op *op, size_t text)
 {
 	const struct ring *ring = op->s->w->ring;
-	size_t n = text + FRAME_FIELD_HEAD + 1; /* … and the place of its description */
+	size_t n = text + FRAME_FIELD_HEAD + 1; /* … and the name of a place */
 	for (unsigned i = 0; i < op->op.nparams; i++)
 		n += op->op.param[i].value.len + 64;
 	return ring == NULL || (n <= ring_size(ring) / 2 && n <= ring_longest(ring));
@@ -518,8 +521,8 @@ sp_ask(struct sp_op *op)
 		op->plan = plan_find(op);
 	if (s->announced != NULL && !op_may_tell(op))
 		op_record_announced(s);
-	op->record = plan_record_of(op->plan, op, &op->rest);
-	if (op->record.p == NULL || !fits_recorder(op, op->record.len)) /* what stands for hidden values may be longer than they are */
+	size_t len = plan_record_len(op);
+	if (len == 0 || !fits_recorder(op, len)) /* what stands for hidden values may be longer than they are */
 		return deny_oversize(op);
 	if (op_announces(op))
 		return op_announced(op);

@@ -32,9 +32,9 @@ struct plan {
 	uint64_t serial;         /* unique in this process */
 	struct decision decision;
 	struct sp_bytes record;  /* payload of FRAME_OPERATION, but for parameters */
-	size_t rest;             /* where in it begins what does not depend on the text … */
-	size_t rest_len;
-	bool alike;              /* … and neither does the verdict, among texts whose model the shape is */
+	size_t own;              /* where in it begins what is the text's own … */
+	bool alike;              /* … and neither the rest nor the verdict is, among texts whose model the shape is */
+	bool described;          /* there is something of it besides, kind and tag: it may come again */
 	struct sp_bytes verdict; /* payload of FRAME_VERDICT */
 	struct result_plan *results;
 	unsigned nresults, refs;
@@ -67,8 +67,6 @@ struct sp_op {
 	uint32_t told_by;        /* the number of the run that tells of it; 0: its own frames do */
 	enum op_state state;
 	struct plan *plan;       /* counted */
-	struct sp_bytes record;  /* as the plan's, of this text; borrowed from it or in the operation's arena */
-	size_t rest;             /* as the plan's, in that */
 	struct result_plan *result;
 	uint64_t view_version;   /* what names meant when it was made */
 	uint64_t epoch;          /* in which it was decided */
@@ -124,10 +122,13 @@ bool plan_hides(const struct plan *p, unsigned param);
 struct plan *plan_find(struct sp_op *op);   /* remembered, or made now by asking the rules */
 struct plan *plan_make(struct sp_op *op);   /* asked anew */
 void plan_unref(struct plan **p);
-/* Payload of FRAME_OPERATION, but for parameters; p NULL: no memory.  *rest_r is where what the plan has of it begins. */
-struct sp_bytes plan_record_of(const struct plan *p, struct sp_op *op, size_t *rest_r);
-/* That of op->record for its session's recording, which has what many operations share once (KEY_KEPT). */
-struct sp_bytes plan_record_in(struct sp_op *op);
+/* Bytes of its FRAME_OPERATION at most, but for parameters; 0: there was no memory. */
+size_t plan_record_len(const struct sp_op *op);
+/*
+ * Payload of FRAME_OPERATION, but for parameters, for its session's recording, which has what many operations share once (KEY_KEPT):
+ * its beginning, the plan's, and what goes on into w.
+ */
+struct sp_bytes plan_record_put(struct sp_op *op, struct sp_writer *w);
 bool kind_is_prepare(const char *kind);     /* announced, not run */
 struct subject session_subject(const struct sp_session *s);
 /* "sql.statement" → "sql.result" */

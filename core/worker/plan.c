@@ -273,25 +273,15 @@ record_unclear(const struct shape *shape, struct sp_writer *w)
 		frame_field(w, KEY_UNCLEAR, SP_LIT("0:failed="));
 }
 
-/* What is the text's own of a record, at its beginning. */
+/* What is the text's own of a record, at its end. */
 static void
-record_text(struct sp_writer *w, const char *kind, struct sp_bytes text, const char *tag)
+record_own(struct sp_writer *w, const struct shape *shape, struct sp_bytes text)
 {
-	uint8_t hash[DIGEST_LEN];
-	frame_field(w, KEY_KIND, sp_str(kind));
+	uint8_t hash[DIGEST_LEN], line[64];
 	frame_field(w, KEY_TEXT, text);
 	/* of the text as recorded: a plain hash of a secret would let it be guessed */
 	digest_sha256(text, hash);
 	frame_field(w, KEY_TEXT_HASH, (struct sp_bytes){ hash, sizeof(hash) });
-	if (tag != NULL)
-		frame_field(w, KEY_TAG, sp_str(tag));
-}
-
-/* … and at its end. */
-static void
-record_length(struct sp_writer *w, const struct shape *shape)
-{
-	uint8_t line[64];
 	for (size_t i = 0; shape->alike && i < shape->nnodes && i < NODES; i++) {
 		const struct value *v = &shape->node[i].value[shape->length];
 		if (v->known != PRESENT)
@@ -314,8 +304,10 @@ plan_record(struct plan *p, struct sp_session *s, const struct shape *shape, con
 	struct sp_writer w = buffer_writer(&b);
 	if (record_redact(s->w, policy, shape, &text) != SP_OK)
 		buffer_drop(&text, text.len);
-	record_text(&w, p->kind, buffer_bytes(&text), shape->tag);
-	p->rest = w.len;
+	frame_field(&w, KEY_KIND, sp_str(p->kind));
+	if (shape->tag != NULL)
+		frame_field(&w, KEY_TAG, sp_str(shape->tag));
+	size_t begin = w.len;
 	struct arena *a = arena_new(SPANS_MAX);
 	record_attributes(hiding_new(policy, shape, a), shape, &w);
 	arena_free(&a);
@@ -328,8 +320,9 @@ plan_record(struct plan *p, struct sp_session *s, const struct shape *shape, con
 		frame_field(&w, KEY_FACT, sp_written(&l));
 	}
 	record_unclear(shape, &w);
-	p->rest_len = w.len - p->rest;
-	record_length(&w, shape);
+	p->own = w.len;
+	p->described = p->own > begin;
+	record_own(&w, shape, buffer_bytes(&text));
 	if (buffer_written(&b, &w) == SP_OK)
 		p->record = bytes_keep(&b);
 	buffer_free(&b);
@@ -337,63 +330,62 @@ plan_record(struct plan *p, struct sp_session *s, const struct shape *shape, con
 }
 
 /* Another text of the same model: nothing of it is hidden, or the plan would not be its. */
-struct sp_bytes
-plan_record_of(const struct plan *p, struct sp_op *op, size_t *rest_r)
+static bool
+has_own(const struct plan *p, const struct shape *shape)
 {
+	return p->alike && shape->model != NULL;
+}
+
+size_t
+plan_record_len(const struct sp_op *op)
+{
+	const struct plan *p = op->plan;
 	const struct shape *shape = op->op.shape;
-	*rest_r = p->rest;
-	if (!p->alike || shape->model == NULL || p->record.p == NULL)
-		return p->record;
-	size_t room = shape->text.len + p->record.len + 128 + 96 * shape->nnodes;
-	uint8_t *memory = arena_alloc(op->op.arena, room);
-	struct sp_writer w = sp_writer(memory, memory == NULL ? 0 : room);
-	record_text(&w, p->kind, shape->text, shape->tag);
-	*rest_r = w.len;
-	sp_wr_put(&w, (struct sp_bytes){ p->record.p + p->rest, p->rest_len });
-	record_length(&w, shape);
-	return w.bad ? (struct sp_bytes){ NULL, 0 } : sp_written(&w);
+	if (p->record.p == NULL || !has_own(p, shape))
+		return p->record.len;
+	return p->own + shape->text.len + 2 * FRAME_FIELD_HEAD + DIGEST_LEN + 96 * (shape->nnodes < NODES ? shape->nnodes : NODES);
 }
 
 /* The place that has it, or, has_r false, that is to have it. */
 static uint8_t
-place_of(const struct sp_session *s, const struct plan *p, bool *has_r)
+place_of(struct sp_session *s, uint64_t what, uint32_t op, bool *has_r)
 {
-	for (unsigned i = 0; i < RECORD_PLACES; i++)
-		if (s->described[i] == p->serial) {
-			*has_r = true;
-			return (uint8_t)i;
-		}
-	*has_r = false;
-	return (uint8_t)s->next_place;
+	unsigned i = 0;
+	while (i < RECORD_PLACES && s->kept[i] != what)
+		i++;
+	*has_r = i < RECORD_PLACES && frame_place_serves(s->kept_by[i], op);
+	if (*has_r)
+		return (uint8_t)i;
+	if (i == RECORD_PLACES) {
+		i = s->next_place;
+		s->next_place = (i + 1) % RECORD_PLACES;
+	}
+	s->kept[i] = what;
+	s->kept_by[i] = op;
+	return (uint8_t)i;
 }
 
+/*
+ * A text that comes again as it was has all of the record in a place, one that differs from others of its model in literals, or is
+ * long, what is not its own.
+ */
 struct sp_bytes
-plan_record_in(struct sp_op *op)
+plan_record_put(struct sp_op *op, struct sp_writer *w)
 {
-	struct sp_session *s = op->s;
 	const struct plan *p = op->plan;
-	struct sp_reader r = sp_reader(op->record);
-	bool has;
-	const uint8_t place = place_of(s, p, &has);
-	size_t room = op->record.len + FRAME_FIELD_HEAD + 1;
-	bool pays = p->rest_len > 0 && p->rest_len <= RECORD_KEPT_MAX && op->record.len - p->rest_len <= COPIED;
-	uint8_t *memory = pays ? arena_alloc(op->op.arena, room) : NULL;
-	if (memory == NULL)
-		return op->record;
-	struct sp_writer w = sp_writer(memory, room);
-	sp_wr_put(&w, sp_rd_take(&r, op->rest));
-	struct sp_bytes rest = sp_rd_take(&r, p->rest_len);
-	if (!has)
-		sp_wr_put(&w, rest);
-	frame_field(&w, has ? KEY_AS : KEY_KEPT, (struct sp_bytes){ &place, 1 });
-	sp_wr_put(&w, sp_rd_rest(&r));
-	if (w.bad || r.bad)
-		return op->record;
-	if (!has) {
-		s->described[place] = p->serial;
-		s->next_place = (s->next_place + 1) % RECORD_PLACES;
+	const bool own = has_own(p, op->op.shape), is_long = p->record.len > RECORD_KEPT_MAX && p->record.len - p->own <= COPIED;
+	struct sp_reader r = sp_reader(p->record);
+	struct sp_bytes kept = sp_rd_take(&r, own || is_long ? p->own : p->record.len);
+	bool has = false;
+	if (p->described && kept.len <= RECORD_KEPT_MAX) {
+		const uint8_t place = place_of(op->s, 2 * p->serial + (own || is_long), op->number, &has);
+		frame_field(w, has ? KEY_AS : KEY_KEPT, (struct sp_bytes){ &place, 1 });
 	}
-	return sp_written(&w);
+	if (own)
+		record_own(w, op->op.shape, op->op.shape->text);
+	else
+		sp_wr_put(w, sp_rd_rest(&r));
+	return has ? (struct sp_bytes){ NULL, 0 } : kept;
 }
 
 /* Which parameters are hidden, for all runs. */
@@ -542,6 +534,27 @@ plan_make(struct sp_op *op)
 	return p;
 }
 
+#ifdef SANITIZED
+/* What is recorded of a text with what its plan has of another one. */
+static void
+record_check(const struct plan *kept, struct sp_op *op)
+{
+	if (!has_own(kept, op->op.shape))
+		return;
+	struct plan *anew = plan_make(op);
+	struct buffer whole = { 0 };
+	struct sp_writer w = buffer_writer(&whole);
+	sp_wr_put(&w, (struct sp_bytes){ kept->record.p, kept->own });
+	record_own(&w, op->op.shape, op->op.shape->text);
+	if (buffer_written(&whole, &w) == SP_OK && !sp_bytes_eq(buffer_bytes(&whole), anew->record)) {
+		log_error("the record of a text differs from what it would be by itself");
+		abort();
+	}
+	buffer_free(&whole);
+	plan_unref(&anew);
+}
+#endif
+
 /*
  * A remembered verdict is what asking again would give.  Built with sanitizers, every use asks again
  * and a difference ends the process: something is missing from the scope.
@@ -550,14 +563,7 @@ static void
 plan_check(const struct plan *kept, struct sp_op *op)
 {
 #ifdef SANITIZED
-	size_t rest;
-	struct plan *anew = kept->alike && op->op.shape->model != NULL ? plan_make(op) : NULL;
-	if (anew != NULL && !sp_bytes_eq(plan_record_of(kept, op, &rest), anew->record)) {
-		log_error("the record of a text differs from what it would be by itself");
-		abort();
-	}
-	if (anew != NULL)
-		plan_unref(&anew);
+	record_check(kept, op);
 	struct decision now;
 	if (plan_judge(op, &now) == SP_OK && kept->decision.valid_until > clock_wall_us() &&
 	    kept->decision.because != SP_BY_ERROR && now.because != SP_BY_ERROR && /* time and memory may differ */

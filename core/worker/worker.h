@@ -85,7 +85,8 @@ struct sp_session {
 	struct list_node all, kicked, warm; /* warm: in the worker's pool */
 	struct { bool wanted, direct; const char *alpn; } starttls[2];
 	struct stream side[2];
-	uint64_t described[RECORD_PLACES]; /* serials of plans whose description the recording has in that place; 0: none */
+	uint64_t kept[RECORD_PLACES];     /* what the recording has in that place, see plan_record_put(); 0: nothing */
+	uint32_t kept_by[RECORD_PLACES];  /* … numbers of the operations that wrote it */
 	unsigned next_place;              /* … to be used anew */
 
 	struct sp_session *next_by_id;

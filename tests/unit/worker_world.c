@@ -69,6 +69,7 @@ static const struct sp_attr attrs[] = {
 	{ "effects", SP_TYPE_STRINGS, SP_OF_OPERATION, "toy.statement toy.prepare", "" },
 	{ "columns_written", SP_TYPE_COLUMNS, SP_OF_OPERATION, "toy.statement toy.prepare", "" },
 	{ "column", SP_TYPE_COLUMNS, SP_OF_OPERATION, "toy.result", "" },
+	{ "size", SP_TYPE_INT, SP_OF_OPERATION, "toy.statement toy.prepare", "" },
 	{ .name = NULL },
 };
 static const char *const kinds[] = { "toy.statement", "toy.prepare", "toy.result", NULL };
@@ -94,6 +95,7 @@ toy_many(struct sp_op *op, bool columns, struct sp_bytes digits)
 /*
  * The verb is the first word, and only "select" is known to be harmless; what stands between quotes is hidden.
  * "set COLUMN 'value'" writes a column, "columns N" so many, and "nodes N" has so many statements more.
+ * "like WORD" is as any other: toy_skeleton().
  */
 static int
 toy_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes text)
@@ -106,6 +108,10 @@ toy_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes tex
 		rc = sp_op_add(op, 1, SP_LIT("read"));
 	if (!r.bad && rc == SP_OK && (sp_bytes_is(verb, "columns") || sp_bytes_is(verb, "nodes")))
 		rc = toy_many(op, sp_bytes_is(verb, "columns"), sp_rd_rest(&r));
+	if (rc == SP_OK && sp_bytes_is(verb, "like"))
+		rc = sp_op_int(op, 4, (int64_t)text.len);
+	if (rc == SP_OK && sp_bytes_is(verb, "like"))
+		rc = sp_op_alike(op, 4);
 	bool sets = !r.bad && sp_bytes_is(verb, "set");
 	struct sp_bytes column = sets ? sp_rd_until(&r, ' ') : (struct sp_bytes){ NULL, 0 };
 	char name[64];
@@ -119,6 +125,18 @@ toy_classify(const struct sp_scope *scope, struct sp_op *op, struct sp_bytes tex
 		rc = sp_op_literal(op, &l);
 	}
 	return rc;
+}
+
+static long
+toy_skeleton(struct sp_bytes text, struct sp_writer *key, struct sp_span *span, size_t max)
+{
+	struct sp_reader r = sp_reader(text);
+	struct sp_bytes verb = sp_rd_until(&r, ' ');
+	if (r.bad || max == 0 || !sp_bytes_is(verb, "like"))
+		return -1;
+	sp_wr_put(key, verb);
+	*span = (struct sp_span){ verb.len + 1, r.left };
+	return 1;
 }
 
 static int
@@ -238,7 +256,7 @@ toy_close(struct sp_session *s)
 }
 
 struct sp_module toy = { .abi_major = SP_ABI_MAJOR, .abi_minor = SP_ABI_MINOR, .size = sizeof(struct sp_module), .name = "toy",
-	.directives = directives, .attrs = attrs, .kinds = kinds, .session_size = sizeof(struct toy_state), .classify = toy_classify,
+	.directives = directives, .attrs = attrs, .kinds = kinds, .session_size = sizeof(struct toy_state), .classify = toy_classify, .skeleton = toy_skeleton,
 	.admitted = toy_admitted, .open = toy_open, .data = toy_data, .held = toy_held, .verdict = toy_verdict, .drained = toy_drained,
 	.eof = toy_eof, .notice = toy_notice, .end = toy_end, .close = toy_close };
 
