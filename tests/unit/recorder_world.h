@@ -347,6 +347,41 @@ say_operation(struct world *w, const uint8_t *id, uint32_t op, const char *text)
 	say_frame(w, 0, id, (struct frame){ .type = FRAME_OPERATION, .op = op, .at = op * 1000, .payload = sp_written(&o) });
 }
 
+/*
+ * An operation's fields as words: kind, tag, hash of a text, attribute, by their letter and value; K and S with the number of a place.
+ * "BIG" has a value that no place takes, and another place than a number, that as it is.
+ */
+static inline void
+say_fields(struct world *w, const uint8_t *id, uint32_t op, const char *words)
+{
+	static const struct { char letter; enum frame_key key; } row[] = { { 'k', KEY_KIND }, { 't', KEY_TAG }, { 'h', KEY_TEXT_HASH },
+		{ 'a', KEY_ATTRIBUTE }, { 'K', KEY_KEPT }, { 'S', KEY_AS } };
+	static uint8_t big[RECORD_KEPT_MAX];
+	uint8_t hash[DIGEST_LEN];
+	struct buffer b = { 0 };
+	struct sp_writer o = buffer_writer(&b);
+	for (const char *at = words; *at != '\0'; at += *at == ' ') {
+		size_t n = strcspn(at, " "), i = 0;
+		struct sp_bytes value = { (const uint8_t *)at + 1, n - 1 };
+		uint8_t place = (uint8_t)atoi(at + 1);
+		while (row[i].letter != *at)
+			i++;
+		if (*at == 'h') {
+			digest_sha256(value, hash);
+			value = (struct sp_bytes){ hash, sizeof(hash) };
+		}
+		if (strchr("KS", *at) != NULL && n > 1 && at[1] >= '0' && at[1] <= '9')
+			value = (struct sp_bytes){ &place, 1 };
+		if (sp_bytes_is(value, "BIG"))
+			value = (struct sp_bytes){ big, sizeof(big) };
+		frame_field(&o, row[i].key, value);
+		at += n;
+	}
+	CU_ASSERT_EQUAL_FATAL(buffer_written(&b, &o), SP_OK);
+	say_frame(w, 0, id, (struct frame){ .type = FRAME_OPERATION, .op = op, .at = op * 1000, .payload = buffer_bytes(&b) });
+	buffer_free(&b);
+}
+
 static inline void
 say_verdict(struct world *w, const uint8_t *id, uint32_t op, const char *what)
 {
@@ -478,6 +513,31 @@ file_lines(const char *path)
 	for (size_t i = 0; i < b.len; i++)
 		n += b.p[i] == '\n';
 	return n;
+}
+
+/* What the audit log says of an operation: "KIND TAG", or "null null", and " TEXT" when the hash is that text's. */
+static inline const char *
+line_of(const struct world *w, uint32_t op, const char *text)
+{
+	static char said[128];
+	struct sp_bytes log = file_bytes(w->audit);
+	json_error_t error;
+	uint8_t hash[DIGEST_LEN];
+	char hex[2 * DIGEST_LEN + 1];
+	digest_sha256(sp_str(text), hash);
+	for (unsigned i = 0; i < DIGEST_LEN; i++)
+		(void)snprintf(hex + 2 * i, 3, "%02x", hash[i]);
+	(void)snprintf(said, sizeof(said), "no line");
+	for (const char *line = (const char *)log.p, *stop; line != NULL && (stop = strchr(line, '\n')) != NULL; line = stop + 1) {
+		json_t *j = json_loadb(line, (size_t)(stop - line), JSON_REJECT_DUPLICATES, &error);
+		const char *kind = json_string_value(json_object_get(j, "kind")), *tag = json_string_value(json_object_get(j, "tag"));
+		const char *sha = json_string_value(json_object_get(j, "sha256"));
+		if (json_integer_value(json_object_get(j, "op")) == op)
+			(void)snprintf(said, sizeof(said), "%s %s%s%s", kind == NULL ? "null" : kind, tag == NULL ? "null" : tag,
+			    sha == NULL ? "" : " ", sha == NULL ? "" : strcmp(sha, hex) == 0 ? text : "other");
+		json_decref(j);
+	}
+	return said;
 }
 
 /* Each line is JSON, as other programs read it. */

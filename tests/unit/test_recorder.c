@@ -908,6 +908,71 @@ descriptions(struct world *w, const uint8_t *id, const uint8_t *auditor)
 	return text;
 }
 
+/* Whose beginning is in a place: the audit log names it, by what the place has and by what is its own. */
+static void
+test_places(void)
+{
+	static const struct { uint32_t op; const char *fields, *line; } row[] = {
+		{ 1, "ksql tSELECT aA hone K0 aB", "sql SELECT one" }, { 2, "S0 aC", "sql SELECT one" }, { 3, "S0", "sql SELECT one" },
+		{ 4, "ksql tUPDATE aA K1 htwo", "sql UPDATE two" }, { 5, "S1 hthree", "sql UPDATE three" }, { 6, "S1", "sql UPDATE" },
+		{ 7, "S0", "sql SELECT one" }, { 8, "kb tT K0", "b T" }, { 9, "S0 hx", "b T x" },
+		{ 1027, "S1", "sql UPDATE" }, { 1028, "S1", "null null" }, { 1028 + 4, "S0", "null null" },
+		/* nobody says such, but a worker in others' hands */
+		{ 2000, "S2", "null null" }, { 2001, "S15 tT", "null null" }, { 2001, "S15 tT hx", " T x" }, { 2002, "S15 S0 kb", "b " }, { 2003, "Sab hx", "  x" }, { 2004, "S", "null null" },
+		{ 2005, "kc tT K16 hx", "c T x" }, { 2006, "S16", "null null" }, { 2007, "Kab Kab S1 kc", "c " },
+		{ 2010, "kd K3 K4", "d " }, { 2011, "S4", "null null" }, { 2012, "S3 S4", "d " }, { 2013, "ke S3 K3 tT", "e T" }, { 2014, "S3", "d " },
+		{ 2009, "S3", "null null" }, { 2015, "kd aBIG K3", "d " }, { 2016, "S3", "null null" }, { 2017, "K15", "null null" }, { 2018, "S15", "null null" },
+		{ UINT32_MAX, "kf tT K15", "f T" }, { 0x7fffffff, "S15", "null null" }, { 1022, "S15", "f T" }, { 1023, "S15", "null null" },
+	};
+	struct world *w = world_new();
+	uint8_t id[ID_LEN];
+	world_start(w);
+	say_header(w, id);
+	for (size_t i = 0; i < sizeof(row) / sizeof(*row); i++) {
+		const char *text = strrchr(row[i].line, ' ');
+		say_fields(w, id, row[i].op, row[i].fields);
+		say_verdict(w, id, row[i].op, "allow");
+		say_done(w, id, row[i].op, 0);
+		world_tick(w);
+		const char *line = line_of(w, row[i].op, text == NULL ? "" : text + 1);
+		if (strcmp(line, row[i].line) != 0)
+			(void)printf("\n  %u %s: \"%s\" in place of \"%s\"", row[i].op, row[i].fields, line, row[i].line);
+		CU_ASSERT_STRING_EQUAL(line, row[i].line);
+	}
+	CU_ASSERT_FALSE(w->r->sources->broken);
+	CU_ASSERT_EQUAL(session_find(w->r, id)->ncommon, RECORD_PLACES);
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(w->r->nsessions, 0);
+	world_free(&w);
+}
+
+/* What a session remembers for it grows with what it uses. */
+static void
+test_places_are_few(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN];
+	world_start(w);
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_tick(w);
+	const struct session *s = session_find(w->r, id);
+	CU_ASSERT_PTR_NULL(s->common);
+	say_fields(w, id, 2, "ksql K0");
+	say_fields(w, id, 3, "ksql K0");
+	world_tick(w);
+	CU_ASSERT_EQUAL(s->ncommon, 1);
+	say_fields(w, id, 4, "ksql K2");
+	world_tick(w);
+	CU_ASSERT_EQUAL(s->ncommon, 3);
+	say_end(w, id);
+	w->deaf = true; /* over, and not yet signed */
+	world_sweep(w);
+	CU_ASSERT_PTR_NULL(s->common);
+	world_free(&w);
+}
+
 /* Sealing switched on and off amid a session: without the key, none is described by what its place had before. */
 static void
 test_sealed_for_a_while(void)
@@ -1385,6 +1450,7 @@ main(void)
 		{ "failing audit (P8)", test_failing_audit }, { "hostile worker", test_hostile_worker },
 		{ "hostile numbers", test_hostile_numbers }, { "many rows", test_many_rows }, { "hostile header", test_hostile_header }, { "name again (RC3)", test_name_again },
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
+		{ "places", test_places }, { "places are few", test_places_are_few },
 		{ "sealed for a while", test_sealed_for_a_while }, { "sealed at once", test_sealed_at_once },
 		{ "together", test_together }, { "together, cut", test_together_cut }, { "together, sealed (P9)", test_together_sealed },
 		{ "together, by a hostile worker", test_together_hostile },

@@ -148,6 +148,109 @@ test_line_of_held(void)
 	world_free(&w);
 }
 
+/* What operations before a crash have in common, those after it have, and those that waited in the ring; however often it comes. */
+static void
+places_across(bool seals)
+{
+	struct world *w = world_new();
+	uint8_t private[SEAL_KEY] = { 7 };
+	seal_public(private, w->options.auditor);
+	w->options.seals = seals;
+	say_header(w, id);
+	say_fields(w, id, 1, "ksql tSELECT aA hone K0");
+	say_verdict(w, id, 1, "allow");
+	say_done(w, id, 1, 1);
+	say_fields(w, id, 2, "ksql tUPDATE aA K1 htwo");
+	say_verdict(w, id, 2, "allow");
+	say_done(w, id, 2, 1);
+	for (unsigned i = 0; i < 3; i++)
+		world_crash(w, with_sweep);
+	say_fields(w, id, 3, "S0");
+	say_verdict(w, id, 3, "allow");
+	say_fields(w, id, 4, "S1 hfour");
+	world_crash(w, up_to_journal);
+	say_verdict(w, id, 4, "allow");
+	say_fields(w, id, RECORD_STANDS, "S0");
+	say_verdict(w, id, RECORD_STANDS, "deny");
+	world_start(w);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 5);
+	CU_ASSERT_STRING_EQUAL(line_of(w, 3, "one"), "sql SELECT one");
+	CU_ASSERT_STRING_EQUAL(line_of(w, 4, "four"), "sql UPDATE four");
+	CU_ASSERT_STRING_EQUAL(line_of(w, RECORD_STANDS, "one"), "sql SELECT one");
+	world_free(&w);
+}
+
+static void
+test_places_across(void)
+{
+	places_across(false);
+	places_across(true);
+}
+
+/* Held, of a place that serves no others any more. */
+static void
+held_of_a_place(struct world *w)
+{
+	say_fields(w, id, 1, "ksql tSELECT hone K0");
+	say_verdict(w, id, 1, "allow");
+	say_done(w, id, 1, 1);
+	world_sweep(w);
+	say_fields(w, id, 9, "S0");
+	say_verdict(w, id, 9, "held");
+	world_sweep(w);
+	say_operation(w, id, 3 * RECORD_STANDS, "SELECT 3");
+	say_verdict(w, id, 3 * RECORD_STANDS, "allow");
+	say_done(w, id, 3 * RECORD_STANDS, 1);
+	world_sweep(w);
+}
+
+static void
+test_places_of_held(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	world_crash(w, held_of_a_place);
+	world_crash(w, with_sweep);
+	world_start(w);
+	say_verdict(w, id, 9, "deny");
+	world_sweep(w);
+	CU_ASSERT_EQUAL(file_lines(w->audit), 4);
+	CU_ASSERT_STRING_EQUAL(line_of(w, 9, "one"), "sql SELECT one");
+	say_done(w, id, 9, 0);
+	world_sweep(w);
+	CU_ASSERT_EQUAL(operations_from(session_find(w->r, id)), session_find(w->r, id)->bytes); /* nothing is to be read again */
+	world_free(&w);
+}
+
+/* An operation's number may be a little lower than that of one before it: its place still is read. */
+static void
+astray(struct world *w)
+{
+	say_fields(w, id, 8, "ksql tSELECT hone K0");
+	say_fields(w, id, 7, "kother");
+	for (uint32_t op = 7; op < 9; op++) {
+		say_verdict(w, id, op, "allow");
+		say_done(w, id, op, 1);
+	}
+	world_sweep(w);
+}
+
+static void
+test_places_astray(void)
+{
+	struct world *w = world_new();
+	say_header(w, id);
+	world_crash(w, astray);
+	world_crash(w, with_sweep);
+	world_start(w);
+	say_fields(w, id, 9, "S0");
+	say_verdict(w, id, 9, "allow");
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(line_of(w, 9, "one"), "sql SELECT one");
+	world_free(&w);
+}
+
 /* The same, and the crash swallowed the line itself. */
 static void
 verdict_journaled(struct world *w)
@@ -910,6 +1013,7 @@ main(void)
 		{ "each point (P8)", test_each_point }, { "line across", test_line_across },
 		{ "line across deaths", test_line_across_deaths }, { "line of what was held", test_line_of_held },
 		{ "header unread", test_header_unread }, { "file unread", test_file_unread }, { "line swallowed", test_line_swallowed },
+		{ "places across", test_places_across }, { "places of what was held", test_places_of_held }, { "places astray", test_places_astray },
 		{ "line of columns", test_line_of_columns },
 		{ "line of columns, sealed since", test_line_of_columns_sealed_since }, { "line of sealed columns", test_line_of_sealed_columns },
 		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },
