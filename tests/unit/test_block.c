@@ -312,11 +312,12 @@ add_block(struct block_maker *m, const struct seal *seal, const struct frame *f,
 	buffer_free(&in);
 }
 
-/* An operation of the test's: "[@NUMBER] [!]FIELDS". */
+/* An operation of the test's: "[@NUMBER] [!|?]FIELDS". */
 struct said {
 	const char *fields;
 	uint32_t op;
 	bool sealed; /* "!": in two halves, kind in the clear, all else sealed */
+	bool alone;  /* "?": … only the clear one is there */
 };
 
 /* The half of it, or all. */
@@ -343,7 +344,8 @@ said_of(const char *words, uint32_t i)
 		s.op = (uint32_t)strtoul(s.fields + 1, &end, 10);
 		s.fields = end + (*end == ' ');
 	}
-	s.sealed = *s.fields == '!';
+	s.alone = *s.fields == '?';
+	s.sealed = *s.fields == '!' || s.alone;
 	s.fields += s.sealed;
 	return s;
 }
@@ -374,7 +376,7 @@ recording_of(const char *const *operation, const struct seal *seal)
 		buffer_drop(&half, half.len);
 		f.flags = FRAME_PART;
 		f.payload = half_of(buffer_bytes(&fields), false, true, &half);
-		if (s.sealed)
+		if (s.sealed && !s.alone)
 			add_block(m, seal, &f, number++, chain, &out);
 		buffer_free(&fields);
 		buffer_free(&half);
@@ -453,6 +455,7 @@ test_kept_sealed(void)
 		/* … and nothing of a place that was written anew meanwhile */
 		{ { "!xs aA K0", "xt aB K0", "!S0 p1", "S0" }, { "xs aA", "xt aB", "xt aB p1", "xt aB" }, { "xs", "xt aB", "xt aB", "xt aB" } },
 		{ { "!xs aA K0", "xt aB K0", "!xu aC K0", "S0" }, { "xs aA", "xt aB", "xu aC", "xu aC" }, { "xs", "xt aB", "xu", "xu " MISSING } },
+		{ { "!xs aA K0", "?xt K0", "S0" }, { "xs aA", "xt " MISSING }, { "xs", "xt", "xt " MISSING } },
 	};
 	uint8_t private[SEAL_KEY], public[SEAL_KEY];
 	struct seal seal;
