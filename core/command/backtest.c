@@ -190,7 +190,7 @@ take_frame(struct backtest *b, const struct frame *f)
 	b->who.now = b->who.started + f->at;
 	switch (f->type) {
 	case FRAME_OPERATION:
-		if ((f->flags & (FRAME_PART | FRAME_HALF)) != 0 || frame_get(f, KEY_TEXT).p == NULL)
+		if ((f->flags & FRAME_PART) != 0 || frame_get(f, KEY_TEXT).p == NULL)
 			take_half(b, f);
 		else
 			take_operation(b, f);

@@ -91,8 +91,14 @@ struct frame {
 
 enum frame_flag {
 	FRAME_PART = 1, /* an operation's sealed half: its text and parameters; the clear half came first */
-	FRAME_HALF = 2  /* … that clear half */
+	FRAME_HALF = 2  /* … that clear half: fields with keys that are open */
 };
+
+static inline bool
+frame_key_is_open(unsigned key)
+{
+	return key == KEY_KIND || key == KEY_TAG || key == KEY_TEXT_HASH;
+}
 
 void frame_field(struct sp_writer *w, enum frame_key key, struct sp_bytes value);
 /* Only what stands before its bytes, which the caller appends; key: in a FRAME_TOGETHER, a type. */

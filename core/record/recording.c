@@ -194,6 +194,8 @@ before(const struct frame *a, const struct frame *b)
 static int
 keep(struct recording *r, const struct frame *f, unsigned which, struct sp_bytes fields)
 {
+	if (which >= RECORD_PLACES)
+		return SP_OK;
 	struct place *p = &r->place[(f->flags & FRAME_PART) != 0][which];
 	buffer_drop(&p->fields, p->fields.len);
 	p->op = f->op;
@@ -219,28 +221,39 @@ put_place(const struct place *p, const struct frame *f, struct sp_writer *w)
 	return there;
 }
 
-/*
- * The fields of a place.  Where sealing was switched on or off since it was written, a frame in one piece has those of both halves, and
- * of one in two the clear half has them all.  What is not there is said to be missing: nobody makes the rest of a recording
- * unreadable by naming it.
- */
+/* … of which only one half is asked for. */
 static void
-stand(struct recording *r, const struct frame *f, unsigned which, struct sp_writer *w)
+put_half(const struct place *p, bool open, struct sp_writer *w)
 {
-	bool there = false;
-	if (which < RECORD_PLACES) {
-		const struct place *clear = &r->place[0][which], *sealed = &r->place[1][which];
-		bool whole = serves(clear, f) && !clear->half;
-		if ((f->flags & FRAME_PART) != 0)
-			there = put_place(sealed, f, w) || whole;
-		else
-			there = put_place(clear, f, w) && (f->flags != 0 || whole || (sealed->op == clear->op && put_place(sealed, f, w)));
-	}
-	if (!there)
-		frame_field(w, KEY_ATTRIBUTE, SP_LIT("0:" RECORD_CUT "="));
+	struct sp_reader in = sp_reader(buffer_bytes(&p->fields));
+	struct sp_bytes value;
+	unsigned key;
+	while (frame_next_field(&in, &key, &value))
+		if (frame_key_is_open(key) == open)
+			frame_field(w, (enum frame_key)key, value);
 }
 
-/* All fields, and the first KEY_KEPT or KEY_AS is heeded. */
+/* Where sealing was switched on or off since a place was written, each half has its own of it, and a frame in one piece has both. */
+static bool
+put_fields(const struct recording *r, const struct frame *f, unsigned which, struct sp_writer *w)
+{
+	if (which >= RECORD_PLACES)
+		return false;
+	const struct place *clear = &r->place[0][which], *sealed = &r->place[1][which];
+	const bool part = (f->flags & FRAME_PART) != 0, whole = serves(clear, f) && !clear->half;
+	if (whole && f->flags != 0) {
+		put_half(clear, !part, w);
+		return true;
+	}
+	if (f->flags != 0)
+		return put_place(part ? sealed : clear, f, w);
+	return put_place(clear, f, w) && (whole || (sealed->op == clear->op && put_place(sealed, f, w)));
+}
+
+/*
+ * All fields, and the first KEY_KEPT or KEY_AS is heeded.  What a place does not have is said to be missing, where it would stand: nobody
+ * makes the rest of a recording unreadable by naming it.
+ */
 static int
 described(struct recording *r, const struct frame *f, struct sp_writer *w)
 {
@@ -253,10 +266,10 @@ described(struct recording *r, const struct frame *f, struct sp_writer *w)
 			frame_field(w, (enum frame_key)key, value);
 		else if (named++ > 0)
 			continue;
-		else if (key == KEY_AS)
-			stand(r, f, frame_place(value), w);
-		else if (frame_place(value) < RECORD_PLACES)
+		else if (key == KEY_KEPT)
 			rc = keep(r, f, frame_place(value), sp_written(w));
+		else if (!put_fields(r, f, frame_place(value), w))
+			frame_field(w, KEY_ATTRIBUTE, SP_LIT("0:" RECORD_CUT "="));
 	}
 	return w->bad ? SP_ENOMEM : rc;
 }

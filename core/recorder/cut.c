@@ -48,7 +48,7 @@ add_halves(struct session *s, const struct frame *f)
 	uint8_t *space = mem_alloc(2 * f->payload.len + 1);
 	struct sp_writer clear = sp_writer(space, f->payload.len), sealed = sp_writer(space + f->payload.len, f->payload.len);
 	while (frame_next_field(&fields, &key, &value)) {
-		bool open = key == KEY_KIND || key == KEY_TAG || key == KEY_TEXT_HASH;
+		bool open = frame_key_is_open(key);
 		if (open || key == KEY_KEPT || key == KEY_AS)
 			frame_field(&clear, (enum frame_key)key, value);
 		if (!open)

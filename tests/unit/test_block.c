@@ -448,12 +448,12 @@ test_kept_sealed(void)
 		{ { "!xs tone aA K0 p1", "!S0 p2" }, { "xs tone aA p1", "xs tone aA p2" }, { "xs", "xs" } },
 		{ { "!xs aA K0 tone", "!S0 ttwo" }, { "xs aA tone", "xs aA ttwo" }, { "xs", "xs" } },
 		{ { "!S0 p1", "@1 !xs aA K0", "@1025 !S0" }, { MISSING " " MISSING " p1", "xs aA", MISSING " " MISSING }, { MISSING, "xs", MISSING } },
-		/* switched on: what was in the clear is */
-		{ { "xs aA K0", "!S0 p1" }, { "xs aA", "xs aA p1" }, { "xs aA", "xs aA" } },
+		/* switched on: each half has its own of what was in the clear */
+		{ { "xs aA K0", "!S0 p1" }, { "xs aA", "xs aA p1" }, { "xs aA", "xs" } },
 		/* switched off: who has the key has all of it */
 		{ { "!xs tone aA K0", "S0 p1" }, { "xs tone aA", "xs tone aA p1" }, { "xs", "xs " MISSING " p1" } },
 		/* … and nothing of a place that was written anew meanwhile */
-		{ { "!xs aA K0", "xt aB K0", "!S0 p1", "S0" }, { "xs aA", "xt aB", "xt aB p1", "xt aB" }, { "xs", "xt aB", "xt aB", "xt aB" } },
+		{ { "!xs aA K0", "xt aB K0", "!S0 p1", "S0" }, { "xs aA", "xt aB", "xt aB p1", "xt aB" }, { "xs", "xt aB", "xt", "xt aB" } },
 		{ { "!xs aA K0", "xt aB K0", "!xu aC K0", "S0" }, { "xs aA", "xt aB", "xu aC", "xu aC" }, { "xs", "xt aB", "xu", "xu " MISSING } },
 		{ { "!xs aA K0", "?xt K0", "S0" }, { "xs aA", "xt " MISSING }, { "xs", "xt", "xt " MISSING } },
 	};
