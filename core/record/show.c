@@ -754,7 +754,8 @@ show_frame(struct show *s, const struct frame *f, struct sp_writer *w)
 			show_rows(s, f, w);
 		return;
 	}
-	if (s->unsealed && s->form != SHOW_JSONL && f->type == FRAME_OPERATION && (f->flags & FRAME_PART) == 0)
+	if (s->unsealed && s->form != SHOW_JSONL && f->type == FRAME_OPERATION && (f->flags & FRAME_PART) == 0 &&
+	    frame_get(f, KEY_TEXT).p == NULL)
 		return;
 	if (f->number <= s->after && (s->form != SHOW_ASCIICAST || f->type != FRAME_HEADER))
 		return;

@@ -114,6 +114,39 @@ test_numbers(void)
 	world_free(&w);
 }
 
+/* Sealed for a while: with the key, each operation is shown, in one piece or in two. */
+static void
+test_sealed_for_a_while(void)
+{
+	char hex[2 * SEAL_KEY + 1];
+	w = world_new();
+	memset(auditor, 7, sizeof(auditor));
+	world_start(w);
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT early");
+	world_tick(w);
+	seal_public(auditor, w->r->options.auditor);
+	w->r->options.seals = true;
+	say_statement(w, id, 2, "SELECT sealed");
+	world_tick(w);
+	w->r->options.seals = false;
+	say_statement(w, id, 3, "SELECT late");
+	say_end(w, id);
+	world_tick(w);
+	world_stop(w, false);
+	session_file(w, id, file);
+	text_hex((struct sp_bytes){ auditor, sizeof(auditor) }, hex);
+	RUN(NULL, "replay", file, "--key", command_file("key", hex));
+	command_expect(0, "SELECT early", NULL);
+	const char *sealed = strstr(command.out, "SELECT sealed");
+	CU_ASSERT(sealed != NULL && strstr(sealed + 1, "SELECT sealed") == NULL);
+	CU_ASSERT_PTR_NOT_NULL(strstr(command.out, "SELECT late"));
+	RUN(NULL, "replay", file);
+	command_expect(0, "SELECT late", "sealed to an auditor");
+	CU_ASSERT_PTR_NULL(strstr(command.out, "SELECT sealed"));
+	world_free(&w);
+}
+
 static void
 test_sealed(void)
 {
@@ -217,7 +250,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "text (RC5)", test_text }, { "JSON lines, asciicast (RC5)", test_json_lines }, { "numbers", test_numbers }, { "sealed (P9)", test_sealed }, { "a terminal's bytes (RC5)", test_terminal },
+		{ "text (RC5)", test_text }, { "JSON lines, asciicast (RC5)", test_json_lines }, { "numbers", test_numbers }, { "sealed (P9)", test_sealed }, { "sealed for a while", test_sealed_for_a_while }, { "a terminal's bytes (RC5)", test_terminal },
 		{ "explain", test_explain }, { "verify (RC1)", test_verify }, CU_TEST_INFO_NULL,
 	};
 	command_begin();
