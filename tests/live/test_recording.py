@@ -454,12 +454,43 @@ def recorder_killed_under_load(w):
         assert codes == [0] * 4, f"sessions ended: {codes}\n{o.gateway.logs()}"
 
 
+@test
+def recorder_killed_amid_a_session(w):
+    """What is said again by its place alone is known to a recorder that came since."""
+    def lines():
+        return len([a for a in o.gateway.audit() if a.get("user") == "kam" and a.get("kind") == "sql.statement"])
+
+    text = "SELECT 1;\nSELECT 'a', 2;\nSELECT 'b', 3;\n"
+    with another(w) as o:
+        live = o.psql_waiting(stdin=text, user="kam")
+        for n in range(1, 4):
+            wait_for(lambda n=n: lines() == 3 * n, said="its statements are not in the audit log")
+            time.sleep(0.2)
+            old = o.gateway.children()["recorder"][0]
+            os.kill(old, signal.SIGKILL)
+            wait_for(lambda: o.gateway.children().get("recorder", [old])[0] != old, said="no new recorder")
+            live.say(text)
+        assert live.result().code == 0, o.gateway.logs()
+        wait_for(lambda: lines() == 12, said="its last statements are not in the audit log")
+        ended(o, "kam")
+        audit_once(o)
+
+
 def audit_once(w):
-    """No line twice, and one for every verdict in the recordings."""
+    """No line twice, and one for every verdict in the recordings, which says of its operation what the recording says."""
     seen = [(a["session"], a["frame"]) for a in w.gateway.audit() if "frame" in a]
     assert len(seen) == len(set(seen)), f"{len(seen) - len(set(seen))} lines stand twice"
-    want = {(s["id"], f["frame"]) for s in w.sessions() for f in jsonl(w, s["id"]) if f["type"] in ("verdict", "held")}
-    assert not want - set(seen), f"{len(want - set(seen))} of {len(want)} verdicts have no line"
+    line = {(a["session"], a["frame"]): a for a in w.gateway.audit() if "frame" in a}
+    for s in w.sessions():
+        frames = jsonl(w, s["id"])
+        operation = {f["op"]: f for f in frames if f["type"] == "operation"}
+        want = {f["frame"]: operation[f["op"]] for f in frames if f["type"] in ("verdict", "held")}
+        missing = [n for n in want if (s["id"], n) not in line]
+        assert not missing, f"{len(missing)} of {len(want)} verdicts of {s['id']} have no line"
+        for n, o in want.items():
+            a = line[s["id"], n]
+            told, said = [[x.get("kind"), x.get("tag", ""), x.get("sha256")] for x in (a, o)]
+            assert told == said, f"frame {n} of {s['id']}: the audit log says {told}, the recording {said}"
 
 
 @test
