@@ -309,8 +309,9 @@ fields(void)
 	size_t n = 0;
 	text[0] = '\0';
 	while (ring_take(v.recorder, session, &b) == 1) {
-		struct sp_reader r = sp_reader(b), in;
-		CU_ASSERT_EQUAL_FATAL(frame_decode(&r, &f), SP_OK);
+		struct frames_walk all = { .in = sp_reader(b) };
+		struct sp_reader in;
+		CU_ASSERT_EQUAL_FATAL(frames_next(&all, &f), 1);
 		if (f.type == FRAME_OPERATION && n > 0)
 			text[n++] = ' ';
 		for (in = sp_reader(f.payload); f.type == FRAME_OPERATION && frame_next_field(&in, &key, &value);)
