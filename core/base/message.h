@@ -152,7 +152,7 @@ const char *message_name(unsigned type);
  * A hash of the table and of DIALECT: processes of two versions understand one another when both have the same.  DIALECT
  * changes when a field's meaning does, or the layout of what they share: rings, the board, an epoch, what upgrade.c hands on.
  */
-#define DIALECT 1
+#define DIALECT 2
 void message_dialect(uint8_t out[32]);
 /* Appends the encoded message. */
 int message_encode(const struct message *m, struct buffer *out) SP_MUST;

@@ -192,7 +192,8 @@ may_join(const struct ring *r, const uint8_t session[ID_LEN], const struct frame
 	const struct frame *head = &r->last.head;
 	if (r->last.n == 0 || r->last.n == TOGETHER_MOST || r->last.at < r->shown || r->last.payload + payload > JOIN_MOST)
 		return false;
-	if (f->op == 0 || head->op != f->op || head->at != f->at || head->channel != f->channel || !frame_stands_together(f->type))
+	if (f->op == 0 || head->op != f->op || head->at != f->at || head->channel != f->channel || head->flags != f->flags ||
+	    !frame_stands_together(f->type))
 		return false;
 	return memcmp(r->data + (r->last.at & (r->size - 1)) + RECORD_HEAD - ID_LEN, session, ID_LEN) == 0;
 }

@@ -20,7 +20,6 @@
 #include "../record/text.h"
 #include "recorder.h"
 
-#define WAITING_MAX (4u << 20) /* lines that wait for their file */
 #define SEEN_TAIL (32u << 20) /* of the log that is looked through after a crash */
 
 /* ---- files of lines ---- */
@@ -55,7 +54,7 @@ int
 lines_write(struct lines *l)
 {
 	struct stat st;
-	if (l->fd < 0 && l->pending.len < WAITING_MAX)
+	if (l->fd < 0 && l->pending.len < LINES_MAX)
 		return SP_OK; /* master hands the file in a moment */
 	while (l->fd >= 0 && l->pending.len > 0) {
 		struct sp_bytes b = buffer_bytes(&l->pending);

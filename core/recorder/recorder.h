@@ -147,6 +147,8 @@ struct source {
 /* Where a batch stands: each stage is tried until it succeeds, and only then comes the next. */
 enum stage { STAGE_IDLE, STAGE_WRITE, STAGE_SYNC, STAGE_LINES };
 
+#define LINES_MAX (4u << 20)     /* bytes of them that wait: frames without content make long ones */
+
 struct lines {                   /* a log: lines not yet in it */
 	int fd;
 	struct buffer pending;

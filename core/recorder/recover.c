@@ -172,6 +172,8 @@ read_frames(struct recorder *r, struct session *s, const struct block *b, uint64
 			log_warn("the header of a recovered session cannot be read");
 		if (wanted)
 			facts_frame(r, s, &f, number);
+		if (r->audit.pending.len >= LINES_MAX && lines_write(&r->audit) != SP_OK)
+			log_debug("lines of the audit log wait for room");
 	}
 }
 

@@ -92,12 +92,13 @@ session_frames(struct recorder *r, struct session *s, const struct frame *f, siz
 	session_touch(r, s);
 	if (f->at > s->state.last_at)
 		s->state.last_at = f->at;
+	const uint32_t first = session_next_number(s);
+	frames_store_whole(s, whole, (uint32_t)n); /* before anything that one of them leads to, a cut of an operation that makes room */
 	for (size_t i = 0; i < n; i++)
 		if (frame_is_stream(f[i].type))
 			cut_count(r, s, &f[i]);
 		else
-			facts_frame(r, s, &f[i], session_next_number(s) + (uint32_t)i);
-	frames_store_whole(s, whole, (uint32_t)n);
+			facts_frame(r, s, &f[i], first + (uint32_t)i);
 	if (s->clear.bytes.len > BLOCK_FULL)
 		session_close_blocks(r, s);
 }
@@ -128,10 +129,10 @@ read_frames(struct sp_bytes bytes, struct frame f_r[TOGETHER_MOST])
 }
 
 static const char *
-accept_record(struct recorder *r, struct source *src, const uint8_t id[ID_LEN], struct sp_bytes bytes)
+accept_record(struct recorder *r, struct source *src, const uint8_t id[ID_LEN], struct sp_bytes bytes, size_t *n_r)
 {
 	struct frame f[TOGETHER_MOST];
-	const size_t n = read_frames(bytes, f);
+	const size_t n = *n_r = read_frames(bytes, f);
 	if (n == 0)
 		return "a malformed frame";
 	if (n == 1)
@@ -154,23 +155,27 @@ accept_record(struct recorder *r, struct source *src, const uint8_t id[ID_LEN], 
 }
 
 /* Up to `most` bytes. */
-static uint64_t
+static void
 take_source(struct recorder *r, struct source *src, uint64_t most)
 {
-	uint64_t start = ring_taken_position(src->ring);
-	for (unsigned n = 1; !src->broken && ring_taken_position(src->ring) - start < most; n++) {
+	const uint64_t start = ring_taken_position(src->ring);
+	size_t frames = 0;
+	while (!src->broken && ring_taken_position(src->ring) - start < most && r->audit.pending.len < LINES_MAX) {
 		uint8_t id[ID_LEN] = { 0 };
 		struct sp_bytes bytes;
+		size_t n = 0;
 		int rc = ring_take(src->ring, id, &bytes);
 		if (rc == 0)
 			break;
-		const char *why = rc < 0 ? "what its ring says cannot be" : accept_record(r, src, id, bytes);
+		const char *why = rc < 0 ? "what its ring says cannot be" : accept_record(r, src, id, bytes, &n);
 		if (why != NULL)
 			breaks(src, id, why);
-		if (n % FEW == 0)
+		frames += n;
+		if (frames >= FEW) {
 			recorder_step_aside(r);
+			frames = 0;
+		}
 	}
-	return ring_taken_position(src->ring) - start;
 }
 
 static void
@@ -195,7 +200,7 @@ take_all(struct recorder *r)
 	if (waiting > MUCH)
 		r->polite = 0;
 	for (struct source *src = r->sources; src != NULL; src = src->next) {
-		(void)take_source(r, src, TAKE_MAX / n);
+		take_source(r, src, TAKE_MAX / n);
 		if (src->gone && (src->broken || ring_waiting(src->ring) == 0))
 			tear_all_of(r, src);
 	}
