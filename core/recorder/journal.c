@@ -139,21 +139,61 @@ journal_full(int dir)
 	return eighth < JOURNAL_SMALLEST ? JOURNAL_SMALLEST : eighth < JOURNAL_SEGMENT ? eighth : JOURNAL_SEGMENT;
 }
 
+/* Nothing behind the last batch: once another segment follows it would look like damage. */
+static int
+cut(struct journal *j)
+{
+	char name[JOURNAL_NAME];
+	if (!j->tail)
+		return SP_OK;
+	int fd = j->fd >= 0 ? j->fd : openat(j->dir, journal_name(j->segment, name), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	int rc = fd >= 0 && ftruncate(fd, (off_t)j->size) == 0 ? SP_OK : SP_EIO;
+	j->tail = rc != SP_OK; /* a disk that fails to sync it is not asked again: it may never do, and at worst there is a false alarm */
+	if (rc == SP_OK && fsync(fd) != 0)
+		rc = SP_EIO;
+	int error = errno;
+	if (fd >= 0 && fd != j->fd)
+		close(fd);
+	errno = error;
+	return rc;
+}
+
+/* The spare, still by that name, or a new file; one may be there whose first batch never came to be. */
+static int
+open_next(struct journal *j, const char *name, bool *over_r)
+{
+	int fd = j->spare ? openat(j->dir, JOURNAL_SPARE, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
+	*over_r = fd >= 0;
+	j->spare = false; /* what fails with it is done without it */
+	return fd >= 0 ? fd : openat(j->dir, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+}
+
+static void
+write_head(uint64_t segment, uint8_t head[JOURNAL_HEAD])
+{
+	struct sp_writer w = sp_writer(head, JOURNAL_HEAD);
+	uint8_t life[JOURNAL_LIFE];
+	random_bytes(life, sizeof(life));
+	sp_wr_put(&w, SP_LIT(JOURNAL_MAGIC));
+	sp_wr_be64(&w, segment);
+	sp_wr_put(&w, (struct sp_bytes){ life, sizeof(life) });
+}
+
 int
 journal_rotate(struct journal *j)
 {
 	char name[JOURNAL_NAME];
 	uint8_t head[JOURNAL_HEAD];
-	struct sp_writer w = sp_writer(head, sizeof(head));
-	sp_wr_put(&w, SP_LIT(JOURNAL_MAGIC));
-	sp_wr_be64(&w, j->segment + 1);
-	journal_name(j->segment + 1, name);
-	/* One may be there whose first batch never came to be. */
-	int fd = openat(j->dir, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
+	bool over;
+	write_head(j->segment + 1, head);
+	int fd = cut(j) != SP_OK ? -1 : open_next(j, journal_name(j->segment + 1, name), &over);
 	if (fd < 0)
 		return SP_EIO;
-	if (write_at(fd, sp_written(&w), 0) != SP_OK || fsync(fd) != 0 || fsync(j->dir) != 0) {
+	/* The head is on disk before the name: at no moment does a file bear another one's. */
+	if (write_at(fd, (struct sp_bytes){ head, sizeof(head) }, 0) != SP_OK || fsync(fd) != 0 ||
+	    (over && renameat(j->dir, JOURNAL_SPARE, j->dir, name) != 0) || fsync(j->dir) != 0) {
 		int error = errno;
+		(void)unlinkat(j->dir, JOURNAL_SPARE, 0);
 		close(fd);
 		errno = error;
 		return SP_EIO;
@@ -162,6 +202,8 @@ journal_rotate(struct journal *j)
 	j->fd = fd;
 	j->segment++;
 	j->size = sizeof(head);
+	memcpy(j->head, head, sizeof(head));
+	j->tail = over;
 	if (j->oldest == 0)
 		j->oldest = j->segment;
 	return SP_OK;
@@ -213,6 +255,7 @@ journal_append(struct journal *j, struct batch *b)
 	sp_wr_be64(&w, b->wall);
 	sp_wr_be64(&w, b->audited);
 	struct digest *d = digest_begin();
+	digest_add(d, (struct sp_bytes){ j->head, sizeof(j->head) });
 	digest_add(d, sp_written(&w));
 	digest_add(d, records);
 	digest_end(&d, hash);
@@ -241,7 +284,22 @@ int
 journal_remove(struct journal *j, uint64_t segment)
 {
 	char name[JOURNAL_NAME];
-	if (unlinkat(j->dir, journal_name(segment, name), 0) != 0 && errno != ENOENT)
+	bool keeps = segment > j->spent && !j->spare;
+	journal_name(segment, name);
+	int rc = keeps ? renameat(j->dir, name, j->dir, JOURNAL_SPARE) : unlinkat(j->dir, name, 0);
+	if ((rc != 0 && errno != ENOENT) || fsync(j->dir) != 0)
 		return SP_EIO;
-	return fsync(j->dir) == 0 ? SP_OK : SP_EIO;
+	j->spare = j->spare || keeps; /* not before it is so on disk: it gets another segment's head */
+	return SP_OK;
+}
+
+int
+journal_keep_none(struct journal *j)
+{
+	j->spent = j->segment;
+	j->spare = false;
+	int rc = unlinkat(j->dir, JOURNAL_SPARE, 0);
+	if (rc == 0 ? fsync(j->dir) != 0 : errno != ENOENT)
+		return SP_EIO;
+	return cut(j);
 }

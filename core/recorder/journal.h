@@ -2,9 +2,9 @@
 /*
  * The journal: every tick's blocks of all sessions, in one write and one fdatasync (P1).
  *
- * Segment = "SLPJNL01" | be64 number | batch*            STORE/journal/NNNNNNNN.jnl
+ * Segment = head: "SLPJNL02" | be64 number | life[16] | batch*            STORE/journal/NNNNNNNN.jnl
  * Batch   = be32 magic | be32 bytes of records | be32 bytes of blocks | be64 batch number | be64 wall µs |
- *           be64 batch up to which the audit log is on disk | records | SHA-256 of all that | blocks
+ *           be64 batch up to which the audit log is on disk | records | SHA-256 of the head and all that | blocks
  * Record  = 'K' | be64 the kernel's run that it was written in
  *         | 'R' | ring: be64 identity, be64 position                     frames before it are in the journal
  *         | 'S' | session[16] | be64 ring | be64 offset in the session's file | be32 length of the block |
@@ -16,6 +16,12 @@
  * last 'F' counts only after a power loss: else the rings have those frames still.  The first batch of a
  * segment names every ring and, with empty blocks, every session that is not finished; older
  * segments may then go once the session files hold what they held.
+ *
+ * One that goes is kept as the spare, and written over from its front as a later segment: a file that does not grow
+ * costs a sync less.  So behind the last batch stands what the file held in another life, bytes of clients among
+ * it; `life` is drawn anew each time, and nobody who had a say in those bytes can have known it.
+ *
+ *   NNNNNNNN.jnl ─(has served)─▶ spare.jnl ─(new head on disk)─▶ MMMMMMMM.jnl ─(left: cut behind its last batch)─▶ …
  */
 #ifndef SALLYPORT_RECORDER_JOURNAL_H
 #define SALLYPORT_RECORDER_JOURNAL_H
@@ -24,6 +30,8 @@
 
 #define JOURNAL_SEGMENT (64u << 20)
 #define JOURNAL_SMALLEST (1u << 20) /* …where an eighth of the file system is less */
+#define JOURNAL_LIFE 16
+#define JOURNAL_HEAD (8 + 8 + JOURNAL_LIFE)
 
 enum session_state { SESSION_LIVE, SESSION_ENDED, SESSION_TORN, SESSION_STATES };
 
@@ -74,19 +82,26 @@ int batch_each(const struct batch *b, int (*entry)(void *owner, const struct bat
 struct journal {
 	int dir, fd;
 	uint64_t segment, size; /* of the one written to */
+	uint8_t head[JOURNAL_HEAD]; /* …likewise */
+	bool tail;              /* something stands behind its end that does not count */
 	uint64_t full;          /* from this size on a segment is to be followed by the next */
 	uint64_t batch;         /* number of the last one */
 	uint64_t oldest;        /* segment that still exists */
+	bool spare;             /* there is one, by that name also on disk */
+	uint64_t spent;         /* segments up to this one are not to be the spare */
 };
 
 /* Bytes of a full segment: JOURNAL_SEGMENT, or less where the file system is small. */
 uint64_t journal_full(int dir);
-/* The next segment; the first time, after journal_replay(), behind all that are there. */
+/* The next segment, over the spare if there is one; the first time, after journal_replay(), behind all that are there. */
 int journal_rotate(struct journal *j) SP_MUST;
 /* One write.  On failure nothing of it counts: call again, or journal_rotate() and again. */
 int journal_append(struct journal *j, struct batch *b) SP_MUST;
 int journal_sync(struct journal *j) SP_MUST;
+/* It is the spare now, where none is there. */
 int journal_remove(struct journal *j, uint64_t segment) SP_MUST;
+/* Nothing stays but the segments: no spare, nothing behind the last batch; and of those that are there none is to be written over. */
+int journal_keep_none(struct journal *j) SP_MUST;
 void journal_close(struct journal *j);
 
 struct journal_reader {
@@ -96,8 +111,8 @@ struct journal_reader {
 	uint64_t *boot_r; /* the kernel's run of the last whole batch; NULL: nobody asks */
 };
 /*
- * All whole batches of all segments in their order.  A torn batch ends its segment; in any but the
- * last segment that is damage: logged, and `damaged_r` set.
+ * All whole batches of all segments in their order.  A torn batch ends its segment, and so does what the file
+ * held before; in any but the last segment, which alone may have that, it is damage: logged, and `damaged_r` set.
  */
 int journal_replay(struct journal *j, const struct journal_reader *reader, bool *damaged_r) SP_MUST;
 

@@ -5,8 +5,8 @@
 
 #include "journal.h"
 
-#define JOURNAL_MAGIC "SLPJNL01"
-#define JOURNAL_HEAD 16
+#define JOURNAL_MAGIC "SLPJNL02"
+#define JOURNAL_SPARE "spare.jnl"
 #define JOURNAL_BATCH_MAGIC 0x534a4254u /* "SJBT" */
 #define JOURNAL_BATCH 36
 #define JOURNAL_RING 17

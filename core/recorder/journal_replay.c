@@ -18,6 +18,8 @@ struct replay {
 	const struct journal_reader *reader;
 	int fd;
 	uint64_t at, end;
+	uint8_t head[JOURNAL_HEAD];
+	bool torn; /* what stands at `at` was begun as a batch of this segment */
 	struct batch batch;
 	struct buffer bytes;
 };
@@ -136,11 +138,33 @@ batch_each(const struct batch *b, int (*entry)(void *owner, const struct batch *
 	return read_records(b, sp_reader(buffer_bytes(&b->records)), sp_reader(buffer_bytes(&b->blocks)), &reader);
 }
 
-/* 1: a batch was there, 0: the end, or what a crash left; < 0: the reader gave up. */
+static bool
+read_head(struct replay *p, uint64_t segment)
+{
+	if (!load(p, JOURNAL_HEAD))
+		return false;
+	struct sp_reader r = sp_reader(buffer_bytes(&p->bytes));
+	memcpy(p->head, buffer_bytes(&p->bytes).p, JOURNAL_HEAD);
+	return sp_bytes_eq(sp_rd_take(&r, 8), SP_LIT(JOURNAL_MAGIC)) && sp_rd_be64(&r) == segment;
+}
+
+/* What it says it is, in this life of the file. */
+static bool
+batch_holds(const struct replay *p, struct sp_bytes hashed, struct sp_bytes stated)
+{
+	uint8_t hash[DIGEST_LEN];
+	struct digest *d = digest_begin();
+	digest_add(d, (struct sp_bytes){ p->head, sizeof(p->head) });
+	digest_add(d, hashed);
+	digest_end(&d, hash);
+	return stated.len == DIGEST_LEN && memcmp(hash, stated.p, DIGEST_LEN) == 0;
+}
+
+/* 1: a batch was there, 0: the end, what a crash left, or what the file held before; < 0: the reader gave up. */
 static int
 next_batch(struct replay *p)
 {
-	uint8_t hash[DIGEST_LEN];
+	p->torn = false;
 	if (!load(p, JOURNAL_BATCH))
 		return 0;
 	struct sp_reader r = sp_reader(buffer_bytes(&p->bytes));
@@ -151,14 +175,14 @@ next_batch(struct replay *p)
 	p->batch.audited = sp_rd_be64(&r);
 	if (magic != JOURNAL_BATCH_MAGIC || p->batch.number <= p->j->batch)
 		return 0;
+	p->torn = true;
 	if (!load(p, JOURNAL_BATCH + nrecords + DIGEST_LEN + nblocks))
 		return 0;
 	struct sp_bytes whole = buffer_bytes(&p->bytes);
 	r = sp_reader(whole);
 	struct sp_bytes hashed = sp_rd_take(&r, JOURNAL_BATCH + nrecords), stated = sp_rd_take(&r, DIGEST_LEN);
 	struct sp_bytes blocks = sp_rd_rest(&r);
-	digest_sha256(hashed, hash);
-	if (r.bad || memcmp(hash, stated.p, DIGEST_LEN) != 0)
+	if (r.bad || !batch_holds(p, hashed, stated))
 		return 0;
 	struct sp_reader h = sp_reader(hashed);
 	(void)sp_rd_take(&h, JOURNAL_BATCH);
@@ -186,14 +210,15 @@ replay_segment(struct replay *p, uint64_t segment, bool last, bool *damaged_r)
 	}
 	p->at = 0;
 	p->end = (uint64_t)st.st_size;
-	bool begun = load(p, JOURNAL_HEAD) && memcmp(buffer_bytes(&p->bytes).p, JOURNAL_MAGIC, 8) == 0;
+	bool begun = read_head(p, segment);
 	p->at = begun ? JOURNAL_HEAD : 0;
+	p->torn = !begun;
 	while (begun && rc == 1)
 		rc = next_batch(p);
 	close(p->fd);
 	if (rc < 0)
 		return rc;
-	if (p->at != p->end && last)
+	if (p->at != p->end && last && p->torn)
 		log_warn("journal %s ends torn: the last %llu bytes, never said to be written, are left out", name,
 		    (unsigned long long)(p->end - p->at));
 	if (p->at != p->end && !last) {
@@ -252,6 +277,8 @@ journal_replay(struct journal *j, const struct journal_reader *reader, bool *dam
 	for (size_t i = 0; i < n && rc == SP_OK; i++) {
 		rc = replay_segment(&p, segment[i], i + 1 == n, damaged_r);
 		j->segment = segment[i];
+		j->size = p.at;
+		j->tail = p.at != p.end;
 	}
 	j->oldest = n > 0 ? segment[0] : 0;
 	free(segment);

@@ -197,7 +197,7 @@ struct recorder {
 	bool low;                    /* …or nearly so: segments are to be short */
 	bool purge;                  /* …because it may hold recordings whose retention was over */
 	uint64_t begun;              /* bytes of the segment's census */
-	uint64_t begun_at;           /* mono ms: when the segment was begun */
+	uint64_t begun_at;           /* mono ms: when the segment was begun, or the first of those whose files it may have taken over */
 	bool census_due;             /* the segment does not yet name all sessions */
 	bool sync_due;               /* `sync write`: journaled, not yet on disk */
 	bool recovering;             /* facts are read again, not counted again */

@@ -264,6 +264,8 @@ recorder_recover(struct recorder *r, const char **err_r)
 	r->rotated = r->journal.batch;
 	r->audited = r->recovered->audited;
 	if (rc == SP_OK)
+		rc = journal_keep_none(&r->journal); /* whether retention was about to purge them nobody remembers */
+	if (rc == SP_OK)
 		rc = journal_rotate(&r->journal);
 	r->census_due = true;
 	r->begun_at = r->now;

@@ -57,6 +57,8 @@ make_room(struct recorder *r)
 	int error = errno;
 	r->cramped = true;
 	store_give_up(&r->store);
+	if (journal_keep_none(&r->journal) != SP_OK)
+		log_debug("the journal keeps more than it needs: %s", strerror(errno));
 	if (files_progress(r) != SP_OK)
 		log_debug("files of recordings wait for room: %s", strerror(errno));
 	errno = error;
@@ -138,14 +140,17 @@ make_batch(struct recorder *r)
 	return true;
 }
 
+/* A segment that was full is written over when it has served; not where room or trust is short, or what it held is to be gone. */
 static int
 rotate(struct recorder *r)
 {
-	if (journal_rotate(&r->journal) != SP_OK)
+	bool anew = r->doubtful || r->cramped || r->low || r->purge;
+	if ((anew && journal_keep_none(&r->journal) != SP_OK) || journal_rotate(&r->journal) != SP_OK)
 		return SP_EIO;
+	if (anew)
+		r->begun_at = r->now;
 	r->rotated = r->journal.batch;
 	r->begun = 0;
-	r->begun_at = r->now;
 	r->census_due = true;
 	r->doubtful = false;
 	return SP_OK;
@@ -323,6 +328,8 @@ sweep(struct recorder *r)
 		return go_round(r, clock_mono_us() + ROUND_BUDGET, ASK_AT_ONCE);
 	r->swept = r->now;
 	r->low = store_room(&r->store) / 2 < r->journal.full;
+	if (r->low && journal_keep_none(&r->journal) != SP_OK)
+		return SP_EIO;
 	if (sync_lazily(r) != SP_OK || lines_sync(&r->audit) != SP_OK || lines_sync(&r->access) != SP_OK)
 		return SP_EIO;
 	r->audited = r->journal.batch;
@@ -354,6 +361,8 @@ segment_ends(const struct recorder *r)
 static int
 end_segment(struct recorder *r)
 {
+	if (r->purge && journal_keep_none(&r->journal) != SP_OK) /* at once, also where the segment itself need not end */
+		return SP_EIO;
 	if (!segment_ends(r))
 		return SP_OK;
 	/* nobody syncs it later */
