@@ -177,6 +177,215 @@ test_failed_append(void)
 	done(dir, name);
 }
 
+/* ---- segments that are written over ---- */
+
+struct over {
+	char name[64];
+	int dir, log;
+	struct journal j;
+	struct block_maker *m;
+	uint8_t chain[DIGEST_LEN];
+	struct got got;
+};
+
+static void
+over_begin(struct over *o)
+{
+	*o = (struct over){ .dir = folder(o->name), .log = memfd_create("log", MFD_CLOEXEC), .m = block_maker_new() };
+	o->j = (struct journal){ .dir = o->dir, .fd = -1 };
+	log_init("test", o->log, SP_WARN);
+}
+
+static void
+over_end(struct over *o)
+{
+	log_init("test", STDERR_FILENO, SP_ERROR);
+	journal_close(&o->j);
+	block_maker_free(&o->m);
+	close(o->log);
+	done(o->dir, o->name);
+}
+
+static bool
+there(const struct over *o, const char *name)
+{
+	return faccessat(o->dir, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static uint64_t
+size_of(const struct over *o, const char *name)
+{
+	struct stat st = { .st_size = 0 };
+	CU_ASSERT_EQUAL(fstatat(o->dir, name, &st, AT_SYMLINK_NOFOLLOW), 0);
+	return (uint64_t)st.st_size;
+}
+
+static bool
+said(const struct over *o, const char *what)
+{
+	static char text[4096];
+	ssize_t n = pread(o->log, text, sizeof(text) - 1, 0);
+	text[n < 0 ? 0 : n] = '\0';
+	return strstr(text, what) != NULL;
+}
+
+/* Segment 1 has batches 1 to 4 and is the spare, 2 has batch 5 and is the last. */
+static void
+with_spare(struct over *o)
+{
+	over_begin(o);
+	CU_ASSERT_EQUAL(journal_rotate(&o->j), SP_OK);
+	for (uint32_t i = 1; i <= 4; i++)
+		append(&o->j, o->m, o->chain, i);
+	CU_ASSERT_EQUAL(journal_rotate(&o->j), SP_OK);
+	append(&o->j, o->m, o->chain, 5);
+	CU_ASSERT_EQUAL(journal_remove(&o->j, 1), SP_OK);
+	CU_ASSERT(o->j.spare && there(o, JOURNAL_SPARE) && !there(o, "00000001.jnl"));
+}
+
+static void
+check_replay(struct over *o, const char *text, const char *warning)
+{
+	bool damaged = true;
+	CU_ASSERT_EQUAL(replayed(o->dir, &o->got, &damaged), SP_OK);
+	CU_ASSERT_STRING_EQUAL(o->got.text, text);
+	CU_ASSERT_FALSE(damaged);
+	CU_ASSERT(warning == NULL ? !said(o, "journal") : said(o, warning));
+}
+
+/* What is left of the other life counts for nothing, and nothing is said of it; it goes when the segment is left. */
+static void
+test_over(void)
+{
+	struct over o;
+	with_spare(&o);
+	check_replay(&o, "5:70 ", NULL);
+	CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_OK);
+	CU_ASSERT(o.j.tail && !o.j.spare && !there(&o, JOURNAL_SPARE));
+	CU_ASSERT(size_of(&o, "00000003.jnl") > 4 * (o.j.size + 70));
+	check_replay(&o, "5:70 ", NULL); /* a crash before the first batch */
+	append(&o.j, o.m, o.chain, 6);
+	uint64_t size = o.j.size;
+	CU_ASSERT(size_of(&o, "00000003.jnl") > size);
+	check_replay(&o, "5:70 6:70 ", NULL);
+	CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_OK);
+	CU_ASSERT_EQUAL(size_of(&o, "00000003.jnl"), size);
+	append(&o.j, o.m, o.chain, 7);
+	check_replay(&o, "5:70 6:70 7:70 ", NULL);
+	over_end(&o);
+}
+
+/* A batch of another life, whole, its number a later one's, just where the next would stand; also of one that had the same number. */
+static void
+test_over_as_if(void)
+{
+	for (unsigned same = 0; same < 2; same++) {
+		struct over o;
+		over_begin(&o);
+		CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_OK);
+		append(&o.j, o.m, o.chain, 1);
+		uint64_t at = o.j.size;
+		o.j.batch = 99;
+		append(&o.j, o.m, o.chain, 2);
+		check_replay(&o, "1:70 100:70 ", NULL);
+		CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_OK);
+		CU_ASSERT_EQUAL(journal_remove(&o.j, 1), SP_OK);
+		if (same == 1)
+			CU_ASSERT_EQUAL(unlinkat(o.dir, "00000002.jnl", 0), 0);
+		o.j.segment = same == 1 ? 0 : 2;
+		o.j.batch = 1;
+		CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_OK);
+		append(&o.j, o.m, o.chain, 3);
+		CU_ASSERT_EQUAL(o.j.size, at);
+		check_replay(&o, "2:70 ", "ends torn");
+		over_end(&o);
+	}
+}
+
+static void
+test_over_torn(void)
+{
+	struct over o;
+	with_spare(&o);
+	CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_OK);
+	append(&o.j, o.m, o.chain, 6);
+	append(&o.j, o.m, o.chain, 7);
+	CU_ASSERT_EQUAL(pwrite(o.j.fd, "of another life", 15, (off_t)o.j.size - 15), 15);
+	check_replay(&o, "5:70 6:70 ", "00000003.jnl ends torn");
+	over_end(&o);
+}
+
+/* Started again on one that ends so, twice: what is behind is cut off, and no damage is seen in what is not the last one any more. */
+static void
+test_over_restarted(void)
+{
+	struct over o;
+	bool damaged;
+	const struct journal_reader reader = { on_ring, on_entry, &o.got, NULL };
+	with_spare(&o);
+	CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_OK);
+	append(&o.j, o.m, o.chain, 6);
+	uint64_t size = o.j.size;
+	journal_close(&o.j);
+	o.j = (struct journal){ .dir = o.dir, .fd = -1 };
+	CU_ASSERT_EQUAL(journal_replay(&o.j, &reader, &damaged), SP_OK);
+	CU_ASSERT(o.j.segment == 3 && o.j.size == size && o.j.tail);
+	CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_OK);
+	CU_ASSERT_EQUAL(size_of(&o, "00000003.jnl"), size);
+	append(&o.j, o.m, o.chain, 7);
+	check_replay(&o, "5:70 6:70 7:70 ", NULL);
+	over_end(&o);
+}
+
+/* Died after the spare got its head: it has no name that counts, and the next start drops it. */
+static void
+test_over_not_yet(void)
+{
+	struct over o;
+	uint8_t head[JOURNAL_HEAD] = "SLPJNL02\0\0\0\0\0\0\0\3 another life";
+	with_spare(&o);
+	int fd = openat(o.dir, JOURNAL_SPARE, O_WRONLY | O_CLOEXEC);
+	CU_ASSERT_EQUAL(write_at(fd, (struct sp_bytes){ head, sizeof(head) }, 0), SP_OK);
+	close(fd);
+	check_replay(&o, "5:70 ", NULL);
+	CU_ASSERT_EQUAL(journal_keep_none(&o.j), SP_OK);
+	CU_ASSERT_FALSE(there(&o, JOURNAL_SPARE));
+	CU_ASSERT_EQUAL(journal_remove(&o.j, 2), SP_OK); /* it was there by then */
+	CU_ASSERT(!o.j.spare && !there(&o, JOURNAL_SPARE) && !there(&o, "00000002.jnl"));
+	over_end(&o);
+}
+
+/* A file whose head names another segment is none. */
+static void
+test_over_other_head(void)
+{
+	struct over o;
+	with_spare(&o);
+	CU_ASSERT_EQUAL(renameat(o.dir, JOURNAL_SPARE, o.dir, "00000003.jnl"), 0);
+	check_replay(&o, "5:70 ", "00000003.jnl ends torn");
+	over_end(&o);
+}
+
+/* What fails is done without the spare, and one that is not there is no failure. */
+static void
+test_over_fails(void)
+{
+	struct over o;
+	with_spare(&o);
+	CU_ASSERT_EQUAL(mkdirat(o.dir, "00000003.jnl", 0700), 0);
+	CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_EIO);
+	CU_ASSERT(o.j.segment == 2 && !o.j.spare && !there(&o, JOURNAL_SPARE));
+	append(&o.j, o.m, o.chain, 6); /* the present one goes on */
+	CU_ASSERT_EQUAL(unlinkat(o.dir, "00000003.jnl", AT_REMOVEDIR), 0);
+	CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_OK);
+	CU_ASSERT_EQUAL(journal_remove(&o.j, 2), SP_OK);
+	CU_ASSERT_EQUAL(unlinkat(o.dir, JOURNAL_SPARE, 0), 0);
+	CU_ASSERT_EQUAL(journal_rotate(&o.j), SP_OK);
+	append(&o.j, o.m, o.chain, 7);
+	check_replay(&o, "7:70 ", NULL);
+	over_end(&o);
+}
+
 /* ---- the store's files ---- */
 
 static void
@@ -239,6 +448,9 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "replay", test_replay }, { "every byte (RC7)", test_every_byte }, { "failed append (RC2)", test_failed_append },
+		{ "written over (RC7)", test_over }, { "as if written there (RC7)", test_over_as_if }, { "written over and torn (RC7)", test_over_torn },
+		{ "written over and started again", test_over_restarted }, { "not yet written over", test_over_not_yet },
+		{ "another segment's head", test_over_other_head }, { "writing over fails", test_over_fails },
 		{ "store", test_store }, { "store and links (RC3)", test_store_links }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("journal", tests);
