@@ -25,6 +25,7 @@ struct world {
 	char dir[64];
 	char audit[96], access[96], anchor[128], boot[96];
 	struct options options;
+	void (*begun)(struct world *w); /* a recorder that has its journal and no ring yet; NULL: nothing is done with it */
 	struct recorder *r;
 	int memory[4]; /* rings, which outlive recorders */
 	struct ring *ring[4];
@@ -162,6 +163,8 @@ world_start(struct world *w)
 	const char *err = "";
 	struct source *src;
 	CU_ASSERT_EQUAL_FATAL(world_try(w, &err), SP_OK);
+	if (w->begun != NULL)
+		w->begun(w);
 	for (unsigned i = 0; i < 4; i++)
 		if (w->memory[i] >= 0)
 			CU_ASSERT_EQUAL_FATAL(recorder_ring(w->r, i, w->memory[i], -1, -1, &src), SP_OK);
@@ -295,6 +298,31 @@ world_sweep(struct world *w)
 		w->r->swept = 0;
 		(void)recorder_tick(w->r);
 	}
+}
+
+static inline bool
+world_has_spare(const struct world *w)
+{
+	char path[256];
+	world_path(w, "journal/spare.jnl", path);
+	return access(path, F_OK) == 0;
+}
+
+/* Batches that say little, until the journal writes over an old segment. */
+static inline void
+world_writes_over(struct world *w)
+{
+	uint64_t full = w->r->journal.full;
+	w->r->journal.full = 8192;
+	for (unsigned i = 0; i < 100 && !w->r->journal.tail; i++) {
+		batch_begin(&w->r->batch);
+		for (uint64_t ring = 1; ring < 200; ring++)
+			batch_ring(&w->r->batch, ring, i);
+		CU_ASSERT_EQUAL_FATAL(journal_append(&w->r->journal, &w->r->batch), SP_OK);
+		world_sweep(w);
+	}
+	CU_ASSERT_TRUE_FATAL(w->r->journal.tail);
+	w->r->journal.full = full;
 }
 
 /* ---- a worker ---- */

@@ -7,7 +7,18 @@
 
 #include "recorder_world.h"
 
+#include "core/recorder/journal_file.h"
+
 static uint8_t id[ID_LEN], id2[ID_LEN];
+static void (*at_start)(struct world *w); /* of the worlds that a scenario makes */
+
+static struct world *
+begin(void)
+{
+	struct world *w = world_new();
+	w->begun = at_start;
+	return w;
+}
 
 static void
 whole_session(struct world *w)
@@ -30,7 +41,7 @@ up_to_journal(struct world *w)
 {
 	w->r->swept = w->r->now;
 	int fd = w->r->audit.fd;
-	w->r->audit.fd = open("/dev/full", O_WRONLY);
+	w->r->audit.fd = open("/dev/null", O_RDONLY); /* takes nothing, and is not full: the journal keeps what it has */
 	(void)recorder_tick(w->r);
 	w->r->audit.fd = fd;
 }
@@ -67,7 +78,7 @@ test_each_point(void)
 	void (*const point[])(struct world *w) = { nothing, up_to_journal, some_ticks, with_sweep };
 	for (unsigned i = 0; i < 4; i++)
 		for (unsigned k = 0, sync = SYNC_WRITE; sync <= SYNC_ALWAYS; sync += k % 2, k++) {
-			struct world *w = world_new();
+			struct world *w = begin();
 			void (*const say)(struct world *w, const uint8_t *of, uint32_t op, const char *text) = k % 2 ? say_together : say_statement;
 			w->options.sync = sync;
 			say_header(w, id);
@@ -88,7 +99,7 @@ test_each_point(void)
 static void
 test_line_across(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	say_header(w, id);
 	say_operation(w, id, 7, "SELECT 7");
 	world_crash(w, with_sweep);
@@ -105,7 +116,7 @@ test_line_across(void)
 static void
 test_line_across_deaths(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	say_header(w, id);
 	say_operation(w, id, 7, "SELECT 7");
 	for (unsigned i = 0; i < 3; i++)
@@ -136,7 +147,7 @@ held_among_others(struct world *w)
 static void
 test_line_of_held(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	say_header(w, id);
 	world_crash(w, held_among_others);
 	world_crash(w, with_sweep);
@@ -265,7 +276,7 @@ verdict_journaled(struct world *w)
 static void
 test_line_swallowed(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	say_header(w, id);
 	world_crash(w, verdict_journaled);
 	CU_ASSERT_EQUAL(file_lines(w->audit), 0);
@@ -300,7 +311,7 @@ would_journaled(struct world *w)
 static void
 columns_found_again(bool sealed_since)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	uint8_t private[SEAL_KEY] = { 7 };
 	say_header(w, id);
 	world_crash(w, would_journaled);
@@ -349,7 +360,7 @@ verdict_behind(struct world *w)
 static void
 test_line_of_sealed_columns(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	uint8_t private[SEAL_KEY] = { 7 };
 	w->options.seals = true;
 	seal_public(private, w->options.auditor);
@@ -470,7 +481,7 @@ test_line_torn(void)
 static void
 test_logs_come_later(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	char audit[96], access[96];
 	const char *err;
 	struct source *src;
@@ -496,7 +507,7 @@ test_logs_come_later(void)
 static void
 test_gateway_died(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	say_header(w, id);
 	say_statement(w, id, 1, "SELECT 1");
 	world_crash(w, with_sweep);
@@ -533,14 +544,53 @@ test_other_boot(void)
 	world_free(&w);
 }
 
+static int
+any_entry(void *owner, const struct batch *b, const struct journal_entry *e)
+{
+	(void)owner;
+	(void)b;
+	(void)e;
+	return SP_OK;
+}
+
+static int
+any_ring(void *owner, uint64_t identity, uint64_t position)
+{
+	(void)owner;
+	(void)identity;
+	(void)position;
+	return SP_OK;
+}
+
+/* So many bytes did not reach the disk; where the segment is written over, others stand there. */
 static void
 cut_journal(struct world *w, long by)
+{
+	static const uint8_t others[1024] = { 1 };
+	const struct journal_reader reader = { any_ring, any_entry, NULL, NULL };
+	char path[256], name[JOURNAL_NAME];
+	bool damaged;
+	world_path(w, "journal", path);
+	struct journal j = { .dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .fd = -1 };
+	CU_ASSERT_EQUAL_FATAL(journal_replay(&j, &reader, &damaged), SP_OK);
+	CU_ASSERT_EQUAL(j.tail, w->begun != NULL);
+	int fd = openat(j.dir, journal_name(j.segment, name), O_WRONLY | O_CLOEXEC);
+	if (j.tail)
+		CU_ASSERT_EQUAL(write_at(fd, (struct sp_bytes){ others, (size_t)by }, j.size - (uint64_t)by), SP_OK)
+	else
+		CU_ASSERT_EQUAL(ftruncate(fd, (off_t)j.size - by), 0);
+	close(fd);
+	close(j.dir);
+}
+
+static void
+cut_first_segment(struct world *w)
 {
 	char path[256];
 	struct stat st;
 	world_path(w, "journal/00000001.jnl", path);
 	CU_ASSERT_EQUAL_FATAL(stat(path, &st), 0);
-	CU_ASSERT_EQUAL(truncate(path, st.st_size - by), 0);
+	CU_ASSERT_EQUAL(truncate(path, st.st_size - 1), 0);
 }
 
 static void
@@ -557,7 +607,7 @@ test_torn_batch(void)
 {
 	static const long by[] = { 1, 33, 150, 400 };
 	for (unsigned i = 0; i < 4; i++) {
-		struct world *w = world_new();
+		struct world *w = begin();
 		say_header(w, id);
 		say_statement(w, id, 1, "SELECT 1");
 		world_crash(w, two_batches);
@@ -581,7 +631,7 @@ files_flushed(struct world *w)
 static void
 test_file_ahead(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	say_header(w, id);
 	say_statement(w, id, 1, "SELECT 1");
 	world_crash(w, files_flushed);
@@ -631,7 +681,7 @@ static void
 no_journal(struct world *w)
 {
 	int fd = w->r->journal.fd;
-	w->r->journal.fd = open("/dev/full", O_WRONLY);
+	w->r->journal.fd = open("/dev/null", O_RDONLY);
 	(void)recorder_tick(w->r);
 	w->r->journal.fd = fd;
 }
@@ -678,7 +728,7 @@ test_flood(void)
 {
 	void (*const point[])(struct world *w) = { flood_journaled, flood_placed, flood_late, flood_in_peace };
 	for (unsigned i = 0; i < sizeof(point) / sizeof(*point); i++) {
-		struct world *w = world_new();
+		struct world *w = begin();
 		say_header(w, id);
 		say_statement(w, id, 1, "SELECT 1");
 		world_crash(w, point[i]);
@@ -719,7 +769,7 @@ test_flood_in_parts(void)
 static void
 test_flood_and_power(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	say_header(w, id);
 	say_statement(w, id, 1, "SELECT 1");
 	world_crash(w, flood_placed);
@@ -735,7 +785,7 @@ test_flood_and_power(void)
 static void
 test_flood_gone(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	struct verify_result v;
 	char path[256];
 	struct stat st;
@@ -759,7 +809,7 @@ test_flood_gone(void)
 static void
 test_file_torn(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	char path[256];
 	struct stat st;
 	say_header(w, id);
@@ -838,7 +888,7 @@ without_rings(struct world *w)
 static void
 test_twice(void)
 {
-	struct world *w = world_new();
+	struct world *w = begin();
 	say_header(w, id);
 	say_statement(w, id, 1, "SELECT 1");
 	world_crash(w, with_sweep);
@@ -868,7 +918,7 @@ static void
 test_parted(void)
 {
 	for (unsigned what = 0; what < 4; what++) {
-		struct world *w = world_new();
+		struct world *w = begin();
 		char path[256];
 		say_header(w, id);
 		say_statement(w, id, 1, "SELECT 1");
@@ -937,7 +987,7 @@ test_damaged_journal(void)
 	say_header(w, id);
 	say_statement(w, id, 1, "SELECT 1");
 	world_crash(w, two_segments);
-	cut_journal(w, 1);
+	cut_first_segment(w);
 	session_file(w, id, path);
 	CU_ASSERT_EQUAL(truncate(path, RECORDING_HEAD), 0);
 	world_start(w);
@@ -948,6 +998,115 @@ test_damaged_journal(void)
 	CU_ASSERT_FALSE(verified(w, NULL, &v));
 	CU_ASSERT_PTR_NOT_NULL(strstr(v.text, "block "));
 	world_free(&w);
+}
+
+/* ---- over segments that were others before ---- */
+
+/* All of these again, each recorder's journal being written over bytes of an earlier life. */
+static void
+test_written_over(void)
+{
+	void (*const scenario[])(void) = { test_each_point, test_line_across, test_line_across_deaths, test_line_of_held, test_line_swallowed,
+		test_line_of_columns, test_line_of_sealed_columns, test_logs_come_later, test_gateway_died, test_torn_batch, test_file_ahead,
+		test_file_torn, test_flood, test_flood_and_power, test_flood_gone, test_twice, test_parted };
+	at_start = world_writes_over;
+	for (unsigned i = 0; i < sizeof(scenario) / sizeof(*scenario); i++)
+		scenario[i]();
+	at_start = NULL;
+}
+
+static void
+small_segments(struct world *w)
+{
+	w->r->journal.full = 4000;
+}
+
+static unsigned told; /* statements of `id` up to here */
+
+/* Statements, until a segment is written over, and half of that one. */
+static void
+say_much(struct world *w)
+{
+	for (unsigned i = 0, over = 0; over < 2; i++) {
+		char text[128];
+		(void)snprintf(text, sizeof(text), "SELECT %u FROM orders", told);
+		say_statement(w, id, ++told, text);
+		world_sweep(w);
+		over += w->r->journal.tail && w->r->journal.size > 2000;
+		if (i > 200 || w->r->journal.segment - w->r->journal.oldest > 3)
+			_exit(7);
+	}
+}
+
+static void (*dies)(struct world *w);
+static unsigned *told_there; /* by the process that died */
+
+static void
+say_much_and_die(struct world *w)
+{
+	say_much(w);
+	say_statement(w, id, ++told, "SELECT 'the last'");
+	dies(w);
+	*told_there = told;
+}
+
+/* Its segment is full: the next one is begun, and dies before its census. */
+static void
+just_begun(struct world *w)
+{
+	world_tick(w);
+	if (journal_rotate(&w->r->journal) != SP_OK)
+		_exit(8);
+}
+
+/* The spare has its head and not yet its name. */
+static void
+not_yet_begun(struct world *w)
+{
+	uint8_t head[JOURNAL_HEAD] = JOURNAL_MAGIC;
+	char path[256];
+	for (unsigned i = 0; i < 100 && !w->r->journal.spare; i++) {
+		say_statement(w, id, ++told, "SELECT 'more'");
+		world_sweep(w);
+	}
+	world_path(w, "journal/spare.jnl", path);
+	head[15] = (uint8_t)(w->r->journal.segment + 1);
+	int fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || write_at(fd, (struct sp_bytes){ head, sizeof(head) }, 0) != SP_OK)
+		_exit(9);
+	close(fd);
+}
+
+/* P8: many small segments, two deaths in a row at each point: every frame is there once. */
+static void
+test_many_segments(void)
+{
+	void (*const point[])(struct world *w) = { nothing, up_to_journal, one_tick, with_sweep, just_begun, not_yet_begun };
+	told_there = mmap(NULL, sizeof(*told_there), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	CU_ASSERT_FATAL(told_there != MAP_FAILED);
+	for (unsigned i = 0; i < sizeof(point) / sizeof(*point); i++)
+		for (unsigned sync = SYNC_WRITE; sync <= SYNC_ALWAYS; sync++) {
+			struct world *w = world_new();
+			char types[4096] = "H";
+			w->options.sync = sync;
+			w->begun = small_segments;
+			dies = point[i];
+			told = 0;
+			say_header(w, id);
+			for (unsigned deaths = 0; deaths < 2; deaths++) {
+				world_crash(w, say_much_and_die);
+				told = *told_there;
+			}
+			world_start(w);
+			say_end(w, id);
+			for (size_t n = 1, k = 0; k < told && n + 5 < sizeof(types); k++, n += 4)
+				memcpy(types + n, "OVRD", 5);
+			memcpy(types + strlen(types), "E", 2);
+			check_all(w, types, told, 1);
+			CU_ASSERT_EQUAL(ring_journaled(w->ring[0]), ring_position(w->ring[0]));
+			world_free(&w);
+		}
+	munmap(told_there, sizeof(*told_there));
 }
 
 /* A ledger whose last entry a crash cut is completed by the keeper. */
@@ -1022,6 +1181,7 @@ main(void)
 		{ "after rotation", test_after_rotation },
 		{ "two deaths", test_twice }, { "a torn line of the audit log", test_line_torn }, { "parted (P8)", test_parted },
 		{ "parted and rotated", test_parted_and_rotated }, { "damaged journal", test_damaged_journal },
+		{ "written over (P8, RC7)", test_written_over }, { "many segments (P8)", test_many_segments },
 		{ "torn ledger", test_torn_ledger }, { "answer lost", test_answer_lost }, { "other key", test_other_key },
 		CU_TEST_INFO_NULL,
 	};
