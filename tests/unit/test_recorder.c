@@ -1369,6 +1369,83 @@ test_cramped(void)
 	world_free(&w);
 }
 
+/* The spare, and what is behind the segment that is written over, are room too: given back at once when the disk is full… */
+static void
+test_cramped_spare(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN];
+	world_start(w);
+	world_writes_over(w);
+	for (unsigned i = 0; i < 20 && !world_has_spare(w); i++)
+		world_sweep(w); /* the one that was left a moment ago */
+	CU_ASSERT(world_has_spare(w) && w->r->journal.tail);
+	int fd = w->r->audit.fd;
+	w->r->audit.fd = open("/dev/full", O_WRONLY | O_CLOEXEC);
+	say_header(w, id);
+	say_statement(w, id, 1, "SELECT 1");
+	world_tick(w);
+	CU_ASSERT(w->r->failing && w->r->cramped);
+	CU_ASSERT(!world_has_spare(w) && !w->r->journal.tail);
+	close(w->r->audit.fd);
+	w->r->audit.fd = fd;
+	for (unsigned i = 0; i < 20 && w->r->cramped; i++) {
+		w->r->retry_at = 0;
+		world_sweep(w);
+	}
+	CU_ASSERT(!w->r->failing && !w->r->cramped);
+	CU_ASSERT_FALSE(world_has_spare(w));
+	world_free(&w);
+}
+
+/* …or nearly so; */
+static void
+test_low_spare(void)
+{
+	struct world *w = world_new();
+	world_start(w);
+	world_writes_over(w);
+	uint64_t segment = w->r->journal.segment, full = w->r->journal.full;
+	CU_ASSERT_TRUE(world_has_spare(w));
+	w->r->journal.full = UINT64_MAX / 4;
+	world_sweep(w);
+	CU_ASSERT_TRUE(w->r->low);
+	CU_ASSERT(!world_has_spare(w) && !w->r->journal.tail);
+	w->r->journal.full = full;
+	CU_ASSERT_EQUAL(w->r->journal.segment, segment);
+	world_writes_over(w); /* room again, and in a while a spare */
+	CU_ASSERT(w->r->journal.segment > segment + 1);
+	world_free(&w);
+}
+
+/* …and a segment that the disk failed to sync is not used again. */
+static void
+test_doubtful_spare(void)
+{
+	struct world *w = world_new();
+	struct verify_result v;
+	uint8_t id[ID_LEN];
+	world_start(w);
+	world_writes_over(w);
+	uint64_t segment = w->r->journal.segment;
+	int fd = w->r->journal.fd;
+	w->r->journal.fd = open("/dev/null", O_WRONLY | O_CLOEXEC); /* takes it, and cannot sync */
+	say_header(w, id);
+	say_end(w, id);
+	(void)recorder_tick(w->r);
+	CU_ASSERT(w->r->failing && w->r->doubtful);
+	CU_ASSERT_EQUAL(dup2(fd, w->r->journal.fd), w->r->journal.fd);
+	close(fd);
+	w->r->retry_at = 0;
+	for (unsigned i = 0; i < 20 && w->r->journal.oldest <= segment; i++)
+		world_sweep(w);
+	CU_ASSERT(w->r->journal.segment == segment + 1 && w->r->journal.oldest == segment + 1);
+	CU_ASSERT_FALSE(world_has_spare(w));
+	CU_ASSERT_TRUE(verified(w, NULL, &v));
+	CU_ASSERT_EQUAL(v.sessions, 1);
+	world_free(&w);
+}
+
 static void
 test_second_recorder(void)
 {
@@ -1457,7 +1534,8 @@ main(void)
 		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "a keeper without its ledger", test_keeper_without_its_ledger }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },
 		{ "reopen", test_reopen }, { "hostile text (RC5)", test_hostile_text }, { "segments", test_segments },
 		{ "parted", test_parted }, { "parted and removed", test_parted_and_removed }, { "segment synced (P1)", test_segment_synced },
-		{ "full disk gives back (P8, RC2)", test_cramped }, { "second recorder", test_second_recorder }, { "options", test_options },
+		{ "full disk gives back (P8, RC2)", test_cramped }, { "full disk and the spare (RC2)", test_cramped_spare },
+		{ "a disk nearly full and the spare", test_low_spare }, { "a segment not synced and the spare", test_doubtful_spare }, { "second recorder", test_second_recorder }, { "options", test_options },
 		{ "steps aside (P1)", test_steps_aside }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("recorder", tests);

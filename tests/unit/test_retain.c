@@ -3,6 +3,7 @@
 #include <config.h>
 #include "cunit_main.h"
 
+#include <dirent.h>
 #include <time.h>
 #include <utime.h>
 
@@ -108,6 +109,133 @@ test_journal(void)
 	}
 }
 
+/* In whichever file of the journal's folder: it is named in clear there. */
+static bool
+journal_has(const struct world *w, const uint8_t session[ID_LEN])
+{
+	char name[256];
+	bool found = false;
+	world_path(w, "journal", name);
+	DIR *d = opendir(name);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(d);
+	for (struct dirent *e; (e = readdir(d)) != NULL;) {
+		if (e->d_name[0] == '.')
+			continue;
+		(void)snprintf(name, sizeof(name), "%s/journal/%.32s", w->dir, e->d_name);
+		struct sp_bytes b = file_bytes(name);
+		found = found || (b.len > 0 && memmem(b.p, b.len, session, ID_LEN) != NULL);
+	}
+	closedir(d);
+	return found;
+}
+
+static void
+others_until(struct world *w, bool (*come)(const struct world *w))
+{
+	uint8_t other[ID_LEN];
+	for (unsigned i = 0; i < 200 && !come(w); i++) {
+		say_header(w, other);
+		say_statement(w, other, 1, "SELECT 1");
+		say_end(w, other);
+		world_sweep(w);
+	}
+	CU_ASSERT_TRUE_FATAL(come(w));
+}
+
+static bool
+is_half_full(const struct world *w)
+{
+	return w->r->journal.size > 5000;
+}
+
+static bool
+is_over(const struct world *w)
+{
+	return w->r->journal.tail;
+}
+
+static bool
+is_over_and_has_spare(const struct world *w)
+{
+	return w->r->journal.tail && w->r->journal.spare;
+}
+
+/* A recording whose bytes are in the spare, behind the end of the segment that took it over, or there and older than a spare. */
+static struct world *
+left_over(bool (*where)(const struct world *w))
+{
+	struct world *w = world_new();
+	world_start(w);
+	w->r->journal.full = 8000;
+	w->r->begun_at = w->r->now - 61ull * 3600 * 1000; /* it has been so long */
+	others_until(w, is_half_full); /* where it is not written over soon */
+	say_header(w, id[0]);
+	say_statement(w, id[0], 1, "SELECT 1");
+	say_end(w, id[0]);
+	session_file(w, id[0], path[0]);
+	world_sweep(w);
+	others_until(w, where);
+	time_t then = time(NULL) - 3 * 86400;
+	CU_ASSERT_EQUAL(utime(path[0], &(struct utimbuf){ then, then }), 0);
+	CU_ASSERT_EQUAL(w->r->nsessions, 0);
+	return w;
+}
+
+/* …and is in no file of the journal's when its time is over, by age or for room, also when nobody says anything any more. */
+static void
+test_left_over(void)
+{
+	bool (*const where[])(const struct world *w) = { world_has_spare, is_over, is_over_and_has_spare };
+	for (unsigned i = 0; i < 6; i++) {
+		struct world *w = left_over(where[i / 2]);
+		struct verify_result v;
+		CU_ASSERT_EQUAL(access(path[0], F_OK), 0);
+		CU_ASSERT_TRUE(journal_has(w, id[0]));
+		w->r->options.keep = i % 2 == 0 ? 60ull * 3600 * 1000 : 0;
+		w->r->options.max = i % 2 == 0 ? 0 : 1;
+		walk_again(w);
+		CU_ASSERT_NOT_EQUAL(access(path[0], F_OK), 0);
+		CU_ASSERT_FALSE(journal_has(w, id[0]));
+		CU_ASSERT_FALSE(world_has_spare(w));
+		CU_ASSERT_TRUE(verified(w, NULL, &v));
+		others_until(w, is_over_and_has_spare); /* and it goes on as before */
+		CU_ASSERT_FALSE(journal_has(w, id[0]));
+		world_free(&w);
+	}
+}
+
+/* The recorder died before it could purge. */
+static void
+test_left_over_and_dies(void)
+{
+	struct world *w = left_over(is_over_and_has_spare);
+	w->r->options.max = 1;
+	for (unsigned i = 0; i < 10 && access(path[0], F_OK) == 0; i++)
+		retention_step(w->r);
+	CU_ASSERT_NOT_EQUAL(access(path[0], F_OK), 0);
+	world_stop_at_once(w);
+	CU_ASSERT_TRUE(journal_has(w, id[0]));
+	world_start(w);
+	walk_again(w);
+	CU_ASSERT_FALSE(journal_has(w, id[0]));
+	world_free(&w);
+}
+
+/* What is younger than all that the journal has taken over since ends no segment. */
+static void
+test_not_left_over(void)
+{
+	struct world *w = left_over(is_over_and_has_spare);
+	w->r->begun_at = w->r->now;
+	uint64_t segment = w->r->journal.segment;
+	w->r->options.keep = 60ull * 3600 * 1000;
+	walk_again(w);
+	CU_ASSERT_NOT_EQUAL(access(path[0], F_OK), 0);
+	CU_ASSERT_EQUAL(w->r->journal.segment, segment);
+	CU_ASSERT_TRUE(world_has_spare(w));
+	world_free(&w);
+}
+
 /* The keeper gives no tombstone: the file stays. */
 static void
 test_refused(void)
@@ -169,7 +297,8 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "age", test_age }, { "size", test_size }, { "the journal", test_journal }, { "refused", test_refused }, { "keeper away", test_keeper_away },
+		{ "age", test_age }, { "size", test_size }, { "the journal", test_journal }, { "left over", test_left_over },
+		{ "left over, and the recorder dies", test_left_over_and_dies }, { "not left over", test_not_left_over }, { "refused", test_refused }, { "keeper away", test_keeper_away },
 		{ "live", test_live }, { "for ever", test_for_ever }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("retain", tests);
