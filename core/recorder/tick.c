@@ -227,6 +227,8 @@ commit(struct recorder *r)
 static int
 take_census(struct recorder *r)
 {
+	if (r->doubtful && rotate(r) != SP_OK)
+		return SP_EIO;
 	uint64_t before = r->journal.size;
 	batch_begin(&r->batch);
 	batch_boot(&r->batch, r->boot);
@@ -241,8 +243,11 @@ take_census(struct recorder *r)
 			session_entry(s, &e);
 			batch_entry(&r->batch, &e);
 		}
-	if (journal_append(&r->journal, &r->batch) != SP_OK || journal_sync(&r->journal) != SP_OK)
+	if (journal_append(&r->journal, &r->batch) != SP_OK)
 		return SP_EIO;
+	r->doubtful = journal_sync(&r->journal) != SP_OK;
+	if (r->doubtful)
+		return SP_EIO; /* once more, elsewhere: behind one that is torn on disk nothing would be read */
 	r->census_due = false;
 	r->begun = r->journal.size - before;
 	return SP_OK;

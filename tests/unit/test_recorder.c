@@ -1446,6 +1446,26 @@ test_doubtful_spare(void)
 	world_free(&w);
 }
 
+/* A census that may not be on disk: what comes goes into another segment, for behind a torn one nothing is read. */
+static void
+test_doubtful_census(void)
+{
+	struct world *w = world_new();
+	world_start(w);
+	int fd = w->r->journal.fd;
+	w->r->journal.fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	CU_ASSERT_TRUE(w->r->census_due);
+	(void)recorder_tick(w->r);
+	CU_ASSERT(w->r->failing && w->r->doubtful && w->r->census_due);
+	CU_ASSERT_EQUAL(dup2(fd, w->r->journal.fd), w->r->journal.fd);
+	close(fd);
+	w->r->retry_at = 0;
+	world_sweep(w);
+	CU_ASSERT(!w->r->failing && !w->r->doubtful && !w->r->census_due);
+	CU_ASSERT_EQUAL(w->r->journal.segment, 2);
+	world_free(&w);
+}
+
 static void
 test_second_recorder(void)
 {
@@ -1535,7 +1555,8 @@ main(void)
 		{ "reopen", test_reopen }, { "hostile text (RC5)", test_hostile_text }, { "segments", test_segments },
 		{ "parted", test_parted }, { "parted and removed", test_parted_and_removed }, { "segment synced (P1)", test_segment_synced },
 		{ "full disk gives back (P8, RC2)", test_cramped }, { "full disk and the spare (RC2)", test_cramped_spare },
-		{ "a disk nearly full and the spare", test_low_spare }, { "a segment not synced and the spare", test_doubtful_spare }, { "second recorder", test_second_recorder }, { "options", test_options },
+		{ "a disk nearly full and the spare", test_low_spare }, { "a segment not synced and the spare", test_doubtful_spare },
+		{ "a census not synced", test_doubtful_census }, { "second recorder", test_second_recorder }, { "options", test_options },
 		{ "steps aside (P1)", test_steps_aside }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("recorder", tests);
