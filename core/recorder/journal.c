@@ -265,7 +265,7 @@ journal_append(struct journal *j, struct batch *b)
 	size_t len = total(part, n);
 	if (write_parts(j->fd, part, n, j->size) != SP_OK) {
 		int error = errno;
-		(void)!ftruncate(j->fd, (off_t)j->size);
+		j->tail = ftruncate(j->fd, (off_t)j->size) != 0 || j->tail;
 		errno = error;
 		return SP_EIO;
 	}
