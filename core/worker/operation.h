@@ -34,6 +34,7 @@ struct plan {
 	struct sp_bytes record;  /* payload of FRAME_OPERATION, but for parameters */
 	size_t own;              /* where in it begins what is the text's own … */
 	bool alike;              /* … and neither the rest nor the verdict is, among texts whose model the shape is */
+	bool of_other;           /* … and the record is that of another text than the shape's: one that was asked first */
 	bool described;          /* there is something of it besides, kind and tag: it may come again */
 	struct sp_bytes verdict; /* payload of FRAME_VERDICT */
 	struct result_plan *results;

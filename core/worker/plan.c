@@ -329,11 +329,11 @@ plan_record(struct plan *p, struct sp_session *s, const struct shape *shape, con
 	buffer_free(&text);
 }
 
-/* Another text of the same model: nothing of it is hidden, or the plan would not be its. */
+/* Another text than the record's, of the same model: nothing of it is hidden, or the plan would not be its. */
 static bool
 has_own(const struct plan *p, const struct shape *shape)
 {
-	return p->alike && shape->model != NULL;
+	return p->alike && (shape->model != NULL || p->of_other);
 }
 
 size_t
@@ -514,6 +514,7 @@ plan_make(struct sp_op *op)
 	p->serial = ++serial;
 	p->alike = plan_is_alike(op->op.shape, t);
 	p->shape = p->alike ? model_of(op->op.shape) : op->op.shape;
+	p->of_other = p->shape != op->op.shape;
 	p->shape->refs++;
 	p->kind = op->op.kind;
 	uint64_t since = budget_begin(s);
@@ -539,13 +540,13 @@ plan_make(struct sp_op *op)
 static void
 record_check(const struct plan *kept, struct sp_op *op)
 {
-	if (!has_own(kept, op->op.shape))
-		return;
+	const bool own = has_own(kept, op->op.shape);
 	struct plan *anew = plan_make(op);
 	struct buffer whole = { 0 };
 	struct sp_writer w = buffer_writer(&whole);
-	sp_wr_put(&w, (struct sp_bytes){ kept->record.p, kept->own });
-	record_own(&w, op->op.shape, op->op.shape->text);
+	sp_wr_put(&w, (struct sp_bytes){ kept->record.p, own ? kept->own : kept->record.len });
+	if (own)
+		record_own(&w, op->op.shape, op->op.shape->text);
 	if (buffer_written(&whole, &w) == SP_OK && !sp_bytes_eq(buffer_bytes(&whole), anew->record)) {
 		log_error("the record of a text differs from what it would be by itself");
 		abort();

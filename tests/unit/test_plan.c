@@ -322,6 +322,45 @@ fields(void)
 	return text;
 }
 
+/* Texts and hashes of what was recorded, a word each; one whose hash is another text's has a "!" behind it. */
+static const char *
+texts(void)
+{
+	static char text[1024];
+	uint8_t session[ID_LEN], hash[DIGEST_LEN];
+	struct sp_bytes b;
+	struct frame f;
+	size_t n = 0;
+	text[0] = '\0';
+	while (ring_take(v.recorder, session, &b) == 1) {
+		struct frames_walk all = { .in = sp_reader(b) };
+		CU_ASSERT_EQUAL_FATAL(frames_next(&all, &f), 1);
+		if (f.type != FRAME_OPERATION)
+			continue;
+		struct sp_bytes t = frame_get(&f, KEY_TEXT);
+		digest_sha256(t, hash);
+		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%.*s%s", n == 0 ? "" : ", ", (int)t.len, (const char *)t.p,
+		    sp_bytes_eq(frame_get(&f, KEY_TEXT_HASH), (struct sp_bytes){ hash, sizeof(hash) }) ? "" : "!");
+	}
+	ring_taken(v.recorder);
+	return text;
+}
+
+/* A plan may be made first for a text that is like its model: what is recorded of the model is the model's own text still. */
+static void
+test_model_after_like(void)
+{
+	begin(NO_DELETE);
+	(void)ask("like one\n");
+	(void)texts();
+	CU_ASSERT_EQUAL(sp_fact(v.s, "transaction", SP_LIT("open")), SP_OK); /* another scope */
+	(void)ask("like three\n");
+	CU_ASSERT_STRING_EQUAL(texts(), "like three");
+	(void)ask("like one\n");
+	CU_ASSERT_STRING_EQUAL(texts(), "like one");
+	world_end(&v);
+}
+
 /* Of what runs again only its parameters are said again; of what differs in a literal, its text, too. */
 static void
 test_said_once(void)
@@ -623,6 +662,7 @@ main(void)
 		{ "prepared", test_prepared },
 		{ "the same again", test_again },
 		{ "said once", test_said_once },
+		{ "a model after one like it", test_model_after_like },
 		{ "said anew", test_said_anew },
 		{ "described once", test_described_once },
 		{ "described long", test_described_long },
