@@ -79,8 +79,9 @@ search_frames(struct search *s, const json_t *session, struct recording *rec)
 	size_t at;
 	int rc = DONE, next;
 	while (rc == DONE && (next = recording_next(rec, &f, &err)) == 1) {
-		/* the clear part was searched there */
-		if (!match_frame(&f, text, &where, &at) || (!frame_is_stream(f.type) && (f.flags & FRAME_PART) == 0))
+		/* what is in the clear was searched there */
+		const bool clear = !frame_is_stream(f.type) && (f.flags & FRAME_PART) == 0 && !f.opened;
+		if (clear || !match_frame(&f, text, &where, &at))
 			continue;
 		char line[1024];
 		struct sp_writer w = sp_writer((uint8_t *)line, sizeof(line));

@@ -75,6 +75,7 @@ struct frame {
 	uint64_t at; /* µs since the session began */
 	struct sp_bytes payload;
 	uint32_t number; /* on reading: position in the recording, from 1 */
+	bool opened;     /* on reading: in the clear, but for what it took from a sealed place */
 	/* On recording: */
 	struct sp_bytes whole; /* all of it, encoded as it came; else empty */
 	uint64_t lacks;        /* keys that its payload has not, a bit each; 0: nobody looked */

@@ -20,6 +20,7 @@ struct lane { /* the frames of one block */
 	struct frames_walk left;
 	uint32_t number, last; /* of the next frame; of the block's last */
 	struct frame head;     /* the next frame */
+	uint32_t halves;       /* operations' clear halves that are still to come of the block, up to all */
 	bool there;
 };
 
@@ -39,6 +40,8 @@ struct recording {
 	struct buffer whole; /* the payload that was handed out last, when it has to do with a place */
 	struct block ahead;  /* read, and not opened: its lane is still busy */
 	bool has_ahead, at_end, sealed;
+	bool opened;         /* what is handed out took something from a sealed place */
+	bool half;           /* an operation's clear half was handed out, and its sealed one was not */
 	char text[320];
 };
 
@@ -124,6 +127,22 @@ lane_step(struct recording *r, struct lane *l, const char **err_r)
 	return SP_OK;
 }
 
+static bool
+is_half(const struct frame *f, uint8_t flag)
+{
+	return f->type == FRAME_OPERATION && f->flags == flag;
+}
+
+static uint32_t
+count_halves(struct frames_walk all)
+{
+	struct frame f;
+	uint32_t n = 0;
+	while (frames_next(&all, &f) == 1)
+		n += is_half(&f, FRAME_HALF);
+	return n;
+}
+
 static int
 lane_open(struct recording *r, const struct block *b, const char **err_r)
 {
@@ -136,6 +155,8 @@ lane_open(struct recording *r, const struct block *b, const char **err_r)
 		return fail(r, r->text, err_r);
 	}
 	l->left = (struct frames_walk){ .in = sp_reader(buffer_bytes(&l->plain)) };
+	l->halves = l == &r->lane[0] && r->unseal != NULL ? count_halves(l->left) : 0;
+	r->half = l == &r->lane[0] ? false : r->half;
 	l->number = b->first;
 	l->last = b->first + b->frames - 1;
 	return lane_step(r, l, err_r);
@@ -188,6 +209,37 @@ before(const struct frame *a, const struct frame *b)
 	return a->type < b->type;
 }
 
+/*
+ * By time, and between one operation and the next: of all that is of one moment, numbers do not tell what came first, and what a
+ * place has is known by what stands in front.
+ */
+static struct lane *
+next_lane(struct recording *r)
+{
+	struct lane *clear = &r->lane[0], *sealed = &r->lane[1];
+	if (!clear->there || !sealed->there)
+		return clear->there ? clear : sealed;
+	const bool part = is_half(&sealed->head, FRAME_PART);
+	if (is_half(&clear->head, FRAME_HALF))
+		return part && !r->half ? clear : sealed;
+	if (part && (r->half || clear->halves > 0))
+		return r->half ? sealed : clear;
+	return before(&sealed->head, &clear->head) ? sealed : clear;
+}
+
+static void
+hand_out(struct recording *r, struct lane *l, struct frame *f_r)
+{
+	*f_r = l->head;
+	l->head.type = (enum frame_type)0;
+	if (l == &r->lane[0] && is_half(f_r, FRAME_HALF)) {
+		l->halves -= l->halves > 0;
+		r->half = true;
+	} else if (l == &r->lane[1] && is_half(f_r, FRAME_PART)) {
+		r->half = false;
+	}
+}
+
 /* ---- what is there once ---- */
 
 /* What is written in the clear is no longer in two halves: nothing of a former sealed one goes with it. */
@@ -235,7 +287,7 @@ put_half(const struct place *p, bool open, struct sp_writer *w)
 
 /* Where sealing was switched on or off since a place was written, each half has its own of it, and a frame in one piece has both. */
 static bool
-put_fields(const struct recording *r, const struct frame *f, unsigned which, struct sp_writer *w)
+put_fields(struct recording *r, const struct frame *f, unsigned which, struct sp_writer *w)
 {
 	if (which >= RECORD_PLACES)
 		return false;
@@ -247,6 +299,7 @@ put_fields(const struct recording *r, const struct frame *f, unsigned which, str
 	}
 	if (f->flags != 0)
 		return put_place(part ? sealed : clear, f, w);
+	r->opened = !whole;
 	return put_place(clear, f, w) && (whole || (sealed->op == clear->op && put_place(sealed, f, w)));
 }
 
@@ -285,11 +338,13 @@ static int
 describe(struct recording *r, struct frame *f, const char **err_r)
 {
 	buffer_drop(&r->whole, r->whole.len);
+	r->opened = false;
 	struct sp_writer w = buffer_writer(&r->whole);
 	int rc = described(r, f, &w);
 	if (rc == SP_OK)
 		rc = buffer_written(&r->whole, &w);
 	f->payload = buffer_bytes(&r->whole);
+	f->opened = r->opened;
 	return rc == SP_OK ? 1 : fail(r, "out of memory", err_r);
 }
 
@@ -307,8 +362,6 @@ recording_next(struct recording *r, struct frame *f_r, const char **err_r)
 		return SP_EPROTO;
 	if (!clear->there && !sealed->there)
 		return 0;
-	struct lane *l = sealed->there && (!clear->there || before(&sealed->head, &clear->head)) ? sealed : clear;
-	*f_r = l->head;
-	l->head.type = (enum frame_type)0;
+	hand_out(r, next_lane(r), f_r);
 	return names_place(f_r) ? describe(r, f_r, err_r) : 1;
 }

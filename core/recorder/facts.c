@@ -67,15 +67,21 @@ facts_header(struct session *s, const struct frame *f)
 
 /* ---- operations ---- */
 
-/* Of several the first counts, as to who reads the recording. */
+enum { SAYS_KIND = 1, SAYS_TAG = 2, SAYS_HASH = 4 };
+
+/* Of several the first counts, whatever it says, as to who reads the recording. */
 static void
-take_field(struct statement *of, unsigned key, struct sp_bytes value)
+take_field(struct statement *of, uint8_t *has, unsigned key, struct sp_bytes value)
 {
-	if (key == KEY_KIND && of->kind[0] == '\0')
+	const uint8_t says = key == KEY_KIND ? SAYS_KIND : key == KEY_TAG ? SAYS_TAG : key == KEY_TEXT_HASH ? SAYS_HASH : 0;
+	if ((*has & says) != 0)
+		return;
+	*has |= says;
+	if (key == KEY_KIND)
 		copy_text(of->kind, sizeof(of->kind), value);
-	else if (key == KEY_TAG && of->tag[0] == '\0')
+	else if (key == KEY_TAG)
 		copy_text(of->tag, sizeof(of->tag), value);
-	else if (key == KEY_TEXT_HASH && !of->known && value.len == DIGEST_LEN) {
+	else if (key == KEY_TEXT_HASH && value.len == DIGEST_LEN) {
 		memcpy(of->hash, value.p, DIGEST_LEN);
 		of->known = true;
 	}
@@ -83,34 +89,39 @@ take_field(struct statement *of, unsigned key, struct sp_bytes value)
 
 /* c NULL: the place has nothing. */
 static void
-take_common(struct statement *of, const struct common *c, uint64_t *from)
+take_common(struct statement *of, uint8_t *has, const struct common *c, uint64_t *from)
 {
 	if (c == NULL)
 		return;
-	take_field(of, KEY_KIND, sp_str(c->statement.kind));
-	take_field(of, KEY_TAG, sp_str(c->statement.tag));
-	take_field(of, KEY_TEXT_HASH, (struct sp_bytes){ c->statement.hash, c->statement.known ? DIGEST_LEN : 0 });
+	if ((c->has & SAYS_KIND) != 0)
+		take_field(of, has, KEY_KIND, sp_str(c->statement.kind));
+	if ((c->has & SAYS_TAG) != 0)
+		take_field(of, has, KEY_TAG, sp_str(c->statement.tag));
+	if ((c->has & SAYS_HASH) != 0)
+		take_field(of, has, KEY_TEXT_HASH, (struct sp_bytes){ c->statement.hash, c->statement.known ? DIGEST_LEN : 0 });
 	*from = c->from < *from ? c->from : *from;
 }
 
 /* What its frame says, by itself or by the name of a place; *from: of its block, then of the one from which on it can be known. */
 static void
-take_statement(struct session *s, const struct frame *f, struct statement *of, uint64_t *from)
+take_statement(struct session *s, const struct frame *f, bool halves, struct statement *of, uint64_t *from)
 {
 	struct sp_reader in = sp_reader(f->payload);
 	struct sp_bytes value;
 	unsigned key;
+	uint8_t has = 0;
 	bool named = false;
+	size_t before = 0; /* bytes; in halves, of the clear one: a place of that is what is read */
 	while (frame_next_field(&in, &key, &value)) {
 		const bool names = key == KEY_KEPT || key == KEY_AS;
-		const size_t before = f->payload.len - in.left - FRAME_FIELD_HEAD - value.len;
 		if (!names)
-			take_field(of, key, value);
+			take_field(of, &has, key, value);
 		else if (!named && key == KEY_KEPT)
-			common_put(s, frame_place(value), &(struct common){ *from, f->op, before <= RECORD_KEPT_MAX, *of });
+			common_put(s, frame_place(value), &(struct common){ *from, f->op, before <= RECORD_KEPT_MAX, has, *of });
 		else if (!named)
-			take_common(of, common_find(s, frame_place(value), f->op), from);
+			take_common(of, &has, common_find(s, frame_place(value), f->op), from);
 		named = named || names;
+		before += halves && !frame_key_is_open(key) ? 0 : FRAME_FIELD_HEAD + value.len;
 	}
 }
 
@@ -120,8 +131,9 @@ operation_begins(const struct recorder *r, struct session *s, const struct frame
 	struct statement of = { .known = false };
 	uint64_t from = r->recovering ? r->reading : s->bytes;
 	s->last_op = f->op;
-	take_statement(s, f, &of, &from);
+	take_statement(s, f, r->options.seals && !r->recovering, &of, &from);
 	struct operation *o = operation_get(s, f, from);
+	o->from = from < o->from ? from : o->from; /* some of its output came before */
 	o->statement = of;
 	o->unsure = r->recovering;
 	o->undecided = true;

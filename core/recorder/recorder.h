@@ -63,6 +63,7 @@ struct common {          /* what a frame had before KEY_KEPT, for those to come 
 	uint64_t from;       /* offset of its block */
 	uint32_t op;
 	bool written;
+	uint8_t has;         /* SAYS_… */
 	struct statement statement;
 };
 _Static_assert(sizeof(struct common) <= 128, "for most of a session's life it has one or two");
@@ -198,6 +199,7 @@ struct recorder {
 	bool purge;                  /* …because it may hold recordings whose retention was over */
 	uint64_t begun;              /* bytes of the segment's census */
 	uint64_t begun_at;           /* mono ms: when the segment was begun, or the first of those whose files it may have taken over */
+	uint64_t begun_wall;         /* …wall ms */
 	bool census_due;             /* the segment does not yet name all sessions */
 	bool sync_due;               /* `sync write`: journaled, not yet on disk */
 	bool recovering;             /* facts are read again, not counted again */
@@ -256,7 +258,9 @@ uint64_t source_ring(const struct recorder *r, const struct source *src);
 /* Sessions recovered whose ring did not come back end torn. */
 void recorder_settle(struct recorder *r);
 
-/* tick.c: true when there was work. */
+/* tick.c: the segment holds nothing that is older. */
+void recorder_begins(struct recorder *r);
+/* …true when there was work. */
 bool recorder_tick(struct recorder *r);
 /*
  * A worker that is woken on our processor does not put us aside, both being SCHED_BATCH, and its statement would wait for
@@ -351,6 +355,8 @@ void audit_seen_free(struct audit_seen **a);
 /* files.c */
 /* The block of the batch that was placed last: on its way to the disk while the next one is made. */
 void files_begin(struct recorder *r, struct session *s);
+/* The files, without the journal: all that was journaled is on disk. */
+int files_stand(struct recorder *r) SP_MUST;
 /* Blocks of the batch that the journal is only to tell of: in their files, and on disk.  Again after a failure: the same bytes. */
 int files_place(struct recorder *r) SP_MUST;
 /* The batch stands in the journal: its blocks go to their sessions' files. */

@@ -901,7 +901,7 @@ descriptions(struct world *w, const uint8_t *id, const uint8_t *auditor)
 	while ((rc = recording_next(rec, &f, &err)) == 1) {
 		struct sp_bytes v = frame_get(&f, KEY_ATTRIBUTE);
 		if (v.p != NULL)
-			n += snprintf(text + n, sizeof(text) - (size_t)n, " %u %.*s", f.op, (int)v.len, (const char *)v.p);
+			n += snprintf(text + n, sizeof(text) - (size_t)n, " %u%s %.*s", f.op, f.opened ? "!" : "", (int)v.len, (const char *)v.p);
 	}
 	CU_ASSERT_EQUAL(rc, 0);
 	recording_close(&rec);
@@ -996,8 +996,8 @@ test_sealed_for_a_while(void)
 		say_described(w, id, 3, 3, NULL, KEY_AS);
 		say_end(w, id);
 		world_sweep(w);
-		CU_ASSERT_STRING_EQUAL(descriptions(w, id, NULL), " 1 0:verb=select 3 0:" RECORD_CUT "=");
-		CU_ASSERT_STRING_EQUAL(descriptions(w, id, private), " 1 0:verb=select 2 0:verb=delete 3 0:verb=delete");
+		CU_ASSERT_STRING_EQUAL(descriptions(w, id, NULL), " 1 0:verb=select 3! 0:" RECORD_CUT "=");
+		CU_ASSERT_STRING_EQUAL(descriptions(w, id, private), " 1 0:verb=select 2 0:verb=delete 3! 0:verb=delete");
 		world_free(&w);
 	}
 }
@@ -1013,6 +1013,96 @@ test_sealed_at_once(void)
 	world_start(w);
 	say_header(w, id);
 	say_described(w, id, 1, 1, "0:verb=select", KEY_KEPT);
+	say_described(w, id, 6, 9, NULL, KEY_AS);
+	say_described(w, id, 5, 9, "0:verb=delete", KEY_KEPT);
+	say_end(w, id);
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(descriptions(w, id, private), " 1 0:verb=select 6 0:verb=select 5 0:verb=delete");
+	world_free(&w);
+}
+
+/* What is recorded of an operation's kind and hash, as line_of() says it, with the first of each in what is read. */
+static const char *
+recorded_of(struct world *w, const uint8_t *id, uint32_t op, const char *text)
+{
+	static char said[128];
+	char path[256];
+	uint8_t hash[DIGEST_LEN];
+	struct recording *rec;
+	struct frame f;
+	const char *err = "";
+	digest_sha256(sp_str(text), hash);
+	session_file(w, id, path);
+	CU_ASSERT_EQUAL_FATAL(recording_open(open(path, O_RDONLY | O_CLOEXEC), NULL, &rec, &err), SP_OK);
+	said[0] = '\0';
+	while (recording_next(rec, &f, &err) == 1) {
+		if (f.type != FRAME_OPERATION || f.op != op)
+			continue;
+		struct sp_bytes kind = frame_get(&f, KEY_KIND), tag = frame_get(&f, KEY_TAG), h = frame_get(&f, KEY_TEXT_HASH);
+		if (kind.len == 0 && h.len != DIGEST_LEN)
+			(void)snprintf(said, sizeof(said), "null null");
+		else
+			(void)snprintf(said, sizeof(said), "%.*s %.*s%s%s", (int)kind.len, (const char *)kind.p, (int)tag.len, (const char *)tag.p,
+			    h.len == DIGEST_LEN ? " " : "", h.len != DIGEST_LEN ? "" : memcmp(h.p, hash, DIGEST_LEN) == 0 ? text : "other");
+	}
+	recording_close(&rec);
+	return said;
+}
+
+/* A worker in others' hands: what the log says is what the recording says, by the first of each field, and sealed or not. */
+static void
+lines_as_recorded(bool seals)
+{
+	static const char *const fields[] = { "k kx", "t tx ka", "k kx t tx K0", "S0 kz tz", "ksql tT hx aBIG K1", "S1", "S1 kb" };
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], private[SEAL_KEY] = { 7 };
+	seal_public(private, w->options.auditor);
+	w->options.seals = seals;
+	world_start(w);
+	say_header(w, id);
+	for (uint32_t op = 1; op <= sizeof(fields) / sizeof(*fields); op++) {
+		say_fields(w, id, op, fields[op - 1]);
+		say_verdict(w, id, op, "allow");
+		say_done(w, id, op, 0);
+	}
+	say_end(w, id);
+	world_sweep(w);
+	for (uint32_t op = 1; op <= sizeof(fields) / sizeof(*fields); op++) {
+		char line[128];
+		(void)snprintf(line, sizeof(line), "%s", line_of(w, op, "x"));
+		const char *recorded = recorded_of(w, id, op, "x");
+		if (strcmp(line, recorded) != 0)
+			(void)printf("\n  %s%s: the log says \"%s\", the recording \"%s\"", seals ? "sealed " : "", fields[op - 1], line, recorded);
+		CU_ASSERT_STRING_EQUAL(line, recorded);
+	}
+	world_free(&w);
+}
+
+static void
+test_lines_as_recorded(void)
+{
+	lines_as_recorded(false);
+}
+
+static void
+test_lines_as_recorded_sealed(void)
+{
+	lines_as_recorded(true);
+}
+
+/* As "sealed at once", of a place that was written before sealing was switched on. */
+static void
+test_sealed_since(void)
+{
+	struct world *w = world_new();
+	uint8_t id[ID_LEN], private[SEAL_KEY] = { 7 };
+	seal_public(private, w->options.auditor);
+	world_start(w);
+	say_header(w, id);
+	say_described(w, id, 1, 1, "0:verb=select", KEY_KEPT);
+	world_tick(w);
+	w->options.seals = w->r->options.seals = true;
+	memcpy(w->r->options.auditor, w->options.auditor, SEAL_KEY);
 	say_described(w, id, 6, 9, NULL, KEY_AS);
 	say_described(w, id, 5, 9, "0:verb=delete", KEY_KEPT);
 	say_end(w, id);
@@ -1549,6 +1639,8 @@ main(void)
 		{ "worker dies", test_worker_dies }, { "cut", test_cut }, { "long row", test_long_row }, { "sealed (P9)", test_sealed },
 		{ "places", test_places }, { "places are few", test_places_are_few },
 		{ "sealed for a while", test_sealed_for_a_while }, { "sealed at once", test_sealed_at_once },
+		{ "sealed since", test_sealed_since }, { "lines as recorded", test_lines_as_recorded },
+		{ "lines as recorded, sealed", test_lines_as_recorded_sealed },
 		{ "together", test_together }, { "together, cut", test_together_cut }, { "together, sealed (P9)", test_together_sealed },
 		{ "together, by a hostile worker", test_together_hostile },
 		{ "checkpoints", test_checkpoints }, { "keeper away", test_keeper_away }, { "a keeper without its ledger", test_keeper_without_its_ledger }, { "syslog", test_syslog }, { "fetch (RC3)", test_fetch },

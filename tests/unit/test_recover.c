@@ -234,6 +234,41 @@ test_places_of_held(void)
 	world_free(&w);
 }
 
+/* Output of an operation came before its frame: what its place has began earlier still. */
+static void
+output_first(struct world *w)
+{
+	say_fields(w, id, 1, "ksql tSELECT hone K0");
+	say_verdict(w, id, 1, "allow");
+	say_done(w, id, 1, 1);
+	world_sweep(w);
+	say_rows(w, id, 9, 1, "early");
+	world_sweep(w);
+	say_fields(w, id, 9, "S0");
+	say_verdict(w, id, 9, "held");
+	world_sweep(w);
+	say_fields(w, id, 10, "kother K0");
+	say_verdict(w, id, 10, "allow");
+	say_done(w, id, 10, 1);
+	world_sweep(w);
+	say_statement(w, id, 11, "SELECT 11");
+	world_sweep(w);
+}
+
+static void
+test_places_output_first(void)
+{
+	struct world *w = world_new();
+	w->options.head = 1000;
+	say_header(w, id);
+	world_crash(w, output_first);
+	world_start(w);
+	say_verdict(w, id, 9, "deny");
+	world_sweep(w);
+	CU_ASSERT_STRING_EQUAL(line_of(w, 9, "one"), "sql SELECT one");
+	world_free(&w);
+}
+
 /* An operation's number may be a little lower than that of one before it: its place still is read. */
 static void
 astray(struct world *w)
@@ -1173,6 +1208,7 @@ main(void)
 		{ "line across deaths", test_line_across_deaths }, { "line of what was held", test_line_of_held },
 		{ "header unread", test_header_unread }, { "file unread", test_file_unread }, { "line swallowed", test_line_swallowed },
 		{ "places across", test_places_across }, { "places of what was held", test_places_of_held }, { "places astray", test_places_astray },
+		{ "places, output first", test_places_output_first },
 		{ "line of columns", test_line_of_columns },
 		{ "line of columns, sealed since", test_line_of_columns_sealed_since }, { "line of sealed columns", test_line_of_sealed_columns },
 		{ "logs come later", test_logs_come_later }, { "gateway died", test_gateway_died }, { "other boot", test_other_boot },

@@ -428,6 +428,227 @@ test_many_operations(void)
 	runs(1225, true); /* what was found once */
 }
 
+/* ---- places ---- */
+
+#define OPS 1500u
+
+/* What was said of an operation, open fields first; and the words of it that a line has. */
+static struct { char text[256], line[64]; bool said; } told[OPS + 2];
+static struct { unsigned what; uint32_t by; } held[RECORD_PLACES];
+static unsigned next_held;
+
+static void
+add_fields(struct sp_bytes payload, bool open, char *out, size_t cap)
+{
+	struct sp_reader r = sp_reader(payload);
+	struct sp_bytes v;
+	unsigned key;
+	size_t n = strlen(out);
+	while (frame_next_field(&r, &key, &v))
+		if (frame_key_is_open(key) == open && key != KEY_KEPT && key != KEY_AS)
+			n += (size_t)snprintf(out + n, cap - n, "%u=%.*s ", key, (int)(v.len < 40 ? v.len : 40), (const char *)v.p);
+}
+
+static void
+put_texts(struct sp_writer *w, unsigned what, bool tail)
+{
+	char text[48];
+	if (!tail) {
+		(void)snprintf(text, sizeof(text), "kind%u", what % 7);
+		frame_field(w, KEY_KIND, sp_str(text));
+		if (what % 3 != 0)
+			frame_field(w, KEY_TAG, SP_LIT("TAG"));
+		(void)snprintf(text, sizeof(text), "0:a=%u", what);
+		frame_field(w, KEY_ATTRIBUTE, sp_str(text));
+		return;
+	}
+	(void)snprintf(text, sizeof(text), "select %u", what);
+	frame_field(w, KEY_TEXT, sp_str(text));
+	(void)snprintf(text, sizeof(text), "hash %010u                 ", what);
+	frame_field(w, KEY_TEXT_HASH, (struct sp_bytes){ (const uint8_t *)text, DIGEST_LEN });
+}
+
+/* As plan_record_put(): texts that come again whole, or only their beginning, in the place that has it or is to. */
+static void
+say_placed(struct run *r, uint32_t op)
+{
+	uint8_t bytes[1024], whole[1024], place;
+	struct sp_writer w = sp_writer(bytes, sizeof(bytes)), all = sp_writer(whole, sizeof(whole));
+	const unsigned model = any(any(10) == 0 ? 60 : 12), what = model % 2 == 0 ? model : model + 100 * any(50), id = model + 1;
+	unsigned i = 0;
+	while (i < RECORD_PLACES && held[i].what != id)
+		i++;
+	const bool has = i < RECORD_PLACES && frame_place_serves(held[i].by, op);
+	if (i == RECORD_PLACES) {
+		i = next_held;
+		next_held = (i + 1) % RECORD_PLACES;
+	}
+	place = (uint8_t)i;
+	if (!has)
+		held[i].what = id, held[i].by = op;
+	/* what all of a model share may say nothing of the text */
+	put_texts(&all, model, false);
+	put_texts(&all, what, true);
+	if (!has)
+		put_texts(&w, model, false);
+	if (!has && model % 2 == 0)
+		put_texts(&w, what, true);
+	frame_field(&w, has ? KEY_AS : KEY_KEPT, (struct sp_bytes){ &place, 1 });
+	if (model % 2 != 0)
+		put_texts(&w, what, true);
+	if (any(2) == 0) {
+		frame_field(&w, KEY_PARAM, SP_LIT("param"));
+		frame_field(&all, KEY_PARAM, SP_LIT("param"));
+	}
+	told[op].said = true;
+	told[op].text[0] = '\0';
+	add_fields(sp_written(&all), true, told[op].text, sizeof(told[op].text));
+	add_fields(sp_written(&all), false, told[op].text, sizeof(told[op].text));
+	char hex[2 * DIGEST_LEN + 1], hash[48];
+	(void)snprintf(hash, sizeof(hash), "hash %010u                 ", what);
+	for (unsigned k = 0; k < DIGEST_LEN; k++)
+		(void)snprintf(hex + 2 * k, 3, "%02x", (uint8_t)hash[k]);
+	(void)snprintf(told[op].line, sizeof(told[op].line), "kind%u %s %.40s", model % 7, model % 3 != 0 ? "TAG" : "", hex);
+	for (unsigned k = 0; k < 2; k++) {
+		struct frame f = { .type = FRAME_OPERATION, .op = op, .at = r->at, .payload = sp_written(&w) };
+		CU_ASSERT_FATAL(put_one(r, k, r->id[0], &f));
+	}
+}
+
+static void
+say_of(struct run *r, uint32_t op, enum frame_type type, const char *what)
+{
+	uint8_t bytes[256];
+	struct sp_writer w = sp_writer(bytes, sizeof(bytes));
+	if (type == FRAME_VERDICT)
+		frame_field(&w, KEY_WHAT, sp_str(what));
+	else if (type == FRAME_DONE)
+		frame_field_u64(&w, KEY_ROWS, 1);
+	else
+		frame_field(&w, KEY_MESSAGE, SP_LIT("x"));
+	const struct frame f = { .type = type, .op = op, .at = r->at, .payload = sp_written(&w) };
+	for (unsigned k = 0; k < 2; k++)
+		CU_ASSERT_FATAL(put_one(r, k, r->id[0], &f));
+}
+
+static void
+check_places(const struct run *r, const struct world *w)
+{
+	char path[256];
+	static char got[OPS + 2][256], part[OPS + 2][256];
+	struct recording *rec;
+	struct frame f;
+	const char *err = "";
+	unsigned wrong = 0, lines = 0, early = 0;
+	int rc;
+	memset(got, 0, sizeof(got));
+	memset(part, 0, sizeof(part));
+	session_file(w, r->id[0], path);
+	CU_ASSERT_EQUAL_FATAL(recording_open(open(path, O_RDONLY | O_CLOEXEC), r->private, &rec, &err), SP_OK);
+	while ((rc = recording_next(rec, &f, &err)) == 1) {
+		if (f.type != FRAME_OPERATION)
+			continue;
+		if ((f.flags & FRAME_PART) == 0)
+			add_fields(f.payload, true, got[f.op], 256);
+		if (f.flags != FRAME_HALF)
+			add_fields(f.payload, false, part[f.op], 256);
+		early += f.flags == FRAME_PART && got[f.op][0] == '\0';
+	}
+	if (early > 0)
+		(void)printf("\n  seed %llu: %u sealed halves come before their clear ones", (unsigned long long)r->seed, early);
+	CU_ASSERT_EQUAL(early, 0);
+	for (unsigned i = 0; i < OPS + 2; i++)
+		(void)snprintf(got[i] + strlen(got[i]), sizeof(got[i]) - strlen(got[i]), "%s", part[i]);
+	CU_ASSERT_EQUAL(rc, 0);
+	recording_close(&rec);
+	for (unsigned i = 0; i < OPS + 2; i++)
+		if (told[i].said && strcmp(told[i].text, got[i]) != 0 && wrong++ < 3)
+			(void)printf("\n  seed %llu op %u said %s\n  read %s", (unsigned long long)r->seed, i, told[i].text, got[i]);
+	struct sp_bytes log = file_bytes(w->audit);
+	json_error_t error;
+	for (const char *line = (const char *)log.p, *stop; line != NULL && (stop = strchr(line, '\n')) != NULL; line = stop + 1) {
+		char said[128];
+		json_t *j = json_loadb(line, (size_t)(stop - line), 0, &error);
+		const char *kind = json_string_value(json_object_get(j, "kind")), *tag = json_string_value(json_object_get(j, "tag"));
+		const char *sha = json_string_value(json_object_get(j, "sha256"));
+		unsigned op = (unsigned)json_integer_value(json_object_get(j, "op"));
+		(void)snprintf(said, sizeof(said), "%s %s %.40s", kind == NULL ? "null" : kind, tag == NULL ? "null" : tag, sha == NULL ? "null" : sha);
+		lines++;
+		if (strcmp(said, told[op].line) != 0 && wrong++ < 6)
+			(void)printf("\n  seed %llu op %u told %s\n  line %s", (unsigned long long)r->seed, op, told[op].line, said);
+		json_decref(j);
+	}
+	CU_ASSERT_EQUAL(wrong, 0);
+	CU_ASSERT(lines > 0);
+}
+
+/* Operations of a worker that keeps its word, some held for long: read with the key as they were said, and in the log, too. */
+static void
+places_run(uint64_t seed)
+{
+	struct run r;
+	uint32_t waits[8] = { 0 }, op = 0;
+	run_begin(&r, seed, false);
+	r.full = false;
+	r.seals = any(2) == 0;
+	r.dies = true;
+	memset(told, 0, sizeof(told));
+	memset(held, 0, sizeof(held));
+	next_held = 0;
+	for (unsigned n = 0; n < 800 && op + 3 < OPS; n++) {
+		const bool late = any(40) == 0; /* announced, and recorded behind what ran of it */
+		r.at += any(4) == 0;
+		if (any(50) == 0)
+			op += any(80); /* numbers of what was never recorded */
+		if (op + 3 >= OPS)
+			break;
+		op++;
+		if (late)
+			op++;
+		for (unsigned k = 0; k < 1u + late; k++) {
+			const uint32_t now = op - k;
+			say_placed(&r, now);
+			if (k == 0 && any(20) == 0 && waits[now % 8] == 0) {
+				say_of(&r, now, FRAME_VERDICT, "held");
+				waits[now % 8] = now;
+				continue;
+			}
+			say_of(&r, now, FRAME_VERDICT, any(5) == 0 ? "deny" : "allow");
+			if (any(3) == 0)
+				say_of(&r, now, FRAME_NOTICE, NULL);
+			say_of(&r, now, FRAME_DONE, NULL);
+		}
+		if (any(60) == 0 && waits[op % 8] != 0) {
+			say_of(&r, waits[op % 8], FRAME_VERDICT, "allow");
+			say_of(&r, waits[op % 8], FRAME_DONE, NULL);
+			waits[op % 8] = 0;
+		}
+		if (any(30) == 0)
+			ticks(r.w, 1);
+		disturb(&r);
+		if (ring_space(r.w[0]->ring[0]) < 40000 || ring_space(r.w[1]->ring[0]) < 40000)
+			ticks(r.w, 2);
+	}
+	for (unsigned k = 0; k < 8; k++)
+		if (waits[k] != 0)
+			say_of(&r, waits[k], FRAME_VERDICT, "deny");
+	for (unsigned i = 0; i < 2; i++) {
+		run_end(r.w[i], &r);
+		check_places(&r, r.w[i]);
+	}
+	for (unsigned i = 0; i < 2; i++)
+		world_free(&r.w[i]);
+}
+
+static void
+test_places_any(void)
+{
+	const char *from = getenv("SEED");
+	uint64_t seed = from == NULL ? 1 : strtoull(from, NULL, 10);
+	for (uint64_t i = 0; i < 25; i++)
+		places_run(seed + i);
+}
+
 /* ---- the number in a line ---- */
 
 static void
@@ -598,6 +819,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
+		{ "any places", test_places_any },
 		{ "any frames", test_any },
 		{ "any frames of many operations", test_many_operations },
 		{ "a line's number, apart", test_number_apart },
