@@ -231,6 +231,18 @@ sync_parted(struct recorder *r)
 	return SP_OK;
 }
 
+int
+files_stand(struct recorder *r)
+{
+	for (struct session *s; (s = TAILQ_FIRST(&r->unsynced)) != NULL;)
+		if (file_sync(r, s) != SP_OK)
+			return SP_EIO;
+	while (r->parted.len > 0)
+		if (sync_parted(r) != SP_OK)
+			return SP_EIO;
+	return SP_OK;
+}
+
 /* What a full segment still stands for, some at a time. */
 static int
 sync_due(struct recorder *r)

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -144,13 +145,16 @@ static int
 cut(struct journal *j)
 {
 	char name[JOURNAL_NAME];
-	if (!j->tail)
+	bool another = j->fd < 0 && j->segment > 0; /* who wrote it may have died before he synced it */
+	if (!j->tail && !another)
 		return SP_OK;
 	int fd = j->fd >= 0 ? j->fd : openat(j->dir, journal_name(j->segment, name), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
 	int rc = fd >= 0 && ftruncate(fd, (off_t)j->size) == 0 ? SP_OK : SP_EIO;
-	j->tail = rc != SP_OK; /* a disk that fails to sync it is not asked again: it may never do, and at worst there is a false alarm */
-	if (rc == SP_OK && fsync(fd) != 0)
+	j->tail = false; /* a disk that fails is not asked again: it may never do it, and at worst there is a false alarm */
+	if (rc == SP_OK && fsync(fd) != 0) {
 		rc = SP_EIO;
+		j->failed = true;
+	}
 	int error = errno;
 	if (fd >= 0 && fd != j->fd)
 		close(fd);
@@ -168,15 +172,20 @@ open_next(struct journal *j, const char *name, bool *over_r)
 	return fd >= 0 ? fd : openat(j->dir, name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
 }
 
-static void
-write_head(uint64_t segment, uint8_t head[JOURNAL_HEAD])
+static int
+write_head(int fd, uint64_t segment, uint8_t head[JOURNAL_HEAD])
 {
+	struct stat st;
 	struct sp_writer w = sp_writer(head, JOURNAL_HEAD);
 	uint8_t life[JOURNAL_LIFE];
 	random_bytes(life, sizeof(life));
 	sp_wr_put(&w, SP_LIT(JOURNAL_MAGIC));
 	sp_wr_be64(&w, segment);
 	sp_wr_put(&w, (struct sp_bytes){ life, sizeof(life) });
+	if (fstat(fd, &st) != 0)
+		return SP_EIO;
+	sp_wr_be64(&w, (uint64_t)st.st_size);
+	return write_at(fd, sp_written(&w), 0);
 }
 
 int
@@ -185,12 +194,11 @@ journal_rotate(struct journal *j)
 	char name[JOURNAL_NAME];
 	uint8_t head[JOURNAL_HEAD];
 	bool over;
-	write_head(j->segment + 1, head);
 	int fd = cut(j) != SP_OK ? -1 : open_next(j, journal_name(j->segment + 1, name), &over);
 	if (fd < 0)
 		return SP_EIO;
 	/* The head is on disk before the name: at no moment does a file bear another one's. */
-	if (write_at(fd, (struct sp_bytes){ head, sizeof(head) }, 0) != SP_OK || fsync(fd) != 0 ||
+	if (write_head(fd, j->segment + 1, head) != SP_OK || fsync(fd) != 0 ||
 	    (over && renameat(j->dir, JOURNAL_SPARE, j->dir, name) != 0) || fsync(j->dir) != 0) {
 		int error = errno;
 		(void)unlinkat(j->dir, JOURNAL_SPARE, 0);
@@ -204,6 +212,7 @@ journal_rotate(struct journal *j)
 	j->size = sizeof(head);
 	memcpy(j->head, head, sizeof(head));
 	j->tail = over;
+	j->failed = false;
 	if (j->oldest == 0)
 		j->oldest = j->segment;
 	return SP_OK;
@@ -277,7 +286,11 @@ journal_append(struct journal *j, struct batch *b)
 int
 journal_sync(struct journal *j)
 {
-	return fdatasync(j->fd) == 0 ? SP_OK : SP_EIO;
+	if (!j->failed && fdatasync(j->fd) == 0)
+		return SP_OK;
+	errno = j->failed ? EIO : errno;
+	j->failed = true;
+	return SP_EIO;
 }
 
 int

@@ -2,7 +2,7 @@
 /*
  * The journal: every tick's blocks of all sessions, in one write and one fdatasync (P1).
  *
- * Segment = head: "SLPJNL02" | be64 number | life[16] | batch*            STORE/journal/NNNNNNNN.jnl
+ * Segment = head: "SLPJNL02" | be64 number | life[16] | be64 bytes the file had | batch*            STORE/journal/NNNNNNNN.jnl
  * Batch   = be32 magic | be32 bytes of records | be32 bytes of blocks | be64 batch number | be64 wall µs |
  *           be64 batch up to which the audit log is on disk | records | SHA-256 of the head and all that | blocks
  * Record  = 'K' | be64 the kernel's run that it was written in
@@ -31,7 +31,7 @@
 #define JOURNAL_SEGMENT (64u << 20)
 #define JOURNAL_SMALLEST (1u << 20) /* …where an eighth of the file system is less */
 #define JOURNAL_LIFE 16
-#define JOURNAL_HEAD (8 + 8 + JOURNAL_LIFE)
+#define JOURNAL_HEAD (8 + 8 + JOURNAL_LIFE + 8)
 
 enum session_state { SESSION_LIVE, SESSION_ENDED, SESSION_TORN, SESSION_STATES };
 
@@ -84,6 +84,7 @@ struct journal {
 	uint64_t segment, size; /* of the one written to */
 	uint8_t head[JOURNAL_HEAD]; /* …likewise */
 	bool tail;              /* something stands behind its end that does not count */
+	bool failed;            /* a sync of it: what was written before may not be there, and nobody is told again */
 	uint64_t full;          /* from this size on a segment is to be followed by the next */
 	uint64_t batch;         /* number of the last one */
 	uint64_t oldest;        /* segment that still exists */

@@ -19,6 +19,8 @@ struct replay {
 	int fd;
 	uint64_t at, end;
 	uint8_t head[JOURNAL_HEAD];
+	bool unreadable; /* the disk did not say what stands there: that is no end */
+	uint64_t had; /* bytes of the file before its present life */
 	bool torn; /* what stands at `at` was begun as a batch of this segment */
 	struct batch batch;
 	struct buffer bytes;
@@ -29,7 +31,10 @@ load(struct replay *p, size_t len)
 {
 	buffer_drop(&p->bytes, p->bytes.len);
 	uint8_t *into = len > p->end - p->at ? NULL : buffer_room(&p->bytes, len);
-	if (into == NULL || read_at(p->fd, into, len, p->at) != SP_OK)
+	if (into == NULL)
+		return false;
+	p->unreadable = read_at(p->fd, into, len, p->at) != SP_OK;
+	if (p->unreadable)
 		return false;
 	buffer_added(&p->bytes, len);
 	return true;
@@ -145,7 +150,10 @@ read_head(struct replay *p, uint64_t segment)
 		return false;
 	struct sp_reader r = sp_reader(buffer_bytes(&p->bytes));
 	memcpy(p->head, buffer_bytes(&p->bytes).p, JOURNAL_HEAD);
-	return sp_bytes_eq(sp_rd_take(&r, 8), SP_LIT(JOURNAL_MAGIC)) && sp_rd_be64(&r) == segment;
+	bool is = sp_bytes_eq(sp_rd_take(&r, 8), SP_LIT(JOURNAL_MAGIC)) && sp_rd_be64(&r) == segment;
+	(void)sp_rd_take(&r, JOURNAL_LIFE);
+	p->had = sp_rd_be64(&r);
+	return is;
 }
 
 /* What it says it is, in this life of the file. */
@@ -218,7 +226,11 @@ replay_segment(struct replay *p, uint64_t segment, bool last, bool *damaged_r)
 	close(p->fd);
 	if (rc < 0)
 		return rc;
-	if (p->at != p->end && last && p->torn)
+	if (p->unreadable) {
+		log_error("journal %s cannot be read at byte %llu", name, (unsigned long long)p->at);
+		return SP_EIO;
+	}
+	if (p->at != p->end && last && (p->torn || p->end > p->had)) /* as long as it was, it may be what it had */
 		log_warn("journal %s ends torn: the last %llu bytes, never said to be written, are left out", name,
 		    (unsigned long long)(p->end - p->at));
 	if (p->at != p->end && !last) {

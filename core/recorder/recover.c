@@ -268,7 +268,7 @@ recorder_recover(struct recorder *r, const char **err_r)
 	if (rc == SP_OK)
 		rc = journal_rotate(&r->journal);
 	r->census_due = true;
-	r->begun_at = r->now;
+	recorder_begins(r);
 	if (rc != SP_OK)
 		*err_r = "the journal of recordings cannot be read or begun";
 	return rc;

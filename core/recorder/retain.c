@@ -212,5 +212,6 @@ retention_tombstone(struct recorder *r, const uint8_t session[ID_LEN])
 	}
 	log_info("session %s: its recording was removed, its time is over", id_format(session, id));
 	/* By age alone only what is older than the segment goes, if that is not so old itself. */
-	r->purge = r->purge || r->options.max != 0 || r->now - r->begun_at >= r->options.keep;
+	uint64_t wall = clock_wall_us() / 1000, since = wall > r->begun_wall ? wall - r->begun_wall : 0; /* ages are by this clock */
+	r->purge = r->purge || r->options.max != 0 || r->now - r->begun_at >= r->options.keep || since >= r->options.keep;
 }

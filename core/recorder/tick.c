@@ -140,15 +140,24 @@ make_batch(struct recorder *r)
 	return true;
 }
 
+void
+recorder_begins(struct recorder *r)
+{
+	r->begun_at = r->now;
+	r->begun_wall = clock_wall_us() / 1000;
+}
+
 /* A segment that was full is written over when it has served; not where room or trust is short, or what it held is to be gone. */
 static int
 rotate(struct recorder *r)
 {
 	bool anew = r->doubtful || r->cramped || r->low || r->purge;
+	if (r->doubtful && r->sync_due && files_stand(r) != SP_OK) /* what it has of `sync write` nobody has elsewhere */
+		return SP_EIO;
 	if ((anew && journal_keep_none(&r->journal) != SP_OK) || journal_rotate(&r->journal) != SP_OK)
 		return SP_EIO;
 	if (anew)
-		r->begun_at = r->now;
+		recorder_begins(r);
 	r->rotated = r->journal.batch;
 	r->begun = 0;
 	r->census_due = true;
@@ -261,13 +270,8 @@ sync_lazily(struct recorder *r)
 		return SP_OK;
 	if (!r->doubtful && journal_sync(&r->journal) != SP_OK)
 		r->doubtful = true;
-	if (r->doubtful) {
-		for (struct session *s; (s = TAILQ_FIRST(&r->unsynced)) != NULL;)
-			if (file_sync(r, s) != SP_OK)
-				return SP_EIO;
-		if (rotate(r) != SP_OK || take_census(r) != SP_OK)
-			return SP_EIO;
-	}
+	if (r->doubtful && (rotate(r) != SP_OK || take_census(r) != SP_OK))
+		return SP_EIO;
 	r->sync_due = false;
 	release(r, true);
 	return SP_OK;
