@@ -337,6 +337,16 @@ disk_begin(const char *path)
 	disk.dir = st.st_ino;
 }
 
+static void
+forget_inodes(void)
+{
+	for (unsigned i = 0; i < disk.ninodes; i++) {
+		free(disk.inode[i].disk);
+		free(disk.inode[i].op);
+	}
+	disk.ninodes = 0;
+}
+
 /* The power is gone, and back. */
 static void
 disk_lost(const char *path, unsigned share)
@@ -360,10 +370,7 @@ disk_lost(const char *path, unsigned share)
 		memcpy(kept[i].disk, from->disk == NULL ? (uint8_t *)"" : from->disk, from->size);
 		disk.name[i].inode = i;
 	}
-	for (unsigned i = 0; i < disk.ninodes; i++) {
-		free(disk.inode[i].disk);
-		free(disk.inode[i].op);
-	}
+	forget_inodes();
 	disk.ninodes = disk.nnames;
 	memcpy(disk.inode, kept, disk.nnames * sizeof(*kept));
 	disk_begin(path);
@@ -530,14 +537,15 @@ run(unsigned errors)
 	struct block_maker *m = block_maker_new();
 	losses = wrong = alarms = 0;
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(top));
-	for (unsigned world = 0; world < 40; world++) {
+	for (unsigned world = 0; world < 16; world++) {
 		struct journal j = { .fd = -1, .dir = -1, .full = 4000 + pick(9000) };
 		memset(said, 0, sizeof(said));
 		positions = 0;
 		disk.errors = 0;
 		(void)snprintf(path, sizeof(path), "%s/%u-0", top, world);
 		CU_ASSERT_EQUAL_FATAL(mkdir(path, 0700), 0);
-		disk.nnames = disk.ninodes = 0;
+		forget_inodes();
+		disk.nnames = 0;
 		disk.n = 0;
 		disk_begin(path);
 		for (unsigned life = 1; life < 60; life++) {
@@ -573,6 +581,10 @@ run(unsigned errors)
 	CU_ASSERT_EQUAL(wrong, 0);
 	if (errors == 0)
 		CU_ASSERT_EQUAL(alarms, 0);
+	forget_inodes();
+	free(disk.op);
+	disk.op = NULL;
+	disk.n = disk.cap = 0;
 	block_maker_free(&m);
 	(void)nftw(top, world_remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

@@ -593,7 +593,7 @@ test_each_call(void)
 	static const long error[] = { EIO, ENOSPC };
 	for (unsigned sync = SYNC_GROUP; sync <= SYNC_WRITE; sync++)
 		for (unsigned how = 0; how < 8; how++)
-			for (long at = 1 + how; at < 2000; at += 23)
+			for (long at = 1 + how; at < 2000; at += 47)
 				if (one_fails(sync, at, how & 4 ? 7 : how & 2 ? 2 : 1, error[how & 1], how & 2))
 					break;
 	good_again();
