@@ -20,7 +20,7 @@ struct replay {
 	uint64_t at, end;
 	uint8_t head[JOURNAL_HEAD];
 	bool unreadable; /* the disk did not say what stands there: that is no end */
-	uint64_t had; /* bytes of the file before its present life */
+	uint64_t had;    /* bytes of the file before its present life */
 	bool torn; /* what stands at `at` was begun as a batch of this segment */
 	struct batch batch;
 	struct buffer bytes;
@@ -227,7 +227,8 @@ replay_segment(struct replay *p, uint64_t segment, bool last, bool *damaged_r)
 	if (rc < 0)
 		return rc;
 	if (p->unreadable) {
-		log_error("journal %s cannot be read at byte %llu", name, (unsigned long long)p->at);
+		log_error("journal %s cannot be read at byte %llu: mend the disk, or move the file away and lose what only it has", name,
+		    (unsigned long long)p->at);
 		return SP_EIO;
 	}
 	if (p->at != p->end && last && (p->torn || p->end > p->had)) /* as long as it was, it may be what it had */
