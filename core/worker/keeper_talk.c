@@ -13,6 +13,7 @@
 #include "approval_hash.h"
 #include "dial.h"
 #include "epoch_use.h"
+#include "reads.h"
 #include "record.h"
 #include "rules.h"
 #include "session.h"
@@ -465,6 +466,7 @@ on_message(void *owner, struct link *l, struct message *m)
 {
 	struct worker *w = owner;
 	(void)l;
+	reads_go(w->reads);
 	worker_clock(w);
 	w->keeper_heard = w->now;
 	if (m->type == MSG_DERIVED) {

@@ -23,6 +23,7 @@
 #include "keeper_talk.h"
 #include "operation.h"
 #include "pool.h"
+#include "reads.h"
 #include "record.h"
 #include "trial.h"
 
@@ -680,6 +681,7 @@ void
 session_run_kicked(struct worker *w)
 {
 	struct list_head now;
+	reads_go(w->reads); /* before log-ins, which take long */
 	worker_clock(w);
 	list_take(&now, &w->kicked); /* who is kicked meanwhile comes at the next turn */
 	while (now.node.next != &now.node) {

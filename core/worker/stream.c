@@ -15,6 +15,7 @@
 #include "budget.h"
 #include "epoch_use.h"
 #include "keeper_talk.h"
+#include "reads.h"
 #include "record.h"
 #include "sends.h"
 #include "session.h"
@@ -45,6 +46,7 @@ stream_open(struct stream *st, int fd)
 void
 stream_move(struct stream *to, struct stream *from)
 {
+	reads_settle(from->s->w->reads, from);
 	event_del(&from->readable);
 	event_del(&from->writable);
 	stream_open(to, from->fd);
@@ -66,6 +68,7 @@ stream_close(struct stream *st)
 		event_del(&st->readable);
 		event_del(&st->writable);
 	}
+	reads_forget(st->s->w->reads, st);
 	if (st->sending)
 		sends_go(st->s->w->sends);
 	if (st->tls != NULL && !st->error)
@@ -83,6 +86,13 @@ stream_close(struct stream *st)
 	st->pending = 0;
 }
 
+/* Its handshake is under way. */
+static bool
+stream_shakes(const struct stream *st)
+{
+	return st->tls != NULL && !tls_ready(st->tls);
+}
+
 /* ---- input ---- */
 
 void
@@ -93,18 +103,31 @@ stream_begin(struct stream *st)
 	st->view_in_scratch = false;
 }
 
-/* Small leftovers move to the scratch so that one read completes them; large ones grow in place. */
-static long
-stream_read(struct stream *st, uint8_t *to, size_t room)
+/* …on what was just read. */
+static void
+stream_look(struct stream *st, struct sp_bytes read)
 {
-	if (st->tls != NULL)
-		return tls_read(st->tls, to, room);
+	st->view = read;
+	st->base = read.p;
+	st->view_in_scratch = true;
+}
+
+long
+stream_receive(struct stream *st, uint8_t *to, size_t room)
+{
 	ssize_t n = recv(st->fd, to, room, 0);
 	if (n >= 0)
 		return n;
 	return errno == EAGAIN || errno == EINTR ? -1 : -2;
 }
 
+static long
+stream_read(struct stream *st, uint8_t *to, size_t room)
+{
+	return st->tls != NULL ? tls_read(st->tls, to, room) : stream_receive(st, to, room);
+}
+
+/* Small leftovers move to the scratch so that one read completes them; large ones grow in place. */
 static long
 stream_fill(struct stream *st)
 {
@@ -130,9 +153,7 @@ stream_fill(struct stream *st)
 	}
 	if (old.len > 0)
 		buffer_free(&st->in);
-	st->view = (struct sp_bytes){ w->scratch, old.len + (size_t)n };
-	st->base = w->scratch;
-	st->view_in_scratch = true;
+	stream_look(st, (struct sp_bytes){ w->scratch, old.len + (size_t)n });
 	return n;
 }
 
@@ -472,7 +493,7 @@ stream_is_recorded(const struct stream *st)
 static bool
 stream_may_send(struct stream *st)
 {
-	if (st->fd < 0 || (st->tls != NULL && !tls_ready(st->tls)))
+	if (st->fd < 0 || stream_shakes(st))
 		return false;
 	if (!stream_is_recorded(st))
 		return false;
@@ -537,7 +558,7 @@ stream_wants_input(const struct stream *st)
 {
 	const struct sp_session *s = st->s;
 	const struct stream *other = &s->side[SP_OTHER(st->side)];
-	if (st->tls != NULL && !tls_ready(st->tls))
+	if (stream_shakes(st))
 		return true;
 	if (st->eof || st->error)
 		return false;
@@ -610,7 +631,7 @@ stream_arm(struct stream *st)
 {
 	if (!st->made)
 		return;
-	bool handshake = st->tls != NULL && !tls_ready(st->tls);
+	bool handshake = stream_shakes(st);
 	bool was = st->reading;
 	arm(&st->readable, &st->reading, stream_wants_input(st), st->flooding ? &flood_pause : NULL);
 	/* what GnuTLS has already decrypted, the socket will not announce again */
@@ -637,29 +658,55 @@ stream_shake(struct stream *st)
 	}
 }
 
+/* A handshake takes long: what was read for others comes first. */
+static void
+stream_shake_next(struct stream *st)
+{
+	reads_go(st->s->w->reads);
+	if (stream_shakes(st))
+		stream_shake(st);
+}
+
+/* False: the session is gone. */
+static bool
+stream_heard(struct stream *st, long n)
+{
+	if (n > 0)
+		stream_flows(st, (size_t)n);
+	else
+		st->eof = true;
+	if (n < 0)
+		st->error = true;
+	return !session_input(st);
+}
+
+void
+stream_came(struct stream *st, const uint8_t *p, long n)
+{
+	if (n > 0)
+		stream_look(st, (struct sp_bytes){ p, (size_t)n });
+	(void)stream_heard(st, n);
+}
+
 static void
 on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *st = arg;
 	(void)fd;
-	if (st->tls != NULL && !tls_ready(st->tls)) {
-		stream_shake(st);
+	if (stream_shakes(st)) {
+		stream_shake_next(st);
+		return;
+	}
+	if (st->tls == NULL && st->in.len == 0 && !st->flooding && st->s->state == SESSION_RUN) {
+		reads_add(st->s->w->reads, st);
 		return;
 	}
 	do {
 		long n = stream_fill(st);
 		if (what == EV_TIMEOUT && n < (long)FLOOD_EBB)
 			stream_await(st, false);
-		if (n == -1)
+		if (n == -1 || !stream_heard(st, n))
 			return;
-		if (n > 0)
-			stream_flows(st, (size_t)n);
-		if (n == 0)
-			st->eof = true;
-		else if (n < 0)
-			st->eof = st->error = true;
-		if (session_input(st))
-			return; /* the session is gone */
 	} while (st->tls != NULL && !st->eof && tls_pending(st->tls) && stream_wants_input(st));
 }
 
@@ -669,8 +716,8 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	struct stream *st = arg;
 	(void)fd;
 	(void)what;
-	if (st->tls != NULL && !tls_ready(st->tls))
-		stream_shake(st);
+	if (stream_shakes(st))
+		stream_shake_next(st);
 	else
 		session_output(st);
 }
@@ -702,6 +749,7 @@ stream_begin_tls(struct stream *st, bool direct, const char *alpn)
 		session_fail(s, SP_ECONF, "TLS was asked for on a side that has no certificate configured");
 		return;
 	}
+	reads_settle(s->w->reads, st);
 	struct sp_bytes early = buffer_bytes(&st->in);
 	if (early.len > 0 && !direct) {
 		session_fail(s, SP_EPROTO, "bytes came in clear before the TLS handshake");

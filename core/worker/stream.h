@@ -38,6 +38,7 @@ struct stream {
 	int fd;
 	struct tls *tls;
 	bool made, eof, eof_told, shut, bye, shut_done, full, reading, writing, wipe, error, flooding, passes;
+	bool ahead;              /* something was read for it in this turn, see reads.h */
 	bool sending;            /* some of its output is among the sends of this turn, see sends.h */
 	bool view_in_scratch;
 	unsigned nsegments;      /* of the worker's for this side, while its session runs */
@@ -77,6 +78,10 @@ void stream_arm(struct stream *st);
 void stream_begin_tls(struct stream *st, bool direct, const char *alpn);
 /* Both ends of a session: small messages at once; ms until a silent peer is asked whether it is there, 0: the kernel's. */
 void stream_keepalive(int fd, uint64_t ms);
+/* Bytes of a plain socket; 0: its end; -1: there is nothing; -2: it failed. */
+long stream_receive(struct stream *st, uint8_t *to, size_t room) SP_MUST;
+/* This was read for it, as stream_receive() says. */
+void stream_came(struct stream *st, const uint8_t *p, long n);
 /* Its part of the sends of a turn is done: rest is what the socket did not take. */
 void stream_sent(struct stream *st, struct sp_bytes rest);
 bool stream_idle(const struct stream *st); /* nothing left to send */

@@ -18,6 +18,7 @@
 #include "keeper_talk.h"
 #include "pool.h"
 #include "proxied.h"
+#include "reads.h"
 #include "record.h"
 #include "sends.h"
 #include "session.h"
@@ -362,6 +363,7 @@ static void
 worker_turned(void *owner)
 {
 	struct worker *w = owner;
+	reads_go(w->reads);
 	sends_go(w->sends);
 }
 
@@ -376,6 +378,7 @@ worker_init(struct worker *w)
 	w->arena = arena_new(0);
 	w->scratch = mem_alloc(SCRATCH);
 	w->writer = (struct sp_writer){ .grow = writer_grow };
+	w->reads = reads_new();
 	w->sends = sends_new();
 	policy_mask_keys(keeper_mask_key, w);
 }

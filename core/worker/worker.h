@@ -159,6 +159,7 @@ struct worker {
 	struct sp_writer writer;          /* output being made, for writer_stream */
 	struct stream *writer_stream;
 	size_t writer_start;
+	struct reads *reads;              /* what came for sessions in this turn */
 	struct sends *sends;              /* small output of all sessions, until the end of the loop's turn */
 };
 

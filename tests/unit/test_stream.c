@@ -350,6 +350,126 @@ test_end_of_a_side(void)
 	end();
 }
 
+/* ---- among others' reads ---- */
+
+static unsigned looked; /* how often the module was shown something */
+
+static int
+looks(struct sp_session *s, enum sp_side from)
+{
+	looked++;
+	return lines(s, from);
+}
+
+static void
+loop_once(void)
+{
+	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+}
+
+/* Read in the turn, for both sides; looked at when all were read. */
+static void
+test_read_then_looked_at(void)
+{
+	begin(looks);
+	looked = 0;
+	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
+	CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
+	loop_once();
+	CU_ASSERT(v.s->side[SP_CLIENT].ahead && v.s->side[SP_TARGET].ahead);
+	CU_ASSERT_EQUAL(looked, 0);
+	worker_handler.turned(v.w);
+	CU_ASSERT(!v.s->side[SP_CLIENT].ahead && !v.s->side[SP_TARGET].ahead);
+	CU_ASSERT(looked >= 2);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "question");
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "answer");
+	end();
+}
+
+/* The session ended between the two: what was read for it reaches nobody. */
+static void
+test_read_for_nobody(void)
+{
+	begin(looks);
+	looked = 0;
+	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
+	loop_once();
+	CU_ASSERT(v.s->side[SP_CLIENT].ahead);
+	session_finish(v.s, SP_END_REVOKED, "it was told to");
+	world_turn(&v);
+	CU_ASSERT_EQUAL(v.closed, 1);
+	CU_ASSERT_EQUAL(looked, 0);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	end();
+}
+
+/* A connection changes hands between the two: what was read for it goes along, before what comes later. */
+static void
+test_read_and_moved(void)
+{
+	struct stream to;
+	begin(NULL);
+	struct stream *from = &v.s->side[SP_TARGET];
+	CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
+	loop_once();
+	CU_ASSERT(from->ahead);
+	memset(&to, 0, sizeof(to));
+	stream_init(&to, v.s, SP_TARGET);
+	stream_move(&to, from);
+	CU_ASSERT(!from->ahead && !to.ahead);
+	CU_ASSERT(to.in.len == 6 && memcmp(buffer_bytes(&to.in).p, "answer", 6) == 0);
+	stream_move(from, &to);
+	stream_arm(from);
+	CU_ASSERT_EQUAL(write(v.target, " more", 5), 5);
+	world_turn(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.client), "answer more");
+	end();
+}
+
+/* More of them than a turn has room for, of those that have much to say, too. */
+static void
+test_reads_of_many(void)
+{
+	enum { SESSIONS = 40, MUCH = 30000 };
+	static uint8_t text[MUCH];
+	int client[SESSIONS], target[SESSIONS];
+	begin(NULL);
+	memset(text, 'x', sizeof(text));
+	client[0] = v.client;
+	target[0] = v.target;
+	v.mode = LINES;
+	for (unsigned i = 1; i < SESSIONS; i++) {
+		v.client = v.target = -1;
+		world_connect(&v);
+		world_hello(&v);
+		world_admit(&v);
+		world_accept_target(&v);
+		client[i] = v.client;
+		target[i] = v.target;
+	}
+	v.mode = RAW;
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		text[0] = (uint8_t)i;
+		CU_ASSERT_EQUAL(write(client[i], text, i % 8 == 0 ? MUCH : 2), i % 8 == 0 ? MUCH : 2);
+		CU_ASSERT_EQUAL(write(target[i], text, 2), 2);
+	}
+	world_turn_once(&v);
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		const char *asked = world_read(target[i]);
+		CU_ASSERT_EQUAL(asked[0], (char)i);
+		CU_ASSERT_EQUAL(strlen(asked + 1), i % 8 == 0 ? MUCH - 1 : 1);
+		const char *answered = world_read(client[i]);
+		CU_ASSERT(answered[0] == (char)i && strlen(answered + 1) == 1);
+	}
+	for (unsigned i = 0; i < SESSIONS; i++) {
+		close(client[i]);
+		close(target[i]);
+	}
+	v.client = v.target = -1;
+	world_turn(&v);
+	end();
+}
+
 /* ---- among others' sends ---- */
 
 static void
@@ -375,7 +495,7 @@ test_goes_together(void)
 	begin_together();
 	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
 	CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
-	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	world_turn_open(&v);
 	CU_ASSERT(v.s->side[SP_CLIENT].sending && v.s->side[SP_TARGET].sending);
 	CU_ASSERT(!stream_idle(&v.s->side[SP_CLIENT]));
 	CU_ASSERT_EQUAL(waits_there(v.client) + waits_there(v.target), 0);
@@ -392,7 +512,7 @@ test_none_waits_long(void)
 {
 	begin_together();
 	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
-	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	world_turn_open(&v);
 	CU_ASSERT(v.s->side[SP_TARGET].sending);
 	sends_due(v.w->sends, v.w->now_us + 100);
 	CU_ASSERT(v.s->side[SP_TARGET].sending);
@@ -437,7 +557,7 @@ test_gone_meanwhile(void)
 	begin_together();
 	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
 	CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
-	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	world_turn_open(&v);
 	CU_ASSERT_EQUAL(setsockopt(v.target, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
 	close(v.target);
 	v.target = -1;
@@ -453,7 +573,7 @@ test_closed_meanwhile(void)
 {
 	begin_together();
 	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
-	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	world_turn_open(&v);
 	CU_ASSERT(v.s->side[SP_TARGET].sending);
 	session_finish(v.s, SP_END_SHUTDOWN, "it was told to");
 	world_turn(&v);
@@ -467,7 +587,7 @@ test_no_memory_for_late(void)
 {
 	begin_together();
 	CU_ASSERT_EQUAL(write(v.client, "abcdefgh", 8), 8);
-	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	world_turn_open(&v);
 	CU_ASSERT(v.s->side[SP_TARGET].sending);
 	v.s->side[SP_TARGET].late.max = 1;
 	v.send_max = 2;
@@ -632,6 +752,10 @@ static CU_TestInfo streams[] = {
 	{ "the end of a side", test_end_of_a_side },
 	{ "a client that went amid many pieces", test_gone_amid_pieces },
 	{ "no memory for pieces", test_no_memory_for_pieces },
+	{ "read first, then looked at", test_read_then_looked_at },
+	{ "read for a session that is over", test_read_for_nobody },
+	{ "read for one whose connection changes hands", test_read_and_moved },
+	{ "reads of many", test_reads_of_many },
 	CU_TEST_INFO_NULL,
 };
 

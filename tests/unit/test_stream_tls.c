@@ -143,6 +143,24 @@ test_handshakes_of_others(void)
 	world_end(&v);
 }
 
+/* What came in clear, and was read in this turn, is not what the handshake begins with (a STARTTLS injection). */
+static void
+test_clear_before_tls(void)
+{
+	begin(false);
+	struct listener_use *l = epoch_use_listener(v.s->heard, v.s->listener->b.name);
+	l->tls = credentials;
+	CU_ASSERT_EQUAL(write(v.client, "in clear", 8), 8);
+	(void)event_base_loop(v.base, EVLOOP_NONBLOCK);
+	CU_ASSERT(v.s->side[SP_CLIENT].ahead);
+	stream_begin_tls(&v.s->side[SP_CLIENT], false, NULL);
+	l->tls = NULL;
+	world_turn(&v);
+	CU_ASSERT_EQUAL(v.closed, 1);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "");
+	world_end(&v);
+}
+
 /* ---- keys that change, a socket that takes little, an end ---- */
 
 struct far {
@@ -256,7 +274,8 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "handshakes of others", test_handshakes_of_others },
+		{ "clear before TLS", test_clear_before_tls },
+	{ "handshakes of others", test_handshakes_of_others },
 		{ "new keys while a socket takes little", test_new_keys },
 		{ "TLS 1.2 while a socket takes little", test_tls12 },
 		CU_TEST_INFO_NULL,

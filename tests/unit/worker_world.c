@@ -311,6 +311,13 @@ world_turn_once(struct world *v)
 }
 
 void
+world_turn_open(struct world *v)
+{
+	(void)event_base_loop(v->base, EVLOOP_NONBLOCK);
+	reads_go(v->w->reads);
+}
+
+void
 world_turn(struct world *v)
 {
 	for (unsigned i = 0; i < TURNS; i++)
@@ -394,6 +401,7 @@ world_end(struct world *v)
 	buffer_free(&w->overflow);
 	arena_free(&w->arena);
 	free(w->scratch);
+	reads_free(&w->reads);
 	sends_free(&w->sends);
 	free(w->writer.p);
 	const int fds[] = { v->client, v->target, v->listening };

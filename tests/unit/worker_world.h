@@ -13,6 +13,7 @@
 #include "core/worker/keeper_talk.h"
 #include "core/worker/operation.h"
 #include "core/worker/record.h"
+#include "core/worker/reads.h"
 #include "core/worker/sends.h"
 #include "core/worker/session.h"
 
@@ -71,6 +72,8 @@ struct epoch *world_make_epoch(struct world *v, const char *conf, const char *po
 /* The loop, until nothing happens any more. */
 void world_turn(struct world *v);
 void world_turn_once(struct world *v);
+/* …without its end: what came was read, and looked at; nothing that waits for the end has left. */
+void world_turn_open(struct world *v);
 /* A client comes; it says its token; the keeper admits it; the target is connected. */
 void world_connect(struct world *v);
 void world_hello(struct world *v);
