@@ -17,6 +17,8 @@ Every file ends with one line `tally PASSED FAILED SKIPPED`, which run.py adds u
 """
 
 import atexit
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -63,6 +65,15 @@ def wait_for(what, seconds=10, step=0.05, said="it did not happen"):
         if time.monotonic() > end:
             raise AssertionError(f"{said} within {seconds * SLOW} s")
         time.sleep(step)
+
+
+@contextlib.contextmanager
+def only_one(folder):
+    """Of the test files that run at the same time one fills that folder, and the others find it full."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class Skip(Exception):

@@ -5,7 +5,7 @@ import os
 import pathlib
 import shutil
 
-from harness import HERE, TOP, run, skip
+from harness import HERE, TOP, only_one, run, skip
 
 NODE = HERE / "node"
 
@@ -17,8 +17,9 @@ def node_folder():
     cache = pathlib.Path(os.environ.get("SALLYPORT_NODE", TOP / "build" / "node"))
     wanted = (NODE / "package.json").read_text()
     done = cache / "installed.json"  # only what was installed whole
-    if not done.exists() or done.read_text() != wanted:
-        cache.mkdir(parents=True, exist_ok=True)
+    with only_one(cache):
+        if done.exists() and done.read_text() == wanted:
+            return cache
         (cache / "package.json").write_text(wanted)
         installed = run(["npm", "install", "--no-audit", "--no-fund", "--prefer-offline", "--silent"], cwd=cache, timeout=900)
         if installed.code != 0:

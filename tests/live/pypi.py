@@ -5,7 +5,7 @@ import os
 import pathlib
 import shutil
 
-from harness import HERE, TOP, run, skip
+from harness import HERE, TOP, only_one, run, skip
 
 WANTED = HERE / "python" / "requirements.txt"
 
@@ -14,7 +14,9 @@ def python_path():
     """What goes in front of PYTHONPATH; what these packages need besides is Debian's."""
     cache = pathlib.Path(os.environ.get("SALLYPORT_PYPI", TOP / "build" / "pypi"))
     done = cache / "installed.txt"  # only what was installed whole
-    if not done.exists() or done.read_text() != WANTED.read_text():
+    with only_one(cache):
+        if done.exists() and done.read_text() == WANTED.read_text():
+            return cache / "lib"
         shutil.rmtree(cache / "lib", ignore_errors=True)
         installed = run(["/usr/bin/python3", "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:",
                          "--target", cache / "lib", "-r", WANTED], timeout=300)
