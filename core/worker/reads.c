@@ -38,19 +38,18 @@ reads_free(struct reads **reads)
 	*reads = NULL;
 }
 
-void
+bool
 reads_add(struct reads *reads, struct stream *st)
 {
 	if (st->ahead || reads->n == MOST || reads->used > sizeof(reads->bytes) - ROOM)
-		reads_go(reads);
-	if (!st->reading)
-		return; /* its session's turn was among those */
+		return false;
 	long n = stream_receive(st, reads->bytes + reads->used, ROOM);
 	if (n == -1)
-		return;
+		return true;
 	reads->piece[reads->n++] = (struct piece){ st, reads->used, n };
 	reads->used += n > 0 ? (size_t)n : 0;
 	st->ahead = true;
+	return true;
 }
 
 static struct piece *

@@ -11,18 +11,23 @@
 #ifndef SALLYPORT_READS_H
 #define SALLYPORT_READS_H
 
+#include <sallyport/module.h>
+
 struct reads;
 struct stream;
 
 struct reads *reads_new(void);
 void reads_free(struct reads **reads);
-/* Reads for the stream, once in a turn; stream_came() follows, unless there was nothing. */
-void reads_add(struct reads *reads, struct stream *st);
+/* Reads for the stream; stream_came() follows, unless there was nothing.  False: it has been read for already, or there is no room. */
+bool reads_add(struct reads *reads, struct stream *st) SP_MUST;
 /* What was read for it goes to its unconsumed input now, and stream_came() does not follow. */
 void reads_settle(struct reads *reads, struct stream *st);
 /* …is dropped: the stream closes. */
 void reads_forget(struct reads *reads, struct stream *st);
-/* At the end of a turn: each stream has what was read for it. */
+/*
+ * Each stream has what was read for it: at the end of a turn, and before anything else happens in it: callbacks of the loop
+ * that do other than this begin with it, so that all comes in the order in which the loop told it.
+ */
 void reads_go(struct reads *reads);
 
 #endif

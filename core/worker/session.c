@@ -681,7 +681,7 @@ void
 session_run_kicked(struct worker *w)
 {
 	struct list_head now;
-	reads_go(w->reads); /* before log-ins, which take long */
+	reads_go(w->reads);
 	worker_clock(w);
 	list_take(&now, &w->kicked); /* who is kicked meanwhile comes at the next turn */
 	while (now.node.next != &now.node) {

@@ -54,6 +54,7 @@ stream_move(struct stream *to, struct stream *from)
 	if (to->tls != NULL && tls_ready(to->tls))
 		tls_pushes(to->tls, stream_push, to);
 	to->in = from->in;
+	to->error = from->error;
 	from->fd = -1;
 	from->tls = NULL;
 	from->in = (struct buffer){ .p = NULL };
@@ -658,15 +659,6 @@ stream_shake(struct stream *st)
 	}
 }
 
-/* A handshake takes long: what was read for others comes first. */
-static void
-stream_shake_next(struct stream *st)
-{
-	reads_go(st->s->w->reads);
-	if (stream_shakes(st))
-		stream_shake(st);
-}
-
 /* False: the session is gone. */
 static bool
 stream_heard(struct stream *st, long n)
@@ -680,12 +672,21 @@ stream_heard(struct stream *st, long n)
 	return !session_input(st);
 }
 
+/* Not where its session is over, nor an end that it would not have read by now: the socket says that again. */
 void
 stream_came(struct stream *st, const uint8_t *p, long n)
 {
+	if (st->s->state >= SESSION_ENDING || (n <= 0 && !st->reading))
+		return;
 	if (n > 0)
 		stream_look(st, (struct sp_bytes){ p, (size_t)n });
 	(void)stream_heard(st, n);
+}
+
+static bool
+stream_reads_ahead(const struct stream *st)
+{
+	return st->tls == NULL && st->in.len == 0 && !st->flooding && st->s->state == SESSION_RUN;
 }
 
 static void
@@ -693,12 +694,13 @@ on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct stream *st = arg;
 	(void)fd;
-	if (stream_shakes(st)) {
-		stream_shake_next(st);
+	if (stream_reads_ahead(st) && reads_add(st->s->w->reads, st))
 		return;
-	}
-	if (st->tls == NULL && st->in.len == 0 && !st->flooding && st->s->state == SESSION_RUN) {
-		reads_add(st->s->w->reads, st);
+	reads_go(st->s->w->reads);
+	if (!st->reading)
+		return; /* its session's turn was among those */
+	if (stream_shakes(st)) {
+		stream_shake(st);
 		return;
 	}
 	do {
@@ -716,8 +718,11 @@ on_writable(evutil_socket_t fd, short what, void *arg)
 	struct stream *st = arg;
 	(void)fd;
 	(void)what;
+	reads_go(st->s->w->reads);
+	if (!st->writing)
+		return;
 	if (stream_shakes(st))
-		stream_shake_next(st);
+		stream_shake(st);
 	else
 		session_output(st);
 }
@@ -751,7 +756,7 @@ stream_begin_tls(struct stream *st, bool direct, const char *alpn)
 	}
 	reads_settle(s->w->reads, st);
 	struct sp_bytes early = buffer_bytes(&st->in);
-	if (early.len > 0 && !direct) {
+	if ((early.len > 0 && !direct) || st->error) {
 		session_fail(s, SP_EPROTO, "bytes came in clear before the TLS handshake");
 		return;
 	}

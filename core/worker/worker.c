@@ -103,6 +103,7 @@ on_accept(evutil_socket_t fd, short what, void *arg)
 	struct listening *l = arg;
 	struct worker *w = l->w;
 	(void)what;
+	reads_go(w->reads);
 	worker_clock(w);
 	struct listener_use *use = w->epoch == NULL ? NULL : epoch_use_listener(w->epoch, l->name);
 	for (unsigned i = 0; i < ACCEPTS_PER_WAKE; i++) {
@@ -199,6 +200,7 @@ on_tick(evutil_socket_t fd, short what, void *arg)
 	struct worker *w = arg;
 	(void)fd;
 	(void)what;
+	reads_go(w->reads);
 	worker_clock(w);
 	if (w->board != NULL)
 		board_beat(w->board, w->board_slot, w->now);
@@ -224,6 +226,7 @@ on_bell(evutil_socket_t fd, short what, void *arg)
 	struct worker *w = arg;
 	uint64_t rung;
 	(void)what;
+	reads_go(w->reads);
 	worker_clock(w);
 	if (read(fd, &rung, sizeof(rung)) > 0 && w->epoch != NULL)
 		record_progress(w);
@@ -270,6 +273,7 @@ worker_epoch(void *owner, struct epoch *e, const char **err_r)
 {
 	struct worker *w = owner;
 	struct worker_epoch *next;
+	reads_go(w->reads);
 	int rc = epoch_use(w, e, &next, err_r);
 	if (rc != SP_OK)
 		return rc;
@@ -345,6 +349,7 @@ static void
 worker_quit(void *owner, bool graceful)
 {
 	struct worker *w = owner;
+	reads_go(w->reads);
 	w->draining = true;
 	worker_clock(w);
 	LIST_EACH(n, next, &w->listeners)

@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <event2/buffer.h>
 #include <fcntl.h>
 #include <liburing.h>
 #include <netinet/in.h>
@@ -470,6 +471,510 @@ test_reads_of_many(void)
 	end();
 }
 
+static void
+another(int *client_r, int *target_r)
+{
+	v.client = v.target = -1;
+	world_connect(&v);
+	world_hello(&v);
+	world_admit(&v);
+	world_accept_target(&v);
+	*client_r = v.client;
+	*target_r = v.target;
+}
+
+/* More than the client's socket takes; what is left waits in the session, and the target's socket is empty. */
+static size_t
+too_much(void)
+{
+	int least = 1;
+	char b[20000] = "";
+	CU_ASSERT_EQUAL(setsockopt(v.s->side[SP_CLIENT].fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof(least)), 0);
+	CU_ASSERT_EQUAL(write(v.target, b, sizeof(b)), (ssize_t)sizeof(b));
+	world_turn(&v);
+	CU_ASSERT(v.s->side[SP_CLIENT].out.len > 5000 && v.s->side[SP_TARGET].reading);
+	return sizeof(b);
+}
+
+static size_t
+hears_all(void)
+{
+	size_t got = 0;
+	char b[4096];
+	for (unsigned i = 0; i < 300; i++) {
+		for (ssize_t n; (n = recv(v.client, b, sizeof(b), MSG_DONTWAIT)) > 0;)
+			got += (size_t)n;
+		world_turn_once(&v);
+	}
+	return got;
+}
+
+/* The target ends, and so does in the same turn a client that has said all it had to (FIN) and waits for the answer's rest. */
+static void
+test_answer_to_half_closed(void)
+{
+	begin(NULL);
+	size_t sent = too_much();
+	close(v.target);
+	v.target = -1;
+	CU_ASSERT_EQUAL(shutdown(v.client, SHUT_WR), 0);
+	world_turn(&v);
+	CU_ASSERT_EQUAL(hears_all(), sent);
+	CU_ASSERT_EQUAL(v.closed, 1);
+	end();
+}
+
+/* …or for the rest and for why it ended. */
+static void
+test_farewell_to_half_closed(void)
+{
+	begin(NULL);
+	v.half_close = true;
+	size_t sent = too_much();
+	CU_ASSERT_EQUAL(shutdown(v.client, SHUT_WR), 0);
+	(void)event_base_loop(v.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	session_finish(v.s, SP_END_EXPIRED, "your access has expired"); /* as the tick does */
+	world_turn(&v);
+	CU_ASSERT_EQUAL(hears_all(), sent + strlen("BYE your access has expired"));
+	CU_ASSERT_EQUAL(v.closed, 1);
+	end();
+}
+
+/* A statement that is there when the tick comes: who sent it is not idle.  (Sockets come before timers in a turn.) */
+static void
+test_idle(void)
+{
+	struct timeval tick = { .tv_usec = 50000 };
+	begin(NULL);
+	v.mode = LINES;
+	struct target *t = (struct target *)(uintptr_t)v.s->target;
+	worker_clock(v.w);
+	v.s->active = v.w->now;
+	t->timeout.idle = 300;
+	event_add(&v.w->tick, &tick);
+	(void)poll(NULL, 0, 400);
+	CU_ASSERT_EQUAL(write(v.client, "select 1\n", 9), 9);
+	world_turn_once(&v);
+	t->timeout.idle = 0;
+	event_del(&v.w->tick);
+	world_turn(&v);
+	CU_ASSERT_EQUAL(v.closed, 0);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "select 1\n");
+	end();
+}
+
+static int
+pairs(struct sp_session *s, enum sp_side from)
+{
+	size_t n = sp_peek(s, from).len;
+	return n < 3 ? SP_OK : sp_pass(s, from, n - n % 3);
+}
+
+/* Once round, and the loop asks the kernel twice: more than 32 deferred callbacks (answers of the name server) do that. */
+static int later_fd;
+
+static void
+on_later(struct evbuffer *b, const struct evbuffer_cb_info *info, void *arg)
+{
+	(void)b, (void)info, (void)arg;
+	if (later_fd >= 0)
+		CU_ASSERT_EQUAL(write(later_fd, "cdef", 4), 4);
+	later_fd = -1;
+}
+
+static void
+on_now(evutil_socket_t fd, short what, void *arg)
+{
+	struct evbuffer **b = arg;
+	(void)fd, (void)what;
+	for (unsigned i = 0; i < 80; i++)
+		evbuffer_add(b[i], "x", 1);
+}
+
+static void
+test_twice_in_a_turn(void)
+{
+	struct evbuffer *b[80];
+	struct event now;
+	begin(pairs);
+	for (unsigned i = 0; i < 80; i++) {
+		b[i] = evbuffer_new();
+		evbuffer_defer_callbacks(b[i], v.base);
+		evbuffer_add_cb(b[i], on_later, NULL);
+	}
+	event_assign(&now, v.base, -1, 0, on_now, b);
+	later_fd = v.client;
+	CU_ASSERT_EQUAL(write(v.client, "ab", 2), 2);
+	event_active(&now, EV_TIMEOUT, 0);
+	(void)event_base_loop(v.base, EVLOOP_ONCE); /* as loop_run() in role.c */
+	worker_handler.turned(v.w);
+	world_turn(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "abcdef");
+	for (unsigned i = 0; i < 80; i++)
+		evbuffer_free(b[i]);
+	end();
+}
+
+static void
+test_twice(void)
+{
+	begin(pairs);
+	CU_ASSERT_EQUAL(write(v.client, "ab", 2), 2);
+	loop_once();
+	CU_ASSERT_EQUAL(write(v.client, "cdef", 4), 4);
+	loop_once();
+	world_turn(&v);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "abcdef");
+	end();
+}
+
+/* No memory for what was read, as its connection changes hands: who has it now must not go on without those bytes. */
+static void
+test_no_memory_moved(void)
+{
+	struct stream to;
+	begin(NULL);
+	struct stream *from = &v.s->side[SP_TARGET];
+	CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
+	loop_once();
+	CU_ASSERT(from->ahead);
+	from->in.max = 1;
+	memset(&to, 0, sizeof(to));
+	stream_init(&to, v.s, SP_TARGET);
+	stream_move(&to, from);
+	CU_ASSERT(to.error || to.in.len == 6);
+	from->error = false;
+	stream_move(from, &to);
+	stream_arm(from);
+	world_turn(&v);
+	end();
+}
+
+/* ---- who waits for whom ---- */
+
+static struct sp_session *mine;
+static unsigned before_mine, others_in_all;
+static bool mine_was;
+
+static int
+slow(struct sp_session *s, enum sp_side from)
+{
+	size_t n = sp_peek(s, from).len;
+	if (s == mine) {
+		mine_was = true;
+		return sp_pass(s, from, n);
+	}
+	others_in_all++;
+	before_mine += !mine_was;
+	(void)poll(NULL, 0, 2); /* takes long: a key exchange, a statement to be judged */
+	return n % 2 == 1 ? SP_OK : sp_drop(s, from, n);
+}
+
+static void
+waits_for(bool logging_in)
+{
+	enum { OTHERS = 16 };
+	int client[OTHERS], target[OTHERS];
+	begin(NULL);
+	mine = v.s;
+	int my_client = v.client, my_target = v.target;
+	v.slow_login = logging_in;
+	v.mode = LINES;
+	for (unsigned i = 0; i < OTHERS; i++)
+		another(&client[i], &target[i]);
+	v.mode = RAW;
+	toy.data = slow;
+	mine_was = true;
+	for (unsigned i = 0; i < OTHERS && !logging_in; i++) /* half of a message, which waits for the other half */
+		CU_ASSERT_EQUAL(write(target[i], "x", 1), 1);
+	world_turn(&v);
+	mine_was = false;
+	before_mine = others_in_all = 0;
+	CU_ASSERT_EQUAL(write(my_client, "question", 8), 8);
+	for (unsigned i = 0; i < OTHERS; i++)
+		CU_ASSERT_EQUAL(write(target[i], "xx", logging_in ? 2 : 1), logging_in ? 2 : 1);
+	world_turn_once(&v);
+	CU_ASSERT(mine_was);
+	CU_ASSERT(others_in_all >= OTHERS);
+	CU_ASSERT(before_mine <= 1);
+	if (before_mine > 1)
+		printf("\n  it waited for %u long turns of others ", before_mine);
+	for (unsigned i = 0; i < OTHERS; i++) {
+		close(client[i]);
+		close(target[i]);
+	}
+	v.client = my_client;
+	v.target = my_target;
+	world_turn(&v);
+	end();
+}
+
+static void
+test_waits_for_logins(void)
+{
+	waits_for(true);
+}
+
+static void
+test_waits_for_halves(void)
+{
+	waits_for(false);
+}
+
+/* ---- at random ---- */
+
+#define FEW 14
+static void
+turn_as_role(void)
+{
+	(void)event_base_loop(v.base, world_rounds);
+	worker_handler.turned(v.w);
+}
+
+static struct one {
+	struct sp_session *s;
+	uint8_t id[ID_LEN];
+	int fd[2];
+	size_t said[2], got[2]; /* [i]: by and at that side */
+	unsigned seed;
+	bool killed;
+} one[FEW];
+
+static uint8_t
+byte_of(const struct one *o, unsigned by, size_t i)
+{
+	uint32_t x = (uint32_t)(o->seed * 2654435761u + by * 40503u + i * 2246822519u);
+	x ^= x >> 15;
+	return (uint8_t)(x * 3266489917u >> 24);
+}
+
+static bool
+one_lives(const struct one *o)
+{
+	return session_find(v.w, (struct sp_bytes){ o->id, ID_LEN }) != NULL;
+}
+
+static void
+one_begin(struct one *o, unsigned seed)
+{
+	another(&o->fd[0], &o->fd[1]);
+	CU_ASSERT_EQUAL_FATAL(v.s->state, SESSION_RUN);
+	o->s = v.s;
+	memcpy(o->id, v.s->id, ID_LEN);
+	memset(o->said, 0, sizeof(o->said));
+	memset(o->got, 0, sizeof(o->got));
+	o->seed = seed;
+	o->killed = false;
+	v.s = NULL;
+	v.client = v.target = -1;
+}
+
+static int
+pairs_once_in(struct sp_session *s, enum sp_side from)
+{
+	return s->state == SESSION_RUN ? pairs(s, from) : lines(s, from);
+}
+
+static void
+one_says(struct one *o, unsigned by, size_t n)
+{
+	static uint8_t b[200000];
+	for (size_t i = 0; i < n; i++)
+		b[i] = byte_of(o, by, o->said[by] + i);
+	ssize_t w = o->fd[by] < 0 ? 0 : send(o->fd[by], b, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	o->said[by] += w > 0 ? (size_t)w : 0;
+}
+
+static bool
+one_hears(struct one *o, unsigned at, size_t most)
+{
+	static uint8_t b[400000];
+	bool good = true;
+	ssize_t n = o->fd[at] < 0 ? 0 : recv(o->fd[at], b, most, MSG_DONTWAIT);
+	for (ssize_t i = 0; i < n; i++)
+		good = good && b[i] == byte_of(o, !at, o->got[at] + (size_t)i);
+	o->got[at] += n > 0 ? (size_t)n : 0;
+	good = good && o->got[at] <= o->said[!at];
+	for (ssize_t i = 0; i < n && !good; i++) {
+		size_t from = o->got[at] - (size_t)n + (size_t)i;
+		if (b[i] == byte_of(o, !at, from))
+			continue;
+		printf("\n  wrong at side %u: %zd came, at %zu of %zu", at, n, from, o->said[!at]);
+		for (size_t k = 0; k < o->said[!at] && i + 8 < n; k++) {
+			bool same = true;
+			for (size_t j = 0; j < 8; j++)
+				same = same && b[(size_t)i + j] == byte_of(o, !at, k + j);
+			if (same)
+				printf(": here are those from %zu", k);
+		}
+		break;
+	}
+	return good;
+}
+
+static void
+one_moves(struct one *o)
+{
+	struct stream to, *from = &o->s->side[SP_TARGET];
+	if (from->flooding || !stream_idle(from))
+		return;
+	memset(&to, 0, sizeof(to));
+	stream_init(&to, o->s, SP_TARGET);
+	stream_move(&to, from);
+	stream_move(from, &to);
+	stream_arm(from);
+	session_kick(o->s); /* what waits is looked at, as in session_log_in() */
+}
+
+static size_t
+size_at_random(void)
+{
+	unsigned k = (unsigned)rand() % 20;
+	return 1 + (size_t)rand() % (k == 0 ? 150000 : k < 4 ? 9000 : 60);
+}
+
+static bool
+random_step(unsigned seed, unsigned step, bool twice)
+{
+	bool good = true;
+	struct one *o = &one[rand() % FEW];
+	unsigned side = (unsigned)rand() % 2;
+	switch (rand() % 24) {
+	case 0: case 1: case 2: case 3: case 4: case 5: case 6: case 7:
+		one_says(o, side, size_at_random());
+		break;
+	case 8: case 9: case 10: case 11: case 12:
+		good = one_hears(o, side, (size_t)rand() % 400000);
+		break;
+	case 13:
+		if (one_lives(o))
+			session_kick(o->s);
+		break;
+	case 14:
+		(void)event_base_loop(v.base, world_rounds);
+		if (one_lives(o) && o->s->state == SESSION_RUN)
+			one_moves(o);
+		worker_handler.turned(v.w);
+		break;
+	case 15:
+		if (rand() % 8 != 0)
+			break;
+		(void)event_base_loop(v.base, world_rounds);
+		if (one_lives(o))
+			session_finish(o->s, SP_END_REVOKED, "killed");
+		o->killed = true;
+		if (rand() % 2)
+			session_run_kicked(v.w);
+		worker_handler.turned(v.w);
+		break;
+	case 16: {
+		struct message m = { .type = MSG_KILL, .f = { S(((struct sp_bytes){ o->id, ID_LEN })), Q(SP_END_REVOKED), Z("by the keeper") } };
+		if (rand() % 8 == 0)
+			o->killed = true;
+		else
+			m = (struct message){ .type = MSG_EXPIRES, .f = { S(((struct sp_bytes){ o->id, ID_LEN })), Q(0) } };
+		CU_ASSERT_EQUAL(link_send(v.keeper, &m), SP_OK);
+		break;
+	}
+	case 17:
+		worker_clock(v.w);
+		record_progress(v.w);
+		(void)world_recorded(&v);
+		break;
+	case 18:
+		if (rand() % 8 != 0)
+			break;
+		o->killed = true;
+		close(o->fd[side]);
+		o->fd[side] = -1;
+		break;
+	case 19: /* its descriptors are used again */
+		if (!o->killed || one_lives(o))
+			break;
+		if (o->fd[0] >= 0)
+			close(o->fd[0]);
+		if (o->fd[1] >= 0)
+			close(o->fd[1]);
+		one_begin(o, seed * 100000 + step);
+		break;
+	case 20:
+		if (twice)
+			(void)event_base_loop(v.base, world_rounds);
+		break;
+	case 21:
+		worker_clock(v.w);
+		LIST_EACH(n, next, &v.w->sessions)
+			session_tick(LIST_OF(n, struct sp_session, all));
+		break;
+	default:
+		turn_as_role();
+	}
+	return good;
+}
+
+static void
+ends_whole(unsigned seed, bool good)
+{
+	for (unsigned i = 0; i < FEW; i++) {
+		struct one *o = &one[i];
+		bool whole = o->killed || (o->said[0] - o->got[1] < 3 && o->said[1] - o->got[0] < 3);
+		CU_ASSERT(whole);
+		if (!whole || !good)
+			printf("\n  seed %u: session %u: %zu of %zu, %zu of %zu%s", seed, i, o->got[1], o->said[0], o->got[0], o->said[1], good ? "" : ", wrong");
+		for (unsigned k = 0; k < 2; k++)
+			if (o->fd[k] >= 0)
+				close(o->fd[k]);
+	}
+}
+
+static void
+at_random(unsigned seed, bool twice)
+{
+	bool good = true;
+	int (*said_end)(struct sp_session *, enum sp_why, const char *) = toy.end;
+	srand(seed);
+	world_rounds = twice ? EVLOOP_NONBLOCK : EVLOOP_ONCE | EVLOOP_NONBLOCK;
+	begin(pairs_once_in);
+	v.mode = LINES;
+	toy.end = NULL;
+	int c = v.client, t = v.target;
+	v.s = NULL;
+	for (unsigned i = 0; i < FEW; i++)
+		one_begin(&one[i], seed * 1000 + i);
+	for (unsigned step = 0; step < 4000 && good; step++)
+		good = random_step(seed, step, twice);
+	for (unsigned dry = 0; dry < 60 && good; dry++) {
+		for (unsigned i = 0; i < FEW; i++)
+			good = good && one_hears(&one[i], 0, 400000) && one_hears(&one[i], 1, 400000);
+		(void)world_recorded(&v);
+		turn_as_role();
+		turn_as_role();
+		(void)poll(NULL, 0, 2); /* Nagle's */
+	}
+	CU_ASSERT(good);
+	ends_whole(seed, good);
+	v.client = c;
+	v.target = t;
+	world_turn(&v);
+	toy.end = said_end;
+	world_rounds = EVLOOP_NONBLOCK;
+	end();
+}
+
+static void
+test_at_random(void)
+{
+	for (unsigned seed = 1; seed <= 6; seed++)
+		at_random(seed, false);
+}
+
+static void
+test_at_random_twice(void)
+{
+	for (unsigned seed = 1; seed <= 3; seed++)
+		at_random(seed, true);
+}
+
 /* ---- among others' sends ---- */
 
 static void
@@ -756,6 +1261,16 @@ static CU_TestInfo streams[] = {
 	{ "read for a session that is over", test_read_for_nobody },
 	{ "read for one whose connection changes hands", test_read_and_moved },
 	{ "reads of many", test_reads_of_many },
+	{ "answer to one that has half closed", test_answer_to_half_closed },
+	{ "farewell to one that has half closed", test_farewell_to_half_closed },
+	{ "a statement in the turn of a tick", test_idle },
+	{ "readable twice in a turn", test_twice },
+	{ "readable twice in a turn, by deferred callbacks", test_twice_in_a_turn },
+	{ "no memory for what moves", test_no_memory_moved },
+	{ "waits for log-ins of others", test_waits_for_logins },
+	{ "waits for halves of others", test_waits_for_halves },
+	{ "at random", test_at_random },
+	{ "at random, twice in a turn", test_at_random_twice },
 	CU_TEST_INFO_NULL,
 };
 

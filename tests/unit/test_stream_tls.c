@@ -7,6 +7,7 @@
 
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -217,6 +218,72 @@ far_begin(struct far *f, const char *priority, int room)
 	CU_ASSERT_EQUAL(setsockopt(st->fd, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
 }
 
+static struct sp_session *mine;
+static unsigned before_mine, others_in_all;
+static bool mine_was;
+
+static int
+slow(struct sp_session *s, enum sp_side from)
+{
+	size_t n = sp_peek(s, from).len;
+	if (s == mine) {
+		mine_was = true;
+		return sp_pass(s, from, n);
+	}
+	others_in_all++;
+	before_mine += !mine_was;
+	(void)poll(NULL, 0, 2); /* a statement that takes long to judge */
+	return sp_pass(s, from, n);
+}
+
+/* Others, who speak TLS, say something that takes long: who came first does not wait for all of these (P10). */
+static void
+test_waits_for_tls(void)
+{
+	enum { OTHERS = 12 };
+	struct far far[OTHERS];
+	int client[OTHERS], target[OTHERS];
+	int (*lines)(struct sp_session *s, enum sp_side from) = toy.data;
+	begin(true);
+	mine = v.s;
+	int my_client = v.client, my_target = v.target;
+	for (unsigned i = 0; i < OTHERS; i++) {
+		v.mode = LINES;
+		v.client = v.target = -1;
+		world_connect(&v);
+		world_hello(&v);
+		world_admit(&v);
+		world_accept_target(&v);
+		client[i] = v.client;
+		target[i] = v.target;
+		v.mode = RAW;
+		far_begin(&far[i], V13, 8000);
+	}
+	world_turn(&v);
+	toy.data = slow;
+	mine_was = false;
+	before_mine = others_in_all = 0;
+	CU_ASSERT_EQUAL(write(my_client, "question", 8), 8);
+	for (unsigned i = 0; i < OTHERS; i++)
+		CU_ASSERT_EQUAL(gnutls_record_send(far[i].tls, "q", 1), 1);
+	world_turn_once(&v);
+	CU_ASSERT(mine_was);
+	CU_ASSERT(others_in_all >= OTHERS);
+	CU_ASSERT(before_mine <= 1);
+	if (before_mine > 1)
+		printf("\n  it waited for %u long turns of others ", before_mine);
+	toy.data = lines;
+	for (unsigned i = 0; i < OTHERS; i++) {
+		gnutls_deinit(far[i].tls);
+		close(client[i]);
+		close(target[i]);
+	}
+	world_turn(&v);
+	v.client = my_client;
+	v.target = my_target;
+	world_end(&v);
+}
+
 /* Each byte comes once, in order, and then the end, which is said. */
 static void
 speak(unsigned seed, const char *priority, bool together)
@@ -274,6 +341,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
+		{ "waits for others who speak TLS", test_waits_for_tls },
 		{ "clear before TLS", test_clear_before_tls },
 	{ "handshakes of others", test_handshakes_of_others },
 		{ "new keys while a socket takes little", test_new_keys },

@@ -303,10 +303,12 @@ world_epoch(struct world *v, const char *conf, const char *policy)
 
 /* ---- the loop ---- */
 
+int world_rounds = EVLOOP_NONBLOCK;
+
 void
 world_turn_once(struct world *v)
 {
-	(void)event_base_loop(v->base, EVLOOP_NONBLOCK);
+	(void)event_base_loop(v->base, world_rounds);
 	worker_handler.turned(v->w);
 }
 

@@ -72,6 +72,8 @@ struct epoch *world_make_epoch(struct world *v, const char *conf, const char *po
 /* The loop, until nothing happens any more. */
 void world_turn(struct world *v);
 void world_turn_once(struct world *v);
+/* How it goes round: EVLOOP_NONBLOCK asks the kernel until nothing comes; with EVLOOP_ONCE once, as loop_run() in role.c. */
+extern int world_rounds;
 /* …without its end: what came was read, and looked at; nothing that waits for the end has left. */
 void world_turn_open(struct world *v);
 /* A client comes; it says its token; the keeper admits it; the target is connected. */
