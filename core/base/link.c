@@ -20,6 +20,7 @@
 
 #include "clock.h"
 #include "log.h"
+#include "ready.h"
 
 #define READ_SIZE (64u << 10)
 #define READ_ROUNDS 16 /* then the loop's other events have their turn */
@@ -232,13 +233,8 @@ link_flush(struct link *l, unsigned ms)
 {
 	uint64_t end = clock_mono_ms() + ms;
 	send_all(l);
-	while (l->broken == NULL && l->out.len > 0) {
-		uint64_t now = clock_mono_ms();
-		struct pollfd p = { .fd = l->fd, .events = POLLOUT };
-		if (now >= end || poll(&p, 1, (int)(end - now)) <= 0)
-			return;
+	while (l->broken == NULL && l->out.len > 0 && ready_by(l->fd, POLLOUT, end))
 		send_all(l);
-	}
 }
 
 bool

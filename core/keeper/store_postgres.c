@@ -24,6 +24,7 @@
 
 #include "../base/clock.h"
 #include "../base/log.h"
+#include "../base/ready.h"
 #include "../record/text.h"
 
 #define CONNECT_MS 5000
@@ -60,15 +61,7 @@ fail(struct postgres *p, const char *what)
 static bool
 wait_for(struct postgres *p, short events, uint64_t deadline)
 {
-	struct pollfd fd = { .fd = PQsocket(p->c), .events = events };
-	for (;;) {
-		uint64_t now = clock_mono_ms();
-		if (now >= deadline)
-			return false;
-		int n = poll(&fd, 1, (int)(deadline - now));
-		if (n > 0 || (n < 0 && errno != EINTR))
-			return n > 0;
-	}
+	return ready_by(PQsocket(p->c), events, deadline);
 }
 
 /* All was sent and nothing of an answer is missing that PQgetResult() would wait for. */

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "../base/clock.h"
+#include "../base/ready.h"
 
 #define LOOKUP_MS 10000
 #define ANSWER_FD 3 /* of the process that looks a name up */
@@ -76,8 +77,7 @@ look_up_elsewhere(struct master *m, const struct hostport *to, struct address *a
 		_exit(write(ANSWER_FD, a_r, sizeof(*a_r)) == (ssize_t)sizeof(*a_r) ? 0 : 1);
 	}
 	(void)close(fd[1]);
-	struct pollfd p = { .fd = fd[0], .events = POLLIN };
-	bool whole = pid > 0 && poll(&p, 1, LOOKUP_MS) == 1 && read(fd[0], a_r, sizeof(*a_r)) == (ssize_t)sizeof(*a_r);
+	bool whole = pid > 0 && ready_by(fd[0], POLLIN, clock_mono_ms() + LOOKUP_MS) && read(fd[0], a_r, sizeof(*a_r)) == (ssize_t)sizeof(*a_r);
 	if (!whole || a_r->len > sizeof(a_r->at))
 		a_r->len = 0;
 	(void)close(fd[0]);

@@ -35,6 +35,7 @@
 
 #include "../base/clock.h"
 #include "../base/digest.h"
+#include "../base/ready.h"
 #include "../base/role.h"
 
 #define STATE_MAX (1u << 20)
@@ -267,9 +268,8 @@ try_new(struct master *m, int state, char why[512])
 	}
 	(void)close(p[1]);
 	uint64_t end = clock_mono_ms() + TRY_MS;
-	for (uint64_t now = clock_mono_ms(); pid > 0 && now < end && n < 511; now = clock_mono_ms()) {
-		struct pollfd in = { .fd = p[0], .events = POLLIN };
-		ssize_t got = poll(&in, 1, (int)(end - now)) == 1 ? read(p[0], why + n, 511 - n) : -1;
+	while (pid > 0 && n < 511) {
+		ssize_t got = ready_by(p[0], POLLIN, end) ? read(p[0], why + n, 511 - n) : -1;
 		if (got <= 0)
 			break;
 		n += (size_t)got;

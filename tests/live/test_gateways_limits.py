@@ -29,7 +29,7 @@ def a_limit_counts_over_both(w):
     assert counts(a, "lim", 4) == 4
     told = "SELECT count(*) FROM change WHERE topic = 'limit'"
     wait_for(lambda: stored(w, told) != "0", PROMISE, said="nothing was told")
-    time.sleep(1.2)  # b looks once a second
+    time.sleep(2.4)  # b looks once a second
     assert counts(b, "lim", 4) == 2
     assert counts(b, "lim", 1) == 0
     time.sleep(2.4)  # b tells once a second, a looks once a second
@@ -75,7 +75,7 @@ def changes_are_found_behind_many(w):
     wait_for(lambda: not [s for s in b.sessions(live=True) if s["user"] == "flood"], 2 * PROMISE, said="nobody looked to the end")
     assert "revoked" in sleeper.result().err
     assert counts(a, "many", 4) == 4
-    time.sleep(1.2)
+    time.sleep(2.4)
     assert counts(b, "many", 4) == 2
     stored(w, "DELETE FROM change WHERE gateway = 'flooded'")
 

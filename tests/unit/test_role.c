@@ -7,13 +7,17 @@
 #include "cunit_main.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/ready.h"
 #include "core/base/role.h"
 
 /* ---- a role, in a process of its own ---- */
@@ -264,6 +268,15 @@ test_not_by_hand(void)
 
 /* ---- what they share ---- */
 
+static volatile sig_atomic_t signals;
+
+static void
+on_signal(int number)
+{
+	(void)number;
+	signals++;
+}
+
 static void
 test_clock(void)
 {
@@ -291,6 +304,31 @@ test_clock(void)
 		CU_ASSERT(!clock_parse(bad[i], &us));
 	uint64_t before = clock_mono_us();
 	CU_ASSERT(before > 0 && clock_mono_us() >= before && clock_wall_us() > 0);
+}
+
+/* A child that ends sends a signal to who waits for another one's answer: neither is what is waited for. */
+static void
+a_signal_ends_no_wait(void)
+{
+	struct sigaction noted = { .sa_handler = on_signal }, before;
+	struct itimerval often = { { 0, 2000 }, { 0, 2000 } }, never = { { 0, 0 }, { 0, 0 } };
+	int fd[2];
+	CU_ASSERT_EQUAL_FATAL(pipe(fd), 0);
+	CU_ASSERT_EQUAL_FATAL(sigaction(SIGALRM, &noted, &before), 0);
+	CU_ASSERT_EQUAL_FATAL(setitimer(ITIMER_REAL, &often, NULL), 0);
+	uint64_t end = clock_mono_ms() + 40;
+	CU_ASSERT_FALSE(ready_by(fd[0], POLLIN, end));
+	CU_ASSERT(clock_mono_ms() >= end && signals > 0);
+	pid_t pid = fork();
+	if (pid == 0)
+		_exit(poll(NULL, 0, 30) == 0 && write(fd[1], "x", 1) == 1 ? 0 : 1);
+	CU_ASSERT(ready_by(fd[0], POLLIN, clock_mono_ms() + 60000));
+	CU_ASSERT_EQUAL(setitimer(ITIMER_REAL, &never, NULL), 0);
+	CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+	CU_ASSERT_FALSE(ready_by(fd[0], POLLIN, clock_mono_ms())); /* the end has come: not even looked at */
+	CU_ASSERT_EQUAL(sigaction(SIGALRM, &before, NULL), 0);
+	close(fd[0]);
+	close(fd[1]);
 }
 
 static void
@@ -330,7 +368,7 @@ main(void)
 {
 	CU_TestInfo tests[] = {
 		{ "a life", test_life }, { "master is gone", test_master_gone }, { "the first epoch is refused", test_first_refused },
-		{ "out of order", test_out_of_order }, { "not by hand", test_not_by_hand }, { "clocks", test_clock },
+		{ "out of order", test_out_of_order }, { "not by hand", test_not_by_hand }, { "clocks", test_clock }, { "a signal ends no wait", a_signal_ends_no_wait },
 		{ "folders of secrets", test_secret_folders }, CU_TEST_INFO_NULL,
 	};
 	return cunit_main("role", tests);
