@@ -141,6 +141,8 @@ def vim(w, both):
     both.type("\x0c")
     both.same("52 zweite Zeile")
     both.type(":qa!\r")
+    both.both_show("READY")
+    both.type("clear\r")  # vim does not draw again what it has cleared, when keys wait; here or there
     both.same("READY")
 
 
