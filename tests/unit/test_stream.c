@@ -439,15 +439,8 @@ test_reads_of_many(void)
 	client[0] = v.client;
 	target[0] = v.target;
 	v.mode = LINES;
-	for (unsigned i = 1; i < SESSIONS; i++) {
-		v.client = v.target = -1;
-		world_connect(&v);
-		world_hello(&v);
-		world_admit(&v);
-		world_accept_target(&v);
-		client[i] = v.client;
-		target[i] = v.target;
-	}
+	for (unsigned i = 1; i < SESSIONS; i++)
+		world_another(&v, &client[i], &target[i]);
 	v.mode = RAW;
 	for (unsigned i = 0; i < SESSIONS; i++) {
 		text[0] = (uint8_t)i;
@@ -469,18 +462,6 @@ test_reads_of_many(void)
 	v.client = v.target = -1;
 	world_turn(&v);
 	end();
-}
-
-static void
-another(int *client_r, int *target_r)
-{
-	v.client = v.target = -1;
-	world_connect(&v);
-	world_hello(&v);
-	world_admit(&v);
-	world_accept_target(&v);
-	*client_r = v.client;
-	*target_r = v.target;
 }
 
 /* More than the client's socket takes; what is left waits in the session, and the target's socket is empty. */
@@ -681,7 +662,7 @@ waits_for(bool logging_in)
 	v.slow_login = logging_in;
 	v.mode = LINES;
 	for (unsigned i = 0; i < OTHERS; i++)
-		another(&client[i], &target[i]);
+		world_another(&v, &client[i], &target[i]);
 	v.mode = RAW;
 	toy.data = slow;
 	mine_was = true;
@@ -757,7 +738,7 @@ one_lives(const struct one *o)
 static void
 one_begin(struct one *o, unsigned seed)
 {
-	another(&o->fd[0], &o->fd[1]);
+	world_another(&v, &o->fd[0], &o->fd[1]);
 	CU_ASSERT_EQUAL_FATAL(v.s->state, SESSION_RUN);
 	o->s = v.s;
 	memcpy(o->id, v.s->id, ID_LEN);

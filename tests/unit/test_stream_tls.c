@@ -116,13 +116,7 @@ test_handshakes_of_others(void)
 	int mine = v.client, its_target = v.target;
 	v.mode = LINES;
 	for (unsigned i = 0; i < OTHERS; i++) {
-		v.client = v.target = -1;
-		world_connect(&v);
-		world_hello(&v);
-		world_admit(&v);
-		world_accept_target(&v);
-		client[i] = v.client;
-		target[i] = v.target;
+		world_another(&v, &client[i], &target[i]);
 		near_begin(&v.s->side[SP_CLIENT]);
 		far[i] = far_new(client[i], V13);
 	}
@@ -249,13 +243,7 @@ test_waits_for_tls(void)
 	int my_client = v.client, my_target = v.target;
 	for (unsigned i = 0; i < OTHERS; i++) {
 		v.mode = LINES;
-		v.client = v.target = -1;
-		world_connect(&v);
-		world_hello(&v);
-		world_admit(&v);
-		world_accept_target(&v);
-		client[i] = v.client;
-		target[i] = v.target;
+		world_another(&v, &client[i], &target[i]);
 		v.mode = RAW;
 		far_begin(&far[i], V13, 8000);
 	}

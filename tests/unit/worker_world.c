@@ -472,6 +472,18 @@ world_run(struct world *v)
 	CU_ASSERT_EQUAL_FATAL(v->s->state, SESSION_RUN);
 }
 
+void
+world_another(struct world *v, int *client_r, int *target_r)
+{
+	v->client = v->target = -1;
+	world_connect(v);
+	world_hello(v);
+	world_admit(v);
+	world_accept_target(v);
+	*client_r = v->client;
+	*target_r = v->target;
+}
+
 const char *
 world_read(int fd)
 {

@@ -76,6 +76,8 @@ void world_turn_once(struct world *v);
 extern int world_rounds;
 /* …without its end: what came was read, and looked at; nothing that waits for the end has left. */
 void world_turn_open(struct world *v);
+/* One more session that runs, where the module speaks lines: its ends are the caller's to close, those of the one before too. */
+void world_another(struct world *v, int *client_r, int *target_r);
 /* A client comes; it says its token; the keeper admits it; the target is connected. */
 void world_connect(struct world *v);
 void world_hello(struct world *v);
