@@ -755,8 +755,12 @@ stream_begin_tls(struct stream *st, bool direct, const char *alpn)
 		return;
 	}
 	reads_settle(s->w->reads, st);
+	if (st->error) {
+		session_fail(s, SP_EIO, "the connection failed before the TLS handshake");
+		return;
+	}
 	struct sp_bytes early = buffer_bytes(&st->in);
-	if ((early.len > 0 && !direct) || st->error) {
+	if (early.len > 0 && !direct) {
 		session_fail(s, SP_EPROTO, "bytes came in clear before the TLS handshake");
 		return;
 	}
