@@ -56,13 +56,15 @@ pour(int fd, size_t from, size_t n)
 {
 	uint8_t b[16384];
 	size_t done = 0;
-	for (unsigned stuck = 0; done < n && stuck < 4;) {
+	for (unsigned stuck = 0; done < n && stuck < 8;) {
 		size_t len = n - done < sizeof(b) ? n - done : sizeof(b);
 		for (size_t i = 0; i < len; i++)
 			b[i] = byte_at(from + done + i);
 		ssize_t w = send(fd, b, len, MSG_NOSIGNAL);
 		stuck = w > 0 ? 0 : stuck + 1;
 		done += w > 0 ? (size_t)w : 0;
+		if (w <= 0)
+			(void)poll(NULL, 0, 1); /* in a flood a socket rests for a moment */
 		world_turn(&v);
 	}
 	return done;
