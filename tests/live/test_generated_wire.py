@@ -126,7 +126,7 @@ def judge(strays, direct, through, tally):
         if found:
             raise Wrong(f"LEAK in {kind}: {found!r} in {body[:300]!r}")
     tally.messages += len(through)
-    if through and through[-1][0] == "closed" and kinds(through) != kinds(direct): # the server may have closed, too, later
+    if through and through[-1][0] == "closed" and kinds(through) != kinds(direct):  # the server may have closed, too, later
         if not strays:
             raise Wrong(f"the gateway closed: {kinds(through[:-1])} instead of {kinds(direct)}")
         tally.closed += 1
