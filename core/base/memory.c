@@ -2,7 +2,8 @@
 /*
  * Memory that dies with its owner.
  *
- *   arena ─▶ chunk ─▶ chunk ─▶ …     newest first; each twice the size of the one before, to 64 kB
+ *   arena ─▶ chunk ─▶ chunk ─▶ …     newest first; each twice the size of the one before, to 64 kB;
+ *     ╰─ stands in ───────╯           the arena itself is the first thing in its first chunk
  *
  * Whatever held input may have held a token, so every chunk and buffer is wiped before anybody
  * gets it again, and a buffer that grows wipes the memory it leaves.  Built with sanitizers, each
@@ -25,6 +26,7 @@
 #define SPARES 256u       /* of each size */
 #define SPARE_SIZES 2u    /* CHUNK_FIRST and its double */
 #define BUFFER_FIRST 256u
+#define BUFFER_KEPT 1024u /* wiped at each use: longer is not worth keeping */
 
 #ifdef SANITIZED
 enum { CHUNKS_SHARED = false };
@@ -125,14 +127,26 @@ spare_keep(struct chunk *c)
 	return true;
 }
 
+static struct chunk *
+chunk_of(size_t size)
+{
+	struct chunk *c = spare_take(size);
+	if (c == NULL)
+		c = calloc(1, sizeof(*c) + size);
+	if (c != NULL)
+		c->size = size;
+	return c;
+}
+
 struct arena *
 arena_new(size_t cap)
 {
-	struct arena *a = calloc(1, sizeof(*a));
-	if (a == NULL)
+	struct chunk *c = chunk_of(CHUNKS_SHARED ? CHUNK_FIRST : sizeof(struct arena));
+	if (c == NULL)
 		return NULL;
-	a->cap = cap == 0 ? ARENA_CAP : cap;
-	a->next_size = CHUNK_FIRST;
+	struct arena *a = (struct arena *)c->p;
+	c->used = sizeof(*a);
+	*a = (struct arena){ .chunk = c, .cap = cap == 0 ? ARENA_CAP : cap, .next_size = 2 * CHUNK_FIRST };
 	return a;
 }
 
@@ -147,7 +161,6 @@ arena_free(struct arena **a)
 		if (!spare_keep(c))
 			free(c);
 	}
-	free(*a);
 	*a = NULL;
 }
 
@@ -155,17 +168,13 @@ static struct chunk *
 chunk_new(struct arena *a, size_t need)
 {
 	bool shared = CHUNKS_SHARED && need <= a->next_size / 2;
-	size_t size = shared ? a->next_size : need;
-	struct chunk *c = shared ? spare_take(size) : NULL;
-	if (c == NULL)
-		c = calloc(1, sizeof(*c) + size);
+	struct chunk *c = chunk_of(shared ? a->next_size : need);
 	if (c == NULL)
 		return NULL;
-	c->size = size;
 	if (shared && a->next_size < CHUNK_LAST)
 		a->next_size *= 2;
 	/* A chunk made for one large thing goes behind the one that still has room. */
-	if (!shared && a->chunk != NULL) {
+	if (!shared) {
 		c->next = a->chunk->next;
 		a->chunk->next = c;
 	} else {
@@ -185,7 +194,7 @@ arena_alloc(struct arena *a, size_t n)
 	if (need > a->cap - a->used)
 		return NULL;
 	struct chunk *c = a->chunk;
-	if (!CHUNKS_SHARED || c == NULL || need > c->size - c->used)
+	if (!CHUNKS_SHARED || need > c->size - c->used)
 		c = chunk_new(a, CHUNKS_SHARED || n == 0 ? need : n);
 	if (c == NULL)
 		return NULL;
@@ -275,6 +284,17 @@ buffer_free(struct buffer *b)
 		mem_wipe(b->p, b->cap);
 	free(b->p);
 	*b = (struct buffer){ .max = b->max };
+}
+
+void
+buffer_reset(struct buffer *b)
+{
+	if (b->cap > BUFFER_KEPT) {
+		buffer_free(b);
+		return;
+	}
+	mem_wipe(b->p, b->cap);
+	b->start = b->len = 0;
 }
 
 int

@@ -74,6 +74,7 @@ buffer_drop(struct buffer *b, size_t n)
 }
 
 void buffer_free(struct buffer *b);               /* wiped, empty, usable again */
+void buffer_reset(struct buffer *b);              /* the same, and it may keep a little memory for its next use */
 /* A writer that appends to b; call buffer_written() before using b again. */
 struct sp_writer buffer_writer(struct buffer *b);
 int buffer_written(struct buffer *b, const struct sp_writer *w) SP_MUST;

@@ -96,8 +96,10 @@ recorder_step_aside(struct recorder *r)
 	if (now >= r->polite || now < r->brisk)
 		return;
 	(void)sched_yield();
-	if (clock_mono_us() - now > KEPT)
+	bool kept = clock_mono_us() - now > KEPT;
+	if (kept && r->kept) /* once may be the host's doing, who gave the processor to others */
 		r->brisk = now + BRISK;
+	r->kept = kept;
 }
 
 /* ---- the batch ---- */

@@ -155,8 +155,8 @@ static void
 record_operation(struct sp_op *op)
 {
 	struct sp_session *s = op->s;
-	struct buffer params = { 0 }, hidden = { 0 };
-	struct sp_writer w = buffer_writer(&params);
+	struct buffer *fields = &s->w->fields, hidden = { 0 };
+	struct sp_writer w = buffer_writer(fields);
 	struct sp_bytes head = plan_record_put(op, &w);
 	for (unsigned i = 0; i < op->op.nparams; i++) {
 		const struct param *p = &op->op.param[i];
@@ -172,11 +172,11 @@ record_operation(struct sp_op *op)
 		sp_wr_put(&w, value);
 		buffer_free(&hidden);
 	}
-	if (buffer_written(&params, &w) == SP_OK)
-		record_frame(s, FRAME_OPERATION, op->channel, op->number, head, buffer_bytes(&params));
+	if (buffer_written(fields, &w) == SP_OK)
+		record_frame(s, FRAME_OPERATION, op->channel, op->number, head, buffer_bytes(fields));
 	else
 		s->unrecorded = true;
-	buffer_free(&params);
+	buffer_reset(fields);
 }
 
 /* A verdict that is not the plan's own: over a limit, after a person's decision. */

@@ -155,6 +155,7 @@ struct worker {
 	uint8_t redact_key[DIGEST_LEN];
 	bool have_redact_key;
 	uint8_t *scratch;                 /* SCRATCH bytes: what was just read */
+	struct buffer fields;             /* of the operation's frame that is being made; else empty */
 	struct segment segment[2][STREAM_SEGMENTS]; /* output of the running session's sides */
 	struct sp_writer writer;          /* output being made, for writer_stream */
 	struct stream *writer_stream;

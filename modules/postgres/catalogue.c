@@ -667,12 +667,12 @@ forget_declared(struct pg *p, const struct sp_op *op)
 void
 pg_cursor_note(struct pg *p, const struct sp_op *op, bool named)
 {
-	bool declares = sp_op_has(op, PG_A_VERB, "declare");
-	bool opens = named || declares || sp_op_has(op, PG_A_EFFECTS, "execute") || sp_op_is_unclear(op);
+	unsigned traits = pg_traits(op);
+	bool opens = named || (traits & PG_OPENS) != 0;
 	p->secret_cursor = p->secret_cursor || (opens && sp_op_sensitive(op));
 	if (opens)
-		p->cursor_traits |= pg_traits(op) & (PG_NAMES | PG_SETTINGS | PG_MAY_DEFINE | PG_PREPARED);
-	if (declares)
+		p->cursor_traits |= traits & (PG_NAMES | PG_SETTINGS | PG_MAY_DEFINE | PG_PREPARED);
+	if ((traits & PG_DECLARES) != 0)
 		forget_declared(p, op);
 }
 

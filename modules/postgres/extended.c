@@ -189,8 +189,9 @@ bind_allowed(struct pg *p, struct pg_statement *t, const struct pg_bind *m)
 	portal->refs++;
 	t->refs++;
 	a->portal = portal;
-	if (pg_runs_unseen(portal->op))
-		t->traits = pg_traits(portal->op);
+	unsigned traits = pg_traits(portal->op);
+	if ((traits & PG_MAY_DEFINE) != 0)
+		t->traits = traits;
 	pg_cursor_note(p, portal->op, m->portal.len > 0);
 	p->batch_sent = true;
 	return PG_PASS;

@@ -473,11 +473,12 @@ enum pg_trait {         /* of a statement's text, looked up once */
 	PG_RESETS = 256,  /* settings may be what the connection began with */
 	PG_UNDOES = 1024, /* takes back what was defined, or lets it stand for good */
 	PG_FETCHES = 2048, /* runs an open cursor, which does what its query does */
-	PG_MAY_DEFINE = 4096, /* code that no statement shows runs: DDL it may be */
+	PG_MAY_DEFINE = 4096, /* code that no statement shows runs: DDL it may be, and other than at its Parse */
 	PG_WRITES = 512,  /* may write, or lock: until the transaction ends others may wait for it */
+	PG_OPENS = 16384, /* opens a cursor, or may */
+	PG_DECLARES = 32768, /* a cursor by its name */
 	PG_LOOKED = 8192, /* of what was noted: looked up, and there may be none */
 };
 unsigned pg_traits(const struct sp_op *op);
-bool pg_runs_unseen(const struct sp_op *op); /* code that may be other than at its Parse */
 
 #endif

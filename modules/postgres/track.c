@@ -94,8 +94,8 @@ sets_names(const struct sp_op *op)
 }
 
 /* Behind a view of it is what nobody knows, code too; or a trigger, a row policy … runs some. */
-bool
-pg_runs_unseen(const struct sp_op *op)
+static bool
+runs_unseen(const struct sp_op *op)
 {
 	return sp_op_has(op, PG_A_TABLES, "?.?") || sp_op_has(op, PG_A_RUNS_CODE, "true");
 }
@@ -126,7 +126,7 @@ look_up(const struct sp_op *op)
 		traits = (traits & ~(unsigned)PG_PLAIN) | PG_COPIES_OUT;
 	if (hidden || has_effect(op, "ddl"))
 		traits |= PG_NAMES | PG_SETTINGS;
-	if (pg_runs_unseen(op))
+	if (runs_unseen(op))
 		traits = (traits & ~(unsigned)PG_PLAIN) | PG_SETTINGS | PG_MAY_DEFINE;
 	if (sets_names(op) || has_effect(op, "dcl")) /* a schema that the role may no longer use is not in the path */
 		traits |= PG_SETTINGS;
@@ -137,6 +137,10 @@ look_up(const struct sp_op *op)
 	if (hidden || sp_op_has(op, PG_A_VERB, "deallocate") || sp_op_has(op, PG_A_VERB, "discard")
 	    || sp_op_has(op, PG_A_VERB, "prepare"))
 		traits |= PG_PREPARED;
+	if (sp_op_has(op, PG_A_VERB, "declare"))
+		traits |= PG_DECLARES | PG_OPENS;
+	if (sp_op_is_unclear(op) || has_effect(op, "execute"))
+		traits |= PG_OPENS;
 	return traits;
 }
 

@@ -106,6 +106,54 @@ buffer_stops_at_its_max(void)
 	buffer_free(&b);
 }
 
+/* Little memory stays, wiped; much goes back. */
+static void
+buffer_reset_keeps_little(void)
+{
+	struct buffer b = { 0 };
+	buffer_reset(&b);
+	CU_ASSERT_PTR_NULL(b.p);
+	CU_ASSERT_EQUAL(buffer_put(&b, SP_LIT("secret")), SP_OK);
+	buffer_drop(&b, 3);
+	const uint8_t *p = b.p;
+	buffer_reset(&b);
+	CU_ASSERT_EQUAL(b.len, 0);
+	CU_ASSERT_PTR_EQUAL(b.p, p);
+	bool wiped = p != NULL;
+	for (size_t i = 0; i < b.cap; i++)
+		wiped = wiped && p[i] == 0;
+	CU_ASSERT_TRUE(wiped);
+	CU_ASSERT_EQUAL(buffer_printf(&b, "%5000d", 1), SP_OK);
+	CU_ASSERT_EQUAL(b.len, 5000);
+	buffer_reset(&b);
+	CU_ASSERT_PTR_NULL(b.p);
+	CU_ASSERT_EQUAL(b.cap, 0);
+}
+
+/* An arena stands in its own first chunk: what is large goes behind that, and a new one has all of its cap. */
+static void
+arena_begins_with_what_is_large(void)
+{
+	for (unsigned round = 0; round < 3; round++) {
+		struct arena *a = arena_new(8192);
+		uint8_t *large = arena_alloc(a, 6000), *small = arena_alloc(a, 100);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(large);
+		CU_ASSERT_PTR_NOT_NULL_FATAL(small);
+		bool zero = true;
+		for (size_t i = 0; i < 6000; i++)
+			zero = zero && large[i] == 0;
+		for (size_t i = 0; i < 100; i++)
+			zero = zero && small[i] == 0;
+		CU_ASSERT_TRUE(zero);
+		memset(large, 0xff, 6000);
+		memset(small, 0xff, 100);
+		CU_ASSERT_EQUAL(arena_used(a), 6000 + 112);
+		CU_ASSERT_PTR_NULL(arena_alloc(a, 8192 - 6000 - 112 + 1));
+		CU_ASSERT_PTR_NOT_NULL(arena_alloc(a, 8192 - 6000 - 112));
+		arena_free(&a);
+	}
+}
+
 /* printf's own NUL is not counted against the content. */
 static void
 buffer_printf_appends(void)
@@ -178,9 +226,11 @@ main(void)
 		{ "an arena gives zeroed, aligned memory", arena_gives_zeroed_aligned_memory },
 		{ "an arena stops at its cap", arena_stops_at_its_cap },
 		{ "an arena copies", arena_copies },
+		{ "an arena begins with what is large", arena_begins_with_what_is_large },
 		{ "equality is of bytes and length", equality_is_of_bytes_and_length },
 		{ "a buffer keeps order while it moves", buffer_keeps_order_while_it_moves },
 		{ "a buffer stops at its max", buffer_stops_at_its_max },
+		{ "a buffer that is reset keeps little", buffer_reset_keeps_little },
 		{ "buffer_printf appends", buffer_printf_appends },
 		{ "a writer appends and grows", writer_appends_and_grows },
 		{ "a writer respects the max", writer_respects_the_max },

@@ -403,6 +403,7 @@ world_end(struct world *v)
 	buffer_free(&w->overflow);
 	arena_free(&w->arena);
 	free(w->scratch);
+	buffer_free(&w->fields);
 	reads_free(&w->reads);
 	sends_free(&w->sends);
 	free(w->writer.p);
