@@ -52,6 +52,12 @@ reads_add(struct reads *reads, struct stream *st)
 	return true;
 }
 
+bool
+reads_alone(const struct reads *reads)
+{
+	return reads->n == 1;
+}
+
 static struct piece *
 piece_of(struct reads *reads, struct stream *st)
 {

@@ -20,6 +20,8 @@ struct reads *reads_new(void);
 void reads_free(struct reads **reads);
 /* Reads for the stream; stream_came() follows, unless there was nothing.  False: it has been read for already, or there is no room. */
 bool reads_add(struct reads *reads, struct stream *st) SP_MUST;
+/* What is looked at now is all that the turn has read: what it sends need not wait for others. */
+bool reads_alone(const struct reads *reads);
 /* What was read for it goes to its unconsumed input now, and stream_came() does not follow. */
 void reads_settle(struct reads *reads, struct stream *st);
 /* …is dropped: the stream closes. */

@@ -2,7 +2,7 @@
 /*
  * The sends of a turn.  What sessions send in small pieces while the loop goes round once leaves at
  * the end of it, in one system call: a worker that is put aside for the one it has just woken, at
- * each of sixteen sends, is put aside once.
+ * each of sixteen sends, is put aside once.  Who was alone in a turn has sent at once: see reads_alone().
  *
  *     session's turn ─ sends_add() ─ … ─ the loop's turn ends ─ sends_go() ─▶ stream_sent() each
  *

@@ -378,7 +378,8 @@ stream_late(struct stream *st, int *rc_r)
 static ssize_t
 stream_put(struct stream *st, const struct iovec *iov, size_t n)
 {
-	size_t taken = stream_runs(st) ? sends_add(st->s->w->sends, st, iov, n) : 0;
+	const struct worker *w = st->s->w;
+	size_t taken = stream_runs(st) && !reads_alone(w->reads) ? sends_add(w->sends, st, iov, n) : 0;
 	if (taken > 0)
 		return (ssize_t)taken;
 	const struct msghdr m = { .msg_iov = (struct iovec *)(uintptr_t)iov, .msg_iovlen = n };

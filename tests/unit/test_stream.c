@@ -994,12 +994,27 @@ test_goes_together(void)
 	end();
 }
 
+/* Nobody else was heard in this turn: there is nothing to wait for. */
+static void
+test_alone_goes_at_once(void)
+{
+	begin_together();
+	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
+	world_turn_open(&v);
+	CU_ASSERT(!v.s->side[SP_TARGET].sending);
+	CU_ASSERT_EQUAL(waits_there(v.target), 8);
+	worker_handler.turned(v.w);
+	CU_ASSERT_STRING_EQUAL(world_read(v.target), "question");
+	end();
+}
+
 /* Others' turns may take long: nobody waits for all of them. */
 static void
 test_none_waits_long(void)
 {
 	begin_together();
 	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
+	CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
 	world_turn_open(&v);
 	CU_ASSERT(v.s->side[SP_TARGET].sending);
 	sends_due(v.w->sends, v.w->now_us + 100);
@@ -1061,6 +1076,7 @@ test_closed_meanwhile(void)
 {
 	begin_together();
 	CU_ASSERT_EQUAL(write(v.client, "question", 8), 8);
+	CU_ASSERT_EQUAL(write(v.target, "answer", 6), 6);
 	world_turn_open(&v);
 	CU_ASSERT(v.s->side[SP_TARGET].sending);
 	session_finish(v.s, SP_END_SHUTDOWN, "it was told to");
@@ -1073,8 +1089,10 @@ test_closed_meanwhile(void)
 static void
 test_no_memory_for_late(void)
 {
+	static const uint8_t long_answer[SENDS_PIECE + 1]; /* goes by itself, and is read in the same turn */
 	begin_together();
 	CU_ASSERT_EQUAL(write(v.client, "abcdefgh", 8), 8);
+	CU_ASSERT_EQUAL(write(v.target, long_answer, sizeof(long_answer)), (ssize_t)sizeof(long_answer));
 	world_turn_open(&v);
 	CU_ASSERT(v.s->side[SP_TARGET].sending);
 	v.s->side[SP_TARGET].late.max = 1;
@@ -1269,6 +1287,7 @@ test_all_together(void)
 
 static CU_TestInfo sends[] = {
 	{ "what a turn sends goes at its end", test_goes_together },
+	{ "who is alone in a turn sends at once", test_alone_goes_at_once },
 	{ "nobody waits for long turns of others", test_none_waits_long },
 	{ "what was late goes first", test_rest_goes_first },
 	{ "a peer that went meanwhile", test_gone_meanwhile },
