@@ -208,8 +208,8 @@ struct recorder {
 	uint64_t now, wall;          /* of this tick: mono ms, wall µs */
 	char time[32];               /* … for its lines */
 	uint64_t polite;             /* mono µs: until then this tick steps aside now and then */
-	bool kept;                   /* who was let go last time kept the processor */
-	uint64_t brisk;              /* mono µs: until then no tick does: who was let go kept the processor, twice */
+	uint64_t kept;               /* mono µs: when one who was let go last kept the processor */
+	uint64_t brisk;              /* mono µs: until then no tick does: that was twice within a while */
 	uint64_t swept;              /* mono ms; 0: the next sweep sees to all sessions at once */
 	size_t round;                /* bucket whose sessions are seen to next */
 	uint64_t settled;            /* mono ms: sessions whose ring is not back by then are torn; 0: done */

@@ -27,6 +27,7 @@
 #define BUSY (16u << 10)    /* bytes in one tick: compress faster */
 #define VERY_BUSY (6u << 20)
 #define KEPT 1000           /* µs: longer than any statement needs, which waits for an answer then; a slice of a processor that is short */
+#define AGAIN 50000         /* µs: twice within it, and it is no accident */
 #define BRISK 250000        /* µs: so long, then, what is in the rings goes first */
 #define RESERVE(full) ((full) / 8 < 256u << 10 ? 256u << 10 : (full) / 8) /* of a full disk, to get out of there */
 
@@ -96,10 +97,11 @@ recorder_step_aside(struct recorder *r)
 	if (now >= r->polite || now < r->brisk)
 		return;
 	(void)sched_yield();
-	bool kept = clock_mono_us() - now > KEPT;
-	if (kept && r->kept) /* once may be the host's doing, who gave the processor to others */
+	if (clock_mono_us() - now <= KEPT)
+		return;
+	if (now - r->kept < AGAIN) /* once may be the host's doing, who gave the processor to others */
 		r->brisk = now + BRISK;
-	r->kept = kept;
+	r->kept = now;
 }
 
 /* ---- the batch ---- */
