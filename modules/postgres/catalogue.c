@@ -17,6 +17,7 @@
 #define BASE_MAX 1000000000u /* transactions: ages are told for twice as many */
 #define ANSWER_MS 10000u /* for the question whether anything changed */
 #define RETRY_MS 1000u
+#define MISSING_MS 100u /* who names tables that are not there has it read no more often */
 #define RENAMED_MAX 20u /* log lines of one reading */
 
 enum stage { EMPTY, LOADING, READY, FAILED };
@@ -47,7 +48,7 @@ struct catalogue {
 	uint64_t looked, good;       /* ms: when the last reading began, and the last that ended well */
 	struct sp_session *side;     /* NULL: none */
 	bool side_ready;
-	time_t missing;              /* when it was last read for a table that it lacked */
+	uint64_t missing;            /* ms: when it was last read for a table that it lacked */
 	bool wanted;                 /* LOADING, but the side session has yet to begin */
 	struct pg *members;
 	uint64_t asked, began, done; /* readings: wished for, the last that began, the last that ended */
@@ -451,10 +452,10 @@ uint64_t
 pg_catalogue_missing(struct pg *p)
 {
 	struct catalogue *c = catalogue_of(p);
-	struct timespec now = { 0 };
-	if (c == NULL || clock_gettime(CLOCK_MONOTONIC, &now) != 0 || c->missing == now.tv_sec)
+	uint64_t now = now_ms();
+	if (c == NULL || now - c->missing < MISSING_MS)
 		return 0;
-	c->missing = now.tv_sec;
+	c->missing = now;
 	return pg_catalogue_stale(p);
 }
 
