@@ -34,7 +34,7 @@ uint64_t pg_catalogue_rights(const struct pg *p); /* another whenever who may us
 uint64_t pg_catalogue_stale(struct pg *p);
 /* It has changed, by this session's own DDL: that of temporary tables and views shows in no question but the whole one. */
 uint64_t pg_catalogue_defined(struct pg *p);
-/* … because a statement names a table that it lacks; 0: it was read for such a one within this second. */
+/* … because a statement names a table that it lacks; 0: it was read for such a one a moment ago. */
 uint64_t pg_catalogue_missing(struct pg *p);
 /* … because it was read longer than sp_recheck() ago; 0: it was not. */
 uint64_t pg_catalogue_aged(struct pg *p);
