@@ -39,7 +39,7 @@
 /* By helper: what it was asked for has no answer any more. */
 static void (*const helper_lost[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_lost, [ROLE_FETCH] = outside_lost, [ROLE_SAML] = saml_lost };
 /* …and it can be asked again. */
-static void (*const helper_linked[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_linked };
+static void (*const helper_linked[ROLES])(struct keeper *k, unsigned index) = { [ROLE_LEND] = lend_linked, [ROLE_FETCH] = outside_linked };
 
 static int derive(struct keeper *k, struct link *l, struct message *m);
 
@@ -385,7 +385,7 @@ on_tick(evutil_socket_t fd, short what, void *owner)
 	gateways_tick(k);
 	events_tick(k);
 	lend_tick(k);
-	outside_tick(k);
+	outside_tick(k, clock_mono_ms());
 	webhook_tick(k);
 	provider_tick(k);
 	signin_tick(k);

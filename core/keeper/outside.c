@@ -9,14 +9,16 @@
 #include "../base/clock.h"
 #include "../base/log.h"
 
-#define PATIENCE 5000 /* ms that the helper may be late with its own deadline */
+#define PATIENCE 5000 /* ms that the helper may be late with its own deadline, or be away */
 
 struct question {
 	struct question *next;
 	uint32_t number;
 	uint64_t until; /* mono ms */
+	uint64_t within;
 	outside_answer *answer;
 	void *owner;
+	struct buffer held; /* encoded: there is no helper yet */
 	const char *failed; /* it was not sent: this is the answer, soon */
 };
 
@@ -27,12 +29,19 @@ struct outside {
 };
 
 static void
+question_free(struct question *q)
+{
+	buffer_free(&q->held);
+	free(q);
+}
+
+static void
 give(struct keeper *k, struct question **at, const struct outside_told *t)
 {
 	struct question *q = *at;
 	*at = q->next;
 	q->answer(k, q->owner, t);
-	free(q);
+	question_free(q);
 }
 
 /* An answer may ask anew, which waits for another turn, or cancel others: so from the beginning after each. */
@@ -65,9 +74,10 @@ is_late(const struct question *q, uint64_t now)
 }
 
 static bool
-is_any(const struct question *q, uint64_t now)
+is_sent(const struct question *q, uint64_t now)
 {
-	return q->until > 0 && now > 0;
+	(void)now;
+	return q->held.len == 0;
 }
 
 static void
@@ -75,6 +85,30 @@ on_soon(evutil_socket_t fd, short what, void *owner)
 {
 	(void)fd, (void)what;
 	give_all(owner, is_failed, 0, "");
+}
+
+static void
+fail(struct keeper *k, struct question *q, const char *why)
+{
+	q->failed = why;
+	event_active(k->outside->soon, EV_TIMEOUT, 0);
+}
+
+static void
+ask(struct keeper *k, struct question *q, struct link *l, const struct message *m)
+{
+	q->until = clock_mono_ms() + q->within + PATIENCE;
+	if (link_send(l, m) != SP_OK)
+		fail(k, q, "the fetch helper could not be told");
+}
+
+/* A configuration that is the first to need one, or a helper that died: it comes in a moment. */
+static void
+hold(struct keeper *k, struct question *q, const struct message *m)
+{
+	q->until = clock_mono_ms() + PATIENCE;
+	if (message_encode(m, &q->held) != SP_OK)
+		fail(k, q, "it is too much for one question");
 }
 
 uint32_t
@@ -85,17 +119,14 @@ outside_ask(struct keeper *k, const struct outside_request *r, outside_answer *a
 	struct question *q = mem_alloc(sizeof(*q));
 	if (++o->last == 0)
 		o->last = 1;
-	*q = (struct question){ .next = o->first, .number = o->last, .until = clock_mono_ms() + r->within + PATIENCE, .answer = answer,
-		.owner = owner };
+	*q = (struct question){ .next = o->first, .number = o->last, .within = r->within, .answer = answer, .owner = owner };
 	o->first = q;
 	const struct message m = { .type = MSG_OUTSIDE, .id = q->number,
 		.f = { Z(r->method), Z(r->url), Z(r->headers == NULL ? "" : r->headers), S(r->body), Z(r->ca), Q(r->within), Q(r->most) } };
 	if (l == NULL)
-		q->failed = "the fetch helper is away";
-	else if (link_send(l, &m) != SP_OK)
-		q->failed = "the fetch helper could not be told";
-	if (q->failed != NULL)
-		event_active(o->soon, EV_TIMEOUT, 0);
+		hold(k, q, &m);
+	else
+		ask(k, q, l, &m);
 	return q->number;
 }
 
@@ -107,7 +138,7 @@ outside_cancel(struct keeper *k, uint32_t *number)
 		if (q->number != *number)
 			continue;
 		*at = q->next;
-		free(q);
+		question_free(q);
 		break;
 	}
 	*number = 0;
@@ -132,13 +163,28 @@ outside_lost(struct keeper *k, unsigned index)
 {
 	(void)index;
 	if (k->outside != NULL)
-		give_all(k, is_any, 1, "the fetch helper ended");
+		give_all(k, is_sent, 0, "the fetch helper ended");
 }
 
 void
-outside_tick(struct keeper *k)
+outside_linked(struct keeper *k, unsigned index)
 {
-	give_all(k, is_late, clock_mono_ms(), "the fetch helper did not answer");
+	struct link *l = keeper_helper(k, ROLE_FETCH, index);
+	struct message m;
+	for (struct question *q = k->outside->first; q != NULL; q = q->next) {
+		if (q->held.len == 0 || q->failed != NULL)
+			continue;
+		if (message_decode(buffer_bytes(&q->held), &m) > 0)
+			ask(k, q, l, &m);
+		buffer_free(&q->held);
+	}
+}
+
+void
+outside_tick(struct keeper *k, uint64_t now)
+{
+	const char *why = keeper_helper(k, ROLE_FETCH, 0) == NULL ? "the fetch helper is away" : "the fetch helper did not answer";
+	give_all(k, is_late, now, why);
 }
 
 void
@@ -156,7 +202,7 @@ outside_mute(struct keeper *k)
 	while (k->outside != NULL && k->outside->first != NULL) {
 		struct question *q = k->outside->first;
 		k->outside->first = q->next;
-		free(q);
+		question_free(q);
 	}
 }
 

@@ -4,8 +4,8 @@
  *
  *   outside_ask() ─ MSG_OUTSIDE ─▶ fetch ─ MSG_OUTSIDE_TOLD ─▶ answer()
  *
- * An answer comes exactly once, later, never from within outside_ask(): also when there is no helper, when it dies,
- * and when it says nothing in time.
+ * What is asked before there is a helper waits for it, some seconds.  An answer comes exactly once, later, never from
+ * within outside_ask(): also when no helper comes, when it dies, and when it says nothing in time.
  */
 #ifndef SALLYPORT_KEEPER_OUTSIDE_H
 #define SALLYPORT_KEEPER_OUTSIDE_H
@@ -39,8 +39,9 @@ void outside_open(struct keeper *k);
 void outside_mute(struct keeper *k);
 void outside_close(struct keeper *k);
 int outside_told(struct keeper *k, struct link *l, struct message *m);
+void outside_linked(struct keeper *k, unsigned index);
 void outside_lost(struct keeper *k, unsigned index);
-/* What took too long is answered. */
-void outside_tick(struct keeper *k);
+/* What took too long is answered.  now: mono ms. */
+void outside_tick(struct keeper *k, uint64_t now);
 
 #endif

@@ -96,3 +96,9 @@ def ask(w, method, url, body=None, jar=None, form=None, **fields):
 
 def console(w):
     return f"https://localhost:{w.gateway.console_port}"
+
+
+def corp_is_known(w):
+    """Seldom: each try to sign in counts at the gateway, and with too many of them a test's own are refused."""
+    wait_for(lambda: ask(w, "POST", console(w) + "/api/v1/signin", json.dumps({"identity": "corp", "return": "/"}))[0] == 200, 20, step=0.5,
+             said="the provider is not known:\n" + w.gateway.logs())

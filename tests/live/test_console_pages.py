@@ -56,7 +56,7 @@ def ready(w):
     w.gateway.more_targets += NEEDS_GRANT.format(dir=w.gateway.dir, port=w.pg.port)
     w.gateway.extra = IDENTITY.format(dir=w.gateway.dir, corp=corp.issuer)
     saml_world.start_provider(w)
-    wait_for(lambda: ask(w, "POST", console(w) + "/api/v1/signin", json.dumps({"identity": "corp", "return": "/"}))[0] == 200, 20, said="the provider is not known")
+    corp_is_known(w)
     b = chromium
 
 

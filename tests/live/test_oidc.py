@@ -48,8 +48,7 @@ def ready(w, recheck="5m"):
     w.gateway.write(w.gateway.conf_text().replace("local_issuer  on;", "local_issuer  on beside;"))
     done = w.gateway.reload()
     assert done.code == 0, repr(done)
-    wait_for(lambda: ask(w, "POST", console(w) + "/api/v1/signin", json.dumps({"identity": "corp", "return": "/"}))[0] == 200, 20,
-             said="the provider is not known:\n" + w.gateway.logs())
+    corp_is_known(w)
 
 
 def admitted(w, token, **more):

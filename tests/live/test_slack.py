@@ -48,8 +48,7 @@ def ready(w):
     g.write(g.conf_text().replace("local_issuer  on;", "local_issuer  on beside;"))
     done = g.reload()
     assert done.code == 0, repr(done)
-    wait_for(lambda: test_oidc.ask(w, "POST", test_oidc.console(w) + "/api/v1/signin", json.dumps({"identity": "corp", "return": "/"}))[0] == 200, 20,
-             said="the provider is not known:\n" + g.logs())
+    test_oidc.corp_is_known(w)
 
 
 def held(w, sql):

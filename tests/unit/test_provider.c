@@ -342,14 +342,24 @@ test_helper_gone(void)
 	fake_leave(&f, &fetch);
 	CU_ASSERT_EQUAL(provider()->question, 0);
 	CU_ASSERT_EQUAL(provider()->failures, 1);
-	/* Without a helper it fails, later and once. */
+	/* Without a helper it waits for one, not for ever, and fails once. */
 	due();
-	CU_ASSERT_NOT_EQUAL(provider()->question, 0);
 	fake_turn(&f);
+	outside_tick(&f.k, clock_mono_ms() + 4000);
+	CU_ASSERT_NOT_EQUAL(provider()->question, 0);
+	outside_tick(&f.k, clock_mono_ms() + 5000);
 	CU_ASSERT_EQUAL(provider()->question, 0);
 	CU_ASSERT_EQUAL(provider()->failures, 2);
+	/* The helper comes: it hears what was asked meanwhile, whole, and nothing that nobody waits for any more. */
+	due();
+	CU_ASSERT_NOT_EQUAL(provider()->question, 0);
 	fake_connect(&f, &fetch, ROLE_FETCH, 0);
-	learn(&first);
+	CU_ASSERT_STRING_EQUAL(asked(), "https://idp.example/realm/.well-known/openid-configuration");
+	outside_tick(&f.k, clock_mono_ms() + 5000); /* it counts from when it was sent */
+	CU_ASSERT_NOT_EQUAL(provider()->question, 0);
+	answer(200, DOCUMENT);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(asked());
+	answer(200, signer_set(&first));
 	CU_ASSERT_EQUAL(admission(&first), SP_ADMIT);
 	end();
 }
