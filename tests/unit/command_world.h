@@ -6,7 +6,6 @@
 #ifndef COMMAND_WORLD_H
 #define COMMAND_WORLD_H
 
-#include <ftw.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +19,8 @@
 
 #include <CUnit/CUnit.h>
 
+#include "files.h"
+
 #define SAID (4u << 20)
 
 int command_main(int argc, char **argv); /* main() of core/command/main.c */
@@ -32,13 +33,6 @@ static struct {
 	int code;
 	char out[SAID], err[SAID];
 } command;
-
-static inline int
-command_remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
-}
 
 static inline void
 command_begin(void)
@@ -54,7 +48,7 @@ command_begin(void)
 static inline void
 command_end(void)
 {
-	(void)nftw(command.folder, command_remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	(void)files_remove(command.folder);
 }
 
 static inline const char *

@@ -19,6 +19,7 @@
 #include "core/keeper/issuer.h"
 #include "core/keeper/keeper.h"
 #include "core/keeper/live.h"
+#include "files.h"
 
 #define HEARD 64
 
@@ -219,14 +220,7 @@ fake_folder(struct fake *f)
 static inline void
 fake_clean(struct fake *f)
 {
-	static const char *const names[] = { "state.db", "state.db-wal", "state.db-shm", "signing.key", "issuer.key", "master.key", "secret",
-		"jwks" };
-	char path[256];
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s", f->folder, names[i]);
-		(void)unlink(path);
-	}
-	(void)rmdir(f->folder);
+	(void)files_remove(f->folder);
 }
 
 #endif

@@ -4,7 +4,6 @@
 #define RECORDER_WORLD_H
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +16,7 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/recorder/recorder.h"
+#include "files.h"
 
 #define RING_SIZE (4u << 20)
 #define WORLD_ENTRIES 4096
@@ -37,15 +37,6 @@ struct world {
 	unsigned removes, refuse; /* refuse: tombstones not given */
 	bool deaf;                /* asked, it does not answer */
 };
-
-static inline int
-world_remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st;
-	(void)flag;
-	(void)f;
-	return remove(path);
-}
 
 static inline void
 world_path(const struct world *w, const char *tail, char out[256])
@@ -251,7 +242,7 @@ world_free(struct world **w)
 	for (unsigned i = 0; i < 4; i++)
 		if ((*w)->memory[i] >= 0)
 			world_drop_ring(*w, i);
-	(void)nftw((*w)->dir, world_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)files_remove((*w)->dir);
 	(void)munmap((*w)->entry, WORLD_ENTRIES * sizeof(*(*w)->entry));
 	free(*w);
 	*w = NULL;

@@ -2,9 +2,10 @@
 /* sallyport-check as a program (check.c): what people read and which status they get; what it answers master, sealed, or why not. */
 #include <config.h>
 #include "cunit_main.h"
+#include "files.h"
 
 #include <fcntl.h>
-#include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -33,14 +34,14 @@ put(const char *name, const char *text)
 static void
 test_setup(void)
 {
-	char text[512];
+	char from[PATH_MAX], to[80];
 	const char *built = getenv("LOAD_TEST_FOLDER");
 	(void)snprintf(folder, sizeof(folder), "/tmp/sallyport-check-XXXXXX");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
 	(void)chmod(folder, 0755);
-	(void)snprintf(text, sizeof(text), "cp %s/load_module.so %s/echo.so && chmod 755 %s/echo.so", built == NULL ? "tests/unit/.libs" : built,
-	    folder, folder);
-	CU_ASSERT_EQUAL_FATAL(system(text), 0);
+	(void)snprintf(from, sizeof(from), "%s/load_module.so", built == NULL ? "tests/unit/.libs" : built);
+	(void)snprintf(to, sizeof(to), "%s/echo.so", folder);
+	CU_ASSERT_TRUE_FATAL(files_copy(from, to, 0755));
 	(void)snprintf(conf, sizeof(conf), "%s/main.conf", folder);
 	put("p.lua", "rule 'a' { on = 'line.send', when = { text = 'DROP' }, deny = 'no' }\n");
 }
@@ -234,17 +235,10 @@ test_no(void)
 	CU_ASSERT(checked == 1 && !good && sealed == -1 && says(why, "main.conf"));
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
-}
-
 static void
 test_clean(void)
 {
-	CU_ASSERT_EQUAL(nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS), 0);
+	CU_ASSERT_TRUE(files_remove(folder));
 }
 
 int

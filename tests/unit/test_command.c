@@ -336,11 +336,11 @@ test_recordings(void)
 static const char *
 module(void)
 {
-	static char path[128], text[512];
+	static char path[128], from[512];
 	const char *built = getenv("LOAD_TEST_FOLDER");
 	(void)snprintf(path, sizeof(path), "%s/echo.so", command.folder);
-	(void)snprintf(text, sizeof(text), "cp %s/load_module.so %s && chmod 755 %s", built == NULL ? "tests/unit/.libs" : built, path, path);
-	CU_ASSERT_EQUAL_FATAL(system(text), 0);
+	(void)snprintf(from, sizeof(from), "%s/load_module.so", built == NULL ? "tests/unit/.libs" : built);
+	CU_ASSERT_TRUE_FATAL(files_copy(from, path, 0755));
 	return path;
 }
 

@@ -2,6 +2,7 @@
 /* The configuration reader: what it takes, what it refuses and how it says so. */
 #include <config.h>
 #include "cunit_main.h"
+#include "files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -281,8 +282,7 @@ test_include_mistakes(void)
 	CU_ASSERT_EQUAL(mkfifo(path, 0600), 0);
 	CU_ASSERT_PTR_NULL(read_conf("fifo.conf"));
 	CU_ASSERT(err_ends("/fifo.conf: can't read it: not a regular file"));
-	(void)snprintf(path, sizeof(path), "rm -r %s", folder);
-	CU_ASSERT_EQUAL(system(path), 0);
+	CU_ASSERT_TRUE(files_remove(folder));
 }
 
 int

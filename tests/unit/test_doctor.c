@@ -5,9 +5,9 @@
  */
 #include <config.h>
 #include "cunit_main.h"
+#include "files.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <grp.h>
 #include <limits.h>
 #include <linux/landlock.h>
@@ -164,13 +164,6 @@ put(const char *name, mode_t mode, const char *text)
 	(void)fputs(text, f);
 	(void)fclose(f);
 	CU_ASSERT_EQUAL(chmod(path_of(name), mode), 0);
-}
-
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
 }
 
 static const char sound[] =
@@ -567,6 +560,6 @@ main(void)
 		return 1;
 	int rc = cunit_main("doctor", tests);
 	json_decref(d.found);
-	(void)nftw(place, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	(void)files_remove(place);
 	return rc;
 }

@@ -5,10 +5,10 @@
  */
 #include <config.h>
 #include "cunit_main.h"
+#include "files.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio_ext.h>
@@ -105,13 +105,6 @@ init(struct sp_bytes input, const char *const *words)
 #define INIT(input, ...) init(input, (const char *const[]){ __VA_ARGS__, NULL })
 #define NO_INPUT ((struct sp_bytes){ NULL, 0 })
 
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
-}
-
 static const char *
 at(const char *name)
 {
@@ -125,7 +118,7 @@ at(const char *name)
 static void
 forget(const char *name)
 {
-	(void)nftw(at(name), remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)files_remove(at(name));
 }
 
 /* ---- what was written ---- */
@@ -340,6 +333,6 @@ main(void)
 			return 1;
 	}
 	int rc = cunit_main("init", tests);
-	(void)nftw(place, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)files_remove(place);
 	return rc;
 }

@@ -78,7 +78,7 @@ static void
 done(int dir, const char *name)
 {
 	close(dir);
-	(void)nftw(name, world_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)files_remove(name);
 }
 
 static void
@@ -191,7 +191,8 @@ struct over {
 static void
 over_begin(struct over *o)
 {
-	*o = (struct over){ .dir = folder(o->name), .log = memfd_create("log", MFD_CLOEXEC), .m = block_maker_new() };
+	*o = (struct over){ .log = memfd_create("log", MFD_CLOEXEC), .m = block_maker_new() };
+	o->dir = folder(o->name);
 	o->j = (struct journal){ .dir = o->dir, .fd = -1 };
 	log_init("test", o->log, SP_WARN);
 }

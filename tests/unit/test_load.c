@@ -2,6 +2,7 @@
 /* Loading modules: what is not to be trusted is refused before any of it runs. */
 #include <config.h>
 #include "cunit_main.h"
+#include "files.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -313,8 +314,7 @@ test_all(void)
 	CU_ASSERT_NOT_EQUAL(modules_load(arena, &s, &list, &err), SP_OK);
 	CU_ASSERT_EQUAL(strncmp(err, "t:2: /tmp/sallyport-load-", 25), 0);
 	CU_ASSERT_PTR_NULL(list);
-	(void)snprintf(text, sizeof(text), "rm -r %s", folder);
-	CU_ASSERT_EQUAL(system(text), 0);
+	CU_ASSERT_TRUE(files_remove(folder));
 	arena_free(&arena);
 }
 

@@ -6,11 +6,11 @@
  */
 #include <config.h>
 #include "cunit_main.h"
+#include "files.h"
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -107,13 +107,6 @@ begin(const char *conf)
 	told[0] = '\0';
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
-}
-
 static void
 end(void)
 {
@@ -128,7 +121,7 @@ end(void)
 	free(m.pid_path);
 	epoch_free(&m.epoch);
 	event_base_free(m.base);
-	(void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	(void)files_remove(folder);
 }
 
 static unsigned

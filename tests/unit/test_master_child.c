@@ -6,9 +6,9 @@
  */
 #include <config.h>
 #include "cunit_main.h"
+#include "files.h"
 
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -409,13 +409,6 @@ run_copy(void)
 	return 1;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
-}
-
 int
 main(int argc, char **argv)
 {
@@ -430,6 +423,6 @@ main(int argc, char **argv)
 	folder = argv[2];
 	log_init("test", open("/dev/null", O_WRONLY | O_CLOEXEC), SP_ERROR);
 	int status = cunit_main("master child", tests);
-	(void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	(void)files_remove(folder);
 	return status;
 }

@@ -5,10 +5,10 @@
  */
 #include <config.h>
 #include "cunit_main.h"
+#include "files.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -258,13 +258,6 @@ begin(const char *more)
 	far[0].epoch = 0;
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
-}
-
 static void
 end(void)
 {
@@ -288,7 +281,7 @@ end(void)
 			close(fds[i]);
 	free(m.pid_path);
 	event_base_free(m.base);
-	(void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	(void)files_remove(folder);
 }
 
 /* The check process is content with this. */

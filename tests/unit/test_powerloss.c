@@ -586,7 +586,7 @@ run(unsigned errors)
 	disk.op = NULL;
 	disk.n = disk.cap = 0;
 	block_maker_free(&m);
-	(void)nftw(top, world_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	(void)files_remove(top);
 }
 
 static void

@@ -1561,6 +1561,8 @@ test_second_recorder(void)
 {
 	struct world *w = world_new(), *other = world_new();
 	const char *err = "";
+	char own[sizeof(other->dir)];
+	memcpy(own, other->dir, sizeof(own));
 	world_start(w);
 	(void)snprintf(other->dir, sizeof(other->dir), "%s", w->dir);
 	CU_ASSERT_NOT_EQUAL(world_try(other, &err), SP_OK);
@@ -1568,6 +1570,7 @@ test_second_recorder(void)
 	recorder_close(other->r);
 	free(other->r);
 	other->r = NULL;
+	memcpy(other->dir, own, sizeof(own));
 	world_free(&w);
 	world_free(&other);
 }

@@ -71,11 +71,10 @@ asked(const char *tables)
 static const char *
 module(void)
 {
-	static char path[128], text[512];
+	static char path[128];
 	const char *built = getenv("REPORT_MODULE");
 	(void)snprintf(path, sizeof(path), "%s/postgres.so", command.folder);
-	(void)snprintf(text, sizeof(text), "cp %s %s && chmod 755 %s", built == NULL ? "modules/postgres/.libs/postgres.so" : built, path, path);
-	CU_ASSERT_EQUAL_FATAL(system(text), 0);
+	CU_ASSERT_TRUE_FATAL(files_copy(built == NULL ? "modules/postgres/.libs/postgres.so" : built, path, 0755));
 	return path;
 }
 

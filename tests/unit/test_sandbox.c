@@ -27,6 +27,7 @@
 #include "core/base/log.h"
 #include "core/base/sandbox.h"
 #include "cunit_main.h"
+#include "files.h"
 
 static char dir[] = "/tmp/test_sandbox.XXXXXX";
 static char inside[64], outside[64], file[96];
@@ -327,7 +328,5 @@ main(void)
 		return 1;
 	log_init("test", open("/dev/null", O_WRONLY), SP_INFO);
 	int rc = cunit_main("sandbox", tests);
-	char rm[128];
-	(void)snprintf(rm, sizeof(rm), "rm -rf %s", dir);
-	return system(rm) == 0 ? rc : 1;
+	return files_remove(dir) ? rc : 1;
 }

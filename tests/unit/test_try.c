@@ -2,6 +2,7 @@
 /* What `sallyportd -t` finds out: labels that a target lacks, policies and tests that fail, targets that only observe. */
 #include <config.h>
 #include "cunit_main.h"
+#include "files.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -30,13 +31,13 @@ put(const char *name, const char *text)
 static void
 test_setup(void)
 {
-	char text[PATH_MAX + 128];
+	char from[PATH_MAX], to[80];
 	const char *built = getenv("LOAD_TEST_FOLDER");
 	(void)snprintf(folder, sizeof(folder), "/tmp/sallyport-try-XXXXXX");
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
-	(void)snprintf(text, sizeof(text), "cp %s/load_module.so %s/echo.so && chmod 755 %s/echo.so", built == NULL ? "tests/unit/.libs" : built,
-	    folder, folder);
-	CU_ASSERT_EQUAL_FATAL(system(text), 0);
+	(void)snprintf(from, sizeof(from), "%s/load_module.so", built == NULL ? "tests/unit/.libs" : built);
+	(void)snprintf(to, sizeof(to), "%s/echo.so", folder);
+	CU_ASSERT_TRUE_FATAL(files_copy(from, to, 0755));
 }
 
 static struct trial
@@ -152,9 +153,7 @@ test_observe(void)
 static void
 test_clean(void)
 {
-	char text[128];
-	(void)snprintf(text, sizeof(text), "rm -r %s", folder);
-	CU_ASSERT_EQUAL(system(text), 0);
+	CU_ASSERT_TRUE(files_remove(folder));
 }
 
 int
