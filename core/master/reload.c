@@ -330,6 +330,7 @@ stage_others(struct master *m)
 		replace(&m->child[i]);
 	adjust_workers(m);
 	helpers_end(m);
+	(void)helpers_start(m, clock_mono_ms()); /* it is in force when they are there; what can't be started is tried again later */
 	if (strcmp(old->settings.control.path, m->epoch->settings.control.path) != 0)
 		log_warn("control: the socket moves to another path at the next start");
 	else if (control_permissions(&m->epoch->settings) != SP_OK)

@@ -32,7 +32,7 @@ static unsigned ports[2];
 
 static bool killed[CHILDREN];
 static unsigned workers_started, keepers_started;
-static int start_worker_rc, start_keeper_rc;
+static int start_worker_rc, start_keeper_rc, start_helper_rc;
 static char not_started[512];
 
 int
@@ -153,8 +153,11 @@ master_start_worker(struct master *at, bool fresh)
 int
 master_start_helper(struct master *at, enum role role)
 {
-	(void)at, (void)role;
-	return SP_EIO;
+	if (start_helper_rc != SP_OK)
+		return start_helper_rc;
+	struct child *c = child_new(role);
+	c->given = c->taken = 0;
+	return child_equip(at, c);
 }
 
 int
@@ -239,7 +242,7 @@ begin(const char *more)
 	CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
 	memset(killed, 0, sizeof(killed));
 	workers_started = keepers_started = 0;
-	start_worker_rc = start_keeper_rc = SP_OK;
+	start_worker_rc = start_keeper_rc = start_helper_rc = SP_OK;
 	not_started[0] = '\0';
 	ports[0] = free_port();
 	ports[1] = free_port();
@@ -374,6 +377,38 @@ test_in_force(void)
 	takes(WORKER);
 	status_is("5 ok in force\n");
 	CU_ASSERT(m.reload.stage == RELOAD_NONE && !killed[0] && !killed[3]);
+	end();
+}
+
+/* Whoever reloads finds the helpers that the new one is the first to need. */
+static void
+test_first_helper(void)
+{
+	static const char more[] = "workers 1; webhook w { url https://chat.example/; }";
+	begin("workers 1;");
+	checked(conf(true, more));
+	takes(KEEPER);
+	CU_ASSERT_PTR_NULL(helper_of(&m, ROLE_FETCH, 0));
+	takes(RECORDER);
+	struct child *fetch = helper_of(&m, ROLE_FETCH, 0);
+	CU_ASSERT_PTR_NOT_NULL_FATAL(fetch);
+	CU_ASSERT_STRING_EQUAL(far[0].links, "fetch 0 ");
+	takes(CONSOLE);
+	takes(WORKER);
+	CU_ASSERT_EQUAL(m.reload.stage, RELOAD_OTHERS);
+	takes(fetch);
+	status_is("5 ok in force\n");
+	end();
+	/* One that can't be started holds nothing up. */
+	begin("workers 1;");
+	start_helper_rc = SP_EIO;
+	checked(conf(true, more));
+	takes(KEEPER);
+	takes(RECORDER);
+	takes(CONSOLE);
+	takes(WORKER);
+	status_is("5 ok in force\n");
+	CU_ASSERT(m.restart_at[ROLE_FETCH] > clock_mono_ms());
 	end();
 }
 
@@ -713,7 +748,7 @@ int
 main(void)
 {
 	CU_TestInfo tests[] = {
-		{ "into force", test_in_force }, { "keys", test_keys }, { "refused by the keeper", test_refused_by_keeper },
+		{ "into force", test_in_force }, { "the first helper", test_first_helper }, { "keys", test_keys }, { "refused by the keeper", test_refused_by_keeper },
 		{ "refused by the recorder", test_refused_by_recorder }, { "deaths", test_deaths }, { "no answer", test_no_answer },
 		{ "who cannot follow", test_cannot_follow }, { "asked for again", test_again }, { "a port that is taken", test_port_taken },
 		{ "other modules", test_new_modules }, { "new workers fail", test_new_workers_fail }, { "more or fewer workers", test_number_of_workers },
