@@ -23,11 +23,11 @@ SHIPPED = "\n".join("do\n" + re.sub(r"approve\s*=\s*\{[^}]*\}", 'deny = "This wa
                     if not p.name.endswith("_test.lua") and p.name not in ("hours.lua", "rate.lua"))
 
 
-def shrunk(sides, taken):
+def shrunk(sides, taken, cards):
     """The same failure by fewer and smaller choices, and what it says."""
     def fails(choices):
         try:
-            sides.run(make_case(Choices(given=choices)), Judge())
+            sides.run(make_case(Choices(given=choices)), Judge(cards))
         except Wrong as e:
             return str(e)
         return None
@@ -49,8 +49,8 @@ def shrunk(sides, taken):
     return make_case(Choices(given=best)), said
 
 
-def run_all(w, user, what):
-    sides, judge, wrong = Sides(w, user), Judge(), []
+def run_all(w, user, what, cards=False):
+    sides, judge, wrong = Sides(w, user), Judge(cards), []
     numbers = [int(ONLY)] if ONLY else range(NUMBER)
     for n in numbers:
         if n and n % 1000 == 0:
@@ -62,7 +62,7 @@ def run_all(w, user, what):
             if ONLY:
                 print(case, *(f"{side}: {step}" for side, all_of in (("direct", direct), ("through", through)) for step in all_of), sep="\n")
         except Wrong as e:
-            simple, said = shrunk(sides, choices.taken) if len(wrong) < 5 else (None, None)
+            simple, said = shrunk(sides, choices.taken, cards) if len(wrong) < 5 else (None, None)
             wrong.append(f"SEED={SEED} CASE={n}: {e}" + (f"\n   shrunk: {said}\n   {simple}" if said else ""))
             if NUMBER > 1000:
                 print(f"        {wrong[-1]}", flush=True)
@@ -90,7 +90,7 @@ def the_shipped_policies_hold(w):
     w.gateway.write()
     done = w.gateway.reload()
     assert done.code == 0, repr(done)
-    run_all(w, {"user": "eve", "groups": "dev,service,export"}, "all shipped policies")
+    run_all(w, {"user": "eve", "groups": "dev,service,export"}, "all shipped policies", cards=True)
 
 
 main(sql=SCHEMA, policy=policy_with("null"), pg_conf="autovacuum = off\n")
