@@ -14,8 +14,8 @@
 struct question {
 	struct question *next;
 	uint32_t number;
-	uint64_t until; /* mono ms */
-	uint64_t within;
+	uint64_t until;     /* mono ms: callers count on it, also for what was held */
+	uint64_t within;    /* ms */
 	outside_answer *answer;
 	void *owner;
 	struct buffer held; /* encoded: there is no helper yet */
@@ -70,7 +70,7 @@ is_failed(const struct question *q, uint64_t now)
 static bool
 is_late(const struct question *q, uint64_t now)
 {
-	return q->until <= now;
+	return (q->held.len > 0 ? q->until - q->within : q->until) <= now;
 }
 
 static bool
@@ -87,46 +87,30 @@ on_soon(evutil_socket_t fd, short what, void *owner)
 	give_all(owner, is_failed, 0, "");
 }
 
+/* Kept while there is no helper: a configuration is the first to need one, or one died, and another comes in a moment. */
 static void
-fail(struct keeper *k, struct question *q, const char *why)
+ask(struct keeper *k, struct question *q, const struct message *m)
 {
-	q->failed = why;
+	struct link *l = keeper_helper(k, ROLE_FETCH, 0);
+	if ((l == NULL ? message_encode(m, &q->held) : link_send(l, m)) == SP_OK)
+		return;
+	q->failed = "the fetch helper could not be told";
 	event_active(k->outside->soon, EV_TIMEOUT, 0);
-}
-
-static void
-ask(struct keeper *k, struct question *q, struct link *l, const struct message *m)
-{
-	q->until = clock_mono_ms() + q->within + PATIENCE;
-	if (link_send(l, m) != SP_OK)
-		fail(k, q, "the fetch helper could not be told");
-}
-
-/* A configuration that is the first to need one, or a helper that died: it comes in a moment. */
-static void
-hold(struct keeper *k, struct question *q, const struct message *m)
-{
-	q->until = clock_mono_ms() + PATIENCE;
-	if (message_encode(m, &q->held) != SP_OK)
-		fail(k, q, "it is too much for one question");
 }
 
 uint32_t
 outside_ask(struct keeper *k, const struct outside_request *r, outside_answer *answer, void *owner)
 {
 	struct outside *o = k->outside;
-	struct link *l = keeper_helper(k, ROLE_FETCH, 0);
 	struct question *q = mem_alloc(sizeof(*q));
 	if (++o->last == 0)
 		o->last = 1;
-	*q = (struct question){ .next = o->first, .number = o->last, .within = r->within, .answer = answer, .owner = owner };
+	*q = (struct question){ .next = o->first, .number = o->last, .until = clock_mono_ms() + r->within + PATIENCE, .within = r->within,
+		.answer = answer, .owner = owner };
 	o->first = q;
 	const struct message m = { .type = MSG_OUTSIDE, .id = q->number,
 		.f = { Z(r->method), Z(r->url), Z(r->headers == NULL ? "" : r->headers), S(r->body), Z(r->ca), Q(r->within), Q(r->most) } };
-	if (l == NULL)
-		hold(k, q, &m);
-	else
-		ask(k, q, l, &m);
+	ask(k, q, &m);
 	return q->number;
 }
 
@@ -169,14 +153,14 @@ outside_lost(struct keeper *k, unsigned index)
 void
 outside_linked(struct keeper *k, unsigned index)
 {
-	struct link *l = keeper_helper(k, ROLE_FETCH, index);
 	struct message m;
+	(void)index;
 	for (struct question *q = k->outside->first; q != NULL; q = q->next) {
-		if (q->held.len == 0 || q->failed != NULL)
-			continue;
-		if (message_decode(buffer_bytes(&q->held), &m) > 0)
-			ask(k, q, l, &m);
-		buffer_free(&q->held);
+		struct buffer held = q->held;
+		q->held = (struct buffer){ 0 };
+		if (held.len > 0 && message_decode(buffer_bytes(&held), &m) > 0)
+			ask(k, q, &m);
+		buffer_free(&held);
 	}
 }
 

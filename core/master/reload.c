@@ -7,7 +7,7 @@
  *          WORKERS: when modules change, new workers must come up under it
  *          KEEPER, RECORDER: each takes it, one after the other
  *              │ from here on it is the current one
- *          OTHERS: workers and console take it; old workers drain, ports that are gone close
+ *          OTHERS: workers and console take it, helpers that it needs start; old workers drain, ports that are gone close
  *
  * A refusal, a death or a wait of STAGE_MS before that line takes everything back: who took the
  * new one is given the old one again under a new number.  After the line, a process that can't

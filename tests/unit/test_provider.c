@@ -355,7 +355,7 @@ test_helper_gone(void)
 	CU_ASSERT_NOT_EQUAL(provider()->question, 0);
 	fake_connect(&f, &fetch, ROLE_FETCH, 0);
 	CU_ASSERT_STRING_EQUAL(asked(), "https://idp.example/realm/.well-known/openid-configuration");
-	outside_tick(&f.k, clock_mono_ms() + 5000); /* it counts from when it was sent */
+	outside_tick(&f.k, clock_mono_ms() + 5000); /* what was sent has its time to be answered */
 	CU_ASSERT_NOT_EQUAL(provider()->question, 0);
 	answer(200, DOCUMENT);
 	CU_ASSERT_PTR_NOT_NULL_FATAL(asked());
